@@ -1,0 +1,1 @@
+"""Ray Tune: the searcher, the driver and the live view; the only folder that imports ray."""

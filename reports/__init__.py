@@ -1,0 +1,1 @@
+"""Reads tables, writes pages; knows neither torch nor Ray."""

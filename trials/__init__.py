@@ -1,0 +1,1 @@
+"""Trains and scores one trial; needs neither Ray nor a grid."""

@@ -1,0 +1,78 @@
+"""Records to JSON and back, and the hash that names a trial. Standard library only."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_json(record: Any) -> str:
+    """Write a dataclass record as canonical JSON: sorted keys, no spaces to argue about, NaN refused."""
+    return json.dumps(dataclasses.asdict(record), sort_keys=True, indent=1, allow_nan=False)
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """Rebuild the record that to_json wrote. Raises ValueError naming the key that is missing, unknown or of a wrong type."""
+    return rebuild(kind, json.loads(text), kind.__name__)
+
+
+def record_hash(record: Any, digits: int = 12) -> str:
+    """Name a record by its content: the first digits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(to_json(record).encode()).hexdigest()[:digits]
+
+
+def rebuild(kind: Any, value: Any, where: str) -> Any:
+    """Turn plain JSON values into the annotated type: records, tuples, mappings, optionals and scalars."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _rebuild_record(kind, value, where)
+    if origin in (typing.Union, types.UnionType):
+        return _rebuild_union(args, value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{where} must be a list; got {value!r}")
+        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
+        return tuple(rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True)))
+    if origin is Mapping or origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} must be a mapping; got {value!r}")
+        return {args[0](key): rebuild(args[1], element, f"{where}.{key}") for key, element in value.items()}
+    if kind in (Any, object):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{where} must be {kind.__name__}; got {value!r}")
+    return value
+
+
+def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a mapping; got {value!r}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(value) - set(fields)):
+        raise ValueError(f"{where} has unknown key {unknown[0]!r}; known: {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    built = {name: rebuild(hints[name], element, f"{where}.{name}") for name, element in value.items()}
+    try:
+        return kind(**built)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    for kind in kinds:
+        if kind is type(None):
+            continue
+        try:
+            return rebuild(kind, value, where)
+        except ValueError as error:
+            refusal = error
+    raise refusal

@@ -1,0 +1,81 @@
+"""What one trial leaves behind: counts, never ratios; ratios are derived from them here and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trials.spec import TrialSpec
+
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+REASONS = ("oom", "diverged", "exception", "timeout", "interrupted")
+NATIVE, CUBE = "native", "cube"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScore:
+    """Voxel counts of one label in one case; space is "native" (the case's own grid) or "cube"."""
+
+    case: str
+    split: str
+    space: str
+    label: int
+    true_voxels: int
+    pred_voxels: int
+    overlap_voxels: int
+
+
+def dice(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
+    """2 |P and T| / (|P| + |T|), 0..1; NaN where both are empty, for the reader's convention to decide."""
+    total = true_voxels + pred_voxels
+    return 2 * overlap_voxels / total if total else float("nan")
+
+
+def iou(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
+    """|P and T| / |P or T|, 0..1; NaN where both are empty."""
+    union = true_voxels + pred_voxels - overlap_voxels
+    return overlap_voxels / union if union else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochScore:
+    """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive cases.
+
+    Dice maps a foreground label to 0..1, or to None where no case holds the label.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    val_loss: float | None
+    train_dice: Mapping[int, float | None]
+    val_dice: Mapping[int, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """The outcome of a trial: complete as soon as its file exists.
+
+    val_score is the mean over foreground labels of the validation Dice at best_epoch (for a pretraining
+    minus the restoration loss), NaN-free: None if the trial failed before a first epoch.
+    facts holds what explains the trial: class weights, draw histogram, dropped items, parameters,
+    multiply-adds, device, threads, versions, host, seconds by part.
+    """
+
+    trial: str
+    spec: TrialSpec
+    state: str
+    reason: str | None = None
+    error: str | None = None
+    val_score: float | None = None
+    best_epoch: int | None = None
+    scores: tuple[CaseScore, ...] = ()
+    curve: tuple[EpochScore, ...] = ()
+    seconds: float = 0.0
+    peak_gib: float = 0.0
+    num_parameters: int = 0
+    num_trainable: int = 0
+    multiply_adds: int = 0
+    started: str = ""
+    commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)

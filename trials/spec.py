@@ -1,0 +1,86 @@
+"""What one trial is asked to do: pure values, no behaviour, standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PRETRAIN, TUNE, FINAL = "pretrain", "tune", "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One square of the grid: a model, a loss and a sampling, each by its name in a registry."""
+
+    model: str
+    loss: str
+    sampling: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How a case becomes a cube; two recipes with equal preparations share one cache.
+
+    cube is the edge in voxels. clip_hu, a (low, high) window in HU, is applied before resampling.
+    normalise is "volume" (z-score by the volume's own mean and deviation, the paper's way) or
+    "train" (mean and deviation of the foreground of the training split).
+    """
+
+    cube: int = 128
+    clip_hu: tuple[float, float] | None = None
+    normalise: str = "volume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything about a training run that is not tuned.
+
+    width None takes the model's own. steps_per_epoch None is one pass over the training items.
+    patience counts epochs without a better validation score, None never stops early.
+    pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
+    weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
+    gpus is the share of a card that one trial takes; 0.5 lets two trials run on it.
+    """
+
+    epochs: int
+    batch_size: int
+    preparation: Preparation = field(default_factory=Preparation)
+    width: int | None = None
+    steps_per_epoch: int | None = None
+    pretrain_epochs: int = 20
+    pretrain_lr: float = 1e-3
+    optimizer: str = "adam"
+    schedule: str = "fixed"
+    clip_gradient: float | None = None
+    augment: bool = False
+    log_frequency_bias: bool = False
+    patience: int | None = None
+    precision: str = "auto"
+    weights: str = "default"
+    slice_axis: str = "axial"
+    oversample: str = "content"
+    subsample_background: float = 0.99
+    class_unit: str = "voxels"
+    train_cases_scored: int = 4
+    gpus: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSpec:
+    """One training run. Its hash names its folder, so equal specs are one trial.
+
+    hyper holds lr, and gamma, one_minus_beta, alpha, frozen_stages where they apply.
+    weights says where the first weights come from: "random", "imagenet", "pretrain:<trial hash>" or
+    "file:<sha256, first 16 digits>". number is the trial's place in its cell's study (0 is the default).
+    Only phase "final" opens the test split.
+    """
+
+    dataset: str
+    data: str
+    splits: str
+    fold: int
+    cell: Cell
+    hyper: Mapping[str, float | tuple[float, ...]]
+    recipe: Recipe
+    seed: int
+    phase: str
+    number: int = 0
+    weights: str = "random"
