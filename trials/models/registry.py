@@ -2,45 +2,89 @@
 
 from dataclasses import dataclass
 
-from trials.parts import Part
+from trials.parts import Part, pick
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPart(Part):
     """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W (and D).
 
-    dims is 3 for volumes or 2 for slices. Legal edges are multiples of `multiple`, at least `smallest`.
-    width is the default number of first channels. weights is what the model starts from by default:
-    "random", "pretrain" (our masked-block restoration, or a file) or "imagenet" (the hub, or a file).
+    dims is 3 for volumes or 2 for slices. Legal edges are multiples of `multiple`, at least `smallest`, or
+    `smallest_alone` where a training batch may hold a single item: batch norm needs two values a channel at the bottom.
+    width is the default number of first channels, 0 where the architecture fixes it.
+    weights is what the model starts from by default: "random", "pretrain" (our masked-block restoration, or a file)
+    or "imagenet" (the hub, or a file).
     stages is "module:function", (model) -> encoder stages in order, for models that can be frozen.
+    like is "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant
+    that a file of weights was made with, for models whose public weights come in several.
     """
 
     dims: int = 3
     multiple: int = 16
     smallest: int = 32
+    smallest_alone: int = 32
     width: int = 16
     weights: str = "random"
     stages: str = ""
+    like: str = ""
 
 
 MODELS: dict[str, ModelPart] = {
     "unet3d": ModelPart(
         "trials.models.unet3d:unet3d", about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init", width=32
     ),
-    "vnet": ModelPart("trials.models.vnet:vnet", about="V-Net: residual blocks, PReLU, strided convolutions"),
+    "vnet": ModelPart("trials.models.vnet:vnet", about="V-Net: residual blocks, PReLU, strided convolutions", smallest=16),
+    "vnet_k3": ModelPart(
+        "trials.models.vnet:vnet_k3",
+        about="the same with kernels of 3 instead of 5, small enough for a laptop",
+        smallest=16,
+        width=4,
+    ),
     "segresnet": ModelPart(
         "trials.models.segresnet:segresnet",
         ("frozen_stages",),
         "SegResNet, Xavier init, fine-tuned with its first encoder stages frozen",
         multiple=8,
-        smallest=16,
+        smallest=8,
+        smallest_alone=8,
         weights="pretrain",
         stages="trials.models.segresnet:stages",
+        like="trials.models.segresnet:segresnet_like",
     ),
     "unet2d_resnet50": ModelPart(
-        "trials.models.unet2d:resnet50", about="2D U-Net on slices, ImageNet ResNet50 encoder", dims=2, multiple=32, weights="imagenet"
+        "trials.models.unet2d:resnet50",
+        about="2D U-Net on slices, ImageNet ResNet50 encoder",
+        dims=2,
+        multiple=1,
+        width=0,
+        smallest_alone=33,
+        weights="imagenet",
     ),
     "unet2d_resnet18": ModelPart(
-        "trials.models.unet2d:resnet18", about="the same with a ResNet18 encoder, small enough for a laptop", dims=2, multiple=32, weights="imagenet"
+        "trials.models.unet2d:resnet18",
+        about="the same with a ResNet18 encoder, small enough for a laptop",
+        dims=2,
+        multiple=1,
+        width=0,
+        smallest_alone=33,
+        weights="imagenet",
     ),
 }
+
+
+def check_cube(name: str, cube: int, batch_size: int) -> None:
+    """Raise ValueError if a model cannot take this edge in training; batch_size is the smallest batch that can occur.
+
+    The message names the edge, the rule and the nearest legal edges. For a 2D model the edge is that of its slices.
+    """
+    part = pick(MODELS, "model", name)
+    smallest = part.smallest_alone if batch_size < 2 else part.smallest
+    if cube >= smallest and cube % part.multiple == 0:
+        return
+    below = cube // part.multiple * part.multiple
+    nearest = sorted({max(smallest, below), max(smallest, below + part.multiple)})
+    alone = " for a batch of one" if smallest > part.smallest else ""
+    raise ValueError(
+        f"{name} takes cubes whose edge is a multiple of {part.multiple} and at least {smallest}{alone}; got {cube}; "
+        f"nearest legal: {' or '.join(map(str, nearest))}"
+    )

@@ -1,0 +1,129 @@
+"""The command line: every verb in a few lines. Heavy packages are imported by the verb that needs them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+FINISHED, MENDABLE, WITH_FAILURES, INTERRUPTED = 0, 2, 3, 130
+MODELS_EXAMPLE = "segresnet=PATH"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures; 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except (ValueError, FileNotFoundError, PermissionError) as error:
+        if options.debug:
+            raise
+        print(f"segbench: {error}", file=sys.stderr)
+        return MENDABLE
+    except KeyboardInterrupt:
+        print("segbench: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their flags."""
+    top = argparse.ArgumentParser(
+        prog="segbench",
+        description="Benchmark volumetric segmentation: every cell of model x loss x sampling, tuned, trained, scored, reported.",
+        epilog="Start with `segbench run --grid demo`: no data, no GPU, about five minutes.",
+    )
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    add_run(verbs)
+    add_ls(verbs)
+    add_prepare(verbs)
+    add_report(verbs)
+    add_export(verbs)
+    return top
+
+
+def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:
+    """A verb with the flag that all share."""
+    sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    sub.set_defaults(verb=verb)
+    return sub
+
+
+def add_run(verbs) -> None:
+    sub = add_verb(verbs, "run", "run a grid from data to report; the same command again runs what is missing", run)
+    sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data lie (default: `cache` beside the run folder)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/GRID)")
+    sub.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)")
+    sub.add_argument("--weights", action="append", default=[], metavar="MODEL=PATH", help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated")
+    sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
+    sub.add_argument("--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid")
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench run."""
+    from bench.run import run_grid
+
+    return run_grid(options)
+
+
+def add_ls(verbs) -> None:
+    add_verb(verbs, "ls", "list models, losses, samplings, grids and data sets, with what each tunes", ls)
+
+
+def ls(options: argparse.Namespace) -> int:
+    """segbench ls."""
+    from bench.listing import listing
+
+    print(listing())
+    return FINISHED
+
+
+def add_prepare(verbs) -> None:
+    sub = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", prepare)
+    sub.add_argument("dataset", help="kits23, nnunet or phantoms")
+    sub.add_argument("folder", type=Path, help="the data set's folder")
+    sub.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where the prepared data go")
+    sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
+    sub.add_argument("--download", action="store_true", help="first fetch what is missing (kits23; about 30 GB), resumable")
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """segbench prepare."""
+    from bench.prepare import prepare_folder
+
+    return prepare_folder(options)
+
+
+def add_report(verbs) -> None:
+    sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
+    sub.add_argument("run", type=Path, help="the run folder")
+
+
+def report(options: argparse.Namespace) -> int:
+    """segbench report."""
+    from reports.build import build_report
+
+    print(build_report(options.run))
+    return FINISHED
+
+
+def add_export(verbs) -> None:
+    sub = add_verb(verbs, "export", "write the prepared data as one .npy file a slice, as the study did", export)
+    sub.add_argument("what", choices=["slices"])
+    sub.add_argument("prepared", type=Path, help="a prepared folder, as `segbench prepare` prints it")
+    sub.add_argument("out", type=Path, help="where the files go")
+    sub.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
+
+
+def export(options: argparse.Namespace) -> int:
+    """segbench export."""
+    from trials.data.cache import export_slices, open_cache
+
+    export_slices(open_cache(options.prepared), options.out, options.axis)
+    print(options.out)
+    return FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""From a grid to specs: pure functions of the grid and of what the data say. Nothing here reads a file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from bench.grids import Grid, Tuning
+from bench.spaces import Range, cell_space, default_hyper
+from trials.records import record_hash
+from trials.models.registry import check_cube
+from trials.parts import pick
+from trials.registry import LOSSES, MODELS, SAMPLINGS
+from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+
+RESTORATION = "restoration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the data say to a grid: the split scheme, each preparation's digest and its training class counts by unit.
+
+    weights maps a model to the digest of the file given for it.
+    """
+
+    splits: str
+    digests: Mapping[Preparation, str]
+    counts: Mapping[tuple[Preparation, str], tuple[int, ...]]
+    weights: Mapping[str, str]
+
+
+def recipe_of(grid: Grid, model: str) -> Recipe:
+    """The recipe of a model: its own, or that of its dimension. Raises ValueError where the grid has neither."""
+    family = f"{pick(MODELS, 'model', model).dims}d"
+    for name in (model, family):
+        if name in grid.recipes:
+            return grid.recipes[name]
+    raise ValueError(f"grid {grid.name!r} has no recipe for {model}; add one under {model!r} or {family!r}")
+
+
+def needs_pretraining(grid: Grid, model: str, given: Mapping[str, str]) -> bool:
+    """True for a model that is fine-tuned and for which neither a file nor random weights were asked for."""
+    return MODELS[model].weights == "pretrain" and recipe_of(grid, model).weights != "random" and model not in given
+
+
+def weights_of(grid: Grid, facts: Facts, model: str, seed: int) -> str:
+    """Where a trial's first weights come from, as TrialSpec.weights says it."""
+    if recipe_of(grid, model).weights == "random" or MODELS[model].weights == "random":
+        return "random"
+    if model in facts.weights:
+        return f"file:{facts.weights[model][:16]}"
+    if needs_pretraining(grid, model, facts.weights):
+        return f"pretrain:{record_hash(pretrain_spec(grid, facts, model, seed))}"
+    return MODELS[model].weights
+
+
+def pretrain_spec(grid: Grid, facts: Facts, model: str, seed: int) -> TrialSpec:
+    """The pretraining of a model under a seed; every cell of the model shares it."""
+    recipe = recipe_of(grid, model)
+    cell = Cell(model=model, loss=RESTORATION, sampling="none")
+    return TrialSpec(
+        dataset=grid.dataset,
+        data=facts.digests[recipe.preparation],
+        splits=facts.splits,
+        fold=grid.fold,
+        cell=cell,
+        hyper={"lr": recipe.pretrain_lr},
+        recipe=recipe,
+        seed=seed,
+        phase=PRETRAIN,
+    )
+
+
+def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Mapping[str, float | tuple[float, ...]]) -> TrialSpec:
+    """The number-th setting of a cell's study, under the seed and with the epochs of the grid's tuning."""
+    assert grid.tuning is not None
+    spec = final_spec(grid, facts, cell, number, hyper, grid.tuning.seed)
+    epochs = grid.tuning.epochs or spec.recipe.epochs
+    return replace(spec, phase=TUNE, recipe=replace(spec.recipe, epochs=epochs))
+
+
+def final_spec(
+    grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Mapping[str, float | tuple[float, ...]], seed: int
+) -> TrialSpec:
+    """A cell's chosen setting under one seed."""
+    recipe = recipe_of(grid, cell.model)
+    return TrialSpec(
+        dataset=grid.dataset,
+        data=facts.digests[recipe.preparation],
+        splits=facts.splits,
+        fold=grid.fold,
+        cell=cell,
+        hyper=hyper,
+        recipe=recipe,
+        seed=seed,
+        phase=FINAL,
+        number=number,
+        weights=weights_of(grid, facts, cell.model, seed),
+    )
+
+
+def default_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, float | tuple[float, ...]]:
+    """The setting of a cell's first trial."""
+    recipe = recipe_of(grid, cell.model)
+    weights = weights_of(grid, facts, cell.model, grid.seeds[0])
+    return default_hyper(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.hyper)
+
+
+def space_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, Range]:
+    """The ranges that a cell's study searches."""
+    recipe = recipe_of(grid, cell.model)
+    weights = weights_of(grid, facts, cell.model, grid.seeds[0])
+    return cell_space(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.spaces)
+
+
+def pretrainings(grid: Grid, given: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Every (model, seed) that is pretrained: one a seed, the tuning's seed among them."""
+    seeds = dict.fromkeys((*((grid.tuning.seed,) if grid.tuning else ()), *grid.seeds))
+    models = dict.fromkeys(cell.model for cell in grid.cells)
+    return [(model, seed) for model in models if needs_pretraining(grid, model, given) for seed in seeds]
+
+
+def planned(grid: Grid, given: Mapping[str, str]) -> dict[str, int]:
+    """The number of trials of each phase."""
+    tune = grid.tuning.trials * len(grid.cells) if grid.tuning else 0
+    return {PRETRAIN: len(pretrainings(grid, given)), TUNE: tune, FINAL: len(grid.cells) * len(grid.seeds)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the plan, before any data are there."""
+
+    phase: str
+    cell: Cell
+    number: int | None
+    seed: int
+    setting: str
+
+
+def outline(grid: Grid, given: Mapping[str, str]) -> Iterator[Row]:
+    """Every trial of a grid in the order in which they become due; settings that depend on results or data are named so."""
+    for model, seed in pretrainings(grid, given):
+        setting = f"lr={recipe_of(grid, model).pretrain_lr:g}"
+        yield Row(phase=PRETRAIN, cell=Cell(model=model, loss=RESTORATION, sampling="none"), number=None, seed=seed, setting=setting)
+    tuning = grid.tuning or Tuning(trials=0)
+    for number in range(tuning.trials):
+        for cell in grid.cells:
+            setting = default_text(grid, cell, given) if number == 0 else "proposed by Optuna"
+            yield Row(phase=TUNE, cell=cell, number=number, seed=tuning.seed, setting=setting)
+    for cell in grid.cells:
+        for seed in grid.seeds:
+            setting = "best of the cell's study" if grid.tuning else default_text(grid, cell, given)
+            yield Row(phase=FINAL, cell=cell, number=None, seed=seed, setting=setting)
+
+
+def default_text(grid: Grid, cell: Cell, given: Mapping[str, str]) -> str:
+    """A cell's default setting in words; what only the data can say is named."""
+    recipe = recipe_of(grid, cell.model)
+    starts_random = recipe.weights == "random" or (MODELS[cell.model].weights == "random")
+    setting = default_hyper(cell, (1, 1), "random" if starts_random else "pretrained", grid.hyper)
+    from_data = "one_minus_beta" if "one_minus_beta" not in grid.hyper.get("*", {}) | grid.hyper.get(cell.model, {}) else ""
+    return " ".join(f"{name}=by class counts" if name == from_data else f"{name}={value:g}" for name, value in setting.items())
+
+
+def check_grid(grid: Grid) -> None:
+    """Refuse a grid that cannot run, before anything starts. Raises ValueError: the rule, what came, the way out."""
+    if not grid.cells or not grid.seeds:
+        raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
+    if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
+        raise ValueError(f"grid {grid.name!r} names a cell or a seed twice; each runs once")
+    for cell in grid.cells:
+        pick(MODELS, "model", cell.model)
+        pick(LOSSES, "loss", cell.loss)
+        pick(SAMPLINGS, "sampling", cell.sampling)
+        check_recipe(grid, cell.model)
+    if grid.tuning is not None and grid.tuning.trials < 1:
+        raise ValueError(f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing")
+
+
+def check_recipe(grid: Grid, model: str) -> None:
+    """Refuse a cube that the model's poolings cannot halve, and counts below one."""
+    recipe = recipe_of(grid, model)
+    check_cube(model, recipe.preparation.cube, recipe.batch_size)
+    for name in ("epochs", "batch_size", "pretrain_epochs"):
+        if getattr(recipe, name) < 1:
+            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must be at least 1; got {getattr(recipe, name)}")

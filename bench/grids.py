@@ -1,0 +1,131 @@
+"""Every grid, as values: which cells, on which data, under which seeds, by which recipes. Standard library only.
+
+A grid of your own is a Python file that defines one Grid (and may add parts to the registries):
+`python -m bench.run --grid my_grid.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product as cartesian
+
+from bench.spaces import Range
+from trials.spec import Cell, Preparation, Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's proposals.
+
+    epochs None trains each of them as long as a final trial. Every cell has the same budget.
+    """
+
+    trials: int
+    epochs: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A benchmark. splits None is the data set's default.
+
+    recipes by model name, or by "2d" and "3d" for all others. hyper overrides default settings, spaces search
+    ranges, both by model name or "*" for all. tuning None trains each cell at its default setting only.
+    generate holds the arguments with which a data set that is made, not fetched, is made.
+    """
+
+    name: str
+    dataset: str
+    cells: tuple[Cell, ...]
+    recipes: Mapping[str, Recipe]
+    seeds: tuple[int, ...] = (0,)
+    tuning: Tuning | None = None
+    splits: str | None = None
+    fold: int = 0
+    hyper: Mapping[str, Mapping[str, float | tuple[float, ...]]] = field(default_factory=dict)
+    spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    generate: Mapping[str, int] = field(default_factory=dict)
+
+
+def product(models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]) -> tuple[Cell, ...]:
+    """Every combination, models outermost."""
+    return tuple(Cell(model=m, loss=lo, sampling=s) for m, lo, s in cartesian(models, losses, samplings))
+
+
+LOSS_NAMES = ("combined", "focal", "weighted_focal", "class_balanced")
+SAMPLING_NAMES = ("none", "oversample", "subsample")
+
+# The whole comparison that the study describes; of its 48 cells it publishes 11.
+FULL = Grid(
+    name="full",
+    dataset="kits23",
+    splits="paper",
+    cells=product(("unet3d", "vnet", "segresnet", "unet2d_resnet50"), LOSS_NAMES, SAMPLING_NAMES),
+    seeds=(0, 1, 2),
+    tuning=Tuning(trials=24),
+    recipes={
+        "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, augment=True),
+        "2d": Recipe(epochs=15, batch_size=64, augment=True, gpus=0.5),
+    },
+)
+
+# The 11 published rows: fixed learning rate 1e-4, Adam, batch 4 in 3D, 15 epochs of batch 64 in 2D. The study names no
+# epochs in 3D, no gamma, alpha or beta: 100 epochs and the defaults of FULL stand in.
+PAPER = replace(
+    FULL,
+    name="paper",
+    cells=(
+        *product(("unet2d_resnet50",), ("focal",), SAMPLING_NAMES),
+        *product(("unet3d",), ("combined",), ("oversample",)),
+        *product(("vnet",), ("combined", "focal", "class_balanced"), ("oversample",)),
+        *product(("segresnet",), ("combined", "focal", "class_balanced", "weighted_focal"), ("oversample",)),
+    ),
+    seeds=(0,),
+    tuning=None,
+    recipes={
+        "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, oversample="literal"),
+        "2d": Recipe(epochs=15, batch_size=64, oversample="literal", gpus=0.5),
+    },
+)
+
+# Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least three times.
+_SMALL = Recipe(
+    epochs=10,
+    steps_per_epoch=16,
+    batch_size=2,
+    preparation=Preparation(cube=32),
+    width=8,
+    pretrain_epochs=4,
+    pretrain_lr=3e-3,
+    optimizer="adamw",
+    schedule="onecycle",
+    clip_gradient=5.0,
+    augment=True,
+    log_frequency_bias=True,
+    subsample_background=0.97,
+    train_cases_scored=4,
+)
+DEMO = Grid(
+    name="demo",
+    dataset="phantoms",
+    generate={"num_cases": 88, "seed": 0},
+    cells=(
+        *product(("unet3d",), ("combined", "class_balanced"), ("none",)),
+        *product(("unet3d",), ("focal",), ("oversample",)),
+        *product(("vnet",), ("combined",), ("none",)),
+        *product(("vnet",), ("weighted_focal",), ("oversample",)),
+        *product(("vnet",), ("class_balanced",), ("subsample",)),
+        *product(("segresnet",), ("combined",), ("none", "oversample")),
+        *product(("segresnet",), ("weighted_focal",), ("subsample",)),
+        *product(("unet2d_resnet18",), ("combined", "focal"), ("none",)),
+        *product(("unet2d_resnet18",), ("class_balanced",), ("subsample",)),
+    ),
+    tuning=Tuning(trials=2, epochs=2),
+    recipes={
+        "3d": _SMALL,
+        "2d": replace(_SMALL, batch_size=16, steps_per_epoch=8, weights="random", width=None),
+    },
+    hyper={"*": {"lr": 0.01}, "segresnet": {"lr": 0.006}, "unet2d_resnet18": {"lr": 0.003}},
+    spaces={"*": {"lr": Range(low=3e-3, high=2e-2, log=True)}, "unet2d_resnet18": {"lr": Range(low=1e-3, high=1e-2, log=True)}},
+)
+
+GRIDS = {grid.name: grid for grid in (DEMO, PAPER, FULL)}

@@ -1,0 +1,107 @@
+"""From a grid to prepared data: the folder is checked, split and brought to every cube that the grid's recipes ask for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.expand import Facts, recipe_of
+from bench.grids import Grid
+from bench.provenance import split_hash
+from trials.data.cache import open_cache, prepare_dataset
+from trials.data.datasets import DATASETS, Dataset, Split, open_dataset, split_cases
+from trials.data.loading import count_classes
+from trials.parts import Part, pick
+from trials.spec import Preparation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A data set ready for trials: who is in which split, and the folder and content of each preparation."""
+
+    dataset: Dataset
+    scheme: str
+    split: Split
+    folders: Mapping[Preparation, Path]
+    digests: Mapping[Preparation, str]
+    counts: Mapping[tuple[Preparation, str], tuple[int, ...]]
+
+    def facts(self, weights: Mapping[str, str]) -> Facts:
+        """What the agenda needs to know of the data and of the weights that were given."""
+        return Facts(splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights)
+
+    def record(self) -> dict[str, object]:
+        """What run.json says of the data."""
+        splits = {name: list(getattr(self.split, name)) for name in ("train", "val", "test")}
+        return {
+            "root": str(self.dataset.root),
+            "splits": self.scheme,
+            "classes": list(self.dataset.classes),
+            "cases": len(self.dataset.cases),
+            "published": self.dataset.published,
+            "split_cases": splits,
+            "split_hash": split_hash(splits),
+            "data_digest": " ".join(self.digests.values()),
+            "excluded": dict(self.split.excluded),
+            "licence": self.dataset.licence,
+        }
+
+
+def open_grid_data(grid: Grid, root: Path | None, place: Path, console: Console) -> tuple[Dataset, str, Split]:
+    """Open and split a grid's data set: at root, or made under place where it is made. Returns it with its scheme and split.
+
+    Raises ValueError: how to get a data set that is missing, or every fault of one that is there.
+    """
+    part = pick(DATASETS, "data set", grid.dataset)
+    if root is None and not part.generate:
+        raise ValueError(f"grid {grid.name!r} needs {grid.dataset}, and --data FOLDER says where it is: {part.how_to_get}")
+    root = root or place / "-".join([grid.dataset, *map(str, grid.generate.values())])
+    if part.generate and grid.generate:
+        console.print(f"making {grid.dataset} in {root}", highlight=False)
+        Part(part.generate).load()(root, **grid.generate)
+    dataset = open_dataset(grid.dataset, root)
+    scheme = grid.splits or part.default_splits
+    split = split_cases(dataset, scheme, grid.fold)
+    console.print(case_count(dataset, split), highlight=False)
+    return dataset, scheme, split
+
+
+def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console) -> Prepared:
+    """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming every faulty case."""
+    recipes = dict.fromkeys(recipe_of(grid, cell.model) for cell in grid.cells)
+    folders = {
+        preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
+        for preparation in dict.fromkeys(recipe.preparation for recipe in recipes)
+    }
+    caches = {preparation: open_cache(folder) for preparation, folder in folders.items()}
+    counts = {
+        (recipe.preparation, recipe.class_unit): count_classes(caches[recipe.preparation], split.train, recipe.class_unit)
+        for recipe in recipes
+    }
+    return Prepared(
+        dataset=dataset,
+        scheme=scheme,
+        split=split,
+        folders=folders,
+        digests={preparation: opened.digest for preparation, opened in caches.items()},
+        counts={key: found.of_unit for key, found in counts.items()},
+    )
+
+
+def case_count(dataset: Dataset, split: Split) -> str:
+    """How many cases are there, and in which split."""
+    of = f" of {dataset.published}" if dataset.published else ""
+    out = f", {len(split.excluded)} left out ({', '.join(sorted(split.excluded)[:3])})" if split.excluded else ""
+    return f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test{out}"
+
+
+def prepare_with_bar(dataset: Dataset, preparation: Preparation, cache: Path, train: tuple[str, ...], console: Console) -> Path:
+    """prepare_dataset under a progress bar with the time that remains."""
+    columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
+        return prepare_dataset(
+            dataset, preparation, cache, train=train, on_case=lambda done, total: bars.update(task, completed=done, total=total)
+        )

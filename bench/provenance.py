@@ -1,0 +1,81 @@
+"""What a run says of itself: run.json and the grid file as it was."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import grids
+from bench.expand import planned, recipe_of
+from bench.grids import Grid
+from trials.environment import processor_name, versions
+from trials.files import write_text
+
+
+def commit() -> tuple[str, bool]:
+    """The project's commit and whether its files differ from it; ("", False) where it is not a git checkout."""
+    here = Path(__file__).resolve().parent
+    if shutil.which("git") is None:
+        return "", False
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    if head.returncode:
+        return "", False
+    status = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True)
+    return head.stdout.strip(), bool(status.stdout.strip())
+
+
+def machine() -> dict[str, Any]:
+    """The driver's machine."""
+    pages, page = (os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
+    return {
+        "cpu": processor_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages * page / 2**30, 1),
+        "python": platform.python_version(),
+        "os": platform.platform(terse=True),
+    }
+
+
+def split_hash(splits: Mapping[str, Any]) -> str:
+    """A name for who is trained on, selected on and tested on."""
+    return hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], weights: Mapping[str, str], notes: list[str]) -> None:
+    """Leave run.json and grid.py in the run folder. data describes the data set, weights the files given by model."""
+    revision, dirty = commit()
+    models = dict.fromkeys(cell.model for cell in grid.cells)
+    recipes = {model: dataclasses.asdict(recipe_of(grid, model)) for model in models}
+    record = {
+        "grid": grid.name,
+        "dataset": grid.dataset,
+        "splits": data["splits"],
+        "fold": grid.fold,
+        "classes": data["classes"],
+        "cells": [dataclasses.asdict(cell) for cell in grid.cells],
+        "seeds": list(grid.seeds),
+        "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
+        "planned": planned(grid, weights),
+        "data": data,
+        "preparations": [recipe["preparation"] for recipe in recipes.values()],
+        "recipes": recipes,
+        "weights": dict(weights),
+        "weights_notes": notes,
+        "command": " ".join(["python -m bench.run", *sys.argv[1:]]),
+        "commit": revision,
+        "dirty": dirty,
+        "versions": versions(),
+        "machine": machine(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "grid_file": "grid.py",
+    }
+    write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())
+    write_text(out / "run.json", json.dumps(record, indent=1, sort_keys=True))

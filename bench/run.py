@@ -1,0 +1,157 @@
+"""The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run --grid demo`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import FINISHED, INTERRUPTED, WITH_FAILURES, main
+from bench.expand import check_grid, outline, planned
+from bench.grids import Grid
+from bench.user_grid import load_grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a run reads and writes. data None lets the data set say how to get it."""
+
+    out: Path
+    cache: Path
+    data: Path | None
+
+
+def run_grid(options: argparse.Namespace) -> int:
+    """Run what is missing of a grid and write the report; returns the exit code. Raises ValueError for what a user can mend."""
+    grid, grid_text = load_grid(options.grid)
+    check_grid(grid)
+    given = weight_files(options.weights, grid)
+    if options.dry_run:
+        return print_outline(grid, given)
+    out = (options.out or Path("runs") / grid.name).absolute()
+    places = Places(out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data)
+    finished = execute(grid, grid_text, places, given, options)
+    report = write_report(out)
+    print(report)
+    return verdict(out, finished)
+
+
+def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
+    """--weights MODEL=PATH as a mapping; each path must exist and each model be one of the grid's."""
+    from trials.parts import unknown
+
+    files = {}
+    for pair in pairs:
+        model, _, path = pair.partition("=")
+        models = {cell.model for cell in grid.cells}
+        if model not in models:
+            raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
+        if not path or not Path(path).exists():
+            raise ValueError(f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of a MONAI bundle")
+        files[model] = Path(path).absolute()
+    return files
+
+
+def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace) -> bool:
+    """Prepare, then run every trial that has no result yet. Returns False if the user interrupted."""
+    from bench.agenda import Agenda
+    from bench.ledger import read_results
+    from bench.prepared import open_grid_data, prepare_grid
+    from bench.provenance import commit, write_provenance
+    from bench.start_weights import digests, fetch_imagenet
+    from bench.tuning.driver import connect, drive
+    from bench.tuning.progress import LiveView
+
+    console = Console(stderr=True)
+    dataset, scheme, split = open_grid_data(grid, places.data, places.out.parent / "data", console)
+    files = dict(given) | fetch_imagenet(grid, given)
+    prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
+    facts = prepared.facts(digests(files))
+    agenda = Agenda(grid, facts, read_results(places.out))
+    write_provenance(places.out, grid, grid_text, prepared.record(), facts.weights, random_notes(grid))
+    if agenda.finished():
+        return True
+    cluster = connect(options.address)
+    view = LiveView(agenda, planned(grid, facts.weights), console)
+    make_job = job_maker(places, prepared, files, options.save_predictions, commit()[0])
+    with view:
+        drive(agenda, make_job, places.out, view, cluster, grid_text)
+    return agenda.finished()
+
+
+def job_maker(places: Places, prepared, files: Mapping[str, Path], save_predictions: bool, revision: str) -> Callable:
+    """A function that turns a spec into the job a worker runs; only final trials are given test cases."""
+    from trials.job import Job, best_path
+    from trials.records import record_hash
+    from trials.spec import FINAL, TrialSpec
+
+    def make_job(spec: TrialSpec) -> Job:
+        source, _, trial = spec.weights.partition(":")
+        weights = best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
+        return Job(
+            trial=record_hash(spec),
+            spec=spec,
+            out=str(places.out),
+            cache=str(prepared.folders[spec.recipe.preparation]),
+            train=prepared.split.train,
+            val=prepared.split.val,
+            test=prepared.split.test if spec.phase == FINAL else (),
+            weights=None if weights is None or spec.weights == "random" else str(weights),
+            save_predictions=save_predictions and spec.phase == FINAL,
+            commit=revision,
+        )
+
+    return make_job
+
+
+def random_notes(grid: Grid) -> list[str]:
+    """What the report must say of models that start from random weights although their entry asks for others."""
+    from bench.expand import recipe_of
+    from trials.registry import MODELS
+
+    models = dict.fromkeys(cell.model for cell in grid.cells)
+    asked = {model: MODELS[model].weights for model in models if recipe_of(grid, model).weights == "random"}
+    return [f"{model} starts from random weights, as its recipe asks, not from {source}" for model, source in asked.items() if source != "random"]
+
+
+def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
+    """--dry-run: every trial, a line each, and how many there are."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
+        table.add_column(title, no_wrap=True)
+    rows = list(outline(grid, {model: "" for model in given}))
+    for row in rows:
+        table.add_row(row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, {model: "" for model in given}).items() if count)
+    console.print(f"{len(rows)} trials: {counts}; nothing was started")
+    return FINISHED
+
+
+def write_report(out: Path) -> Path:
+    """Tables and report of a run folder."""
+    from reports.build import build_report
+
+    return build_report(out)
+
+
+def verdict(out: Path, finished: bool) -> int:
+    """The exit code of a run: interrupted, finished with failures, or finished."""
+    from bench.ledger import read_results
+    from trials.result import FAILED
+
+    if not finished:
+        print("interrupted: the report holds what is there; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    failed = [result for result in read_results(out).values() if result.state == FAILED]
+    for result in failed:
+        print(f"failed: {result.spec.phase} {result.spec.cell.model} {result.spec.cell.loss}: {result.error}", file=sys.stderr)
+    return WITH_FAILURES if failed else FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -1,0 +1,57 @@
+"""One Optuna study a cell: its next proposal, from nothing but the cell's own finished trials."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from bench.spaces import Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A finished trial of a study; score None is a failure."""
+
+    hyper: Mapping[str, float | tuple[float, ...]]
+    score: float | None
+
+
+def propose(study_name: str, space: Mapping[str, Range], tried: Sequence[Tried]) -> dict[str, float]:
+    """The next setting of a study by TPE. Equal histories give equal proposals, on any machine and after any restart.
+
+    The study is rebuilt from its trials at each call, so no Optuna state is kept that could be lost or torn.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {name: _distribution(span) for name, span in space.items()}
+    seed = int.from_bytes(hashlib.sha256(f"{study_name}/{len(tried)}".encode()).digest()[:4], "big")
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5)
+    study = optuna.create_study(direction="maximize", sampler=sampler, study_name=study_name)
+    for trial in tried:
+        study.add_trial(_frozen(trial, distributions))
+    asked = study.ask(distributions)
+    return {name: _value(asked.params[name], space[name]) for name in space}
+
+
+def _distribution(span: Range) -> BaseDistribution:
+    if span.integer:
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
+
+
+def _value(value: float, span: Range) -> float:
+    """Six significant digits: a setting that can be read out loud and typed again."""
+    return value if span.integer else min(span.high, max(span.low, float(f"{value:.6g}")))
+
+
+def _frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
+    # A default may lie outside the range that is searched: Optuna then learns from the parameters that lie inside.
+    inside = {
+        name: value for name, value in trial.hyper.items() if name in distributions and distributions[name]._contains(value)
+    }
+    state = TrialState.FAIL if trial.score is None else TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state, value=trial.score, params=inside, distributions={name: distributions[name] for name in inside}
+    )

@@ -1,0 +1,101 @@
+"""Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray remembers is needed again."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import ray
+from ray import tune
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
+
+from bench.agenda import Agenda
+from bench.tuning.progress import LiveView
+from bench.tuning.searcher import GridSearcher
+from trials.attempt import attempt
+from trials.job import Job
+from trials.records import from_json
+from trials.result import EpochScore
+from trials.spec import TrialSpec
+
+RETRIES_OF_LOST_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a run may use: CPU cores and graphics cards, over all nodes."""
+
+    cpus: int
+    gpus: float
+
+    def slots(self, smallest_share: float) -> int:
+        """How many trials fit side by side: one a core, or by their share of a card."""
+        return max(1, min(self.cpus, int(self.gpus / smallest_share)) if self.gpus else self.cpus)
+
+
+def connect(address: str | None) -> Cluster:
+    """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else."""
+    if address is None:
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    else:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    found = ray.cluster_resources()
+    return Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0))
+
+
+def run_cell_trial(config: Mapping[str, Any]) -> None:
+    """What a Ray worker runs: one job, reporting each epoch to the live view."""
+    if config["grid_file"]:
+        from bench.user_grid import load_grid_text
+
+        load_grid_text(config["grid_file"])
+    job = from_json(Job, config["job"])
+
+    def report(score: EpochScore, reached: float) -> None:
+        tune.report({"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds})
+
+    result = attempt(job, report)
+    tune.report({"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds})
+
+
+def drive(agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str) -> None:
+    """Run every trial that is due until the agenda is finished, or until the user interrupts.
+
+    Trials that fail leave a result and the others go on; a worker that is lost is tried again and continues from its own checkpoint.
+    """
+    searcher = GridSearcher(agenda, make_job, out)
+    on_cpu = not cluster.gpus
+    shares = [recipe.gpus for recipe in agenda.grid.recipes.values()]
+    with tempfile.TemporaryDirectory(prefix="segbench-ray-") as storage:
+        tuner = Tuner(
+            tune.with_resources(run_cell_trial, lambda config: _resources(config, on_cpu)),
+            param_space={"grid_file": grid_file},
+            tune_config=TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                max_concurrent_trials=cluster.slots(min(shares)),
+                # On a card each trial gets a process of its own: memory that a library keeps is freed with it.
+                reuse_actors=on_cpu,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=RunConfig(
+                name="grid",
+                storage_path=storage,
+                failure_config=FailureConfig(max_failures=RETRIES_OF_LOST_WORKERS),
+                callbacks=[view],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+
+def _resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:
+    return PlacementGroupFactory([{"CPU": 1} if on_cpu else {"CPU": 1, "GPU": config["gpus"]}])

@@ -1,0 +1,60 @@
+"""The one searcher of a run: it hands Ray Tune whatever the agenda says is due, and waits where a cell must wait."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from bench.agenda import Agenda
+from bench.ledger import read_result
+from trials.attempt import write_result
+from trials.job import Job
+from trials.records import record_hash, to_json
+from trials.result import FAILED, TrialResult
+from trials.spec import TrialSpec
+
+
+class GridSearcher(Searcher):
+    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result files."""
+
+    def __init__(self, agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path):
+        super().__init__(metric="score", mode="max")
+        self.agenda, self.make_job, self.out = agenda, make_job, out
+        self.running: dict[str, TrialSpec] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
+        """The grid owns its spaces; Ray's are not used."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict | str | None:
+        """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left."""
+        spec = self.agenda.next({record_hash(running) for running in self.running.values()})
+        if spec is None:
+            return None if self.running else Searcher.FINISHED
+        self.running[trial_id] = spec
+        return {"job": to_json(self.make_job(spec)), "gpus": spec.recipe.gpus}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Read what the trial left on disk; a worker that died too often left nothing, which is a result too."""
+        spec = self.running.pop(trial_id, None)
+        if spec is None:
+            return
+        found = read_result(self.out, record_hash(spec))
+        if found is None and error:
+            found = self._lost(spec)
+        if found is not None:
+            self.agenda.add(found)
+
+    def _lost(self, spec: TrialSpec) -> TrialResult:
+        trial = record_hash(spec)
+        text = "its worker process died again and again without a message; too little memory is the usual cause"
+        result = TrialResult(trial=trial, spec=spec, state=FAILED, reason="exception", error=text)
+        write_result(self.out, result)
+        return result
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: result files are the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore; a fresh driver reads the result files."""

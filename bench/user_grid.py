@@ -1,0 +1,54 @@
+"""A grid by its name or from a user's own Python file, which may add models, losses and samplings of its own."""
+
+import sys
+import types
+from pathlib import Path
+
+from bench.grids import GRIDS, Grid
+from trials.parts import unknown
+
+MODULE = "user_grid"
+
+
+def load_grid(name: str) -> tuple[Grid, str]:
+    """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown name or a file without one grid."""
+    if not name.endswith(".py"):
+        if name not in GRIDS:
+            raise ValueError(unknown("grid", name, GRIDS) + "; or the path of a .py file")
+        return GRIDS[name], ""
+    path = Path(name)
+    if not path.is_file():
+        raise ValueError(f"--grid {name}: no such file; built-in grids: {', '.join(sorted(GRIDS))}")
+    text = path.read_text()
+    return load_grid_text(text, name), text
+
+
+def load_grid_text(text: str, name: str = "grid.py") -> Grid:
+    """Run a grid file as the module `user_grid`, so that its parts can be named "user_grid:function", and return its one grid.
+
+    A grid file is a program that its user trusts: it runs on the driver and on every worker.
+    """
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
+    try:
+        exec(compile(text, name, "exec"), module.__dict__)
+    except Exception as error:
+        line = _line_of(error, name)
+        raise ValueError(f"{name}{line}: {error}") from error
+    grids = {id(value): value for value in vars(module).values() if isinstance(value, Grid)}
+    own = [grid for grid in grids.values() if grid not in GRIDS.values()]
+    if len(own) != 1:
+        found = ", ".join(sorted(grid.name for grid in own)) or "none"
+        raise ValueError(f"{name} must define exactly one Grid of its own; found {found}")
+    return own[0]
+
+
+def _line_of(error: Exception, name: str) -> str:
+    if isinstance(error, SyntaxError):
+        return f" line {error.lineno}"
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == name:
+            line = f" line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,151 @@
+"""What a reader must know before the first number: the list that stands on page one."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.run_folder import Run
+from reports.wording import cell_name, listed, many
+from trials.result import COMPLETE, FAILED
+from trials.spec import FINAL, PRETRAIN, TUNE
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to know: a headline of a few words, the sentence behind it, and the names it is about."""
+
+    title: str
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
+    """Everything that limits what the page can say, the gravest first."""
+    sources = (_missing, _failed, _short, _twins, _collapsed, _random_weights, _seeds, _data, _absent_classes, _excluded)
+    notes = [note for source in sources for note in source(run)]
+    return (*notes, *_unscored(run, scores), *_strangers(run), *_dirty(run))
+
+
+def missing_finals(run: Run) -> list[str]:
+    """The final trials that were asked for and have no complete result, by name, a cell with its seeds in a line."""
+    done = {(result.spec.cell, result.spec.seed) for result in run.finals}
+    lines = []
+    for cell in run.cells:
+        seeds = [str(seed) for seed in run.seeds if (cell, seed) not in done]
+        if seeds:
+            lines.append(f"{cell_name(cell)}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}")
+    return lines
+
+
+def _missing(run: Run) -> Iterator[Note]:
+    total = len(run.cells) * len(run.seeds)
+    if missing := missing_finals(run):
+        count = total - len({(result.spec.cell, result.spec.seed) for result in run.finals})
+        yield Note("Unfinished", f"{count} of {total} final trials have no complete result.", tuple(missing))
+
+
+def _failed(run: Run) -> Iterator[Note]:
+    failed = [result for result in run.results if result.state == FAILED]
+    if failed:
+        reasons = Counter(result.reason or "no reason recorded" for result in failed)
+        text = listed([f"{count} {reason}" for reason, count in sorted(reasons.items())])
+        names = tuple(
+            f"{result.spec.phase} {result.trial}, {cell_name(result.spec.cell)}, seed {result.spec.seed}: {result.reason}"
+            for result in failed
+        )
+        yield Note("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
+
+
+def _short(run: Run) -> Iterator[Note]:
+    """Tuning or pretraining that was planned and is not there; final trials have their own note."""
+    planned = run.record.get("planned") or {}
+    for phase, word in ((PRETRAIN, "pretraining"), (TUNE, "tuning")):
+        there = sum(result.spec.phase == phase for result in run.results)
+        if there < planned.get(phase, 0):
+            yield Note(f"Unfinished {word}", f"{there} of {planned[phase]} planned {word} trials have a result.")
+
+
+def _twins(run: Run) -> Iterator[Note]:
+    groups = defaultdict(list)
+    for result in run.finals:
+        counts = sorted((s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels) for s in result.scores)
+        groups[hash(tuple(counts)), len(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
+    twins = [group for (_, num_scores), group in groups.items() if len(group) > 1 and num_scores]
+    if twins:
+        text = "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
+        yield Note("Identical trials", text, tuple(" = ".join(group) for group in twins))
+
+
+def _collapsed(run: Run) -> Iterator[Note]:
+    empty = [
+        f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
+        for result in run.finals
+        if result.scores and not any(score.pred_voxels for score in result.scores if score.label > 0)
+    ]
+    if empty:
+        yield Note("Collapsed", f"{many(len(empty), 'final trial')} predicted background only, in every patient.", tuple(empty))
+
+
+def _random_weights(run: Run) -> Iterator[Note]:
+    if texts := tuple(run.record.get("weights_notes") or ()):
+        yield Note("First weights", "Not every model started from the weights it is known for.", texts)
+
+
+def _seeds(run: Run) -> Iterator[Note]:
+    if len(run.seeds) == 1:
+        yield Note("One seed", "Each cell was trained once: a gap between two cells cannot be told from the luck of a seed.")
+    elif len(run.seeds) == 2:
+        yield Note("Two seeds", "Two trainings a cell measure the luck of a seed only roughly: few gaps can be resolved.")
+
+
+def _data(run: Run) -> Iterator[Note]:
+    data = run.record.get("data") or {}
+    if data.get("published") and data.get("cases") != data["published"]:
+        yield Note("Part of the data", f"This run used {data['cases']} of {data['published']} published cases.")
+
+
+def _absent_classes(run: Run) -> Iterator[Note]:
+    scored = {(score.split, score.label) for result in run.finals for score in result.scores if score.true_voxels}
+    splits = {score.split for result in run.finals for score in result.scores}
+    for split in sorted(splits):
+        absent = [run.classes[label] for label in run.labels if (split, label) not in scored]
+        if absent:
+            text = f"No {split} case holds {listed(absent)}: such a class has no score and takes no part in a mean."
+            yield Note("Absent class", text)
+
+
+def _excluded(run: Run) -> Iterator[Note]:
+    excluded = (run.record.get("data") or {}).get("excluded") or {}
+    if excluded:
+        names = tuple(f"{case}: {reason}" for case, reason in sorted(excluded.items()))
+        yield Note("Excluded cases", f"{many(len(excluded), 'case')} took no part.", names)
+
+
+def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
+    """Split cases that were to be scored and never appear, once any final trial is there."""
+    wanted = (run.record.get("data") or {}).get("split_cases") or {}
+    complete = {result.trial for result in run.finals}
+    finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
+    for split in ("val", "test"):
+        unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"]))
+        if complete and unscored:
+            yield Note("Unscored cases", f"{many(len(unscored), f'{split} case')} of the split never appear in a score.", tuple(unscored))
+
+
+def _strangers(run: Run) -> Iterator[Note]:
+    if run.strangers:
+        text = f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed or split and are left out."
+        yield Note("Left out", text, run.strangers)
+
+
+def _dirty(run: Run) -> Iterator[Note]:
+    if run.record.get("dirty"):
+        yield Note("Uncommitted changes", f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran.")
+
+
+def num_states(run: Run, phase: str) -> dict[str, int]:
+    """How many trials of a phase ended in each state, COMPLETE first."""
+    states = Counter(result.state for result in run.results if result.spec.phase == phase)
+    return {state: states[state] for state in sorted(states, key=lambda state: (state != COMPLETE, state))}

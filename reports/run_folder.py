@@ -1,0 +1,112 @@
+"""A run's folder as one record: what was asked (run.json), the grid's text, and every trial that has a result."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trials.records import rebuild
+from trials.result import COMPLETE, CaseScore, TrialResult
+from trials.spec import FINAL, PRETRAIN, Cell
+
+REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
+SCORE_TYPES = {
+    "case": str,
+    "split": str,
+    "space": str,
+    "label": int,
+    "true_voxels": int,
+    "pred_voxels": int,
+    "overlap_voxels": int,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run folder holds, read once.
+
+    record is run.json as it is; classes, cells and seeds are taken from it in its order. results holds the trials of
+    this grid, sorted by trial; strangers the trials that lie in the folder but belong to another grid or split.
+    """
+
+    out: Path
+    record: Mapping[str, Any]
+    grid_text: str
+    classes: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    results: tuple[TrialResult, ...]
+    strangers: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The foreground labels: every class but the first."""
+        return tuple(range(1, len(self.classes)))
+
+    @property
+    def finals(self) -> tuple[TrialResult, ...]:
+        """The final trials that were trained and scored to their end."""
+        return tuple(result for result in self.results if result.spec.phase == FINAL and result.state == COMPLETE)
+
+
+def read_run(out: Path) -> Run:
+    """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
+    record = _read_record(out / "run.json")
+    cells = tuple(rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"]))
+    results = [read_result(path) for path in sorted(out.glob("trials/*/result.json"))]
+    ours = {result.trial for result in results if _belongs(result, record, cells)}
+    grid_file = out / "grid.py"
+    return Run(
+        out=out,
+        record=record,
+        grid_text=grid_file.read_text(encoding="utf-8") if grid_file.is_file() else "",
+        classes=tuple(record["classes"]),
+        cells=cells,
+        seeds=tuple(record["seeds"]),
+        results=tuple(result for result in results if result.trial in ours),
+        strangers=tuple(result.trial for result in results if result.trial not in ours),
+    )
+
+
+def read_result(path: Path) -> TrialResult:
+    """Read one trial's result.json. Raises ValueError naming the file and the key."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
+        scores = document.pop("scores", [])
+        result = replace(rebuild(TrialResult, document, "result"), scores=_read_scores(scores))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
+    if result.trial != path.parent.name:
+        raise ValueError(f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete this copy")
+    return result
+
+
+def _read_scores(rows: Any) -> tuple[CaseScore, ...]:
+    if not isinstance(rows, list):
+        raise ValueError(f"scores must be a list; got {rows!r}")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != SCORE_TYPES:
+            raise ValueError(f"scores[{i}] must hold {', '.join(SCORE_TYPES)}; got {row!r}")
+    return tuple(CaseScore(**row) for row in rows)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; name the folder that a run wrote")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error}); run the grid again to rewrite it") from None
+    for key in REQUIRED:
+        if not isinstance(record, dict) or key not in record:
+            raise ValueError(f"{path}: has no {key!r}; run the grid again to rewrite it")
+    return record
+
+
+def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, ...]) -> bool:
+    spec = result.spec
+    same_data = (spec.dataset, spec.splits, spec.fold) == (record["dataset"], record["splits"], record["fold"])
+    same_grid = spec.phase == PRETRAIN or spec.cell in cells
+    return same_data and same_grid and (spec.phase != FINAL or spec.seed in record["seeds"])

@@ -1,0 +1,191 @@
+"""What a section is made of: records that the page's templates draw. Strings are plain text; the templates escape them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One table cell: its text, the value it sorts by, and how it looks.
+
+    look is "" or a word of the style sheet (good, bad, quiet, code); swatch is a colour shown before the text;
+    hint is read out and shown on hover.
+    """
+
+    text: str
+    sort: float | str | None = None
+    look: str = ""
+    swatch: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column; numbers stand right, hint explains the heading."""
+
+    name: str
+    is_number: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A sortable table; folded ones open on a click and say what they hold."""
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    folded: bool = False
+    kind: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A plotly figure: finding, number and rule in the caption, its numbers in a folded table.
+
+    data and layout are plotly's own; colours may name style variables ("var(--ink)"). height and least_width in pixels.
+    """
+
+    id: str
+    caption: str
+    data: tuple[Mapping[str, Any], ...]
+    layout: Mapping[str, Any]
+    table: Table
+    height: int
+    least_width: int = 0
+    kind: str = field(default="figure", init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """A table coloured by value. groups are (heading, number of columns) above columns; rows (name, colour, cells).
+
+    A cell is (text, background, text colour, hint); an empty background draws it as a marked hole.
+    """
+
+    id: str
+    title: str
+    caption: str
+    groups: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[tuple[str, str, str, str], ...]], ...]
+    kind: str = field(default="heatmap", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Paragraphs; a lead one is set larger."""
+
+    paragraphs: tuple[str, ...]
+    lead: bool = False
+    kind: str = field(default="text", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A row of large numbers: (value, what it is, the fine print)."""
+
+    items: tuple[tuple[str, str, str], ...]
+    kind: str = field(default="numbers", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One executed check: True holds, False does not, None could not be run."""
+
+    claim: str
+    holds: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """Executed checks in reading order."""
+
+    checks: tuple[Check, ...]
+    kind: str = field(default="checklist", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What to know first: (title, text, names)."""
+
+    notes: tuple[tuple[str, str, tuple[str, ...]], ...]
+    kind: str = field(default="notes", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Named values, one a line."""
+
+    title: str
+    items: tuple[tuple[str, str], ...]
+    kind: str = field(default="facts", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Text to be copied as it is."""
+
+    title: str
+    text: str
+    folded: bool = False
+    kind: str = field(default="code", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Files beside the page: (file name, what it holds)."""
+
+    files: tuple[tuple[str, str], ...]
+    kind: str = field(default="links", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One axial slice as layers of pictures (data URIs, "" where left out) and the words for it."""
+
+    index: int
+    image: str
+    reference: str
+    prediction: str
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """One patient: heading, score line, slices, and the place in slices that is shown first."""
+
+    case: str
+    why: str
+    score: str
+    slices: tuple[Slice, ...]
+    shown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Patients as pictures; legend names each colour (name, css colour); licence stands under them."""
+
+    caption: str
+    legend: tuple[tuple[str, str], ...]
+    patients: tuple[Pictured, ...]
+    licence: str
+    kind: str = field(default="gallery", init=False)
+
+
+Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One question answered: id is the deep link, question the small line above the title, finding the answer in words."""
+
+    id: str
+    title: str
+    question: str
+    finding: str
+    blocks: tuple[Block, ...] = ()

@@ -1,0 +1,140 @@
+"""Does this run reproduce the published tables: each value beside ours, and whether the paper's can be true at all.
+
+The facts in paper_tables.csv are tables 1 to 11 of Azorín, Cribillés, Lázaro and Román, "Visión por Computador en Imágenes
+Médicas 3D" (University of Granada, 12 January 2025): KiTS23 at 128 cubed, one seed, no intervals.
+"""
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass
+from importlib import resources
+
+from reports.audit import duplicates, feasible
+from reports.board import Board
+from reports.palette import distinct, model_colour
+from reports.section import Column, Entry, Section, Table, Text
+from reports.summary import Standing
+from reports.wording import listed, many, number, ranged, signed
+from trials.result import CUBE
+from trials.spec import Cell
+
+SOURCE = "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, University of Granada, 12 January 2025"
+# The tables print four decimals.
+HALF_UNIT = 0.00005
+INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = "inside our interval", "differs", "paper number infeasible", "not run"
+LOOKS = {INSIDE: "good", INFEASIBLE: "bad", NOT_RUN: "quiet"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One published row: overlap of one label by one configuration."""
+
+    table: int
+    cell: Cell
+    label: int
+    class_name: str
+    iou: float
+    dice: float
+
+
+def published() -> tuple[Published, ...]:
+    """The rows of the paper's tables, in their order."""
+    text = resources.files("reports").joinpath("paper_tables.csv").read_text(encoding="utf-8")
+    return tuple(
+        Published(
+            table=int(row["table"]),
+            cell=Cell(model=row["model"], loss=row["loss"], sampling=row["sampling"]),
+            label=int(row["label"]),
+            class_name=row["class_name"],
+            iou=float(row["iou"]),
+            dice=float(row["dice"]),
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+def paper(board: Board) -> Section | None:
+    """The 11 tables beside ours, for a run on the paper's data; nothing for any other."""
+    if board.run.record["dataset"] != "kits23":
+        return None
+    rows = published()
+    copies = repeated_tables(rows)
+    verdicts = [verdict(row, copies, _ours(board, row)) for row in rows]
+    kinds = Counter(text.split(" of table")[0] for text in verdicts)
+    finding = listed([f"{count} {kind}" for kind, count in sorted(kinds.items())])
+    return Section(
+        id="paper",
+        title="The paper's tables",
+        question="Does this reproduce what was published?",
+        finding=f"Of {len(rows)} published rows: {finding}.",
+        blocks=(_table(board, rows, verdicts), Text(_explanation(board, copies))),
+    )
+
+
+def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
+    """Each table that repeats an earlier one digit for digit, and that earlier one."""
+    return duplicates({table: [(row.iou, row.dice) for row in rows if row.table == table] for table in distinct(row.table for row in rows)})
+
+
+def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> str:
+    """What is to be said of a published row, the gravest first: infeasible, duplicate, not run, then where it lies."""
+    if not feasible(row.dice, row.iou, HALF_UNIT):
+        return INFEASIBLE
+    if row.table in copies:
+        return f"duplicate of table {copies[row.table]}"
+    if ours is None or math.isnan(ours.dice):
+        return NOT_RUN
+    if math.isnan(ours.dice_low):
+        return DIFFERS
+    return INSIDE if ours.dice_low <= row.dice <= ours.dice_high else DIFFERS
+
+
+def _ours(board: Board, row: Published) -> Standing | None:
+    if row.cell not in board.run.cells or row.label >= len(board.run.classes):
+        return None
+    return board.standings[CUBE][board.run.cells.index(row.cell), row.label]
+
+
+def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Table:
+    columns = (
+        Column("table", True),
+        Column("configuration"),
+        Column("class"),
+        Column("paper IoU", True),
+        Column("paper Dice", True),
+        Column("our Dice on the cube", True, "mean over the patients that hold the class, with its 95 % interval"),
+        Column("ours minus paper", True),
+        Column("verdict"),
+    )
+    entries = tuple(_row(board, row, text) for row, text in zip(rows, verdicts, strict=True))
+    caption = "Published values beside ours. Ours are means over patients on the resampled cube, the paper's own space; it does not say how it averaged."
+    return Table(id="paper-table", caption=caption, columns=columns, rows=entries)
+
+
+def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
+    ours = _ours(board, row)
+    known = ours is not None and not math.isnan(ours.dice)
+    swatch = model_colour(board.run, row.cell.model) if row.cell.model in distinct(cell.model for cell in board.run.cells) else ""
+    return (
+        Entry(str(row.table), row.table),
+        Entry(f"{row.cell.model} / {row.cell.loss} / {row.cell.sampling}", swatch=swatch),
+        Entry(row.class_name),
+        Entry(number(row.iou, 4), row.iou),
+        Entry(number(row.dice, 4), row.dice),
+        Entry(ranged(ours.dice, ours.dice_low, ours.dice_high) if known and ours else "not run", ours.dice if ours else None),
+        Entry(signed(ours.dice - row.dice) if known and ours else "", ours.dice - row.dice if ours else None),
+        Entry(text, look=LOOKS.get(text, "")),
+    )
+
+
+def _explanation(board: Board, copies: dict[int, int]) -> tuple[str, ...]:
+    repeats = listed([f"table {table} repeats table {first} digit for digit" for table, first in copies.items()])
+    used = len(board.test[CUBE].cases)
+    return (
+        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a target: it gives one training a cell, "
+        f"no interval and no learning rate in 3D. Ours: {many(used, 'test case')}.",
+        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) holds for one case, for pooled voxels and for means "
+        f"over the same cases, and is broken here beyond rounding. {repeats[:1].upper() + repeats[1:]}. Background rows say little: a model that predicts "
+        "background everywhere scores nearly the same.",
+    )

@@ -1,0 +1,97 @@
+"""Can this be run again: the command, the code, the data, the machine, every resolved setting, and the files beside the page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reports.board import Board
+from reports.section import Block, Code, Column, Entry, Facts, Links, Section, Table
+from reports.table import compact
+from reports.wording import cell_name, many
+from trials.spec import FINAL
+
+FILES = (
+    ("scores.csv", "one row a trial, patient, label and space: counts, Dice, IoU"),
+    ("scores.parquet", "the same, typed"),
+    ("trials.csv", "one row a trial: settings, state, cost"),
+    ("trials.parquet", "the same, typed"),
+    ("run.json", "what was asked"),
+)
+
+
+def provenance(board: Board) -> Section:
+    """Everything a rerun needs."""
+    record = board.run.record
+    dirty = "with uncommitted changes" if record.get("dirty") else "clean"
+    blocks: list[Block] = [
+        Code("Command", str(record.get("command", "not recorded"))),
+        Facts("Run", _run_facts(record, dirty)),
+        Facts("Data", _data_facts(record.get("data") or {}, record)),
+        Facts("Machine", tuple((name.replace("_", " "), _plain(value)) for name, value in (record.get("machine") or {}).items())),
+        Facts("Versions", tuple(sorted((name, str(version)) for name, version in (record.get("versions") or {}).items()))),
+        *(Facts(f"Recipe of {name}", _recipe_facts(recipe)) for name, recipe in (record.get("recipes") or {}).items()),
+        _specs(board),
+        Links(FILES),
+    ]
+    if board.run.grid_text:
+        blocks.append(Code(f"The grid, {record.get('grid_file', 'grid.py')}", board.run.grid_text, folded=True))
+    return Section(
+        id="provenance",
+        title="Provenance",
+        question="Can I run this again?",
+        finding=f"Commit {record.get('commit', 'unknown')}, {dirty}; {many(len(board.run.results), 'trial')}, each named by a hash of its settings.",
+        blocks=tuple(block for block in blocks if not isinstance(block, Facts) or block.items),
+    )
+
+
+def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], ...]:
+    tuning = compact(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
+    return (
+        ("grid", str(record["grid"])),
+        ("started", str(record.get("started", "not recorded"))),
+        ("commit", f"{record.get('commit', 'unknown')}, {dirty}"),
+        ("seeds", ", ".join(map(str, record["seeds"]))),
+        ("tuning", tuning),
+        ("planned trials", compact(record.get("planned") or {})),
+        ("first weights", compact(record.get("weights") or {})),
+    )
+
+
+def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The data's own entries; case lists as their lengths, as they stand in run.json in full."""
+    facts = [("dataset", str(record["dataset"])), ("splits", f"{record['splits']}, fold {record['fold']}")]
+    for name, value in data.items():
+        if name == "split_cases":
+            facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
+        elif value:
+            facts.append((name.replace("_", " "), _plain(value)))
+    return (*facts, *((f"preparation {i + 1}", compact(one)) for i, one in enumerate(record.get("preparations") or ())))
+
+
+def _recipe_facts(recipe: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.replace("_", " "), _plain(value)) for name, value in recipe.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value == [] or value == {}:
+        return "none"
+    return compact(value)
+
+
+def _specs(board: Board) -> Table:
+    columns = tuple(Column(name) for name in ("trial", "configuration", "seed", "fold", "first weights", "settings", "commit"))
+    finals = [result for result in board.run.results if result.spec.phase == FINAL]
+    rows = tuple(
+        (
+            Entry(result.trial, look="code"),
+            Entry(cell_name(result.spec.cell)),
+            Entry(str(result.spec.seed), result.spec.seed),
+            Entry(str(result.spec.fold), result.spec.fold),
+            Entry(result.spec.weights),
+            Entry(compact(result.spec.hyper), look="code"),
+            Entry(result.commit, look="code"),
+        )
+        for result in sorted(finals, key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed))
+    )
+    return Table(id="specs", caption="Every final trial as it was resolved", columns=columns, rows=rows, folded=True)

@@ -1,0 +1,27 @@
+"""The sections in reading order. One is a function (board) -> Section, or None where a run has nothing for it."""
+
+from collections.abc import Callable
+
+from reports.board import Board
+from reports.section import Section
+from reports.sections.answer import answer
+from reports.sections.curves import curves
+from reports.sections.grid import grid
+from reports.sections.leaderboard import leaderboard
+from reports.sections.paper import paper
+from reports.sections.provenance import provenance
+from reports.sections.trials import trials
+from reports.sections.validity import validity
+from reports.sections.worst import worst
+
+SECTIONS: dict[str, Callable[[Board], Section | None]] = {
+    "answer": answer,
+    "validity": validity,
+    "leaderboard": leaderboard,
+    "grid": grid,
+    "curves": curves,
+    "paper": paper,
+    "worst": worst,
+    "trials": trials,
+    "provenance": provenance,
+}

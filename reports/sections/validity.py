@@ -1,0 +1,93 @@
+"""May this page be trusted: the checks that were executed on this run folder, each with what it found."""
+
+from collections import Counter
+
+from reports.board import Board
+from reports.notes import num_states
+from reports.section import Check, Checklist, Section, Text
+from reports.wording import listed, many
+from trials.result import NATIVE
+from trials.spec import FINAL, PRETRAIN, TUNE
+
+REFUSALS = (
+    "Had a trial counted a patient twice, had two cells been scored on different patients or against different references, "
+    "or had a tuning trial seen the test split, this page would not have been made."
+)
+
+
+def validity(board: Board) -> Section:
+    """A checklist; what would make the numbers wrong refuses the page, what limits them is listed."""
+    checks = [*_data_checks(board), *_trial_checks(board), *_number_checks(board)]
+    failed = [check for check in checks if check.holds is False]
+    unknown = sum(check.holds is None for check in checks)
+    finding = f"{many(len(checks) - len(failed) - unknown, 'check')} passed, {len(failed)} did not"
+    finding += f", {unknown} could not be run." if unknown else "."
+    return Section(
+        id="validity",
+        title="Checks executed",
+        question="May I trust this page?",
+        finding=finding,
+        blocks=(Checklist(tuple(checks)), Text((REFUSALS,))),
+    )
+
+
+def _data_checks(board: Board) -> list[Check]:
+    splits = (board.run.record.get("data") or {}).get("split_cases") or {}
+    sizes = listed([f"{len(cases)} {split}" for split, cases in splits.items()]) if splits else "run.json names no split"
+    shared = [case for case, times in Counter(case for cases in splits.values() for case in cases).items() if times > 1]
+    disjoint = not shared if splits else None
+    classes = listed([f"{board.run.classes[label]} {board.test[NATIVE].num_holding(label)}" for label in board.run.labels])
+    scored = len(board.test[NATIVE].cases)
+    wanted = set(splits.get("test", ()))
+    return [
+        Check("No case is in two splits", disjoint, f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else "")),
+        Check(
+            "Every test case was scored",
+            wanted <= set(board.test[NATIVE].cases) if wanted and board.run.finals else None,
+            f"{scored} of {len(wanted)} test cases; holding {classes}",
+        ),
+    ]
+
+
+def _trial_checks(board: Board) -> list[Check]:
+    run = board.run
+    finals = len(run.cells) * len(run.seeds)
+    seeds = Counter(result.spec.cell for result in run.finals)
+    complete = sum(seeds[cell] == len(run.seeds) for cell in run.cells)
+    tuned = Counter(result.spec.cell for result in run.results if result.spec.phase == TUNE)
+    budget = sorted({tuned[cell] for cell in run.cells})
+    commits = sorted({result.commit for result in run.results if result.commit})
+    return [
+        Check(
+            "Every cell has all its seeds",
+            complete == len(run.cells),
+            f"{complete} of {many(len(run.cells), 'cell')} complete, {len(run.finals)} of {many(finals, 'final trial')}",
+        ),
+        *(_accounted(board, phase) for phase in (PRETRAIN, TUNE, FINAL) if (run.record.get("planned") or {}).get(phase)),
+        Check(
+            "Every cell had the same tuning budget",
+            len(budget) == 1 if sum(budget) else None,
+            f"{' or '.join(map(str, budget))} tuning trials a cell" if sum(budget) else "no tuning in this run",
+        ),
+        Check("All trials ran the same code", len(commits) <= 1 if commits else None, listed(commits) or "no trial names its commit"),
+        Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
+    ]
+
+
+def _accounted(board: Board, phase: str) -> Check:
+    planned, states = board.run.record["planned"][phase], num_states(board.run, phase)
+    pending = planned - sum(states.values())
+    counts = [f"{count} {state.lower()}" for state, count in states.items()] + [f"{pending} pending"]
+    return Check(f"Every planned {phase} trial is accounted for", pending == 0, f"{planned} planned: {listed(counts)}")
+
+
+def _number_checks(board: Board) -> list[Check]:
+    means = sum(standing.n > 0 for standings in board.standings.values() for standing in standings.values())
+    trials = board.scores["trial"].nunique()
+    rows = f"{len(board.scores):,} rows of {many(trials, 'trial')}"
+    return [
+        Check("Each patient counts once in each trial, with counts that can be", True, rows),
+        Check("All final trials saw the same patients and references", True, f"{many(len(board.run.finals), 'trial')} compared, label by label"),
+        Check("Selection saw validation only", True, "no pretraining or tuning trial holds a test score"),
+        Check("IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here", True, f"{many(means, 'mean')} checked before rounding"),
+    ]

@@ -1,0 +1,123 @@
+"""Every result as two tidy tables: one row per trial, case, label and space, and one row per trial."""
+
+import json
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.run_folder import Run
+from trials.files import write_whole
+from trials.result import TrialResult
+
+IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
+COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")
+SCORE_COLUMNS = (*IDENTITY, "split", "case", "label", "class_name", "space", *COUNTS, "dice", "iou")
+NUMBERS = {"seed", "fold", "label", *COUNTS}
+# A spreadsheet runs a cell that begins with one of these as a formula.
+FORMULA_STARTS = r"^[=+\-@\t\r]"
+
+
+def scores_table(run: Run) -> pd.DataFrame:
+    """One row per trial, case, label and space: counts, and Dice and IoU in 0..1, NaN where both masks are empty.
+
+    Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Holds no clock and no host.
+    Raises ValueError if a score's label has no class.
+    """
+    blocks = [_score_block(result, run.classes) for result in run.results]
+    columns: dict[str, Any] = {name: [row for block in blocks for row in block[name]] for name in SCORE_COLUMNS[:-2]}
+    table = pd.DataFrame({name: pd.Series(values, dtype="int64" if name in NUMBERS else "str") for name, values in columns.items()})
+    counts = [table[name].to_numpy() for name in COUNTS]
+    table["dice"], table["iou"] = dice_of(*counts), iou_of(*counts)
+    return table
+
+
+def _score_block(result: TrialResult, classes: tuple[str, ...]) -> dict[str, list[Any]]:
+    scores = sorted(result.scores, key=lambda score: (score.split, score.case, score.label, score.space))
+    if wrong := [score.label for score in scores if not 0 <= score.label < len(classes)]:
+        raise ValueError(f"trial {result.trial} scores label {wrong[0]}, but run.json names {len(classes)} classes; run it again")
+    spec = result.spec
+    cell = (spec.cell.model, spec.cell.loss, spec.cell.sampling)
+    identity = (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)
+    block: dict[str, list[Any]] = {name: [value] * len(scores) for name, value in zip(IDENTITY, identity, strict=True)}
+    block |= {name: [getattr(score, name) for score in scores] for name in ("split", "case", "label", "space", *COUNTS)}
+    return block | {"class_name": [classes[score.label] for score in scores]}
+
+
+def dice_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
+    """trials.result.dice over arrays of one shape."""
+    return _ratio(2 * overlap_voxels, true_voxels + pred_voxels)
+
+
+def iou_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
+    """trials.result.iou over arrays of one shape."""
+    return _ratio(overlap_voxels, true_voxels + pred_voxels - overlap_voxels)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) != 0)
+
+
+def trials_table(run: Run) -> pd.DataFrame:
+    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as JSON."""
+    return pd.DataFrame([_trial_row(result) for result in run.results], columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
+
+
+_TRIAL_TYPES = {
+    **dict.fromkeys(("trial", "phase", "dataset", "splits", "model", "loss", "sampling"), "str"),
+    **dict.fromkeys(("seed", "fold", "number"), "int64"),
+    "hyper": "str",
+    **dict.fromkeys(("lr", "gamma", "one_minus_beta", "frozen_stages"), "float64"),
+    **dict.fromkeys(("weights", "recipe", "state", "reason", "error"), "str"),
+    **dict.fromkeys(("val_score", "best_epoch", "epochs", "seconds", "peak_gib"), "float64"),
+    **dict.fromkeys(("num_parameters", "num_trainable", "multiply_adds"), "int64"),
+    **dict.fromkeys(("device", "threads", "host", "versions", "commit", "started"), "str"),
+}
+
+
+def _trial_row(result: TrialResult) -> dict[str, Any]:
+    spec = result.spec
+    names = ("trial", "state", "reason", "error", "val_score", "best_epoch", "seconds", "peak_gib", "commit", "started")
+    costs = ("num_parameters", "num_trainable", "multiply_adds")
+    row: dict[str, Any] = {name: getattr(result, name) for name in (*names, *costs)}
+    row |= {name: getattr(spec, name) for name in ("phase", "dataset", "splits", "seed", "fold", "number", "weights")}
+    row |= {name: getattr(spec.cell, name) for name in ("model", "loss", "sampling")}
+    row |= {name: spec.hyper.get(name) for name in ("lr", "gamma", "one_minus_beta", "frozen_stages")}
+    row |= {name: _text(result.facts.get(name)) for name in ("device", "threads", "host")}
+    row |= {"hyper": compact(spec.hyper), "recipe": compact(spec.recipe), "versions": compact(result.versions)}
+    return row | {"epochs": len(result.curve)}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def compact(value: object) -> str:
+    """A mapping, record or plain value as one line of JSON with sorted keys."""
+    return json.dumps(value, sort_keys=True, separators=(", ", ": "), default=_plain)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write scores and trials as .parquet and .csv into the run folder and return them; equal input gives equal bytes."""
+    scores, trials = scores_table(run), trials_table(run)
+    for name, table in (("scores", scores), ("trials", trials)):
+        parquet = BytesIO()
+        table.to_parquet(parquet, index=False)
+        write_whole(run.out / f"{name}.parquet", lambda file, whole=parquet.getvalue(): file.write(whole))
+        text = _without_formulas(table).to_csv(index=False, lineterminator="\n")
+        write_whole(run.out / f"{name}.csv", lambda file, whole=text.encode(): file.write(whole))
+    return scores, trials
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    safe = table.copy(deep=False)
+    for name in table.select_dtypes("str"):
+        risky = table[name].str.contains(FORMULA_STARTS, na=False)
+        if risky.any():
+            safe[name] = table[name].where(~risky, "'" + table[name])
+    return safe

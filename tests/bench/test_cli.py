@@ -1,0 +1,118 @@
+"""What a user types and what comes back: exit codes, one line for what can be mended, no traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def segbench(*arguments, module="bench.cli", cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+def test_help_names_every_verb():
+    done = segbench("--help")
+
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in ("run", "ls", "prepare", "report", "export"))
+
+
+def test_ls_names_every_part(capsys):
+    from bench.grids import GRIDS
+    from trials.data.datasets import DATASETS
+    from trials.registry import LOSSES, MODELS, SAMPLINGS
+
+    assert main(["ls"]) == 0
+
+    text = capsys.readouterr().out
+    for registry in (MODELS, LOSSES, SAMPLINGS, DATASETS, GRIDS):
+        assert all(f"  {name} " in text for name in registry)
+    assert "tunes one_minus_beta, gamma" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--grid", "dmo"], "unknown grid 'dmo'; did you mean 'demo'?"),
+        (["run", "--grid", "nowhere.py"], "no such file"),
+        (["run", "--grid", "full"], "--data"),
+        (["run", "--grid", "full", "--data", "/nowhere"], "/nowhere is not a folder"),
+        (["run", "--grid", "full", "--weights", "segresnet=/nowhere.pt"], "no such file"),
+        (["run", "--grid", "full", "--weights", "segresnt=x"], "did you mean 'segresnet'"),
+        (["prepare", "kits32", "/nowhere", "--cache", "/tmp/x"], "did you mean 'kits23'"),
+        (["report", "/nowhere"], "/nowhere"),
+        (["export", "slices", "/nowhere", "/tmp/x"], "holds no prepared data set"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(arguments, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(arguments) == 2
+
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.startswith("segbench: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback():
+    done = segbench("run", "--grid", "dmo", "--debug")
+
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_dry_run_of_full_lists_every_trial_and_starts_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["run", "--grid", "full", "--dry-run"]) == 0
+
+    text = capsys.readouterr().out
+    assert text.count(" final ") + text.count("\nfinal ") == 144
+    assert "1299 trials: 3 pretrain, 1152 tune, 144 final; nothing was started" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_bench_run_is_segbench_run(tmp_path):
+    done = segbench("--grid", "demo", "--dry-run", module="bench.run")
+
+    assert done.returncode == 0
+    assert "nothing was started" in done.stdout
+
+
+def test_a_users_grid_file_names_its_line_when_it_is_wrong(tmp_path, capsys):
+    grid = tmp_path / "mine.py"
+    grid.write_text("from bench.grids import Grid\n\nmine = Grid(name='mine', dataset='phantoms')\n")
+
+    assert main(["run", "--grid", str(grid), "--dry-run"]) == 2
+
+    assert "mine.py line 3" in capsys.readouterr().err
+
+
+def test_a_users_grid_file_may_bring_its_own_loss(tmp_path, capsys):
+    grid = tmp_path / "mine.py"
+    grid.write_text(
+        "from dataclasses import replace\n"
+        "from bench.grids import DEMO, product\n"
+        "from trials.parts import Part\n"
+        "from trials.registry import LOSSES\n"
+        "def absolute(counts):\n"
+        "    return lambda logits, labels: logits.abs().mean()\n"
+        "LOSSES['absolute'] = Part('user_grid:absolute', about='for the test')\n"
+        "MINE = replace(DEMO, name='mine', cells=product(('unet3d',), ('absolute',), ('none',)))\n"
+    )
+
+    try:
+        assert main(["run", "--grid", str(grid), "--dry-run"]) == 0
+    finally:
+        from trials.registry import LOSSES
+
+        part = LOSSES.pop("absolute")
+
+    assert "absolute" in capsys.readouterr().out
+    assert callable(part.load()(None))

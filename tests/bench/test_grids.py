@@ -1,0 +1,91 @@
+"""What the three grids promise, and what a grid is refused for."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.expand import check_grid, outline, planned, recipe_of
+from bench.grids import DEMO, FULL, GRIDS, PAPER, product
+from bench.spaces import cell_space, default_hyper
+from trials.registry import LOSSES, MODELS, SAMPLINGS
+from trials.spec import Cell, Preparation
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_built_in_grid_can_run(name):
+    check_grid(GRIDS[name])
+
+
+def test_full_is_four_models_by_four_losses_by_three_samplings_under_three_seeds():
+    assert len(set(FULL.cells)) == 4 * 4 * 3
+    assert planned(FULL, {}) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
+
+
+def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
+    assert len(PAPER.cells) == 11
+    assert {cell.sampling for cell in PAPER.cells if cell.model != "unet2d_resnet50"} == {"oversample"}
+    assert [row.setting for row in outline(PAPER, {}) if row.cell.model == "unet2d_resnet50"] == ["lr=0.0001 gamma=2"] * 3
+    assert recipe_of(PAPER, "unet2d_resnet50").batch_size == 64
+    assert recipe_of(PAPER, "unet2d_resnet50").epochs == 15
+    assert recipe_of(PAPER, "vnet").batch_size == 4
+    assert recipe_of(PAPER, "vnet").oversample == "literal"
+
+
+def test_demo_holds_every_loss_and_sampling_and_every_family_of_models():
+    assert 12 <= len(DEMO.cells) <= 16
+    assert {cell.loss for cell in DEMO.cells} == set(LOSSES)
+    assert {cell.sampling for cell in DEMO.cells} == set(SAMPLINGS)
+    assert {cell.model for cell in DEMO.cells} == {"unet3d", "vnet", "segresnet", "unet2d_resnet18"}
+
+
+def test_outline_lists_as_many_trials_as_are_planned():
+    assert len(list(outline(FULL, {}))) == sum(planned(FULL, {}).values())
+
+
+def test_given_weights_replace_pretraining():
+    assert planned(FULL, {"segresnet": "0" * 64})["pretrain"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cells": (Cell(model="unet3", loss="focal", sampling="none"),)}, "unknown model 'unet3'; did you mean 'unet3d'"),
+        ({"cells": (Cell(model="unet3d", loss="focl", sampling="none"),)}, "unknown loss 'focl'; did you mean 'focal'"),
+        ({"cells": (Cell(model="unet3d", loss="focal", sampling="over"),)}, "unknown sampling 'over'"),
+        ({"cells": ()}, "at least one cell"),
+        ({"seeds": (1, 1)}, "twice"),
+        ({"recipes": {}}, "no recipe for unet3d"),
+        ({"tuning": replace(DEMO.tuning, trials=0)}, "tuning.trials must be at least 1"),
+    ],
+)
+def test_a_grid_that_cannot_run_is_refused_with_the_way_out(change, message):
+    with pytest.raises(ValueError, match=message):
+        check_grid(replace(DEMO, **change))
+
+
+@pytest.mark.parametrize("name", [name for name, part in MODELS.items() if part.dims == 3])
+def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
+    recipe = replace(DEMO.recipes["3d"], preparation=Preparation(cube=44))
+    grid = replace(DEMO, cells=product((name,), ("focal",), ("none",)), recipes={"3d": recipe})
+
+    with pytest.raises(ValueError, match=f"{name} takes cubes .* got 44; nearest"):
+        check_grid(grid)
+
+
+def test_defaults_of_full_are_those_of_its_description():
+    counts = (699_955_698, 5_112_370, 1_581_976, 90_180)  # KiTS23 training cubes of 128
+
+    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), counts, "random", {})
+    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), counts, "random", {})
+
+    assert setting["lr"] == 1e-4
+    assert setting["gamma"] == 2
+    assert setting["one_minus_beta"] == pytest.approx(1.26e-7, rel=0.01)
+    assert (space["one_minus_beta"].low, space["one_minus_beta"].high) == (1 / 699_955_698, 1 / 90_180)
+
+
+def test_stages_are_frozen_only_where_there_are_weights():
+    cell = Cell(model="segresnet", loss="combined", sampling="none")
+
+    assert "frozen_stages" in default_hyper(cell, (10, 1), "pretrain:abc", {})
+    assert "frozen_stages" not in default_hyper(cell, (10, 1), "random", {})

@@ -1,0 +1,78 @@
+"""Who may import whom: an arrow against the flow is a fault."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RAY_ALLOWED = "bench/tuning/"
+JOINS_ROOMS = {"bench/run.py", "bench/cli.py"}
+REPORTS_MAY_SEE = {"trials.spec", "trials.result", "trials.records", "trials.files", "trials.parts"}
+FILES = sorted(path.relative_to(ROOT).as_posix() for room in ("bench", "trials", "reports") for path in (ROOT / room).rglob("*.py"))
+
+
+def imports_of(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def rooms(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("trials/")])
+def test_trials_sees_neither_neighbour(file):
+    assert not rooms(imports_of(file)) & {"bench", "reports", "ray", "optuna"}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("reports/")])
+def test_reports_sees_only_records(file):
+    names = imports_of(file)
+    assert not rooms(names) & {"bench", "torch", "monai", "ray", "optuna"}
+    assert {name for name in names if name.startswith("trials")} <= REPORTS_MAY_SEE
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("bench/")])
+def test_only_the_command_line_joins_the_rooms_and_only_tuning_knows_ray(file):
+    names = imports_of(file)
+    assert "reports" not in rooms(names) or file in JOINS_ROOMS
+    assert "ray" not in rooms(names) or file.startswith(RAY_ALLOWED)
+
+
+def test_help_and_listing_load_no_heavy_package():
+    code = (
+        "import sys, bench.cli as cli, bench.listing as listing; cli.parser().format_help(); listing.listing(); "
+        "print([name for name in ('torch', 'monai', 'ray', 'optuna', 'pandas', 'plotly', 'numpy') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_says_what_it_is_and_stays_readable(file):
+    text = (ROOT / file).read_text()
+
+    assert ast.get_docstring(ast.parse(text)), f"{file} opens without saying what it is"
+    assert len(text.splitlines()) <= 280
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_function_is_longer_than_fifty_lines(file):
+    long = [
+        node.name
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50
+    ]
+
+    assert not long

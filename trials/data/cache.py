@@ -1,0 +1,176 @@
+"""Every case prepared once, for every trial of a node: two memory-mapped arrays a case and one manifest.
+
+ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and arrays named by what they were made of
+ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of cases, written last
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial, reduce
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.datasets import Case, Dataset
+from trials.data.manifest import CaseRecord, Manifest
+from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
+from trials.data.sources import look_at
+from trials.data.store import Store, content_hash, measured_record, prepared_record, sweep
+from trials.data.volume import from_dhw, read_labels, to_dhw
+from trials.data.workers import work_on
+from trials.files import write_text
+from trials.records import from_json, to_json
+from trials.spec import Preparation
+
+# Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
+FORMAT = 1
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    preparation: Preparation,
+    cache_root: Path,
+    *,
+    train: tuple[str, ...] = (),
+    workers: int | None = None,
+    on_case: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Prepare every case that is not prepared yet and return the folder of the set, for open_cache.
+
+    train names the cases whose foreground a "train" preparation is normalised by. workers is the number of
+    processes, None one a core. on_case(done, total) is called as cases are finished. What an earlier run has
+    finished is verified and kept; a file that changed is prepared again. Raises one ValueError that names every
+    faulty case; the sound ones stay prepared.
+    """
+    check_preparation(preparation)
+    measured = _train_cases(dataset, preparation, train)
+    tick = _counter(on_case, len(measured) + len(dataset.cases))
+    num_classes = len(dataset.classes)
+    statistics = None
+    if measured:
+        key = content_hash([FORMAT, preparation.clip_hu, num_classes], 12)
+        store = Store(folder=cache_root / f"{dataset.name}-foreground-{key}", preparation=preparation, num_classes=num_classes)
+        moments = work_on(measured, partial(measured_record, store), workers, tick).values()
+        statistics = train_statistics(reduce(joined, (record.moments for record in moments)))
+    key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
+    folder = cache_root / f"{dataset.name}-{key}"
+    store = Store(folder=folder / "cases", preparation=preparation, num_classes=num_classes, statistics=statistics)
+    sweep(store.folder)
+    records = work_on(dataset.cases, partial(prepared_record, store), workers, tick)
+    sources = [(case, record.image.sha256, record.labels.sha256) for case, record in records.items()]
+    return _write_manifest(dataset, preparation, statistics, folder / content_hash([key, sources], 16), records)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A prepared set, open for reading. digest names its content; statistics is None unless normalised by the train cases."""
+
+    folder: Path
+    dataset: Dataset
+    preparation: Preparation
+    statistics: Statistics | None
+    digest: str
+    cases: Mapping[str, CaseRecord]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the index is the label."""
+        return self.dataset.classes
+
+    def image(self, case: str) -> np.ndarray:
+        """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a descriptor, not memory."""
+        return self._map(self.cases[case].arrays[0], np.float16)
+
+    def labels(self, case: str) -> np.ndarray:
+        """The class indices on the cube, uint8 [D, H, W], a read-only map of the file."""
+        return self._map(self.cases[case].arrays[1], np.uint8)
+
+    def _map(self, name: str, dtype: type) -> np.ndarray:
+        path = self.folder.parent / "cases" / name
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"{path} is missing or damaged ({error}); prepare the data set again") from None
+        assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), f"{path} is not a cube"
+        return array
+
+
+def open_cache(folder: Path) -> Cache:
+    """Open the set that prepare_dataset left in folder. Raises ValueError if there is none or its manifest is damaged."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no prepared data set; prepare it first")
+    try:
+        manifest = from_json(Manifest, path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
+    records = manifest.cases.values()
+    dataset = Dataset(
+        name=manifest.dataset,
+        root=Path(manifest.root),
+        classes=manifest.classes,
+        cases=tuple(Case(case=r.case, image=Path(r.image.path), labels=Path(r.labels.path)) for r in records),
+        published=manifest.published,
+        licence=manifest.licence,
+        class_voxels={r.case: r.class_voxels for r in records},
+    )
+    return Cache(folder, dataset, manifest.preparation, manifest.statistics, manifest.digest, manifest.cases)
+
+
+def native_labels(record: CaseRecord) -> np.ndarray:
+    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one that was prepared."""
+    path = Path(record.labels.path)
+    if look_at(path, record.labels).sha256 != record.labels.sha256:
+        raise ValueError(f"{path} has changed since it was prepared; prepare the data set again")
+    volume = read_labels(path, len(record.class_voxels))
+    return to_dhw(volume.voxels, volume.affine)
+
+
+def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
+    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as write_labels wants them."""
+    assert labels.shape == record.shape, "labels lie on the case's native grid"
+    return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))
+
+
+def slice_class_voxels(labels: np.ndarray, num_classes: int, axis: int = 0) -> np.ndarray:
+    """Voxels of each class in each slice across an axis of a labels cube, int64 [S, K]."""
+    others = tuple(other for other in range(3) if other != axis)
+    counts = np.zeros((labels.shape[axis], num_classes), np.int64)
+    for label in range(1, num_classes):
+        counts[:, label] = np.count_nonzero(labels == label, axis=others)
+    counts[:, 0] = labels.size // labels.shape[axis] - counts.sum(axis=1)
+    return counts
+
+
+def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:
+    """The cases whose foreground is measured: none unless the preparation asks for it."""
+    if preparation.normalise != "train":
+        return []
+    if strangers := sorted(set(train) - {case.case for case in dataset.cases}):
+        raise ValueError(f"train names cases that {dataset.name} does not hold: {', '.join(strangers)}")
+    if not train:
+        raise ValueError("preparation.normalise='train' needs the training cases; name them, or take 'volume'")
+    return [case for case in dataset.cases if case.case in train]
+
+
+def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    numbers = iter(range(1, total + 1))
+    return lambda: on_case(next(numbers), total) if on_case else None
+
+
+def _write_manifest(
+    dataset: Dataset, preparation: Preparation, statistics: Statistics | None, folder: Path, records: Mapping[str, CaseRecord]
+) -> Path:
+    manifest = Manifest(
+        dataset=dataset.name,
+        root=str(dataset.root),
+        classes=dataset.classes,
+        published=dataset.published,
+        licence=dataset.licence,
+        preparation=preparation,
+        statistics=statistics,
+        digest=folder.name,
+        cases=records,
+    )
+    write_text(folder / "manifest.json", to_json(manifest))
+    return folder

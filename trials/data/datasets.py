@@ -1,0 +1,120 @@
+"""The data sets a grid may name: where cases lie, which classes they have, how they are split.
+
+Reading this file needs the standard library only; what opens or splits a data set is imported when it is used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trials.parts import Part, pick, unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One patient's study: its name and its two NIfTI files."""
+
+    case: str
+    image: Path
+    labels: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the background.
+
+    published is how many cases the data set has in full, None where that is not known. class_voxels holds the
+    native voxels a class of each case where they have been counted already; None has whoever needs them count.
+    """
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    cases: tuple[Case, ...]
+    published: int | None = None
+    licence: str = "not stated"
+    class_voxels: Mapping[str, tuple[int, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Case names by use; excluded gives a reason for each. Together they name every case exactly once."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPart(Part):
+    """A data set: target is a function (root) -> Dataset.
+
+    splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds it has.
+    generate is "module:function", (root, ...), for data that is made. how_to_get tells what to type.
+    """
+
+    splits: Mapping[str, str] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)
+    default_splits: str = ""
+    generate: str = ""
+    how_to_get: str = ""
+
+
+def open_dataset(name: str, root: Path) -> Dataset:
+    """Find the cases of a data set under root. Raises ValueError for a missing folder and for every missing file."""
+    part = pick(DATASETS, "dataset", name)
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder; {name} is looked for there; {part.how_to_get}")
+    dataset: Dataset = part.load()(root)
+    if not dataset.cases:
+        raise ValueError(f"{root} holds no case of {name}; {part.how_to_get}")
+    return dataset
+
+
+def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
+    """Split a data set by one of its named rules. Raises ValueError for an unknown rule or fold, or a part without cases."""
+    part = pick(DATASETS, "dataset", dataset.name)
+    if splits not in part.splits:
+        raise ValueError(unknown(f"split of {dataset.name}", splits, part.splits))
+    if not 0 <= fold < part.folds[splits]:
+        raise ValueError(f"{dataset.name} split {splits!r} has folds 0..{part.folds[splits] - 1}; got {fold}")
+    split: Split = Part(part.splits[splits]).load()(dataset, fold)
+    named = sorted([*split.train, *split.val, *split.test, *split.excluded])
+    assert named == sorted(case.case for case in dataset.cases), "a split names every case exactly once"
+    if not (split.train and split.val and split.test):
+        counts = f"{len(split.train)} train, {len(split.val)} validation and {len(split.test)} test"
+        raise ValueError(
+            f"{dataset.name} split {splits!r}, fold {fold}, needs a case in each part; {len(dataset.cases)} cases give "
+            f"{counts}; add cases or take another split"
+        )
+    return split
+
+
+DATASETS: dict[str, DatasetPart] = {
+    "phantoms": DatasetPart(
+        "trials.data.kits23:phantoms",
+        about="patients made of numbers, in the layout of KiTS23",
+        splits={"sequential": "trials.data.splits:sequential"},
+        folds={"sequential": 1},
+        default_splits="sequential",
+        generate="trials.data.phantoms:write_phantoms",
+        how_to_get="the demo makes them by itself: `segbench demo`",
+    ),
+    "kits23": DatasetPart(
+        "trials.data.kits23:kits23",
+        about="489 contrast CTs of kidneys with tumours and cysts (KiTS23 challenge)",
+        splits={"paper": "trials.data.splits:paper", "stratified": "trials.data.splits:stratified"},
+        folds={"paper": 1, "stratified": 5},
+        default_splits="stratified",
+        how_to_get="fetch it with `segbench download kits23 --data FOLDER`, or point to a folder of case_XXXXX folders",
+    ),
+    "nnunet": DatasetPart(
+        "trials.data.nnunet:nnunet",
+        about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon, one channel",
+        splits={"seeded": "trials.data.splits:seeded"},
+        folds={"seeded": 5},
+        default_splits="seeded",
+        how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
+    ),
+}

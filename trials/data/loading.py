@@ -1,0 +1,94 @@
+"""The cache as batches: which items a trial trains on, in which order they are drawn, and the tensors they become."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trials.data.cache import Cache, slice_class_voxels
+from trials.data.sampling import ClassCounts, draw
+
+SLICE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """What a trial trains on: memory maps of whole cases, and which of their volumes or slices are items.
+
+    images and labels hold one [D, H, W] map a case; index [N, 2] is (case, slice), slice -1 for the whole volume;
+    class_voxels int64 [N, K] counts each item's voxels.
+    """
+
+    images: Sequence[np.ndarray]
+    labels: Sequence[np.ndarray]
+    index: np.ndarray
+    class_voxels: np.ndarray
+    axis: int
+
+    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Gather items into images [B, 1, ...] float16 and labels [B, ...] uint8 of their own."""
+        pairs = [self.item(case, number) for case, number in self.index[chosen]]
+        images = np.stack([image for image, _ in pairs])[:, None]
+        labels = np.stack([labels for _, labels in pairs])
+        return torch.from_numpy(images), torch.from_numpy(labels)
+
+    def item(self, case: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Views of one item's image and labels; nothing is copied."""
+        if number < 0:
+            return self.images[case], self.labels[case]
+        return tuple(np.moveaxis(volume[case], self.axis, 0)[number] for volume in (self.images, self.labels))
+
+
+def volume_items(cache: Cache, cases: Sequence[str]) -> Items:
+    """Each case is one item."""
+    voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
+    index = np.stack([np.arange(len(cases)), np.full(len(cases), -1)], axis=1)
+    return _items(cache, cases, index, voxels, 0)
+
+
+def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
+    """Each slice of each case is one item; slice_axis is axial, coronal or sagittal."""
+    axis = SLICE_AXES[slice_axis]
+    counts = [slice_class_voxels(cache.labels(case), len(cache.classes), axis) for case in cases]
+    index = np.array([(case, number) for case, slices in enumerate(counts) for number in range(len(slices))])
+    return _items(cache, cases, index, np.concatenate(counts), axis)
+
+
+def _items(cache: Cache, cases: Sequence[str], index: np.ndarray, voxels: np.ndarray, axis: int) -> Items:
+    images, labels = [cache.image(case) for case in cases], [cache.labels(case) for case in cases]
+    return Items(images=images, labels=labels, index=index, class_voxels=voxels, axis=axis)
+
+
+def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
+    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it, cases that hold it."""
+    voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
+    slices = np.zeros(len(cache.classes), np.int64)
+    for case in cases:
+        slices += (slice_class_voxels(cache.labels(case), len(cache.classes), 0) > 0).sum(0)
+    return ClassCounts(
+        voxels=tuple(voxels.sum(0).tolist()),
+        slices=tuple(slices.tolist()),
+        cases=tuple((voxels > 0).sum(0).tolist()),
+        unit=unit,
+    )
+
+
+def epoch_batches(
+    items: Items, weights: np.ndarray, batch_size: int, steps: int | None, generator: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw one epoch: steps batches, or by default as many as there are items with a weight above zero.
+
+    Batches are full: the last one is filled up by further draws, since batch statistics of a single item mislead.
+    """
+    kept = int((weights > 0).sum())
+    steps = steps or -(-kept // batch_size)
+    drawn = draw(weights, steps * batch_size, generator)
+    for start in range(0, len(drawn), batch_size):
+        yield items.batch(drawn[start : start + batch_size])
+
+
+def pinned(batch: Tensor, device: torch.device) -> Tensor:
+    """The batch in page-locked memory where it goes to a card, so that the copy overlaps the arithmetic."""
+    return batch.pin_memory() if device.type == "cuda" else batch

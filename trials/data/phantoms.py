@@ -1,0 +1,111 @@
+"""Patients made of numbers: small CT-like cases in the folders, axes and labels of KiTS23, for the demo and the tests.
+
+They walk the path of real cases from the first file to the last score; what a network learns here says nothing about CT.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from trials.data.phantom_body import paint_body
+from trials.data.phantom_organs import paint_abdomen, paint_kidneys
+from trials.data.phantom_shapes import FRAME_MM, Canvas, blank
+from trials.files import write_text, write_whole
+
+# Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
+VERSION = 1
+RECORD = "phantoms.json"
+
+Spacing = tuple[float, float, float]
+
+
+def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8], Spacing]:
+    """Make patient `number`: image [D, H, W] in HU, labels [D, H, W] and spacing_mm (z, y, x).
+
+    Axes run from the head down, front to back and from the patient's right to the left. Labels are 0 background, 1 kidney,
+    2 tumour (every patient) and 3 cyst (about half of them). The patient depends on (seed, number) alone, both 0 or more.
+    """
+    rng = np.random.default_rng((seed, number))
+    in_plane = int(rng.integers(122, 161)) / 64  # 1.9 to 2.5 mm, exact in the header's float32
+    spacing_mm = (float(rng.choice((2.5, 3.0, 4.0, 5.0))), in_plane, in_plane)
+    depth, height, width = np.rint(FRAME_MM * rng.uniform(0.95, 1.05, 3) / spacing_mm).astype(int).tolist()
+    canvas = blank(rng, (depth, height, width))
+    paint_body(canvas)
+    paint_kidneys(canvas)
+    paint_abdomen(canvas)
+    return _scan(canvas, spacing_mm), canvas.labels, spacing_mm
+
+
+def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
+    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are left alone.
+
+    The files are byte for byte the same on each run of one machine and one numpy. Images are int16 and labels uint8, without
+    scale factors; affines have the codes I, P, L. phantoms.json, written last, records how many cases there are, their seed
+    and version. Raises ValueError if root holds other cases than these.
+    """
+    if num_cases < 1 or seed < 0:
+        raise ValueError(
+            f"phantoms need num_cases of at least 1 and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
+        )
+    written = _num_written(root / RECORD, seed)
+    for number in range(num_cases):
+        _write_case(root / f"case_{number:05d}", number, seed)
+    record = {"num_cases": max(num_cases, written), "seed": seed, "version": VERSION}
+    write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
+    """Blur by the scanner's point spread and add its noise."""
+    point_spread = [1.5 / edge for edge in spacing_mm]
+    image = ndimage.gaussian_filter(canvas.image, point_spread, truncate=3)
+    image += canvas.rng.uniform(14, 26) * canvas.rng.standard_normal(image.shape, np.float32)
+    return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+
+
+def _num_written(record: Path, seed: int) -> int:
+    if not record.exists():
+        return 0
+    found = json.loads(record.read_text())
+    if (found["seed"], found["version"]) != (seed, VERSION):
+        raise ValueError(
+            f"{record}: holds phantoms of seed {found['seed']}, version {found['version']}, "
+            f"not of seed {seed}, version {VERSION}; choose another folder or delete this one"
+        )
+    return found["num_cases"]
+
+
+def _write_case(folder: Path, number: int, seed: int) -> None:
+    """Write the files of a case; each names its origin in its header, so that a half-written folder is never mistaken."""
+    origin = f"phantom {number}, seed {seed}, version {VERSION}"
+    imaging, segmentation = folder / "imaging.nii.gz", folder / "segmentation.nii.gz"
+    found = [_origin(path) for path in (imaging, segmentation) if path.exists()]
+    if strange := [text for text in found if text != origin]:
+        raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder or delete this one")
+    if len(found) < 2:
+        image, labels, spacing_mm = phantom(number, seed)
+        write_whole(imaging, lambda file: _write_nifti(file, image, spacing_mm, origin))
+        write_whole(segmentation, lambda file: _write_nifti(file, labels, spacing_mm, origin))
+
+
+def _origin(path: Path) -> str:
+    return nib.Nifti1Image.from_filename(path).header["descrip"].item().decode("latin-1")
+
+
+def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: str) -> None:
+    """Write voxels [D, H, W] as KiTS23 does: the axes point down, back and left, and world zero is the middle."""
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0], [0, 1, 2]] = np.negative(spacing_mm)
+    affine[:3, 3] = -affine[:3, :3] @ np.subtract(voxels.shape, 1) / 2
+    affine[3, 3] = 1
+    volume = nib.Nifti1Image(voxels, affine)
+    volume.header["descrip"] = origin
+    volume.header.set_xyzt_units("mm")
+    # nibabel would put the clock and the file's name into the gzip header.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+        packed.write(volume.to_bytes())

@@ -1,0 +1,136 @@
+"""One case from its two files to two cubes: checked, oriented, clipped, resampled, normalised. It writes nothing."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.nifti import Header, label_planes, read_header, scaled, stored_planes
+from trials.data.resample import image_cube, label_cube
+from trials.spec import Preparation
+
+AFFINE_TOLERANCE_MM = 1e-3
+# Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale up.
+CONSTANT_TOLERANCE = 1e-6
+NORMALISATIONS = ("volume", "train")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Mean and standard deviation in HU that a "train" preparation normalises by."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Number of voxels, their mean, and the sum of squared deviations from it; moments of parts can be joined."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCase:
+    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the native mask."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    header: Header
+    class_voxels: np.ndarray
+    mean: float
+    sd: float
+
+
+def check_preparation(preparation: Preparation) -> None:
+    """Refuse with a ValueError what no case could be prepared by."""
+    if not 8 <= preparation.cube <= 512:
+        raise ValueError(f"preparation.cube must lie in 8..512 voxels; got {preparation.cube}")
+    if preparation.clip_hu is not None and not preparation.clip_hu[0] < preparation.clip_hu[1]:
+        raise ValueError(f"preparation.clip_hu must be (low, high) with low < high; got {preparation.clip_hu}")
+    if preparation.normalise not in NORMALISATIONS:
+        raise ValueError(f"preparation.normalise must be one of {', '.join(NORMALISATIONS)}; got {preparation.normalise!r}")
+
+
+def prepare_case(
+    image: Path, labels: Path, num_classes: int, preparation: Preparation, statistics: Statistics | None = None
+) -> PreparedCase:
+    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises ValueError naming the file."""
+    header, label_header = matching_headers(image, labels)
+    raw_cube = image_cube(header, preparation.cube, preparation.clip_hu)
+    cube, used = normalised(header.path, raw_cube, statistics)
+    label_voxels, class_voxels = label_cube(label_header, preparation.cube, num_classes)
+    return PreparedCase(
+        image=cube,
+        labels=np.ascontiguousarray(label_voxels),
+        header=label_header,
+        class_voxels=class_voxels,
+        mean=used.mean,
+        sd=used.sd,
+    )
+
+
+def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
+    """Headers of an image and its mask. Raises ValueError if the two do not lie on one grid."""
+    header, label_header = read_header(image), read_header(labels)
+    if header.shape != label_header.shape:
+        sizes = ("x".join(map(str, shape)) for shape in (label_header.shape, header.shape))
+        raise ValueError(f"{labels}: labels are {' but the image is '.join(sizes)}; fetch the case again")
+    gap = float(np.abs(header.affine - label_header.affine).max())
+    if gap > AFFINE_TOLERANCE_MM:
+        raise ValueError(f"{labels}: its affine differs from the image's by up to {gap:.4g} mm; fetch the case again")
+    return header, label_header
+
+
+def normalised(path: Path, cube: np.ndarray, statistics: Statistics | None) -> tuple[np.ndarray, Statistics]:
+    """(cube - mean) / sd as float16, and the numbers used; a constant cube gives zeros and sd 0. sd divides by n."""
+    used = statistics or _own_statistics(cube)
+    with np.errstate(over="ignore", invalid="ignore"):
+        image = (cube - np.float32(used.mean)) * np.float32(1 / used.sd if used.sd else 0)
+        image = np.ascontiguousarray(image, dtype=np.float16)
+    if not np.isfinite(image).all():
+        raise ValueError(f"{path}: intensities leave float16 after normalisation; set preparation.clip_hu")
+    return image, used
+
+
+def _own_statistics(cube: np.ndarray) -> Statistics:
+    mean = float(cube.mean(dtype=np.float64))
+    with np.errstate(over="ignore"):
+        sd = math.sqrt(float(np.square(cube - np.float32(mean)).mean(dtype=np.float64)))
+    return Statistics(mean=mean, sd=0.0 if sd <= CONSTANT_TOLERANCE * abs(mean) else sd)
+
+
+def foreground_moments(image: Path, labels: Path, num_classes: int, clip_hu: tuple[float, float] | None = None) -> Moments:
+    """Moments of the native, clipped intensities (HU) where the mask is not background; count 0 for an empty mask."""
+    header, label_header = matching_headers(image, labels)
+    total = Moments()
+    for stored, mask in zip(stored_planes(header), label_planes(label_header, num_classes), strict=True):
+        if mask.any():
+            voxels = scaled(header, stored[mask > 0]).astype(np.float64)
+            if clip_hu is not None:
+                voxels = voxels.clip(*clip_hu)
+            mean = float(voxels.mean())
+            part = Moments(count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum()))
+            total = joined(total, part)
+    return total
+
+
+def joined(a: Moments, b: Moments) -> Moments:
+    """Moments of two parts taken together. Chan, Golub and LeVeque 1979, equation 2.1."""
+    count = a.count + b.count
+    if not count:
+        return a
+    gap = b.mean - a.mean
+    mean = a.mean + gap * b.count / count
+    return Moments(count=count, mean=mean, squares=a.squares + b.squares + gap * gap * a.count * b.count / count)
+
+
+def train_statistics(moments: Moments) -> Statistics:
+    """Mean and deviation to normalise by, to six digits, so that the last bits of a sum do not make other data."""
+    if not moments.count or not moments.squares > 0:
+        raise ValueError("normalise='train' needs foreground of varying intensity in the training cases; it has none")
+    sd = math.sqrt(moments.squares / moments.count)
+    return Statistics(mean=float(f"{moments.mean:.6g}"), sd=float(f"{sd:.6g}"))

@@ -1,0 +1,119 @@
+"""The folder where prepared cases lie: each made once, remembered with its sources, and made anew when they change."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from trials.data.datasets import Case
+from trials.data.manifest import CaseMoments, CaseRecord
+from trials.data.prepare import Statistics, foreground_moments, prepare_case
+from trials.data.sources import Source, look_at
+from trials.data.volume import file_axes, spacing_mm
+from trials.files import sha256, write_text, write_whole
+from trials.records import from_json, to_json
+from trials.spec import Preparation
+
+# Nobody takes an hour to write a cube: an older temporary file was left by a killed process.
+ABANDONED_SECONDS = 3600.0
+
+R = TypeVar("R", CaseRecord, CaseMoments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where cases of one preparation lie; statistics None normalises each by its own."""
+
+    folder: Path
+    preparation: Preparation
+    num_classes: int
+    statistics: Statistics | None = None
+
+
+def prepared_record(store: Store, case: Case) -> CaseRecord:
+    """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError for a faulty case."""
+    return _remembered(CaseRecord, store, case, partial(_make_cubes, store, case), partial(_is_whole, store))
+
+
+def measured_record(store: Store, case: Case) -> CaseMoments:
+    """The moments of a case's foreground; measured if need be. Raises ValueError for a faulty case."""
+    return _remembered(CaseMoments, store, case, partial(_measure, store, case), lambda record: True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while writing."""
+    for path in folder.glob(".*.npy.*"):
+        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def content_hash(content: object, digits: int) -> str:
+    """Name plain values by the first digits of the SHA-256 of their JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def _remembered(
+    kind: type[R], store: Store, case: Case, make: Callable[[Source, Source], R], is_whole: Callable[[R], bool]
+) -> R:
+    """A case's record: from its file while the sources hold the same bytes, otherwise made anew and written last."""
+    path = store.folder / f"{case.case}.json"
+    known = _read(kind, path)
+    image = look_at(case.image, known.image if known else None)
+    labels = look_at(case.labels, known.labels if known else None)
+    if known and (image.sha256, labels.sha256) == (known.image.sha256, known.labels.sha256) and is_whole(known):
+        record = replace(known, image=image, labels=labels)
+    else:
+        record = make(image, labels)
+    if record != known:
+        write_text(path, to_json(record))
+    return record
+
+
+def _read(kind: type[R], path: Path) -> R | None:
+    """The record in a file; None, to be made anew, where there is none or it cannot be read as one."""
+    try:
+        return from_json(kind, path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _is_whole(store: Store, record: CaseRecord) -> bool:
+    paths = [store.folder / name for name in record.arrays]
+    return all(path.is_file() and sha256(path) == digest for path, digest in zip(paths, record.digests, strict=True))
+
+
+def _measure(store: Store, case: Case, image: Source, labels: Source) -> CaseMoments:
+    moments = foreground_moments(case.image, case.labels, store.num_classes, store.preparation.clip_hu)
+    return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
+
+
+def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> CaseRecord:
+    """Prepare a case and write its two cubes, under names that other content never takes."""
+    prepared = prepare_case(case.image, case.labels, store.num_classes, store.preparation, store.statistics)
+    content = content_hash([image.sha256, labels.sha256], 12)
+    arrays = (f"{case.case}-{content}.image.npy", f"{case.case}-{content}.labels.npy")
+    for name, array in zip(arrays, (prepared.image, prepared.labels), strict=True):
+        write_whole(store.folder / name, partial(np.save, arr=array, allow_pickle=False))
+    header = prepared.header
+    d, h, w = file_axes(header.affine).order
+    return CaseRecord(
+        case=case.case,
+        image=image,
+        labels=labels,
+        file_shape=header.shape,
+        affine=tuple(tuple(row) for row in header.affine.tolist()),
+        shape=(header.shape[d], header.shape[h], header.shape[w]),
+        spacing_mm=spacing_mm(header.affine),
+        class_voxels=tuple(prepared.class_voxels.tolist()),
+        cube_class_voxels=tuple(np.bincount(prepared.labels.ravel(), minlength=store.num_classes).tolist()),
+        mean=prepared.mean,
+        sd=prepared.sd,
+        arrays=arrays,
+        digests=(sha256(store.folder / arrays[0]), sha256(store.folder / arrays[1])),
+    )

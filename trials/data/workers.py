@@ -1,0 +1,63 @@
+"""The same work on many cases, over the cores of a machine; faults are gathered, not met one at a time."""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
+from multiprocessing import get_context
+from typing import TypeVar
+
+from trials.data.datasets import Case
+
+R = TypeVar("R")
+
+
+def work_on(cases: Sequence[Case], work: Callable[[Case], R], workers: int | None, on_done: Callable[[], None]) -> dict[str, R]:
+    """Do work(case) for every case in that many processes (None: one a core) and return the results in the order of cases.
+
+    on_done is called after each case. When all have been tried, raises one ValueError that names every fault.
+    """
+    workers = min(workers or num_cores(), len(cases))
+    done: dict[str, R] = {}
+    faults: dict[str, str] = {}
+    with closing(_outcomes(cases, partial(_attempt, work), workers)) as outcomes:
+        for case, result, fault in outcomes:
+            if fault is None:
+                done[case] = result
+            else:
+                faults[case] = fault
+            on_done()
+    if faults:
+        listed = "; ".join(f"{case.case}: {faults[case.case]}" for case in cases if case.case in faults)
+        raise ValueError(f"{len(faults)} of {len(cases)} cases cannot be prepared: {listed}")
+    return {case.case: done[case.case] for case in cases}
+
+
+def num_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _attempt(work: Callable[[Case], R], case: Case) -> tuple[str, R | None, str | None]:
+    try:
+        return case.case, work(case), None
+    except (ValueError, OSError) as error:
+        return case.case, None, str(error)
+
+
+def _outcomes(cases: Sequence[Case], attempt: Callable, workers: int) -> Generator[tuple]:
+    """Outcomes as they come; when the reader stops, what has not begun is dropped."""
+    if workers <= 1:
+        yield from map(attempt, cases)
+        return
+    # A forked child of a process with threads may hang; a spawned one starts clean.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(attempt, case) for case in cases]):
+                yield future.result()
+        except BrokenProcessPool:
+            raise ValueError("a worker process died, probably for want of memory; run again with fewer workers") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

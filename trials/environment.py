@@ -1,0 +1,63 @@
+"""Where a trial ran: versions, device, threads, and the most memory it took."""
+
+import platform
+import resource
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
+GIB = 2**30
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that decide a number."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def device_name(device: torch.device) -> str:
+    """The card's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor_name()
+
+
+def processor_name() -> str:
+    """The processor's model as Linux names it, else the architecture."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    return names[0] if names else platform.machine()
+
+
+def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[str, object]:
+    """What to know of the machine when a number surprises."""
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "precision": str(autocast or torch.float32).removeprefix("torch."),
+        "host": platform.node(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def reset_peak() -> None:
+    """Forget the peak memory of what this process did before: workers are used again."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_gib(device: torch.device) -> float:
+    """The most memory since reset_peak, in GiB: of the card where there is one, else of the process."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / GIB, 3)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB, 3)
+
+

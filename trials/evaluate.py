@@ -1,0 +1,55 @@
+"""Scores a trained network on whole cases: predicted on the cube, brought back to the case's own grid, counted on both."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, softmax
+
+from trials.data.cache import Cache, native_labels, to_file_axes
+from trials.data.volume import write_labels
+from trials.network import Network, cube_logits
+from trials.pictures import save_prediction, save_reference
+from trials.predict import on_native_grid
+from trials.result import CUBE, NATIVE, CaseScore
+from trials.scoring.metrics import argmax_labels, case_scores, label_counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Where the files of an evaluation go. pictures and predictions are folders, or None to leave none."""
+
+    cache: Cache
+    batch_size: int
+    references: Path | None = None
+    pictures: Path | None = None
+    predictions: Path | None = None
+
+
+def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[CaseScore]:
+    """Yield the counts of every label, in both spaces, of every case of the splits ("val", "test")."""
+    for split, cases in splits.items():
+        images = [plan.cache.image(case) for case in cases]
+        for case, logits in zip(cases, cube_logits(network, images, plan.batch_size), strict=True):
+            yield from _score_case(plan, logits, case, split)
+
+
+def _score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Iterator[CaseScore]:
+    cache, record = plan.cache, plan.cache.cases[case]
+    num_classes = len(cache.classes)
+    on_cube = argmax_labels(logits).numpy()
+    yield from case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, CUBE)
+    on_native = on_native_grid(softmax(logits, 0), record.shape)
+    yield from case_scores(label_counts(on_native, native_labels(record), num_classes), case, split, NATIVE)
+    if split == "test":
+        _leave_files(plan, case, on_cube, on_native)
+
+
+def _leave_files(plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray) -> None:
+    cache, record = plan.cache, plan.cache.cases[case]
+    if plan.references is not None and plan.pictures is not None:
+        save_reference(plan.references / f"{case}.npz", cache, case)
+        save_prediction(plan.pictures / f"{case}.npz", on_cube, cache.labels(case))
+    if plan.predictions is not None:
+        write_labels(plan.predictions / f"{case}.nii.gz", to_file_axes(record, on_native), np.array(record.affine))

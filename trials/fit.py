@@ -1,0 +1,176 @@
+"""The training loop, to be read top to bottom. What is learned is a Task: segmentation, or restoration of masked blocks."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trials.checkpoint import load_checkpoint, save_checkpoint
+from trials.data.augment import augment
+from trials.data.loading import pinned
+from trials.network import Network
+from trials.records import rebuild
+from trials.result import EpochScore
+from trials.spec import Recipe
+
+OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SCHEDULES = ("fixed", "onecycle")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What an epoch reached. score selects the best epoch, higher is better."""
+
+    score: float
+    val_loss: float | None = None
+    train_dice: Mapping[int, float | None] = field(default_factory=dict)
+    val_dice: Mapping[int, float | None] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """What a training loop needs to know of its subject."""
+
+    epochs: int
+    steps: int
+    lr: float
+
+    def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of images [B, 1, ...] float16 and labels [B, ...] uint8."""
+
+    def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
+        """Scalar to descend, from float32 images on the network's device."""
+
+    def validate(self, network: Network) -> Validation:
+        """Score the network as it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a run is; all of it lies in the checkpoint."""
+
+    curve: list[EpochScore] = field(default_factory=list)
+    best_epoch: int = -1
+    best_score: float = -math.inf
+
+    def exhausted(self, patience: int | None) -> bool:
+        """True when the last `patience` epochs brought nothing better."""
+        return patience is not None and len(self.curve) - 1 - self.best_epoch >= patience
+
+
+def fit(
+    network: Network, task: Task, recipe: Recipe, seed: int, folder: Path, on_epoch: Callable[[EpochScore, float], None]
+) -> Progress:
+    """Train to the last epoch, or until patience ends, and leave the network with the weights of its best epoch.
+
+    Continues from folder/checkpoint.pt where there is one; on a CPU with the same number of threads the result is
+    bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises
+    FloatingPointError when the loss is no longer finite.
+    """
+    optimizer, scheduler = descent(network.module, task, recipe)
+    progress = resume(folder, network.module, optimizer, scheduler)
+    while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience):
+        epoch, started = len(progress.curve), time.perf_counter()
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        train_loss = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+        reached = task.validate(network)
+        progress.curve.append(epoch_score(epoch, scheduler.get_last_lr()[0], train_loss, reached, started))
+        if reached.score > progress.best_score:
+            progress.best_epoch, progress.best_score = epoch, reached.score
+            save_checkpoint(folder / "best.pt", {"state_dict": network.module.state_dict()})
+        save_checkpoint(folder / "checkpoint.pt", checkpoint(progress, network.module, optimizer, scheduler))
+        on_epoch(progress.curve[-1], reached.score)
+    best = load_checkpoint(folder / "best.pt")
+    assert best is not None, f"{folder} has no best.pt after training"
+    network.module.load_state_dict(best["state_dict"])
+    return progress
+
+
+def train_epoch(
+    network: Network,
+    task: Task,
+    recipe: Recipe,
+    generator: np.random.Generator,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
+    """One pass of task.steps batches; returns the mean loss."""
+    network.train()
+    trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+    total = torch.zeros((), device=network.device)
+    for images, labels in task.batches(generator):
+        images = pinned(images, network.device).to(network.device, torch.float32, non_blocking=True)
+        labels = pinned(labels, network.device).to(network.device, non_blocking=True)
+        if recipe.augment:
+            images, labels = augment(images, labels, generator)
+        loss = task.loss(network, images, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recipe.clip_gradient is not None:
+            nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
+        optimizer.step()
+        scheduler.step()
+        # Added up on the device: asking for each step's number would make the processor wait for the card.
+        total += loss.detach()
+    mean = float(total) / task.steps
+    if not math.isfinite(mean):
+        raise FloatingPointError(f"the training loss became {mean} at learning rate {task.lr:g}")
+    return mean
+
+
+def descent(module: nn.Module, task: Task, recipe: Recipe) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for unknown names."""
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    fused = all(parameter.is_cuda for parameter in trained)
+    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=fused)
+    if recipe.schedule == "fixed":
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    if recipe.schedule == "onecycle":
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, task.lr, total_steps=task.epochs * task.steps + 1)
+    raise ValueError(f"recipe.schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}")
+
+
+def epoch_score(epoch: int, lr: float, train_loss: float, reached: Validation, started: float) -> EpochScore:
+    """The record of one epoch."""
+    return EpochScore(
+        epoch=epoch,
+        lr=lr,
+        train_loss=train_loss,
+        val_loss=reached.val_loss,
+        train_dice=reached.train_dice,
+        val_dice=reached.val_dice,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def checkpoint(progress: Progress, module: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
+    """All that a continuation takes, as tensors and plain values."""
+    return {
+        "model": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "curve": json.dumps([dataclasses.asdict(score) for score in progress.curve]),
+        "best_epoch": progress.best_epoch,
+        "best_score": progress.best_score,
+    }
+
+
+def resume(folder: Path, module: nn.Module, optimizer: Any, scheduler: Any) -> Progress:
+    """Put model, optimizer and schedule where the checkpoint left them, or start at nought."""
+    state = load_checkpoint(folder / "checkpoint.pt")
+    if state is None:
+        return Progress()
+    module.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    curve = rebuild(tuple[EpochScore, ...], json.loads(state["curve"]), "curve")
+    return Progress(curve=list(curve), best_epoch=state["best_epoch"], best_score=state["best_score"])

@@ -1,0 +1,42 @@
+"""A trial handed to a process: the spec, and where on this machine its files lie. Standard library only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trials.spec import TrialSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything run_trial needs. out is the run folder, cache the prepared set's folder.
+
+    test is empty unless the spec's phase is final: other trials are not given the test cases at all.
+    weights is the file that spec.weights names, or None. threads is the number of CPU threads, fixed since results depend on it.
+    """
+
+    trial: str
+    spec: TrialSpec
+    out: str
+    cache: str
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    weights: str | None = None
+    save_predictions: bool = False
+    threads: int = 1
+    commit: str = ""
+
+
+def trial_folder(out: str | Path, trial: str) -> Path:
+    """Where a trial keeps its checkpoint, its result and its predictions."""
+    return Path(out) / "trials" / trial
+
+
+def result_path(out: str | Path, trial: str) -> Path:
+    """The file whose existence says that the trial is done."""
+    return trial_folder(out, trial) / "result.json"
+
+
+def best_path(out: str | Path, trial: str) -> Path:
+    """The weights of the trial's best epoch."""
+    return trial_folder(out, trial) / "best.pt"

@@ -1,0 +1,84 @@
+"""From a model's name to a network ready for training, and what it costs."""
+
+import importlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from trials.models.initialise import convolutions
+from trials.models.registry import MODELS
+from trials.models.weights import Loaded, load_tensors, read_tensors
+from trials.parts import pick
+
+
+def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | None = None) -> nn.Module:
+    """Build a model of the registry with random weights; width None takes the model's own.
+
+    Raises ValueError for an unknown name, and for a width given to a model whose encoder fixes it.
+    """
+    part = pick(MODELS, "model", name)
+    if width is not None and not part.width:
+        raise ValueError(f"{name} has the width of its encoder; got width {width}; leave it out of the recipe")
+    return part.load()(in_channels, num_classes, width or part.width)
+
+
+def build_with(
+    name: str, path: Path, num_classes: int, *, in_channels: int = 1, width: int | None = None
+) -> tuple[nn.Module, Loaded]:
+    """Build a model in the variant a file of weights was made with, load the file, and say what was loaded.
+
+    path is what weights.read_tensors takes. width None takes the file's where the model can follow it. Raises
+    ValueError naming the file if it does not fit.
+    """
+    part = pick(MODELS, "model", name)
+    tensors = read_tensors(path)
+    if part.like:
+        module, _, function = part.like.partition(":")
+        try:
+            model = getattr(importlib.import_module(module), function)(tensors, in_channels, num_classes, width)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    else:
+        model = build(name, num_classes, in_channels=in_channels, width=width)
+    return model, load_tensors(model, tensors, str(path))
+
+
+def bias_from_frequencies(model: nn.Module, class_fractions: Sequence[float]) -> None:
+    """Set the last convolution's bias to the log of each class's share of the voxels, so that training starts from it.
+
+    Without it a short run spends its steps on learning that nearly all is background. A class never seen is given
+    a hundredth of the rarest one's share. Retinanet's prior, for a softmax: Lin et al. 2017, section 3.3.
+    """
+    present = [fraction for fraction in class_fractions if fraction > 0]
+    floor = min(present) / 100
+    last = convolutions(model)[-1]
+    assert last.bias is not None
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]))
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Count the parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def num_trainable(model: nn.Module) -> int:
+    """Count the parameters that training may change."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
+    """Count the multiply-adds of one forward pass over an input of this shape [B, C, ...].
+
+    Convolutions and matrix products are counted, norms and activations are not. Runs on the meta device: no
+    arithmetic is done and the model stays as it is.
+    """
+    shapes = {name: tensor.to("meta") for name, tensor in model.state_dict().items()}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        functional_call(model, shapes, torch.empty(*shape, device="meta"))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,125 @@
+"""V-Net: residual blocks, PReLU, strided convolutions down and transposed ones up. Milletari et al. 2016, figure 2.
+
+Batch norm and channel dropout stand where MONAI's VNet has them, so that at width 16 the two are the same network.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trials.models.initialise import kaiming
+
+DROPOUT = 0.5
+PRELU_SLOPE = 0.25  # torch's first value, which Kaiming's deviation has to know
+
+
+def vnet(in_channels: int, num_classes: int, width: int) -> nn.Module:
+    """Build a V-Net with 5^3 kernels and width, 2, 4, 8 and 16 width channels, Kaiming-initialised for PReLU.
+
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16. width must be
+    a multiple of in_channels. In evaluation batch norm uses its running statistics, so a case's prediction
+    does not depend on what shares its batch.
+    """
+    return _build(in_channels, num_classes, width, kernel=5)
+
+
+def vnet_k3(in_channels: int, num_classes: int, width: int) -> nn.Module:
+    """Build the same network with 3^3 kernels: 4.6 times fewer multiplications, for laptops."""
+    return _build(in_channels, num_classes, width, kernel=3)
+
+
+def _build(in_channels: int, num_classes: int, width: int, kernel: int) -> nn.Module:
+    if width % in_channels:
+        raise ValueError(f"vnet: width must be a multiple of the {in_channels} input channels; got {width}")
+    model = VNet(in_channels, num_classes, width, kernel)
+    kaiming(model, slope=PRELU_SLOPE)
+    return model
+
+
+class VNet(nn.Module):
+    """The network itself: 1, 1, 2, 3 and 2 convolutions a level on the way down, 2, 2, 1 and 1 on the way up."""
+
+    def __init__(self, in_channels: int, num_classes: int, width: int, kernel: int):
+        super().__init__()
+        self.repeats = width // in_channels
+        self.enter = convolve(in_channels, width, kernel)
+        self.enter_activation = nn.PReLU(width)
+        self.down = nn.ModuleList(
+            Down(width * factor, num_convolutions, kernel, dropout)
+            for factor, num_convolutions, dropout in ((1, 1, 0.0), (2, 2, 0.0), (4, 3, DROPOUT), (8, 2, DROPOUT))
+        )
+        self.up = nn.ModuleList(
+            Up(width * factors[0], width * factors[1], num_convolutions, kernel, dropout)
+            for factors, num_convolutions, dropout in (
+                ((16, 16), 2, DROPOUT),
+                ((16, 8), 2, DROPOUT),
+                ((8, 4), 1, 0.0),
+                ((4, 2), 1, 0.0),
+            )
+        )
+        self.leave = nn.Sequential(
+            convolve(2 * width, num_classes, kernel), nn.PReLU(num_classes), nn.Conv3d(num_classes, num_classes, 1)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.enter_activation(self.enter(image) + image.repeat(1, self.repeats, 1, 1, 1))
+        skips = []
+        for down in self.down:
+            skips.append(features)
+            features = down(features)
+        for up in self.up:
+            features = up(features, skips.pop())
+        return self.leave(features)
+
+
+class Down(nn.Module):
+    """Halve the edges and double the channels by a strided convolution, then a residual block."""
+
+    def __init__(self, in_channels: int, num_convolutions: int, kernel: int, dropout: float):
+        super().__init__()
+        channels = 2 * in_channels
+        halve = nn.Conv3d(in_channels, channels, 2, stride=2, bias=False)
+        self.enter = nn.Sequential(halve, nn.BatchNorm3d(channels), nn.PReLU(channels))
+        self.dropout = nn.Dropout3d(dropout)
+        self.residual = Residual(channels, num_convolutions, kernel)
+
+    def forward(self, features: Tensor) -> Tensor:
+        entered = self.enter(features)
+        return self.residual(entered, self.dropout(entered))
+
+
+class Up(nn.Module):
+    """Double the edges by a transposed convolution, append the skip connection, then a residual block.
+
+    The skip connection is always thinned by DROPOUT, what comes from below by dropout.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_convolutions: int, kernel: int, dropout: float):
+        super().__init__()
+        half = out_channels // 2
+        self.dropout, self.skip_dropout = nn.Dropout3d(dropout), nn.Dropout3d(DROPOUT)
+        self.enter = nn.Sequential(nn.ConvTranspose3d(in_channels, half, 2, stride=2), nn.BatchNorm3d(half), nn.PReLU(half))
+        self.residual = Residual(out_channels, num_convolutions, kernel)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        entered = torch.cat([self.enter(self.dropout(features)), self.skip_dropout(skip)], dim=1)
+        return self.residual(entered, entered)
+
+
+class Residual(nn.Module):
+    """num_convolutions times convolution, norm and PReLU; the shortcut is added before a last PReLU."""
+
+    def __init__(self, channels: int, num_convolutions: int, kernel: int):
+        super().__init__()
+        self.activation = nn.PReLU(channels)
+        self.blocks = nn.Sequential(
+            *(nn.Sequential(convolve(channels, channels, kernel), nn.PReLU(channels)) for _ in range(num_convolutions))
+        )
+
+    def forward(self, shortcut: Tensor, features: Tensor) -> Tensor:
+        return self.activation(self.blocks(features) + shortcut)
+
+
+def convolve(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """A convolution that keeps the edges, without the bias that the batch norm after it would take away."""
+    convolution = nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm3d(out_channels))

@@ -1,0 +1,79 @@
+"""One trial from spec to result. Knows neither Ray nor a grid; attempt.py turns its failures into results."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from trials.data.cache import Cache, open_cache
+from trials.environment import machine_facts, peak_gib, reset_peak, versions
+from trials.evaluate import Evaluation, evaluate
+from trials.fit import Progress, fit
+from trials.job import Job, trial_folder
+from trials.models.build import multiply_adds, num_parameters, num_trainable
+from trials.network import Network
+from trials.result import COMPLETE, CaseScore, EpochScore, TrialResult
+from trials.setup import make_network, make_restoration, make_segmentation
+from trials.spec import FINAL, PRETRAIN
+
+OnEpoch = Callable[[EpochScore, float], None]
+
+
+def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
+    """Train and score one trial; the result is returned, not yet written.
+
+    Raises what went wrong: ValueError for what a user can mend, FloatingPointError for divergence, torch.OutOfMemoryError.
+    """
+    torch.set_num_threads(job.threads)
+    reset_peak()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    cache = open_cache(Path(job.cache))
+    task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
+    network = make_network(job, cache)
+    clock = time.perf_counter()
+    progress = fit(network, task, job.spec.recipe, job.spec.seed, trial_folder(job.out, job.trial), on_epoch)
+    trained = time.perf_counter()
+    scores = () if job.spec.phase == PRETRAIN else score(job, network, cache)
+    seconds = {"train_seconds": round(trained - clock, 2), "score_seconds": round(time.perf_counter() - trained, 2)}
+    return finished(job, network, progress, scores, facts | seconds, started)
+
+
+def score(job: Job, network: Network, cache: Cache) -> tuple[CaseScore, ...]:
+    """Counts of every validation case, and in the final phase of every test case, which also leave files for the report."""
+    folder = trial_folder(job.out, job.trial)
+    is_final = job.spec.phase == FINAL
+    plan = Evaluation(
+        cache=cache,
+        batch_size=job.spec.recipe.batch_size,
+        references=Path(job.out) / "cases" if is_final else None,
+        pictures=folder / "cases" if is_final else None,
+        predictions=folder / "predictions" if job.save_predictions else None,
+    )
+    splits = {"val": job.val} | ({"test": job.test} if is_final else {})
+    return tuple(evaluate(network, plan, splits))
+
+
+def finished(
+    job: Job, network: Network, progress: Progress, scores: tuple[CaseScore, ...], facts: dict[str, object], started: str
+) -> TrialResult:
+    """The record of a completed trial."""
+    cube, module = job.spec.recipe.preparation.cube, network.module
+    return TrialResult(
+        trial=job.trial,
+        spec=job.spec,
+        state=COMPLETE,
+        val_score=progress.best_score,
+        best_epoch=progress.best_epoch,
+        scores=scores,
+        curve=tuple(progress.curve),
+        peak_gib=peak_gib(network.device),
+        num_parameters=num_parameters(module),
+        num_trainable=num_trainable(module),
+        multiply_adds=multiply_adds(module, (1, 1, *[cube] * network.dims)) * (1 if network.dims == 3 else cube),
+        started=started,
+        commit=job.commit,
+        versions=versions(),
+        facts=facts | machine_facts(network.device, network.autocast),
+    )

@@ -1,0 +1,124 @@
+"""What a trial needs before its first step: the network with its first weights, and the task with its items, draws and loss."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trials.data.cache import Cache
+from trials.data.loading import Items, count_classes, slice_items, volume_items
+from trials.data.sampling import draw_histogram
+from trials.job import Job
+from trials.models.build import bias_from_frequencies, build, build_with
+from trials.models.freezing import freeze, stages_of
+from trials.network import Network, pick_device, pick_precision
+from trials.parts import pick
+from trials.pretrain import Restoration
+from trials.registry import LOSSES, MODELS, SAMPLINGS
+from trials.segment import Segmentation
+from trials.spec import PRETRAIN
+
+LOSS_HYPER = ("gamma", "one_minus_beta", "alpha")
+
+
+def make_network(job: Job, cache: Cache) -> Network:
+    """Build the model under the trial's seed, with its first weights and its frozen stages, on the device it trains on.
+
+    Raises ValueError where a file of weights does not fit, or stages are to be frozen without weights worth keeping.
+    """
+    spec = job.spec
+    part, device = pick(MODELS, "model", spec.cell.model), pick_device()
+    torch.manual_seed(spec.seed)
+    module = first_weights(job, cache)
+    layout = torch.channels_last_3d if part.dims == 3 else torch.channels_last
+    return Network(
+        module=module.to(device=device, memory_format=layout),
+        dims=part.dims,
+        slice_axis=spec.recipe.slice_axis,
+        device=device,
+        autocast=pick_precision(spec.recipe.precision, device),
+        frozen=frozen_stages(job, module),
+    )
+
+
+def first_weights(job: Job, cache: Cache) -> nn.Module:
+    """The model as it starts: random but for what job.weights holds; a pretraining restores one channel."""
+    spec = job.spec
+    if spec.phase == PRETRAIN:
+        return build(spec.cell.model, 1, width=spec.recipe.width)
+    has_new_head = True
+    if job.weights is None:
+        module = build(spec.cell.model, len(cache.classes), width=spec.recipe.width)
+    else:
+        module, loaded = build_with(spec.cell.model, Path(job.weights), len(cache.classes), width=spec.recipe.width)
+        has_new_head = loaded.num_fitting < loaded.num_tensors
+    if spec.recipe.log_frequency_bias and has_new_head:
+        voxels = np.array(count_classes(cache, job.train).voxels, float)
+        bias_from_frequencies(module, (voxels / voxels.sum()).tolist())
+    return module
+
+
+def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
+    """Freeze what the setting says and return it."""
+    count = int(job.spec.hyper.get("frozen_stages", 0))
+    if not count or job.spec.phase == PRETRAIN:
+        return []
+    if job.weights is None:
+        raise ValueError(f"{job.spec.cell.model}: frozen_stages={count} needs weights; a frozen random encoder learns nothing")
+    return freeze(stages_of(job.spec.cell.model, module), count)
+
+
+def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, object]]:
+    """The task of a tuning or final trial, and what explains it: class weights, draws, dropped items."""
+    spec, recipe = job.spec, job.spec.recipe
+    items = training_items(job, cache)
+    counts = count_classes(cache, job.train, recipe.class_unit)
+    weights = pick(SAMPLINGS, "sampling", spec.cell.sampling).load()(items.class_voxels, recipe)
+    hyper = {name: spec.hyper[name] for name in LOSS_HYPER if name in spec.hyper}
+    loss = pick(LOSSES, "loss", spec.cell.loss).load()(counts, **hyper)
+    kept = int((weights > 0).sum())
+    task = Segmentation(
+        cache=cache,
+        items=items,
+        weights=weights,
+        loss_function=loss,
+        recipe=recipe,
+        lr=float(spec.hyper["lr"]),
+        epochs=recipe.epochs,
+        steps=recipe.steps_per_epoch or -(-kept // recipe.batch_size),
+        val=job.val,
+        train_scored=job.train[: recipe.train_cases_scored],
+    )
+    facts: dict[str, object] = {
+        "num_items": len(weights),
+        "dropped_items": len(weights) - kept,
+        "draws": draw_histogram(weights, items.class_voxels),
+        "class_counts": {"voxels": counts.voxels, "slices": counts.slices, "cases": counts.cases},
+        "class_weights": getattr(loss, "class_weights", None),
+    }
+    return task, facts
+
+
+def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, object]]:
+    """The task of a pretraining, on training cases only."""
+    recipe = job.spec.recipe
+    items = training_items(job, cache)
+    task = Restoration(
+        cache=cache,
+        items=items,
+        recipe=recipe,
+        lr=float(job.spec.hyper["lr"]),
+        epochs=recipe.pretrain_epochs,
+        steps=recipe.steps_per_epoch or -(-len(items.index) // recipe.batch_size),
+        seed=job.spec.seed,
+        scored=job.train[: recipe.train_cases_scored],
+    )
+    return task, {"num_items": len(items.index)}
+
+
+def training_items(job: Job, cache: Cache) -> Items:
+    """Volumes for a 3D model, slices for a 2D one."""
+    if pick(MODELS, "model", job.spec.cell.model).dims == 3:
+        return volume_items(cache, job.train)
+    return slice_items(cache, job.train, job.spec.recipe.slice_axis)
