@@ -10,7 +10,7 @@ from bench.grids import Grid
 from bench.search import Tried, propose
 from trials.records import record_hash
 from trials.result import COMPLETE, TrialResult
-from trials.spec import Cell, TrialSpec
+from trials.spec import Cell, Hyper, TrialSpec
 
 
 class Agenda:
@@ -49,15 +49,17 @@ class Agenda:
                     yield self._studies[cell][number]
         for cell in self.grid.cells:
             best = self.best(cell)
-            for seed in self.grid.seeds if best is not None else ():
+            if best is None:
+                continue
+            number, hyper = best
+            for seed in self.grid.seeds:
                 if self._is_pretrained(cell, seed):
-                    number, hyper = best
                     yield final_spec(self.grid, self.facts, cell, number, hyper, seed)
 
-    def best(self, cell: Cell) -> tuple[int, Mapping[str, float | tuple[float, ...]]] | None:
-        """The chosen setting of a cell and its number in the study, by validation Dice, ties to the earlier; None while it is tuned.
+    def best(self, cell: Cell) -> tuple[int, Hyper] | None:
+        """The number in its study and the setting that a cell's final trials take: the best on validation, ties to the earlier.
 
-        Without tuning, or where every trial of the study failed, it is the default.
+        None while the cell is tuned. Without tuning, or where every trial of the study failed, it is the default.
         """
         if self.grid.tuning is None:
             return 0, default_of(self.grid, self.facts, cell)

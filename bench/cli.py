@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """All verbs and their flags."""
     top = argparse.ArgumentParser(
         prog="segbench",
-        description="Benchmark volumetric segmentation: every cell of model x loss x sampling, tuned, trained, scored, reported.",
+        description="Benchmark volumetric segmentation: each cell of model x loss x sampling tuned, trained, scored.",
         epilog="Start with `segbench run --grid demo`: no data, no GPU, about five minutes.",
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -50,14 +50,30 @@ def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:
 
 def add_run(verbs) -> None:
     sub = add_verb(verbs, "run", "run a grid from data to report; the same command again runs what is missing", run)
-    sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid")
+    sub.add_argument(
+        "--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid"
+    )
     sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
-    sub.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data lie (default: `cache` beside the run folder)")
+    sub.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where prepared data lie (default: `cache` beside the run folder)"
+    )
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/GRID)")
-    sub.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)")
-    sub.add_argument("--weights", action="append", default=[], metavar="MODEL=PATH", help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated")
+    sub.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)",
+    )
+    sub.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="MODEL=PATH",
+        help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
+    )
     sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
-    sub.add_argument("--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid")
+    sub.add_argument(
+        "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -118,7 +134,8 @@ def add_export(verbs) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """segbench export."""
-    from trials.data.cache import export_slices, open_cache
+    from trials.data.cache import open_cache
+    from trials.data.slices import export_slices
 
     export_slices(open_cache(options.prepared), options.out, options.axis)
     print(options.out)

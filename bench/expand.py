@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from bench.grids import Grid, Tuning
 from bench.spaces import Range, cell_space, default_hyper
-from trials.records import record_hash
-from trials.models.registry import check_cube
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS, check_cube
 from trials.parts import pick
-from trials.registry import LOSSES, MODELS, SAMPLINGS
-from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.records import record_hash
+from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
 
 RESTORATION = "restoration"
 
@@ -69,7 +70,7 @@ def pretrain_spec(grid: Grid, facts: Facts, model: str, seed: int) -> TrialSpec:
     )
 
 
-def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Mapping[str, float | tuple[float, ...]]) -> TrialSpec:
+def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper) -> TrialSpec:
     """The number-th setting of a cell's study, under the seed and with the epochs of the grid's tuning."""
     assert grid.tuning is not None
     spec = final_spec(grid, facts, cell, number, hyper, grid.tuning.seed)
@@ -77,9 +78,7 @@ def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Mapping[
     return replace(spec, phase=TUNE, recipe=replace(spec.recipe, epochs=epochs))
 
 
-def final_spec(
-    grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Mapping[str, float | tuple[float, ...]], seed: int
-) -> TrialSpec:
+def final_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
     """A cell's chosen setting under one seed."""
     recipe = recipe_of(grid, cell.model)
     return TrialSpec(
@@ -139,7 +138,9 @@ def outline(grid: Grid, given: Mapping[str, str]) -> Iterator[Row]:
     """Every trial of a grid in the order in which they become due; settings that depend on results or data are named so."""
     for model, seed in pretrainings(grid, given):
         setting = f"lr={recipe_of(grid, model).pretrain_lr:g}"
-        yield Row(phase=PRETRAIN, cell=Cell(model=model, loss=RESTORATION, sampling="none"), number=None, seed=seed, setting=setting)
+        yield Row(
+            phase=PRETRAIN, cell=Cell(model=model, loss=RESTORATION, sampling="none"), number=None, seed=seed, setting=setting
+        )
     tuning = grid.tuning or Tuning(trials=0)
     for number in range(tuning.trials):
         for cell in grid.cells:
@@ -156,7 +157,7 @@ def default_text(grid: Grid, cell: Cell, given: Mapping[str, str]) -> str:
     recipe = recipe_of(grid, cell.model)
     starts_random = recipe.weights == "random" or (MODELS[cell.model].weights == "random")
     setting = default_hyper(cell, (1, 1), "random" if starts_random else "pretrained", grid.hyper)
-    from_data = "one_minus_beta" if "one_minus_beta" not in grid.hyper.get("*", {}) | grid.hyper.get(cell.model, {}) else ""
+    from_data = "one_minus_beta" if "one_minus_beta" not in {**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})} else ""
     return " ".join(f"{name}=by class counts" if name == from_data else f"{name}={value:g}" for name, value in setting.items())
 
 
@@ -172,7 +173,9 @@ def check_grid(grid: Grid) -> None:
         pick(SAMPLINGS, "sampling", cell.sampling)
         check_recipe(grid, cell.model)
     if grid.tuning is not None and grid.tuning.trials < 1:
-        raise ValueError(f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing")
+        raise ValueError(
+            f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing"
+        )
 
 
 def check_recipe(grid: Grid, model: str) -> None:

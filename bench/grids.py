@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 
 from bench.spaces import Range
-from trials.spec import Cell, Preparation, Recipe
+from trials.spec import Cell, Hyper, Preparation, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Grid:
     tuning: Tuning | None = None
     splits: str | None = None
     fold: int = 0
-    hyper: Mapping[str, Mapping[str, float | tuple[float, ...]]] = field(default_factory=dict)
+    hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)
 
@@ -89,11 +89,11 @@ PAPER = replace(
 
 # Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least three times.
 _SMALL = Recipe(
-    epochs=10,
-    steps_per_epoch=16,
+    epochs=8,
+    steps_per_epoch=20,
     batch_size=2,
     preparation=Preparation(cube=32),
-    width=8,
+    width=4,
     pretrain_epochs=4,
     pretrain_lr=3e-3,
     optimizer="adamw",
@@ -102,7 +102,7 @@ _SMALL = Recipe(
     augment=True,
     log_frequency_bias=True,
     subsample_background=0.97,
-    train_cases_scored=4,
+    train_cases_scored=2,
 )
 DEMO = Grid(
     name="demo",
@@ -111,18 +111,19 @@ DEMO = Grid(
     cells=(
         *product(("unet3d",), ("combined", "class_balanced"), ("none",)),
         *product(("unet3d",), ("focal",), ("oversample",)),
-        *product(("vnet",), ("combined",), ("none",)),
-        *product(("vnet",), ("weighted_focal",), ("oversample",)),
-        *product(("vnet",), ("class_balanced",), ("subsample",)),
+        *product(("vnet_k3",), ("combined",), ("none",)),
+        *product(("vnet_k3",), ("weighted_focal",), ("oversample",)),
+        *product(("vnet_k3",), ("class_balanced",), ("subsample",)),
         *product(("segresnet",), ("combined",), ("none", "oversample")),
         *product(("segresnet",), ("weighted_focal",), ("subsample",)),
         *product(("unet2d_resnet18",), ("combined", "focal"), ("none",)),
         *product(("unet2d_resnet18",), ("class_balanced",), ("subsample",)),
     ),
-    tuning=Tuning(trials=2, epochs=2),
+    tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
-        "2d": replace(_SMALL, batch_size=16, steps_per_epoch=8, weights="random", width=None),
+        "segresnet": replace(_SMALL, width=8, steps_per_epoch=14),
+        "2d": replace(_SMALL, epochs=5, steps_per_epoch=14, batch_size=16, width=None, weights="random"),
     },
     hyper={"*": {"lr": 0.01}, "segresnet": {"lr": 0.006}, "unet2d_resnet18": {"lr": 0.003}},
     spaces={"*": {"lr": Range(low=3e-3, high=2e-2, log=True)}, "unet2d_resnet18": {"lr": Range(low=1e-3, high=1e-2, log=True)}},

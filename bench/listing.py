@@ -6,7 +6,9 @@ from bench.expand import planned
 from bench.grids import GRIDS
 from bench.spaces import DEFAULTS, SPACES
 from trials.data.datasets import DATASETS
-from trials.registry import LOSSES, MODELS, SAMPLINGS
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS
 
 
 def listing() -> str:
@@ -49,7 +51,8 @@ def grids() -> Iterator[str]:
     yield "GRIDS"
     for name, grid in GRIDS.items():
         counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, {}).items() if count)
-        yield f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {', '.join(map(str, grid.seeds))}; trials: {counts}"
+        seeds = ", ".join(map(str, grid.seeds))
+        yield f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {seeds}; trials: {counts}"
     yield ""
     yield "SEARCHED (default; range)"
     for name, span in SPACES.items():

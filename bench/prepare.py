@@ -11,7 +11,7 @@ from trials.spec import Preparation
 
 
 def prepare_folder(options: argparse.Namespace) -> int:
-    """Prepare options.folder and print the prepared folder's path; returns the exit code 0. Raises ValueError for what is wrong with it."""
+    """Prepare options.folder and print the prepared folder's path; returns 0. Raises ValueError for what is wrong with it."""
     console = Console(stderr=True)
     pick(DATASETS, "data set", options.dataset)
     if options.download:
@@ -26,7 +26,9 @@ def prepare_folder(options: argparse.Namespace) -> int:
 def download(options: argparse.Namespace, console: Console) -> None:
     """Fetch what is missing of KiTS23 into options.folder."""
     if options.dataset != "kits23":
-        raise ValueError(f"--download knows where kits23 is published; {options.dataset} has to be put into {options.folder} by you")
+        raise ValueError(
+            f"--download knows where kits23 is published; {options.dataset} has to be put into {options.folder} by you"
+        )
     from trials.data.download import download_kits23
 
     download_kits23(options.folder, on_case=lambda done, total: console.print(f"fetched {done} of {total}", highlight=False))

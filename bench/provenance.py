@@ -49,7 +49,9 @@ def split_hash(splits: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], weights: Mapping[str, str], notes: list[str]) -> None:
+def write_provenance(
+    out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], weights: Mapping[str, str], notes: list[str]
+) -> None:
     """Leave run.json and grid.py in the run folder. data describes the data set, weights the files given by model."""
     revision, dirty = commit()
     models = dict.fromkeys(cell.model for cell in grid.cells)

@@ -110,11 +110,15 @@ def job_maker(places: Places, prepared, files: Mapping[str, Path], save_predicti
 def random_notes(grid: Grid) -> list[str]:
     """What the report must say of models that start from random weights although their entry asks for others."""
     from bench.expand import recipe_of
-    from trials.registry import MODELS
+    from trials.models.registry import MODELS
 
     models = dict.fromkeys(cell.model for cell in grid.cells)
     asked = {model: MODELS[model].weights for model in models if recipe_of(grid, model).weights == "random"}
-    return [f"{model} starts from random weights, as its recipe asks, not from {source}" for model, source in asked.items() if source != "random"]
+    return [
+        f"{model} starts from random weights, as its recipe asks, not from {source}"
+        for model, source in asked.items()
+        if source != "random"
+    ]
 
 
 def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
@@ -122,12 +126,12 @@ def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
         table.add_column(title, no_wrap=True)
-    rows = list(outline(grid, {model: "" for model in given}))
+    rows = list(outline(grid, dict.fromkeys(given, "")))
     for row in rows:
         table.add_row(row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, {model: "" for model in given}).items() if count)
+    counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, dict.fromkeys(given, "")).items() if count)
     console.print(f"{len(rows)} trials: {counts}; nothing was started")
     return FINISHED
 

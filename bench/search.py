@@ -9,13 +9,14 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import TrialState
 
 from bench.spaces import Range
+from trials.spec import Hyper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """A finished trial of a study; score None is a failure."""
 
-    hyper: Mapping[str, float | tuple[float, ...]]
+    hyper: Hyper
     score: float | None
 
 
@@ -43,13 +44,15 @@ def _distribution(span: Range) -> BaseDistribution:
 
 def _value(value: float, span: Range) -> float:
     """Six significant digits: a setting that can be read out loud and typed again."""
-    return value if span.integer else min(span.high, max(span.low, float(f"{value:.6g}")))
+    return float(value) if span.integer else min(span.high, max(span.low, float(f"{value:.6g}")))
 
 
 def _frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
     # A default may lie outside the range that is searched: Optuna then learns from the parameters that lie inside.
     inside = {
-        name: value for name, value in trial.hyper.items() if name in distributions and distributions[name]._contains(value)
+        name: value
+        for name, value in trial.hyper.items()
+        if name in distributions and not isinstance(value, tuple) and distributions[name]._contains(value)
     }
     state = TrialState.FAIL if trial.score is None else TrialState.COMPLETE
     return optuna.trial.create_trial(

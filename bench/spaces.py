@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trials.registry import LOSSES, MODELS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS
 from trials.parts import pick
-from trials.spec import Cell
+from trials.spec import Cell, Hyper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,12 @@ SPACES: Mapping[str, Range] = {
     "gamma": Range(low=0.0, high=5.0),
     "frozen_stages": Range(low=1, high=3, integer=True),
 }
-DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2}
+DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2.0}
 
 
-def cell_space(cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Mapping[str, Range]]) -> dict[str, Range]:
+def cell_space(
+    cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Mapping[str, Range]]
+) -> dict[str, Range]:
     """The ranges of a cell: lr always, what its loss tunes, and frozen_stages where the model starts from weights.
 
     counts are the training split's class counts in the unit of the recipe; one_minus_beta runs between one over the
@@ -39,7 +42,7 @@ def cell_space(cell: Cell, counts: Sequence[int], weights: str, overrides: Mappi
 
 
 def default_hyper(
-    cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Mapping[str, float | tuple[float, ...]]]
+    cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Hyper]
 ) -> dict[str, float | tuple[float, ...]]:
     """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its range's ends."""
     present = [n for n in counts if n]

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.expand import recipe_of
 from bench.grids import Grid
 from trials.files import sha256
-from trials.registry import MODELS
+from trials.models.registry import MODELS
 
 
 def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:

@@ -11,7 +11,7 @@ MODULE = "user_grid"
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
-    """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown name or a file without one grid."""
+    """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown name or not one grid."""
     if not name.endswith(".py"):
         if name not in GRIDS:
             raise ValueError(unknown("grid", name, GRIDS) + "; or the path of a .py file")

@@ -37,7 +37,9 @@ def refuse_infeasible(run: Run, space: str, standings: Mapping[tuple[int, int], 
     for (i, label), standing in standings.items():
         if not math.isnan(standing.dice) and not feasible(standing.dice, standing.iou):
             place = f"{cell_name(run.cells[i])}, label {label}, {space} space"
-            raise ValueError(f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the counts are damaged")
+            raise ValueError(
+                f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the counts are damaged"
+            )
 
 
 def _refuse_impossible_counts(scores: pd.DataFrame) -> None:
@@ -78,7 +80,9 @@ def _refuse_test_before_final(scores: pd.DataFrame) -> None:
     early = scores[(scores["split"] == "test") & (scores["phase"] != FINAL)]
     if len(early):
         row = early.iloc[0]
-        raise ValueError(f"{row.phase} trial {row.trial} was scored on test case {row.case}; only final trials may open the test split")
+        raise ValueError(
+            f"{row.phase} trial {row.trial} was scored on test case {row.case}; only final trials may open the test split"
+        )
 
 
 def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:

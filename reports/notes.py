@@ -74,7 +74,9 @@ def _twins(run: Run) -> Iterator[Note]:
         groups[hash(tuple(counts)), len(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
     twins = [group for (_, num_scores), group in groups.items() if len(group) > 1 and num_scores]
     if twins:
-        text = "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
+        text = (
+            "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
+        )
         yield Note("Identical trials", text, tuple(" = ".join(group) for group in twins))
 
 
@@ -131,7 +133,11 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
     for split in ("val", "test"):
         unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"]))
         if complete and unscored:
-            yield Note("Unscored cases", f"{many(len(unscored), f'{split} case')} of the split never appear in a score.", tuple(unscored))
+            yield Note(
+                "Unscored cases",
+                f"{many(len(unscored), f'{split} case')} of the split never appear in a score.",
+                tuple(unscored),
+            )
 
 
 def _strangers(run: Run) -> Iterator[Note]:
@@ -142,7 +148,9 @@ def _strangers(run: Run) -> Iterator[Note]:
 
 def _dirty(run: Run) -> Iterator[Note]:
     if run.record.get("dirty"):
-        yield Note("Uncommitted changes", f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran.")
+        yield Note(
+            "Uncommitted changes", f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran."
+        )
 
 
 def num_states(run: Run, phase: str) -> dict[str, int]:

@@ -21,6 +21,11 @@ def model_colour(run: Run, model: str) -> str:
     return f"var(--m{models.index(model) % NUM_COLOURS})"
 
 
+def trial_colour(run: Run, model: str) -> str:
+    """The same for any trial: a model outside the grid's cells (a pretraining may be) is grey."""
+    return model_colour(run, model) if any(cell.model == model for cell in run.cells) else "var(--muted)"
+
+
 def mark(run: Run, cell: Cell) -> str:
     """The plotly symbol of a cell: the shape says its loss, the fill its sampling."""
     losses, samplings = distinct(cell.loss for cell in run.cells), distinct(cell.sampling for cell in run.cells)

@@ -27,7 +27,9 @@ def scores_table(run: Run) -> pd.DataFrame:
     """
     blocks = [_score_block(result, run.classes) for result in run.results]
     columns: dict[str, Any] = {name: [row for block in blocks for row in block[name]] for name in SCORE_COLUMNS[:-2]}
-    table = pd.DataFrame({name: pd.Series(values, dtype="int64" if name in NUMBERS else "str") for name, values in columns.items()})
+    table = pd.DataFrame(
+        {name: pd.Series(values, dtype="int64" if name in NUMBERS else "str") for name, values in columns.items()}
+    )
     counts = [table[name].to_numpy() for name in COUNTS]
     table["dice"], table["iou"] = dice_of(*counts), iou_of(*counts)
     return table
@@ -36,7 +38,9 @@ def scores_table(run: Run) -> pd.DataFrame:
 def _score_block(result: TrialResult, classes: tuple[str, ...]) -> dict[str, list[Any]]:
     scores = sorted(result.scores, key=lambda score: (score.split, score.case, score.label, score.space))
     if wrong := [score.label for score in scores if not 0 <= score.label < len(classes)]:
-        raise ValueError(f"trial {result.trial} scores label {wrong[0]}, but run.json names {len(classes)} classes; run it again")
+        raise ValueError(
+            f"trial {result.trial} scores label {wrong[0]}, but run.json names {len(classes)} classes; run it again"
+        )
     spec = result.spec
     cell = (spec.cell.model, spec.cell.loss, spec.cell.sampling)
     identity = (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)

@@ -1,4 +1,4 @@
-"""A trial that cannot hurt its neighbours: whatever goes wrong becomes a FAILED result with its reason. The one place that catches."""
+"""A trial that cannot hurt its neighbours: whatever goes wrong becomes a FAILED result with its reason."""
 
 import time
 import traceback

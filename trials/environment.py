@@ -27,7 +27,11 @@ def device_name(device: torch.device) -> str:
 def processor_name() -> str:
     """The processor's model as Linux names it, else the architecture."""
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.is_file()
+        else []
+    )
     return names[0] if names else platform.machine()
 
 
@@ -59,5 +63,3 @@ def peak_gib(device: torch.device) -> float:
         return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / GIB, 3)
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB, 3)
-
-

@@ -38,9 +38,17 @@ class Validation:
 class Task(Protocol):
     """What a training loop needs to know of its subject."""
 
-    epochs: int
-    steps: int
-    lr: float
+    @property
+    def epochs(self) -> int:
+        """How many."""
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+
+    @property
+    def lr(self) -> float:
+        """The (largest) learning rate."""
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of images [B, 1, ...] float16 and labels [B, ...] uint8."""
@@ -81,7 +89,7 @@ def fit(
         torch.manual_seed(seed * 1_000_003 + epoch)
         train_loss = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
         reached = task.validate(network)
-        progress.curve.append(epoch_score(epoch, scheduler.get_last_lr()[0], train_loss, reached, started))
+        progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), train_loss, reached, started))
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
             save_checkpoint(folder / "best.pt", {"state_dict": network.module.state_dict()})
@@ -125,7 +133,9 @@ def train_epoch(
     return mean
 
 
-def descent(module: nn.Module, task: Task, recipe: Recipe) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def descent(
+    module: nn.Module, task: Task, recipe: Recipe
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for unknown names."""
     if recipe.optimizer not in OPTIMIZERS:
         raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")

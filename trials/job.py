@@ -11,7 +11,7 @@ class Job:
     """Everything run_trial needs. out is the run folder, cache the prepared set's folder.
 
     test is empty unless the spec's phase is final: other trials are not given the test cases at all.
-    weights is the file that spec.weights names, or None. threads is the number of CPU threads, fixed since results depend on it.
+    weights is the file that spec.weights names, or None. threads is the number of CPU threads, which results depend on.
     """
 
     trial: str

@@ -79,6 +79,6 @@ def _forward(network: Network, batch: np.ndarray) -> Tensor:
 
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
     axis = SLICE_AXES[network.slice_axis]
-    slices = np.ascontiguousarray(np.moveaxis(image, axis, 0))[:, None]
+    slices = np.array(np.moveaxis(image, axis, 0))[:, None]
     parts = [_forward(network, slices[start : start + batch_size]) for start in range(0, len(slices), batch_size)]
     return torch.cat(parts).movedim(0, axis + 1)

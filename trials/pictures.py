@@ -11,7 +11,7 @@ NUM_SLICES = 8
 
 
 def telling_slices(labels: np.ndarray) -> np.ndarray:
-    """Up to 8 axial slice numbers of a reference [D, H, W]: for each label the slice with most of it, the rest spread over the foreground.
+    """Up to 8 axial slice numbers of a reference [D, H, W]: the fullest of each label, the rest spread over the foreground.
 
     A reference without foreground gives slices spread over the cube.
     """
@@ -29,7 +29,11 @@ def save_reference(path: Path, cache: Cache, case: str) -> None:
         return
     labels = cache.labels(case)
     index = telling_slices(labels)
-    arrays = {"image": display_window(np.asarray(cache.image(case), np.float32))[index], "reference": labels[index], "index": index}
+    arrays = {
+        "image": display_window(np.asarray(cache.image(case), np.float32))[index],
+        "reference": labels[index],
+        "index": index,
+    }
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
@@ -40,7 +44,7 @@ def save_prediction(path: Path, predicted: np.ndarray, reference: np.ndarray) ->
 
 
 def display_window(image: np.ndarray) -> np.ndarray:
-    """Map a prepared image to grey values uint8: the range of its denser half, which in CT is the body without air and little bone."""
+    """Map a prepared image to grey values uint8 over the range of its denser half, which in CT is the body without the air."""
     dense = image[image > np.median(image)]
     low, high = np.percentile(dense, (2, 97)) if dense.size else (0.0, 1.0)
     return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Pretraining as a training task: restore the masked blocks of training volumes, so that an encoder learns anatomy without labels."""
+"""Pretraining as a training task: restore masked blocks of volumes, so that an encoder learns anatomy without labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -37,7 +37,9 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError(f"{where} must be a list; got {value!r}")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
-        return tuple(rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True)))
+        return tuple(
+            rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True))
+        )
     if origin is Mapping or origin is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{where} must be a mapping; got {value!r}")

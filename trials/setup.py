@@ -8,18 +8,17 @@ from torch import nn
 
 from trials.data.cache import Cache
 from trials.data.loading import Items, count_classes, slice_items, volume_items
-from trials.data.sampling import draw_histogram
+from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.job import Job
+from trials.losses import build_loss
 from trials.models.build import bias_from_frequencies, build, build_with
 from trials.models.freezing import freeze, stages_of
+from trials.models.registry import MODELS
 from trials.network import Network, pick_device, pick_precision
 from trials.parts import pick
 from trials.pretrain import Restoration
-from trials.registry import LOSSES, MODELS, SAMPLINGS
 from trials.segment import Segmentation
-from trials.spec import PRETRAIN
-
-LOSS_HYPER = ("gamma", "one_minus_beta", "alpha")
+from trials.spec import PRETRAIN, Hyper
 
 
 def make_network(job: Job, cache: Cache) -> Network:
@@ -33,7 +32,7 @@ def make_network(job: Job, cache: Cache) -> Network:
     module = first_weights(job, cache)
     layout = torch.channels_last_3d if part.dims == 3 else torch.channels_last
     return Network(
-        module=module.to(device=device, memory_format=layout),
+        module=module.to(memory_format=layout).to(device),
         dims=part.dims,
         slice_axis=spec.recipe.slice_axis,
         device=device,
@@ -61,7 +60,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
 
 def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
     """Freeze what the setting says and return it."""
-    count = int(job.spec.hyper.get("frozen_stages", 0))
+    count = int(scalar(job.spec.hyper, "frozen_stages", 0.0))
     if not count or job.spec.phase == PRETRAIN:
         return []
     if job.weights is None:
@@ -75,8 +74,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     items = training_items(job, cache)
     counts = count_classes(cache, job.train, recipe.class_unit)
     weights = pick(SAMPLINGS, "sampling", spec.cell.sampling).load()(items.class_voxels, recipe)
-    hyper = {name: spec.hyper[name] for name in LOSS_HYPER if name in spec.hyper}
-    loss = pick(LOSSES, "loss", spec.cell.loss).load()(counts, **hyper)
+    loss = build_loss(spec.cell.loss, counts, spec.hyper)
     kept = int((weights > 0).sum())
     task = Segmentation(
         cache=cache,
@@ -84,7 +82,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
         weights=weights,
         loss_function=loss,
         recipe=recipe,
-        lr=float(spec.hyper["lr"]),
+        lr=scalar(spec.hyper, "lr"),
         epochs=recipe.epochs,
         steps=recipe.steps_per_epoch or -(-kept // recipe.batch_size),
         val=job.val,
@@ -93,9 +91,9 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     facts: dict[str, object] = {
         "num_items": len(weights),
         "dropped_items": len(weights) - kept,
-        "draws": draw_histogram(weights, items.class_voxels),
-        "class_counts": {"voxels": counts.voxels, "slices": counts.slices, "cases": counts.cases},
-        "class_weights": getattr(loss, "class_weights", None),
+        "draws": sampling_facts(spec.cell.sampling, weights, items.class_voxels, recipe),
+        "class_counts": {unit: list(getattr(counts, unit)) for unit in UNITS},
+        "class_weights": list(getattr(loss, "weights", None) or []),
     }
     return task, facts
 
@@ -108,7 +106,7 @@ def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, obj
         cache=cache,
         items=items,
         recipe=recipe,
-        lr=float(job.spec.hyper["lr"]),
+        lr=scalar(job.spec.hyper, "lr"),
         epochs=recipe.pretrain_epochs,
         steps=recipe.steps_per_epoch or -(-len(items.index) // recipe.batch_size),
         seed=job.spec.seed,
@@ -122,3 +120,11 @@ def training_items(job: Job, cache: Cache) -> Items:
     if pick(MODELS, "model", job.spec.cell.model).dims == 3:
         return volume_items(cache, job.train)
     return slice_items(cache, job.train, job.spec.recipe.slice_axis)
+
+
+def scalar(hyper: Hyper, name: str, default: float | None = None) -> float:
+    """A hyperparameter that is one number. Raises ValueError where it is missing or a vector."""
+    value = hyper.get(name, default)
+    if not isinstance(value, int | float):
+        raise ValueError(f"hyperparameter {name} must be a number; got {value!r}")
+    return float(value)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 PRETRAIN, TUNE, FINAL = "pretrain", "tune", "final"
 
+# A setting of hyperparameters by name; whole numbers are floats too, so that a setting reads back as it was written.
+Hyper = Mapping[str, float | tuple[float, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -78,7 +81,7 @@ class TrialSpec:
     splits: str
     fold: int
     cell: Cell
-    hyper: Mapping[str, float | tuple[float, ...]]
+    hyper: Hyper
     recipe: Recipe
     seed: int
     phase: str

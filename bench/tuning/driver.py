@@ -1,5 +1,6 @@
 """Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray remembers is needed again."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -44,9 +45,9 @@ class Cluster:
 def connect(address: str | None) -> Cluster:
     """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else."""
     if address is None:
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     else:
-        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     found = ray.cluster_resources()
     return Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0))
 
@@ -63,13 +64,17 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
         tune.report({"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds})
 
     result = attempt(job, report)
-    tune.report({"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds})
+    tune.report(
+        {"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds}
+    )
 
 
-def drive(agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str) -> None:
+def drive(
+    agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str
+) -> None:
     """Run every trial that is due until the agenda is finished, or until the user interrupts.
 
-    Trials that fail leave a result and the others go on; a worker that is lost is tried again and continues from its own checkpoint.
+    Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
     """
     searcher = GridSearcher(agenda, make_job, out)
     on_cpu = not cluster.gpus

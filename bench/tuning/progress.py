@@ -86,7 +86,7 @@ class LiveView(Callback):
         return " ".join(words)
 
     def seconds_left(self) -> float | None:
-        """Epochs to go, at the measured pace of each model, over the trials that run side by side; None before a first epoch."""
+        """Epochs to go, at the measured pace of each model, over the trials side by side; None before a first epoch."""
         if not self.pace:
             return None
         mean = {model: sum(times) / len(times) for model, times in self.pace.items()}
@@ -95,7 +95,8 @@ class LiveView(Callback):
         return sum(count * mean.get(model, usual) for model, count in epochs.items()) / self.slots
 
     def _epochs_left(self) -> dict[str, float]:
-        grid, left = self.agenda.grid, defaultdict(float)
+        grid = self.agenda.grid
+        left: dict[str, float] = defaultdict(float)
         share = {phase: count / len(grid.cells) for phase, count in self.planned.items() if phase != PRETRAIN}
         for cell in grid.cells:
             for phase, trials in share.items():

@@ -27,11 +27,11 @@ class GridSearcher(Searcher):
         """The grid owns its spaces; Ray's are not used."""
         return True
 
-    def suggest(self, trial_id: str) -> dict | str | None:
+    def suggest(self, trial_id: str) -> dict | None:
         """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left."""
         spec = self.agenda.next({record_hash(running) for running in self.running.values()})
         if spec is None:
-            return None if self.running else Searcher.FINISHED
+            return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
         self.running[trial_id] = spec
         return {"job": to_json(self.make_job(spec)), "gpus": spec.recipe.gpus}
 

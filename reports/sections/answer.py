@@ -23,7 +23,9 @@ def answer(board: Board) -> Section:
     notes = Notes(tuple((note.title, note.text, note.names) for note in board.notes))
     choice = board.choice
     if choice is None:
-        return Section(id="answer", title="No answer yet", question="What should I use?", finding=_why_no_choice(board), blocks=(notes,))
+        return Section(
+            id="answer", title="No answer yet", question="What should I use?", finding=_why_no_choice(board), blocks=(notes,)
+        )
     return Section(
         id="answer",
         title=_headline(board, choice),
@@ -67,7 +69,13 @@ def _rivals(board: Board, choice: Choice) -> list[int]:
 
 def _numbers(board: Board, choice: Choice) -> Numbers:
     row = board.standings[NATIVE][choice.chosen, MEAN]
-    items = [(number(row.dice), "test Dice, mean of classes", f"{_bounds(row.dice_low, row.dice_high)}n = {row.n}, {many(row.seeds, 'seed')}")]
+    items = [
+        (
+            number(row.dice),
+            "test Dice, mean of classes",
+            f"{_bounds(row.dice_low, row.dice_high)}n = {row.n}, {many(row.seeds, 'seed')}",
+        )
+    ]
     if choice.runner_up is not None:
         i = choice.runner_up
         items.append(
@@ -77,7 +85,9 @@ def _numbers(board: Board, choice: Choice) -> Numbers:
                 _bounds(choice.low[i], choice.high[i]) + ("resolved" if choice.resolved[i] else "not resolved"),
             )
         )
-        items.append((percent(choice.first[choice.chosen]), "of resamples rank it first", f"{DRAWS:,} draws of test patients and seeds"))
+        items.append(
+            (percent(choice.first[choice.chosen]), "of resamples rank it first", f"{DRAWS:,} draws of test patients and seeds")
+        )
     return Numbers(tuple(items))
 
 
@@ -141,7 +151,15 @@ def _by_class(board: Board, choice: Choice) -> Table:
         held = f"{row.n} of {len(counts.cases)}"
         false = "none is free of it" if not row.label_free else f"{percent(row.fp_share)} of {row.label_free}"
         score = ranged(row.dice, row.dice_low, row.dice_high) if row.n else f"n/a (0 of {len(counts.cases)} cases hold it)"
-        rows.append((Entry(board.run.classes[label]), Entry(score, row.dice), Entry(number(row.iou), row.iou), Entry(held, row.n), Entry(false, row.fp_share)))
+        rows.append(
+            (
+                Entry(board.run.classes[label]),
+                Entry(score, row.dice),
+                Entry(number(row.iou), row.iou),
+                Entry(held, row.n),
+                Entry(false, row.fp_share),
+            )
+        )
     columns = (
         Column("class"),
         Column("Dice [95 % interval]", True, "mean over the patients whose reference holds the class"),
@@ -149,4 +167,9 @@ def _by_class(board: Board, choice: Choice) -> Table:
         Column("patients with it", True),
         Column("false alarms", True, "share of the patients without the class in whom it was predicted"),
     )
-    return Table(id="answer-by-class", caption=f"{cell_name(board.run.cells[choice.chosen])} on the test split, native grid.", columns=columns, rows=tuple(rows))
+    return Table(
+        id="answer-by-class",
+        caption=f"{cell_name(board.run.cells[choice.chosen])} on the test split, native grid.",
+        columns=columns,
+        rows=tuple(rows),
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from reports.board import Board
-from reports.palette import distinct, model_colour
+from reports.palette import distinct, model_colour, trial_colour
 from reports.section import Block, Column, Entry, Figure, Section, Table
 from reports.wording import cell_name, many, number, plain
 from trials.result import COMPLETE, EpochScore, TrialResult
@@ -31,7 +31,13 @@ def curves(board: Board) -> Section | None:
     finding += ": longer training may change their place." if rising else "."
     if not board.run.finals:
         finding += " These are tuning trials, as no final trial has ended."
-    return Section(id="curves", title="Training curves", question="Did training converge, did it overfit?", finding=finding, blocks=tuple(blocks))
+    return Section(
+        id="curves",
+        title="Training curves",
+        question="Did training converge, did it overfit?",
+        finding=finding,
+        blocks=tuple(blocks),
+    )
 
 
 def _trials(board: Board, cell: Cell) -> list[TrialResult]:
@@ -79,7 +85,11 @@ def _figure(board: Board, model: str, shown: dict[Cell, list[TrialResult]]) -> F
     colour = model_colour(board.run, model)
     data, named = [], set()
     for cell in cells:
-        look = {"opacity": OPACITIES[samplings.index(cell.sampling) % len(OPACITIES)], "colour": colour, "name": plain(cell.sampling)}
+        look = {
+            "opacity": OPACITIES[samplings.index(cell.sampling) % len(OPACITIES)],
+            "colour": colour,
+            "name": plain(cell.sampling),
+        }
         column = losses.index(cell.loss)
         for row, (train, val) in enumerate(((TRAIN_DICE, VAL_DICE), (TRAIN_LOSS, VAL_LOSS))):
             place = row * len(losses) + column + 1
@@ -105,13 +115,20 @@ def _slug(board: Board, model: str) -> int:
     return distinct(cell.model for cell in board.run.cells).index(model)
 
 
-def _lines(trials: list[TrialResult], train: Value, val: Value, look: dict[str, Any], place: int, named: bool) -> Iterator[dict[str, Any]]:
+def _lines(
+    trials: list[TrialResult], train: Value, val: Value, look: dict[str, Any], place: int, named: bool
+) -> Iterator[dict[str, Any]]:
     axes = {"xaxis": f"x{place}", "yaxis": f"y{place}", "type": "scatter", "mode": "lines", "legendgroup": look["name"]}
     values = _by_epoch(trials, val)
     if len(trials) > 1 and values:
         epochs = list(values)
         edge = [round(max(of), 4) for of in values.values()] + [round(min(of), 4) for of in reversed(values.values())]
-        band = {"x": epochs + epochs[::-1], "y": edge, "fill": "toself", "fillcolor": f"{look['colour']}/{0.16 * look['opacity']:.2f}"}
+        band = {
+            "x": epochs + epochs[::-1],
+            "y": edge,
+            "fill": "toself",
+            "fillcolor": f"{look['colour']}/{0.16 * look['opacity']:.2f}",
+        }
         yield {**axes, **band, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     for which, dash, name in ((val, "solid", "validation"), (train, "dot", "training")):
         values = _by_epoch(trials, which)
@@ -135,8 +152,19 @@ def _layout(losses: list[str]) -> dict[str, Any]:
         span = [column * width + gap * (column > 0), (column + 1) * width - gap * (column < len(losses) - 1)]
         top, bottom = column + 1, len(losses) + column + 1
         layout[f"xaxis{top}"] = {"domain": span, "anchor": f"y{top}", "showticklabels": False, "matches": f"x{bottom}"}
-        layout[f"xaxis{bottom}"] = {"domain": span, "anchor": f"y{bottom}", "nticks": 5, "title": {"text": "epoch", "standoff": 4}}
-        layout[f"yaxis{top}"] = {"domain": [0.47, 1], "anchor": f"x{top}", "range": [0, 1], "nticks": 5, "showticklabels": column == 0}
+        layout[f"xaxis{bottom}"] = {
+            "domain": span,
+            "anchor": f"y{bottom}",
+            "nticks": 5,
+            "title": {"text": "epoch", "standoff": 4},
+        }
+        layout[f"yaxis{top}"] = {
+            "domain": [0.47, 1],
+            "anchor": f"x{top}",
+            "range": [0, 1],
+            "nticks": 5,
+            "showticklabels": column == 0,
+        }
         layout[f"yaxis{bottom}"] = {"domain": [0, 0.4], "anchor": f"x{bottom}", "rangemode": "tozero", "nticks": 4}
         place = {"x": span[0], "y": 1.02, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
         layout["annotations"].append({**place, "text": f"<b>{plain(loss)}</b>", "showarrow": False})
@@ -162,8 +190,18 @@ def _gap_words(cells: list[Cell], shown: dict[Cell, list[TrialResult]]) -> str:
 
 def _table(board: Board, model: str, cells: list[Cell], shown: dict[Cell, list[TrialResult]]) -> Table:
     labels = board.run.labels
-    columns = [Column("configuration"), Column("seeds", True), Column("epochs", True), Column("best epoch", True), Column("validation Dice", True)]
-    columns += [Column("training Dice", True), *(Column(f"validation {board.run.classes[label]}", True) for label in labels), Column("still rising")]
+    columns = [
+        Column("configuration"),
+        Column("seeds", True),
+        Column("epochs", True),
+        Column("best epoch", True),
+        Column("validation Dice", True),
+    ]
+    columns += [
+        Column("training Dice", True),
+        *(Column(f"validation {board.run.classes[label]}", True) for label in labels),
+        Column("still rising"),
+    ]
     rows = []
     for cell in cells:
         trials = shown[cell]
@@ -180,9 +218,7 @@ def _table(board: Board, model: str, cells: list[Cell], shown: dict[Cell, list[T
 def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
     data, rows = [], []
     for trial in trials:
-        colour = model_colour(board.run, trial.spec.cell.model) if trial.spec.cell in board.run.cells else "var(--ink)"
-        models = distinct(cell.model for cell in board.run.cells)
-        colour = f"var(--m{models.index(trial.spec.cell.model) % 8})" if trial.spec.cell.model in models else colour
+        colour = trial_colour(board.run, trial.spec.cell.model)
         for value, dash, name in ((VAL_LOSS, "solid", "validation"), (TRAIN_LOSS, "dot", "training")):
             values = _by_epoch([trial], value)
             data.append(
@@ -198,7 +234,9 @@ def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
             )
             if values:
                 first, last = next(iter(values.values()))[0], list(values.values())[-1][0]
-                rows.append((Entry(trial.spec.cell.model), Entry(name), Entry(number(first, 4), first), Entry(number(last, 4), last)))
+                rows.append(
+                    (Entry(trial.spec.cell.model), Entry(name), Entry(number(first, 4), first), Entry(number(last, 4), last))
+                )
     columns = (Column("model"), Column("split"), Column("first epoch", True), Column("last epoch", True))
     caption = f"Pretraining by restoring masked blocks: loss by epoch, {many(len(trials), 'trial')}; solid validation, dotted training."
     layout = {

@@ -17,7 +17,11 @@ def grid(board: Board) -> Section:
     """The whole grid at a glance, run or not."""
     labels = [label for label in board.run.labels if board.test[NATIVE].num_holding(label)]
     scored = sum(board.standings[NATIVE][i, MEAN].seeds > 0 for i in range(len(board.run.cells)))
-    maps = [_map(board, label, ratio) for label in (MEAN, *labels) for ratio in ("dice", "iou")] if labels else [_map(board, MEAN, "dice")]
+    maps = (
+        [_map(board, label, ratio) for label in (MEAN, *labels) for ratio in ("dice", "iou")]
+        if labels
+        else [_map(board, MEAN, "dice")]
+    )
     holes = len(board.run.cells) - scored
     finding = f"{scored} of {many(len(board.run.cells), 'cell')} of the grid have a test score."
     if holes:
@@ -74,7 +78,9 @@ def _column_order(board: Board):  # type: ignore[no-untyped-def]
 
 def _range(standings: list[Standing], ratio: str) -> str:
     values = [getattr(standing, ratio) for standing in standings if not math.isnan(getattr(standing, ratio))]
-    return f"{number(min(values), 2)} to {number(max(values), 2)} over {many(len(values), 'cell')}" if values else "no score yet"
+    return (
+        f"{number(min(values), 2)} to {number(max(values), 2)} over {many(len(values), 'cell')}" if values else "no score yet"
+    )
 
 
 def _cell(board: Board, cell: Cell, label: int, ratio: str) -> Hole:
@@ -111,4 +117,6 @@ def _table(board: Board) -> Table:
                 value, low, high = (getattr(standing, ratio + end) for end in ("", "_low", "_high"))
                 row.append(Entry(hole or ranged(value, low, high), value, look="quiet" if hole else ""))
         rows.append(tuple(row))
-    return Table(id="grid-table", caption="Every cell with its intervals", columns=tuple(columns), rows=tuple(rows), folded=True)
+    return Table(
+        id="grid-table", caption="Every cell with its intervals", columns=tuple(columns), rows=tuple(rows), folded=True
+    )

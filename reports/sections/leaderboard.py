@@ -5,13 +5,14 @@ from typing import Any
 
 from reports.board import Board
 from reports.choice import SAME, Choice
+from reports.forest import panels, points
 from reports.palette import mark, model_colour
 from reports.section import Block, Column, Entry, Figure, Section, Table, Text
 from reports.summary import MEAN, Standing
 from reports.wording import cell_name, listed, many, number, percent, plain, ranged, signed_range
 from trials.result import CUBE, NATIVE
 
-ROW, FRAME, PANEL = 26, 96, 235
+ROW, FRAME, NAMES, PANEL = 26, 96, 220, 165
 
 
 def leaderboard(board: Board) -> Section | None:
@@ -76,7 +77,10 @@ def _overview(board: Board, order: list[int]) -> Table:
     names = {MEAN: "mean of classes"} | {label: board.run.classes[label] for label in board.run.labels}
     columns = (
         Column("configuration"),
-        *(Column(f"{names[label]}", True, f"Dice [95 % interval], n = {board.standings[NATIVE][order[0], label].n}") for label in labels),
+        *(
+            Column(f"{names[label]}", True, f"Dice [95 % interval], n = {board.standings[NATIVE][order[0], label].n}")
+            for label in labels
+        ),
         Column("on the cube", True, "mean Dice on the resampled cube, without the way back to the patient's own grid"),
         Column("ranks first", True, "share of the resamples in which this configuration has the highest mean Dice"),
         Column("seeds", True),
@@ -88,8 +92,12 @@ def _overview(board: Board, order: list[int]) -> Table:
         scores = [_score(board.standings[NATIVE][i, label]) for label in labels]
         tail = (Entry(number(cube.dice), cube.dice), Entry(percent(first), first), Entry(str(standing.seeds), standing.seeds))
         rows.append((configuration(board, i), *scores, *tail))
-    held = listed([f"{board.run.classes[label]} n = {board.standings[NATIVE][order[0], label].n}" for label in board.run.labels])
-    caption = f"Test Dice with 95 % interval, native grid ({held}). The one chosen on validation is marked. Click a heading to sort."
+    held = listed(
+        [f"{board.run.classes[label]} n = {board.standings[NATIVE][order[0], label].n}" for label in board.run.labels]
+    )
+    caption = (
+        f"Test Dice with 95 % interval, native grid ({held}). The one chosen on validation is marked. Click a heading to sort."
+    )
     return Table(id="leaderboard-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
@@ -98,10 +106,10 @@ def _forest(board: Board, order: list[int]) -> Figure:
     titles = ["mean of classes" if label == MEAN else board.run.classes[label] for label in labels]
     data = [trace for panel, label in enumerate(labels) for trace in _panel(board, order, label, panel)]
     layout = panels([plain(title) for title in titles], [plain(cell_name(board.run.cells[i])) for i in reversed(order)])
-    lows = [board.standings[NATIVE][order[0], label].n for label in labels]
+    sizes = sorted({board.standings[NATIVE][order[0], label].n for label in labels})
     caption = (
         f"{many(len(order), 'configuration')}, best mean first. Where intervals overlap widely, the order of the rows says little. "
-        f"Mean test Dice with 95 % interval, n = {min(lows)} to {max(lows)} patients a class; colour is the model, shape the loss, fill the sampling."
+        f"Mean test Dice with 95 % interval, n = {listed([str(size) for size in sizes])} patients; colour is the model, shape the loss, fill the sampling."
     )
     return Figure(
         id="forest",
@@ -110,22 +118,8 @@ def _forest(board: Board, order: list[int]) -> Figure:
         layout=layout,
         table=_forest_table(board, order, labels, titles),
         height=FRAME + ROW * len(order),
-        least_width=260 + PANEL * len(labels),
+        least_width=NAMES + PANEL * len(labels),
     )
-
-
-def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
-    """A plotly layout of panels side by side that share their rows."""
-    width = 1 / len(titles)
-    layout: dict[str, Any] = {"showlegend": False, "margin": {"l": 10, "r": 10, "t": 36, "b": 40}, "annotations": []}
-    layout["yaxis"] = {"type": "category", "categoryarray": rows, "categoryorder": "array", "automargin": True, "range": [-0.6, len(rows) - 0.4]}
-    for panel, title in enumerate(titles):
-        domain = [panel * width + 0.008, (panel + 1) * width - 0.008]
-        axis = "xaxis" if panel == 0 else f"xaxis{panel + 1}"
-        layout[axis] = {"domain": domain, "anchor": "y", "nticks": 5, "zeroline": False}
-        place = {"x": domain[0], "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
-        layout["annotations"].append({**place, "text": f"<b>{title}</b>", "showarrow": False})
-    return layout
 
 
 def _panel(board: Board, order: list[int], label: int, panel: int) -> list[dict[str, Any]]:
@@ -147,30 +141,6 @@ def _panel(board: Board, order: list[int], label: int, panel: int) -> list[dict[
     return [trace for trace in traces if trace["y"]]
 
 
-def points(rows: list[str], values: list[tuple[float, float, float]], colour: str, marks: list[str], panel: int) -> dict[str, Any]:
-    """A plotly trace of estimates with their intervals in one panel."""
-    known = [(row, value, mark) for row, value, mark in zip(rows, values, marks, strict=True) if not math.isnan(value[0])]
-    spans = [(0.0, 0.0) if math.isnan(low) else (high - value, value - low) for _, (value, low, high), _ in known]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [round(value[0], 4) for _, value, _ in known],
-        "y": [row for row, _, _ in known],
-        "xaxis": "x" if panel == 0 else f"x{panel + 1}",
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [round(up, 4) for up, _ in spans],
-            "arrayminus": [round(down, 4) for _, down in spans],
-            "color": colour,
-            "thickness": 1.5,
-            "width": 0,
-        },
-        "marker": {"color": colour, "symbol": [mark for _, _, mark in known], "size": 9, "line": {"width": 1.5}},
-        "hovertemplate": "%{y}<br>%{x:.3f}<extra></extra>",
-    }
-
-
 def _forest_table(board: Board, order: list[int], labels: list[int], titles: list[str]) -> Table:
     columns = (Column("configuration"), *(Column(title, True) for title in titles))
     rows = tuple((configuration(board, i), *(_score(board.standings[NATIVE][i, label]) for label in labels)) for i in order)
@@ -182,7 +152,16 @@ def _differences(board: Board, choice: Choice, order: list[int]) -> Figure:
     rows = [plain(cell_name(board.run.cells[i])) for i in reversed(rivals)]
     layout = panels(["Dice ahead of the rival"], rows)
     band = {"type": "rect", "xref": "x", "yref": "paper", "x0": -SAME, "x1": SAME, "y0": 0, "y1": 1, "line": {"width": 0}}
-    line = {"type": "line", "xref": "x", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "line": {"color": "var(--muted)", "width": 1}}
+    line = {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": 0,
+        "x1": 0,
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "var(--muted)", "width": 1},
+    }
     layout["shapes"] = [{**band, "fillcolor": "var(--band)", "layer": "below"}, line]
     data = []
     for resolved, colour in ((True, "var(--ink)"), (False, "var(--muted)")):
@@ -193,7 +172,7 @@ def _differences(board: Board, choice: Choice, order: list[int]) -> Figure:
     resolved_count = sum(bool(choice.resolved[i]) for i in rivals)
     caption = (
         f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against {resolved_count} of {many(len(rivals), 'rival')} "
-        f"(filled). Paired difference of the mean test Dice with 95 % interval, n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, "
+        f"(filled).{_why_open(board)} Paired difference of the mean test Dice with 95 % interval, n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, "
         f"seeds averaged; the band is ±{SAME}."
     )
     return Figure(
@@ -203,8 +182,12 @@ def _differences(board: Board, choice: Choice, order: list[int]) -> Figure:
         layout=layout,
         table=_difference_table(board, choice, rivals),
         height=FRAME + ROW * len(rivals),
-        least_width=520,
+        least_width=NAMES + 2 * PANEL,
     )
+
+
+def _why_open(board: Board) -> str:
+    return " With one seed a cell no gap is: the luck of a training was not measured." if len(board.run.seeds) == 1 else ""
 
 
 def _difference_table(board: Board, choice: Choice, rivals: list[int]) -> Table:
@@ -227,9 +210,17 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
         Column("Dice [95 % interval]", True),
         Column("IoU [95 % interval]", True),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
-        Column("false alarms", True, f"share of the {first.label_free} patients without the class in whom it was predicted, over all seeds"),
+        Column(
+            "false alarms",
+            True,
+            f"share of the {first.label_free} patients without the class in whom it was predicted, over all seeds",
+        ),
         Column("false voxels", True, "predicted there on average, in voxels of the patient's own grid"),
-        Column("p against the chosen", True, "signed-rank test over patients, seeds averaged, zeros by Pratt; Holm over all rivals and classes"),
+        Column(
+            "p against the chosen",
+            True,
+            "signed-rank test over patients, seeds averaged, zeros by Pratt; Holm over all rivals and classes",
+        ),
         Column("seeds", True),
     )
     rows = tuple(_class_row(board, i, label) for i in order)

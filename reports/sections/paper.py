@@ -19,7 +19,9 @@ from reports.wording import listed, many, number, ranged, signed
 from trials.result import CUBE
 from trials.spec import Cell
 
-SOURCE = "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, University of Granada, 12 January 2025"
+SOURCE = (
+    "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, University of Granada, 12 January 2025"
+)
 # The tables print four decimals.
 HALF_UNIT = 0.00005
 INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = "inside our interval", "differs", "paper number infeasible", "not run"
@@ -74,7 +76,9 @@ def paper(board: Board) -> Section | None:
 
 def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
     """Each table that repeats an earlier one digit for digit, and that earlier one."""
-    return duplicates({table: [(row.iou, row.dice) for row in rows if row.table == table] for table in distinct(row.table for row in rows)})
+    return duplicates(
+        {table: [(row.iou, row.dice) for row in rows if row.table == table] for table in distinct(row.table for row in rows)}
+    )
 
 
 def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> str:
@@ -115,7 +119,9 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
 def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
     ours = _ours(board, row)
     known = ours is not None and not math.isnan(ours.dice)
-    swatch = model_colour(board.run, row.cell.model) if row.cell.model in distinct(cell.model for cell in board.run.cells) else ""
+    swatch = (
+        model_colour(board.run, row.cell.model) if row.cell.model in distinct(cell.model for cell in board.run.cells) else ""
+    )
     return (
         Entry(str(row.table), row.table),
         Entry(f"{row.cell.model} / {row.cell.loss} / {row.cell.sampling}", swatch=swatch),

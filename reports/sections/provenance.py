@@ -26,7 +26,9 @@ def provenance(board: Board) -> Section:
         Code("Command", str(record.get("command", "not recorded"))),
         Facts("Run", _run_facts(record, dirty)),
         Facts("Data", _data_facts(record.get("data") or {}, record)),
-        Facts("Machine", tuple((name.replace("_", " "), _plain(value)) for name, value in (record.get("machine") or {}).items())),
+        Facts(
+            "Machine", tuple((name.replace("_", " "), _plain(value)) for name, value in (record.get("machine") or {}).items())
+        ),
         Facts("Versions", tuple(sorted((name, str(version)) for name, version in (record.get("versions") or {}).items()))),
         *(Facts(f"Recipe of {name}", _recipe_facts(recipe)) for name, recipe in (record.get("recipes") or {}).items()),
         _specs(board),
@@ -57,12 +59,12 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
 
 
 def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The data's own entries; case lists as their lengths, as they stand in run.json in full."""
+    """The data's own entries; case lists as their lengths (run.json has them in full), and no path of the machine it ran on."""
     facts = [("dataset", str(record["dataset"])), ("splits", f"{record['splits']}, fold {record['fold']}")]
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value:
+        elif value and name != "root":
             facts.append((name.replace("_", " "), _plain(value)))
     return (*facts, *((f"preparation {i + 1}", compact(one)) for i, one in enumerate(record.get("preparations") or ())))
 

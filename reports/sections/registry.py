@@ -5,6 +5,7 @@ from collections.abc import Callable
 from reports.board import Board
 from reports.section import Section
 from reports.sections.answer import answer
+from reports.sections.cost import cost
 from reports.sections.curves import curves
 from reports.sections.grid import grid
 from reports.sections.leaderboard import leaderboard
@@ -22,6 +23,7 @@ SECTIONS: dict[str, Callable[[Board], Section | None]] = {
     "curves": curves,
     "paper": paper,
     "worst": worst,
+    "cost": cost,
     "trials": trials,
     "provenance": provenance,
 }

@@ -40,7 +40,9 @@ def _data_checks(board: Board) -> list[Check]:
     scored = len(board.test[NATIVE].cases)
     wanted = set(splits.get("test", ()))
     return [
-        Check("No case is in two splits", disjoint, f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else "")),
+        Check(
+            "No case is in two splits", disjoint, f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else "")
+        ),
         Check(
             "Every test case was scored",
             wanted <= set(board.test[NATIVE].cases) if wanted and board.run.finals else None,
@@ -69,7 +71,11 @@ def _trial_checks(board: Board) -> list[Check]:
             len(budget) == 1 if sum(budget) else None,
             f"{' or '.join(map(str, budget))} tuning trials a cell" if sum(budget) else "no tuning in this run",
         ),
-        Check("All trials ran the same code", len(commits) <= 1 if commits else None, listed(commits) or "no trial names its commit"),
+        Check(
+            "All trials ran the same code",
+            len(commits) <= 1 if commits else None,
+            listed(commits) or "no trial names its commit",
+        ),
         Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
     ]
 
@@ -87,7 +93,13 @@ def _number_checks(board: Board) -> list[Check]:
     rows = f"{len(board.scores):,} rows of {many(trials, 'trial')}"
     return [
         Check("Each patient counts once in each trial, with counts that can be", True, rows),
-        Check("All final trials saw the same patients and references", True, f"{many(len(board.run.finals), 'trial')} compared, label by label"),
+        Check(
+            "All final trials saw the same patients and references",
+            True,
+            f"{many(len(board.run.finals), 'trial')} compared, label by label",
+        ),
         Check("Selection saw validation only", True, "no pretraining or tuning trial holds a test score"),
-        Check("IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here", True, f"{many(means, 'mean')} checked before rounding"),
+        Check(
+            "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here", True, f"{many(means, 'mean')} checked before rounding"
+        ),
     ]

@@ -25,7 +25,9 @@ def test_help_names_every_verb():
 def test_ls_names_every_part(capsys):
     from bench.grids import GRIDS
     from trials.data.datasets import DATASETS
-    from trials.registry import LOSSES, MODELS, SAMPLINGS
+    from trials.data.sampling import SAMPLINGS
+    from trials.losses import LOSSES
+    from trials.models.registry import MODELS
 
     assert main(["ls"]) == 0
 
@@ -100,7 +102,7 @@ def test_a_users_grid_file_may_bring_its_own_loss(tmp_path, capsys):
         "from dataclasses import replace\n"
         "from bench.grids import DEMO, product\n"
         "from trials.parts import Part\n"
-        "from trials.registry import LOSSES\n"
+        "from trials.losses import LOSSES\n"
         "def absolute(counts):\n"
         "    return lambda logits, labels: logits.abs().mean()\n"
         "LOSSES['absolute'] = Part('user_grid:absolute', about='for the test')\n"
@@ -110,7 +112,7 @@ def test_a_users_grid_file_may_bring_its_own_loss(tmp_path, capsys):
     try:
         assert main(["run", "--grid", str(grid), "--dry-run"]) == 0
     finally:
-        from trials.registry import LOSSES
+        from trials.losses import LOSSES
 
         part = LOSSES.pop("absolute")
 

@@ -7,7 +7,9 @@ import pytest
 from bench.expand import check_grid, outline, planned, recipe_of
 from bench.grids import DEMO, FULL, GRIDS, PAPER, product
 from bench.spaces import cell_space, default_hyper
-from trials.registry import LOSSES, MODELS, SAMPLINGS
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS
 from trials.spec import Cell, Preparation
 
 

@@ -32,7 +32,11 @@ def test_counts_of_all_labels_sum_to_the_voxels():
 
     assert counts[:, 0].sum() == counts[:, 1].sum() == pred.size
     for label in range(4):
-        assert counts[label].tolist() == [(true == label).sum(), (pred == label).sum(), ((true == label) & (pred == label)).sum()]
+        assert counts[label].tolist() == [
+            (true == label).sum(),
+            (pred == label).sum(),
+            ((true == label) & (pred == label)).sum(),
+        ]
 
 
 def test_ratios_of_nothing_are_not_numbers():

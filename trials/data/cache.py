@@ -4,6 +4,7 @@ ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and array
 ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of cases, written last
 """
 
+import resource
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
@@ -24,6 +25,8 @@ from trials.spec import Preparation
 
 # Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
 FORMAT = 1
+# What a trial opens besides the maps of the cases.
+OTHER_DESCRIPTORS = 256
 
 
 def prepare_dataset(
@@ -105,6 +108,7 @@ def open_cache(folder: Path) -> Cache:
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
     records = manifest.cases.values()
+    _allow_maps(2 * len(records))
     dataset = Dataset(
         name=manifest.dataset,
         root=Path(manifest.root),
@@ -140,6 +144,18 @@ def slice_class_voxels(labels: np.ndarray, num_classes: int, axis: int = 0) -> n
         counts[:, label] = np.count_nonzero(labels == label, axis=others)
     counts[:, 0] = labels.size // labels.shape[axis] - counts.sum(axis=1)
     return counts
+
+
+def _allow_maps(number: int) -> None:
+    """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = number + OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ValueError(
+            f"{number // 2} cases need {needed} open files, and the limit is {hard}; raise it (ulimit -Hn {needed})"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:

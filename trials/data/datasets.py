@@ -63,7 +63,7 @@ class DatasetPart(Part):
 
 def open_dataset(name: str, root: Path) -> Dataset:
     """Find the cases of a data set under root. Raises ValueError for a missing folder and for every missing file."""
-    part = pick(DATASETS, "dataset", name)
+    part = pick(DATASETS, "data set", name)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; {name} is looked for there; {part.how_to_get}")
     dataset: Dataset = part.load()(root)
@@ -74,7 +74,7 @@ def open_dataset(name: str, root: Path) -> Dataset:
 
 def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
     """Split a data set by one of its named rules. Raises ValueError for an unknown rule or fold, or a part without cases."""
-    part = pick(DATASETS, "dataset", dataset.name)
+    part = pick(DATASETS, "data set", dataset.name)
     if splits not in part.splits:
         raise ValueError(unknown(f"split of {dataset.name}", splits, part.splits))
     if not 0 <= fold < part.folds[splits]:
@@ -99,7 +99,7 @@ DATASETS: dict[str, DatasetPart] = {
         folds={"sequential": 1},
         default_splits="sequential",
         generate="trials.data.phantoms:write_phantoms",
-        how_to_get="the demo makes them by itself: `segbench demo`",
+        how_to_get="the demo makes them by itself: `segbench run --grid demo`",
     ),
     "kits23": DatasetPart(
         "trials.data.kits23:kits23",
@@ -107,7 +107,8 @@ DATASETS: dict[str, DatasetPart] = {
         splits={"paper": "trials.data.splits:paper", "stratified": "trials.data.splits:stratified"},
         folds={"paper": 1, "stratified": 5},
         default_splits="stratified",
-        how_to_get="fetch it with `segbench download kits23 --data FOLDER`, or point to a folder of case_XXXXX folders",
+        how_to_get="point to the folder that holds its case_XXXXX folders, or type "
+        "`segbench prepare kits23 FOLDER --cache DIR --download` to fetch it into FOLDER",
     ),
     "nnunet": DatasetPart(
         "trials.data.nnunet:nnunet",

@@ -177,7 +177,7 @@ def _checked_shape(path: Path, dim: np.ndarray) -> tuple[int, int, int]:
 def _checked_dtype(path: Path, raw: nib.Nifti1Header) -> np.dtype:
     try:
         dtype = raw.get_data_dtype()
-    except nib.spatialimages.HeaderDataError:
+    except (KeyError, nib.spatialimages.HeaderDataError):
         raise ValueError(f"{path}: voxel type {int(raw['datatype'])} is not known; write it again") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ValueError(f"{path}: voxels must be integers or floats up to 64 bits; got {dtype}; convert it to one channel")

@@ -81,7 +81,7 @@ def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
         raise ValueError(f"{labels}: labels are {' but the image is '.join(sizes)}; fetch the case again")
     gap = float(np.abs(header.affine - label_header.affine).max())
     if gap > AFFINE_TOLERANCE_MM:
-        raise ValueError(f"{labels}: its affine differs from the image's by up to {gap:.4g} mm; fetch the case again")
+        raise ValueError(f"{labels}: its affine differs from the image's by up to {gap:.3g} mm; fetch the case again")
     return header, label_header
 
 

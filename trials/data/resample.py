@@ -85,10 +85,10 @@ def _uses(taps: Taps, num_planes: int) -> list[list[tuple[int, np.float32]]]:
 def _resize_plane(
     header: Header, plane: np.ndarray, rows: Taps, columns: Taps, clip_hu: tuple[float, float] | None
 ) -> np.ndarray:
-    """Bilinear resize of one plane, float32 [rows, columns]; only the voxels that count are converted and clipped."""
+    """Bilinear resize of one plane, float32 [rows, columns]; only the rows that count are converted and clipped."""
     edge = len(rows.low)
-    corners = scaled(header, plane[np.ix_(np.r_[rows.low, rows.high], np.r_[columns.low, columns.high])])
+    pairs = scaled(header, plane.take(np.r_[rows.low, rows.high], axis=0))
     if clip_hu is not None:
-        np.clip(corners, *clip_hu, out=corners)
-    lines = corners[:edge] * (1 - rows.weight)[:, None] + corners[edge:] * rows.weight[:, None]
-    return lines[:, :edge] * (1 - columns.weight) + lines[:, edge:] * columns.weight
+        np.clip(pairs, *clip_hu, out=pairs)
+    lines = pairs[:edge] * (1 - rows.weight)[:, None] + pairs[edge:] * rows.weight[:, None]
+    return lines.take(columns.low, axis=1) * (1 - columns.weight) + lines.take(columns.high, axis=1) * columns.weight

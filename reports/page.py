@@ -1,0 +1,55 @@
+"""Sections to one HTML file that opens offline: one packed plotly.js, figures as JSON, a policy that lets nothing out."""
+
+import base64
+import gzip
+import hashlib
+import math
+from collections.abc import Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from reports.section import Entry, Section
+
+
+def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """The page as text. Strings in sections are escaped; equal sections give equal text.
+
+    The content security policy names our two scripts by their hashes, so no string from a file can run as a third.
+    """
+    environment = Environment(
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["sort_key"] = sort_key
+    sources = environment.loader
+    assert sources is not None
+    style, script = (sources.get_source(environment, name)[0] for name in ("style.css", "page.js"))
+    return environment.get_template("page.html").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        style=Markup(style),
+        script=Markup(script),
+        script_hashes=[digest(script), digest(get_plotlyjs())],
+        plotly=packed_plotly(),
+    )
+
+
+def sort_key(entry: Entry) -> str:
+    """What a column sorts by: a number as it is, n/a as nothing, anything else its text."""
+    if isinstance(entry.sort, float) and math.isnan(entry.sort):
+        return ""
+    return str(entry.text if entry.sort is None else entry.sort)
+
+
+def digest(script: str) -> str:
+    """A script's name in a content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+@cache
+def packed_plotly() -> str:
+    """plotly.js, gzipped without a clock, in base64."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()

@@ -1,0 +1,98 @@
+"""Stored slices of a patient as small pictures: CT, reference, prediction and error, each a layer of its own."""
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reports.palette import label_colour
+from reports.section import Slice
+
+MISSED, FALSE, CONFUSED = 1, 2, 3
+# Light enough to be told apart on grey, also by colour-blind readers (Okabe and Ito 2008).
+ERRORS = (("missed", "rgb(0, 158, 255)"), ("false", "rgb(255, 110, 40)"), ("other class", "rgb(240, 228, 66)"))
+ERROR_PALETTE = ((0, 158, 255), (255, 110, 40), (240, 228, 66))
+MASK_ALPHA = 165
+# Below this many pixels a lossy code saves nothing and shows its blocks.
+LOSSLESS_PIXELS = 64 * 64
+
+
+@dataclass(frozen=True, slots=True)
+class PicturedCase:
+    """A patient's slices in axial order, and the place of the one with most wrong voxels."""
+
+    slices: tuple[Slice, ...]
+    shown: int
+
+
+def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]) -> PicturedCase | None:
+    """Draw the stored slices of one patient under one trial; None where either file is not there.
+
+    images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
+    """
+    source, predicted = out / "cases" / f"{case}.npz", out / "trials" / trial / "cases" / f"{case}.npz"
+    if not (source.is_file() and predicted.is_file()):
+        return None
+    stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
+    image, reference = stored["image"], stored["reference"]
+    if not image.shape == reference.shape == prediction.shape or image.ndim != 3 or len(stored["index"]) != len(image):
+        raise ValueError(
+            f"{predicted}: prediction {prediction.shape} does not fit image {image.shape} and reference {reference.shape} of {source}"
+        )
+    errors = _errors(reference, prediction)
+    palette = tuple(label_colour(label) for label in range(1, len(classes)))
+    slices = tuple(
+        Slice(
+            index=int(stored["index"][i]),
+            image=_ct(image[i]) if images == "ct" else "",
+            reference=_mask(reference[i], palette),
+            prediction=_mask(prediction[i], palette),
+            error=_mask(errors[i], ERROR_PALETTE),
+            text=_words(errors[i]),
+        )
+        for i in range(len(image))
+    )
+    return PicturedCase(slices, int(np.argmax((errors > 0).sum(axis=(1, 2)))))
+
+
+def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: not slices of a patient ({error}); delete it and run the grid again") from None
+
+
+def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """MISSED where only the reference holds a class, FALSE where only the prediction does, CONFUSED where they name two."""
+    errors = np.zeros(reference.shape, np.uint8)
+    errors[(reference > 0) & (prediction == 0)] = MISSED
+    errors[(reference == 0) & (prediction > 0)] = FALSE
+    errors[(reference > 0) & (prediction > 0) & (reference != prediction)] = CONFUSED
+    return errors
+
+
+def _words(errors: np.ndarray) -> str:
+    missed, false, confused = (int((errors == kind).sum()) for kind in (MISSED, FALSE, CONFUSED))
+    return f"{missed} missed, {false} false, {confused} of another class"
+
+
+def _ct(image: np.ndarray) -> str:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "WEBP", quality=85, method=4, lossless=image.size <= LOSSLESS_PIXELS)
+    return _data_uri("webp", file.getvalue())
+
+
+def _mask(labels: np.ndarray, colours: tuple[tuple[int, int, int], ...]) -> str:
+    picture = Image.fromarray(np.minimum(labels, len(colours)).astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, *(part for colour in colours for part in colour)])
+    file = BytesIO()
+    picture.save(file, "PNG", transparency=bytes([0, *[MASK_ALPHA] * len(colours)]), optimize=True)
+    return _data_uri("png", file.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,175 @@
+"""Where the chosen configuration fails: every patient's score, and the worst and some random patients as slices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.board import Board
+from reports.counts import Counts
+from reports.palette import label_colour
+from reports.pictures import ERRORS, PicturedCase, picture_case
+from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
+from reports.wording import cell_name, listed, many, number, plain
+from trials.result import NATIVE, TrialResult, dice
+
+NUM_WORST, NUM_RANDOM = 12, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """One test patient under the pictured trial: mean Dice over the labels it holds, and each label's Dice (NaN if absent)."""
+
+    case: str
+    mean: float
+    by_label: tuple[float, ...]
+    false_voxels: tuple[int, ...]
+
+
+def worst(board: Board) -> Section | None:
+    """The failures of the chosen configuration, in its first complete seed; nothing where none is chosen."""
+    if board.choice is None:
+        return None
+    cell = board.run.cells[board.choice.chosen]
+    trial = min((result for result in board.run.finals if result.spec.cell == cell), key=lambda result: result.spec.seed)
+    patients = _patients(board, trial)
+    picked = pick(patients)
+    blocks: list[Block] = [_figure(board, trial, patients), *_gallery(board, trial, picked, len(patients))]
+    return Section(
+        id="worst",
+        title="Worst cases",
+        question="Where does it fail, and what does that look like?",
+        finding=_finding(patients, trial),
+        blocks=tuple(blocks),
+    )
+
+
+def _finding(patients: list[Patient], trial: TrialResult) -> str:
+    held = [patient for patient in patients if not np.isnan(patient.mean)]
+    low = sum(patient.mean < 0.5 for patient in held)
+    return (
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of {many(len(held), 'patient')} have a mean Dice below 0.5; "
+        f"the worst is {held[0].case} with {number(held[0].mean)}."
+        if held
+        else "No test patient holds any of the classes."
+    )
+
+
+def _patients(board: Board, trial: TrialResult) -> list[Patient]:
+    """Every test patient, the worst first; those that hold no label come last."""
+    scores = {(score.case, score.label): score for score in trial.scores if score.split == "test" and score.space == NATIVE}
+    patients = []
+    for case in sorted({case for case, _ in scores}):
+        of_case = [scores[case, label] for label in board.run.labels]
+        by_label = tuple(
+            dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) if score.true_voxels else float("nan")
+            for score in of_case
+        )
+        held = [value for value in by_label if not np.isnan(value)]
+        mean = sum(held) / len(held) if held else float("nan")
+        patients.append(
+            Patient(
+                case=case, mean=mean, by_label=by_label, false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case)
+            )
+        )
+    return sorted(patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case))
+
+
+def pick(patients: list[Patient]) -> list[tuple[Patient, str]]:
+    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each with why it is shown."""
+    worst_ones = [(patient, f"worst {i + 1} of {len(patients)}") for i, patient in enumerate(patients[:NUM_WORST])]
+    rest = sorted(patients[NUM_WORST:], key=lambda patient: patient.case)
+    drawn = np.random.default_rng(0).permutation(len(rest))[:NUM_RANDOM]
+    return worst_ones + [(rest[i], "drawn at random") for i in sorted(drawn)]
+
+
+def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure:
+    counts: Counts = board.test[NATIVE]
+    shown = [label for label in board.run.labels if counts.num_holding(label)]
+    data = []
+    for label in shown:
+        known = [
+            (patient.case, patient.by_label[label - 1]) for patient in patients if not np.isnan(patient.by_label[label - 1])
+        ]
+        colour = f"rgb{label_colour(label)}"
+        data.append(
+            {
+                "type": "box",
+                "name": plain(board.run.classes[label]),
+                "y": [round(value, 4) for _, value in known],
+                "text": [plain(case) for case, _ in known],
+                "boxpoints": "all",
+                "jitter": 0.6,
+                "pointpos": 0,
+                "fillcolor": "rgba(0,0,0,0)",
+                "line": {"color": "var(--muted)", "width": 1.25},
+                "marker": {"color": colour, "size": 7, "opacity": 0.85},
+                "hovertemplate": "%{text}: %{y:.3f}<extra></extra>",
+                "width": 0.5,
+            }
+        )
+    tails = [
+        f"{board.run.classes[label]} {sum(patient.by_label[label - 1] < 0.5 for patient in patients)} of {counts.num_holding(label)}"
+        for label in shown
+    ]
+    caption = (
+        f"Patients below a Dice of 0.5: {listed(tails) or 'none'}. Every test patient that holds the class, "
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}, native grid; the box spans the quartiles."
+    )
+    layout = {
+        "showlegend": False,
+        "margin": {"l": 56, "r": 10, "t": 16, "b": 36},
+        "yaxis": {"title": {"text": "Dice"}, "range": [-0.03, 1.03]},
+        "xaxis": {"type": "category"},
+    }
+    return Figure(id="patients", caption=caption, data=tuple(data), layout=layout, table=_table(board, patients), height=360)
+
+
+def _table(board: Board, patients: list[Patient]) -> Table:
+    names = [board.run.classes[label] for label in board.run.labels]
+    columns = (Column("patient"), Column("mean of held classes", True), *(Column(name, True) for name in names))
+    rows = tuple(
+        (
+            Entry(patient.case),
+            Entry(number(patient.mean), patient.mean),
+            *(Entry(number(value), value) for value in patient.by_label),
+        )
+        for patient in patients
+    )
+    return Table(
+        id="patients-table",
+        caption="Dice of every test patient, worst first; n/a where the reference lacks the class.",
+        columns=columns,
+        rows=rows,
+    )
+
+
+def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]], total: int) -> list[Block]:
+    if board.images == "none":
+        return [Text(("Pictures were left out of this page on request.",))]
+    pictured, missing = [], []
+    for patient, why in picked:
+        case = picture_case(board.run.out, trial.trial, patient.case, board.images, board.run.classes)
+        if case is None:
+            missing.append(patient.case)
+        else:
+            pictured.append(_pictured(board, patient, why, case))
+    if not pictured:
+        return [Text(("The run folder holds no slices of these patients, so there are no pictures.",))]
+    legend = [(name, f"rgb{label_colour(label)}") for label, name in zip(board.run.labels, board.run.classes[1:], strict=True)]
+    caption = (
+        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} of the others drawn with a "
+        "fixed seed, so that not only failures are seen. Axial slices of the resampled cube; the slice with most wrong voxels is shown first."
+    )
+    if missing:
+        caption += f" No slices were stored for {listed(missing)}."
+    licence = (board.run.record.get("data") or {}).get("licence")
+    terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence or 'none is recorded in run.json'}."
+    return [Gallery(caption, tuple(legend) + ERRORS, tuple(pictured), terms)]
+
+
+def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> Pictured:
+    parts = [f"mean Dice {number(patient.mean)}"]
+    for label, value, false in zip(board.run.labels, patient.by_label, patient.false_voxels, strict=True):
+        name = board.run.classes[label]
+        parts.append(f"{name} absent, {many(false, 'false voxel')}" if np.isnan(value) else f"{name} {number(value)}")
+    return Pictured(patient.case, why, "; ".join(parts), case.slices, case.shown)

@@ -1,0 +1,153 @@
+// Draws figures as they scroll into view, sorts tables, walks slices, switches the theme. Reads nothing but this page.
+"use strict";
+
+const root = document.documentElement;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const figures = [...document.querySelectorAll("figure.plot")];
+
+function isDark() {
+  return root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
+}
+
+// A style variable resolved in the present theme; "var(--m0)/0.2" asks for it at that opacity.
+function resolveColour(token) {
+  const [name, alpha] = token.split("/");
+  const probe = document.createElement("i");
+  probe.style.color = name;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return alpha ? colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`) : colour;
+}
+
+function withColours(value) {
+  if (typeof value === "string") return /^var\(--[a-z0-9]+\)(\/[0-9.]+)?$/.test(value) ? resolveColour(value) : value;
+  if (Array.isArray(value)) return value.map(withColours);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withColours(inner)]));
+}
+
+function themed(layout) {
+  const ink = resolveColour("var(--ink)"), muted = resolveColour("var(--muted)"), line = resolveColour("var(--line)");
+  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted }, automargin: true };
+  const base = {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: ink },
+    hoverlabel: { bgcolor: resolveColour("var(--page)"), bordercolor: line, font: { color: ink } },
+    xaxis: {}, yaxis: {},
+    ...withColours(layout),
+  };
+  for (const key of Object.keys(base)) {
+    if (!/^[xy]axis\d*$/.test(key)) continue;
+    const title = { ...base[key].title, font: { color: muted, size: 12.5 } };
+    base[key] = { ...axis, ...base[key], title };
+  }
+  return base;
+}
+
+let loading;
+function loadPlotly() {
+  loading ??= (async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+    const code = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    const script = document.createElement("script");
+    script.textContent = code;
+    document.head.append(script);
+  })();
+  return loading;
+}
+
+const OPTIONS = {
+  responsive: true,
+  displaylogo: false,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+};
+
+async function draw(figure) {
+  const canvas = figure.querySelector(".canvas");
+  try {
+    await loadPlotly();
+  } catch {
+    canvas.querySelector(".waiting").textContent = "This browser cannot unpack the figure. Its numbers are in the table below.";
+    return;
+  }
+  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  canvas.querySelector(".waiting")?.remove();
+  await window.Plotly.react(canvas, withColours(data), themed(layout), OPTIONS);
+  figure.dataset.drawn = "true";
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    watcher.unobserve(entry.target);
+    draw(entry.target);
+  }
+}, { rootMargin: "400px" });
+figures.forEach((figure) => watcher.observe(figure));
+
+const drawn = () => figures.filter((figure) => figure.dataset.drawn);
+dark.addEventListener("change", () => drawn().forEach(draw));
+addEventListener("beforeprint", () => figures.forEach(draw));
+
+const themeButton = document.querySelector("button.theme");
+function nameTheme() {
+  themeButton.textContent = isDark() ? "Light" : "Dark";
+}
+themeButton.hidden = false;
+themeButton.addEventListener("click", () => {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  nameTheme();
+  drawn().forEach(draw);
+});
+dark.addEventListener("change", nameTheme);
+nameTheme();
+
+// Numbers by value, anything else by name; rows without a value stay last in both directions.
+function compare(a, b) {
+  const numbers = a !== "" && b !== "" && !Number.isNaN(Number(a)) && !Number.isNaN(Number(b));
+  return numbers ? Number(a) - Number(b) : a.localeCompare(b, "en");
+}
+
+function sortBy(table, column, header) {
+  const descending = header.getAttribute("aria-sort") === "ascending"
+    || (header.getAttribute("aria-sort") === null && header.classList.contains("number"));
+  const key = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent;
+  const rows = [...table.tBodies[0].rows].sort((first, second) => {
+    const [a, b] = [key(first), key(second)];
+    if (a === "" || b === "") return (a === "") - (b === "");
+    return descending ? compare(b, a) : compare(a, b);
+  });
+  table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
+  header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  table.tBodies[0].append(...rows);
+}
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  table.querySelectorAll("thead th").forEach((header, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = header.textContent;
+    header.replaceChildren(button);
+    button.addEventListener("click", () => sortBy(table, column, header));
+  });
+}
+
+for (const slider of document.querySelectorAll(".patients input")) {
+  const slices = [...slider.closest("article").querySelectorAll(".slice")];
+  slider.hidden = false;
+  slider.addEventListener("input", () => slices.forEach((slice, i) => { slice.hidden = i !== Number(slider.value); }));
+}
+
+const links = new Map([...document.querySelectorAll("nav ol a")].map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    links.get(entry.target.id)?.setAttribute("aria-current", "true");
+  }
+}, { rootMargin: "-20% 0px -75% 0px" });
+document.querySelectorAll("main > section").forEach((section) => reading.observe(section));

@@ -1,0 +1,65 @@
+"""What several tests share: the fixtures folder, one demo run, and one small prepared set of phantoms."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The folder of real masks and official figures that SEGBENCH_FIXTURES names."""
+    folder = os.environ.get("SEGBENCH_FIXTURES")
+    if not folder:
+        pytest.skip("SEGBENCH_FIXTURES names no folder of real KiTS23 masks")
+    return Path(folder)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command and the run folder it wrote."""
+
+    out: Path
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def bench_run(*arguments: object, cwd: Path) -> Ran:
+    """Run `python -m bench.run` as a user does."""
+    command = [sys.executable, "-m", "bench.run", *map(str, arguments)]
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else cwd / "runs" / "demo"
+    return Ran(out=out, code=done.returncode, stdout=done.stdout, stderr=done.stderr, seconds=time.monotonic() - started)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Ran:
+    """The demo, run once for every test that looks at it."""
+    place = tmp_path_factory.mktemp("demo")
+    ran = bench_run("--grid", "demo", "--out", place / "runs" / "demo", cwd=ROOT)
+    assert ran.code == 0, ran.stderr[-4000:]
+    return ran
+
+
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory) -> Path:
+    """Twelve phantoms prepared at 32^3; the folder that open_cache takes."""
+    from trials.data.cache import prepare_dataset
+    from trials.data.datasets import open_dataset
+    from trials.data.phantoms import write_phantoms
+    from trials.spec import Preparation
+
+    place = tmp_path_factory.mktemp("small")
+    write_phantoms(place / "phantoms", 12, 0)
+    return prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=32), place / "cache", workers=1)

@@ -1,0 +1,239 @@
+"""Run folders with made-up results, so that a report's numbers can be checked by hand.
+
+Every label a case holds has 1000 true voxels, predicted ones too, and an overlap of 1000 x quality: its Dice is the quality.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trials.records import record_hash, to_json
+from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, EpochScore, TrialResult
+from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+
+CLASSES = ("background", "kidney", "tumor", "cyst")
+MODELS = ("unet3d", "vnet", "segresnet", "unet2d_resnet18")
+LOSSES = ("combined", "focal", "weighted_focal", "class_balanced")
+SAMPLINGS = ("none", "oversample", "subsample")
+Quality = Callable[[Cell, int, str, int], float]
+VOXELS = 1000
+
+
+def cells_of(models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]) -> tuple[Cell, ...]:
+    return tuple(Cell(model=m, loss=loss, sampling=s) for m, loss, s in product(models, losses, samplings))
+
+
+def even_quality(cell: Cell, seed: int, case: str, label: int) -> float:
+    """A Dice for every place in a run: differs by patient and label, equal for all configurations."""
+    place = int(case.removeprefix("case_"))
+    return round(0.95 - 0.2 * label + 0.1 * ((place * 7) % 10) / 10, 3)
+
+
+def plausible_quality(cell: Cell, seed: int, case: str, label: int) -> float:
+    """Like a real run: models and losses differ a little, seeds and patients more."""
+    rng = np.random.default_rng(abs(hash_of(f"{case}/{label}")))
+    of_cell = np.random.default_rng(abs(hash_of(f"{cell.model}/{cell.loss}/{cell.sampling}/{label}"))).normal(0, 0.03 * label)
+    of_seed = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{label}"))).normal(0, 0.025 * label)
+    level = (1, 0.9, 0.6, 0.35)[min(label, 3)] + of_cell + of_seed
+    own = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{case}/{label}"))).normal(0, 0.03)
+    return float(np.clip(level + rng.normal(0, 0.07 * label) + own, 0, 0.99))
+
+
+def hash_of(text: str) -> int:
+    return int(record_hash(Preparation(normalise=text), 8), 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeUp:
+    """What a made-up run is: its grid, its patients, and the Dice of each place in it."""
+
+    models: tuple[str, ...] = ("unet3d", "vnet")
+    losses: tuple[str, ...] = ("combined", "focal")
+    samplings: tuple[str, ...] = ("none",)
+    seeds: tuple[int, ...] = (0, 1)
+    num_val: int = 4
+    num_test: int = 8
+    classes: tuple[str, ...] = CLASSES
+    dataset: str = "phantoms"
+    quality: Quality = even_quality
+    tunings: int = 0
+    epochs: int = 6
+    edge: int = 0
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return cells_of(self.models, self.losses, self.samplings)
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        names = [f"case_{i:05d}" for i in range(self.num_val + self.num_test)]
+        return {"train": ["case_90000", "case_90001"], "val": names[: self.num_val], "test": names[self.num_val :]}
+
+
+def holds(case: str, label: int) -> bool:
+    """The last label is in every second patient, the others in all."""
+    return label < 3 or int(case.removeprefix("case_")) % 2 == 0
+
+
+def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int = 0) -> TrialSpec:
+    recipe = Recipe(epochs=made.epochs, batch_size=2, preparation=Preparation(cube=32))
+    hyper: dict[str, float | tuple[float, ...]] = {"lr": 0.003 * (number + 1)}
+    if "focal" in cell.loss:
+        hyper["gamma"] = 2.0
+    if cell.loss == "class_balanced":
+        hyper |= {"gamma": 2.0, "one_minus_beta": 1e-4}
+    where = {"dataset": made.dataset, "data": "digest", "splits": "sequential", "fold": 0}
+    return TrialSpec(**where, cell=cell, hyper=hyper, recipe=recipe, seed=seed, phase=phase, number=number)
+
+
+def scores(made: MadeUp, spec: TrialSpec) -> Iterator[CaseScore]:
+    splits = ("val", "test") if spec.phase == FINAL else ("val",)
+    for split, label, space in product(splits, range(len(made.classes)), (NATIVE, CUBE)):
+        for case in made.splits[split]:
+            held, quality = label == 0 or holds(case, label), made.quality(spec.cell, spec.seed, case, label)
+            false_alarm = quality > 0.4 and label > 0
+            counts = (VOXELS, VOXELS, round(VOXELS * quality)) if held else (0, 7 if false_alarm else 0, 0)
+            names = ("true_voxels", "pred_voxels", "overlap_voxels")
+            yield CaseScore(case=case, split=split, space=space, label=label, **dict(zip(names, counts, strict=True)))
+
+
+def curve(made: MadeUp, spec: TrialSpec) -> Iterator[EpochScore]:
+    for epoch in range(made.epochs):
+        grown = 1 - 0.6 ** (epoch + 1)
+        level = made.quality(spec.cell, spec.seed, made.splits["val"][0], 1) if made.splits["val"] else 0.5
+        val = {label: round(grown * level / label, 4) for label in range(1, len(made.classes))}
+        train = {label: round(min(1.0, value * 1.08), 4) for label, value in val.items()}
+        loss = round(0.1 + 0.9 * 0.7**epoch, 4)
+        yield EpochScore(
+            epoch=epoch, lr=0.003, train_loss=loss, val_loss=round(loss * 1.1, 4), train_dice=train, val_dice=val, seconds=2.0
+        )
+
+
+def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: int = 0) -> TrialResult:
+    spec = specification(made, cell, seed, phase, number)
+    epochs = tuple(curve(made, spec))
+    minute = (made.cells.index(cell) * 3 + seed) % 59 if cell in made.cells else 0
+    pretraining = phase == PRETRAIN
+    return TrialResult(
+        trial=record_hash(spec),
+        spec=spec,
+        state=COMPLETE,
+        val_score=round(sum(v for v in epochs[-1].val_dice.values() if v) / (len(made.classes) - 1), 4),
+        best_epoch=made.epochs - 1,
+        scores=() if pretraining else tuple(scores(made, spec)),
+        curve=tuple(
+            EpochScore(
+                epoch=e.epoch, lr=e.lr, train_loss=e.train_loss, val_loss=e.val_loss, train_dice={}, val_dice={}, seconds=2.0
+            )
+            for e in epochs
+        )
+        if pretraining
+        else epochs,
+        seconds=40.0 + 7 * (minute % 5),
+        peak_gib=1.5,
+        num_parameters=1_176_204,
+        num_trainable=1_100_000,
+        multiply_adds=4_200_000_000,
+        started=f"2026-11-23T14:{minute:02d}:00",
+        commit="abc1234",
+        versions={"torch": "2.14.1", "monai": "1.6"},
+        facts={"device": "cpu", "threads": 1, "host": "laptop", "class_weights": [0.3, 1.0, 1.2, 1.5], "num_items": 64},
+    )
+
+
+def failure(made: MadeUp, cell: Cell, seed: int, reason: str, error: str) -> TrialResult:
+    spec = specification(made, cell, seed, FINAL)
+    return TrialResult(
+        trial=record_hash(spec), spec=spec, state=FAILED, reason=reason, error=error, seconds=3.0, commit="abc1234"
+    )
+
+
+def run_record(made: MadeUp) -> dict[str, Any]:
+    num = made.num_val + made.num_test + 2
+    planned = {"pretrain": 0, "tune": made.tunings * len(made.cells), "final": len(made.cells) * len(made.seeds)}
+    return {
+        "grid": "demo",
+        "dataset": made.dataset,
+        "splits": "sequential",
+        "fold": 0,
+        "classes": list(made.classes),
+        "cells": [{"model": c.model, "loss": c.loss, "sampling": c.sampling} for c in made.cells],
+        "seeds": list(made.seeds),
+        "tuning": {"trials": made.tunings} if made.tunings else None,
+        "planned": planned,
+        "data": {
+            "root": "/home/someone/phantoms",
+            "cases": num,
+            "published": None,
+            "split_cases": made.splits,
+            "split_hash": "5f0c",
+            "data_digest": "digest",
+            "excluded": {},
+            "licence": "made by this project, free to use",
+        },
+        "preparations": [{"cube": 32, "clip_hu": None, "normalise": "volume"}],
+        "recipes": {"unet3d": {"epochs": made.epochs, "batch_size": 2}},
+        "weights": {"unet3d": "random"},
+        "command": "python -m bench.run --grid demo",
+        "commit": "abc1234",
+        "dirty": False,
+        "versions": {"torch": "2.14.1"},
+        "machine": {"cpu": "a laptop", "cores": 2, "memory_gib": 24, "gpus": [], "python": "3.11.7", "os": "Linux"},
+        "started": "2026-11-23T14:00:00",
+        "grid_file": "grid.py",
+    } | made.record
+
+
+def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None) -> Path:
+    """Write a run folder: all trials of the made-up run, or these results alone."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "run.json").write_text(json.dumps(run_record(made)))
+    (out / "grid.py").write_text('"""A made-up grid."""\n\nDEMO = None\n')
+    for result in all_results(made) if results is None else results:
+        write_result(out, result)
+        if made.edge and result.spec.phase == FINAL and result.state == COMPLETE:
+            write_slices(out, made, result)
+    return out
+
+
+def all_results(made: MadeUp) -> list[TrialResult]:
+    tuned = [complete(made, cell, 0, TUNE, number) for cell in made.cells for number in range(made.tunings)]
+    return tuned + [complete(made, cell, seed) for cell in made.cells for seed in made.seeds]
+
+
+def write_result(out: Path, result: TrialResult) -> Path:
+    path = out / "trials" / result.trial / "result.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(result))
+    return path
+
+
+def write_slices(out: Path, made: MadeUp, result: TrialResult) -> None:
+    """Three slices a patient: a bright disc with a tumor inside; the prediction is shifted by one or two voxels."""
+    rows, columns = np.mgrid[: made.edge, : made.edge] / made.edge
+    for case in made.splits["test"]:
+        rng = np.random.default_rng(hash_of(case))
+        centre = rng.uniform(0.35, 0.65, 2)
+        reference = np.zeros((3, made.edge, made.edge), np.uint8)
+        for i, radius in enumerate((0.16, 0.22, 0.18)):
+            distance = np.hypot(rows - centre[0], columns - centre[1])
+            reference[i][distance < radius] = 1
+            reference[i][np.hypot(rows - centre[0] - 0.08, columns - centre[1]) < radius / 2] = 2
+        body = np.hypot((rows - 0.5) * 1.25, columns - 0.5) < 0.45
+        image = np.clip(
+            90 * body + 60.0 * (reference == 1) + 25 * (reference == 2) + rng.normal(0, 9, reference.shape) + 20, 0, 255
+        )
+        shift = 1 + hash_of(f"{result.trial}{case}") % 3
+        (out / "cases").mkdir(exist_ok=True)
+        np.savez_compressed(
+            out / "cases" / f"{case}.npz", image=image.astype(np.uint8), reference=reference, index=np.array([10, 14, 18])
+        )
+        path = out / "trials" / result.trial / "cases" / f"{case}.npz"
+        path.parent.mkdir(exist_ok=True)
+        np.savez_compressed(path, prediction=np.roll(reference, shift, axis=2))

@@ -1,0 +1,108 @@
+"""The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it goes on where it was."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, bench_run
+
+from bench.expand import planned
+from bench.grids import DEMO
+from trials.job import best_path
+from trials.records import from_json
+from trials.result import TrialResult
+
+SCORE_COLUMNS = [
+    *("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold", "split", "case", "label", "class_name"),
+    *("space", "true_voxels", "pred_voxels", "overlap_voxels", "dice", "iou"),
+]
+
+
+def results(out: Path) -> list[TrialResult]:
+    return [from_json(TrialResult, path.read_text()) for path in sorted(out.glob("trials/*/result.json"))]
+
+
+def test_the_demo_ends_well_and_prints_the_report(demo):
+    assert demo.stdout.strip().splitlines()[-1] == str(demo.out / "report.html")
+    assert (demo.out / "report.html").stat().st_size > 100_000
+    assert "ends about" in demo.stderr
+    assert "Traceback" not in demo.stderr
+
+
+def test_every_planned_trial_is_complete(demo):
+    done = results(demo.out)
+
+    phases = [result.spec.phase for result in done]
+    assert {phase: phases.count(phase) for phase in set(phases)} == planned(DEMO, {})
+    assert {result.state for result in done} == {"COMPLETE"}
+    assert {result.spec.cell for result in done if result.spec.phase == "final"} == set(DEMO.cells)
+
+
+def test_the_score_table_has_its_columns_and_every_case(demo):
+    scores = pd.read_parquet(demo.out / "scores.parquet")
+
+    assert list(scores.columns) == SCORE_COLUMNS
+    final = scores[scores.phase == "final"]
+    counts = final.groupby(["trial", "space", "split"]).case.nunique().unstack()
+    assert set(counts["test"]) == {16}
+    assert set(counts["val"]) == {8}
+    assert set(scores[scores.phase == "tune"].split) == {"val"}
+    assert sorted(scores.label.unique()) == [0, 1, 2, 3]
+    csv = pd.read_csv(demo.out / "scores.csv")
+    assert len(csv) == len(scores)
+    assert csv.overlap_voxels.tolist() == scores.overlap_voxels.tolist()
+
+
+@pytest.mark.parametrize("model", sorted({cell.model for cell in DEMO.cells}))
+def test_each_models_best_cell_finds_kidneys_in_unseen_patients(demo, model):
+    scores = pd.read_parquet(demo.out / "scores.parquet")
+    rows = scores[(scores.phase == "final") & (scores.split == "test") & (scores.space == "native")]
+    kidneys = rows[(rows.model == model) & (rows.class_name == "kidney")]
+
+    assert kidneys.groupby("trial").dice.mean().max() > 0.7
+
+
+def test_the_trial_table_tells_what_each_trial_cost(demo):
+    trials = pd.read_parquet(demo.out / "trials.parquet")
+
+    assert len(trials) == sum(planned(DEMO, {}).values())
+    for column in ("seconds", "peak_gib", "num_parameters", "multiply_adds"):
+        assert (trials[column] > 0).all(), column
+    assert trials.versions.str.contains("torch").all()
+
+
+def test_pretraining_learned_and_its_frozen_tensors_are_still_there(demo):
+    done = results(demo.out)
+    pretrained = next(result for result in done if result.spec.phase == "pretrain")
+    tuned = [result for result in done if result.spec.phase == "final" and result.spec.cell.model == "segresnet"]
+
+    assert pretrained.curve[-1].train_loss < 0.8 * pretrained.curve[0].train_loss
+    before = torch.load(best_path(demo.out, pretrained.trial), weights_only=True)["state_dict"]
+    for result in tuned:
+        after = torch.load(best_path(demo.out, result.trial), weights_only=True)["state_dict"]
+        names = [name for name in after if name.startswith("convInit.") and result.spec.hyper["frozen_stages"] >= 1]
+        assert names
+        assert all(torch.equal(before[name], after[name]) for name in names)
+
+
+def test_provenance_says_what_ran(demo):
+    record = json.loads((demo.out / "run.json").read_text())
+
+    assert record["grid"] == "demo"
+    assert record["planned"] == planned(DEMO, {})
+    assert len(record["data"]["split_cases"]["test"]) == 16
+    assert (demo.out / "grid.py").read_text() == (ROOT / "bench" / "grids.py").read_text()
+    assert any("unet2d_resnet18 starts from random weights" in note for note in record["weights_notes"])
+
+
+def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
+    before = (demo.out / "scores.parquet").read_bytes()
+    stamps = {path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")}
+
+    again = bench_run("--grid", "demo", "--out", demo.out, cwd=ROOT)
+
+    assert again.code == 0, again.stderr
+    assert (demo.out / "scores.parquet").read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")} == stamps

@@ -1,0 +1,240 @@
+"""What every model promises, and what each architecture is: counted, compared with MONAI and smp, and learnt from."""
+
+import math
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from monai.networks.nets import SegResNet, VNet
+from torch import nn
+from torch.nn import functional as F
+
+from trials.models.build import bias_from_frequencies, build, multiply_adds, num_parameters, num_trainable
+from trials.models.initialise import convolutions
+from trials.models.registry import MODELS, check_cube
+
+THREE_D = [name for name, part in MODELS.items() if part.dims == 3]
+
+
+def small(name: str, num_classes: int = 4) -> nn.Module:
+    torch.manual_seed(0)
+    return build(name, num_classes, width=8 if MODELS[name].width else None)
+
+
+def smallest_batch(name: str, batch_size: int = 2) -> torch.Tensor:
+    part = MODELS[name]
+    edge = part.smallest if batch_size > 1 else part.smallest_alone
+    return torch.randn(batch_size, 1, *[edge] * part.dims, generator=torch.Generator().manual_seed(0))
+
+
+def deviation_over(layer: nn.Module, fan: float) -> float:
+    return layer.weight.std().item() / math.sqrt(2 / fan)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_keeps_the_shape_at_its_smallest_edge(name, batch_size):
+    images = smallest_batch(name, batch_size)
+
+    logits = small(name, num_classes=3).train()(images)
+
+    assert logits.shape == (batch_size, 3, *images.shape[2:])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_a_batch_of_one_in_evaluation_and_ignores_its_neighbours(name):
+    model = small(name).eval()
+    images = smallest_batch(name)
+
+    with torch.no_grad():
+        together, alone = model(images), model(images[:1])
+
+    torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_learns_one_batch_with_finite_gradients(name):
+    model = small(name).train()
+    images = smallest_batch(name)
+    labels = (images[:, 0] > 0).long() + 2 * (images[:, 0] > 1).long()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
+
+    losses = []
+    for _ in range(6):
+        loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert min(losses[-2:]) < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("name", THREE_D)
+def test_every_3d_model_follows_its_width(name):
+    first = convolutions(build(name, 4, width=16))[0]
+
+    assert first.out_channels == 16
+
+
+def test_the_unet_pools_by_maximum_and_goes_up_by_transposed_convolutions():
+    kinds = [type(module) for module in small("unet3d").modules()]
+
+    assert kinds.count(nn.MaxPool3d) == 4
+    assert kinds.count(nn.ConvTranspose3d) == 4
+    assert [layer.out_channels for layer in convolutions(small("unet3d"))[:10:2]] == [8, 16, 32, 64, 128]
+
+
+def test_the_vnet_is_the_vnet_of_monai():
+    ours, theirs = small("vnet").eval(), build("vnet", 4, width=16).eval()
+    reference = VNet(in_channels=1, out_channels=4, act="prelu").eval()
+
+    assert num_parameters(theirs) == num_parameters(reference) == 45_609_536
+    assert num_parameters(ours) < num_parameters(theirs) / 3
+    for kind in (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.PReLU):
+        pairs = zip(*[[m for m in model.modules() if isinstance(m, kind)] for model in (theirs, reference)], strict=True)
+        for mine, other in pairs:
+            mine.load_state_dict(other.state_dict())
+    images = smallest_batch("vnet", 1)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(images), reference(images))
+
+
+@pytest.mark.parametrize("name", ["vnet", "vnet_k3"])
+def test_the_vnet_is_activated_by_prelu_alone(name):
+    kinds = [type(module) for module in small(name).modules()]
+
+    assert kinds.count(nn.PReLU) == 32
+    assert not {nn.ReLU, nn.ELU, nn.LeakyReLU} & set(kinds)
+
+
+def test_the_segresnet_is_monais_with_transposed_convolutions():
+    reference = SegResNet(init_filters=16, in_channels=1, out_channels=4, upsample_mode="deconv")
+
+    assert num_parameters(build("segresnet", 4, width=16)) == num_parameters(reference)
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("unet2d_resnet50", "resnet50"), ("unet2d_resnet18", "resnet18")])
+def test_the_2d_unet_is_that_of_smp(name, encoder):
+    reference = smp.Unet(encoder, encoder_weights=None, in_channels=1, classes=4)
+
+    assert num_parameters(build(name, 4)) == num_parameters(reference)
+
+
+@pytest.mark.parametrize("name", ["unet3d", "vnet", "vnet_k3"])
+def test_kaiming_gives_every_convolution_its_deviation(name):
+    slope = 0.25 if "vnet" in name else 0
+    for layer in convolutions(build(name, 4, width=16)):
+        kernel = math.prod(layer.kernel_size)
+        fan_in = layer.in_channels * (kernel if isinstance(layer, nn.Conv3d) else 1)
+        if layer.weight.numel() > 10_000:
+            assert deviation_over(layer, fan_in * (1 + slope**2)) == pytest.approx(1, abs=0.03)
+
+
+def test_a_transposed_convolution_of_64_to_32_channels_has_a_fan_in_of_64():
+    layer = next(m for m in build("unet3d", 4, width=32).modules() if isinstance(m, nn.ConvTranspose3d) and m.in_channels == 64)
+
+    assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 64), rel=0.03)
+
+
+def test_xavier_gives_every_convolution_of_the_segresnet_its_deviation():
+    for layer in convolutions(build("segresnet", 4, width=16)):
+        kernel = math.prod(layer.kernel_size)
+        fan_in = layer.in_channels * (kernel if isinstance(layer, nn.Conv3d) else 1)
+        if layer.weight.numel() > 10_000:
+            assert deviation_over(layer, fan_in + layer.out_channels * kernel) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_starts_from_the_class_frequencies(name):
+    model = small(name)
+
+    bias_from_frequencies(model, (0.9, 0.09, 0.01, 0.0))
+
+    bias = convolutions(model)[-1].bias
+    assert bias.softmax(0).tolist() == pytest.approx([0.9, 0.09, 0.01, 0.0001], rel=1e-3)
+
+
+def test_multiply_adds_of_a_convolution_by_hand():
+    layers = nn.Sequential(nn.Conv3d(2, 3, 3, padding=1), nn.BatchNorm3d(3), nn.ConvTranspose3d(3, 5, 2, stride=2))
+
+    # 4^3 outputs of 3 channels over 2 x 27 inputs; then 8^3 outputs of 5 channels over 3 inputs.
+    assert multiply_adds(layers, (1, 2, 4, 4, 4)) == 64 * 3 * 54 + 512 * 5 * 3
+    assert multiply_adds(layers, (7, 2, 4, 4, 4)) == 7 * multiply_adds(layers, (1, 2, 4, 4, 4))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
+    model = small(name)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+
+    assert multiply_adds(model, smallest_batch(name).shape) > num_parameters(model) / 10
+
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    assert num_trainable(model) == num_parameters(model)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_runs_at_the_edges_that_are_legal_and_no_other(name):
+    part = MODELS[name]
+    model = small(name).train()
+
+    for edge in (part.smallest - part.multiple, part.smallest + part.multiple // 2):
+        try:
+            check_cube(name, edge, batch_size=2)
+        except ValueError:
+            continue
+        assert model(torch.zeros(2, 1, *[edge] * part.dims)).shape[2:] == (edge,) * part.dims
+
+
+@pytest.mark.parametrize(
+    ("name", "edge", "batch_size", "message"),
+    [
+        ("unet3d", 24, 2, "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest legal: 32"),
+        ("unet3d", 16, 2, "at least 32; got 16; nearest legal: 32"),
+        ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest legal: 32 or 48"),
+        ("vnet", 16, 1, "at least 32 for a batch of one; got 16; nearest legal: 32"),
+        ("segresnet", 20, 1, "multiple of 8 and at least 8; got 20; nearest legal: 16 or 24"),
+        ("unet2d_resnet18", 32, 1, "at least 33 for a batch of one; got 32; nearest legal: 33"),
+    ],
+)
+def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(name, edge, batch_size, message):
+    with pytest.raises(ValueError, match=message + "$"):
+        check_cube(name, edge, batch_size)
+
+
+@pytest.mark.parametrize(("name", "edge"), [("unet3d", 24), ("vnet_k3", 24), ("segresnet", 20)])
+def test_the_edges_that_are_refused_would_have_failed(name, edge):
+    with pytest.raises((RuntimeError, ValueError)):
+        small(name)(torch.zeros(2, 1, edge, edge, edge))
+
+
+@pytest.mark.parametrize(("name", "edge"), [("vnet_k3", 16), ("unet2d_resnet18", 32)])
+def test_the_batch_of_one_that_is_refused_would_have_failed(name, edge):
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        small(name).train()(torch.zeros(1, 1, *[edge] * MODELS[name].dims))
+
+
+@pytest.mark.parametrize("edge", [128, 64, 48, 32])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_usual_cubes_are_legal_for_every_model(name, edge):
+    check_cube(name, edge, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "message"),
+    [
+        ("segresnet", 12, "multiple of 8, the number of norm groups; got 12"),
+        ("unet2d_resnet18", 16, "width of its encoder; got width 16"),
+        ("unet4d", None, "unknown model 'unet4d'; did you mean 'unet3d'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(name, width, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, 4, width=width)
+
+
+def test_a_vnet_whose_width_is_no_multiple_of_the_input_channels_is_refused():
+    with pytest.raises(ValueError, match="multiple of the 3 input channels; got 8"):
+        build("vnet", 4, in_channels=3, width=8)

@@ -1,0 +1,361 @@
+"""The losses against closed forms, against MONAI and torch, and at the edges of what floats can hold."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from monai.losses import DiceCELoss, FocalLoss
+from torch.nn import functional as F
+
+from trials.data.sampling import ClassCounts
+from trials.losses import (
+    LOSSES,
+    build_loss,
+    class_balanced,
+    class_balanced_weights,
+    combined,
+    focal,
+    inverse_frequency_weights,
+    is_plain_focal,
+    one_minus_beta_range,
+    weighted_focal,
+)
+
+# KiTS23, the paper's 337 training cases on a cube of 128: voxels of background, kidney, tumour, cyst.
+KITS = ClassCounts(
+    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43_136, 16_064, 6_421, 2_315), cases=(337, 337, 337, 168)
+)
+HYPER = {"lr": 1e-3, "gamma": 2.0, "one_minus_beta": 1e-6}
+GAMMAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+ALPHA = (0.1, 0.6, 1.3, 2.0)
+
+
+def random_batch(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (3, 4, 8, 8, 8)):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+    labels = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator, dtype=torch.uint8)
+    return logits, labels
+
+
+def logits_for(labels, certainty=100.0):
+    return certainty * F.one_hot(labels.long(), 4).movedim(-1, 1).float()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_prefers_the_truth(name):
+    _, labels = random_batch()
+    loss = build_loss(name, KITS, HYPER)
+
+    right, wrong = loss(logits_for(labels, 5), labels), loss(logits_for(3 - labels, 5), labels)
+
+    assert right < wrong
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_perfect_prediction_costs_nothing(name):
+    _, labels = random_batch()
+
+    assert build_loss(name, KITS, HYPER)(logits_for(labels), labels).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_constant_added_to_all_logits_changes_nothing(name):
+    logits, labels = random_batch()
+    loss = build_loss(name, KITS, HYPER)
+
+    assert loss(logits + 7.5, labels).item() == pytest.approx(loss(logits, labels).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_scale_of_a_loss_does_not_depend_on_the_batch_size(name):
+    logits, labels = random_batch(shape=(1, 4, 6, 6, 6))
+    loss = build_loss(name, KITS, HYPER)
+
+    twice = loss(torch.cat([logits, logits]), torch.cat([labels, labels]))
+
+    assert twice.item() == pytest.approx(loss(logits, labels).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_slices_and_wide_labels_give_the_loss_of_the_same_voxels(name):
+    logits, labels = random_batch()
+    loss = build_loss(name, KITS, HYPER)
+
+    flat = loss(logits.flatten(3), labels.flatten(2).long())
+
+    assert flat.item() == pytest.approx(loss(logits, labels).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_a_float32_scalar_for_half_precision_logits_under_autocast(name):
+    logits, labels = random_batch(torch.bfloat16)
+    loss = build_loss(name, KITS, HYPER)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = loss(logits, labels)
+
+    assert (half.dtype, half.shape) == (torch.float32, ())
+    assert half.item() == loss(logits.float(), labels).item()
+
+
+def test_a_float16_sum_over_a_whole_cube_does_not_overflow():
+    labels = torch.zeros(1, 64, 64, 64, dtype=torch.uint8)
+    logits = torch.zeros(1, 4, 64, 64, 64, dtype=torch.float16)
+
+    # p = 1/4: Dice of background 2 (1/4) / (1/4 + 1), of the absent classes 0.
+    assert combined(KITS)(logits, labels).item() == pytest.approx(0.5 * (1 - 0.4 / 4) + 0.5 * math.log(4), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_and_gradients_stay_finite_for_extreme_logits(name, gamma, dtype):
+    logits, labels = random_batch(torch.float32)
+    extreme = (logits.sign() * 1e4).to(dtype)
+    extreme[0] = (logits_for(labels[:1]) * 100)[0]
+    extreme.requires_grad_()
+
+    value = build_loss(name, KITS, HYPER | {"gamma": gamma})(extreme, labels)
+    value.backward()
+
+    assert torch.isfinite(value)
+    assert torch.isfinite(extreme.grad).all()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [combined(KITS), focal(KITS, 2.0), focal(KITS, 0.5), weighted_focal(KITS, 2.0, ALPHA), class_balanced(KITS, 1e-6, 2.0)],
+    ids=["combined", "focal", "focal below 1", "weighted_focal", "class_balanced"],
+)
+def test_gradients_are_the_derivatives(loss):
+    logits, labels = random_batch(shape=(2, 4, 3, 2, 2))
+
+    assert torch.autograd.gradcheck(lambda logits: loss(logits, labels), logits.requires_grad_())
+
+
+def test_combined_equals_monai_dice_and_cross_entropy_over_the_pooled_batch():
+    logits, labels = random_batch()
+    labels[1][labels[1] == 3] = 0
+    theirs = DiceCELoss(
+        softmax=True, to_onehot_y=True, batch=True, lambda_dice=0.5, lambda_ce=0.5, smooth_nr=0, smooth_dr=1e-12
+    )
+
+    expected = theirs(logits, labels.unsqueeze(1).long())
+
+    assert combined(KITS)(logits, labels).item() == pytest.approx(expected.item(), abs=1e-14)
+
+
+def test_combined_has_the_gradient_of_monai():
+    logits, labels = random_batch()
+    theirs = DiceCELoss(
+        softmax=True, to_onehot_y=True, batch=True, lambda_dice=0.5, lambda_ce=0.5, smooth_nr=0, smooth_dr=1e-12
+    )
+    ours_at, theirs_at = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+
+    combined(KITS)(ours_at, labels).backward()
+    theirs(theirs_at, labels.unsqueeze(1).long()).backward()
+
+    torch.testing.assert_close(ours_at.grad, theirs_at.grad, rtol=1e-10, atol=1e-16)
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_focal_equals_monai_times_the_number_of_classes(gamma):
+    logits, labels = random_batch()
+    theirs = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=gamma)
+
+    expected = 4 * theirs(logits, labels.unsqueeze(1))
+
+    assert focal(KITS, gamma)(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_weighted_focal_equals_monai_with_the_same_weights():
+    logits, labels = random_batch()
+    theirs = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=2.0, weight=torch.tensor(ALPHA))
+
+    expected = 4 * theirs(logits, labels.unsqueeze(1))
+
+    assert weighted_focal(KITS, 2.0, ALPHA)(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_focal_at_gamma_zero_is_cross_entropy():
+    logits, labels = random_batch()
+
+    expected = F.cross_entropy(logits, labels.long())
+
+    assert focal(KITS, 0.0)(logits, labels).item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_weighted_focal_at_gamma_zero_is_cross_entropy_summed_and_divided_by_the_voxels():
+    logits, labels = random_batch()
+
+    expected = F.cross_entropy(logits, labels.long(), weight=torch.tensor(ALPHA, dtype=torch.float64), reduction="sum")
+
+    assert weighted_focal(KITS, 0.0, ALPHA)(logits, labels).item() == pytest.approx(expected.item() / labels.numel(), abs=1e-12)
+
+
+def test_weights_of_one_are_no_weights():
+    logits, labels = random_batch()
+
+    assert weighted_focal(KITS, 2.0, (1, 1, 1, 1))(logits, labels) == focal(KITS, 2.0)(logits, labels)
+
+
+@pytest.mark.parametrize(("gamma", "expected"), [(0, 1.3862943611), (1, 1.0397207708), (2, 0.7797905781), (5, 0.3289741502)])
+def test_focal_of_four_equal_logits_has_the_closed_form(gamma, expected):
+    _, labels = random_batch()
+
+    assert focal(KITS, gamma)(torch.zeros(3, 4, 8, 8, 8).double(), labels).item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_permuting_classes_with_their_weights_changes_nothing():
+    logits, labels = random_batch()
+    order = torch.tensor([2, 0, 3, 1])
+    permuted = torch.argsort(order)[labels.long()]
+    weights = [ALPHA[i] for i in order]
+
+    assert weighted_focal(KITS, 2.0, weights)(logits[:, order], permuted).item() == pytest.approx(
+        weighted_focal(KITS, 2.0, ALPHA)(logits, labels).item(), rel=1e-12
+    )
+    assert combined(KITS)(logits[:, order], permuted).item() == pytest.approx(combined(KITS)(logits, labels).item(), rel=1e-12)
+
+
+def test_a_class_absent_from_the_batch_has_dice_zero():
+    labels = torch.tensor([[0, 1]], dtype=torch.uint8)
+    logits = torch.full((1, 3, 2), -200.0)
+    logits[0, 0, 0] = logits[0, 1, 1] = 200.0
+
+    # Both present classes are perfect, the third is neither there nor predicted: (1 + 1 + 0) / 3.
+    assert combined(KITS)(logits, labels).item() == pytest.approx(0.5 * (1 - 2 / 3), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("label", [4, 7, -1])
+def test_a_label_out_of_range_is_refused_by_its_value(name, label):
+    logits, labels = random_batch()
+    labels = labels.long()
+    labels[0, 0, 0, 0] = label
+
+    with pytest.raises(ValueError, match=rf"0\.\.3; got {label}"):
+        build_loss(name, KITS, HYPER)(logits, labels)
+
+
+def test_labels_with_a_channel_or_with_fractions_are_refused():
+    logits, labels = random_batch()
+
+    with pytest.raises(ValueError, match=r"shape \[3, 8, 8, 8\]"):
+        combined(KITS)(logits, labels.unsqueeze(1))
+    with pytest.raises(ValueError, match=r"torch\.float32"):
+        focal(KITS, 2.0)(logits, labels.float())
+
+
+@pytest.mark.parametrize(
+    ("one_minus_beta", "expected"),
+    [
+        (1e-4, (0.99997, 0.99997, 0.99997, 1.00009)),
+        (1e-5, (0.854, 0.854, 0.854, 1.438)),
+        (1e-6, (0.269, 0.271, 0.339, 3.121)),
+        (1e-7, (0.0329, 0.0821, 0.2246, 3.660)),
+        (1e-8, (0.00335, 0.0672, 0.2134, 3.716)),
+        (1e-9, (0.00067, 0.0658, 0.2123, 3.721)),
+    ],
+)
+def test_class_balanced_weights_on_the_voxels_of_kits(one_minus_beta, expected):
+    weights = class_balanced_weights(KITS, one_minus_beta)
+
+    assert weights == pytest.approx(expected, rel=2e-3, abs=5e-6)
+    assert sum(weights) == pytest.approx(4, rel=1e-15)
+
+
+@pytest.mark.parametrize("exponent", range(1, 19))
+def test_class_balanced_weights_equal_those_of_sixty_digits(exponent):
+    mpmath = pytest.importorskip("mpmath")
+    weights = class_balanced_weights(KITS, 10.0**-exponent)
+
+    with mpmath.workdps(60):
+        small = mpmath.mpf(10.0**-exponent)
+        raw = [small / (1 - (1 - small) ** count) for count in KITS.voxels]
+        expected = [float(4 * weight / sum(raw)) for weight in raw]
+
+    assert weights == pytest.approx(expected, rel=1e-14)
+
+
+def test_class_balanced_weights_reach_from_equal_to_inverse_frequency():
+    assert class_balanced_weights(KITS, 1.0) == (1, 1, 1, 1)
+    assert class_balanced_weights(KITS, 1e-18) == pytest.approx(inverse_frequency_weights(KITS), rel=1e-9)
+
+
+def test_class_balanced_focal_with_equal_weights_is_focal():
+    logits, labels = random_batch()
+
+    weighted = weighted_focal(KITS, 2.0, class_balanced_weights(KITS, 1.0))
+
+    assert weighted(logits, labels) == focal(KITS, 2.0)(logits, labels)
+
+
+def test_the_unit_of_the_counts_changes_the_weights():
+    slices = ClassCounts(voxels=KITS.voxels, slices=KITS.slices, cases=KITS.cases, unit="slices")
+    cases = ClassCounts(voxels=KITS.voxels, slices=KITS.slices, cases=KITS.cases, unit="cases")
+
+    assert class_balanced_weights(slices, 1e-4) == pytest.approx((0.440, 0.543, 0.916, 2.101), rel=2e-3)
+    assert class_balanced_weights(cases, 1e-3) == pytest.approx((0.825, 0.825, 0.825, 1.526), rel=2e-3)
+
+
+def test_a_class_without_voxels_weighs_nothing_and_leaves_the_others_alone():
+    with_empty = ClassCounts(voxels=(900, 90, 0, 10), slices=(1, 1, 0, 1), cases=(1, 1, 0, 1))
+    without = ClassCounts(voxels=(900, 90, 10), slices=(1, 1, 1), cases=(1, 1, 1))
+
+    for weights in (inverse_frequency_weights, lambda counts: class_balanced_weights(counts, 1e-2)):
+        background, kidney, empty, cyst = weights(with_empty)
+        assert empty == 0
+        assert (background, kidney, cyst) == pytest.approx(weights(without), rel=1e-15)
+        assert background + kidney + cyst == pytest.approx(3)
+
+
+def test_the_useful_range_of_beta_lies_between_the_inverse_counts():
+    low, high = one_minus_beta_range(KITS)
+
+    assert (low, high) == (1 / 699_955_698, 1 / 90_180)
+    assert not is_plain_focal(KITS, low)
+    assert not is_plain_focal(KITS, high)
+
+
+@pytest.mark.parametrize("one_minus_beta", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_a_class_balanced_loss_that_is_plain_focal_is_refused_with_the_range_that_works(one_minus_beta):
+    with pytest.raises(ValueError, match=r"which is the focal loss; .* between 1\.4e-09 and 1\.1e-05"):
+        class_balanced(KITS, one_minus_beta, 2.0)
+
+
+def test_classes_of_equal_count_are_refused_with_a_hint_at_the_unit():
+    counts = ClassCounts(voxels=(900, 100), slices=(9, 5), cases=(8, 8), unit="cases")
+
+    with pytest.raises(ValueError, match="another class_unit"):
+        class_balanced(counts, 1e-2, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "message"),
+    [
+        ("focl", HYPER, "did you mean 'focal'"),
+        ("focal", {"lr": 1e-3}, "'focal' needs gamma; got lr"),
+        ("focal", {"gamma": -0.5}, "gamma must be at least 0; got -0.5"),
+        ("class_balanced", {"gamma": 2.0, "one_minus_beta": 0.0}, r"must lie in \(0, 1\]; got 0.0"),
+        ("weighted_focal", {"gamma": 2.0, "alpha": (1.0, 2.0)}, "one weight for each of 4 classes; got 2"),
+        ("weighted_focal", {"gamma": 2.0, "alpha": (1.0, 2.0, -1.0, 1.0)}, "at least 0"),
+    ],
+)
+def test_illegal_hyperparameters_are_refused(name, hyper, message):
+    with pytest.raises(ValueError, match=message):
+        build_loss(name, KITS, hyper)
+
+
+def test_the_weights_in_use_can_be_read_from_the_loss():
+    assert build_loss("class_balanced", KITS, HYPER).weights == class_balanced_weights(KITS, 1e-6)
+    assert build_loss("weighted_focal", KITS, HYPER).weights == inverse_frequency_weights(KITS)
+    assert build_loss("weighted_focal", KITS, HYPER | {"alpha": ALPHA}).weights == ALPHA
+
+
+def test_reading_the_registry_loads_no_torch():
+    script = "import sys, trials.losses, trials.data.sampling, trials.models.registry; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,216 @@
+"""One trial, without Ray and without a grid: what it leaves, how it resumes, what becomes of its failures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trials.attempt import attempt
+from trials.data.cache import open_cache
+from trials.job import Job, best_path, result_path, trial_folder
+from trials.records import from_json, record_hash
+from trials.result import COMPLETE, FAILED, TrialResult
+from trials.run import run_trial
+from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+
+RECIPE = Recipe(
+    epochs=3,
+    steps_per_epoch=2,
+    batch_size=2,
+    preparation=Preparation(cube=32),
+    width=4,
+    pretrain_epochs=3,
+    pretrain_lr=3e-3,
+    optimizer="adamw",
+    schedule="onecycle",
+    clip_gradient=5.0,
+    augment=True,
+    train_cases_scored=1,
+)
+CELL = Cell(model="unet3d", loss="combined", sampling="none")
+
+
+def make_job(cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more) -> Job:
+    cases = sorted(open_cache(cache).cases)
+    spec = TrialSpec(
+        dataset="phantoms",
+        data=open_cache(cache).digest,
+        splits="sequential",
+        fold=0,
+        cell=cell,
+        hyper=hyper or {"lr": 0.01},
+        recipe=recipe,
+        seed=0,
+        phase=phase,
+    )
+    test = tuple(cases[10:]) if phase == FINAL else ()
+    trial = record_hash(spec)
+    return Job(
+        trial=trial,
+        spec=spec,
+        out=str(out),
+        cache=str(cache),
+        train=tuple(cases[:8]),
+        val=tuple(cases[8:10]),
+        test=test,
+        **more,
+    )
+
+
+def comparable(result: TrialResult) -> TrialResult:
+    """A result without what differs from run to run: clocks and memory."""
+    curve = tuple(replace(score, seconds=0.0) for score in result.curve)
+    return replace(result, curve=curve, seconds=0.0, peak_gib=0.0, started="", facts={})
+
+
+def test_a_final_trial_leaves_counts_of_every_case_label_and_space(small_cache, tmp_path):
+    job = make_job(small_cache, tmp_path, save_predictions=True)
+
+    result = attempt(job)
+
+    assert result.state == COMPLETE, result.error
+    keys = [(score.split, score.case, score.space, score.label) for score in result.scores]
+    assert len(set(keys)) == len(keys) == (2 + 2) * 2 * 4
+    assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
+    cache = open_cache(small_cache)
+    for score in result.scores:
+        record = cache.cases[score.case]
+        truth = record.class_voxels if score.space == "native" else record.cube_class_voxels
+        assert score.true_voxels == truth[score.label]
+        assert score.overlap_voxels <= min(score.true_voxels, score.pred_voxels)
+    assert {"num_items", "draws", "class_counts", "threads", "device"} <= set(result.facts)
+    assert result.num_parameters == result.num_trainable > 0
+    assert result.multiply_adds > 0
+
+
+def test_predictions_lie_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
+    import nibabel
+
+    job = make_job(small_cache, tmp_path, save_predictions=True)
+
+    result = attempt(job)
+
+    cache = open_cache(small_cache)
+    for case in job.test:
+        written = nibabel.load(trial_folder(tmp_path, job.trial) / "predictions" / f"{case}.nii.gz")
+        source = nibabel.load(cache.cases[case].labels.path)
+        assert written.shape == source.shape
+        assert written.get_data_dtype() == np.uint8
+        assert np.array_equal(written.affine, source.affine)
+        counted = np.bincount(np.asarray(written.dataobj).ravel(), minlength=4)
+        stored = {s.label: s.pred_voxels for s in result.scores if s.case == case and s.space == "native"}
+        assert counted.tolist() == [stored[label] for label in range(4)]
+
+
+def test_final_trials_leave_slices_for_the_report_and_others_do_not(small_cache, tmp_path):
+    job = make_job(small_cache, tmp_path)
+    attempt(job)
+    attempt(make_job(small_cache, tmp_path / "tune", phase=TUNE))
+
+    for case in job.test:
+        with np.load(tmp_path / "cases" / f"{case}.npz", allow_pickle=False) as kept:
+            shape = kept["reference"].shape
+            assert kept["image"].shape == shape == (len(kept["index"]), 32, 32)
+            assert kept["reference"].max() > 0
+        with np.load(trial_folder(tmp_path, job.trial) / "cases" / f"{case}.npz", allow_pickle=False) as kept:
+            assert kept["prediction"].shape == shape
+    assert not list((tmp_path / "tune").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("model", ["unet3d", "vnet", "unet2d_resnet18"])
+def test_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
+    recipe = replace(RECIPE, width=None if model == "unet2d_resnet18" else 4, weights="random")
+    cell = replace(CELL, model=model)
+    straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
+    broken = make_job(small_cache, tmp_path / "broken", cell, recipe)
+
+    whole = attempt(straight)
+    for stop in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(broken, lambda score, reached, stop=stop: interrupt() if score.epoch == stop else None)
+    resumed = attempt(broken)
+
+    assert whole.state == COMPLETE, whole.error
+    assert comparable(resumed) == comparable(whole)
+    weights = [torch.load(best_path(job.out, job.trial), weights_only=True)["state_dict"] for job in (straight, broken)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_two_runs_of_a_spec_agree(small_cache, tmp_path):
+    first, second = (attempt(make_job(small_cache, tmp_path / name)) for name in ("first", "second"))
+
+    assert comparable(first) == comparable(second)
+
+
+def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_tensors(small_cache, tmp_path):
+    pretraining = Cell(model="segresnet", loss="restoration", sampling="none")
+    recipe = replace(RECIPE, width=8, steps_per_epoch=6)
+    first = make_job(small_cache, tmp_path, pretraining, recipe, PRETRAIN)
+    learned = attempt(first)
+    weights = best_path(tmp_path, first.trial)
+    tuned = make_job(
+        small_cache,
+        tmp_path,
+        replace(CELL, model="segresnet"),
+        recipe,
+        hyper={"lr": 0.01, "frozen_stages": 2},
+        weights=str(weights),
+    )
+
+    result = attempt(tuned)
+
+    assert learned.curve[-1].train_loss < 0.9 * learned.curve[0].train_loss
+    assert result.state == COMPLETE, result.error
+    assert result.num_trainable < result.num_parameters
+    before = torch.load(weights, weights_only=True)["state_dict"]
+    after = torch.load(best_path(tmp_path, tuned.trial), weights_only=True)["state_dict"]
+    frozen = [name for name in after if name.startswith(("convInit.", "down_layers.0."))]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith("down_layers.2."))
+
+
+def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, tmp_path):
+    job = make_job(
+        small_cache,
+        tmp_path,
+        replace(CELL, model="segresnet"),
+        replace(RECIPE, width=8),
+        hyper={"lr": 0.01, "frozen_stages": 2},
+    )
+
+    result = attempt(job)
+
+    assert (result.state, result.reason) == (FAILED, "exception")
+    assert "frozen_stages=2 needs weights" in result.error
+    assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
+
+
+def test_divergence_is_a_failed_result_with_that_reason(small_cache, tmp_path):
+    recipe = replace(RECIPE, schedule="fixed", clip_gradient=None)
+
+    result = attempt(make_job(small_cache, tmp_path, recipe=recipe, hyper={"lr": 1e30}))
+
+    assert (result.state, result.reason) == (FAILED, "diverged")
+
+
+def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
+    result = attempt(make_job(small_cache, tmp_path, phase=TUNE))
+
+    assert {score.split for score in result.scores} == {"val"}
+
+
+def test_patience_stops_early_and_ties_go_to_the_earlier_epoch(small_cache, tmp_path):
+    recipe = replace(RECIPE, epochs=6, patience=2, schedule="fixed", train_cases_scored=0, augment=False)
+
+    # A step of 1e-12 changes no prediction: every epoch scores alike.
+    result = attempt(make_job(small_cache, tmp_path, recipe=recipe, hyper={"lr": 1e-12}))
+
+    assert result.best_epoch == 0
+    assert len(result.curve) == 3
