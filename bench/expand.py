@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bench.grids import Grid, Tuning
-from bench.spaces import Range, cell_space, default_hyper
-from trials.data.sampling import SAMPLINGS
+from bench.spaces import Range, cell_space, check_setting, default_hyper
+from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, check_cube
 from trials.parts import pick
@@ -13,6 +13,7 @@ from trials.records import record_hash
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
 
 RESTORATION = "restoration"
+ANY_COUNTS = ClassCounts(voxels=(1,), slices=(1,), cases=(1,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Facts:
 
     splits: str
     digests: Mapping[Preparation, str]
-    counts: Mapping[tuple[Preparation, str], tuple[int, ...]]
+    counts: Mapping[tuple[Preparation, str], ClassCounts]
     weights: Mapping[str, str]
 
 
@@ -103,6 +104,13 @@ def default_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, float | tuple[
     return default_hyper(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.hyper)
 
 
+def check_settings(grid: Grid, facts: Facts) -> None:
+    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError."""
+    for cell in grid.cells:
+        recipe = recipe_of(grid, cell.model)
+        check_setting(cell, facts.counts[recipe.preparation, recipe.class_unit], default_of(grid, facts, cell))
+
+
 def space_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, Range]:
     """The ranges that a cell's study searches."""
     recipe = recipe_of(grid, cell.model)
@@ -156,9 +164,18 @@ def default_text(grid: Grid, cell: Cell, given: Mapping[str, str]) -> str:
     """A cell's default setting in words; what only the data can say is named."""
     recipe = recipe_of(grid, cell.model)
     starts_random = recipe.weights == "random" or (MODELS[cell.model].weights == "random")
-    setting = default_hyper(cell, (1, 1), "random" if starts_random else "pretrained", grid.hyper)
-    from_data = "one_minus_beta" if "one_minus_beta" not in {**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})} else ""
-    return " ".join(f"{name}=by class counts" if name == from_data else f"{name}={value:g}" for name, value in setting.items())
+    setting = default_hyper(cell, ANY_COUNTS, "random" if starts_random else "pretrained", grid.hyper)
+    from_data = (
+        "one_minus_beta" if "one_minus_beta" not in {**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})} else ""
+    )
+    return " ".join(
+        f"{name}=by class counts" if name == from_data else f"{name}={spoken(value)}" for name, value in setting.items()
+    )
+
+
+def spoken(value: float | tuple[float, ...]) -> str:
+    """A hyperparameter as a user would type it."""
+    return "(" + ", ".join(f"{part:g}" for part in value) + ")" if isinstance(value, tuple) else f"{value:g}"
 
 
 def check_grid(grid: Grid) -> None:

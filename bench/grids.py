@@ -125,7 +125,11 @@ DEMO = Grid(
         "segresnet": replace(_SMALL, width=8, steps_per_epoch=14),
         "2d": replace(_SMALL, epochs=5, steps_per_epoch=14, batch_size=16, width=None, weights="random"),
     },
-    hyper={"*": {"lr": 0.01}, "segresnet": {"lr": 0.006}, "unet2d_resnet18": {"lr": 0.003}},
+    hyper={
+        "*": {"lr": 0.01, "one_minus_beta": 1e-4, "alpha": (0.3, 1.0, 1.2, 1.5)},
+        "segresnet": {"lr": 0.006},
+        "unet2d_resnet18": {"lr": 0.003},
+    },
     spaces={"*": {"lr": Range(low=3e-3, high=2e-2, log=True)}, "unet2d_resnet18": {"lr": Range(low=1e-3, high=1e-2, log=True)}},
 )
 

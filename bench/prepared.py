@@ -13,6 +13,7 @@ from bench.provenance import split_hash
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.datasets import DATASETS, Dataset, Split, open_dataset, split_cases
 from trials.data.loading import count_classes
+from trials.data.sampling import ClassCounts
 from trials.parts import Part, pick
 from trials.spec import Preparation
 
@@ -26,7 +27,7 @@ class Prepared:
     split: Split
     folders: Mapping[Preparation, Path]
     digests: Mapping[Preparation, str]
-    counts: Mapping[tuple[Preparation, str], tuple[int, ...]]
+    counts: Mapping[tuple[Preparation, str], ClassCounts]
 
     def facts(self, weights: Mapping[str, str]) -> Facts:
         """What the agenda needs to know of the data and of the weights that were given."""
@@ -86,7 +87,7 @@ def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache:
         split=split,
         folders=folders,
         digests={preparation: opened.digest for preparation, opened in caches.items()},
-        counts={key: found.of_unit for key, found in counts.items()},
+        counts=counts,
     )
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli import FINISHED, INTERRUPTED, WITH_FAILURES, main
-from bench.expand import check_grid, outline, planned
+from bench.expand import check_grid, check_settings, outline, planned
 from bench.grids import Grid
 from bench.user_grid import load_grid
 
@@ -70,6 +70,7 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     files = dict(given) | fetch_imagenet(grid, given)
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
+    check_settings(grid, facts)
     agenda = Agenda(grid, facts, read_results(places.out))
     write_provenance(places.out, grid, grid_text, prepared.record(), facts.weights, random_notes(grid))
     if agenda.finished():

@@ -1,10 +1,12 @@
-"""What is searched, and from which default the search starts: pure data. Standard library only."""
+"""What is searched, and from which default the search starts: pure data."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 
-from trials.losses import LOSSES
+from trials.data.sampling import ClassCounts
+from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
 from trials.models.registry import MODELS
 from trials.parts import pick
 from trials.spec import Cell, Hyper
@@ -28,28 +30,29 @@ SPACES: Mapping[str, Range] = {
 DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2.0}
 
 
-def cell_space(
-    cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Mapping[str, Range]]
-) -> dict[str, Range]:
+def cell_space(cell: Cell, counts: ClassCounts, weights: str, overrides: Mapping[str, Mapping[str, Range]]) -> dict[str, Range]:
     """The ranges of a cell: lr always, what its loss tunes, and frozen_stages where the model starts from weights.
 
-    counts are the training split's class counts in the unit of the recipe; one_minus_beta runs between one over the
-    largest and one over the smallest of them, the range in which the weights differ (Cui et al. 2019, section 4).
+    one_minus_beta runs between one over the largest and one over the smallest class count of the training split, where the
+    weights differ (Cui et al. 2019, section 4), and never into settings that are plain focal.
     """
-    ranges = dict(SPACES) | {"one_minus_beta": Range(low=1 / max(counts), high=1 / min(n for n in counts if n), log=True)}
+    low, high = one_minus_beta_range(counts)
+    ranges = dict(SPACES) | {"one_minus_beta": Range(low=low, high=high, log=True)}
     names = tuned_names(cell, weights)
-    return {name: ranges[name] for name in names} | _for_model(cell.model, overrides, names)
+    found = {name: ranges[name] for name in names} | _for_model(cell.model, overrides, names)
+    if "one_minus_beta" in found:
+        found["one_minus_beta"] = _below_plain_focal(found["one_minus_beta"], counts)
+    return found
 
 
 def default_hyper(
-    cell: Cell, counts: Sequence[int], weights: str, overrides: Mapping[str, Hyper]
+    cell: Cell, counts: ClassCounts, weights: str, overrides: Mapping[str, Hyper]
 ) -> dict[str, float | tuple[float, ...]]:
     """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its range's ends."""
-    present = [n for n in counts if n]
-    middle = math.sqrt(1 / max(present) / min(present))
     names = tuned_names(cell, weights)
-    defaults = dict(DEFAULTS) | {"one_minus_beta": middle}
-    return {name: defaults[name] for name in names} | _for_model(cell.model, overrides, names)
+    defaults = dict(DEFAULTS) | {"one_minus_beta": math.sqrt(math.prod(one_minus_beta_range(counts)))}
+    settable = (*names, *signature(pick(LOSSES, "loss", cell.loss).load()).parameters)
+    return {name: defaults[name] for name in names} | _for_model(cell.model, overrides, settable)
 
 
 def tuned_names(cell: Cell, weights: str) -> tuple[str, ...]:
@@ -58,6 +61,28 @@ def tuned_names(cell: Cell, weights: str) -> tuple[str, ...]:
     return ("lr", *pick(LOSSES, "loss", cell.loss).tuned, *of_model)
 
 
+def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
+    """Refuse a declared setting that makes a class-balanced loss plain focal. Raises ValueError naming the cell."""
+    one_minus_beta = setting.get("one_minus_beta")
+    if isinstance(one_minus_beta, float) and is_plain_focal(counts, one_minus_beta):
+        low, high = one_minus_beta_range(counts)
+        raise ValueError(
+            f"cell {cell.model}, {cell.loss}, {cell.sampling}: at one_minus_beta={one_minus_beta:g} all class weights agree within "
+            f"1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or count classes in another class_unit"
+        )
+
+
 def _for_model(model: str, overrides: Mapping[str, Mapping], names: Sequence[str]) -> dict:
     merged = dict(overrides.get("*", {})) | dict(overrides.get(model, {}))
-    return {name: value for name, value in merged.items() if name in names or name == "alpha"}
+    return {name: value for name, value in merged.items() if name in names}
+
+
+def _below_plain_focal(span: Range, counts: ClassCounts) -> Range:
+    """The part of a range in which the weights differ: they come together as one_minus_beta grows, so bisect its end."""
+    if is_plain_focal(counts, span.low):
+        return replace(span, high=span.low)
+    low, high = span.low, span.high
+    while is_plain_focal(counts, high) and high > 1.001 * low:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if is_plain_focal(counts, middle) else (middle, high)
+    return replace(span, high=low if is_plain_focal(counts, high) else high)

@@ -32,5 +32,9 @@ def build_report(out: Path, images: str = "ct") -> Path:
 def _subtitle(board: Board) -> str:
     record = board.run.record
     size = f"{many(len(board.run.cells), 'configuration')}, {many(len(board.run.seeds), 'seed')}"
-    parts = [size, record.get("started", ""), f"commit {record['commit']}" if record.get("commit") else ""]
+    parts = [
+        size,
+        str(record.get("started", ""))[:16].replace("T", " "),
+        f"commit {record['commit'][:10]}" if record.get("commit") else "",
+    ]
     return " · ".join(part for part in parts if part)

@@ -48,8 +48,8 @@ def _refuse_impossible_counts(scores: pd.DataFrame) -> None:
     if len(wrong):
         row = wrong.iloc[0]
         raise ValueError(
-            f"trial {row.trial}: {row.case} {row.class_name} overlaps in {row.overlap_voxels} voxels of {row.true_voxels} true "
-            f"and {row.pred_voxels} predicted; the result is damaged, delete its folder and run the grid again"
+            f"trial {row['trial']}: {row['case']} {row['class_name']} overlaps in {row['overlap_voxels']} voxels of "
+            f"{row['true_voxels']} true and {row['pred_voxels']} predicted; delete the trial's folder and run the grid again"
         )
 
 
@@ -58,7 +58,7 @@ def _refuse_double_cases(scores: pd.DataFrame) -> None:
     if len(double):
         row = double.iloc[0]
         raise ValueError(
-            f"trial {row.trial} counts {row.case} twice ({row.split}, {row.class_name}, {row.space}); "
+            f"trial {row['trial']} counts {row['case']} twice ({row['split']}, {row['class_name']}, {row['space']}); "
             "delete its folder and run the grid again"
         )
 
@@ -71,7 +71,7 @@ def _refuse_double_trials(run: Run) -> None:
         other = seen.setdefault((result.spec.cell, result.spec.seed), result)
         if other is not result:
             raise ValueError(
-                f"{cell_name(result.spec.cell)} seed {result.spec.seed} has two final trials, {other.trial} and {result.trial}, "
+                f"{_name(result)} has two final trials, {other.trial} and {result.trial}, "
                 "and its patients would count twice; remove the folder of the one that an earlier run left"
             )
 
@@ -81,30 +81,35 @@ def _refuse_test_before_final(scores: pd.DataFrame) -> None:
     if len(early):
         row = early.iloc[0]
         raise ValueError(
-            f"{row.phase} trial {row.trial} was scored on test case {row.case}; only final trials may open the test split"
+            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only final trials may open the test "
+            "split: delete its folder and run the grid again"
         )
 
 
 def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
-    placed = {result.trial: f"{cell_name(result.spec.cell)} seed {result.spec.seed}" for result in run.finals}
-    for (split, space), rows in finals.groupby(["split", "space"]):
-        scored = {trial: set(zip(block["case"], block["label"], strict=True)) for trial, block in rows.groupby("trial")}
-        scored |= {trial: set() for trial in placed if trial not in scored}
-        first, *others = sorted(scored)
-        for other in others:
-            if odd := sorted(scored[first] ^ scored[other]):
-                raise ValueError(
-                    f"{placed[first]} and {placed[other]} were scored on different {split} cases ({space} space): "
-                    f"{odd[0][0]}, label {odd[0][1]}, is in one of them only; score both on the same cases"
-                )
+    times = finals.groupby(PLACE)["trial"].nunique().reset_index()
+    lacking = times[times["trial"] != len(run.finals)]
+    if len(lacking):
+        place = lacking.iloc[0]
+        with_it = set(finals.loc[(finals[PLACE] == place[PLACE]).all(axis=1), "trial"])
+        one = next(result for result in run.finals if result.trial in with_it)
+        other = next(result for result in run.finals if result.trial not in with_it)
+        raise ValueError(
+            f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases ({place['space']} space): "
+            f"{place['case']}, label {place['label']}, is in the first only; score both on the same cases"
+        )
 
 
 def _refuse_other_references(finals: pd.DataFrame) -> None:
-    references = finals.groupby(PLACE)["true_voxels"]
-    low, high = references.min(), references.max()
-    if (low != high).any():
-        split, space, case, label = (low != high).idxmax()
+    bounds = finals.groupby(PLACE)["true_voxels"].agg(["min", "max"]).reset_index()
+    changed = bounds[bounds["min"] != bounds["max"]]
+    if len(changed):
+        place = changed.iloc[0]
         raise ValueError(
-            f"{case}: label {label} has {low[split, space, case, label]} reference voxels in one trial and "
-            f"{high[split, space, case, label]} in another ({split}, {space} space); the data changed between trials, run them on one version"
+            f"{place['case']}: label {place['label']} has {place['min']} reference voxels in one trial and {place['max']} in "
+            f"another ({place['split']}, {place['space']} space); the data changed between trials: run them all on one version"
         )
+
+
+def _name(result: TrialResult) -> str:
+    return f"{cell_name(result.spec.cell)} seed {result.spec.seed}"

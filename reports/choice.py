@@ -41,7 +41,8 @@ def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> 
 
     All scores are native-grid Dice over patients that hold a label, averaged over labels.
     """
-    on_validation = np.mean([_estimate(validation, label) for label in _held(run, validation)] or [[np.nan]], axis=0)
+    held = [_estimate(validation, label) for label in _held(run, validation)]
+    on_validation = np.mean(held, axis=0) if held else np.full(len(run.cells), np.nan)
     seeds = (validation.available & test.available).sum(axis=1)
     ready = (seeds == seeds.max(initial=0)) & (seeds > 0) & ~np.isnan(on_validation) & ~np.isnan(resampled.estimates[MEAN])
     if not ready.any():

@@ -1,20 +1,86 @@
-"""Estimates with intervals as a forest plot: panels side by side that share their rows."""
+"""Forest plots: every mean with its interval, panels side by side; and every rival's distance to the chosen."""
 
 import math
 from typing import Any
 
+from reports.board import Board
+from reports.choice import SAME, Choice
+from reports.entries import class_name, configuration, scored
+from reports.palette import distinct, mark, model_colour
+from reports.section import Column, Entry, Figure, Table
+from reports.summary import MEAN
+from reports.wording import cell_name, listed, many, plain, signed_range
+from trials.result import NATIVE
+
+# Pixels: a row, the frame around the rows, the names beside them, one panel.
+ROW, FRAME, NAMES, PANEL = 26, 96, 220, 165
+KEY = "colour is the model, shape the loss, fill the sampling"
+Estimate = tuple[float, float, float]
+
+
+def mean_figure(board: Board, order: list[int]) -> Figure:
+    """Mean test Dice of the configurations in this order, a panel a class."""
+    standings = board.standings[NATIVE]
+    labels = [label for label in (MEAN, *board.run.labels) if standings[order[0], label].n]
+    titles = [class_name(board, label) for label in labels]
+    sizes = listed([str(size) for size in sorted({standings[order[0], label].n for label in labels})])
+    caption = (
+        f"{many(len(order), 'configuration')}, best mean first. Where intervals overlap widely, the order of the rows says "
+        f"little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
+    )
+    rows = tuple(
+        (configuration(board, i), *(scored(s.dice, s.dice_low, s.dice_high) for s in (standings[i, label] for label in labels)))
+        for i in order
+    )
+    columns = (Column("configuration"), *(Column(title, True) for title in titles))
+    return Figure(
+        id="forest",
+        caption=caption,
+        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(board, order, label, panel)),
+        layout=panels([plain(title) for title in titles], _names(board, order)),
+        table=Table(id="forest-table", caption="The means and intervals of the figure.", columns=columns, rows=rows),
+        height=FRAME + ROW * len(order),
+        least_width=NAMES + PANEL * len(labels),
+    )
+
+
+def difference_figure(board: Board, choice: Choice, order: list[int]) -> Figure:
+    """The chosen configuration's lead over each rival; filled where it is resolved."""
+    rivals = [i for i in order if i != choice.chosen]
+    data = []
+    for resolved, colour, symbol in ((True, "var(--ink)", "circle"), (False, "var(--muted)", "circle-open")):
+        cells = [i for i in rivals if bool(choice.resolved[i]) == resolved]
+        values = [(choice.lead[i], choice.low[i], choice.high[i]) for i in cells]
+        data.append(points(_names(board, cells[::-1]), values, colour, [symbol] * len(cells), 0))
+    num_resolved = sum(bool(choice.resolved[i]) for i in rivals)
+    one_seed = " With one seed no gap can be: the luck of a training was not measured." if len(board.run.seeds) == 1 else ""
+    caption = (
+        f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against {num_resolved} of "
+        f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice with 95 % interval, "
+        f"n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, seeds averaged; the band is ±{SAME}."
+    )
+    return Figure(
+        id="differences",
+        caption=caption,
+        data=tuple(trace for trace in data if trace["y"]),
+        layout=panels(["Dice ahead of the rival"], _names(board, rivals)) | {"shapes": _band()},
+        table=_difference_table(board, choice, rivals),
+        height=FRAME + ROW * len(rivals),
+        least_width=NAMES + 2 * PANEL,
+    )
+
+
+def _names(board: Board, order: list[int]) -> list[str]:
+    """Row names from the bottom up, as plotly counts."""
+    return [plain(cell_name(board.run.cells[i])) for i in reversed(order)]
+
 
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
-    """A plotly layout of panels side by side that share their rows."""
+    """A plotly layout of panels side by side that share their rows, given from the bottom up."""
     width = 1 / len(titles)
     layout: dict[str, Any] = {"showlegend": False, "margin": {"l": 10, "r": 10, "t": 36, "b": 40}, "annotations": []}
-    layout["yaxis"] = {
-        "type": "category",
-        "categoryarray": rows,
-        "categoryorder": "array",
-        "automargin": True,
-        "range": [-0.6, len(rows) - 0.4],
-    }
+    order = {"type": "category", "categoryarray": rows, "categoryorder": "array"}
+    layout["yaxis"] = order | {"automargin": True, "range": [-0.6, len(rows) - 0.4]}
     for panel, title in enumerate(titles):
         domain = [panel * width + 0.008, (panel + 1) * width - 0.008]
         axis = "xaxis" if panel == 0 else f"xaxis{panel + 1}"
@@ -24,10 +90,8 @@ def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
     return layout
 
 
-def points(
-    rows: list[str], values: list[tuple[float, float, float]], colour: str, marks: list[str], panel: int
-) -> dict[str, Any]:
-    """A plotly trace of estimates with their intervals in one panel."""
+def points(rows: list[str], values: list[Estimate], colour: str, marks: list[str], panel: int) -> dict[str, Any]:
+    """A plotly trace of estimates (value, low, high) with their intervals in one panel; NaN values are left out."""
     known = [(row, value, mark) for row, value, mark in zip(rows, values, marks, strict=True) if not math.isnan(value[0])]
     spans = [(0.0, 0.0) if math.isnan(low) else (high - value, value - low) for _, (value, low, high), _ in known]
     return {
@@ -45,6 +109,43 @@ def points(
             "thickness": 1.5,
             "width": 0,
         },
-        "marker": {"color": colour, "symbol": [mark for _, _, mark in known], "size": 9, "line": {"width": 1.5, "color": colour}},
+        "marker": {
+            "color": colour,
+            "symbol": [mark for _, _, mark in known],
+            "size": 9,
+            "line": {"width": 1.5, "color": colour},
+        },
         "hovertemplate": "%{y}<br>%{x:.3f}<extra></extra>",
     }
+
+
+def _panel(board: Board, order: list[int], label: int, panel: int) -> list[dict[str, Any]]:
+    """One trace a model, so that its colour holds in every panel."""
+    traces = []
+    for model in distinct(cell.model for cell in board.run.cells):
+        cells = [i for i in order if board.run.cells[i].model == model]
+        standings = [board.standings[NATIVE][i, label] for i in cells]
+        values = [(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
+        marks = [mark(board.run, board.run.cells[i]) for i in cells]
+        traces.append(points(_names(board, cells[::-1]), values, model_colour(board.run, model), marks, panel))
+    return [trace for trace in traces if trace["y"]]
+
+
+def _band() -> list[dict[str, Any]]:
+    whole = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1}
+    band = {"type": "rect", "x0": -SAME, "x1": SAME, "line": {"width": 0}, "fillcolor": "var(--band)", "layer": "below"}
+    zero = {"type": "line", "x0": 0, "x1": 0, "line": {"color": "var(--muted)", "width": 1}}
+    return [whole | band, whole | zero]
+
+
+def _difference_table(board: Board, choice: Choice, rivals: list[int]) -> Table:
+    columns = (Column("rival"), Column("difference [95 % interval]", True), Column("verdict"))
+    rows = tuple(
+        (
+            configuration(board, i),
+            Entry(signed_range(choice.lead[i], choice.low[i], choice.high[i]), choice.lead[i]),
+            Entry("resolved" if choice.resolved[i] else "not resolved", look="" if choice.resolved[i] else "quiet"),
+        )
+        for i in rivals
+    )
+    return Table(id="differences-table", caption="The chosen configuration minus each rival.", columns=columns, rows=rows)

@@ -12,9 +12,9 @@ from reports.palette import label_colour
 from reports.section import Slice
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
-# Light enough to be told apart on grey, also by colour-blind readers (Okabe and Ito 2008).
-ERRORS = (("missed", "rgb(0, 158, 255)"), ("false", "rgb(255, 110, 40)"), ("other class", "rgb(240, 228, 66)"))
-ERROR_PALETTE = ((0, 158, 255), (255, 110, 40), (240, 228, 66))
+# Vermilion, violet and white: apart from each other, from grey, and from the colours of the labels.
+ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (255, 255, 255))
+ERRORS = tuple(zip(("missed", "false", "of another class"), (f"rgb{colour}" for colour in ERROR_PALETTE), strict=True))
 MASK_ALPHA = 165
 # Below this many pixels a lossy code saves nothing and shows its blocks.
 LOSSLESS_PIXELS = 64 * 64
@@ -39,8 +39,9 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
     stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
     image, reference = stored["image"], stored["reference"]
     if not image.shape == reference.shape == prediction.shape or image.ndim != 3 or len(stored["index"]) != len(image):
+        shapes = f"image {image.shape} and reference {reference.shape} of {source}"
         raise ValueError(
-            f"{predicted}: prediction {prediction.shape} does not fit image {image.shape} and reference {reference.shape} of {source}"
+            f"{predicted}: prediction {prediction.shape} does not fit {shapes}; delete both and run the grid again"
         )
     errors = _errors(reference, prediction)
     palette = tuple(label_colour(label) for label in range(1, len(classes)))

@@ -9,8 +9,8 @@ from typing import Any
 class Entry:
     """One table cell: its text, the value it sorts by, and how it looks.
 
-    look is "" or a word of the style sheet (good, bad, quiet, code); swatch is a colour shown before the text;
-    hint is read out and shown on hover.
+    small follows the text in small print (an interval). look is "" or a word of the style sheet (good, bad, quiet,
+    chosen, code); swatch is a colour shown before the text; hint is shown on hover.
     """
 
     text: str
@@ -18,6 +18,7 @@ class Entry:
     look: str = ""
     swatch: str = ""
     hint: str = ""
+    small: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,10 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Patients as pictures; legend names each colour (name, css colour); licence stands under them."""
+    """Patients as pictures; legends (title, (name, css colour), ...) name each colour; licence stands under them."""
 
     caption: str
-    legend: tuple[tuple[str, str], ...]
+    legends: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     patients: tuple[Pictured, ...]
     licence: str
     kind: str = field(default="gallery", init=False)

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,15 +113,19 @@ def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, table in (("scores", scores), ("trials", trials)):
         parquet = BytesIO()
         table.to_parquet(parquet, index=False)
-        write_whole(run.out / f"{name}.parquet", lambda file, whole=parquet.getvalue(): file.write(whole))
-        text = _without_formulas(table).to_csv(index=False, lineterminator="\n")
-        write_whole(run.out / f"{name}.csv", lambda file, whole=text.encode(): file.write(whole))
+        _write(run.out / f"{name}.parquet", parquet.getvalue())
+        _write(run.out / f"{name}.csv", _without_formulas(table).to_csv(index=False, lineterminator="\n").encode())
     return scores, trials
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_whole(path, lambda file: file.write(content))
 
 
 def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     safe = table.copy(deep=False)
-    for name in table.select_dtypes("str"):
+    names: list[str] = list(table.select_dtypes("str").columns)
+    for name in names:
         risky = table[name].str.contains(FORMULA_STARTS, na=False)
         if risky.any():
             safe[name] = table[name].where(~risky, "'" + table[name])

@@ -30,7 +30,18 @@ def signed(value: float, digits: int = 3) -> str:
 
 def ranged(value: float, low: float, high: float) -> str:
     """A mean with its interval; the mean alone where no interval can be given."""
-    return number(value) if math.isnan(low) else f"{number(value)} [{number(low)}, {number(high)}]"
+    return f"{number(value)} {interval(low, high)}".strip()
+
+
+def interval(low: float, high: float) -> str:
+    """Two bounds in brackets; nothing where they are not known."""
+    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+
+
+def span(values: Sequence[float], digits: int = 3) -> str:
+    """'0.10 to 0.20', or the one number where rounding leaves no difference."""
+    low, high = number(min(values), digits), number(max(values), digits)
+    return low if low == high else f"{low} to {high}"
 
 
 def signed_range(value: float, low: float, high: float) -> str:

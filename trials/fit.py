@@ -140,8 +140,7 @@ def descent(
     if recipe.optimizer not in OPTIMIZERS:
         raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    fused = all(parameter.is_cuda for parameter in trained)
-    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=fused)
+    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True)
     if recipe.schedule == "fixed":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     if recipe.schedule == "onecycle":

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trials.data.loading import SLICE_AXES, pinned
+from trials.data.loading import pinned
+from trials.data.slices import SLICE_AXES
 from trials.models.freezing import set_train
 
 PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}

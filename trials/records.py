@@ -1,6 +1,7 @@
 """Records to JSON and back, and the hash that names a trial. Standard library only."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -59,12 +60,17 @@ def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(value) - set(fields)):
         raise ValueError(f"{where} has unknown key {unknown[0]!r}; known: {', '.join(fields)}")
-    hints = typing.get_type_hints(kind)
+    hints = _type_hints(kind)
     built = {name: rebuild(hints[name], element, f"{where}.{name}") for name, element in value.items()}
     try:
         return kind(**built)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+@functools.cache
+def _type_hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:

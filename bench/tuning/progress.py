@@ -39,6 +39,10 @@ class LiveView(Callback):
         self.pace: dict[str, list[float]] = defaultdict(list)
         self._live: Live | None = None
 
+    def __getstate__(self) -> dict:
+        """Nothing of it goes into Ray's snapshots: it is never restored."""
+        return {}
+
     def __enter__(self) -> "LiveView":
         if self.console.is_terminal:
             self._live = Live(get_renderable=self.render, console=self.console, refresh_per_second=2, transient=True)

@@ -23,6 +23,10 @@ class GridSearcher(Searcher):
         self.agenda, self.make_job, self.out = agenda, make_job, out
         self.running: dict[str, TrialSpec] = {}
 
+    def __getstate__(self) -> dict:
+        """Nothing of it goes into Ray's snapshots: result files are the truth."""
+        return {}
+
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
         """The grid owns its spaces; Ray's are not used."""
         return True

@@ -1,175 +1,173 @@
-"""What to use, how sure that is and what it costs: five sentences and three numbers."""
+"""What to use, how sure that is and what it costs: a few sentences and three numbers, then what limits them."""
 
-import numpy as np
+import math
 
 from reports.board import Board
 from reports.choice import SAME, Choice
-from reports.counts import Counts
+from reports.entries import scored
 from reports.notes import missing_finals
-from reports.section import Column, Entry, Notes, Numbers, Section, Table, Text
+from reports.section import Block, Column, Entry, Notes, Numbers, Section, Table, Text
 from reports.stats.intervals import DRAWS
 from reports.summary import MEAN
-from reports.wording import cell_name, duration, listed, many, number, percent, quantity, ranged, signed_range
+from reports.wording import cell_name, duration, listed, many, number, percent, quantity, ranged, signed, signed_range
 from trials.result import NATIVE
 
 MEANING = (
-    f"Resolved means: ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, "
-    "and ahead over the seeds alone in a t interval. A gap that is not resolved is not a proof of equality."
+    f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, and "
+    "ahead over the seeds alone in a t interval. A gap that is not resolved is no proof of equality."
 )
 
 
 def answer(board: Board) -> Section:
-    """The first screen."""
-    notes = Notes(tuple((note.title, note.text, note.names) for note in board.notes))
+    """The first screen; without a choice it says why there is none."""
     choice = board.choice
+    question = "What should I use, and how sure is that?"
+    notes = Notes(tuple((note.title, note.text, note.names) for note in board.notes))
     if choice is None:
-        return Section(
-            id="answer", title="No answer yet", question="What should I use?", finding=_why_no_choice(board), blocks=(notes,)
-        )
+        return Section(id="answer", title="No answer yet", question=question, finding=_why_none(board), blocks=(notes,))
+    blocks: tuple[Block, ...] = (_numbers(board, choice), Text(_sentences(board, choice)), notes, _by_class(board, choice))
     return Section(
         id="answer",
         title=_headline(board, choice),
-        question="What should I use, and how sure is that?",
+        question=question,
         finding=_recommendation(board, choice),
-        blocks=(_numbers(board, choice), Text(_sentences(board, choice)), notes, _by_class(board, choice)),
+        blocks=blocks,
     )
 
 
-def _why_no_choice(board: Board) -> str:
+def _why_none(board: Board) -> str:
     if not board.run.finals:
-        return "No final trial has finished, so no configuration has a score that may be compared. What there is so far stands below."
+        return "No final trial has finished, so there is no score to compare yet. What there is so far stands below."
     return "No configuration has scores on both the validation and the test split, so none can be chosen."
 
 
+def _name(board: Board, i: int) -> str:
+    return cell_name(board.run.cells[i])
+
+
+def _one_seed(board: Board) -> bool:
+    return len(board.run.seeds) == 1
+
+
 def _headline(board: Board, choice: Choice) -> str:
-    num = len(board.run.cells)
     if choice.winner:
-        return f"{cell_name(board.run.cells[choice.chosen])} leads"
-    if num == 1:
+        return f"{_name(board, choice.chosen)} leads"
+    if len(board.run.cells) == 1:
         return "One configuration, nothing to compare"
     unfinished = " yet" if missing_finals(board.run) else ""
-    return f"No winner{unfinished} among {num} configurations"
+    return f"No winner{unfinished} among {len(board.run.cells)} configurations"
 
 
 def _recommendation(board: Board, choice: Choice) -> str:
-    name, rivals = cell_name(board.run.cells[choice.chosen]), _rivals(board, choice)
+    name, rivals = _name(board, choice.chosen), _rivals(board, choice)
     if not rivals:
         return f"{name} is the only configuration with a result: its score stands alone."
     if choice.winner:
-        return f"{name} was chosen on validation and is ahead of all {len(rivals)} rivals on the test patients."
-    open_rivals = sum(not choice.resolved[i] for i in rivals)
-    reason = " One seed a cell cannot tell a better configuration from a luckier one." if len(board.run.seeds) == 1 else ""
-    verdict = f"its lead is not resolved against {open_rivals} of {many(len(rivals), 'rival')}"
-    return f"{name} scores highest on validation, but {verdict}.{reason}"
+        return f"{name} was chosen on validation and is ahead of {_all(len(rivals))} on the test patients."
+    unresolved = sum(not choice.resolved[i] for i in rivals)
+    reason = " One seed a cell cannot tell a better configuration from a luckier one." if _one_seed(board) else ""
+    return (
+        f"{name} scores highest on validation, but its lead is not resolved against {unresolved} of "
+        f"{many(len(rivals), 'rival')}.{reason}"
+    )
+
+
+def _all(rivals: int) -> str:
+    return "its rival" if rivals == 1 else f"all {rivals} rivals"
 
 
 def _rivals(board: Board, choice: Choice) -> list[int]:
-    return [i for i in range(len(board.run.cells)) if i != choice.chosen and not np.isnan(choice.lead[i])]
+    return [i for i in range(len(board.run.cells)) if i != choice.chosen and not math.isnan(choice.lead[i])]
 
 
 def _numbers(board: Board, choice: Choice) -> Numbers:
     row = board.standings[NATIVE][choice.chosen, MEAN]
-    items = [
-        (
-            number(row.dice),
-            "test Dice, mean of classes",
-            f"{_bounds(row.dice_low, row.dice_high)}n = {row.n}, {many(row.seeds, 'seed')}",
-        )
-    ]
-    if choice.runner_up is not None:
-        i = choice.runner_up
-        items.append(
-            (
-                signed_range(choice.lead[i], float("nan"), float("nan")),
-                "Dice ahead of the runner-up",
-                _bounds(choice.low[i], choice.high[i]) + ("resolved" if choice.resolved[i] else "not resolved"),
-            )
-        )
-        items.append(
-            (percent(choice.first[choice.chosen]), "of resamples rank it first", f"{DRAWS:,} draws of test patients and seeds")
-        )
+    size = f"n = {row.n}, {many(row.seeds, 'seed')}"
+    items = [(number(row.dice), "Test Dice, mean of classes", _bounds(row.dice_low, row.dice_high) + size)]
+    if (i := choice.runner_up) is not None:
+        verdict = "resolved" if choice.resolved[i] else "not resolved"
+        ahead = _bounds(float(choice.low[i]), float(choice.high[i])) + verdict
+        items.append((signed(choice.lead[i]), "Dice ahead of the runner-up", ahead))
+        drawn = f"{DRAWS:,} draws of {_drawn(board)}"
+        items.append((percent(choice.first[choice.chosen]), "Share of draws that rank it first", drawn))
     return Numbers(tuple(items))
 
 
+def _drawn(board: Board) -> str:
+    return "patients; one seed" if _one_seed(board) else "patients and seeds"
+
+
 def _bounds(low: float, high: float) -> str:
-    return "" if np.isnan(low) else f"95 % interval {number(low)} to {number(high)}, "
+    return "" if math.isnan(low) else f"95 % interval {number(low)} to {number(high)}, "
 
 
 def _sentences(board: Board, choice: Choice) -> tuple[str, ...]:
     first = f"{_chosen(board, choice)} {_tested(board, choice)}"
-    return tuple(text for text in (first, _certainty(board, choice), _cost(board, choice)) if text)
+    certainty = (_certainty(board, choice), MEANING) if _rivals(board, choice) else ()
+    return (first, *certainty[:1], _cost(board, choice), *certainty[1:])
 
 
 def _chosen(board: Board, choice: Choice) -> str:
     classes = listed([board.run.classes[label] for label in board.run.labels])
     return (
-        f"On {many(len(board.validation.cases), 'validation case')}, {cell_name(board.run.cells[choice.chosen])} has the highest mean Dice over {classes}: "
-        f"{number(choice.validation[choice.chosen])}."
+        f"On {many(len(board.validation.cases), 'validation case')}, {_name(board, choice.chosen)} has the highest mean Dice "
+        f"over {classes}: {number(choice.validation[choice.chosen])}."
     )
 
 
 def _tested(board: Board, choice: Choice) -> str:
     row = board.standings[NATIVE][choice.chosen, MEAN]
-    text = f"On {many(len(board.test[NATIVE].cases), 'unseen test case')} it reaches {ranged(row.dice, row.dice_low, row.dice_high)}"
-    if choice.runner_up is None:
+    reached = ranged(row.dice, row.dice_low, row.dice_high)
+    text = f"On {many(len(board.test[NATIVE].cases), 'unseen test case')} it reaches {reached}"
+    if (i := choice.runner_up) is None:
         return f"{text}."
-    i = choice.runner_up
     lead = signed_range(choice.lead[i], choice.low[i], choice.high[i])
-    return f"{text}; its difference to the runner-up on validation, {cell_name(board.run.cells[i])}, is {lead}."
+    return f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}."
 
 
 def _certainty(board: Board, choice: Choice) -> str:
     rivals = _rivals(board, choice)
-    if not rivals:
-        return ""
-    resolved = sum(choice.resolved[i] for i in rivals)
+    resolved = sum(bool(choice.resolved[i]) for i in rivals)
+    gap = f"The smallest gap that this run would see with 80 % power is about {number(choice.smallest_gap)} Dice"
+    drawn = "the patients (the luck of its one seed is not in them)" if _one_seed(board) else "patients and seeds"
     return (
-        f"It ranks first in {percent(choice.first[choice.chosen])} of the resamples and is resolved against {resolved} of "
-        f"{many(len(rivals), 'rival')}. The smallest gap that this run would see with 80 % power is about "
-        f"{number(choice.smallest_gap)} Dice. {MEANING}"
+        f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of {drawn}, and is "
+        f"resolved against {resolved} of {many(len(rivals), 'rival')}. {gap}{', seeds aside.' if _one_seed(board) else '.'}"
     )
 
 
 def _cost(board: Board, choice: Choice) -> str:
-    cell = board.run.cells[choice.chosen]
-    trials = [result for result in board.run.finals if result.spec.cell == cell]
+    trials = [result for result in board.run.finals if result.spec.cell == board.run.cells[choice.chosen]]
     mean = sum(result.seconds for result in trials) / len(trials)
     whole = sum(result.seconds for result in board.run.results)
-    model = trials[0]
+    peak = max(result.peak_gib for result in trials)
+    device = trials[0].facts.get("device", "an unnamed device")
     return (
-        f"One training of it took {duration(mean)} on {model.facts.get('device', 'an unnamed device')} and "
-        f"{max(result.peak_gib for result in trials):.2g} GiB at most, for {quantity(model.num_parameters)} parameters. "
-        f"All {many(len(board.run.results), 'trial')} together took {duration(whole)} of training time."
+        f"One training of it took {duration(mean)} on {device} and {peak:.2g} GiB at most, for "
+        f"{quantity(trials[0].num_parameters)} parameters. "
+        f"{_together(len(board.run.results))} took {duration(whole)} of training time."
     )
+
+
+def _together(count: int) -> str:
+    return "The one trial of this run" if count == 1 else f"All {count:,} trials of this run together"
 
 
 def _by_class(board: Board, choice: Choice) -> Table:
-    counts: Counts = board.test[NATIVE]
-    rows = []
-    for label in board.run.labels:
-        row = board.standings[NATIVE][choice.chosen, label]
-        held = f"{row.n} of {len(counts.cases)}"
-        false = "none is free of it" if not row.label_free else f"{percent(row.fp_share)} of {row.label_free}"
-        score = ranged(row.dice, row.dice_low, row.dice_high) if row.n else f"n/a (0 of {len(counts.cases)} cases hold it)"
-        rows.append(
-            (
-                Entry(board.run.classes[label]),
-                Entry(score, row.dice),
-                Entry(number(row.iou), row.iou),
-                Entry(held, row.n),
-                Entry(false, row.fp_share),
-            )
-        )
+    num = len(board.test[NATIVE].cases)
     columns = (
         Column("class"),
-        Column("Dice [95 % interval]", True, "mean over the patients whose reference holds the class"),
-        Column("IoU", True),
+        Column("Dice", True, "mean over the patients whose reference holds the class, with its 95 % interval"),
+        Column("IoU", True, "the same"),
         Column("patients with it", True),
         Column("false alarms", True, "share of the patients without the class in whom it was predicted"),
     )
-    return Table(
-        id="answer-by-class",
-        caption=f"{cell_name(board.run.cells[choice.chosen])} on the test split, native grid.",
-        columns=columns,
-        rows=tuple(rows),
-    )
+    rows = []
+    for label in board.run.labels:
+        row = board.standings[NATIVE][choice.chosen, label]
+        false = f"{percent(row.fp_share)} of {row.label_free}" if row.label_free else "no patient is free of it"
+        dice = scored(row.dice, row.dice_low, row.dice_high) if row.n else Entry(f"n/a (0 of {num} cases hold it)")
+        iou = scored(row.iou, row.iou_low, row.iou_high)
+        rows.append((Entry(board.run.classes[label]), dice, iou, Entry(f"{row.n} of {num}", row.n), Entry(false, row.fp_share)))
+    caption = f"{_name(board, choice.chosen)} on the test split, native grid, with 95 % intervals."
+    return Table(id="answer-by-class", caption=caption, columns=columns, rows=tuple(rows))

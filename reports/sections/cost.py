@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from reports.board import Board
+from reports.forest import KEY
 from reports.palette import distinct, mark, model_colour, trial_colour
 from reports.section import Block, Column, Entry, Figure, Section, Table
-from reports.wording import cell_name, duration, many, number, plain, quantity
+from reports.wording import cell_name, duration, many, number, percent, plain, quantity
 from trials.result import COMPLETE, TrialResult
 
 
@@ -34,7 +35,7 @@ def _seconds_since(text: str) -> float | None:
 
 
 def _timed(results: tuple[TrialResult, ...]) -> list[tuple[float, int, TrialResult]]:
-    """Trials by start, with seconds since the first and the lane, the lowest that is free then; those without a clock are left out."""
+    """Trials by start: seconds since the first, the lowest free lane, the trial; those without a clock are left out."""
     starts = [
         (start, result) for result in results if (start := _seconds_since(result.started)) is not None and result.seconds > 0
     ]
@@ -63,7 +64,7 @@ def _timeline(board: Board, timed: list[tuple[float, int, TrialResult]]) -> Figu
     }
     busy = sum(result.seconds for _, _, result in timed) / (end * lanes)
     caption = (
-        f"{many(len(timed), 'trial')} in {duration(end)}: up to {lanes} at a time, and {100 * busy:.0f} % of that room was used. "
+        f"{many(len(timed), 'trial')} in {duration(end)}: up to {lanes} at a time, and {percent(busy)} of that room was used. "
         "Each bar is a trial from start to end in the first free lane; outlined bars did not complete."
     )
     columns = (
@@ -145,8 +146,8 @@ def _cost(board: Board) -> Figure | None:
         )
     best = max(points, key=lambda point: (point[2] / point[1], -point[0]))
     caption = (
-        f"{cell_name(board.run.cells[best[0]])} gets the most validation Dice a second. Mean training time against mean validation Dice, "
-        f"{len(points)} configurations, native grid; colour is the model, shape the loss, fill the sampling."
+        f"{cell_name(board.run.cells[best[0]])} gets the most validation Dice a second. Mean training time against "
+        f"mean validation Dice, {len(points)} configurations, native grid; {KEY}."
     )
     layout = {
         "margin": {"l": 56, "r": 10, "t": 36, "b": 44},

@@ -4,12 +4,15 @@ import math
 
 from reports.board import Board
 from reports.palette import distinct, heat, model_colour
-from reports.section import Column, Entry, HeatMap, Section, Table
+from reports.section import Column, Entry, HeatMap, Section, Table, Text
 from reports.summary import MEAN, Standing
-from reports.wording import cell_name, listed, many, number, ranged
+from reports.wording import cell_name, listed, many, number, ranged, span
 from trials.result import COMPLETE, NATIVE
 from trials.spec import FINAL, Cell
 
+RULE = (
+    "One scale for all maps: dark is 0, light is 1. Hatched cells have no score and say why; empty places are not in this grid."
+)
 Hole = tuple[str, str, str, str]
 
 
@@ -31,7 +34,7 @@ def grid(board: Board) -> Section:
         title="The grid",
         question="How do model, loss and sampling combine?",
         finding=finding + _spread(board),
-        blocks=(*maps, _table(board)),
+        blocks=(Text((RULE,)), *maps, _table(board)),
     )
 
 
@@ -60,10 +63,10 @@ def _map(board: Board, label: int, ratio: str) -> HeatMap:
         rows.append((model, model_colour(board.run, model), cells))
     name = "Dice" if ratio == "dice" else "IoU"
     standings = [standing for (_, of), standing in board.standings[NATIVE].items() if of == label]
-    caption = f"{name} of {title}: {_range(standings, ratio)}; mean over n = {standings[0].n} test patients and all seeds, native grid, scale 0 to 1."
+    caption = f"{_range(standings, ratio)}; mean over n = {standings[0].n} test patients and all seeds, native grid."
     return HeatMap(
         id=f"grid-{'mean' if label == MEAN else label}-{ratio}",
-        title=f"{title}, {name}",
+        title=f"{title[:1].upper()}{title[1:]}, {name}",
         caption=caption,
         groups=tuple((loss, losses.count(loss)) for loss in distinct(losses)),
         columns=tuple(sampling for _, sampling in columns),
@@ -71,16 +74,14 @@ def _map(board: Board, label: int, ratio: str) -> HeatMap:
     )
 
 
-def _column_order(board: Board):  # type: ignore[no-untyped-def]
+def _column_order(board: Board):
     losses, samplings = distinct(cell.loss for cell in board.run.cells), distinct(cell.sampling for cell in board.run.cells)
     return lambda column: (losses.index(column[0]), samplings.index(column[1]))
 
 
 def _range(standings: list[Standing], ratio: str) -> str:
     values = [getattr(standing, ratio) for standing in standings if not math.isnan(getattr(standing, ratio))]
-    return (
-        f"{number(min(values), 2)} to {number(max(values), 2)} over {many(len(values), 'cell')}" if values else "no score yet"
-    )
+    return f"{span(values, 2)} over {many(len(values), 'cell')}" if values else "no score yet"
 
 
 def _cell(board: Board, cell: Cell, label: int, ratio: str) -> Hole:

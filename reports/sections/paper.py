@@ -12,10 +12,11 @@ from importlib import resources
 
 from reports.audit import duplicates, feasible
 from reports.board import Board
-from reports.palette import distinct, model_colour
+from reports.entries import scored
+from reports.palette import model_colour
 from reports.section import Column, Entry, Section, Table, Text
 from reports.summary import Standing
-from reports.wording import listed, many, number, ranged, signed
+from reports.wording import cell_name, listed, many, number, signed
 from trials.result import CUBE
 from trials.spec import Cell
 
@@ -25,6 +26,14 @@ SOURCE = (
 # The tables print four decimals.
 HALF_UNIT = 0.00005
 INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = "inside our interval", "differs", "paper number infeasible", "not run"
+DUPLICATE = "duplicate of table"
+IN_WORDS = {
+    INFEASIBLE: "cannot be true",
+    DUPLICATE: "repeat an earlier table",
+    INSIDE: "lie inside our interval",
+    DIFFERS: "differ from ours",
+    NOT_RUN: "have no run of ours",
+}
 LOOKS = {INSIDE: "good", INFEASIBLE: "bad", NOT_RUN: "quiet"}
 
 
@@ -63,8 +72,8 @@ def paper(board: Board) -> Section | None:
     rows = published()
     copies = repeated_tables(rows)
     verdicts = [verdict(row, copies, _ours(board, row)) for row in rows]
-    kinds = Counter(text.split(" of table")[0] for text in verdicts)
-    finding = listed([f"{count} {kind}" for kind, count in sorted(kinds.items())])
+    kinds = Counter(DUPLICATE if text.startswith(DUPLICATE) else text for text in verdicts)
+    finding = listed([f"{kinds[kind]} {words}" for kind, words in IN_WORDS.items() if kinds[kind]])
     return Section(
         id="paper",
         title="The paper's tables",
@@ -76,9 +85,10 @@ def paper(board: Board) -> Section | None:
 
 def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
     """Each table that repeats an earlier one digit for digit, and that earlier one."""
-    return duplicates(
-        {table: [(row.iou, row.dice) for row in rows if row.table == table] for table in distinct(row.table for row in rows)}
-    )
+    tables: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        tables.setdefault(row.table, []).append((row.iou, row.dice))
+    return duplicates(tables)
 
 
 def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> str:
@@ -86,7 +96,7 @@ def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> st
     if not feasible(row.dice, row.iou, HALF_UNIT):
         return INFEASIBLE
     if row.table in copies:
-        return f"duplicate of table {copies[row.table]}"
+        return f"{DUPLICATE} {copies[row.table]}"
     if ours is None or math.isnan(ours.dice):
         return NOT_RUN
     if math.isnan(ours.dice_low):
@@ -112,35 +122,36 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
         Column("verdict"),
     )
     entries = tuple(_row(board, row, text) for row, text in zip(rows, verdicts, strict=True))
-    caption = "Published values beside ours. Ours are means over patients on the resampled cube, the paper's own space; it does not say how it averaged."
+    caption = (
+        "Published values beside ours. Ours are means over patients on the resampled cube, the paper's own space; "
+        "the paper does not say how it averaged."
+    )
     return Table(id="paper-table", caption=caption, columns=columns, rows=entries)
 
 
 def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
     ours = _ours(board, row)
-    known = ours is not None and not math.isnan(ours.dice)
-    swatch = (
-        model_colour(board.run, row.cell.model) if row.cell.model in distinct(cell.model for cell in board.run.cells) else ""
-    )
-    return (
+    swatch = model_colour(board.run, row.cell.model) if row.cell.model in {cell.model for cell in board.run.cells} else ""
+    head = (
         Entry(str(row.table), row.table),
-        Entry(f"{row.cell.model} / {row.cell.loss} / {row.cell.sampling}", swatch=swatch),
+        Entry(cell_name(row.cell), swatch=swatch),
         Entry(row.class_name),
         Entry(number(row.iou, 4), row.iou),
         Entry(number(row.dice, 4), row.dice),
-        Entry(ranged(ours.dice, ours.dice_low, ours.dice_high) if known and ours else "not run", ours.dice if ours else None),
-        Entry(signed(ours.dice - row.dice) if known and ours else "", ours.dice - row.dice if ours else None),
-        Entry(text, look=LOOKS.get(text, "")),
     )
+    tail = Entry(text, look=LOOKS.get(text, ""))
+    if ours is None or math.isnan(ours.dice):
+        return (*head, Entry(NOT_RUN, math.nan, look="quiet"), Entry("", math.nan), tail)
+    gap = ours.dice - row.dice
+    return (*head, scored(ours.dice, ours.dice_low, ours.dice_high), Entry(signed(gap), gap), tail)
 
 
 def _explanation(board: Board, copies: dict[int, int]) -> tuple[str, ...]:
-    repeats = listed([f"table {table} repeats table {first} digit for digit" for table, first in copies.items()])
-    used = len(board.test[CUBE].cases)
+    repeats = " ".join(f"Table {table} repeats table {first} digit for digit." for table, first in copies.items())
     return (
-        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a target: it gives one training a cell, "
-        f"no interval and no learning rate in 3D. Ours: {many(used, 'test case')}.",
-        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) holds for one case, for pooled voxels and for means "
-        f"over the same cases, and is broken here beyond rounding. {repeats[:1].upper() + repeats[1:]}. Background rows say little: a model that predicts "
-        "background everywhere scores nearly the same.",
+        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a target: it gives one "
+        f"training a cell, no interval, and no learning rate in 3D. Ours: {many(len(board.test[CUBE].cases), 'test case')}.",
+        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) holds for one case, for pooled "
+        f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} Background rows say little: "
+        "a model that predicts background everywhere scores nearly the same.",
     )

@@ -1,4 +1,4 @@
-"""Can this be run again: the command, the code, the data, the machine, every resolved setting, and the files beside the page."""
+"""Can this be run again: the command, the code, the data, the machine, every resolved setting, the files beside the page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,16 +21,15 @@ FILES = (
 def provenance(board: Board) -> Section:
     """Everything a rerun needs."""
     record = board.run.record
+    commit = record.get("commit") or "unknown"
     dirty = "with uncommitted changes" if record.get("dirty") else "clean"
     blocks: list[Block] = [
         Code("Command", str(record.get("command", "not recorded"))),
         Facts("Run", _run_facts(record, dirty)),
         Facts("Data", _data_facts(record.get("data") or {}, record)),
-        Facts(
-            "Machine", tuple((name.replace("_", " "), _plain(value)) for name, value in (record.get("machine") or {}).items())
-        ),
-        Facts("Versions", tuple(sorted((name, str(version)) for name, version in (record.get("versions") or {}).items()))),
-        *(Facts(f"Recipe of {name}", _recipe_facts(recipe)) for name, recipe in (record.get("recipes") or {}).items()),
+        Facts("Machine", _facts(record.get("machine") or {})),
+        Facts("Versions", _facts(record.get("versions") or {})),
+        *(Facts(f"Recipe of {name}", _facts(recipe)) for name, recipe in (record.get("recipes") or {}).items()),
         _specs(board),
         Links(FILES),
     ]
@@ -40,21 +39,21 @@ def provenance(board: Board) -> Section:
         id="provenance",
         title="Provenance",
         question="Can I run this again?",
-        finding=f"Commit {record.get('commit', 'unknown')}, {dirty}; {many(len(board.run.results), 'trial')}, each named by a hash of its settings.",
+        finding=f"Commit {commit}, {dirty}; {many(len(board.run.results), 'trial')}, each named by a hash of its settings.",
         blocks=tuple(block for block in blocks if not isinstance(block, Facts) or block.items),
     )
 
 
 def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], ...]:
-    tuning = compact(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
+    tuning = spelled(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
     return (
         ("grid", str(record["grid"])),
         ("started", str(record.get("started", "not recorded"))),
-        ("commit", f"{record.get('commit', 'unknown')}, {dirty}"),
+        ("commit", f"{record.get('commit') or 'unknown'}, {dirty}"),
         ("seeds", ", ".join(map(str, record["seeds"]))),
         ("tuning", tuning),
-        ("planned trials", compact(record.get("planned") or {})),
-        ("first weights", compact(record.get("weights") or {})),
+        ("planned trials", spelled(record.get("planned") or {})),
+        ("first weights", spelled(record.get("weights") or {})),
     )
 
 
@@ -65,20 +64,23 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
         elif value and name != "root":
-            facts.append((name.replace("_", " "), _plain(value)))
-    return (*facts, *((f"preparation {i + 1}", compact(one)) for i, one in enumerate(record.get("preparations") or ())))
+            facts.append((name.replace("_", " "), spelled(value)))
+    return (*facts, *((f"preparation {i + 1}", spelled(one)) for i, one in enumerate(record.get("preparations") or ())))
 
 
-def _recipe_facts(recipe: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((name.replace("_", " "), _plain(value)) for name, value in recipe.items())
+def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.replace("_", " "), spelled(value)) for name, value in values.items())
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value == [] or value == {}:
+def spelled(value: object) -> str:
+    """A value of run.json in words: 'cube 32, normalise volume'."""
+    if value is None or value == [] or value == {}:
         return "none"
-    return compact(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {spelled(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(spelled(inner) for inner in value)
+    return str(value)
 
 
 def _specs(board: Board) -> Table:

@@ -7,7 +7,7 @@ from reports.notes import num_states
 from reports.palette import trial_colour
 from reports.section import Block, Column, Entry, Section, Table
 from reports.table import compact
-from reports.wording import cell_name, listed, many, number
+from reports.wording import cell_name, listed, number
 from trials.result import COMPLETE, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
 
@@ -25,9 +25,7 @@ def trials(board: Board) -> Section:
     for phase in reversed(PHASES):
         of_phase = [result for result in results if result.spec.phase == phase]
         if of_phase:
-            blocks.append(
-                _table(board, of_phase, f"trials-{phase}", f"{many(len(of_phase), f'{phase} trial')}, every one", True)
-            )
+            blocks.append(_table(board, of_phase, f"trials-{phase}", f"All {phase} trials ({len(of_phase)})", True))
     if board.run.finals:
         blocks.append(_facts(board))
     return Section(

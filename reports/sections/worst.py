@@ -13,6 +13,7 @@ from reports.wording import cell_name, listed, many, number, plain
 from trials.result import NATIVE, TrialResult, dice
 
 NUM_WORST, NUM_RANDOM = 12, 4
+LOW = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,12 @@ def worst(board: Board) -> Section | None:
 
 def _finding(patients: list[Patient], trial: TrialResult) -> str:
     held = [patient for patient in patients if not np.isnan(patient.mean)]
-    low = sum(patient.mean < 0.5 for patient in held)
+    if not held:
+        return "No test patient holds any of the classes."
+    low = sum(patient.mean < LOW for patient in held)
     return (
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of {many(len(held), 'patient')} have a mean Dice below 0.5; "
-        f"the worst is {held[0].case} with {number(held[0].mean)}."
-        if held
-        else "No test patient holds any of the classes."
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of {many(len(held), 'patient')} have a mean Dice below "
+        f"{LOW}; the worst is {held[0].case} with {number(held[0].mean)}."
     )
 
 
@@ -107,12 +108,10 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
                 "width": 0.5,
             }
         )
-    tails = [
-        f"{board.run.classes[label]} {sum(patient.by_label[label - 1] < 0.5 for patient in patients)} of {counts.num_holding(label)}"
-        for label in shown
-    ]
+    low = {label: sum(patient.by_label[label - 1] < LOW for patient in patients) for label in shown}
+    tails = listed([f"{board.run.classes[label]} {low[label]} of {counts.num_holding(label)}" for label in shown])
     caption = (
-        f"Patients below a Dice of 0.5: {listed(tails) or 'none'}. Every test patient that holds the class, "
+        f"Patients below a Dice of {LOW}: {tails or 'no class is held'}. Every test patient that holds the class, "
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}, native grid; the box spans the quartiles."
     )
     layout = {
@@ -155,16 +154,17 @@ def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]
             pictured.append(_pictured(board, patient, why, case))
     if not pictured:
         return [Text(("The run folder holds no slices of these patients, so there are no pictures.",))]
-    legend = [(name, f"rgb{label_colour(label)}") for label, name in zip(board.run.labels, board.run.classes[1:], strict=True)]
+    labels = [(board.run.classes[label], f"rgb{label_colour(label)}") for label in board.run.labels]
     caption = (
-        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} of the others drawn with a "
-        "fixed seed, so that not only failures are seen. Axial slices of the resampled cube; the slice with most wrong voxels is shown first."
+        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} "
+        "of the others drawn with a fixed seed, so that not only failures are seen. Axial slices of the resampled cube; the "
+        "slice with most wrong voxels is shown first."
     )
     if missing:
         caption += f" No slices were stored for {listed(missing)}."
-    licence = (board.run.record.get("data") or {}).get("licence")
-    terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence or 'none is recorded in run.json'}."
-    return [Gallery(caption, tuple(legend) + ERRORS, tuple(pictured), terms)]
+    licence = (board.run.record.get("data") or {}).get("licence") or "none is recorded in run.json"
+    terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
+    return [Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)]
 
 
 def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> Pictured:

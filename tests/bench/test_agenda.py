@@ -7,9 +7,10 @@ import pytest
 from bench.agenda import Agenda
 from bench.expand import Facts
 from bench.grids import DEMO, Tuning, product
-from trials.records import record_hash
+from trials.data.sampling import ClassCounts
+from trials.records import from_json, record_hash, to_json
 from trials.result import COMPLETE, FAILED, TrialResult
-from trials.spec import FINAL, PRETRAIN, TUNE
+from trials.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 GRID = replace(
     DEMO,
@@ -22,7 +23,7 @@ PREPARATION = GRID.recipes["3d"].preparation
 FACTS = Facts(
     splits="sequential",
     digests={PREPARATION: "d" * 16},
-    counts={(PREPARATION, "voxels"): (1000, 50, 20, 5)},
+    counts={(PREPARATION, "voxels"): ClassCounts(voxels=(1000, 50, 20, 5), slices=(9, 9, 9, 9), cases=(4, 4, 4, 4))},
     weights={},
 )
 
@@ -125,3 +126,8 @@ def test_without_tuning_each_cell_is_trained_at_its_default():
     order = run(Agenda(replace(GRID, tuning=None), FACTS, {}))
 
     assert [spec.phase for spec in order] == [PRETRAIN] * 2 + [FINAL] * 8
+
+
+def test_a_spec_read_back_from_json_keeps_its_name():
+    for spec in run(Agenda(GRID, FACTS, {})):
+        assert record_hash(from_json(TrialSpec, to_json(spec))) == record_hash(spec)

@@ -6,11 +6,18 @@ import pytest
 
 from bench.expand import check_grid, outline, planned, recipe_of
 from bench.grids import DEMO, FULL, GRIDS, PAPER, product
-from bench.spaces import cell_space, default_hyper
-from trials.data.sampling import SAMPLINGS
-from trials.losses import LOSSES
+from bench.spaces import Range, cell_space, check_setting, default_hyper
+from trials.data.sampling import SAMPLINGS, ClassCounts
+from trials.losses import LOSSES, is_plain_focal
 from trials.models.registry import MODELS
 from trials.spec import Cell, Preparation
+
+
+# Voxels of the training split's cubes of 128, KiTS23.
+KITS = ClassCounts(
+    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43136, 16064, 6421, 2315), cases=(337, 337, 337, 168)
+)
+BALANCED = Cell(model="vnet", loss="class_balanced", sampling="none")
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -75,10 +82,8 @@ def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
 
 
 def test_defaults_of_full_are_those_of_its_description():
-    counts = (699_955_698, 5_112_370, 1_581_976, 90_180)  # KiTS23 training cubes of 128
-
-    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), counts, "random", {})
-    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), counts, "random", {})
+    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", {})
+    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", {})
 
     assert setting["lr"] == 1e-4
     assert setting["gamma"] == 2
@@ -89,5 +94,29 @@ def test_defaults_of_full_are_those_of_its_description():
 def test_stages_are_frozen_only_where_there_are_weights():
     cell = Cell(model="segresnet", loss="combined", sampling="none")
 
-    assert "frozen_stages" in default_hyper(cell, (10, 1), "pretrain:abc", {})
-    assert "frozen_stages" not in default_hyper(cell, (10, 1), "random", {})
+    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", {})
+    assert "frozen_stages" not in default_hyper(cell, KITS, "random", {})
+
+
+def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
+    with pytest.raises(ValueError, match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the focal loss"):
+        check_setting(BALANCED, KITS, {"one_minus_beta": 1e-3})
+    check_setting(BALANCED, KITS, {"one_minus_beta": 1e-7})
+
+
+def test_a_search_never_draws_plain_focal_however_wide_its_range():
+    wide = {"*": {"one_minus_beta": Range(low=1e-9, high=0.1, log=True)}}
+
+    span = cell_space(BALANCED, KITS, "random", wide)["one_minus_beta"]
+
+    assert span.low == 1e-9
+    assert not is_plain_focal(KITS, span.high)
+    assert is_plain_focal(KITS, span.high * 1.01)
+
+
+def test_alpha_reaches_only_the_loss_that_takes_it():
+    given = {"*": {"alpha": (0.3, 1.0, 1.2, 1.5)}}
+
+    settings = {loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES}
+
+    assert {loss for loss, setting in settings.items() if "alpha" in setting} == {"weighted_focal"}

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from trials.data.cache import Cache, slice_class_voxels
 from trials.data.sampling import ClassCounts, draw
-
-SLICE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
+from trials.data.slices import SLICE_AXES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

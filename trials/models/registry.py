@@ -36,7 +36,7 @@ MODELS: dict[str, ModelPart] = {
     "vnet": ModelPart("trials.models.vnet:vnet", about="V-Net: residual blocks, PReLU, strided convolutions", smallest=16),
     "vnet_k3": ModelPart(
         "trials.models.vnet:vnet_k3",
-        about="the same with kernels of 3 instead of 5, small enough for a laptop",
+        about="the same with kernels of 3 and no dropout, small enough for a laptop",
         smallest=16,
         width=4,
     ),

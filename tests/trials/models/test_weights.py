@@ -8,10 +8,12 @@ import pytest
 import torch
 from monai.networks.nets import SegResNet
 from safetensors.torch import save_file
+from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 
 from trials.models.build import build, build_with
 from trials.models.freezing import freeze, set_train, stages_of
+from trials.models.imagenet import SOURCES
 from trials.models.registry import MODELS
 from trials.models.weights import load_weights
 
@@ -180,6 +182,13 @@ def test_without_a_network_the_file_to_provide_is_named_within_seconds(tmp_path)
     assert last.startswith("ValueError: unet2d_resnet50 starts from ImageNet weights")
     for part in ("model.safetensors", "smp-hub/resnet50.imagenet", "--weights unet2d_resnet50=PATH", "weights='random'"):
         assert part in last
+
+
+def test_every_imagenet_model_has_the_source_that_smp_names():
+    assert set(SOURCES) == {name for name, part in MODELS.items() if part.weights == "imagenet"}
+    for name, source in SOURCES.items():
+        settings = encoders[name.removeprefix("unet2d_")]["pretrained_settings"]["imagenet"]
+        assert source == (settings["repo_id"], settings["revision"])
 
 
 def test_frozen_stages_stay_bit_identical_under_weight_decay_while_the_rest_moves():

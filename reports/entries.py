@@ -1,0 +1,36 @@
+"""Table cells that several sections share: a configuration, a score with its interval."""
+
+import math
+
+from reports.board import Board
+from reports.palette import model_colour
+from reports.section import Entry
+from reports.summary import MEAN
+from reports.wording import cell_name, interval, number
+from trials.result import NATIVE
+
+
+def ranked(board: Board) -> list[int]:
+    """The configurations that have a test score, best mean Dice on the native grid first."""
+    standings = board.standings[NATIVE]
+    with_score = [i for i in range(len(board.run.cells)) if not math.isnan(standings[i, MEAN].dice)]
+    return sorted(with_score, key=lambda i: (-standings[i, MEAN].dice, i))
+
+
+def class_name(board: Board, label: int) -> str:
+    """A label's name, also of the mean over the labels."""
+    return "mean of classes" if label == MEAN else board.run.classes[label]
+
+
+def configuration(board: Board, i: int) -> Entry:
+    """A configuration's name with its model's colour; the chosen one says so."""
+    cell = board.run.cells[i]
+    chosen = board.choice is not None and board.choice.chosen == i
+    return Entry(cell_name(cell), look="chosen" if chosen else "", swatch=model_colour(board.run, cell.model))
+
+
+def scored(value: float, low: float, high: float) -> Entry:
+    """A mean score, its interval in small print; n/a where nobody holds the class."""
+    if math.isnan(value):
+        return Entry("n/a", look="quiet", hint="no patient here holds this class")
+    return Entry(number(value), value, small=interval(low, high))

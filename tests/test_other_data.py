@@ -1,0 +1,92 @@
+"""A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report."""
+
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, bench_run
+
+GRID = """
+from dataclasses import replace
+from bench.grids import DEMO, product
+
+RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=4)
+SLICES = replace(DEMO.recipes["2d"], epochs=1, steps_per_epoch=2)
+TINY = replace(
+    DEMO,
+    name="tiny",
+    dataset="nnunet",
+    generate={},
+    cells=product(("unet3d", "unet2d_resnet18"), ("combined",), ("none",)),
+    tuning=None,
+    recipes={"3d": RECIPE, "2d": SLICES},
+)
+"""
+
+
+def write_livers(root, num_cases=10):
+    """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps them."""
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    affine = np.diag([1.5, 1.25, 3.0, 1.0])
+    for number in range(num_cases):
+        labels = np.zeros((40, 36, 24), np.uint8)
+        x, y, z = generator.integers(4, 10, 3)
+        labels[x : x + 18, y : y + 16, z : z + 10] = 1
+        if number % 3:
+            labels[x + 5 : x + 11, y + 5 : y + 11, z + 3 : z + 7] = 2
+        image = (labels * 90 + generator.normal(0, 10, labels.shape)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(image, affine), root / "imagesTr" / f"liver_{number:03d}_0000.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, affine), root / "labelsTr" / f"liver_{number:03d}.nii.gz")
+    description = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "liver": 1, "lesion": 2},
+        "numTraining": num_cases,
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(description))
+
+
+@pytest.fixture(scope="module")
+def livers(tmp_path_factory):
+    place = tmp_path_factory.mktemp("livers")
+    write_livers(place / "data")
+    (place / "grid.py").write_text(GRID)
+    return bench_run(
+        *("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out", "--save-predictions"), cwd=ROOT
+    )
+
+
+def test_three_classes_reach_the_report_by_their_names(livers):
+    assert livers.code == 0, livers.stderr[-3000:]
+    scores = pd.read_parquet(livers.out / "scores.parquet")
+    assert set(scores.class_name) == {"background", "liver", "lesion"}
+    page = (livers.out / "report.html").read_text()
+    assert "lesion" in page
+    assert "kidney" not in page
+
+
+def test_predictions_come_back_to_the_files_own_axes(livers):
+    scores = pd.read_parquet(livers.out / "scores.parquet")
+    test = scores[(scores.split == "test") & (scores.space == "native")]
+
+    written = sorted(livers.out.glob("trials/*/predictions/*.nii.gz"))
+
+    assert len(written) == test[["trial", "case"]].drop_duplicates().shape[0] > 0
+    for path in written:
+        image = nibabel.load(path)
+        assert image.shape == (40, 36, 24)
+        assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S")
+        rows = test[(test.trial == path.parent.parent.name) & (test.case == path.name.removesuffix(".nii.gz"))]
+        counted = np.bincount(np.asarray(image.dataobj).ravel(), minlength=3)
+        assert rows.sort_values("label").pred_voxels.tolist() == counted.tolist()
+
+
+def test_a_box_of_liver_is_learned(livers):
+    scores = pd.read_parquet(livers.out / "scores.parquet")
+    found = scores[(scores.model == "unet3d") & (scores.class_name == "liver") & (scores.split == "test")]
+
+    assert found.dice.mean() > 0.5
