@@ -111,9 +111,9 @@ DEMO = Grid(
     cells=(
         *product(("unet3d",), ("combined", "class_balanced"), ("none",)),
         *product(("unet3d",), ("focal",), ("oversample",)),
-        *product(("vnet_k3",), ("combined",), ("none",)),
-        *product(("vnet_k3",), ("weighted_focal",), ("oversample",)),
-        *product(("vnet_k3",), ("class_balanced",), ("subsample",)),
+        *product(("vnet",), ("combined",), ("none",)),
+        *product(("vnet",), ("weighted_focal",), ("oversample",)),
+        *product(("vnet",), ("class_balanced",), ("subsample",)),
         *product(("segresnet",), ("combined",), ("none", "oversample")),
         *product(("segresnet",), ("weighted_focal",), ("subsample",)),
         *product(("unet2d_resnet18",), ("combined", "focal"), ("none",)),
@@ -122,6 +122,7 @@ DEMO = Grid(
     tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
+        "vnet": replace(_SMALL, model_options=(("kernel", 3.0), ("dropout", 0.0))),
         "segresnet": replace(_SMALL, width=8, steps_per_epoch=14),
         "2d": replace(_SMALL, epochs=5, steps_per_epoch=14, batch_size=16, width=None, weights="random"),
     },

@@ -67,8 +67,8 @@ def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
     if isinstance(one_minus_beta, float) and is_plain_focal(counts, one_minus_beta):
         low, high = one_minus_beta_range(counts)
         raise ValueError(
-            f"cell {cell.model}, {cell.loss}, {cell.sampling}: at one_minus_beta={one_minus_beta:g} all class weights agree within "
-            f"1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or count classes in another class_unit"
+            f"cell {cell.model}, {cell.loss}, {cell.sampling}: at one_minus_beta={one_minus_beta:g} all class weights agree "
+            f"within 1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or count classes in another class_unit"
         )
 
 

@@ -50,7 +50,9 @@ def test_a_killed_run_started_again_ends_with_the_same_scores(place):
 def kill_after_the_first_results(place, out):
     """Start the run in a session of its own and kill its driver as soon as a second result is written."""
     command = [sys.executable, "-m", "bench.run", "--grid", str(place / "grid.py"), "--out", str(out)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
         for line in run.stderr:
             if line.startswith("[2/"):
                 break

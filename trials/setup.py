@@ -43,16 +43,18 @@ def make_network(job: Job, cache: Cache) -> Network:
 
 def first_weights(job: Job, cache: Cache) -> nn.Module:
     """The model as it starts: random but for what job.weights holds; a pretraining restores one channel."""
-    spec = job.spec
+    spec, recipe = job.spec, job.spec.recipe
     if spec.phase == PRETRAIN:
-        return build(spec.cell.model, 1, width=spec.recipe.width)
+        return build(spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
     has_new_head = True
     if job.weights is None:
-        module = build(spec.cell.model, len(cache.classes), width=spec.recipe.width)
+        module = build(spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options)
     else:
-        module, loaded = build_with(spec.cell.model, Path(job.weights), len(cache.classes), width=spec.recipe.width)
+        module, loaded = build_with(
+            spec.cell.model, Path(job.weights), len(cache.classes), width=recipe.width, options=recipe.model_options
+        )
         has_new_head = loaded.num_fitting < loaded.num_tensors
-    if spec.recipe.log_frequency_bias and has_new_head:
+    if recipe.log_frequency_bias and has_new_head:
         voxels = np.array(count_classes(cache, job.train).voxels, float)
         bias_from_frequencies(module, (voxels / voxels.sum()).tolist())
     return module

@@ -36,7 +36,8 @@ class Preparation:
 class Recipe:
     """Everything about a training run that is not tuned.
 
-    width None takes the model's own. steps_per_epoch None is one pass over the training items.
+    width None takes the model's own; model_options are further arguments of its function, such as ("kernel", 3.0) for a
+    V-Net of smaller kernels. steps_per_epoch None is one pass over the training items.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
@@ -47,6 +48,7 @@ class Recipe:
     batch_size: int
     preparation: Preparation = field(default_factory=Preparation)
     width: int | None = None
+    model_options: tuple[tuple[str, float], ...] = ()
     steps_per_epoch: int | None = None
     pretrain_epochs: int = 20
     pretrain_lr: float = 1e-3

@@ -14,7 +14,7 @@ from trials.result import NATIVE
 
 MEANING = (
     f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, and "
-    "ahead over the seeds alone in a t interval. A gap that is not resolved is no proof of equality."
+    "ahead over the seeds alone in a 97.5 % t interval. A gap that is not resolved is no proof of equality."
 )
 
 

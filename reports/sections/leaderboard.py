@@ -75,33 +75,35 @@ def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
 def _class_table(board: Board, order: list[int], label: int) -> Table:
     first = board.standings[NATIVE][order[0], label]
     test = "signed-rank test over patients, seeds averaged, zeros by Pratt; Holm over all rivals and classes"
+    alarms = (
+        Column("false alarms", True, f"share of the {first.label_free} patients without the class in whom it was predicted"),
+        Column("false voxels", True, "predicted in them on average, in voxels of the patient's own grid"),
+    )
     columns = (
         Column("configuration"),
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
-        Column("false alarms", True, f"share of the {first.label_free} patients without the class in whom it was predicted"),
-        Column("false voxels", True, "predicted in them on average, in voxels of the patient's own grid"),
+        *(alarms if first.label_free else ()),
         Column("p against chosen", True, test),
-        Column("n", True, "patients that hold the class"),
         Column("seeds", True),
     )
-    caption = f"{board.run.classes[label]}: {first.n} test patients hold it, {first.label_free} do not."
+    caption = f"{board.run.classes[label]}: n = {first.n} test patients hold it, {first.label_free} do not."
     rows = tuple(_class_row(board, i, label) for i in order)
-    return Table(id=f"leaderboard-class-{label}", caption=caption, columns=columns, rows=rows, folded=len(order) > OPEN_ROWS)
+    folded = len(order) > OPEN_ROWS
+    return Table(id=f"leaderboard-class-{label}", caption=caption, columns=columns, rows=rows, folded=folded)
 
 
 def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
     standing, cube = board.standings[NATIVE][i, label], board.standings[CUBE][i, label]
     p = board.choice.p.get((i, label), math.nan) if board.choice else math.nan
+    share, voxels = standing.fp_share, standing.fp_voxels
     return (
         configuration(board, i),
         scored(standing.dice, standing.dice_low, standing.dice_high),
         scored(standing.iou, standing.iou_low, standing.iou_high),
         scored(cube.dice, cube.dice_low, cube.dice_high),
-        Entry(percent(standing.fp_share) if standing.label_free else "", standing.fp_share),
-        Entry(number(standing.fp_voxels, 0) if standing.label_free else "", standing.fp_voxels),
+        *((Entry(percent(share), share), Entry(number(voxels, 0), voxels)) if standing.label_free else ()),
         Entry("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),
-        Entry(str(standing.n), standing.n),
         Entry(str(standing.seeds), standing.seeds),
     )

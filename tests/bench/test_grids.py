@@ -12,7 +12,6 @@ from trials.losses import LOSSES, is_plain_focal
 from trials.models.registry import MODELS
 from trials.spec import Cell, Preparation
 
-
 # Voxels of the training split's cubes of 128, KiTS23.
 KITS = ClassCounts(
     voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43136, 16064, 6421, 2315), cases=(337, 337, 337, 168)

@@ -12,7 +12,9 @@ from trials.records import record_hash
 from trials.result import COMPLETE
 from trials.spec import FINAL, Preparation, Recipe, TrialSpec
 
-STEP = Recipe(epochs=1, steps_per_epoch=1, batch_size=2, preparation=Preparation(cube=32), weights="random", train_cases_scored=1)
+STEP = Recipe(
+    epochs=1, steps_per_epoch=1, batch_size=2, preparation=Preparation(cube=32), weights="random", train_cases_scored=1
+)
 WIDTHS = {"unet3d": 4, "vnet": 4, "segresnet": 8, "unet2d_resnet50": None}
 HYPER = {"combined": (), "focal": ("gamma",), "weighted_focal": ("gamma",), "class_balanced": ("gamma", "one_minus_beta")}
 VALUES = {"gamma": 2.0, "one_minus_beta": 1e-4}
@@ -25,7 +27,15 @@ def test_one_step_of_every_cell_of_the_full_grid(small_cache, tmp_path, cell):
     hyper = {"lr": 1e-4} | {name: VALUES[name] for name in HYPER[cell.loss]}
     recipe = replace(STEP, width=WIDTHS[cell.model])
     spec = TrialSpec(
-        dataset="phantoms", data=cache.digest, splits="sequential", fold=0, cell=cell, hyper=hyper, recipe=recipe, seed=0, phase=FINAL
+        dataset="phantoms",
+        data=cache.digest,
+        splits="sequential",
+        fold=0,
+        cell=cell,
+        hyper=hyper,
+        recipe=recipe,
+        seed=0,
+        phase=FINAL,
     )
     job = Job(
         trial=record_hash(spec),

@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -13,22 +14,30 @@ from torch.utils.flop_counter import FlopCounterMode
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import Loaded, load_tensors, read_tensors
-from trials.parts import pick
+from trials.parts import pick, unknown
+
+Options = Sequence[tuple[str, float]]
 
 
-def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | None = None) -> nn.Module:
+def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | None = None, options: Options = ()) -> nn.Module:
     """Build a model of the registry with random weights; width None takes the model's own.
 
-    Raises ValueError for an unknown name, and for a width given to a model whose encoder fixes it.
+    options are further arguments of its function. Raises ValueError for an unknown name, an option that the model does not
+    have, and for a width given to a model whose encoder fixes it.
     """
     part = pick(MODELS, "model", name)
     if width is not None and not part.width:
         raise ValueError(f"{name} has the width of its encoder; got width {width}; leave it out of the recipe")
-    return part.load()(in_channels, num_classes, width or part.width)
+    function = part.load()
+    possible = list(signature(function).parameters)[3:]
+    for option, _ in options:
+        if option not in possible:
+            raise ValueError(unknown(f"model_options of {name}", option, possible))
+    return function(in_channels, num_classes, width or part.width, **dict(options))
 
 
 def build_with(
-    name: str, path: Path, num_classes: int, *, in_channels: int = 1, width: int | None = None
+    name: str, path: Path, num_classes: int, *, in_channels: int = 1, width: int | None = None, options: Options = ()
 ) -> tuple[nn.Module, Loaded]:
     """Build a model in the variant a file of weights was made with, load the file, and say what was loaded.
 
@@ -44,7 +53,7 @@ def build_with(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     else:
-        model = build(name, num_classes, in_channels=in_channels, width=width)
+        model = build(name, num_classes, in_channels=in_channels, width=width, options=options)
     return model, load_tensors(model, tensors, str(path))
 
 

@@ -34,12 +34,6 @@ MODELS: dict[str, ModelPart] = {
         "trials.models.unet3d:unet3d", about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init", width=32
     ),
     "vnet": ModelPart("trials.models.vnet:vnet", about="V-Net: residual blocks, PReLU, strided convolutions", smallest=16),
-    "vnet_k3": ModelPart(
-        "trials.models.vnet:vnet_k3",
-        about="the same with kernels of 3 and no dropout, small enough for a laptop",
-        smallest=16,
-        width=4,
-    ),
     "segresnet": ModelPart(
         "trials.models.segresnet:segresnet",
         ("frozen_stages",),

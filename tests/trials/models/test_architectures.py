@@ -101,9 +101,8 @@ def test_the_vnet_is_the_vnet_of_monai():
         torch.testing.assert_close(ours(images), reference(images))
 
 
-@pytest.mark.parametrize("name", ["vnet", "vnet_k3"])
-def test_the_vnet_is_activated_by_prelu_alone(name):
-    kinds = [type(module) for module in small(name).modules()]
+def test_the_vnet_is_activated_by_prelu_alone():
+    kinds = [type(module) for module in small("vnet").modules()]
 
     assert kinds.count(nn.PReLU) == 32
     assert not {nn.ReLU, nn.ELU, nn.LeakyReLU} & set(kinds)
@@ -122,7 +121,7 @@ def test_the_2d_unet_is_that_of_smp(name, encoder):
     assert num_parameters(build(name, 4)) == num_parameters(reference)
 
 
-@pytest.mark.parametrize("name", ["unet3d", "vnet_k3"])
+@pytest.mark.parametrize("name", ["unet3d", "vnet"])
 def test_kaiming_gives_every_convolution_its_deviation(name):
     slope = 0.25 if "vnet" in name else 0
     for layer in convolutions(build(name, 4, width=16)):
@@ -191,13 +190,13 @@ def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(nam
         check_cube(name, edge, batch_size)
 
 
-@pytest.mark.parametrize(("name", "edge"), [("unet3d", 24), ("vnet_k3", 24), ("segresnet", 20)])
+@pytest.mark.parametrize(("name", "edge"), [("unet3d", 24), ("vnet", 24), ("segresnet", 20)])
 def test_the_edges_that_are_refused_would_have_failed(name, edge):
     with pytest.raises((RuntimeError, ValueError)):
         small(name)(torch.zeros(2, 1, edge, edge, edge))
 
 
-@pytest.mark.parametrize(("name", "edge"), [("vnet_k3", 16), ("unet2d_resnet18", 32)])
+@pytest.mark.parametrize(("name", "edge"), [("vnet", 16), ("unet2d_resnet18", 32)])
 def test_the_batch_of_one_that_is_refused_would_have_failed(name, edge):
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         small(name).train()(torch.zeros(1, 1, *[edge] * MODELS[name].dims))
@@ -236,9 +235,16 @@ def test_a_model_loads_the_library_of_no_other():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_the_vnet_drops_channels_where_monais_does_and_the_small_one_nowhere():
+def test_the_vnet_drops_channels_where_monais_does_and_nowhere_if_told_so():
     def rates(model: nn.Module) -> list[float]:
         return sorted(module.p for module in model.modules() if isinstance(module, nn.Dropout3d) and module.p)
 
     assert rates(small("vnet")) == rates(VNet(in_channels=1, out_channels=4, act="prelu")) == [0.5] * 8
-    assert rates(small("vnet_k3")) == []
+    assert rates(build("vnet", 4, width=4, options=[("kernel", 3), ("dropout", 0)])) == []
+
+
+def test_an_option_that_a_model_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="unknown model_options of vnet 'kernal'; did you mean 'kernel'"):
+        build("vnet", 4, width=4, options=[("kernal", 3)])
+    with pytest.raises(ValueError, match="kernel must be odd"):
+        build("vnet", 4, width=4, options=[("kernel", 4)])

@@ -27,7 +27,7 @@ def same(left: nn.Module, right: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["unet3d", "vnet_k3", "segresnet"])
+@pytest.mark.parametrize("name", ["unet3d", "vnet", "segresnet"])
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
 def test_a_checkpoint_of_the_same_model_fits_whole(tmp_path, name, wrapper):
     source, target = model_of(1, name), model_of(2, name)
@@ -49,7 +49,7 @@ def test_safetensors_and_wrapped_names_fit_too(tmp_path):
     assert same(source, target)
 
 
-@pytest.mark.parametrize("name", ["segresnet", "vnet_k3", "unet3d"])
+@pytest.mark.parametrize("name", ["segresnet", "vnet", "unet3d"])
 @pytest.mark.parametrize("num_classes", [1, 105])
 def test_weights_with_other_classes_leave_the_head_alone(tmp_path, name, num_classes):
     source, target, untouched = model_of(1, name, num_classes), model_of(2, name), model_of(2, name)
@@ -111,14 +111,14 @@ def test_a_file_of_another_width_is_refused_with_both_shapes(tmp_path):
 
 
 def test_a_refused_file_changes_nothing(tmp_path):
-    target = model_of(2, "vnet_k3")
-    half = dict(list(model_of(1, "vnet_k3").state_dict().items())[:100])
+    target = model_of(2, "vnet")
+    half = dict(list(model_of(1, "vnet").state_dict().items())[:100])
     torch.save(half, tmp_path / "half.pt")
 
     with pytest.raises(ValueError, match="only 100 of"):
         load_weights(target, tmp_path / "half.pt")
 
-    assert same(target, model_of(2, "vnet_k3"))
+    assert same(target, model_of(2, "vnet"))
 
 
 def test_files_that_are_no_weights_are_refused_by_name(tmp_path):
@@ -206,7 +206,7 @@ def test_frozen_stages_stay_bit_identical_under_weight_decay_while_the_rest_move
 
 
 def test_the_running_statistics_of_frozen_batch_norms_do_not_move():
-    model = model_of(1, "vnet_k3")
+    model = model_of(1, "vnet")
     frozen = freeze([model.enter, *model.down], 2)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
 
