@@ -123,7 +123,7 @@ DEMO = Grid(
     recipes={
         "3d": _SMALL,
         "vnet": replace(_SMALL, model_options=(("kernel", 3.0), ("dropout", 0.0))),
-        "segresnet": replace(_SMALL, width=8, steps_per_epoch=14),
+        "segresnet": replace(_SMALL, width=8, steps_per_epoch=16),
         "2d": replace(_SMALL, epochs=5, steps_per_epoch=14, batch_size=16, width=None, weights="random"),
     },
     hyper={

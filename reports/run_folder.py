@@ -76,7 +76,7 @@ def read_result(path: Path) -> TrialResult:
         # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
         scores = document.pop("scores", [])
         result = replace(rebuild(TrialResult, document, "result"), scores=_read_scores(scores))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
     if result.trial != path.parent.name:
         raise ValueError(f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete this copy")

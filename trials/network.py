@@ -59,12 +59,13 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
 def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int) -> Iterator[Tensor]:
     """Yield float32 logits [K, D, H, W] on the CPU for each prepared image [D, H, W], in order.
 
-    Volumes go through in batches of batch_size; a 2D network sees the slices of one volume after the other.
+    Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the other, twice as many
+    at once as in training, since nothing is kept for a gradient.
     """
     network.module.eval()
     if network.dims == 2:
         for image in images:
-            yield _sliced_logits(network, image, batch_size)
+            yield _sliced_logits(network, image, 2 * batch_size)
         return
     for start in range(0, len(images), batch_size):
         batch = np.stack(images[start : start + batch_size])[:, None]

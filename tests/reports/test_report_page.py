@@ -1,0 +1,210 @@
+"""The whole page from a made-up run folder: same bytes, unfinished runs, any classes, hostile names."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from made_up import MODELS, MadeUp, all_results, complete, failure, plausible_quality, write_run
+
+from reports.build import build_report
+from reports.page import digest
+from reports.sections.registry import SECTIONS
+from trials.spec import FINAL, PRETRAIN, TUNE, Cell
+
+HOSTILE = "<script>alert('x')</script>&\"=1"
+
+
+def page_of(folder, made: MadeUp, results=None) -> str:
+    return build_report(write_run(folder, made, results)).read_text()
+
+
+def section_ids(page: str) -> list[str]:
+    return re.findall(r'<section id="(\w+)"', page)
+
+
+def words_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.split("</style>")[1].split('<script type="text/plain"')[0]))
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    made = MadeUp(tunings=1, edge=16, quality=plausible_quality)
+
+    assert page_of(tmp_path / "a", made) == page_of(tmp_path / "b", made)
+
+
+def test_a_finished_run_has_every_section_but_the_papers(tmp_path):
+    assert section_ids(page_of(tmp_path, MadeUp(tunings=1))) == [name for name in SECTIONS if name != "paper"]
+
+
+def test_a_run_on_the_papers_data_has_its_section(tmp_path):
+    assert "paper" in section_ids(page_of(tmp_path, MadeUp(dataset="kits23")))
+
+
+def test_no_winner_is_crowned_under_one_seed(tmp_path):
+    made = MadeUp(seeds=(0,), quality=lambda cell, seed, case, label: 0.9 if cell.model == "vnet" else 0.5)
+
+    words = words_of(page_of(tmp_path, made))
+
+    assert "No winner among 4 configurations" in words
+    assert "leads" not in words
+
+
+def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
+    made = MadeUp(tunings=2)
+    tuned = [result for result in all_results(made) if result.spec.phase == TUNE]
+
+    page = page_of(tmp_path, made, tuned)
+
+    assert "No answer yet" in page
+    assert "8 of 8 final trials have no complete result" in page
+    assert section_ids(page) == ["answer", "validity", "grid", "curves", "cost", "trials", "provenance"]
+    assert "These are tuning trials" in page
+
+
+def test_a_run_that_only_began_says_so(tmp_path):
+    page = page_of(tmp_path, MadeUp(), [])
+
+    assert section_ids(page) == ["answer", "validity", "grid", "trials", "provenance"]
+    assert "No trial has ended" in page
+
+
+def test_holes_in_the_grid_say_why(tmp_path):
+    made = MadeUp(seeds=(0,))
+    results = [*all_results(made)[1:-1], failure(made, made.cells[0], 0, "oom", "out of memory")]
+
+    page = page_of(tmp_path, made, results)
+
+    assert page.count("failed: oom") >= 3
+    assert page.count(">not run<") >= 3
+    assert "No winner yet among 4 configurations" in page
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        MadeUp(models=("vnet",), losses=("focal",), seeds=(0,)),
+        MadeUp(models=("vnet",), losses=("focal",), seeds=(0, 1, 2, 3, 4), num_test=1, num_val=1),
+        MadeUp(classes=("background", "liver", "lesion"), dataset="mine"),
+        MadeUp(classes=("air", "lung"), dataset="mine", num_test=2),
+        MadeUp(num_val=0),
+    ],
+    ids=["one cell", "one case", "three classes", "two classes", "no validation"],
+)
+def test_small_and_odd_runs_have_a_page(tmp_path, made):
+    page = page_of(tmp_path, made)
+
+    assert section_ids(page)[:2] == ["answer", "validity"]
+    assert not re.search(r"\bnan\b", words_of(page))
+
+
+def test_a_run_without_validation_chooses_nothing(tmp_path):
+    assert "none can be chosen" in page_of(tmp_path, MadeUp(num_val=0))
+
+
+def test_names_of_every_kind_are_escaped(tmp_path):
+    made = MadeUp(
+        models=(HOSTILE, "vnet"), losses=("focal", HOSTILE), samplings=(HOSTILE,), seeds=(0,), classes=("b", HOSTILE, "c")
+    )
+    made = dataclasses.replace(
+        made, dataset=HOSTILE, record={"weights_notes": [HOSTILE], "command": HOSTILE, "commit": HOSTILE}
+    )
+    results = [*all_results(made)[:-1], failure(made, made.cells[-1], 0, HOSTILE, HOSTILE)]
+    results[0] = dataclasses.replace(results[0], facts={HOSTILE: HOSTILE})
+
+    page = page_of(tmp_path, made, results)
+
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert") > 20
+    assert len(re.findall(r"<script[ >]", page)) == 2 + page.count('<script type="application/json">')
+
+
+def test_hostile_case_names_are_escaped(tmp_path):
+    made = MadeUp(seeds=(0,))
+
+    def renamed(result):
+        scores = tuple(dataclasses.replace(s, case=s.case.replace("case_00007", HOSTILE)) for s in result.scores)
+        return dataclasses.replace(result, scores=scores)
+
+    page = page_of(tmp_path, made, [renamed(result) for result in all_results(made)])
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_the_policy_lets_two_scripts_run_and_nothing_out(tmp_path):
+    page = page_of(tmp_path, MadeUp())
+
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert policy.startswith("default-src 'none'")
+    assert f"'{digest(script)}'" in policy
+    assert "script-src 'sha256-" in policy
+    assert "unsafe-eval" not in policy
+    outside = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
+    assert outside == ["scores.csv", "scores.parquet", "trials.csv", "trials.parquet", "run.json"]
+
+
+def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):
+    page = page_of(tmp_path, MadeUp(tunings=1))
+
+    figures = re.findall(r'<figure class="block plot".*?</figure>', page, re.DOTALL)
+    assert len(figures) >= 6
+    for figure in figures:
+        assert re.search(r"<figcaption>\S.{30,}</figcaption>", figure)
+        assert "<table" in figure
+        assert json.loads(re.search(r'<script type="application/json">(.*?)</script>', figure, re.DOTALL)[1])["data"]
+
+
+def test_no_path_of_the_machine_is_shown(tmp_path):
+    assert "/home/someone" not in page_of(tmp_path, MadeUp())
+
+
+def test_pictures_can_be_left_out_or_shown_without_ct(tmp_path):
+    out = write_run(tmp_path, MadeUp(seeds=(0,), edge=16))
+
+    sizes = {}
+    for images in ("ct", "masks", "none"):
+        page = build_report(out, images).read_text()
+        sizes[images] = (page.count("data:image/webp"), page.count("data:image/png"))
+
+    assert sizes == {"ct": (24, 72), "masks": (0, 72), "none": (0, 0)}
+    with pytest.raises(ValueError, match="unknown images 'all'"):
+        build_report(out, "all")
+
+
+def test_pictures_bring_their_licence(tmp_path):
+    out = write_run(tmp_path, MadeUp(seeds=(0,), edge=16))
+
+    assert "Licence: made by this project, free to use" in build_report(out).read_text()
+
+
+def test_a_prediction_that_does_not_fit_its_image_is_an_error_by_name(tmp_path):
+    out = write_run(tmp_path, MadeUp(seeds=(0,), edge=16))
+    other = write_run(tmp_path / "other", MadeUp(seeds=(0,), edge=8))
+    for path in other.glob("trials/*/cases/*.npz"):
+        (out / path.relative_to(other)).write_bytes(path.read_bytes())
+
+    with pytest.raises(ValueError, match=r"case_\d+\.npz: prediction .* does not fit"):
+        build_report(out)
+
+
+def test_pretraining_of_a_model_outside_the_cells_is_shown(tmp_path):
+    made = MadeUp(seeds=(0,))
+    pretrained = complete(made, Cell(model="segresnet", loss="restoration", sampling="none"), 0, PRETRAIN)
+
+    page = page_of(tmp_path, made, [*all_results(made), pretrained])
+
+    assert "Pretraining by restoring masked blocks" in page
+
+
+def test_the_failed_come_first_among_the_trials(tmp_path):
+    made = MadeUp(models=MODELS, seeds=(0,))
+    results = all_results(made)
+    results[5] = failure(made, results[5].spec.cell, 0, "diverged", "loss became NaN in epoch 3")
+    assert results[5].spec.phase == FINAL
+
+    page = page_of(tmp_path, made, results)
+
+    body = page.split('<table id="trials-final"')[1].split("<tbody>")[1]
+    assert "loss became NaN in epoch 3" in body.split("</tr>")[0]

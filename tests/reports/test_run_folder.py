@@ -1,0 +1,101 @@
+"""Reading a run folder: whole, damaged, mixed with strangers."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+from made_up import MadeUp, all_results, complete, specification, write_result, write_run
+
+from reports.run_folder import read_run
+from trials.records import from_json, record_hash
+from trials.result import TrialResult
+from trials.spec import FINAL, TUNE, Cell
+
+
+def test_a_run_reads_back_every_result_sorted_by_trial(tmp_path):
+    made = MadeUp(tunings=1)
+
+    run = read_run(write_run(tmp_path, made))
+
+    assert list(run.results) == sorted(all_results(made), key=lambda result: result.trial)
+    assert run.cells == made.cells
+    assert run.seeds == (0, 1)
+    assert run.labels == (1, 2, 3)
+    assert len(run.finals) == 8
+
+
+def test_a_result_reads_as_the_records_module_reads_it(tmp_path):
+    made = MadeUp()
+    path = write_result(tmp_path, complete(made, made.cells[0], 0))
+    write_run(tmp_path, made, [])
+
+    run = read_run(tmp_path)
+
+    assert run.results == (from_json(TrialResult, path.read_text()),)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "result.json"),
+        (lambda text: text.replace('"true_voxels": 1000', '"true_voxels": "many"', 1), "scores[0]"),
+        (lambda text: text.replace('"label": 0', '"label": true', 1), "scores[0]"),
+        (lambda text: text.replace('"state": "COMPLETE"', '"state": 7'), "result.state"),
+        (lambda text: text.replace('"peak_gib"', '"peak_mib"'), "peak_mib"),
+        (lambda text: "[]", "result.json"),
+    ],
+)
+def test_a_damaged_result_is_an_error_by_name(tmp_path, spoil, words):
+    made = MadeUp()
+    path = write_result(tmp_path, complete(made, made.cells[0], 0))
+    write_run(tmp_path, made, [])
+    path.write_text(spoil(path.read_text()))
+
+    with pytest.raises(ValueError, match="delete its folder") as error:
+        read_run(tmp_path)
+
+    assert str(path) in str(error.value)
+    assert words in str(error.value)
+
+
+def test_a_copied_trial_folder_is_an_error(tmp_path):
+    made = MadeUp()
+    out = write_run(tmp_path, made)
+    trial = read_run(out).results[0].trial
+    shutil.copytree(out / "trials" / trial, out / "trials" / "copy")
+
+    with pytest.raises(ValueError, match="not the one its folder is named for"):
+        read_run(out)
+
+
+def test_results_of_another_grid_seed_or_split_are_left_out_and_named(tmp_path):
+    made = MadeUp(seeds=(0,))
+    spec = specification(made, made.cells[0], 0, FINAL)
+    others = (
+        dataclasses.replace(spec, seed=9),
+        dataclasses.replace(spec, splits="stratified"),
+        dataclasses.replace(spec, cell=Cell(model="other", loss="focal", sampling="none")),
+    )
+    strangers = [dataclasses.replace(complete(made, made.cells[0], 0), spec=one, trial=record_hash(one)) for one in others]
+    tuned_elsewhere = complete(made, made.cells[0], 5, TUNE)
+
+    run = read_run(write_run(tmp_path, made, [*all_results(made), *strangers, tuned_elsewhere]))
+
+    assert set(run.strangers) == {result.trial for result in strangers}
+    assert len(run.results) == 4 + 1
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"run\.json does not exist; name the folder that a run wrote"):
+        read_run(tmp_path)
+
+
+def test_a_run_json_without_a_key_names_it(tmp_path):
+    out = write_run(tmp_path, MadeUp())
+    record = json.loads((out / "run.json").read_text())
+    del record["seeds"]
+    (out / "run.json").write_text(json.dumps(record))
+
+    with pytest.raises(ValueError, match="has no 'seeds'"):
+        read_run(out)
