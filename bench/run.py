@@ -62,7 +62,7 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     from bench.prepared import open_grid_data, prepare_grid
     from bench.provenance import commit, write_provenance
     from bench.start_weights import digests, fetch_imagenet
-    from bench.tuning.driver import connect, drive
+    from bench.tuning.driver import connect, drive, smallest_share
     from bench.tuning.progress import LiveView
 
     console = Console(stderr=True)
@@ -76,7 +76,7 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     if agenda.finished():
         return True
     cluster = connect(options.address)
-    view = LiveView(agenda, planned(grid, facts.weights), console)
+    view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
     make_job = job_maker(places, prepared, files, options.save_predictions, commit()[0])
     with view:
         drive(agenda, make_job, places.out, view, cluster, grid_text)

@@ -68,7 +68,7 @@ def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
         low, high = one_minus_beta_range(counts)
         raise ValueError(
             f"cell {cell.model}, {cell.loss}, {cell.sampling}: at one_minus_beta={one_minus_beta:g} all class weights agree "
-            f"within 1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or count classes in another class_unit"
+            f"within 1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or change class_unit"
         )
 
 

@@ -28,6 +28,7 @@ def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
     _refuse_test_before_final(scores)
     complete = {result.trial for result in run.finals}
     finals = scores[scores["trial"].isin(complete)]
+    _refuse_missing_labels(run, finals)
     _refuse_other_cases(run, finals)
     _refuse_other_references(finals)
 
@@ -83,6 +84,17 @@ def _refuse_test_before_final(scores: pd.DataFrame) -> None:
         raise ValueError(
             f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only final trials may open the test "
             "split: delete its folder and run the grid again"
+        )
+
+
+def _refuse_missing_labels(run: Run, finals: pd.DataFrame) -> None:
+    held = finals.groupby(["trial", "split", "space", "case"])["label"].size().reset_index()
+    short = held[held["label"] != len(run.classes)]
+    if len(short):
+        place = short.iloc[0]
+        raise ValueError(
+            f"trial {place['trial']} scores {place['label']} of {len(run.classes)} labels of {place['split']} case "
+            f"{place['case']} ({place['space']} space); delete its folder and run the grid again"
         )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.run_folder import Run
 from reports.wording import cell_name, listed, many
-from trials.result import COMPLETE, FAILED
+from trials.result import COMPLETE, FAILED, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
 
 
@@ -71,8 +71,8 @@ def _twins(run: Run) -> Iterator[Note]:
     groups = defaultdict(list)
     for result in run.finals:
         counts = sorted((s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels) for s in result.scores)
-        groups[hash(tuple(counts)), len(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
-    twins = [group for (_, num_scores), group in groups.items() if len(group) > 1 and num_scores]
+        groups[tuple(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
+    twins = [group for counts, group in groups.items() if len(group) > 1 and counts]
     if twins:
         text = (
             "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
@@ -84,10 +84,21 @@ def _collapsed(run: Run) -> Iterator[Note]:
     empty = [
         f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
         for result in run.finals
-        if result.scores and not any(score.pred_voxels for score in result.scores if score.label > 0)
+        if all(_never_predicts(result, label) for label in run.labels)
     ]
     if empty:
         yield Note("Collapsed", f"{many(len(empty), 'final trial')} predicted background only, in every patient.", tuple(empty))
+    for label in run.labels:
+        names = tuple(
+            f"{cell_name(result.spec.cell)}, seed {result.spec.seed}" for result in run.finals if _never_predicts(result, label)
+        )
+        if len(names) > len(empty):
+            text = f"{len(names)} of {many(len(run.finals), 'final trial')} predict no {run.classes[label]} in any patient."
+            yield Note("Class never found", text, names)
+
+
+def _never_predicts(result: TrialResult, label: int) -> bool:
+    return bool(result.scores) and not any(score.pred_voxels for score in result.scores if score.label == label)
 
 
 def _random_weights(run: Run) -> Iterator[Note]:

@@ -77,10 +77,9 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Paragraphs; a lead one is set larger."""
+    """Paragraphs."""
 
     paragraphs: tuple[str, ...]
-    lead: bool = False
     kind: str = field(default="text", init=False)
 
 

@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
 from bench.agenda import Agenda
+from bench.grids import Grid
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
 from trials.attempt import attempt
@@ -40,6 +41,11 @@ class Cluster:
     def slots(self, smallest_share: float) -> int:
         """How many trials fit side by side: one a core, or by their share of a card."""
         return max(1, min(self.cpus, int(self.gpus / smallest_share)) if self.gpus else self.cpus)
+
+
+def smallest_share(grid: Grid) -> float:
+    """The least part of a card that a trial of the grid takes."""
+    return min(recipe.gpus for recipe in grid.recipes.values())
 
 
 def connect(address: str | None) -> Cluster:
@@ -78,7 +84,6 @@ def drive(
     """
     searcher = GridSearcher(agenda, make_job, out)
     on_cpu = not cluster.gpus
-    shares = [recipe.gpus for recipe in agenda.grid.recipes.values()]
     with tempfile.TemporaryDirectory(prefix="segbench-ray-") as storage:
         tuner = Tuner(
             tune.with_resources(run_cell_trial, lambda config: _resources(config, on_cpu)),
@@ -86,7 +91,7 @@ def drive(
             tune_config=TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=cluster.slots(min(shares)),
+                max_concurrent_trials=cluster.slots(smallest_share(agenda.grid)),
                 # On a card each trial gets a process of its own: memory that a library keeps is freed with it.
                 reuse_actors=on_cpu,
                 trial_dirname_creator=lambda trial: trial.trial_id,

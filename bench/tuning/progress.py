@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.agenda import Agenda
-from bench.expand import recipe_of
+from bench.expand import pretrainings, recipe_of
 from bench.grids import Grid
 from trials.job import Job
 from trials.records import from_json
@@ -29,14 +30,26 @@ def epochs_of(grid: Grid, model: str, phase: str) -> int:
     return (grid.tuning.epochs if grid.tuning and phase == TUNE else None) or recipe.epochs
 
 
+@dataclass(slots=True)
+class Pace:
+    """What the finished epochs and trials of a model have cost, in seconds."""
+
+    epochs: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+
+    def seconds(self, epochs: float, trials: float) -> float:
+        """What so many epochs in so many trials will cost: each epoch its mean, each trial what it needs beside its epochs."""
+        beside = sum(self.beside) / len(self.beside) if self.beside else 0.0
+        return epochs * sum(self.epochs) / len(self.epochs) + trials * beside
+
+
 class LiveView(Callback):
     """Ray tells it of each trial; it keeps the counts, the running trials and the pace of each model."""
 
-    def __init__(self, agenda: Agenda, planned: dict[str, int], console: Console):
-        self.agenda, self.planned, self.console = agenda, planned, console
-        self.slots = 1
+    def __init__(self, agenda: Agenda, planned: dict[str, int], console: Console, slots: int):
+        self.agenda, self.planned, self.console, self.slots = agenda, planned, console, slots
         self.running: dict[str, tuple[TrialSpec, int, float]] = {}
-        self.pace: dict[str, list[float]] = defaultdict(list)
+        self.pace: dict[str, Pace] = defaultdict(Pace)
         self._live: Live | None = None
 
     def __getstate__(self) -> dict:
@@ -62,7 +75,10 @@ class LiveView(Callback):
         """An epoch is over."""
         spec, epoch, started = self.running[trial.trial_id]
         if result["epoch"] > epoch:
-            self.pace[spec.cell.model].append((time.monotonic() - started) / result["epoch"])
+            self.pace[spec.cell.model].epochs.append(result["seconds"])
+        elif result["state"]:
+            trained = result["epoch"] * sum(self.pace[spec.cell.model].epochs[-result["epoch"] :]) / max(1, result["epoch"])
+            self.pace[spec.cell.model].beside.append(max(0.0, result["seconds"] - trained))
         self.running[trial.trial_id] = (spec, result["epoch"], started)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -90,32 +106,33 @@ class LiveView(Callback):
         return " ".join(words)
 
     def seconds_left(self) -> float | None:
-        """Epochs to go, at the measured pace of each model, over the trials side by side; None before a first epoch."""
-        if not self.pace:
+        """What is left at the measured pace of each model, over the trials side by side; None before a first epoch."""
+        paces = {model: pace for model, pace in self.pace.items() if pace.epochs}
+        if not paces:
             return None
-        mean = {model: sum(times) / len(times) for model, times in self.pace.items()}
-        usual = sum(mean.values()) / len(mean)
-        epochs = self._epochs_left()
-        return sum(count * mean.get(model, usual) for model, count in epochs.items()) / self.slots
+        usual = Pace([sum(p.epochs) / len(p.epochs) for p in paces.values()], [b for p in paces.values() for b in p.beside])
+        left = self._left()
+        return sum(paces.get(model, usual).seconds(*amount) for model, amount in left.items()) / self.slots
 
-    def _epochs_left(self) -> dict[str, float]:
+    def _left(self) -> dict[str, tuple[float, float]]:
+        """Epochs and trials that each model still has before it; a running trial is left but for its finished epochs."""
         grid = self.agenda.grid
-        left: dict[str, float] = defaultdict(float)
-        share = {phase: count / len(grid.cells) for phase, count in self.planned.items() if phase != PRETRAIN}
-        for cell in grid.cells:
-            for phase, trials in share.items():
-                left[cell.model] += trials * epochs_of(grid, cell.model, phase)
-        pretrained = {spec.cell.model for spec in self._specs() if spec.phase == PRETRAIN}
-        for model in pretrained:
-            left[model] += self.planned[PRETRAIN] / len(pretrained) * epochs_of(grid, model, PRETRAIN)
+        plan: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        models = [cell.model for cell in grid.cells]
+        pretrained = [model for model, _ in pretrainings(grid, self.agenda.facts.weights)]
+        for phase, count in self.planned.items():
+            wanted = pretrained if phase == PRETRAIN else models
+            for model in wanted:
+                trials = count / len(wanted)
+                plan[model][0] += trials * epochs_of(grid, model, phase)
+                plan[model][1] += trials
         for result in self.agenda.results.values():
-            left[result.spec.cell.model] -= epochs_of(grid, result.spec.cell.model, result.spec.phase)
+            model = result.spec.cell.model
+            plan[model][0] -= epochs_of(grid, model, result.spec.phase)
+            plan[model][1] -= 1
         for spec, epoch, _ in self.running.values():
-            left[spec.cell.model] -= epoch
-        return {model: max(0.0, count) for model, count in left.items()}
-
-    def _specs(self) -> list[TrialSpec]:
-        return [result.spec for result in self.agenda.results.values()] + [spec for spec, _, _ in self.running.values()]
+            plan[spec.cell.model][0] -= epoch
+        return {model: (max(0.0, epochs), max(0.0, trials)) for model, (epochs, trials) in plan.items()}
 
     def render(self) -> Group:
         """The view of a terminal: a bar, the phases, the running trials, the best cell so far."""

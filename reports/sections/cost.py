@@ -43,7 +43,8 @@ def _timed(results: tuple[TrialResult, ...]) -> list[tuple[float, int, TrialResu
     free_at: list[float] = []
     timed = []
     for start, result in starts:
-        lane = next((i for i, free in enumerate(free_at) if free <= start), len(free_at))
+        # Starts are kept in whole seconds, so a trial may seem to begin up to one before its worker was free.
+        lane = next((i for i, free in enumerate(free_at) if free <= start + 1), len(free_at))
         free_at[lane : lane + 1] = [start + result.seconds]
         timed.append((start - starts[0][0], lane, result))
     return timed

@@ -13,7 +13,7 @@ from trials.result import COMPLETE, EpochScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell
 
 # How strongly a model's colour is drawn, by sampling.
-OPACITIES = (1.0, 0.6, 0.35)
+OPACITIES = (1.0, 0.72, 0.5)
 Shown = dict[Cell, list[TrialResult]]
 
 
@@ -69,7 +69,7 @@ def _figure(board: Board, model: str, shown: Shown) -> Figure:
         id=f"curves-{_place(board, model)}",
         caption=caption,
         data=tuple(trace for cell in cells for trace in _traces(board, cell, losses, cells, shown[cell])),
-        layout=_layout(losses),
+        layout=_layout(losses, _epoch_ticks([trial for cell in cells for trial in shown[cell]])),
         table=_table(board, model, cells, shown),
         height=460,
         least_width=110 + 215 * len(losses),
@@ -132,15 +132,21 @@ def _axis(name: str, place: int) -> str:
     return name if place == 1 else f"{name}{place}"
 
 
-def _layout(losses: list[str]) -> dict[str, Any]:
+def _epoch_ticks(trials: list[TrialResult]) -> dict[str, Any]:
+    """Ticks at whole epochs, about five of them."""
+    longest = max(len(trial.curve) for trial in trials)
+    return {"tick0": 0, "dtick": max(1, round(longest / 5))}
+
+
+def _layout(losses: list[str], ticks: dict[str, Any]) -> dict[str, Any]:
     num, gap = len(losses), 0.07 / len(losses)
     layout: dict[str, Any] = {"margin": {"l": 56, "r": 10, "t": 64, "b": 44}, "annotations": []}
     layout["legend"] = {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left"}
     for i, loss in enumerate(losses):
         domain = [i / num + gap * (i > 0), (i + 1) / num - gap * (i < num - 1)]
         top, bottom = i + 1, num + i + 1
-        upper = {"domain": domain, "anchor": _axis("y", top), "showticklabels": False, "matches": _axis("x", bottom)}
-        lower = {"domain": domain, "anchor": _axis("y", bottom), "nticks": 5, "title": {"text": "epoch", "standoff": 4}}
+        upper = {"domain": domain, "anchor": _axis("y", top), "showticklabels": False, "matches": _axis("x", bottom)} | ticks
+        lower = {"domain": domain, "anchor": _axis("y", bottom), "title": {"text": "epoch", "standoff": 4}} | ticks
         dice = {"domain": [0.47, 1], "anchor": _axis("x", top), "range": [0, 1], "nticks": 5, "showticklabels": i == 0}
         criterion = {"domain": [0, 0.4], "anchor": _axis("x", bottom), "rangemode": "tozero", "nticks": 4}
         if i == 0:
@@ -187,7 +193,7 @@ def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
     layout = {
         "margin": {"l": 56, "r": 10, "t": 40, "b": 44},
         "legend": {"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom"},
-        "xaxis": {"title": {"text": "epoch"}},
+        "xaxis": {"title": {"text": "epoch"}} | _epoch_ticks(trials),
         "yaxis": {"title": {"text": "restoration loss"}, "rangemode": "tozero"},
     }
     columns = (Column("curve"), Column("first epoch", True), Column("last epoch", True))

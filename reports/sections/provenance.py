@@ -29,7 +29,7 @@ def provenance(board: Board) -> Section:
         Facts("Data", _data_facts(record.get("data") or {}, record)),
         Facts("Machine", _facts(record.get("machine") or {})),
         Facts("Versions", _facts(record.get("versions") or {})),
-        *(Facts(f"Recipe of {name}", _facts(recipe)) for name, recipe in (record.get("recipes") or {}).items()),
+        _recipes(record.get("recipes") or {}),
         _specs(board),
         Links(FILES),
     ]
@@ -63,13 +63,24 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value and name != "root":
+        elif value and name not in ("root", "splits"):
             facts.append((name.replace("_", " "), spelled(value)))
-    return (*facts, *((f"preparation {i + 1}", spelled(one)) for i, one in enumerate(record.get("preparations") or ())))
+    preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
+    return (*facts, *(("preparation", one) for one in preparations))
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name.replace("_", " "), spelled(value)) for name, value in values.items())
+
+
+def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What is not tuned, a row a setting and a column a model."""
+    settings = sorted({name for recipe in recipes.values() for name in recipe})
+    columns = (Column("setting"), *(Column(model) for model in recipes))
+    rows = tuple(
+        (Entry(name.replace("_", " ")), *(Entry(spelled(recipe.get(name))) for recipe in recipes.values())) for name in settings
+    )
+    return Table(id="recipes", caption="Recipes: the settings that are not tuned, by model.", columns=columns, rows=rows)
 
 
 def spelled(value: object) -> str:
@@ -79,7 +90,7 @@ def spelled(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name.replace('_', ' ')} {spelled(inner)}" for name, inner in value.items())
     if isinstance(value, list):
-        return ", ".join(spelled(inner) for inner in value)
+        return ", ".join(" ".join(map(spelled, inner)) if isinstance(inner, list) else spelled(inner) for inner in value)
     return str(value)
 
 

@@ -11,7 +11,7 @@ from reports.wording import cell_name, listed, number
 from trials.result import COMPLETE, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
 
-PHASES = (PRETRAIN, TUNE, FINAL)
+PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
 LONGEST = 160
 
 
@@ -22,10 +22,10 @@ def trials(board: Board) -> Section:
     failed = [result for result in results if result.state != COMPLETE]
     if failed:
         blocks.append(_table(board, failed, "trials-failed", "Trials that did not complete", False))
-    for phase in reversed(PHASES):
+    for phase, word in reversed(PHASES.items()):
         of_phase = [result for result in results if result.spec.phase == phase]
         if of_phase:
-            blocks.append(_table(board, of_phase, f"trials-{phase}", f"All {phase} trials ({len(of_phase)})", True))
+            blocks.append(_table(board, of_phase, f"trials-{phase}", f"All {word} trials ({len(of_phase)})", True))
     if board.run.finals:
         blocks.append(_facts(board))
     return Section(
@@ -41,11 +41,12 @@ def _finding(board: Board) -> str:
     if not board.run.results:
         return "No trial has ended."
     phases = [
-        f"{phase} {listed([f'{count} {state.lower()}' for state, count in num_states(board.run, phase).items()])}"
-        for phase in PHASES
+        f"{word}: {listed([f'{count} {state.lower()}' for state, count in num_states(board.run, phase).items()])}"
+        for phase, word in PHASES.items()
     ]
     ended = [text for phase, text in zip(PHASES, phases, strict=True) if num_states(board.run, phase)]
-    return f"{'; '.join(ended)}."
+    text = f"{'; '.join(ended)}."
+    return text[0].upper() + text[1:]
 
 
 def _table(board: Board, results: list[TrialResult], name: str, caption: str, folded: bool) -> Table:

@@ -53,6 +53,15 @@ def test_a_case_that_counts_twice_is_refused(tmp_path):
         check(read_run(write_run(tmp_path, made, [double, *others])))
 
 
+def test_a_case_without_all_its_labels_is_refused(tmp_path):
+    made = MadeUp()
+    first, *others = all_results(made)
+    short = dataclasses.replace(first, scores=first.scores[1:])
+
+    with pytest.raises(ValueError, match=f"trial {first.trial} scores 3 of 4 labels of val case case_00000"):
+        check(read_run(write_run(tmp_path, made, [short, *others])))
+
+
 def test_two_final_trials_of_one_cell_and_seed_are_refused(tmp_path):
     made = MadeUp()
     spec = dataclasses.replace(specification(made, made.cells[0], 0, FINAL), hyper={"lr": 0.5})
@@ -128,6 +137,17 @@ def test_page_one_names_a_model_that_predicts_background_only(tmp_path):
     notes = notes_of(read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=blind), *others])))
 
     assert "unet3d / combined / none, seed 0" in notes["Collapsed"]
+
+
+def test_page_one_names_who_never_finds_a_class(tmp_path):
+    made = MadeUp(seeds=(0,))
+    first, *others = all_results(made)
+    scores = tuple(dataclasses.replace(s, pred_voxels=0, overlap_voxels=0) if s.label == 3 else s for s in first.scores)
+
+    notes = notes_of(read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=scores), *others])))
+
+    assert "Collapsed" not in notes
+    assert "1 of 4 final trials predict no cyst in any patient. unet3d / combined / none, seed 0" in notes["Class never found"]
 
 
 def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):

@@ -5,6 +5,9 @@ They walk the path of real cases from the first file to the last score; what a n
 
 import gzip
 import json
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +19,14 @@ from scipy import ndimage
 from trials.data.phantom_body import paint_body
 from trials.data.phantom_organs import paint_abdomen, paint_kidneys
 from trials.data.phantom_shapes import FRAME_MM, Canvas, blank
+from trials.data.workers import num_cores
 from trials.files import write_text, write_whole
 
 # Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
 VERSION = 1
 RECORD = "phantoms.json"
+# Starting processes takes as long as making this many patients.
+WORTH_A_POOL = 24
 
 Spacing = tuple[float, float, float]
 
@@ -54,8 +60,13 @@ def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
             f"phantoms need num_cases of at least 1 and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
         )
     written = _num_written(root / RECORD, seed)
-    for number in range(num_cases):
-        _write_case(root / f"case_{number:05d}", number, seed)
+    missing = [number for number in range(num_cases) if not _is_written(root / f"case_{number:05d}", number, seed)]
+    write = partial(_write_case, root, seed)
+    if len(missing) < WORTH_A_POOL:
+        list(map(write, missing))
+    else:
+        with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
+            list(pool.map(write, missing, chunksize=4))
     record = {"num_cases": max(num_cases, written), "seed": seed, "version": VERSION}
     write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -80,20 +91,28 @@ def _num_written(record: Path, seed: int) -> int:
     return found["num_cases"]
 
 
-def _write_case(folder: Path, number: int, seed: int) -> None:
-    """Write the files of a case; each names its origin in its header, so that a half-written folder is never mistaken."""
-    origin = f"phantom {number}, seed {seed}, version {VERSION}"
-    imaging, segmentation = folder / "imaging.nii.gz", folder / "segmentation.nii.gz"
-    found = [_origin(path) for path in (imaging, segmentation) if path.exists()]
+def _write_case(root: Path, seed: int, number: int) -> None:
+    image, labels, spacing_mm = phantom(number, seed)
+    for name, voxels in (("imaging", image), ("segmentation", labels)):
+        path = root / f"case_{number:05d}" / f"{name}.nii.gz"
+        write_whole(path, partial(_write_nifti, voxels=voxels, spacing_mm=spacing_mm, origin=_origin(number, seed)))
+
+
+def _is_written(folder: Path, number: int, seed: int) -> bool:
+    """True for a whole case. Files name their origin, so that other cases are refused even in a half-written folder."""
+    paths = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
+    found = [_origin_of(path) for path in paths if path.exists()]
+    origin = _origin(number, seed)
     if strange := [text for text in found if text != origin]:
         raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder or delete this one")
-    if len(found) < 2:
-        image, labels, spacing_mm = phantom(number, seed)
-        write_whole(imaging, lambda file: _write_nifti(file, image, spacing_mm, origin))
-        write_whole(segmentation, lambda file: _write_nifti(file, labels, spacing_mm, origin))
+    return len(found) == len(paths)
 
 
-def _origin(path: Path) -> str:
+def _origin(number: int, seed: int) -> str:
+    return f"phantom {number}, seed {seed}, version {VERSION}"
+
+
+def _origin_of(path: Path) -> str:
     return nib.Nifti1Image.from_filename(path).header["descrip"].item().decode("latin-1")
 
 

@@ -1,0 +1,79 @@
+"""The live view, fed by hand: how much is left, and what its lines say."""
+
+import io
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from test_agenda import FACTS, GRID, outcome
+
+from bench.agenda import Agenda
+from bench.expand import planned
+from bench.tuning.progress import LiveView
+from trials.job import Job
+from trials.records import record_hash, to_json
+
+ALONE = replace(GRID, cells=GRID.cells[:1], tuning=None, seeds=(0, 1, 2))
+
+
+@pytest.fixture
+def view():
+    agenda = Agenda(ALONE, FACTS, {})
+    return LiveView(agenda, planned(ALONE, {}), Console(file=io.StringIO(), width=120), slots=2)
+
+
+def start(view):
+    """Start the next trial as Ray would tell it."""
+    spec = view.agenda.next({record_hash(running) for running, _, _ in view.running.values()})
+    job = Job(trial=record_hash(spec), spec=spec, out="", cache="", train=(), val=())
+    trial = SimpleNamespace(trial_id=job.trial, config={"job": to_json(job)}, last_result={"state": "COMPLETE", "score": 0.5})
+    view.on_trial_start(0, [], trial)
+    return trial, spec
+
+
+def epoch(view, trial, number, seconds, state=""):
+    view.on_trial_result(0, [], trial, {"epoch": number, "seconds": seconds, "state": state})
+
+
+def test_nothing_is_promised_before_a_first_epoch(view):
+    start(view)
+
+    assert view.seconds_left() is None
+    assert "ends" not in view.headline()
+
+
+def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view):
+    trial, spec = start(view)
+    epochs = spec.recipe.epochs
+    for number in range(1, epochs + 1):
+        epoch(view, trial, number, 2.0)
+    epoch(view, trial, epochs, 2.0 * epochs + 3.0, "COMPLETE")
+    view.on_trial_complete(0, [], trial)
+    view.agenda.add(outcome(spec))
+
+    # Two of three trials are left, on two slots: one trial's time.
+    assert view.seconds_left() == pytest.approx(2.0 * epochs + 3.0)
+
+
+def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
+    trial, spec = start(view)
+    epoch(view, trial, 1, 2.0)
+    view.agenda.add(outcome(spec))
+    view.on_trial_complete(0, [], trial)
+
+    line = view.console.file.getvalue()
+
+    assert line.startswith("[1/3] ends about ")
+    assert "final unet3d combined none seed 0: complete validation 0.500" in line
+
+
+def test_the_live_table_shows_what_runs(view):
+    trial, _ = start(view)
+    epoch(view, trial, 3, 1.0)
+    view.console.print(view.render())
+
+    text = view.console.file.getvalue()
+    assert "final unet3d combined none seed 0" in text
+    assert "3/8" in text
+    assert "final 0/3" in text
