@@ -114,13 +114,14 @@ def prepare(options: argparse.Namespace) -> int:
 def add_report(verbs) -> None:
     sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
     sub.add_argument("run", type=Path, help="the run folder")
+    sub.add_argument("--images", choices=["none", "masks", "ct"], default="ct", help="slices in the page (default: ct)")
 
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
     from reports.build import build_report
 
-    print(build_report(options.run))
+    print(build_report(options.run, options.images))
     return FINISHED
 
 

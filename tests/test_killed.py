@@ -47,15 +47,40 @@ def test_a_killed_run_started_again_ends_with_the_same_scores(place):
     assert pd.read_parquet(killed / "trials.parquet").state.tolist() == ["COMPLETE"] * 6
 
 
-def kill_after_the_first_results(place, out):
-    """Start the run in a session of its own and kill its driver as soon as a second result is written."""
+def test_an_interrupted_run_leaves_a_report_of_what_is_there(place):
+    out = place / "interrupted"
+    run = start(place, out)
+    wait_for_results(run, 1)
+
+    os.killpg(run.pid, signal.SIGINT)
+    stdout, stderr = run.communicate()
+
+    assert run.returncode == 130, stderr[-3000:]
+    assert stdout.strip().endswith("report.html")
+    assert "the same command goes on from here" in stderr
+    assert "Traceback" not in stderr
+    assert 1 <= len(pd.read_parquet(out / "trials.parquet")) < 6
+
+
+def start(place, out):
+    """Start the run as a terminal does: in a process group of its own."""
     command = [sys.executable, "-m", "bench.run", "--grid", str(place / "grid.py"), "--out", str(out)]
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        for line in run.stderr:
-            if line.startswith("[2/"):
-                break
-        os.kill(run.pid, signal.SIGKILL)
-        run.stderr.read()
+    )
+
+
+def wait_for_results(run, number):
+    """Read the run's lines until it tells of so many finished trials."""
+    for line in run.stderr:
+        if line.startswith(f"[{number}/"):
+            return
+
+
+def kill_after_the_first_results(place, out):
+    """Kill a run's driver as soon as a second result is written."""
+    run = start(place, out)
+    wait_for_results(run, 2)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
     return out

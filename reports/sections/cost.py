@@ -108,7 +108,7 @@ def _bars(board: Board, timed: list[tuple[float, int, TrialResult]], model: str,
         ],
         "marker": {
             "color": [colour if result.state == COMPLETE else "var(--page)" for _, _, result in mine],
-            "line": {"color": colour, "width": [0.5 if result.state == COMPLETE else 2 for _, _, result in mine]},
+            "line": {"color": ["var(--page)" if result.state == COMPLETE else colour for _, _, result in mine], "width": 1.5},
         },
         "hovertemplate": "%{customdata}<br>%{x:.3g}<extra></extra>",
     }
