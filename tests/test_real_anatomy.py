@@ -64,3 +64,16 @@ def test_the_report_sets_the_papers_tables_beside_ours(real):
 
     assert 'id="paper"' in page
     assert "24 of 489" in page
+
+
+def test_a_grid_that_starts_from_imagenet_names_the_file_to_provide_when_offline(real, tmp_path):
+    data = real.out.parent / "data"
+
+    ran = bench_run("--grid", "paper", "--data", data, "--out", tmp_path / "out", cwd=ROOT)
+
+    assert ran.code == 2
+    error = ran.stderr.strip().splitlines()[-1]
+    assert error.startswith("segbench: unet2d_resnet50 starts from ImageNet weights")
+    assert "model.safetensors of huggingface.co/smp-hub/resnet50.imagenet" in error
+    assert "--weights unet2d_resnet50=PATH" in error
+    assert not (tmp_path / "out").exists()

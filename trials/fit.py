@@ -80,7 +80,7 @@ def fit(
 
     Continues from folder/checkpoint.pt where there is one; on a CPU with the same number of threads the result is
     bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises
-    FloatingPointError when the loss is no longer finite.
+    FloatingPointError when the loss is no longer finite, TimeoutError past recipe.limit_minutes.
     """
     optimizer, scheduler = descent(network.module, task, recipe)
     progress = resume(folder, network.module, optimizer, scheduler)
@@ -95,10 +95,20 @@ def fit(
             save_checkpoint(folder / "best.pt", {"state_dict": network.module.state_dict()})
         save_checkpoint(folder / "checkpoint.pt", checkpoint(progress, network.module, optimizer, scheduler))
         on_epoch(progress.curve[-1], reached.score)
+        check_limit(progress, recipe.limit_minutes)
     best = load_checkpoint(folder / "best.pt")
     assert best is not None, f"{folder} has no best.pt after training"
     network.module.load_state_dict(best["state_dict"])
     return progress
+
+
+def check_limit(progress: Progress, limit_minutes: float | None) -> None:
+    """Raise TimeoutError once the epochs have taken longer than the recipe allows."""
+    minutes = sum(score.seconds for score in progress.curve) / 60
+    if limit_minutes is not None and minutes > limit_minutes:
+        raise TimeoutError(
+            f"{len(progress.curve)} epochs took {minutes:.1f} minutes; recipe.limit_minutes is {limit_minutes:g}"
+        )
 
 
 def train_epoch(

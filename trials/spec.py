@@ -41,6 +41,7 @@ class Recipe:
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
+    limit_minutes ends a trial as FAILED, reason timeout, once its training epochs have taken longer; None never does.
     gpus is the share of a card that one trial takes; 0.5 lets two trials run on it.
     """
 
@@ -65,6 +66,7 @@ class Recipe:
     subsample_background: float = 0.99
     class_unit: str = "voxels"
     train_cases_scored: int = 4
+    limit_minutes: float | None = None
     gpus: float = 1.0
 
 

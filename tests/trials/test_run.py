@@ -214,3 +214,25 @@ def test_patience_stops_early_and_ties_go_to_the_earlier_epoch(small_cache, tmp_
 
     assert result.best_epoch == 0
     assert len(result.curve) == 3
+
+
+def test_a_trial_past_its_limit_is_a_failed_result_with_that_reason(small_cache, tmp_path):
+    result = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, limit_minutes=0.0)))
+
+    assert (result.state, result.reason) == (FAILED, "timeout")
+    assert "recipe.limit_minutes is 0" in result.error
+
+
+def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
+    recipe = replace(RECIPE, width=None, weights="random", slice_axis="coronal", epochs=1)
+
+    result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="unet2d_resnet18"), recipe))
+
+    assert result.state == COMPLETE, result.error
+    assert all(
+        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "cube")) == 32**3 for case in cases_of(result)
+    )
+
+
+def cases_of(result):
+    return {score.case for score in result.scores}
