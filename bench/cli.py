@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add_prepare(verbs)
     add_report(verbs)
     add_export(verbs)
+    add_audit(verbs)
     return top
 
 
@@ -140,6 +141,26 @@ def export(options: argparse.Namespace) -> int:
 
     export_slices(open_cache(options.prepared), options.out, options.axis)
     print(options.out)
+    return FINISHED
+
+
+def add_audit(verbs) -> None:
+    sub = add_verb(verbs, "audit", "check anybody's printed tables of Dice and IoU by rule", audit)
+    sub.epilog = "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
+    sub.add_argument(
+        "tables", type=Path, metavar="TABLES.csv", help="columns table, class_name or class_index (0: background), iou, dice"
+    )
+    sub.add_argument("--json", action="store_true", help='print {"findings": [{table, row, rule, message}, ...]} instead')
+    floor = "background {} of an empty prediction on the table's cases (default: that of KiTS23's published test split)"
+    sub.add_argument("--floor-dice", metavar="DICE", help=floor.format("Dice"))
+    sub.add_argument("--floor-iou", metavar="IOU", help=floor.format("IoU"))
+
+
+def audit(options: argparse.Namespace) -> int:
+    """segbench audit."""
+    from reports.audit import audit_file
+
+    print(audit_file(options.tables, options.floor_dice, options.floor_iou, options.json))
     return FINISHED
 
 

@@ -18,7 +18,7 @@ from bench.expand import pretrainings, recipe_of
 from bench.grids import Grid
 from trials.job import Job
 from trials.records import from_json
-from trials.result import COMPLETE
+from trials.result import COMPLETE, FAILED
 from trials.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 
@@ -51,6 +51,7 @@ class LiveView(Callback):
         self.running: dict[str, tuple[TrialSpec, int, float]] = {}
         self.pace: dict[str, Pace] = defaultdict(Pace)
         self._live: Live | None = None
+        self.started = time.monotonic()
 
     def __getstate__(self) -> dict:
         """Nothing of it goes into Ray's snapshots: it is never restored."""
@@ -65,6 +66,7 @@ class LiveView(Callback):
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
+        self.console.print(self.summary(), highlight=False)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A trial got its place."""
@@ -86,7 +88,7 @@ class LiveView(Callback):
         spec, _, started = self.running.pop(trial.trial_id)
         if self._live is None:
             last = trial.last_result or {}
-            outcome = last.get("state") or "FAILED"
+            outcome = last.get("state") or FAILED
             score = f" validation {last.get('score', 0):.3f}" if outcome == COMPLETE else ""
             text = f"{self.headline()}  {describe(spec)}: {outcome.lower()}{score} in {time.monotonic() - started:.0f} s"
             self.console.print(text, soft_wrap=True, highlight=False)
@@ -95,10 +97,17 @@ class LiveView(Callback):
         """A worker was lost for good."""
         self.running.pop(trial.trial_id, None)
 
+    def summary(self) -> str:
+        """What came of it, in one line."""
+        states = [result.state for result in self.agenda.results.values()]
+        failed = f", {states.count(FAILED)} failed" if FAILED in states else ""
+        spent = (time.monotonic() - self.started) / 60
+        return f"{states.count(COMPLETE)} of {sum(self.planned.values())} trials complete{failed}, {spent:.1f} minutes here"
+
     def headline(self) -> str:
         """Done of planned, failures, and the end by the clock."""
         done, total = len(self.agenda.results), sum(self.planned.values())
-        failed = sum(result.state == "FAILED" for result in self.agenda.results.values())
+        failed = sum(result.state == FAILED for result in self.agenda.results.values())
         words = [f"[{done}/{total}]"] + ([f"{failed} failed"] if failed else [])
         seconds = self.seconds_left()
         if seconds is not None:
@@ -144,7 +153,9 @@ class LiveView(Callback):
             epochs = epochs_of(self.agenda.grid, spec.cell.model, spec.phase)
             table.add_row(describe(spec), f"{epoch}/{epochs}", f"{time.monotonic() - started:.0f} s")
         bar = ProgressBar(total=max(1, total), completed=done, width=60)
-        return Group(Text(self.headline(), style="bold"), bar, Text(self._phases(), style="dim"), table, Text(self._best()))
+        head = Table.grid(padding=(0, 2))
+        head.add_row(bar, Text(self._phases(), style="dim"))
+        return Group(Text(self.headline(), style="bold"), head, Text(""), table, Text(self._best()))
 
     def _phases(self) -> str:
         finished = [result.spec.phase for result in self.agenda.results.values()]
