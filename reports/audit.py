@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from reports.floor import Floor, at_floor, given_floor, kits23_floor
+from reports.floor import SLACK, Floor, at_floor, given_floor, kits23_floor
 from reports.printed import Row, read_tables
 from reports.wording import listed, many
 
@@ -83,7 +83,7 @@ def equal_tables(tables: Tables, floor: Floor) -> Iterator[Said]:
     """Tables whose figures are those of an earlier one, in every row and in its order."""
     figures = {table: [(row.iou.value, row.dice.value) for row in rows] for table, rows in tables.items()}
     for table, first in duplicates(figures).items():
-        yield table, None, f"the figures of table {first} again, digit for digit in {many(len(tables[table]), 'row')}"
+        yield table, None, f"the figures of table {first} again in all {many(len(tables[table]), 'row')}"
 
 
 def background_floor(tables: Tables, floor: Floor) -> Iterator[Said]:
@@ -92,8 +92,9 @@ def background_floor(tables: Tables, floor: Floor) -> Iterator[Said]:
         for row in rows:
             if row.is_background and at_floor(row.iou, floor.iou) and at_floor(row.dice, floor.dice):
                 figures = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
-                empty = f"an empty prediction scores {floor.iou.text} and {floor.dice.text} ({floor.source})"
-                yield table, row.class_name, f"{figures} say nothing of the network: {empty}"
+                empty = f"an empty prediction's {floor.iou.text} and {floor.dice.text} ({floor.source})"
+                near = f"within rounding and {SLACK:.0%} of the way from there to 1"
+                yield table, row.class_name, f"{figures} are {empty}, {near}"
 
 
 def _holds(row: Row) -> bool:

@@ -11,6 +11,8 @@ from trials.result import dice, iou
 # A twentieth of the way from the floor to a perfect score. A study seldom says how it averaged, and averaging over batches of
 # eight patients instead of patients moves KiTS23's floor by one to two hundredths of that way.
 SLACK = 0.05
+# The decimals that a float can hold.
+EXACT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,8 @@ def kits23_floor() -> Floor:
 
 
 def given_floor(dice_text: str, iou_text: str) -> Floor:
-    """A floor somebody computed, rounded to the decimals it shows. Raises ValueError for no number in 0..1."""
-    return Floor(dice=figure(dice_text), iou=figure(iou_text), source="the given floor")
+    """A floor somebody computed, rounded to the decimals it shows, a bare 0 or 1 exact. Raises ValueError outside 0..1."""
+    return Floor(dice=figure(dice_text, EXACT), iou=figure(iou_text, EXACT), source="the given floor")
 
 
 def at_floor(printed: Figure, floor: Figure) -> bool:

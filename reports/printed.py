@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 NEEDED, NAMES = ("table", "iou", "dice"), ("class_name", "class_index")
@@ -44,16 +45,19 @@ def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
     column for what is missing or is no number in 0..1.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            records = list(_records(file, csv.reader(stream, strict=True)))
-    except (UnicodeDecodeError, IsADirectoryError, csv.Error) as error:
-        raise ValueError(f"{file} cannot be read as CSV in UTF-8 ({error}); save it as such") from error
+        lines = csv.reader(StringIO(file.read_text(encoding="utf-8-sig")), strict=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read ({error}); give a CSV file in UTF-8") from error
+    try:
+        records = list(_records(file, lines))
+    except csv.Error as error:
+        raise ValueError(f"{file} line {lines.line_num} is no CSV ({error}); mend its quotes") from error
     if not records:
         raise ValueError(f"{file} holds no rows; give a line for each class of each table")
     tables: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
     for line, record in records:
         tables.setdefault(_word(file, line, record, "table"), []).append((line, record))
-    return {name: _rows(file, lines) for name, lines in tables.items()}
+    return {name: _rows(file, members) for name, members in tables.items()}
 
 
 def figure(text: str, whole_decimals: int = 0) -> Figure:

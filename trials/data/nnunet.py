@@ -30,6 +30,11 @@ def nnunet(root: Path) -> Dataset:
     )
 
 
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the class names, by label, of a dataset.json. Raises ValueError naming the key at fault."""
+    return _classes(path, _read(path))
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path.parent} holds no dataset.json; point to a folder of nnU-Net or the Decathlon")

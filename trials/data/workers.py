@@ -7,17 +7,27 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from functools import partial
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from trials.data.datasets import Case
 
+class Named(Protocol):
+    """What work is done on: anything that knows which case it is."""
+
+    @property
+    def case(self) -> str: ...
+
+
+C = TypeVar("C", bound=Named)
 R = TypeVar("R")
 
 
-def work_on(cases: Sequence[Case], work: Callable[[Case], R], workers: int | None, on_done: Callable[[], None]) -> dict[str, R]:
+def work_on(
+    cases: Sequence[C], work: Callable[[C], R], workers: int | None, on_done: Callable[[], None], done_to_them: str = "prepared"
+) -> dict[str, R]:
     """Do work(case) for every case in that many processes (None: one a core) and return the results in the order of cases.
 
-    on_done is called after each case. When all have been tried, raises one ValueError that names every fault.
+    on_done is called after each case. When all have been tried, raises one ValueError that names every fault;
+    done_to_them is its word for the work.
     """
     workers = min(workers or num_cores(), len(cases))
     done: dict[str, R] = {}
@@ -31,7 +41,7 @@ def work_on(cases: Sequence[Case], work: Callable[[Case], R], workers: int | Non
             on_done()
     if faults:
         listed = "; ".join(f"{case.case}: {faults[case.case]}" for case in cases if case.case in faults)
-        raise ValueError(f"{len(faults)} of {len(cases)} cases cannot be prepared: {listed}")
+        raise ValueError(f"{len(faults)} of {len(cases)} cases cannot be {done_to_them}: {listed}")
     return {case.case: done[case.case] for case in cases}
 
 
@@ -40,14 +50,14 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _attempt(work: Callable[[Case], R], case: Case) -> tuple[str, R | None, str | None]:
+def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, str | None]:
     try:
         return case.case, work(case), None
     except (ValueError, OSError) as error:
         return case.case, None, str(error)
 
 
-def _outcomes(cases: Sequence[Case], attempt: Callable, workers: int) -> Generator[tuple]:
+def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Generator[tuple]:
     """Outcomes as they come; when the reader stops, what has not begun is dropped."""
     if workers <= 1:
         yield from map(attempt, cases)

@@ -75,7 +75,7 @@ def surface_of(mask: np.ndarray, spacing_mm: Spacing) -> Surface:
     for d in range(len(planes) + 1):
         ahead = _plane_code(planes[d]) if d < len(planes) else np.zeros_like(behind)
         code = behind | ahead << 4
-        h, w = np.nonzero((code != 0) & (code != 255))
+        h, w = np.divmod(np.flatnonzero((code != 0) & (code != 255)), code.shape[1])
         corners.append(np.stack([np.full_like(h, d), h, w], axis=1).astype(np.int32) + start)
         codes.append(code[h, w])
         behind = ahead
@@ -159,9 +159,12 @@ def _pieces() -> np.ndarray:
 def _plane_code(plane: np.ndarray) -> np.ndarray:
     """Which of the 2 x 2 voxels around each corner of a plane are inside: [H, W] to bits 2 h + w of [H + 1, W + 1]."""
     height, width = plane.shape
+    pairs = np.zeros((height, width + 1), np.uint8)
+    pairs[:, 1:] = plane
+    pairs[:, :-1] += 2 * plane
     code = np.zeros((height + 1, width + 1), np.uint8)
-    for h, w in product((0, 1), repeat=2):
-        code[1 - h : height + 1 - h, 1 - w : width + 1 - w] |= plane << (2 * h + w)
+    code[1:] = pairs
+    code[:-1] += 4 * pairs
     return code
 
 

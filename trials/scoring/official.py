@@ -1,0 +1,46 @@
+"""The KiTS23 challenge's own scores: Dice and Surface Dice of nested regions, 1 where both masks are empty.
+
+Regions and tolerances as in github.com/neheller/kits23, version 0.1.4.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from trials.result import dice
+from trials.scoring.regions import Region, mask_of, voxel_counts
+from trials.scoring.surface import Spacing, distances_between, overlap_within, surface_dice, surface_of
+
+# The hierarchical evaluation classes, each within the one before.
+KITS23 = (
+    Region(name="kidney_and_mass", labels=(1, 2, 3), tolerance_mm=1.0330772532390826),
+    Region(name="mass", labels=(2, 3), tolerance_mm=1.1328796488598762),
+    Region(name="tumor", labels=(2,), tolerance_mm=1.1498198361434828),
+)
+
+
+def official_scores(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]) -> dict[str, float]:
+    """Score labels [D, H, W] uint8 against the reference on their common grid.
+
+    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 where both are empty, 0 where only one is.
+    """
+    overlaps: dict[str, float] = {}
+    surfaces: dict[str, float] = {}
+    for region in regions:
+        masks = mask_of(region, true), mask_of(region, pred)
+        overlaps[f"dice_{region.name}"] = _one_if_both_empty(dice(*voxel_counts(*masks)))
+        found = [surface_of(mask, spacing_mm) for mask in masks]
+        distances = distances_between(*found, spacing_mm, limit_mm=region.tolerance_mm)
+        surfaces[f"surface_dice_{region.name}"] = _one_if_both_empty(
+            surface_dice(overlap_within(distances, region.tolerance_mm))
+        )
+    return overlaps | surfaces
+
+
+def _one_if_both_empty(score: float) -> float:
+    return 1.0 if math.isnan(score) else score
+
+
+# By the name of the data set; phantoms have the classes of KiTS23.
+OFFICIAL: Mapping[str, tuple[Region, ...]] = {"kits23": KITS23, "phantoms": KITS23}
