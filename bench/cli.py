@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add_report(verbs)
     add_export(verbs)
     add_audit(verbs)
+    add_score(verbs)
     return top
 
 
@@ -161,6 +162,32 @@ def audit(options: argparse.Namespace) -> int:
     from reports.audit import audit_file
 
     print(audit_file(options.tables, options.floor_dice, options.floor_iou, options.json))
+    return FINISHED
+
+
+def add_score(verbs) -> None:
+    sub = add_verb(verbs, "score", "score a folder of predicted masks against the reference, whoever made them", score)
+    sub.add_argument(
+        "--reference", type=Path, required=True, metavar="DIR", help="masks as CASE.nii.gz or CASE/segmentation.nii.gz"
+    )
+    sub.add_argument(
+        "--prediction", type=Path, required=True, metavar="DIR", help="the same of the predictions, on the case's own grid"
+    )
+    sub.add_argument(
+        "--dataset", default="kits23", help="kits23, phantoms or nnunet: which classes there are (default: kits23)"
+    )
+    sub.add_argument("--cases", nargs="+", metavar="CASE", help="score these alone (default: all, and none may lack)")
+    sub.add_argument("--csv", type=Path, metavar="FILE", help="write every score of every case")
+    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def score(options: argparse.Namespace) -> int:
+    """segbench score."""
+    from bench.score import score_folders, show_means
+    from reports.score_means import score_means
+
+    table = score_folders(options)
+    show_means(score_means(table.rows, table.official, table.labels))
     return FINISHED
 
 

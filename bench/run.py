@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,11 @@ from bench.cli import FINISHED, INTERRUPTED, WITH_FAILURES, main
 from bench.expand import check_grid, check_settings, outline, planned
 from bench.grids import Grid
 from bench.user_grid import load_grid
+
+if TYPE_CHECKING:
+    from bench.agenda import Due
+    from bench.prepared import Prepared
+    from trials.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +89,19 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     return agenda.finished()
 
 
-def job_maker(places: Places, prepared, files: Mapping[str, Path], save_predictions: bool, revision: str) -> Callable:
+def job_maker(
+    places: Places, prepared: "Prepared", files: Mapping[str, Path], save_predictions: bool, revision: str
+) -> "Callable[[Due], Job]":
     """A function that turns a spec into the job a worker runs; only final trials are given test cases."""
     from trials.job import Job, best_path
-    from trials.records import record_hash
-    from trials.spec import FINAL, TrialSpec
+    from trials.spec import FINAL
 
-    def make_job(spec: TrialSpec) -> Job:
+    def make_job(due: "Due") -> Job:
+        spec = due.spec
         source, _, trial = spec.weights.partition(":")
         weights = best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
         return Job(
-            trial=record_hash(spec),
+            trial=due.trial,
             spec=spec,
             out=str(places.out),
             cache=str(prepared.folders[spec.recipe.preparation]),

@@ -18,7 +18,7 @@ import ray
 from ray import tune
 from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
-from bench.agenda import Agenda
+from bench.agenda import Agenda, Due
 from bench.grids import Grid
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
@@ -26,7 +26,6 @@ from trials.attempt import attempt
 from trials.job import Job
 from trials.records import from_json
 from trials.result import EpochScore
-from trials.spec import TrialSpec
 
 RETRIES_OF_LOST_WORKERS = 2
 
@@ -75,9 +74,7 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
     )
 
 
-def drive(
-    agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str
-) -> None:
+def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str) -> None:
     """Run every trial that is due until the agenda is finished, or until the user interrupts.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.

@@ -6,22 +6,21 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from bench.agenda import Agenda
+from bench.agenda import Agenda, Due
 from bench.ledger import read_result
 from trials.attempt import write_result
 from trials.job import Job
-from trials.records import record_hash, to_json
+from trials.records import to_json
 from trials.result import FAILED, TrialResult
-from trials.spec import TrialSpec
 
 
 class GridSearcher(Searcher):
     """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result files."""
 
-    def __init__(self, agenda: Agenda, make_job: Callable[[TrialSpec], Job], out: Path):
+    def __init__(self, agenda: Agenda, make_job: Callable[[Due], Job], out: Path):
         super().__init__(metric="score", mode="max")
         self.agenda, self.make_job, self.out = agenda, make_job, out
-        self.running: dict[str, TrialSpec] = {}
+        self.running: dict[str, Due] = {}
 
     def __getstate__(self) -> dict:
         """Nothing of it goes into Ray's snapshots: result files are the truth."""
@@ -33,27 +32,26 @@ class GridSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict | None:
         """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left."""
-        spec = self.agenda.next({record_hash(running) for running in self.running.values()})
-        if spec is None:
+        due = self.agenda.next({running.trial for running in self.running.values()})
+        if due is None:
             return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
-        self.running[trial_id] = spec
-        return {"job": to_json(self.make_job(spec)), "gpus": spec.recipe.gpus}
+        self.running[trial_id] = due
+        return {"job": to_json(self.make_job(due)), "gpus": due.spec.recipe.gpus}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Read what the trial left on disk; a worker that died too often left nothing, which is a result too."""
-        spec = self.running.pop(trial_id, None)
-        if spec is None:
+        due = self.running.pop(trial_id, None)
+        if due is None:
             return
-        found = read_result(self.out, record_hash(spec))
+        found = read_result(self.out, due.trial)
         if found is None and error:
-            found = self._lost(spec)
+            found = self._lost(due)
         if found is not None:
             self.agenda.add(found)
 
-    def _lost(self, spec: TrialSpec) -> TrialResult:
-        trial = record_hash(spec)
+    def _lost(self, due: Due) -> TrialResult:
         text = "its worker process died again and again without a message; too little memory is the usual cause"
-        result = TrialResult(trial=trial, spec=spec, state=FAILED, reason="exception", error=text)
+        result = TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text)
         write_result(self.out, result)
         return result
 

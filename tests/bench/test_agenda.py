@@ -37,7 +37,9 @@ def outcome(spec, state=COMPLETE):
 def run(agenda, fail=lambda spec: False):
     """Run an agenda one trial after the other; returns the specs in order."""
     order = []
-    while (spec := agenda.next(())) is not None:
+    while (due := agenda.next(())) is not None:
+        spec = due.spec
+        assert due.trial == record_hash(spec)
         order.append(spec)
         agenda.add(outcome(spec, FAILED if fail(spec) else COMPLETE))
     return order
@@ -52,19 +54,19 @@ def test_pretraining_comes_first_then_defaults_then_proposals_then_finals():
 
 def test_a_fine_tuned_cell_waits_for_its_pretraining_while_others_go_on():
     agenda = Agenda(GRID, FACTS, {})
-    pretraining = {record_hash(spec) for spec in agenda.due() if spec.phase == PRETRAIN}
+    pretraining = {due.trial for due in agenda.due() if due.spec.phase == PRETRAIN}
 
     due = agenda.next(pretraining)
 
-    assert due.cell.model == "unet3d"
-    assert all(spec.cell.model == "unet3d" for spec in agenda.due() if spec.phase == TUNE)
+    assert due.spec.cell.model == "unet3d"
+    assert all(due.spec.cell.model == "unet3d" for due in agenda.due() if due.spec.phase == TUNE)
 
 
 def test_a_study_has_one_open_proposal_at_most():
     agenda = Agenda(replace(GRID, cells=GRID.cells[:1]), FACTS, {})
     first = agenda.next(())
 
-    assert agenda.next({record_hash(first)}) is None
+    assert agenda.next({first.trial}) is None
     assert not agenda.finished()
 
 

@@ -62,7 +62,7 @@ def test_given_weights_replace_pretraining():
         ({"cells": (Cell(model="unet3d", loss="focal", sampling="over"),)}, "unknown sampling 'over'"),
         ({"cells": ()}, "at least one cell"),
         ({"seeds": (1, 1)}, "twice"),
-        ({"recipes": {}}, "no recipe for unet3d"),
+        ({"recipes": {}}, "has no recipe for"),
         ({"tuning": replace(DEMO.tuning, trials=0)}, "tuning.trials must be at least 1"),
     ],
 )

@@ -12,7 +12,7 @@ from bench.agenda import Agenda
 from bench.expand import planned
 from bench.tuning.progress import LiveView
 from trials.job import Job
-from trials.records import record_hash, to_json
+from trials.records import to_json
 
 ALONE = replace(GRID, cells=GRID.cells[:1], tuning=None, seeds=(0, 1, 2))
 
@@ -25,8 +25,9 @@ def view():
 
 def start(view):
     """Start the next trial as Ray would tell it."""
-    spec = view.agenda.next({record_hash(running) for running, _, _ in view.running.values()})
-    job = Job(trial=record_hash(spec), spec=spec, out="", cache="", train=(), val=())
+    due = view.agenda.next(set(view.running))
+    spec = due.spec
+    job = Job(trial=due.trial, spec=spec, out="", cache="", train=(), val=())
     trial = SimpleNamespace(trial_id=job.trial, config={"job": to_json(job)}, last_result={"state": "COMPLETE", "score": 0.5})
     view.on_trial_start(0, [], trial)
     return trial, spec

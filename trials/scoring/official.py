@@ -28,14 +28,16 @@ def official_scores(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, reg
     overlaps: dict[str, float] = {}
     surfaces: dict[str, float] = {}
     for region in regions:
-        masks = mask_of(region, true), mask_of(region, pred)
-        overlaps[f"dice_{region.name}"] = _one_if_both_empty(dice(*voxel_counts(*masks)))
-        found = [surface_of(mask, spacing_mm) for mask in masks]
-        distances = distances_between(*found, spacing_mm, limit_mm=region.tolerance_mm)
-        surfaces[f"surface_dice_{region.name}"] = _one_if_both_empty(
-            surface_dice(overlap_within(distances, region.tolerance_mm))
-        )
+        true_mask, pred_mask = mask_of(region, true), mask_of(region, pred)
+        overlaps[f"dice_{region.name}"] = _one_if_both_empty(dice(*voxel_counts(true_mask, pred_mask)))
+        surfaces[f"surface_dice_{region.name}"] = _one_if_both_empty(_surface_dice(true_mask, pred_mask, spacing_mm, region))
     return overlaps | surfaces
+
+
+def _surface_dice(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, region: Region) -> float:
+    limit = region.tolerance_mm
+    distances = distances_between(surface_of(true, spacing_mm), surface_of(pred, spacing_mm), spacing_mm, limit)
+    return surface_dice(overlap_within(distances, limit))
 
 
 def _one_if_both_empty(score: float) -> float:

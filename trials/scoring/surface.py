@@ -128,8 +128,8 @@ def hd95_mm(distances: Distances) -> float:
 
 def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """The smallest box that holds every voxel that is not 0, as one slice an axis; an empty box for an empty mask."""
-    inside = mask.any(axis=0)
-    held = [np.flatnonzero(mask.any(axis=(1, 2))), np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))]
+    plane = np.any(mask, axis=0)
+    held = [np.flatnonzero(line) for line in (np.any(mask, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0))]
     d, h, w = (slice(int(axis[0]), int(axis[-1]) + 1) if len(axis) else slice(0, 0) for axis in held)
     return d, h, w
 
@@ -198,4 +198,5 @@ def _reach_mm(distances_mm: np.ndarray, areas: np.ndarray, share: float) -> floa
         return float("inf")
     order = np.lexsort((areas, distances_mm))
     covered = np.cumsum(areas[order]) / areas.sum()
-    return float(distances_mm[order][min(np.searchsorted(covered, share), len(order) - 1)])
+    last = min(int(np.searchsorted(covered, share)), len(order) - 1)
+    return float(distances_mm[order][last])

@@ -1,0 +1,169 @@
+"""Two folders of NIfTI masks, whoever made them: the reference and a prediction of every case become one row of scores."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.datasets import DATASETS
+from trials.data.kits23 import CLASSES, LABELS
+from trials.data.nifti import read_header
+from trials.data.nnunet import ENDINGS, read_classes
+from trials.data.volume import read_labels, spacing_mm, to_dhw
+from trials.data.workers import work_on
+from trials.parts import pick
+from trials.scoring.labels import label_scores
+from trials.scoring.official import official_scores
+from trials.scoring.regions import Region, label_regions
+from trials.scoring.surface import Spacing, box_of
+
+# Orientations stored as float32 quaternions move the far corner of a body by some micrometres; a real shift is larger.
+MAX_CORNER_SHIFT_MM = 0.05
+NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The two masks of a case."""
+
+    case: str
+    reference: Path
+    prediction: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreTable:
+    """One row a case, "case" first, then its scores by column; and the names of the regions that the columns speak of.
+
+    official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 where both are empty), labels all that
+    trials.scoring.labels gives. A name that is both (tumor) has these two columns once, by the challenge's rule.
+    """
+
+    rows: tuple[Mapping[str, str | float], ...]
+    official: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def find_pairs(reference: Path, prediction: Path, dataset: str, cases: Sequence[str] | None = None) -> tuple[Pair, ...]:
+    """Pair the masks of two folders by their case, in order; cases narrows both to these names.
+
+    Raises ValueError naming every reference without a prediction, and every prediction without a reference.
+    """
+    pick(DATASETS, "data set", dataset)
+    references = mask_files(reference / "labelsTr" if dataset == "nnunet" and (reference / "labelsTr").is_dir() else reference)
+    predictions = mask_files(prediction)
+    wanted = set(cases) if cases else set(references) | set(predictions)
+    if lacking := wanted - set(references):
+        raise ValueError(
+            f"{reference} holds no reference of {_names(lacking)}; remove these predictions or add their references"
+        )
+    if lacking := wanted - set(predictions):
+        raise ValueError(f"{prediction} holds no prediction of {_names(lacking)}; add them, or name with --cases what to score")
+    return tuple(Pair(case=case, reference=references[case], prediction=predictions[case]) for case in sorted(wanted))
+
+
+def mask_files(folder: Path) -> dict[str, Path]:
+    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/segmentation.nii.gz; other files do not count.
+
+    Raises ValueError for a folder without any, and for a case that is there twice.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{LABELS}")
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        ending = next((ending for ending in ENDINGS if entry.name.endswith(ending)), "")
+        path = entry / LABELS if entry.is_dir() else entry
+        if entry.name.startswith(".") or not path.is_file() or not (ending or entry.is_dir()):
+            continue
+        case = entry.name.removesuffix(ending)
+        if case in found:
+            raise ValueError(
+                f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and {path.relative_to(folder)}"
+            )
+        found[case] = path
+    if not found:
+        raise ValueError(f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{LABELS}")
+    return found
+
+
+def classes_of(dataset: str, reference: Path) -> tuple[str, ...]:
+    """Class names by label: KiTS23's, or for nnunet those of dataset.json in the reference folder or the one above."""
+    if dataset != "nnunet":
+        return CLASSES
+    here, above = reference / "dataset.json", reference.resolve().parent / "dataset.json"
+    classes = read_classes(above if above.is_file() and not here.is_file() else here)
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"{reference}: dataset.json gives two labels one name ({', '.join(classes)}); rename one")
+    return classes
+
+
+def score_pairs(
+    pairs: Sequence[Pair],
+    classes: tuple[str, ...],
+    official: tuple[Region, ...],
+    workers: int | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> ScoreTable:
+    """Score every pair on its own grid in that many processes (None: one a core), calling on_done after each.
+
+    Raises one ValueError naming every case whose files are damaged or do not lie on the same grid.
+    """
+    rows = work_on(pairs, partial(score_pair, classes=classes, official=official), workers, on_done, "scored")
+    return ScoreTable(
+        rows=tuple({"case": case, **row} for case, row in rows.items()),
+        official=tuple(region.name for region in official),
+        labels=classes[1:],
+    )
+
+
+def score_pair(pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]) -> dict[str, float]:
+    """Score one case: the official columns, then those of every label."""
+    true, pred, spacing = read_pair(pair, len(classes))
+    challenge = official_scores(true, pred, spacing, official)
+    return challenge | label_scores(true, pred, spacing, label_regions(classes, official)) | challenge
+
+
+def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
+    """Read reference and prediction, [D, H, W] uint8 of the box that holds all their foreground, and the reference's spacing.
+
+    Raises ValueError naming the file whose shape, affine or labels are not the reference's.
+    """
+    check_same_grid(pair)
+    volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
+    affine = volumes[0].affine
+    boxes = [box for box in (box_of(volume.voxels) for volume in volumes) if box[0].stop]
+    both = tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+    )
+    true, pred = (np.ascontiguousarray(to_dhw(volume.voxels[both or np.s_[:1, :1, :1]], affine)) for volume in volumes)
+    return true, pred, spacing_mm(affine)
+
+
+def check_same_grid(pair: Pair) -> None:
+    """Raise ValueError, naming the prediction, unless its shape and affine are the reference's."""
+    reference, prediction = read_header(pair.reference), read_header(pair.prediction)
+    if reference.shape != prediction.shape:
+        raise ValueError(
+            f"{pair.prediction} has shape {_times(prediction.shape)}, its reference {_times(reference.shape)}; "
+            "bring the prediction back to the case's own grid"
+        )
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*reference.shape, 1]
+    shift = float(np.linalg.norm((corners @ (reference.affine - prediction.affine).T)[:, :3], axis=1).max())
+    if shift > MAX_CORNER_SHIFT_MM:
+        raise ValueError(
+            f"{pair.prediction} has another affine than its reference: a corner lies {shift:.3g} mm off; "
+            "write the prediction with the case's own affine and axes"
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _names(cases: Iterable[str]) -> str:
+    """Case names for an error: how many, and which."""
+    names = sorted(cases)
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{len(names)} {'case' if len(names) == 1 else 'cases'}: {', '.join(names[:NAMES_SHOWN])}{more}"
