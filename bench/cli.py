@@ -183,11 +183,11 @@ def add_score(verbs) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """segbench score."""
-    from bench.score import score_folders, show_means
-    from reports.score_means import score_means
+    from bench.score import score_folders
+    from reports.score_means import means_text, score_means
 
     table = score_folders(options)
-    show_means(score_means(table.rows, table.official, table.labels))
+    print(means_text(score_means(table.rows, table.official, table.labels)))
     return FINISHED
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bench.grids import Grid, Tuning
-from bench.spaces import Range, cell_space, check_setting, default_hyper
-from trials.data.sampling import SAMPLINGS, ClassCounts
-from trials.losses import LOSSES
-from trials.models.registry import MODELS, check_cube
+from bench.spaces import Range, cell_space, default_hyper
+from trials.data.sampling import ClassCounts
+from trials.models.registry import MODELS
 from trials.parts import pick
 from trials.records import record_hash
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
@@ -104,13 +103,6 @@ def default_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, float | tuple[
     return default_hyper(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.hyper)
 
 
-def check_settings(grid: Grid, facts: Facts) -> None:
-    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError."""
-    for cell in grid.cells:
-        recipe = recipe_of(grid, cell.model)
-        check_setting(cell, facts.counts[recipe.preparation, recipe.class_unit], default_of(grid, facts, cell))
-
-
 def space_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, Range]:
     """The ranges that a cell's study searches."""
     recipe = recipe_of(grid, cell.model)
@@ -176,29 +168,3 @@ def default_text(grid: Grid, cell: Cell, given: Mapping[str, str]) -> str:
 def spoken(value: float | tuple[float, ...]) -> str:
     """A hyperparameter as a user would type it."""
     return "(" + ", ".join(f"{part:g}" for part in value) + ")" if isinstance(value, tuple) else f"{value:g}"
-
-
-def check_grid(grid: Grid) -> None:
-    """Refuse a grid that cannot run, before anything starts. Raises ValueError: the rule, what came, the way out."""
-    if not grid.cells or not grid.seeds:
-        raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
-    if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
-        raise ValueError(f"grid {grid.name!r} names a cell or a seed twice; each runs once")
-    for cell in grid.cells:
-        pick(MODELS, "model", cell.model)
-        pick(LOSSES, "loss", cell.loss)
-        pick(SAMPLINGS, "sampling", cell.sampling)
-        check_recipe(grid, cell.model)
-    if grid.tuning is not None and grid.tuning.trials < 1:
-        raise ValueError(
-            f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing"
-        )
-
-
-def check_recipe(grid: Grid, model: str) -> None:
-    """Refuse a cube that the model's poolings cannot halve, and counts below one."""
-    recipe = recipe_of(grid, model)
-    check_cube(model, recipe.preparation.cube, recipe.batch_size)
-    for name in ("epochs", "batch_size", "pretrain_epochs"):
-        if getattr(recipe, name) < 1:
-            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must be at least 1; got {getattr(recipe, name)}")

@@ -21,7 +21,7 @@ def models() -> Iterator[str]:
     yield "MODELS (the learning rate is tuned in every cell)"
     for name, part in MODELS.items():
         starts = {"random": "random weights", "pretrain": "our pretraining or --weights", "imagenet": "ImageNet or --weights"}
-        cube = f"cube a multiple of {part.multiple}, at least {part.smallest}"
+        cube = f"cube {f'a multiple of {part.multiple}, ' if part.multiple > 1 else ''}at least {part.smallest}"
         yield f"  {name:<17}{part.about}; starts from {starts[part.weights]}; {cube}{tunes(part.tuned)}"
 
 

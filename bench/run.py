@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bench.check import check_grid, check_settings
 from bench.cli import FINISHED, INTERRUPTED, WITH_FAILURES, main
-from bench.expand import check_grid, check_settings, outline, planned
+from bench.expand import outline, planned
 from bench.grids import Grid
 from bench.user_grid import load_grid
 

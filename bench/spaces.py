@@ -51,14 +51,20 @@ def default_hyper(
     """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its range's ends."""
     names = tuned_names(cell, weights)
     defaults = dict(DEFAULTS) | {"one_minus_beta": math.sqrt(math.prod(one_minus_beta_range(counts)))}
-    settable = (*names, *signature(pick(LOSSES, "loss", cell.loss).load()).parameters)
-    return {name: defaults[name] for name in names} | _for_model(cell.model, overrides, settable)
+    taken = [name for name in settable_names(cell.model, cell.loss) if name in names or name not in MODELS[cell.model].tuned]
+    return {name: defaults[name] for name in names} | _for_model(cell.model, overrides, taken)
 
 
 def tuned_names(cell: Cell, weights: str) -> tuple[str, ...]:
     """The hyperparameters that exist in a cell; stages can only be frozen where there are weights worth keeping."""
     of_model = tuple(name for name in pick(MODELS, "model", cell.model).tuned if name != "frozen_stages" or weights != "random")
     return ("lr", *pick(LOSSES, "loss", cell.loss).tuned, *of_model)
+
+
+def settable_names(model: str, loss: str) -> tuple[str, ...]:
+    """What a grid may set in a cell: what is tuned, and whatever else the function of its loss takes, such as alpha."""
+    _, *parameters = signature(pick(LOSSES, "loss", loss).load()).parameters
+    return tuple(dict.fromkeys(("lr", *pick(MODELS, "model", model).tuned, *LOSSES[loss].tuned, *parameters)))
 
 
 def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:

@@ -18,6 +18,10 @@ LABEL_MEASURES = {
     "volume_error_ml": ("volume error, ml", ALL),
     "lesions_false": ("false lesions a case", ALL),
 }
+LEGEND = """Intervals: bootstrap over cases, 95 %. Official scores count every case, 1 where both
+masks are empty. Dice, IoU and Surface Dice of a label count the cases whose
+reference holds it, HD95 those where the prediction does too. Volume error is
+predicted minus true. A lesion is found where the prediction shares a voxel with it."""
 
 Row = Mapping[str, str | float]
 
@@ -53,6 +57,18 @@ def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[s
         title = f"lesions found, {found.sum():.0f} of {lesions.sum():.0f}"
         means.append(_ratio(label, title, found, lesions, weights))
     return means
+
+
+def means_text(means: Sequence[Mean]) -> str:
+    """The means as a table to print, one line each, and below it which cases each is over."""
+    cells = [("score", "", "mean", "95 % interval", "cases")]
+    for mean in means:
+        interval_text = "-" if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
+        value = "-" if np.isnan(mean.value) else f"{mean.value:.3f}"
+        cells.append((mean.region, mean.measure, value, interval_text, str(mean.cases)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join([*lines, "", LEGEND])
 
 
 def _official(rows: Sequence[Row], measure: str, official: Sequence[str], weights: np.ndarray) -> list[Mean]:

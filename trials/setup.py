@@ -112,7 +112,7 @@ def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, obj
         epochs=recipe.pretrain_epochs,
         steps=recipe.steps_per_epoch or -(-len(items.index) // recipe.batch_size),
         seed=job.spec.seed,
-        scored=job.train[: recipe.train_cases_scored],
+        scored=job.train[: max(1, recipe.train_cases_scored)],
     )
     return task, {"num_items": len(items.index)}
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.expand import check_grid, outline, planned, recipe_of
+from bench.check import check_grid
+from bench.expand import outline, planned, recipe_of
 from bench.grids import DEMO, FULL, GRIDS, PAPER, product
 from bench.spaces import Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
@@ -64,6 +65,9 @@ def test_given_weights_replace_pretraining():
         ({"seeds": (1, 1)}, "twice"),
         ({"recipes": {}}, "has no recipe for"),
         ({"tuning": replace(DEMO.tuning, trials=0)}, "tuning.trials must be at least 1"),
+        ({"hyper": {"*": {"lrr": 0.1}}}, "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'"),
+        ({"hyper": {"unet": {"lr": 0.1}}}, "unknown model in hyper 'unet'; did you mean 'unet3d'"),
+        ({"spaces": {"segresnet": {"one_minus_bet": Range(low=0.1, high=0.2)}}}, "unknown hyperparameter in spaces"),
     ],
 )
 def test_a_grid_that_cannot_run_is_refused_with_the_way_out(change, message):
@@ -119,3 +123,36 @@ def test_alpha_reaches_only_the_loss_that_takes_it():
     settings = {loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES}
 
     assert {loss for loss, setting in settings.items() if "alpha" in setting} == {"weighted_focal"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adm"}, "unknown recipe.optimizer 'adm'; did you mean 'adam'"),
+        ({"schedule": "cosine"}, "unknown recipe.schedule 'cosine'; known: fixed, onecycle"),
+        ({"precision": "fp16"}, "unknown recipe.precision 'fp16'"),
+        ({"weights": "imagenet"}, "unknown recipe.weights 'imagenet'"),
+        ({"slice_axis": "axal"}, "did you mean 'axial'"),
+        ({"oversample": "contents"}, "did you mean 'content'"),
+        ({"class_unit": "voxel"}, "did you mean 'voxels'"),
+        ({"epochs": 0}, "recipe.epochs must be at least 1; got 0"),
+        ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must be at least 1"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused_by_key_and_value(change, message):
+    recipes = dict(DEMO.recipes) | {"3d": replace(DEMO.recipes["3d"], **change)}
+
+    with pytest.raises(ValueError, match=message):
+        check_grid(replace(DEMO, recipes=recipes))
+
+
+def test_what_a_recipe_may_name_is_what_the_code_knows():
+    from bench.check import CHOICES
+    from trials.data.slices import SLICE_AXES
+    from trials.fit import OPTIMIZERS, SCHEDULES
+    from trials.network import PRECISIONS
+
+    known = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "slice_axis": SLICE_AXES}
+    assert {name: set(choices) for name, choices in CHOICES.items() if name in known} == {
+        name: set(v) for name, v in known.items()
+    }

@@ -1,0 +1,74 @@
+"""Refuses a grid that cannot run, before anything starts: the rule, what came, the way out."""
+
+from collections.abc import Mapping
+from itertools import product
+
+from bench.expand import Facts, default_of, recipe_of
+from bench.grids import Grid
+from bench.spaces import check_setting, settable_names
+from trials.data.sampling import READINGS, SAMPLINGS, UNITS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS, check_cube
+from trials.parts import pick, unknown
+
+CHOICES = {
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("fixed", "onecycle"),
+    "precision": ("auto", "float32", "bf16"),
+    "weights": ("default", "random"),
+    "slice_axis": ("axial", "coronal", "sagittal"),
+    "oversample": tuple(READINGS),
+    "class_unit": UNITS,
+}
+AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "width", "patience")
+
+
+def check_grid(grid: Grid) -> None:
+    """Refuse what can be seen without data. Raises ValueError."""
+    if not grid.cells or not grid.seeds:
+        raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
+    if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
+        raise ValueError(f"grid {grid.name!r} names a cell or a seed twice; each runs once")
+    for cell in grid.cells:
+        pick(MODELS, "model", cell.model)
+        pick(LOSSES, "loss", cell.loss)
+        pick(SAMPLINGS, "sampling", cell.sampling)
+        check_recipe(grid, cell.model)
+    check_overrides(grid, "hyper", grid.hyper)
+    check_overrides(grid, "spaces", grid.spaces)
+    if grid.tuning is not None and grid.tuning.trials < 1:
+        raise ValueError(
+            f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing"
+        )
+
+
+def check_recipe(grid: Grid, model: str) -> None:
+    """Refuse a cube that the model's poolings cannot halve, numbers below one, and names that no recipe knows."""
+    recipe = recipe_of(grid, model)
+    check_cube(model, recipe.preparation.cube, recipe.batch_size)
+    for name in AT_LEAST_ONE:
+        value = getattr(recipe, name)
+        if value is not None and value < 1:
+            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must be at least 1; got {value}")
+    for name, choices in CHOICES.items():
+        if getattr(recipe, name) not in choices:
+            raise ValueError(f"grid {grid.name!r}, {model}: {unknown(f'recipe.{name}', getattr(recipe, name), choices)}")
+
+
+def check_overrides(grid: Grid, field: str, overrides: Mapping[str, Mapping]) -> None:
+    """Refuse a setting or range for a model that is not registered, or of a name that no model or loss takes."""
+    models = {"*", *MODELS}
+    takes = {name for model, loss in product(MODELS, LOSSES) for name in settable_names(model, loss)}
+    for model, values in overrides.items():
+        if model not in models:
+            raise ValueError(f"grid {grid.name!r}: {unknown(f'model in {field}', model, models)}")
+        for name in values:
+            if name not in takes:
+                raise ValueError(f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, takes)}")
+
+
+def check_settings(grid: Grid, facts: Facts) -> None:
+    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError."""
+    for cell in grid.cells:
+        recipe = recipe_of(grid, cell.model)
+        check_setting(cell, facts.counts[recipe.preparation, recipe.class_unit], default_of(grid, facts, cell))
