@@ -62,3 +62,14 @@ def small_cache(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("small")
     write_phantoms(place / "phantoms", 12, 0)
     return prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=32), place / "cache", workers=1)
+
+
+# Two processes share the tests, a file at a time; what looks at the demo stays together and starts first, being the longest.
+DEMO_FILES = ("test_demo.py", "test_readme.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in DEMO_FILES)
+    for item in items:
+        group = "demo" if item.path.name in DEMO_FILES else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -1,0 +1,108 @@
+"""segbench score: a folder of masks in, a row a case and the means out."""
+
+import csv
+import json
+import math
+
+import nibabel
+import numpy as np
+import pytest
+
+from bench.cli import main
+
+AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
+
+
+def save(path, **boxes):
+    """A mask whose labels fill boxes along the first axis: save(path, kidney=(2, 6))."""
+    labels = np.zeros((12, 8, 8), np.uint8)
+    for name, (start, stop) in boxes.items():
+        labels[start:stop, 2:6, 2:6] = ("background", "kidney", "tumor", "cyst").index(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(labels, AFFINE), path)
+
+
+@pytest.fixture
+def two_cases(tmp_path):
+    """A case that is right, and one whose kidney is half off and whose cyst is made up."""
+    save(tmp_path / "reference" / "case_00001" / "segmentation.nii.gz", kidney=(2, 6), tumor=(6, 8))
+    save(tmp_path / "reference" / "case_00002" / "segmentation.nii.gz", kidney=(2, 6), tumor=(6, 8))
+    save(tmp_path / "prediction" / "case_00001.nii.gz", kidney=(2, 6), tumor=(6, 8))
+    save(tmp_path / "prediction" / "case_00002.nii.gz", kidney=(4, 6), tumor=(6, 8), cyst=(8, 10))
+    return tmp_path
+
+
+def arguments(place, *more):
+    return ["score", "--reference", str(place / "reference"), "--prediction", str(place / "prediction"), *more]
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_case_is_a_row_of_scores_in_full_precision(two_cases, capsys):
+    assert main(arguments(two_cases, "--csv", str(two_cases / "out" / "scores.csv"), "--workers", "1")) == 0
+
+    right, wrong = read(two_cases / "out" / "scores.csv")
+    assert list(right)[:8] == [
+        "case",
+        *(f"dice_{name}" for name in ("kidney_and_mass", "mass", "tumor")),
+        *(f"surface_dice_{name}" for name in ("kidney_and_mass", "mass", "tumor")),
+        "dice_kidney",
+    ]
+    assert [right["case"], wrong["case"]] == ["case_00001", "case_00002"]
+    assert {right[name] for name in right if "dice" in name and "cyst" not in name} == {"1.0"}
+    # 6 and 6 slices, 4 of them shared; mass: 2 and 4, 2 shared; kidney: 4 and 2, 2 shared.
+    assert [float(wrong[f"dice_{name}"]) for name in ("kidney_and_mass", "mass", "kidney")] == [2 / 3, 2 / 3, 2 / 3]
+    assert (right["dice_cyst"], wrong["dice_cyst"], wrong["hd95_mm_cyst"]) == ("", "0.0", "inf")
+    assert (wrong["volume_error_ml_cyst"], wrong["lesions_false_cyst"]) == ("0.064", "1")
+
+
+def test_means_are_on_screen_with_intervals_and_numbers_of_cases(two_cases, capsys):
+    main(arguments(two_cases, "--workers", "1"))
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["kidney_and_mass", "Dice,", "official", "0.833", "0.667", "to", "1.000", "2"] in lines
+    assert ["kidney", "Dice", "0.833", "0.667", "to", "1.000", "2"] in lines
+    assert ["cyst", "Dice", "-", "-", "0"] in lines
+    assert ["tumor", "lesions", "found,", "2", "of", "2", "1.000", "1.000", "to", "1.000", "2"] in lines
+
+
+def test_two_processes_give_the_scores_of_one(two_cases):
+    for workers in ("1", "2"):
+        assert main(arguments(two_cases, "--csv", str(two_cases / f"{workers}.csv"), "--workers", workers)) == 0
+
+    assert (two_cases / "1.csv").read_bytes() == (two_cases / "2.csv").read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["missing", "extra", "moved", "unknown"])
+def test_what_cannot_be_scored_is_one_line_exit_code_2_and_no_table(two_cases, fault, capsys):
+    file = two_cases / "prediction" / "case_00002.nii.gz"
+    more, line = [], "case_00002"
+    if fault == "missing":
+        file.unlink()
+    elif fault == "extra":
+        save(file.with_name("case_00003.nii.gz"))
+        line = "case_00003"
+    elif fault == "moved":
+        nibabel.save(nibabel.Nifti1Image(np.zeros((12, 8, 8), np.uint8), np.diag([1.0, 1.0, 2.5, 1.0])), file)
+    else:
+        more, line = ["--dataset", "kits32"], "did you mean 'kits23'"
+
+    assert main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1", *more)) == 2
+
+    error = capsys.readouterr().err
+    assert line in error
+    assert len(error.splitlines()) == 1
+    assert not (two_cases / "scores.csv").exists()
+
+
+def test_ones_own_data_set_has_its_own_classes_and_no_official_scores(two_cases):
+    (two_cases / "reference" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2, "c": 3}}))
+
+    assert main(arguments(two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1")) == 0
+
+    right, wrong = read(two_cases / "scores.csv")
+    assert {name.rpartition("_")[2] for name in right if name != "case"} == {"a", "b", "c"}
+    assert math.isclose(float(wrong["dice_a"]), 2 / 3)

@@ -1,0 +1,186 @@
+"""Two folders become pairs on one grid, or one error that names what is wrong."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from trials.scoring.folders import Pair, classes_of, find_pairs, mask_files, read_pair, score_pair, score_pairs
+from trials.scoring.official import KITS23
+
+CLASSES = ("background", "kidney", "tumor", "cyst")
+# Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.
+IPL = np.array([[0, 0, -1.5, 40.0], [0, -2.0, 0, 30.0], [-3.0, 0, 0, 20.0], [0, 0, 0, 1]])
+
+
+def save(path, labels=None, affine=IPL):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = patient() if labels is None else labels
+    nibabel.save(nibabel.Nifti1Image(labels, affine), path)
+    return path
+
+
+def patient(shape=(10, 12, 14)):
+    labels = np.zeros(shape, np.uint8)
+    labels[2:8, 3:9, 4:10] = 1
+    labels[3:6, 4:7, 5:8] = 2
+    return labels
+
+
+def pair(tmp_path, pred, affine=IPL):
+    reference = save(tmp_path / "reference" / "case_00001.nii.gz")
+    return Pair(case="case_00001", reference=reference, prediction=save(tmp_path / "p" / "case_00001.nii.gz", pred, affine))
+
+
+def folders(tmp_path, references, predictions):
+    for folder, cases in (("reference", references), ("prediction", predictions)):
+        for case in cases:
+            save(tmp_path / folder / f"{case}.nii.gz")
+    return tmp_path / "reference", tmp_path / "prediction"
+
+
+def test_flat_files_and_folders_a_case_are_found_alike(tmp_path):
+    for file in ("segmentation.nii.gz", "imaging.nii.gz"):
+        save(tmp_path / "published" / "case_00001" / file)
+    save(tmp_path / "published" / ".hidden.nii.gz")
+    (tmp_path / "published" / "kits23.json").write_text("[]")
+    save(tmp_path / "flat" / "case_00001.nii.gz")
+
+    (found,) = find_pairs(tmp_path / "published", tmp_path / "flat", "kits23")
+    (turned,) = find_pairs(tmp_path / "flat", tmp_path / "published", "kits23")
+
+    assert found.case == "case_00001"
+    assert found.reference == turned.prediction == tmp_path / "published" / "case_00001" / "segmentation.nii.gz"
+    assert found.prediction == turned.reference == tmp_path / "flat" / "case_00001.nii.gz"
+
+
+def test_a_missing_prediction_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"prediction holds no prediction of 2 cases: case_00002, case_00003; add them"):
+        find_pairs(*folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",)), "kits23")
+
+
+def test_a_prediction_without_a_reference_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"reference holds no reference of 1 case: case_00009;"):
+        find_pairs(*folders(tmp_path, ("case_00001",), ("case_00001", "case_00009")), "kits23")
+
+
+def test_named_cases_alone_are_scored_and_must_be_there(tmp_path):
+    both = folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00003", "case_00001"))
+
+    assert [found.case for found in find_pairs(*both, "kits23", ["case_00003", "case_00001"])] == ["case_00001", "case_00003"]
+    with pytest.raises(ValueError, match="no prediction of 1 case: case_00002"):
+        find_pairs(*both, "kits23", ["case_00001", "case_00002"])
+
+
+def test_a_case_that_is_there_twice_is_named(tmp_path):
+    save(tmp_path / "case_00001.nii.gz")
+    save(tmp_path / "case_00001" / "segmentation.nii.gz")
+
+    with pytest.raises(ValueError, match=r"holds case_00001 twice, as case_00001/segmentation.nii.gz and case_00001.nii.gz"):
+        mask_files(tmp_path)
+
+
+def test_a_folder_without_masks_says_what_is_looked_for(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no masks; they are looked for as CASE.nii.gz"):
+        mask_files(tmp_path)
+    with pytest.raises(ValueError, match="is not a folder"):
+        mask_files(tmp_path / "nowhere")
+
+
+def test_a_prediction_of_another_shape_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"p/case_00001.nii.gz has shape 10x12x15, its reference 10x12x14"):
+        read_pair(pair(tmp_path, patient((10, 12, 15))), 4)
+
+
+@pytest.mark.parametrize("change", ["origin", "spacing", "mirrored"])
+def test_a_prediction_with_another_affine_is_refused(tmp_path, change):
+    affine = IPL.copy()
+    if change == "origin":
+        affine[0, 3] += 0.1
+    elif change == "spacing":
+        affine[0, 2] *= 1.01
+    else:
+        affine[:, 2] *= -1
+
+    with pytest.raises(ValueError, match=r"p/case_00001.nii.gz has another affine than its reference: a corner lies"):
+        read_pair(pair(tmp_path, patient(), affine), 4)
+
+
+def test_an_affine_rounded_by_another_program_passes(tmp_path):
+    true, pred, spacing_mm = read_pair(pair(tmp_path, patient(), IPL + 1e-6), 4)
+
+    assert np.array_equal(true, pred)
+    assert spacing_mm == (3, 2, 1.5)
+
+
+def test_a_label_that_is_no_class_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"p/case_00001.nii.gz: labels must lie in 0..3; got 4"):
+        read_pair(pair(tmp_path, patient() * 2), 4)
+
+
+def test_both_masks_are_cropped_to_the_foreground_of_either(tmp_path):
+    pred = np.zeros_like(patient())
+    pred[0, 3, 4] = 3
+
+    true, pred, _ = read_pair(pair(tmp_path, pred), 4)
+
+    assert true.shape == pred.shape == (8, 6, 6)
+    assert np.bincount(true.ravel(), minlength=4).tolist() == [288 - 216, 189, 27, 0]
+    assert pred[0, 0, 0] == 3
+
+
+def test_scores_do_not_depend_on_how_a_files_axes_run(tmp_path):
+    pred = np.roll(patient(), (1, 0, 2), (0, 1, 2))
+    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(IPL), nibabel.orientations.axcodes2ornt("RAS"))
+    first = pair(tmp_path, pred)
+    turned = [tmp_path / name for name in ("reference_ras.nii.gz", "prediction_ras.nii.gz")]
+    for path, labels in zip(turned, (patient(), pred), strict=True):
+        nibabel.save(nibabel.Nifti1Image(labels, IPL).as_reoriented(turn), path)
+
+    scores = [
+        score_pair(pair, CLASSES, KITS23)
+        for pair in (first, Pair(case="case_00001", reference=turned[0], prediction=turned[1]))
+    ]
+
+    assert scores[0] == pytest.approx(scores[1], nan_ok=True)
+    assert 0 < scores[0]["surface_dice_kidney_and_mass"] < 1
+
+
+def test_two_masks_without_foreground_score_by_the_challenges_rule(tmp_path):
+    empty = np.zeros((4, 5, 6), np.uint8)
+    paths = [save(tmp_path / f"{name}.nii.gz", empty) for name in "ab"]
+
+    scores = score_pair(Pair(case="x", reference=paths[0], prediction=paths[1]), CLASSES, KITS23)
+
+    assert [scores[f"dice_{name}"] for name in ("kidney_and_mass", "mass", "tumor")] == [1, 1, 1]
+    assert np.isnan(scores["dice_kidney"])
+
+
+def test_every_faulty_case_is_named_in_one_error(tmp_path):
+    reference, prediction = folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",))
+    save(prediction / "case_00002.nii.gz", patient((5, 5, 5)))
+    (prediction / "case_00003.nii.gz").write_bytes(b"")
+
+    with pytest.raises(ValueError, match=r"2 of 3 cases cannot be scored: case_00002: .*shape 5x5x5.*; case_00003: .*is empty"):
+        score_pairs(find_pairs(reference, prediction, "kits23"), CLASSES, KITS23, workers=1)
+
+
+@pytest.mark.parametrize("reference", ["data", "data/labelsTr", "data/labelsTs"])
+def test_classes_of_ones_own_data_come_from_its_dataset_json(tmp_path, reference):
+    for folder in ("labelsTr", "labelsTs"):
+        save(tmp_path / "data" / folder / "liver_1.nii.gz")
+    save(tmp_path / "prediction" / "liver_1.nii.gz")
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1, "vessel": 2}}))
+
+    pairs = find_pairs(tmp_path / reference, tmp_path / "prediction", "nnunet")
+
+    assert [pair.case for pair in pairs] == ["liver_1"]
+    assert classes_of("nnunet", tmp_path / reference) == ("background", "liver", "vessel")
+
+
+def test_two_labels_of_one_name_are_refused(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "liver", "2": "liver"}}))
+
+    with pytest.raises(ValueError, match="gives two labels one name"):
+        classes_of("nnunet", tmp_path)
