@@ -1,5 +1,7 @@
 """Where a trial ran: versions, device, threads, and the most memory it took."""
 
+import ctypes
+import gc
 import platform
 import resource
 import sys
@@ -47,10 +49,14 @@ def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[st
 
 
 def reset_peak() -> None:
-    """Forget the peak memory of what this process did before: workers are used again."""
+    """Forget what this process did before, since workers are used again: give freed memory back, then start the peak anew."""
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
 
 
