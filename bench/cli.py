@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-FINISHED, MENDABLE, WITH_FAILURES, INTERRUPTED = 0, 2, 3, 130
+from bench.codes import FINISHED, INTERRUPTED, MENDABLE
+
 MODELS_EXAMPLE = "segresnet=PATH"
 
 

@@ -55,19 +55,8 @@ def weights_of(grid: Grid, facts: Facts, model: str, seed: int) -> str:
 
 def pretrain_spec(grid: Grid, facts: Facts, model: str, seed: int) -> TrialSpec:
     """The pretraining of a model under a seed; every cell of the model shares it."""
-    recipe = recipe_of(grid, model)
     cell = Cell(model=model, loss=RESTORATION, sampling="none")
-    return TrialSpec(
-        dataset=grid.dataset,
-        data=facts.digests[recipe.preparation],
-        splits=facts.splits,
-        fold=grid.fold,
-        cell=cell,
-        hyper={"lr": recipe.pretrain_lr},
-        recipe=recipe,
-        seed=seed,
-        phase=PRETRAIN,
-    )
+    return _spec(grid, facts, cell, PRETRAIN, seed, {"lr": recipe_of(grid, model).pretrain_lr})
 
 
 def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper) -> TrialSpec:
@@ -80,6 +69,11 @@ def tune_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper) -
 
 def final_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
     """A cell's chosen setting under one seed."""
+    spec = _spec(grid, facts, cell, FINAL, seed, hyper)
+    return replace(spec, number=number, weights=weights_of(grid, facts, cell.model, seed))
+
+
+def _spec(grid: Grid, facts: Facts, cell: Cell, phase: str, seed: int, hyper: Hyper) -> TrialSpec:
     recipe = recipe_of(grid, cell.model)
     return TrialSpec(
         dataset=grid.dataset,
@@ -90,9 +84,7 @@ def final_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper, 
         hyper=hyper,
         recipe=recipe,
         seed=seed,
-        phase=FINAL,
-        number=number,
-        weights=weights_of(grid, facts, cell.model, seed),
+        phase=phase,
     )
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.check import check_grid, check_settings
-from bench.cli import FINISHED, INTERRUPTED, WITH_FAILURES, main
+from bench.codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.expand import outline, planned
 from bench.grids import Grid
 from bench.user_grid import load_grid
@@ -168,4 +168,6 @@ def verdict(out: Path, finished: bool) -> int:
 
 
 if __name__ == "__main__":
+    from bench.cli import main
+
     sys.exit(main(["run", *sys.argv[1:]]))
