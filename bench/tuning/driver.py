@@ -83,7 +83,7 @@ def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveV
     on_cpu = not cluster.gpus
     with tempfile.TemporaryDirectory(prefix="segbench-ray-") as storage:
         tuner = Tuner(
-            tune.with_resources(run_cell_trial, lambda config: _resources(config, on_cpu)),
+            tune.with_resources(run_cell_trial, lambda config: resources(config, on_cpu)),
             param_space={"grid_file": grid_file},
             tune_config=TuneConfig(
                 search_alg=searcher,
@@ -104,5 +104,6 @@ def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveV
         tuner.fit()
 
 
-def _resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:
+def resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:
+    """One core, and the share of a card that the trial's recipe names unless trials run on processors."""
     return PlacementGroupFactory([{"CPU": 1} if on_cpu else {"CPU": 1, "GPU": config["gpus"]}])

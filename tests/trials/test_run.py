@@ -29,6 +29,7 @@ RECIPE = Recipe(
     augment=True,
     train_cases_scored=1,
 )
+WIDTHS = {"unet3d": 4, "vnet": 4, "segresnet": 8, "unet2d_resnet18": None}
 CELL = Cell(model="unet3d", loss="combined", sampling="none")
 
 
@@ -119,9 +120,9 @@ def test_final_trials_leave_slices_for_the_report_and_others_do_not(small_cache,
     assert not list((tmp_path / "tune").rglob("*.npz"))
 
 
-@pytest.mark.parametrize("model", ["unet3d", "vnet", "unet2d_resnet18"])
+@pytest.mark.parametrize("model", ["unet3d", "vnet", "segresnet", "unet2d_resnet18"])
 def test_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
-    recipe = replace(RECIPE, width=None if model == "unet2d_resnet18" else 4, weights="random")
+    recipe = replace(RECIPE, width=WIDTHS[model], weights="random")
     cell = replace(CELL, model=model)
     straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
     broken = make_job(small_cache, tmp_path / "broken", cell, recipe)

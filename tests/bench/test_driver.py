@@ -1,0 +1,34 @@
+"""How trials share cores and cards; the arithmetic alone, since no card is needed to check it."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.grids import DEMO, FULL
+from bench.tuning.driver import Cluster, resources, smallest_share
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "share", "slots"),
+    [
+        (2, 0, 1.0, 2),  # a laptop: a trial a core
+        (16, 1, 1.0, 1),  # one card, a trial each
+        (16, 2, 0.5, 4),  # two cards, two trials on each
+        (3, 4, 0.5, 3),  # never more trials than cores
+        (1, 0.25, 1.0, 1),  # at least one, which then waits for its place
+    ],
+)
+def test_slots_are_cores_or_shares_of_cards(cpus, gpus, share, slots):
+    assert Cluster(cpus=cpus, gpus=gpus).slots(share) == slots
+
+
+def test_a_trial_asks_for_its_recipes_share_of_a_card_and_for_none_where_there_is_none():
+    config = {"gpus": FULL.recipes["2d"].gpus}
+
+    assert resources(config, on_cpu=False).bundles == [{"CPU": 1.0, "GPU": 0.5}]
+    assert resources(config, on_cpu=True).bundles == [{"CPU": 1.0}]
+
+
+def test_the_smallest_share_decides_how_many_trials_may_be_pending():
+    assert smallest_share(FULL) == 0.5
+    assert smallest_share(replace(DEMO, recipes={"3d": DEMO.recipes["3d"]})) == 1.0
