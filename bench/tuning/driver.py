@@ -1,5 +1,6 @@
 """Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray remembers is needed again."""
 
+import json
 import logging
 import os
 import tempfile
@@ -28,14 +29,19 @@ from trials.records import from_json
 from trials.result import EpochScore
 
 RETRIES_OF_LOST_WORKERS = 2
+# On a cluster machines are taken back by their owner, which says nothing about the trial.
+RETRIES_OF_LOST_MACHINES = 20
+# What `ray up` leaves on the head: the cluster file with the resources of each node type filled in, as JSON.
+CLUSTER_FILE = Path.home() / "ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a run may use: CPU cores and graphics cards, over all nodes."""
+    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines than this one."""
 
     cpus: int
     gpus: float
+    is_shared: bool = False
 
     def slots(self, smallest_share: float) -> int:
         """How many trials fit side by side: one a core, or by their share of a card."""
@@ -48,13 +54,32 @@ def smallest_share(grid: Grid) -> float:
 
 
 def connect(address: str | None) -> Cluster:
-    """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else."""
+    """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else.
+
+    A cluster counts with the nodes that it may still start, so that a grid begins with no worker there and asks for all.
+    """
     if address is None:
         ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     else:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     found = ray.cluster_resources()
-    return Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0))
+    there = Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None)
+    if address is None or not CLUSTER_FILE.is_file():
+        return there
+    full = full_size(json.loads(CLUSTER_FILE.read_text()))
+    return Cluster(cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True)
+
+
+def full_size(config: Mapping[str, Any]) -> Cluster:
+    """What a cluster file lets the autoscaler start at most: every worker type at its own limit, all within the file's."""
+    room, cpus, gpus = config.get("max_workers", 0), 0, 0.0
+    for name, kind in config["available_node_types"].items():
+        is_head = name == config.get("head_node_type")
+        nodes = 1 if is_head else min(kind.get("max_workers", 0), room)
+        room -= 0 if is_head else nodes
+        cpus += int(nodes * kind.get("resources", {}).get("CPU", 0))
+        gpus += nodes * kind.get("resources", {}).get("GPU", 0)
+    return Cluster(cpus=cpus, gpus=float(gpus))
 
 
 def run_cell_trial(config: Mapping[str, Any]) -> None:
@@ -96,7 +121,9 @@ def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveV
             run_config=RunConfig(
                 name="grid",
                 storage_path=storage,
-                failure_config=FailureConfig(max_failures=RETRIES_OF_LOST_WORKERS),
+                failure_config=FailureConfig(
+                    max_failures=RETRIES_OF_LOST_MACHINES if cluster.is_shared else RETRIES_OF_LOST_WORKERS
+                ),
                 callbacks=[view],
                 verbose=0,
             ),

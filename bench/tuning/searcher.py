@@ -50,7 +50,7 @@ class GridSearcher(Searcher):
             self.agenda.add(found)
 
     def _lost(self, due: Due) -> TrialResult:
-        text = "its worker process died again and again without a message; too little memory is the usual cause"
+        text = "its worker was lost again and again: too little memory is the usual cause, or machines that were taken back"
         result = TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text)
         write_result(self.out, result)
         return result

@@ -1,4 +1,4 @@
-"""cluster.yaml is what Ray's launcher takes, and what we say of it: spot cards from none upward, one storage, a token, SSH alone."""
+"""cluster.yaml is what Ray's launcher takes and what it says of itself: spot cards from none, one storage, a token, SSH."""
 
 import re
 import subprocess
@@ -115,7 +115,7 @@ def test_what_a_user_changes_stands_at_the_top():
 
     assert set(re.findall(r"&(\w+) ", top)) == {"cards", "region", "zones", "image", "storage"}
     assert set(re.findall(r": \*(\w+)|- \*(\w+)", rest)) >= {("region", ""), ("zones", ""), ("image", ""), ("", "storage")}
-    assert not re.search(r"us-west|ami-|fs-", rest)
+    assert not re.search(r"us-west|ami-|\bfs-", rest)
 
 
 def test_the_nodes_get_this_folder_as_git_sees_it(cluster):
@@ -147,8 +147,8 @@ def test_the_launcher_fills_in_a_simulated_account(cluster, tmp_path, monkeypatc
     with moto.mock_aws():
         make_role(boto3.client("iam", region))
         started = _bootstrap_config(cluster, no_config_cache=True)
-        groups = {id for kind in head_and_worker(started) for id in kind["node_config"]["SecurityGroupIds"]}
-        rules = [rule for id in groups for rule in boto3.resource("ec2", region).SecurityGroup(id).ip_permissions]
+        groups = {group for kind in head_and_worker(started) for group in kind["node_config"]["SecurityGroupIds"]}
+        rules = [rule for group in groups for rule in boto3.resource("ec2", region).SecurityGroup(group).ip_permissions]
 
     _, worker = head_and_worker(started)
     assert worker["resources"]["GPU"] == 1

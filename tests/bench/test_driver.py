@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.grids import DEMO, FULL
-from bench.tuning.driver import Cluster, resources, smallest_share
+from bench.tuning.driver import Cluster, full_size, resources, smallest_share
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_a_trial_asks_for_its_recipes_share_of_a_card_and_for_none_where_there_i
 def test_the_smallest_share_decides_how_many_trials_may_be_pending():
     assert smallest_share(FULL) == 0.5
     assert smallest_share(replace(DEMO, recipes={"3d": DEMO.recipes["3d"]})) == 1.0
+
+
+def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
+    worker = {"max_workers": 4, "resources": {"CPU": 4, "GPU": 1}}
+    config = {
+        "max_workers": 6,
+        "head_node_type": "head",
+        "available_node_types": {"head": {"resources": {"CPU": 0}}, "small": worker, "large": {**worker, "max_workers": 9}},
+    }
+
+    assert full_size(config) == Cluster(cpus=24, gpus=6.0)
+    assert full_size({**config, "max_workers": 3}) == Cluster(cpus=12, gpus=3.0)
