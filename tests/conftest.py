@@ -1,6 +1,7 @@
 """What several tests share: the fixtures folder, one demo run, and one small prepared set of phantoms."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -64,12 +67,6 @@ def small_cache(tmp_path_factory) -> Path:
     return prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=32), place / "cache", workers=1)
 
 
-# Two processes share the tests, a file at a time; what looks at the demo stays together and starts first, being the longest.
-DEMO_FILES = ("test_demo.py", "test_readme.py")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in DEMO_FILES)
-    for item in items:
-        group = "demo" if item.path.name in DEMO_FILES else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Two processes share the tests, a file at a time: the demo, which takes longest, comes first."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")

@@ -2,16 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT, bench_run
+from conftest import COMMANDS, README, ROOT
 
 from bench.cli import main, parser
-
-README = (ROOT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
 
 
 def test_set_up_is_two_commands_of_one_line_each():
@@ -42,35 +37,6 @@ def test_commands_that_start_nothing_work_as_printed(line, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
-
-
-def test_the_grid_of_ones_own_runs_as_printed(demo):
-    place = demo.out.parents[1]
-    grid = re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1]
-    (place / "my_grid.py").write_text(grid)
-
-    ran = bench_run("--grid", "my_grid.py", cwd=place)
-
-    assert ran.code == 0, ran.stderr[-3000:]
-    assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()
-
-
-def test_prepared_phantoms_can_be_exported_as_slices(demo):
-    place = demo.out.parents[1]
-    prepare = next(line for line in COMMANDS if line.startswith("segbench prepare phantoms"))
-    export = next(line for line in COMMANDS if line.startswith("segbench export"))
-
-    prepared = segbench(prepare, place).strip()
-    segbench(export.replace("PREPARED", prepared).replace("OUT", "slices"), place)
-
-    assert len(list((place / "slices" / "sagittal" / "images").glob("*.npy"))) == 88 * 32
-
-
-def segbench(line, cwd):
-    """Run a line of the README in a folder and return what it prints."""
-    done = subprocess.run([sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]], cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_picture_is_there():
