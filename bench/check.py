@@ -46,6 +46,12 @@ def check_recipe(grid: Grid, model: str) -> None:
     """Refuse a cube that the model's poolings cannot halve, numbers below one, and names that no recipe knows."""
     recipe = recipe_of(grid, model)
     check_cube(model, recipe.preparation.cube, recipe.batch_size)
+    frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
+    if frozen and recipe.weights == "random" and "frozen_stages" in MODELS[model].tuned:
+        raise ValueError(
+            f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} of random weights is refused, since a frozen random "
+            "encoder learns nothing; give weights or set recipe.weights to 'default'"
+        )
     for name in AT_LEAST_ONE:
         value = getattr(recipe, name)
         if value is not None and value < 1:

@@ -156,3 +156,13 @@ def test_what_a_recipe_may_name_is_what_the_code_knows():
     assert {name: set(choices) for name, choices in CHOICES.items() if name in known} == {
         name: set(v) for name, v in known.items()
     }
+
+
+def test_freezing_stages_of_random_weights_is_refused():
+    recipes = dict(DEMO.recipes) | {"segresnet": replace(DEMO.recipes["segresnet"], weights="random")}
+    hyper = {"segresnet": {"frozen_stages": 2.0}}
+
+    with pytest.raises(ValueError, match="segresnet: frozen_stages=2 of random weights is refused"):
+        check_grid(replace(DEMO, recipes=recipes, hyper=hyper))
+    check_grid(replace(DEMO, recipes=recipes))
+    check_grid(replace(DEMO, hyper=hyper))

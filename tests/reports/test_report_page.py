@@ -208,3 +208,10 @@ def test_the_failed_come_first_among_the_trials(tmp_path):
 
     body = page.split('<table id="trials-final"')[1].split("<tbody>")[1]
     assert "loss became NaN in epoch 3" in body.split("</tr>")[0]
+
+
+def test_the_background_is_shown_and_enters_no_mean(tmp_path):
+    words = words_of(page_of(tmp_path, MadeUp()))
+
+    assert "background: mean over all" in words
+    assert "enters no other number here" in words
