@@ -1,16 +1,12 @@
 """The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it goes on where it was."""
 
 import json
-import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import COMMANDS, README, ROOT, bench_run
+from conftest import ROOT, bench_run
 
 from bench.expand import planned
 from bench.grids import DEMO
@@ -110,32 +106,3 @@ def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
     assert again.code == 0, again.stderr
     assert (demo.out / "scores.parquet").read_bytes() == before
     assert {path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")} == stamps
-
-
-def test_the_grid_of_ones_own_runs_as_printed(demo):
-    place = demo.out.parents[1]
-    grid = re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1]
-    (place / "my_grid.py").write_text(grid)
-
-    ran = bench_run("--grid", "my_grid.py", cwd=place)
-
-    assert ran.code == 0, ran.stderr[-3000:]
-    assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()
-
-
-def test_prepared_phantoms_can_be_exported_as_slices(demo):
-    place = demo.out.parents[1]
-    prepare = next(line for line in COMMANDS if line.startswith("segbench prepare phantoms"))
-    export = next(line for line in COMMANDS if line.startswith("segbench export"))
-
-    prepared = segbench(prepare, place).strip()
-    segbench(export.replace("PREPARED", prepared).replace("OUT", "slices"), place)
-
-    assert len(list((place / "slices" / "sagittal" / "images").glob("*.npy"))) == 88 * 32
-
-
-def segbench(line, cwd):
-    """Run a line of the README in a folder and return what it prints."""
-    done = subprocess.run([sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]], cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
