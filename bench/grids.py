@@ -90,7 +90,7 @@ PAPER = replace(
 # Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least three times.
 _SMALL = Recipe(
     epochs=8,
-    steps_per_epoch=18,
+    steps_per_epoch=16,
     batch_size=2,
     preparation=Preparation(cube=32),
     width=4,

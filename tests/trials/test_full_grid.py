@@ -13,7 +13,7 @@ from trials.result import COMPLETE
 from trials.spec import FINAL, Preparation, Recipe, TrialSpec
 
 STEP = Recipe(
-    epochs=1, steps_per_epoch=1, batch_size=2, preparation=Preparation(cube=32), weights="random", train_cases_scored=1
+    epochs=1, steps_per_epoch=1, batch_size=2, preparation=Preparation(cube=32), weights="random", train_cases_scored=0
 )
 WIDTHS = {"unet3d": 4, "vnet": 4, "segresnet": 8, "unet2d_resnet50": None}
 HYPER = {"combined": (), "focal": ("gamma",), "weighted_focal": ("gamma",), "class_balanced": ("gamma", "one_minus_beta")}
