@@ -5,10 +5,11 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
+from trials.environment import peak_gib
 from trials.files import write_text
 from trials.job import Job, result_path, trial_folder
+from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
+from trials.network import pick_device
 from trials.records import to_json
 from trials.result import FAILED, TrialResult
 from trials.run import OnEpoch, run_trial
@@ -18,20 +19,33 @@ from trials.spec import TUNE
 def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
     """Run a job and write its result.json, last and whole; returns the result."""
     started = time.perf_counter()
-    try:
-        result = run_trial(job, on_epoch)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        result = failure(job, "oom", error)
-    except FloatingPointError as error:
-        result = failure(job, "diverged", error)
-    except TimeoutError as error:
-        result = failure(job, "timeout", error)
-    except Exception as error:
-        result = failure(job, "exception", error)
+    job = remembered(job)
+    result = outcome(job, on_epoch)
+    if result.reason == "oom" and can_halve(job):
+        job = halved(job)
+        result = outcome(job, on_epoch)
     result = replace(result, seconds=round(time.perf_counter() - started, 3))
     write_result(Path(job.out), result)
     discard_checkpoints(job)
     return result
+
+
+def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:
+    """The trial's result, a FAILED one for whatever was raised."""
+    try:
+        return run_trial(job, on_epoch)
+    except FloatingPointError as error:
+        return failure(job, "diverged", error)
+    except TimeoutError as error:
+        return failure(job, "timeout", error)
+    except Exception as error:
+        return out_of_memory(job, error) if is_out_of_memory(error) else failure(job, "exception", error)
+
+
+def out_of_memory(job: Job, error: BaseException) -> TrialResult:
+    """A FAILED result that says what the trial wanted."""
+    result = failure(job, "oom", error)
+    return replace(result, error=oom_text(job, error), peak_gib=peak_gib(pick_device()), facts=memory_facts(job))
 
 
 def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
@@ -52,5 +66,6 @@ def discard_checkpoints(job: Job) -> None:
     """Delete what only a continuation needs; the best weights stay, but for tuning, whose trials nobody loads."""
     folder = trial_folder(job.out, job.trial)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+    forget(job)
     if job.spec.phase == TUNE:
         (folder / "best.pt").unlink(missing_ok=True)

@@ -52,6 +52,7 @@ def reset_peak() -> None:
     """Forget what this process did before, since workers are used again: give freed memory back, then start the peak anew."""
     gc.collect()
     if torch.cuda.is_available():
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

@@ -128,19 +128,33 @@ def train_epoch(
         labels = pinned(labels, network.device).to(network.device, non_blocking=True)
         if recipe.augment:
             images, labels = augment(images, labels, generator)
-        loss = task.loss(network, images, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = add_gradients(network, task, images, labels)
         if recipe.clip_gradient is not None:
             nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
         optimizer.step()
         scheduler.step()
         # Added up on the device: asking for each step's number would make the processor wait for the card.
-        total += loss.detach()
+        total += loss
     mean = float(total) / task.steps
     if not math.isfinite(mean):
         raise FloatingPointError(f"the training loss became {mean} at learning rate {task.lr:g}")
     return mean
+
+
+def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
+    """Add the gradient of a batch's mean loss to the parameters and return the loss, detached.
+
+    The batch goes through in network.parts pieces, each weighed by its share of the items. That is the gradient of the
+    whole batch for a loss that is a mean over items in a network without batch norm; what pools over the batch, batch
+    norm or the Dice of a batch, pools over a piece.
+    """
+    total = torch.zeros((), device=network.device)
+    for piece, reference in zip(images.chunk(network.parts), labels.chunk(network.parts), strict=True):
+        loss = task.loss(network, piece, reference) * (len(piece) / len(images))
+        loss.backward()
+        total += loss.detach()
+    return total
 
 
 def descent(

@@ -12,6 +12,7 @@ class Job:
 
     test is empty unless the spec's phase is final: other trials are not given the test cases at all.
     weights is the file that spec.weights names, or None. threads is the number of CPU threads, which results depend on.
+    parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
     """
 
     trial: str
@@ -25,6 +26,7 @@ class Job:
     save_predictions: bool = False
     threads: int = 1
     commit: str = ""
+    parts: int = 1
 
 
 def trial_folder(out: str | Path, trial: str) -> Path:

@@ -20,6 +20,7 @@ class Network:
     """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in evaluation mode.
+    parts is how many pieces a batch goes through in, to save memory.
     """
 
     module: nn.Module
@@ -28,6 +29,7 @@ class Network:
     device: torch.device
     autocast: torch.dtype | None
     frozen: list[nn.Module] = field(default_factory=list)
+    parts: int = 1
 
     def low_precision(self) -> AbstractContextManager:
         """The context of a forward pass."""
@@ -63,6 +65,7 @@ def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int)
     at once as in training, since nothing is kept for a gradient.
     """
     network.module.eval()
+    batch_size = -(-batch_size // network.parts)
     if network.dims == 2:
         for image in images:
             yield _sliced_logits(network, image, 2 * batch_size)

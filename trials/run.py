@@ -12,6 +12,7 @@ from trials.environment import machine_facts, peak_gib, reset_peak, versions
 from trials.evaluate import Evaluation, evaluate
 from trials.fit import Progress, fit
 from trials.job import Job, trial_folder
+from trials.memory import limit_share, memory_facts
 from trials.models.build import multiply_adds, num_parameters, num_trainable
 from trials.network import Network
 from trials.result import COMPLETE, CaseScore, EpochScore, TrialResult
@@ -27,6 +28,7 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     Raises what went wrong: ValueError for what a user can mend, FloatingPointError for divergence, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
+    limit_share(job.spec.recipe.gpus)
     reset_peak()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     cache = open_cache(Path(job.cache))
@@ -75,5 +77,5 @@ def finished(
         started=started,
         commit=job.commit,
         versions=versions(),
-        facts=facts | machine_facts(network.device, network.autocast),
+        facts=facts | memory_facts(job) | machine_facts(network.device, network.autocast),
     )

@@ -38,6 +38,7 @@ def make_network(job: Job, cache: Cache) -> Network:
         device=device,
         autocast=pick_precision(spec.recipe.precision, device),
         frozen=frozen_stages(job, module),
+        parts=job.parts,
     )
 
 

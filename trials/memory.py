@@ -1,0 +1,78 @@
+"""A trial's share of a card's memory, and its second chance when memory runs out: each batch in two halves, remembered."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from trials.environment import peak_gib
+from trials.files import write_text
+from trials.job import Job, trial_folder
+from trials.models.registry import check_cube
+from trials.network import pick_device
+
+HALVES = 2
+
+
+def limit_share(gpus: float) -> None:
+    """Hold this process to its share of the card it sees, so that a trial beside it keeps its own."""
+    fraction = memory_fraction(gpus)
+    if fraction is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(fraction)
+
+
+def memory_fraction(gpus: float) -> float | None:
+    """The part of a card's memory that a trial with this share of it may take; None for a whole card, or for none."""
+    return gpus if 0 < gpus < 1 else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what torch or Python raises when memory runs out; on the processor torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def remembered(job: Job) -> Job:
+    """The job in as many parts a batch as an earlier attempt of it came to, so that a restart goes on as it was."""
+    path = _memory_path(job)
+    return replace(job, parts=json.loads(path.read_text())["parts"]) if path.is_file() else job
+
+
+def can_halve(job: Job) -> bool:
+    """True where the batch is whole and its halves are legal for the model: batch norm may need two values a channel."""
+    recipe = job.spec.recipe
+    if job.parts > 1 or recipe.batch_size < HALVES:
+        return False
+    try:
+        check_cube(job.spec.cell.model, recipe.preparation.cube, recipe.batch_size // HALVES)
+    except ValueError:
+        return False
+    return True
+
+
+def halved(job: Job) -> Job:
+    """The same job with each batch in two halves whose gradients are added up; its folder remembers."""
+    write_text(_memory_path(job), json.dumps({"parts": HALVES}))
+    return replace(job, parts=HALVES)
+
+
+def forget(job: Job) -> None:
+    """Delete what only a continuation needs."""
+    _memory_path(job).unlink(missing_ok=True)
+
+
+def memory_facts(job: Job) -> dict[str, object]:
+    """What a result says of its batches: items a step, and how many pieces they went through in."""
+    return {"batch": job.spec.recipe.batch_size, "accumulation": job.parts}
+
+
+def oom_text(job: Job, error: BaseException) -> str:
+    """What a trial wanted when memory ran out: batch, size, peak, and the first line of the error."""
+    recipe, peak = job.spec.recipe, peak_gib(pick_device())
+    batch = f"batch {recipe.batch_size}" + (f" in {job.parts} parts" if job.parts > 1 else "")
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return f"out of memory at {batch}, cube {recipe.preparation.cube}^3, peak {peak} GiB: {first}"
+
+
+def _memory_path(job: Job) -> Path:
+    return trial_folder(job.out, job.trial) / "memory.json"
