@@ -3,32 +3,38 @@
 import base64
 import gzip
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from reports.section import Entry, Section
+from reports.section import Entry, Figure, Section
+
+# A figure with more characters of JSON than this is packed like plotly.js: what is short stays readable.
+PACKED_FROM = 40_000
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The page as text. Strings in sections are escaped; equal sections give equal text.
+def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = "") -> str:
+    """The page as text. Strings in sections are escaped; equal sections give equal text. stamp stands above all else.
 
     The content security policy names our two scripts by their hashes, so no string from a file can run as a third.
     """
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["sort_key"] = sort_key
+    environment.filters |= {"sort_key": sort_key, "drawing": drawing}
     sources = environment.loader
     assert sources is not None
     style, script = (sources.get_source(environment, name)[0] for name in ("style.css", "page.js"))
     return environment.get_template("page.html").render(
         title=title,
         subtitle=subtitle,
+        stamp=stamp,
         sections=sections,
         style=Markup(style),
         script=Markup(script),
@@ -49,7 +55,20 @@ def digest(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
+def drawing(figure: Figure) -> tuple[Markup, bool]:
+    """What plotly draws of a figure as JSON that is safe inside a script element, and whether it is packed."""
+    views = [{"data": view.data, "layout": view.layout} for view in figure.views]
+    content = {"data": figure.data, "layout": figure.layout, "views": views}
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return (Markup(pack(text)), True) if len(text) > PACKED_FROM else (htmlsafe_json_dumps(content), False)
+
+
+def pack(text: str) -> str:
+    """Text, gzipped without a clock, in base64."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
 @cache
 def packed_plotly() -> str:
-    """plotly.js, gzipped without a clock, in base64."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+    """plotly.js as the page holds it."""
+    return pack(get_plotlyjs())

@@ -43,19 +43,31 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One of the things that a figure shows in turn, by the name it is picked by; layout is laid over the figure's own."""
+
+    name: str
+    data: tuple[Mapping[str, Any], ...]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """A plotly figure: finding, number and rule in the caption, its numbers in a folded table.
 
     data and layout are plotly's own; colours may name style variables ("var(--ink)"). height and least_width in pixels.
+    views, with what is picked among them in view_label, take the place of data: the first is drawn, a picker shows the others.
     """
 
     id: str
     caption: str
-    data: tuple[Mapping[str, Any], ...]
+    data: tuple[Mapping[str, Any], ...] = ()
     layout: Mapping[str, Any]
     table: Table
     height: int
     least_width: int = 0
+    views: tuple[View, ...] = ()
+    view_label: str = ""
     kind: str = field(default="figure", init=False)
 
 

@@ -6,6 +6,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const figures = [...document.querySelectorAll("figure.plot")];
 
 function isDark() {
+  if (root.dataset.printing) return false;
   return root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
 }
 
@@ -46,16 +47,29 @@ function themed(layout) {
   return base;
 }
 
+async function unpack(element) {
+  const packed = Uint8Array.from(atob(element.textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
 let loading;
 function loadPlotly() {
-  loading ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-    const code = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  loading ??= unpack(document.getElementById("plotly")).then((code) => {
     const script = document.createElement("script");
     script.textContent = code;
     document.head.append(script);
-  })();
+  });
   return loading;
+}
+
+// What plotly draws of each figure, read once; short figures are plain JSON, long ones are packed.
+const contents = new Map();
+async function contentOf(figure) {
+  if (!contents.has(figure)) {
+    const script = figure.querySelector("script");
+    contents.set(figure, JSON.parse(script.type === "application/json" ? script.textContent : await unpack(script)));
+  }
+  return contents.get(figure);
 }
 
 const OPTIONS = {
@@ -66,17 +80,25 @@ const OPTIONS = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 };
 
-async function draw(figure) {
+// Printed figures are as wide as the paper in landscape; wider ones are drawn at their own width and shrunk to it.
+const PAPER = 1000;
+
+async function draw(figure, onPaper = false) {
   const canvas = figure.querySelector(".canvas");
+  let content;
   try {
     await loadPlotly();
+    content = await contentOf(figure);
   } catch {
     canvas.querySelector(".waiting").textContent = "This browser cannot unpack the figure. Its numbers are in the table below.";
     return;
   }
-  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
+  const layout = themed({ ...content.layout, ...view.layout });
+  if (onPaper) layout.width = Math.max(PAPER, parseInt(canvas.style.minWidth) || 0);
+  canvas.style.zoom = onPaper ? PAPER / layout.width : "";
   canvas.querySelector(".waiting")?.remove();
-  await window.Plotly.react(canvas, withColours(data), themed(layout), OPTIONS);
+  await window.Plotly.react(canvas, withColours(view.data), layout, OPTIONS);
   figure.dataset.drawn = "true";
 }
 
@@ -90,8 +112,17 @@ const watcher = new IntersectionObserver((entries) => {
 figures.forEach((figure) => watcher.observe(figure));
 
 const drawn = () => figures.filter((figure) => figure.dataset.drawn);
-dark.addEventListener("change", () => drawn().forEach(draw));
-addEventListener("beforeprint", () => figures.forEach(draw));
+dark.addEventListener("change", () => drawn().forEach((figure) => draw(figure)));
+addEventListener("beforeprint", () => {
+  root.dataset.printing = "true";
+  figures.forEach((figure) => draw(figure, true));
+});
+addEventListener("afterprint", () => {
+  delete root.dataset.printing;
+  figures.forEach((figure) => draw(figure));
+});
+// Nothing can be awaited once printing has begun: what it needs is read while the reader reads.
+addEventListener("load", () => setTimeout(() => loadPlotly().then(() => figures.forEach(contentOf)).catch(() => {}), 1500));
 
 const themeButton = document.querySelector("button.theme");
 function nameTheme() {
@@ -101,10 +132,23 @@ themeButton.hidden = false;
 themeButton.addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
   nameTheme();
-  drawn().forEach(draw);
+  drawn().forEach((figure) => draw(figure));
 });
 dark.addEventListener("change", nameTheme);
 nameTheme();
+
+const contentsButton = document.querySelector("button.contents");
+function openContents(isOpen) {
+  contentsButton.setAttribute("aria-expanded", isOpen);
+}
+contentsButton.hidden = false;
+openContents(false);
+contentsButton.addEventListener("click", () => openContents(contentsButton.getAttribute("aria-expanded") === "false"));
+document.querySelector("nav ol").addEventListener("click", () => openContents(false));
+
+for (const select of document.querySelectorAll(".picker select")) {
+  select.addEventListener("change", () => draw(select.closest("figure")));
+}
 
 // Numbers by value, anything else by name; rows without a value stay last in both directions.
 function compare(a, b) {
