@@ -11,6 +11,7 @@ from reports.counts import Counts, count
 from reports.notes import Note, page_one_notes
 from reports.run_folder import Run
 from reports.summary import Standing, resample_ratio, summarise
+from reports.surfaces import Agreement, Surfaces, agreements, gather_surfaces, refuse_unsound_surfaces, surfaces_table
 from trials.result import CUBE, NATIVE
 
 
@@ -19,7 +20,8 @@ class Board:
     """What a section may show. images is "none", "masks" or "ct".
 
     validation counts are native; test holds the test counts by space, standings the test scores by space, then by
-    (configuration, label).
+    (configuration, label). surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean
+    Surface Dice by (configuration, label); all are empty for a run without surfaces.
     """
 
     run: Run
@@ -28,6 +30,9 @@ class Board:
     validation: Counts
     test: Mapping[str, Counts]
     standings: Mapping[str, Mapping[tuple[int, int], Standing]]
+    surface_rows: pd.DataFrame
+    surfaces: Surfaces
+    agreements: Mapping[tuple[int, int], Agreement]
     choice: Choice | None
     notes: tuple[Note, ...]
     images: str
@@ -41,6 +46,9 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
     standings = {space: summarise(counts) for space, counts in test.items()}
     for space, by_cell in standings.items():
         refuse_infeasible(run, space, by_cell)
+    surface_rows = surfaces_table(run)
+    refuse_unsound_surfaces(surface_rows)
+    surfaces = gather_surfaces(run, surface_rows)
     return Board(
         run=run,
         scores=scores,
@@ -48,6 +56,9 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
         validation=validation,
         test=test,
         standings=standings,
+        surface_rows=surface_rows,
+        surfaces=surfaces,
+        agreements=agreements(surfaces, run.classes),
         choice=choose(run, validation, test[NATIVE], resample_ratio(test[NATIVE])),
         notes=page_one_notes(run, scores),
         images=images,

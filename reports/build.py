@@ -6,7 +6,7 @@ from reports.board import Board, build_board
 from reports.page import render
 from reports.run_folder import read_run
 from reports.sections.registry import SECTIONS
-from reports.table import write_tables
+from reports.table import write_table, write_tables
 from reports.wording import many
 from trials.files import write_text
 
@@ -14,7 +14,7 @@ IMAGES = ("none", "masks", "ct")
 
 
 def build_report(out: Path, images: str = "ct") -> Path:
-    """Write scores and trials (.parquet, .csv) and report.html into a run folder; return the path of the page.
+    """Write scores, surfaces and trials (.parquet, .csv) and report.html into a run folder; return the path of the page.
 
     images: "ct" shows slices of the worst patients, "masks" without the CT, "none" no slices; pictures carry the data's
     licence. Raises ValueError naming the file for a damaged folder, or the trial for results that must not be compared.
@@ -23,6 +23,7 @@ def build_report(out: Path, images: str = "ct") -> Path:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
     run = read_run(out)
     board = build_board(run, *write_tables(run), images)
+    write_table(out, "surfaces", board.surface_rows)
     sections = [section for make in SECTIONS.values() if (section := make(board)) is not None]
     page = out / "report.html"
     write_text(page, render(f"{run.record['grid']} on {run.record['dataset']}", _subtitle(board), sections))

@@ -34,3 +34,11 @@ def scored(value: float, low: float, high: float) -> Entry:
     if math.isnan(value):
         return Entry("n/a", look="quiet", hint="no patient here holds this class")
     return Entry(number(value), value, small=interval(low, high))
+
+
+def surface_entries(board: Board, i: int, label: int) -> tuple[Entry, ...]:
+    """The Surface Dice of a configuration as the one cell of its column; no cell in a run without surfaces."""
+    if not board.agreements:
+        return ()
+    found = board.agreements.get((i, label))
+    return (scored(found.value, found.low, found.high) if found else scored(math.nan, math.nan, math.nan),)

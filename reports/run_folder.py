@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trials.records import rebuild
-from trials.result import COMPLETE, CaseScore, TrialResult
+from trials.result import COMPLETE, CaseScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, Cell
 
 REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
@@ -20,6 +20,12 @@ SCORE_TYPES = {
     "pred_voxels": int,
     "overlap_voxels": int,
 }
+SURFACE_TYPES = {
+    **dict.fromkeys(("case", "split", "region"), str),
+    **dict.fromkeys(("tolerance_mm", "true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2"), float),
+    **dict.fromkeys(("true_voxels", "pred_voxels", "overlap_voxels", "lesions", "lesions_found", "lesions_false"), int),
+}
+S = TypeVar("S", CaseScore, SurfaceScore)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +80,9 @@ def read_result(path: Path) -> TrialResult:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
-        scores = document.pop("scores", [])
-        result = replace(rebuild(TrialResult, document, "result"), scores=_read_scores(scores))
+        scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
+        surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
+        result = replace(rebuild(TrialResult, document, "result"), scores=scores, surfaces=surfaces)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
     if result.trial != path.parent.name:
@@ -83,13 +90,14 @@ def read_result(path: Path) -> TrialResult:
     return result
 
 
-def _read_scores(rows: Any) -> tuple[CaseScore, ...]:
+def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -> tuple[S, ...]:
+    """Many small records of one kind at once. Raises ValueError naming the first that is not one."""
     if not isinstance(rows, list):
-        raise ValueError(f"scores must be a list; got {rows!r}")
+        raise ValueError(f"{where} must be a list; got {rows!r}")
     for i, row in enumerate(rows):
-        if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != SCORE_TYPES:
-            raise ValueError(f"scores[{i}] must hold {', '.join(SCORE_TYPES)}; got {row!r}")
-    return tuple(CaseScore(**row) for row in rows)
+        if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
+            raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {row!r}")
+    return tuple(kind(**row) for row in rows)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -42,25 +42,30 @@ def _score_block(result: TrialResult, classes: tuple[str, ...]) -> dict[str, lis
         raise ValueError(
             f"trial {result.trial} scores label {wrong[0]}, but run.json names {len(classes)} classes; run it again"
         )
-    spec = result.spec
-    cell = (spec.cell.model, spec.cell.loss, spec.cell.sampling)
-    identity = (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)
-    block: dict[str, list[Any]] = {name: [value] * len(scores) for name, value in zip(IDENTITY, identity, strict=True)}
+    block: dict[str, list[Any]] = {name: [value] * len(scores) for name, value in zip(IDENTITY, identity(result), strict=True)}
     block |= {name: [getattr(score, name) for score in scores] for name in ("split", "case", "label", "space", *COUNTS)}
     return block | {"class_name": [classes[score.label] for score in scores]}
 
 
+def identity(result: TrialResult) -> tuple[str | int, ...]:
+    """The values of IDENTITY: which trial a row is of."""
+    spec = result.spec
+    cell = (spec.cell.model, spec.cell.loss, spec.cell.sampling)
+    return (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)
+
+
 def dice_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
     """trials.result.dice over arrays of one shape."""
-    return _ratio(2 * overlap_voxels, true_voxels + pred_voxels)
+    return ratio_of(2 * overlap_voxels, true_voxels + pred_voxels)
 
 
 def iou_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
     """trials.result.iou over arrays of one shape."""
-    return _ratio(overlap_voxels, true_voxels + pred_voxels - overlap_voxels)
+    return ratio_of(overlap_voxels, true_voxels + pred_voxels - overlap_voxels)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, NaN where whole is 0."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) != 0)
 
 
@@ -111,11 +116,16 @@ def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write scores and trials as .parquet and .csv into the run folder and return them; equal input gives equal bytes."""
     scores, trials = scores_table(run), trials_table(run)
     for name, table in (("scores", scores), ("trials", trials)):
-        parquet = BytesIO()
-        table.to_parquet(parquet, index=False)
-        _write(run.out / f"{name}.parquet", parquet.getvalue())
-        _write(run.out / f"{name}.csv", _without_formulas(table).to_csv(index=False, lineterminator="\n").encode())
+        write_table(run.out, name, table)
     return scores, trials
+
+
+def write_table(out: Path, name: str, table: pd.DataFrame) -> None:
+    """Write a table as NAME.parquet and NAME.csv, whole; text that a spreadsheet would run is quoted in the CSV."""
+    parquet = BytesIO()
+    table.to_parquet(parquet, index=False)
+    _write(out / f"{name}.parquet", parquet.getvalue())
+    _write(out / f"{name}.csv", _without_formulas(table).to_csv(index=False, lineterminator="\n").encode())
 
 
 def _write(path: Path, content: bytes) -> None:

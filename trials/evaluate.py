@@ -8,12 +8,15 @@ import numpy as np
 from torch import Tensor, softmax
 
 from trials.data.cache import Cache, native_labels, to_file_axes
-from trials.data.volume import write_labels
+from trials.data.volume import spacing_mm, write_labels
 from trials.network import Network, cube_logits
 from trials.pictures import save_prediction, save_reference
 from trials.predict import on_native_grid
-from trials.result import CUBE, NATIVE, CaseScore
+from trials.result import CUBE, NATIVE, CaseScore, SurfaceScore
+from trials.scoring.measure import surface_scores
 from trials.scoring.metrics import argmax_labels, case_scores, label_counts
+from trials.scoring.official import OFFICIAL
+from trials.scoring.regions import all_regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,23 +30,37 @@ class Evaluation:
     predictions: Path | None = None
 
 
-def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[CaseScore]:
-    """Yield the counts of every label, in both spaces, of every case of the splits ("val", "test")."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """The counts of one case: every label in both spaces and, of a test case, every region's surfaces on the native grid."""
+
+    scores: tuple[CaseScore, ...]
+    surfaces: tuple[SurfaceScore, ...]
+
+
+def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[Evaluated]:
+    """Yield the counts of every case of the splits ("val", "test")."""
     for split, cases in splits.items():
         images = [plan.cache.image(case) for case in cases]
         for case, logits in zip(cases, cube_logits(network, images, plan.batch_size), strict=True):
-            yield from _score_case(plan, logits, case, split)
+            yield _score_case(plan, logits, case, split)
 
 
-def _score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Iterator[CaseScore]:
+def _score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evaluated:
     cache, record = plan.cache, plan.cache.cases[case]
     num_classes = len(cache.classes)
     on_cube = argmax_labels(logits).numpy()
-    yield from case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, CUBE)
-    on_native = on_native_grid(softmax(logits, 0), record.shape)
-    yield from case_scores(label_counts(on_native, native_labels(record), num_classes), case, split, NATIVE)
+    on_native, reference = on_native_grid(softmax(logits, 0), record.shape), native_labels(record)
+    scores = [
+        *case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, CUBE),
+        *case_scores(label_counts(on_native, reference, num_classes), case, split, NATIVE),
+    ]
+    surfaces: list[SurfaceScore] = []
     if split == "test":
+        regions = all_regions(cache.classes, OFFICIAL.get(cache.dataset.name, ()))
+        surfaces = surface_scores(reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split)
         _leave_files(plan, case, on_cube, on_native)
+    return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))
 
 
 def _leave_files(plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray) -> None:

@@ -23,6 +23,31 @@ class CaseScore:
     overlap_voxels: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurfaceScore:
+    """Counts of one region (a label, or labels taken as one) in one case, on the case's own grid.
+
+    Areas in mm2: both surfaces, and what of each lies at most tolerance_mm from the other (elements and areas as
+    google-deepmind/surface-distance defines them). Lesions are connected by face, edge or corner; one of the reference is
+    found where the prediction shares a voxel with it, one of the prediction is false where it shares none.
+    """
+
+    case: str
+    split: str
+    region: str
+    tolerance_mm: float
+    true_voxels: int
+    pred_voxels: int
+    overlap_voxels: int
+    true_mm2: float
+    pred_mm2: float
+    true_within_mm2: float
+    pred_within_mm2: float
+    lesions: int
+    lesions_found: int
+    lesions_false: int
+
+
 def dice(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
     """2 |P and T| / (|P| + |T|), 0..1; NaN where both are empty, for the reader's convention to decide."""
     total = true_voxels + pred_voxels
@@ -33,6 +58,15 @@ def iou(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
     """|P and T| / |P or T|, 0..1; NaN where both are empty."""
     union = true_voxels + pred_voxels - overlap_voxels
     return overlap_voxels / union if union else float("nan")
+
+
+def surface_dice(true_mm2: float, pred_mm2: float, true_within_mm2: float, pred_within_mm2: float) -> float:
+    """Share of both surfaces that lies within the tolerance of the other, 0..1 (Nikolov et al. 2018, arXiv:1809.04430).
+
+    0 where only one mask is empty; NaN where both are, for the reader's convention to decide.
+    """
+    total = true_mm2 + pred_mm2
+    return (true_within_mm2 + pred_within_mm2) / total if total else float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +91,7 @@ class TrialResult:
 
     val_score is the mean over foreground labels of the validation Dice at best_epoch (for a pretraining
     minus the restoration loss), NaN-free: None if the trial failed before a first epoch.
+    surfaces holds every region of every test case, of a final trial alone.
     facts holds what explains the trial: class weights, draw histogram, dropped items, parameters,
     multiply-adds, device, threads, versions, host, seconds by part.
     """
@@ -69,6 +104,7 @@ class TrialResult:
     val_score: float | None = None
     best_epoch: int | None = None
     scores: tuple[CaseScore, ...] = ()
+    surfaces: tuple[SurfaceScore, ...] = ()
     curve: tuple[EpochScore, ...] = ()
     seconds: float = 0.0
     peak_gib: float = 0.0

@@ -9,13 +9,13 @@ import torch
 
 from trials.data.cache import Cache, open_cache
 from trials.environment import machine_facts, peak_gib, reset_peak, versions
-from trials.evaluate import Evaluation, evaluate
+from trials.evaluate import Evaluated, Evaluation, evaluate
 from trials.fit import Progress, fit
 from trials.job import Job, trial_folder
 from trials.memory import limit_share, memory_facts
 from trials.models.build import multiply_adds, num_parameters, num_trainable
 from trials.network import Network
-from trials.result import COMPLETE, CaseScore, EpochScore, TrialResult
+from trials.result import COMPLETE, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
 from trials.spec import FINAL, PRETRAIN
 
@@ -37,12 +37,12 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     clock = time.perf_counter()
     progress = fit(network, task, job.spec.recipe, job.spec.seed, trial_folder(job.out, job.trial), on_epoch)
     trained = time.perf_counter()
-    scores = () if job.spec.phase == PRETRAIN else score(job, network, cache)
+    cases = () if job.spec.phase == PRETRAIN else score(job, network, cache)
     seconds = {"train_seconds": round(trained - clock, 2), "score_seconds": round(time.perf_counter() - trained, 2)}
-    return finished(job, network, progress, scores, facts | seconds, started)
+    return finished(job, network, progress, cases, facts | seconds, started)
 
 
-def score(job: Job, network: Network, cache: Cache) -> tuple[CaseScore, ...]:
+def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
     """Counts of every validation case, and in the final phase of every test case, which also leave files for the report."""
     folder = trial_folder(job.out, job.trial)
     is_final = job.spec.phase == FINAL
@@ -58,7 +58,7 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[CaseScore, ...]:
 
 
 def finished(
-    job: Job, network: Network, progress: Progress, scores: tuple[CaseScore, ...], facts: dict[str, object], started: str
+    job: Job, network: Network, progress: Progress, cases: tuple[Evaluated, ...], facts: dict[str, object], started: str
 ) -> TrialResult:
     """The record of a completed trial."""
     cube, module = job.spec.recipe.preparation.cube, network.module
@@ -68,7 +68,8 @@ def finished(
         state=COMPLETE,
         val_score=progress.best_score,
         best_epoch=progress.best_epoch,
-        scores=scores,
+        scores=tuple(score for case in cases for score in case.scores),
+        surfaces=tuple(surface for case in cases for surface in case.surfaces),
         curve=tuple(progress.curve),
         peak_gib=peak_gib(network.device),
         num_parameters=num_parameters(module),

@@ -3,7 +3,7 @@
 import math
 
 from reports.board import Board
-from reports.entries import class_name, configuration, ranked, scored
+from reports.entries import class_name, configuration, ranked, scored, surface_entries
 from reports.forest import difference_figure, mean_figure
 from reports.section import Block, Column, Entry, Section, Table, Text
 from reports.summary import MEAN
@@ -16,6 +16,12 @@ RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose reference holds the class, then over "
     "the seeds. Intervals are 95 % bootstrap intervals over patients, with seeds resampled inside and the same draws for every "
     "configuration. False alarms count the patients without the class in whom it was predicted."
+)
+
+
+SURFACE_RULE = (
+    "share of both surfaces that lies within the tolerance of the other, over the patients whose reference holds the class; "
+    "native grid, with its 95 % interval"
 )
 
 
@@ -34,8 +40,15 @@ def leaderboard(board: Board) -> Section | None:
         title="Leaderboard",
         question="Who is ahead, class by class?",
         finding=_finding(board, order),
-        blocks=(*blocks, Text((RULE,))),
+        blocks=(*blocks, Text((RULE, *_tolerances(board)))),
     )
+
+
+def _tolerances(board: Board) -> tuple[str, ...]:
+    """Which surfaces count as agreeing, in words; nothing for a run without surfaces."""
+    by_region = board.surface_rows.groupby("region")["tolerance_mm"].first()
+    named = [f"{name} {by_region[name]:.2f} mm" for name in board.run.classes[1:] if name in by_region]
+    return (f"Two surfaces agree where they lie within a tolerance of each other: {listed(named)}.",) if named else ()
 
 
 def _finding(board: Board, order: list[int]) -> str:
@@ -55,6 +68,7 @@ def _overview(board: Board, order: list[int]) -> Table:
     columns = (
         Column("configuration"),
         *(Column(class_name(board, label), True, f"Dice, n = {standings[order[0], label].n}") for label in labels),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if board.agreements else ()),
         Column("on the cube", True, "mean Dice on the resampled cube, without the way back to the patient's own grid"),
         Column("ranks first", True, "share of the resamples in which this configuration has the highest mean Dice"),
         Column("seeds", True),
@@ -70,7 +84,7 @@ def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
     first = float(board.choice.first[i]) if board.choice else math.nan
     scores = [scored(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
     tail = (Entry(number(cube), cube), Entry(percent(first), first), Entry(str(seeds), seeds))
-    return (configuration(board, i), *scores, *tail)
+    return (configuration(board, i), *scores, *surface_entries(board, i, MEAN), *tail)
 
 
 def _class_table(board: Board, order: list[int], label: int) -> Table:
@@ -84,6 +98,7 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
         Column("configuration"),
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if board.agreements else ()),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
         *(alarms if first.label_free else ()),
         Column("p against chosen", True, test),
@@ -103,6 +118,7 @@ def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
         configuration(board, i),
         scored(standing.dice, standing.dice_low, standing.dice_high),
         scored(standing.iou, standing.iou_low, standing.iou_high),
+        *surface_entries(board, i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high),
         *((Entry(percent(share), share), Entry(number(voxels, 0), voxels)) if standing.label_free else ()),
         Entry("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),

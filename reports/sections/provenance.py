@@ -12,6 +12,8 @@ from trials.spec import FINAL
 FILES = (
     ("scores.csv", "one row a trial, patient, label and space: counts, Dice, IoU"),
     ("scores.parquet", "the same, typed"),
+    ("surfaces.csv", "one row a final trial, test patient and region: surface areas, voxels, lesions, Surface Dice"),
+    ("surfaces.parquet", "the same, typed"),
     ("trials.csv", "one row a trial: settings, state, cost"),
     ("trials.parquet", "the same, typed"),
     ("run.json", "what was asked"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trials.records import record_hash, to_json
-from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, EpochScore, TrialResult
+from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, EpochScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
@@ -71,6 +71,12 @@ class MadeUp:
         return cells_of(self.models, self.losses, self.samplings)
 
     @property
+    def regions(self) -> dict[str, tuple[int, ...]]:
+        """Labels by region: each label, and in KiTS23 and its phantoms the two official regions that are no label."""
+        labels = {name: (label,) for label, name in enumerate(self.classes) if label}
+        return labels | ({"kidney_and_mass": (1, 2, 3), "mass": (2, 3)} if self.classes == CLASSES else {})
+
+    @property
     def splits(self) -> dict[str, list[str]]:
         names = [f"case_{i:05d}" for i in range(self.num_val + self.num_test)]
         return {"train": ["case_90000", "case_90001"], "val": names[: self.num_val], "test": names[self.num_val :]}
@@ -103,6 +109,26 @@ def scores(made: MadeUp, spec: TrialSpec) -> Iterator[CaseScore]:
             yield CaseScore(case=case, split=split, space=space, label=label, **dict(zip(names, counts, strict=True)))
 
 
+def surfaces(made: MadeUp, spec: TrialSpec) -> Iterator[SurfaceScore]:
+    """Every region of every test case: 100 mm2 each way, and of both as much within the tolerance as the quality says."""
+    for case, (region, labels) in product(made.splits["test"] if spec.phase == FINAL else (), made.regions.items()):
+        held = any(holds(case, label) for label in labels)
+        quality = made.quality(spec.cell, spec.seed, case, labels[-1])
+        voxels = (VOXELS, VOXELS, round(VOXELS * quality)) if held else (0, 7 if quality > 0.4 else 0, 0)
+        areas = (100.0, 100.0, 100 * quality, 100 * quality) if held else (0.0, 30.0 if quality > 0.4 else 0.0, 0.0, 0.0)
+        names = ("true_voxels", "pred_voxels", "overlap_voxels", "true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2")
+        yield SurfaceScore(
+            case=case,
+            split="test",
+            region=region,
+            tolerance_mm=1.0,
+            **dict(zip(names, (*voxels, *areas), strict=True)),
+            lesions=int(held),
+            lesions_found=int(held and voxels[2] > 0),
+            lesions_false=int(voxels[1] > 0 and voxels[2] == 0),
+        )
+
+
 def curve(made: MadeUp, spec: TrialSpec) -> Iterator[EpochScore]:
     for epoch in range(made.epochs):
         grown = 1 - 0.6 ** (epoch + 1)
@@ -127,6 +153,7 @@ def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: in
         val_score=round(sum(v for v in epochs[-1].val_dice.values() if v) / (len(made.classes) - 1), 4),
         best_epoch=made.epochs - 1,
         scores=() if pretraining else tuple(scores(made, spec)),
+        surfaces=tuple(surfaces(made, spec)),
         curve=tuple(
             EpochScore(
                 epoch=e.epoch, lr=e.lr, train_loss=e.train_loss, val_loss=e.val_loss, train_dice={}, val_dice={}, seconds=2.0

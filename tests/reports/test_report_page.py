@@ -142,7 +142,8 @@ def test_the_policy_lets_two_scripts_run_and_nothing_out(tmp_path):
     assert "script-src 'sha256-" in policy
     assert "unsafe-eval" not in policy
     outside = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
-    assert outside == ["scores.csv", "scores.parquet", "trials.csv", "trials.parquet", "run.json"]
+    tables = [f"{name}.{ending}" for name in ("scores", "surfaces", "trials") for ending in ("csv", "parquet")]
+    assert outside == [*tables, "run.json"]
 
 
 def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):

@@ -81,9 +81,26 @@ def test_a_final_trial_leaves_counts_of_every_case_label_and_space(small_cache, 
         truth = record.class_voxels if score.space == "native" else record.cube_class_voxels
         assert score.true_voxels == truth[score.label]
         assert score.overlap_voxels <= min(score.true_voxels, score.pred_voxels)
+    assert_surfaces_agree_with_the_counts(result, job.test)
     assert {"num_items", "draws", "class_counts", "threads", "device"} <= set(result.facts)
     assert result.num_parameters == result.num_trainable > 0
     assert result.multiply_adds > 0
+
+
+def assert_surfaces_agree_with_the_counts(result, test):
+    regions = ["kidney_and_mass", "mass", "tumor", "kidney", "cyst"]
+    assert [(surface.case, surface.region) for surface in result.surfaces] == [
+        (case, name) for case in test for name in regions
+    ]
+    native = {(score.case, score.label): score for score in result.scores if score.space == "native"}
+    for surface in result.surfaces:
+        if surface.region in (labels := {"kidney": 1, "tumor": 2, "cyst": 3}):
+            score = native[surface.case, labels[surface.region]]
+            assert surface.true_voxels == score.true_voxels
+            assert (surface.pred_voxels, surface.overlap_voxels) == (score.pred_voxels, score.overlap_voxels)
+        assert (surface.true_mm2 > 0) == (surface.true_voxels > 0) == (surface.lesions > 0)
+        assert surface.true_within_mm2 <= surface.true_mm2
+        assert surface.pred_within_mm2 <= surface.pred_mm2
 
 
 def test_predictions_lie_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
@@ -204,6 +221,7 @@ def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
     result = attempt(make_job(small_cache, tmp_path, phase=TUNE))
 
     assert {score.split for score in result.scores} == {"val"}
+    assert not result.surfaces
 
 
 def test_patience_stops_early_and_ties_go_to_the_earlier_epoch(small_cache, tmp_path):

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trials.result import dice
-from trials.scoring.regions import Region, mask_of, voxel_counts
-from trials.scoring.surface import Spacing, distances_between, overlap_within, surface_dice, surface_of
+from trials.scoring.measure import measure
+from trials.scoring.regions import Region
+from trials.scoring.rows import shared_rows
+from trials.scoring.surface import Spacing, surface_dice
 
 # The hierarchical evaluation classes, each within the one before.
 KITS23 = (
@@ -25,19 +27,11 @@ def official_scores(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, reg
 
     Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 where both are empty, 0 where only one is.
     """
-    overlaps: dict[str, float] = {}
-    surfaces: dict[str, float] = {}
-    for region in regions:
-        true_mask, pred_mask = mask_of(region, true), mask_of(region, pred)
-        overlaps[f"dice_{region.name}"] = _one_if_both_empty(dice(*voxel_counts(true_mask, pred_mask)))
-        surfaces[f"surface_dice_{region.name}"] = _one_if_both_empty(_surface_dice(true_mask, pred_mask, spacing_mm, region))
+    rows = shared_rows(true, pred)
+    measured = {region.name: measure(*rows, spacing_mm, region) for region in regions}
+    overlaps = {f"dice_{name}": _one_if_both_empty(dice(*found.voxels)) for name, found in measured.items()}
+    surfaces = {f"surface_dice_{name}": _one_if_both_empty(surface_dice(found.overlap)) for name, found in measured.items()}
     return overlaps | surfaces
-
-
-def _surface_dice(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, region: Region) -> float:
-    limit = region.tolerance_mm
-    distances = distances_between(surface_of(true, spacing_mm), surface_of(pred, spacing_mm), spacing_mm, limit)
-    return surface_dice(overlap_within(distances, limit))
 
 
 def _one_if_both_empty(score: float) -> float:

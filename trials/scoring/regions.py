@@ -30,6 +30,12 @@ def label_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[R
     return tuple(regions)
 
 
+def all_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Region, ...]:
+    """The official regions, then those of the labels; a label that is an official region stands once, as that region."""
+    names = {region.name for region in official}
+    return (*official, *(region for region in label_regions(classes, official) if region.name not in names))
+
+
 def mask_of(region: Region, labels: np.ndarray) -> np.ndarray:
     """Where labels (uint8, any shape) are of the region: bool, same shape."""
     # Comparing label by label is several times quicker than looking each voxel up.

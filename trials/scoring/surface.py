@@ -10,7 +10,9 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial import KDTree
 
-Spacing = tuple[float, float, float]
+from trials import result
+from trials.scoring.nearby import Spacing, near_each_other, offsets_within
+from trials.scoring.rows import Rows, held_rows, rows_of
 
 # What marching cubes (Lorensen and Cline 1987) lays between the 2 x 2 x 2 voxels around a corner. The key has bit
 # 4 d + 2 h + w set where that voxel is inside. The value counts corner triangles, then half faces across D, H and W,
@@ -32,6 +34,8 @@ PATTERNS = {
 }
 # The search of the tree may round otherwise than the distance that is compared; the search may find a little more.
 SLACK = 1 + 1e-9
+# Rows of corners whose neighbourhoods are looked at in one step.
+ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +62,33 @@ class SurfaceOverlap:
 
     true_mm2: float
     pred_mm2: float
-    true_overlap_mm2: float
-    pred_overlap_mm2: float
+    true_within_mm2: float
+    pred_within_mm2: float
 
 
 def surface_of(mask: np.ndarray, spacing_mm: Spacing) -> Surface:
-    """Find the surface elements of a mask, [D, H, W] of bool or of 0 and 1; beyond its edges is outside. Empty gives none.
+    """Find the surface elements of a mask, [D, H, W] of bool or of 0 and 1; beyond its edges is outside. Empty gives none."""
+    return surface_of_rows(rows_of(mask), spacing_mm)
 
-    Plane by plane, so the memory it takes grows with the surface, not with the volume.
-    """
-    box = box_of(mask)
-    start = np.array([side.start for side in box], np.int32)
-    corners, codes = [np.empty((0, 3), np.int32)], [np.empty(0, np.uint8)]
-    planes = mask[box].astype(np.uint8, copy=False)
-    behind = np.zeros((planes.shape[1] + 1, planes.shape[2] + 1), np.uint8)
-    for d in range(len(planes) + 1):
-        ahead = _plane_code(planes[d]) if d < len(planes) else np.zeros_like(behind)
-        code = behind | ahead << 4
-        h, w = np.divmod(np.flatnonzero((code != 0) & (code != 255)), code.shape[1])
-        corners.append(np.stack([np.full_like(h, d), h, w], axis=1).astype(np.int32) + start)
-        codes.append(code[h, w])
-        behind = ahead
+
+def surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
+    """The same of a mask given by its rows. The memory it takes grows with the number of rows that hold something."""
+    rows = held_rows(rows)
+    if not len(rows.values):
+        return Surface(corners=np.empty((0, 3), np.int32), areas_mm2=np.empty(0))
+    pairs, behind, place = _row_codes(rows.values), (rows.d.min(), rows.h.min()), _places(rows)
+    held = place > 0
+    d, h = np.nonzero(held[:-1, :-1] | held[:-1, 1:] | held[1:, :-1] | held[1:, 1:])
+    corners, codes = [], []
+    for some in np.array_split(np.arange(len(d)), len(d) // ROWS_AT_ONCE + 1):
+        above, left = d[some], h[some]
+        code = pairs[place[above, left]]
+        for bits, (down, right) in enumerate(((0, 1), (1, 0), (1, 1)), start=1):
+            code |= pairs[place[above + down, left + right]] << 2 * bits
+        # Neither 0, all outside, nor 255, all inside: bytes wrap around.
+        row, w = np.divmod(np.flatnonzero(code - np.uint8(1) < 254), code.shape[1])
+        corners.append(np.stack([above[row] + behind[0], left[row] + behind[1], w], axis=1).astype(np.int32))
+        codes.append(code[row, w])
     return Surface(corners=np.concatenate(corners), areas_mm2=element_areas(spacing_mm)[np.concatenate(codes)])
 
 
@@ -95,23 +105,33 @@ def distances_between(true: Surface, pred: Surface, spacing_mm: Spacing, limit_m
     )
 
 
+def overlap_of(true: Surface, pred: Surface, spacing_mm: Spacing, tolerance_mm: float) -> SurfaceOverlap:
+    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other surface, without distances."""
+    offsets = offsets_within(spacing_mm, tolerance_mm)
+    if offsets is None:
+        return overlap_within(distances_between(true, pred, spacing_mm, tolerance_mm), tolerance_mm)
+    near_true, near_pred = near_each_other(true.corners, pred.corners, offsets)
+    return SurfaceOverlap(
+        true_mm2=float(true.areas_mm2.sum()),
+        pred_mm2=float(pred.areas_mm2.sum()),
+        true_within_mm2=float(true.areas_mm2[near_true].sum()),
+        pred_within_mm2=float(pred.areas_mm2[near_pred].sum()),
+    )
+
+
 def overlap_within(distances: Distances, tolerance_mm: float) -> SurfaceOverlap:
     """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other surface."""
     return SurfaceOverlap(
         true_mm2=float(distances.true_areas.sum()),
         pred_mm2=float(distances.pred_areas.sum()),
-        true_overlap_mm2=float(distances.true_areas[distances.true_mm <= tolerance_mm].sum()),
-        pred_overlap_mm2=float(distances.pred_areas[distances.pred_mm <= tolerance_mm].sum()),
+        true_within_mm2=float(distances.true_areas[distances.true_mm <= tolerance_mm].sum()),
+        pred_within_mm2=float(distances.pred_areas[distances.pred_mm <= tolerance_mm].sum()),
     )
 
 
 def surface_dice(overlap: SurfaceOverlap) -> float:
-    """Share of both surfaces that lies within the tolerance of the other, 0..1 (Nikolov et al. 2018, arXiv:1809.04430).
-
-    0 where only one mask is empty; NaN where both are, for the reader's convention to decide.
-    """
-    total = overlap.true_mm2 + overlap.pred_mm2
-    return (overlap.true_overlap_mm2 + overlap.pred_overlap_mm2) / total if total else float("nan")
+    """The Surface Dice of areas; 0 where only one mask is empty, NaN where both are."""
+    return result.surface_dice(overlap.true_mm2, overlap.pred_mm2, overlap.true_within_mm2, overlap.pred_within_mm2)
 
 
 def hd95_mm(distances: Distances) -> float:
@@ -156,16 +176,20 @@ def _pieces() -> np.ndarray:
     return pieces
 
 
-def _plane_code(plane: np.ndarray) -> np.ndarray:
-    """Which of the 2 x 2 voxels around each corner of a plane are inside: [H, W] to bits 2 h + w of [H + 1, W + 1]."""
-    height, width = plane.shape
-    pairs = np.zeros((height, width + 1), np.uint8)
-    pairs[:, 1:] = plane
-    pairs[:, :-1] += 2 * plane
-    code = np.zeros((height + 1, width + 1), np.uint8)
-    code[1:] = pairs
-    code[:-1] += 4 * pairs
-    return code
+def _row_codes(values: np.ndarray) -> np.ndarray:
+    """Which of the 2 voxels around each corner of a row are inside: [M, W] to bits 0 and 1 of [1 + M, W + 1], row 0 empty."""
+    pairs = np.zeros((len(values) + 1, values.shape[1] + 1), np.uint8)
+    pairs[1:, 1:] = values
+    pairs[1:, :-1] += 2 * values.view(np.uint8)
+    return pairs
+
+
+def _places(rows: Rows) -> np.ndarray:
+    """Where the row at (d, h) stands in _row_codes, for the box of rows and one around it: int32, 0 for an empty row."""
+    d, h = rows.d - rows.d.min(), rows.h - rows.h.min()
+    place = np.zeros((d.max() + 3, h.max() + 3), np.int32)
+    place[d + 1, h + 1] = np.arange(1, len(d) + 1)
+    return place
 
 
 def _distances_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Spacing, limit_mm: float) -> np.ndarray:

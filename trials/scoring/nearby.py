@@ -1,0 +1,54 @@
+"""Which points of a lattice have a point of another set within a distance: looked up offset by offset, without distances."""
+
+from itertools import product
+
+import numpy as np
+
+Spacing = tuple[float, float, float]
+# Beyond this many offsets a search tree is faster.
+MOST_OFFSETS = 1000
+
+
+def offsets_within(spacing_mm: Spacing, limit_mm: float) -> np.ndarray | None:
+    """Whole steps (D, H, W) whose length is at most limit_mm, nearest first, int64 [B, 3]; None where they are too many."""
+    reach = [int(limit_mm / step) + 1 for step in spacing_mm]
+    if np.prod([2.0 * steps + 1 for steps in reach]) > 8 * MOST_OFFSETS:
+        return None
+    steps = np.array(list(product(*(range(-steps, steps + 1) for steps in reach))))
+    lengths = np.sqrt(((steps * np.array(spacing_mm)) ** 2).sum(axis=1))
+    order = np.argsort(lengths, kind="stable")
+    inside = order[lengths[order] <= limit_mm]
+    return steps[inside] if len(inside) <= MOST_OFFSETS else None
+
+
+def near_each_other(first: np.ndarray, second: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which points of first [N, 3], and which of second [M, 3], have a point of the other at one of the offsets: bool [N], [M].
+
+    The offsets hold each one's opposite. Takes a byte for each place of the box in which both sets lie.
+    """
+    near = np.zeros(len(first), bool), np.zeros(len(second), bool)
+    if not len(first) or not len(second) or not len(offsets):
+        return near
+    reach = np.abs(offsets).max(axis=0)
+    start = np.maximum(first.min(axis=0), second.min(axis=0)) - reach
+    stop = np.minimum(first.max(axis=0), second.max(axis=0)) + reach + 1
+    if (stop <= start).any():
+        return near
+    # A margin of one reach around the box, so that no offset leads out of it or around its edge.
+    shape = tuple(stop - start + 2 * reach)
+    inside = [np.flatnonzero(((points >= start) & (points < stop)).all(axis=1)) for points in (first, second)]
+    keys = [
+        np.ravel_multi_index(tuple((points[held] - start + reach).T), shape)
+        for points, held in zip((first, second), inside, strict=True)
+    ]
+    steps = offsets @ np.array([shape[1] * shape[2], shape[2], 1])
+    table = np.zeros(int(np.prod(shape)), bool)
+    for side, other in ((0, 1), (1, 0)):
+        table[keys[other]] = True
+        left = np.arange(len(keys[side]))
+        for step in steps:
+            found = table[keys[side][left] + step]
+            near[side][inside[side][left[found]]] = True
+            left = left[~found]
+        table[keys[other]] = False
+    return near
