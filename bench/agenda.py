@@ -8,37 +8,49 @@ from dataclasses import dataclass
 
 from bench.expand import Facts, default_of, final_spec, needs_pretraining, pretrain_spec, pretrainings, space_of, tune_spec
 from bench.grids import Grid
+from bench.pruning import rungs
 from bench.search import Tried, propose
+from trials.job import Rung
 from trials.records import record_hash
-from trials.result import COMPLETE, TrialResult
+from trials.result import COMPLETE, PRUNED, TrialResult, headline
 from trials.spec import Cell, Hyper, TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A spec and the hash that names its trial."""
+    """A spec, the hash that names its trial, and the rungs at which it may be pruned."""
 
     trial: str
     spec: TrialSpec
+    rungs: tuple[Rung, ...] = ()
 
 
 class Agenda:
-    """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows it."""
+    """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows it.
+
+    Where the grid does not prune, a pruned trial that an earlier run left counts as not done.
+    """
 
     def __init__(self, grid: Grid, facts: Facts, results: Mapping[str, TrialResult]):
         self.grid, self.facts = grid, facts
-        self.results = dict(results)
+        prunes = grid.tuning is not None and grid.tuning.prune
+        self.results = {trial: result for trial, result in results.items() if prunes or result.state != PRUNED}
         self._pretrainings = [due(pretrain_spec(grid, facts, model, seed)) for model, seed in pretrainings(grid, facts.weights)]
         self._studies: dict[Cell, list[Due]] = {cell: [] for cell in grid.cells}
         self._finals: dict[tuple[Cell, int], Due] = {}
+        self._open: list[Due] | None = None
 
     def add(self, result: TrialResult) -> None:
         """Take a finished trial into account."""
         self.results[result.trial] = result
+        self._open = None
 
     def next(self, running: Collection[str]) -> Due | None:
         """The first trial that is due, neither done nor running; None where all that is left must wait for a running one."""
-        return next((one for one in self.due() if one.trial not in self.results and one.trial not in running), None)
+        if self._open is None:
+            # Kept from one result to the next: a grid of a thousand trials is asked several times a second.
+            self._open = [one for one in self.due() if one.trial not in self.results]
+        return next((one for one in self._open if one.trial not in running), None)
 
     def finished(self) -> bool:
         """True when every final trial has a result."""
@@ -71,7 +83,7 @@ class Agenda:
             return 0, default_of(self.grid, self.facts, cell)
         study = self._study(cell)
         results = [self.results.get(one.trial) for one in study]
-        if len(study) < self.grid.tuning.trials or results[-1] is None:
+        if len(study) < self.grid.tuning.trials or None in results:
             return None
         scores = [result.val_score if result and result.state == COMPLETE else None for result in results]
         number = max(range(len(scores)), key=lambda i: (scores[i] is not None, scores[i] or 0.0, -i))
@@ -84,23 +96,32 @@ class Agenda:
         return self._finals[cell, seed]
 
     def _study(self, cell: Cell) -> list[Due]:
-        """The trials of a cell's study as far as its results reach, and the one after them."""
-        assert self.grid.tuning is not None
-        study = self._studies[cell]
-        if not study and self._is_pretrained(cell, self.grid.tuning.seed):
-            study.append(due(tune_spec(self.grid, self.facts, cell, 0, default_of(self.grid, self.facts, cell))))
-        while study and len(study) < self.grid.tuning.trials and study[-1].trial in self.results:
-            study.append(due(tune_spec(self.grid, self.facts, cell, len(study), self._proposal(cell, study))))
+        """The trials of a cell's study that are known by now: as many at once as the grid lets be open.
+
+        A trial follows from those before its batch alone, which have all ended, whichever came first.
+        """
+        tuning, study = self.grid.tuning, self._studies[cell]
+        assert tuning is not None
+        if not study and not self._is_pretrained(cell, tuning.seed):
+            return study
+        while len(study) < tuning.trials:
+            before = study[: len(study) // tuning.parallel * tuning.parallel]
+            if not all(one.trial in self.results for one in before):
+                break
+            study.append(self._next_of(cell, len(study), before))
         return study
 
-    def _proposal(self, cell: Cell, study: list[Due]) -> dict[str, float | tuple[float, ...]]:
-        tried = []
-        for one in study:
-            result = self.results[one.trial]
-            tried.append(Tried(hyper=one.spec.hyper, score=result.val_score if result.state == COMPLETE else None))
-        name = f"{self.grid.name}/{cell.model}/{cell.loss}/{cell.sampling}"
+    def _next_of(self, cell: Cell, number: int, before: list[Due]) -> Due:
+        """The number-th trial of a study after these: the default, then what Optuna proposes."""
+        setting = default_of(self.grid, self.facts, cell)
+        if number == 0:
+            return due(tune_spec(self.grid, self.facts, cell, 0, setting))
+        tried = [tried_of(self.results[one.trial]) for one in before]
         # What is not searched keeps its default: a vector alpha, or a number the grid has fixed.
-        return dict(study[0].spec.hyper) | propose(name, space_of(self.grid, self.facts, cell), tried)
+        hyper = setting | propose(study_name(self.grid, cell), number, space_of(self.grid, self.facts, cell), tried)
+        spec = tune_spec(self.grid, self.facts, cell, number, hyper)
+        assert self.grid.tuning is not None
+        return due(spec, rungs([one.curve for one in tried], spec.recipe.epochs) if self.grid.tuning.prune else ())
 
     def _is_pretrained(self, cell: Cell, seed: int) -> bool:
         if not needs_pretraining(self.grid, cell.model, self.facts.weights):
@@ -109,6 +130,17 @@ class Agenda:
         return mine[0].trial in self.results
 
 
-def due(spec: TrialSpec) -> Due:
+def due(spec: TrialSpec, rungs: tuple[Rung, ...] = ()) -> Due:
     """Name a spec by its content."""
-    return Due(record_hash(spec), spec)
+    return Due(record_hash(spec), spec, rungs)
+
+
+def study_name(grid: Grid, cell: Cell) -> str:
+    """What Optuna calls the study of a cell, and what its proposals are seeded by."""
+    return f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}"
+
+
+def tried_of(result: TrialResult) -> Tried:
+    """What a study learns of a finished trial."""
+    curve = tuple(headline(epoch.val_dice) for epoch in result.curve)
+    return Tried(hyper=result.spec.hyper, state=result.state, score=result.val_score, curve=curve)

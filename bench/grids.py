@@ -17,11 +17,15 @@ class Tuning:
     """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's proposals.
 
     epochs None trains each of them as long as a final trial. Every cell has the same budget.
+    prune stops a trial early by successive halving among the trials of its own cell (bench/pruning.py); False trains all to
+    their end. parallel proposals of a cell are made at once, from the results of those made before them.
     """
 
     trials: int
     epochs: int | None = None
     seed: int = 0
+    prune: bool = True
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def job_maker(
             train=prepared.split.train,
             val=prepared.split.val,
             test=prepared.split.test if spec.phase == FINAL else (),
+            rungs=due.rungs,
             weights=None if weights is None or spec.weights == "random" else str(weights),
             save_predictions=save_predictions and spec.phase == FINAL,
             commit=revision,

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trials.checkpoint import load_checkpoint, save_checkpoint
 from trials.data.augment import augment
 from trials.data.loading import pinned
+from trials.job import Rung
 from trials.network import Network
 from trials.records import rebuild
 from trials.result import EpochScore
@@ -47,6 +48,10 @@ class Task(Protocol):
         """Batches an epoch."""
 
     @property
+    def rungs(self) -> Sequence[Rung]:
+        """What must be reached after how many epochs to go on."""
+
+    @property
     def lr(self) -> float:
         """The (largest) learning rate."""
 
@@ -72,11 +77,15 @@ class Progress:
         """True when the last `patience` epochs brought nothing better."""
         return patience is not None and len(self.curve) - 1 - self.best_epoch >= patience
 
+    def is_pruned(self, rungs: Sequence[Rung]) -> bool:
+        """True when this is the epoch of a rung and no epoch so far has reached its score."""
+        return any(len(self.curve) == rung.epochs and self.best_score < rung.least for rung in rungs)
+
 
 def fit(
     network: Network, task: Task, recipe: Recipe, seed: int, folder: Path, on_epoch: Callable[[EpochScore, float], None]
 ) -> Progress:
-    """Train to the last epoch, or until patience ends, and leave the network with the weights of its best epoch.
+    """Train to the last epoch, or until patience or a rung ends it, and leave the network with the weights of its best epoch.
 
     Continues from folder/checkpoint.pt where there is one; on a CPU with the same number of threads the result is
     bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises
@@ -84,7 +93,7 @@ def fit(
     """
     optimizer, scheduler = descent(network.module, task, recipe)
     progress = resume(folder, network.module, optimizer, scheduler)
-    while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience):
+    while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience) and not progress.is_pruned(task.rungs):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
         train_loss = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)

@@ -7,10 +7,19 @@ from trials.spec import TrialSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A trial whose best validation score after so many epochs is below `least` is pruned."""
+
+    epochs: int
+    least: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Everything run_trial needs. out is the run folder, cache the prepared set's folder.
 
     test is empty unless the spec's phase is final: other trials are not given the test cases at all.
+    rungs prune a search trial; they follow from its study's earlier results and are no part of the spec, whose hash names it.
     weights is the file that spec.weights names, or None. threads is the number of CPU threads, which results depend on.
     parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
     """
@@ -22,6 +31,7 @@ class Job:
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     weights: str | None = None
     save_predictions: bool = False
     threads: int = 1

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from trials.data.cache import Cache
 from trials.data.loading import Items, epoch_batches
 from trials.fit import Validation
+from trials.job import Rung
 from trials.network import Network, cube_logits
 from trials.spec import Recipe
 
@@ -42,6 +43,7 @@ class Restoration:
     steps: int
     seed: int
     scored: Sequence[str]
+    rungs: Sequence[Rung] = ()
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of volumes; in place of labels comes the mask of the voxels to restore."""

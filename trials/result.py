@@ -69,6 +69,12 @@ def surface_dice(true_mm2: float, pred_mm2: float, true_within_mm2: float, pred_
     return (true_within_mm2 + pred_within_mm2) / total if total else float("nan")
 
 
+def headline(dice_by_label: Mapping[int, float | None]) -> float:
+    """The number that selects: the mean over foreground labels of their mean Dice; 0 where no case holds any."""
+    present = [value for value in dice_by_label.values() if value is not None]
+    return sum(present) / len(present) if present else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochScore:
     """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive cases.
@@ -90,8 +96,8 @@ class TrialResult:
     """The outcome of a trial: complete as soon as its file exists.
 
     val_score is the mean over foreground labels of the validation Dice at best_epoch (for a pretraining
-    minus the restoration loss), NaN-free: None if the trial failed before a first epoch.
-    surfaces holds every region of every test case, of a final trial alone.
+    minus the restoration loss), NaN-free: None if the trial failed before a first epoch. A pruned trial keeps its curve
+    and its val_score so far, and has no scores. surfaces holds every region of every test case, of a final trial alone.
     facts holds what explains the trial: class weights, draw histogram, dropped items, parameters,
     multiply-adds, device, threads, versions, host, seconds by part.
     """

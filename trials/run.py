@@ -15,7 +15,7 @@ from trials.job import Job, trial_folder
 from trials.memory import limit_share, memory_facts
 from trials.models.build import multiply_adds, num_parameters, num_trainable
 from trials.network import Network
-from trials.result import COMPLETE, EpochScore, TrialResult
+from trials.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
 from trials.spec import FINAL, PRETRAIN
 
@@ -23,7 +23,7 @@ OnEpoch = Callable[[EpochScore, float], None]
 
 
 def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
-    """Train and score one trial; the result is returned, not yet written.
+    """Train and score one trial, which a rung may prune unscored; the result is returned, not yet written.
 
     Raises what went wrong: ValueError for what a user can mend, FloatingPointError for divergence, torch.OutOfMemoryError.
     """
@@ -37,7 +37,8 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     clock = time.perf_counter()
     progress = fit(network, task, job.spec.recipe, job.spec.seed, trial_folder(job.out, job.trial), on_epoch)
     trained = time.perf_counter()
-    cases = () if job.spec.phase == PRETRAIN else score(job, network, cache)
+    is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
+    cases = score(job, network, cache) if is_scored else ()
     seconds = {"train_seconds": round(trained - clock, 2), "score_seconds": round(time.perf_counter() - trained, 2)}
     return finished(job, network, progress, cases, facts | seconds, started)
 
@@ -60,12 +61,12 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
 def finished(
     job: Job, network: Network, progress: Progress, cases: tuple[Evaluated, ...], facts: dict[str, object], started: str
 ) -> TrialResult:
-    """The record of a completed trial."""
+    """The record of a trial that was trained to its end, or pruned before it."""
     cube, module = job.spec.recipe.preparation.cube, network.module
     return TrialResult(
         trial=job.trial,
         spec=job.spec,
-        state=COMPLETE,
+        state=PRUNED if progress.is_pruned(job.rungs) else COMPLETE,
         val_score=progress.best_score,
         best_epoch=progress.best_epoch,
         scores=tuple(score for case in cases for score in case.scores),

@@ -10,8 +10,10 @@ from torch import Tensor
 from trials.data.cache import Cache
 from trials.data.loading import Items, epoch_batches
 from trials.fit import Validation
+from trials.job import Rung
 from trials.network import Network, cube_logits
-from trials.scoring.metrics import argmax_labels, headline, label_counts, mean_dice_by_label
+from trials.result import headline
+from trials.scoring.metrics import argmax_labels, label_counts, mean_dice_by_label
 from trials.spec import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +31,7 @@ class Segmentation:
     lr: float
     epochs: int
     steps: int
+    rungs: Sequence[Rung]
     val: Sequence[str]
     train_scored: Sequence[str]
 

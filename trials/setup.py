@@ -88,6 +88,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
         lr=scalar(spec.hyper, "lr"),
         epochs=recipe.epochs,
         steps=recipe.steps_per_epoch or -(-kept // recipe.batch_size),
+        rungs=job.rungs,
         val=job.val,
         train_scored=job.train[: recipe.train_cases_scored],
     )

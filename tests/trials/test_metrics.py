@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trials.result import dice, iou
-from trials.scoring.metrics import argmax_labels, case_scores, headline, label_counts, mean_dice_by_label
+from trials.result import dice, headline, iou
+from trials.scoring.metrics import argmax_labels, case_scores, label_counts, mean_dice_by_label
 
 
 def box(start, edge=4, size=12):

@@ -59,9 +59,3 @@ def mean_dice_by_label(counts: list[np.ndarray]) -> dict[int, float | None]:
         present = [dice(*map(int, case[label])) for case in counts if case[label, 0] > 0]
         means[label] = sum(present) / len(present) if present else None
     return means
-
-
-def headline(dice_by_label: dict[int, float | None]) -> float:
-    """The number that selects: the mean over foreground labels of their mean Dice; 0 where no case holds any."""
-    present = [value for value in dice_by_label.values() if value is not None]
-    return sum(present) / len(present) if present else 0.0
