@@ -73,6 +73,13 @@ def add_run(verbs) -> None:
         metavar="MODEL=PATH",
         help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
     )
+    sub.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=1.0,
+        metavar="M",
+        help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
+    )
     sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     sub.add_argument(
         "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"

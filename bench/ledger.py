@@ -1,7 +1,9 @@
 """Which trials of a run folder already have a result: our result files are the truth, whatever Ray remembers."""
 
+import sys
 from pathlib import Path
 
+from trials.files import matching, read_text
 from trials.job import result_path
 from trials.records import from_json
 from trials.result import TrialResult
@@ -10,18 +12,28 @@ from trials.result import TrialResult
 def read_results(out: Path) -> dict[str, TrialResult]:
     """Every finished trial of a run folder, by its hash. Interrupted ones count as not done.
 
-    Raises ValueError naming the file where one cannot be read.
+    So do those whose file is damaged, which is said: the trial is run again and its file written anew.
     """
-    results = (read_result(out, path.parent.name) for path in sorted(out.glob("trials/*/result.json")))
+    results = (read_result(out, path.parent.name) for path in matching(out, "trials/*/result.json"))
     return {result.trial: result for result in results if result is not None and result.reason != "interrupted"}
 
 
 def read_result(out: Path, trial: str) -> TrialResult | None:
-    """The result of one trial, or None where there is none yet."""
+    """The result of one trial, or None where there is none yet, or none that its digest or its keys let us believe."""
     path = result_path(out, trial)
-    if not path.is_file():
-        return None
     try:
-        return from_json(TrialResult, path.read_text())
+        result = from_json(TrialResult, read_text(path))
+        if result.trial != trial:
+            raise ValueError(f"it holds trial {result.trial}")
+    except FileNotFoundError:
+        return None
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete its folder and run again") from None
+        print(f"{path} is damaged ({error}): the trial counts as not run", file=sys.stderr)
+        return None
+    return result
+
+
+def digest_of(out: Path, trial: str) -> str:
+    """The SHA-256 of the weights that a finished trial left, "" where its result names none."""
+    result = read_result(out, trial)
+    return str(result.facts.get("weights_sha256", "")) if result else ""

@@ -84,16 +84,25 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
         return True
     cluster = connect(options.address)
     view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
-    make_job = job_maker(places, prepared, files, options.save_predictions, commit()[0])
+    make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
     with view:
         drive(agenda, make_job, places.out, view, cluster, grid_text)
     return agenda.finished()
 
 
 def job_maker(
-    places: Places, prepared: "Prepared", files: Mapping[str, Path], save_predictions: bool, revision: str
+    places: Places,
+    prepared: "Prepared",
+    files: Mapping[str, Path],
+    digests: Mapping[str, str],
+    options: argparse.Namespace,
+    revision: str,
 ) -> "Callable[[Due], Job]":
-    """A function that turns a spec into the job a worker runs; only final trials are given test cases."""
+    """A function that turns a spec into the job a worker runs; only final trials are given test cases.
+
+    files holds the first weights by model, digests the SHA-256 of each.
+    """
+    from bench.ledger import digest_of
     from trials.job import Job, best_path
     from trials.spec import FINAL
 
@@ -111,7 +120,9 @@ def job_maker(
             test=prepared.split.test if spec.phase == FINAL else (),
             rungs=due.rungs,
             weights=None if weights is None or spec.weights == "random" else str(weights),
-            save_predictions=save_predictions and spec.phase == FINAL,
+            weights_sha256=digest_of(places.out, trial) if source == "pretrain" else digests.get(spec.cell.model, ""),
+            save_predictions=options.save_predictions and spec.phase == FINAL,
+            checkpoint_minutes=options.checkpoint_minutes,
             commit=revision,
         )
 

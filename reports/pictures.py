@@ -10,6 +10,7 @@ from PIL import Image
 
 from reports.palette import label_colour
 from reports.section import Slice
+from trials.files import read_bytes
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
 # Vermilion, violet and white: apart from each other, from grey, and from the colours of the labels.
@@ -61,7 +62,7 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(BytesIO(read_bytes(path)), allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: not slices of a patient ({error}); delete it and run the grid again") from None

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trials.records import rebuild
+from trials.files import matching, read_text
+from trials.records import rebuild, unsealed
 from trials.result import COMPLETE, CaseScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, Cell
 
@@ -60,13 +61,13 @@ def read_run(out: Path) -> Run:
     """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
     record = _read_record(out / "run.json")
     cells = tuple(rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"]))
-    results = [read_result(path) for path in sorted(out.glob("trials/*/result.json"))]
+    results = [read_result(path) for path in matching(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
     grid_file = out / "grid.py"
     return Run(
         out=out,
         record=record,
-        grid_text=grid_file.read_text(encoding="utf-8") if grid_file.is_file() else "",
+        grid_text=read_text(grid_file) if grid_file.is_file() else "",
         classes=tuple(record["classes"]),
         cells=cells,
         seeds=tuple(record["seeds"]),
@@ -78,13 +79,13 @@ def read_run(out: Path) -> Run:
 def read_result(path: Path) -> TrialResult:
     """Read one trial's result.json. Raises ValueError naming the file and the key."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(unsealed(read_text(path)))
         # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
         result = replace(rebuild(TrialResult, document, "result"), scores=scores, surfaces=surfaces)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
+        raise ValueError(f"{path}: not a trial's result ({error}); run the grid again, which repeats this trial") from None
     if result.trial != path.parent.name:
         raise ValueError(f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete this copy")
     return result
@@ -104,7 +105,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist; name the folder that a run wrote")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path}: not readable as JSON ({error}); run the grid again to rewrite it") from None
     for key in REQUIRED:

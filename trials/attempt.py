@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from trials.environment import peak_gib
-from trials.files import write_text
-from trials.job import Job, result_path, trial_folder
+from trials.files import place, write_text
+from trials.job import Job, result_path
 from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
 from trials.network import pick_device
-from trials.records import to_json
+from trials.records import sealed, to_json
 from trials.result import FAILED, TrialResult
-from trials.run import OnEpoch, run_trial
-from trials.spec import TUNE
+from trials.run import OnEpoch, checkpoints, run_trial
 
 
 def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
@@ -25,8 +24,9 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
         job = halved(job)
         result = outcome(job, on_epoch)
     result = replace(result, seconds=round(time.perf_counter() - started, 3))
-    write_result(Path(job.out), result)
-    discard_checkpoints(job)
+    write_result(place(job.out), result)
+    checkpoints(job).discard()
+    forget(job)
     return result
 
 
@@ -58,14 +58,5 @@ def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
 
 
 def write_result(out: Path, result: TrialResult) -> None:
-    """Write a trial's result.json; if it exists, it is complete."""
-    write_text(result_path(out, result.trial), to_json(result))
-
-
-def discard_checkpoints(job: Job) -> None:
-    """Delete what only a continuation needs; the best weights stay, but for tuning, whose trials nobody loads."""
-    folder = trial_folder(job.out, job.trial)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    forget(job)
-    if job.spec.phase == TUNE:
-        (folder / "best.pt").unlink(missing_ok=True)
+    """Write a trial's result.json, sealed with its digest; if it exists, it is complete."""
+    write_text(result_path(out, result.trial), sealed(to_json(result)))

@@ -1,24 +1,138 @@
-"""Checkpoints of a training run: one file, whole or absent, with all that a bit-exact continuation on a CPU takes.
+"""Checkpoints of a training run: the last two, each named by its digest, with all that a bit-exact continuation on a CPU takes.
 
 The random numbers of an epoch are seeded from (seed, epoch), so no generator's state needs to be kept.
 """
 
+import hashlib
+import json
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from trials.files import write_whole
+from trials.files import matching, read_bytes, write_whole
+from trials.records import record_hash, to_json
+from trials.spec import TrialSpec
+
+KEPT = 2
+PATTERN = "checkpoint-*.pt"
+DIGITS = 16
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values whole."""
-    write_whole(path, lambda file: torch.save(dict(state), file))
+@dataclass(slots=True, kw_only=True)
+class Checkpoints:
+    """The checkpoints of one trial, in its folder: checkpoint-<epoch>-<digest>.pt, each with the best weights so far.
 
+    minutes is the least time between two; 0 asks for one after every epoch. notes tells what went wrong with any of them.
+    """
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Read what save_checkpoint wrote, or None where there is none yet. Loads tensors and plain values only, never code."""
-    if not path.is_file():
+    folder: Path
+    spec: TrialSpec
+    minutes: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    _written: float = field(default_factory=time.monotonic)
+
+    def is_due(self) -> bool:
+        """True when the last one is old enough for another."""
+        return time.monotonic() - self._written >= 60 * self.minutes
+
+    def save(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Write tensors and plain values whole, then delete all but the last two.
+
+        Where it cannot be written that is noted and training goes on: it is due again after the next epoch.
+        """
+        content = packed({**state, "spec": to_json(self.spec)})
+        path = self.folder / f"checkpoint-{epoch:06d}-{digest(content)}.pt"
+        try:
+            write_whole(path, lambda file: file.write(content), patience=0)
+        except OSError as error:
+            self.notes.append(f"no checkpoint after epoch {epoch} ({error})")
+            return
+        self._written = time.monotonic()
+        for old in self._newest_first()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, or None where training begins. A damaged one is noted and the one before it taken.
+
+        Raises ValueError for a checkpoint of another trial.
+        """
+        for path in self._newest_first():
+            try:
+                state = read_checkpoint(path)
+            except (OSError, ValueError) as error:
+                self.notes.append(f"{error}; went on from the one before")
+                continue
+            _refuse_strangers(path, self.spec, state["spec"])
+            return state
+        if self.notes:
+            self.notes.append("no whole checkpoint was left: training began anew")
         return None
-    return torch.load(path, map_location="cpu", weights_only=True)
+
+    def discard(self) -> None:
+        """Delete them all, with what a killed process left half written."""
+        for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
+            path.unlink(missing_ok=True)
+
+    def _newest_first(self) -> list[Path]:
+        return matching(self.folder, PATTERN)[::-1]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Tensors and plain values of a checkpoint, on the processor; never code.
+
+    Raises ValueError naming the file where its bytes are not those its name was made of, or hold anything else.
+    """
+    content = read_bytes(path)
+    if path.stem.rpartition("-")[2] != digest(content):
+        raise ValueError(f"{path.name} is damaged")
+    try:
+        state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        json.loads(state["spec"])
+    except Exception as error:  # torch raises nearly anything
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path.name} is no checkpoint of ours ({reason})") from None
+    return state
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> str:
+    """Write a network's tensors whole, for torch.load; returns the file's SHA-256."""
+    content = packed({"state_dict": dict(weights)})
+    write_whole(path, lambda file: file.write(content))
+    return hashlib.sha256(content).hexdigest()
+
+
+def packed(state: Mapping[str, Any]) -> bytes:
+    """What torch.save writes."""
+    buffer = BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
+
+
+def digest(content: bytes) -> str:
+    """The first digits of the SHA-256, enough to tell damage."""
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
+
+
+def _refuse_strangers(path: Path, spec: TrialSpec, theirs: str) -> None:
+    if theirs == to_json(spec):
+        return
+    mine, other = _flat(json.loads(to_json(spec))), _flat(json.loads(theirs))
+    keys = sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
+    raise ValueError(
+        f"{path} belongs to another trial than {record_hash(spec)}, with another {', '.join(keys[:3])}; "
+        "delete this trial's folder and run the grid again"
+    )
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as hyper.gamma."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,18 +1,37 @@
-"""Files that are complete if they exist: written under a temporary name, fsynced, renamed. Standard library only."""
+"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT."""
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from trials.remote import PATIENCE_SECONDS, patiently, put, remote_path
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+
+def place(text: str | Path) -> Path:
+    """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the methods of a Path."""
+    return remote_path(str(text)) if "://" in str(text) else Path(text)
+
+
+def is_remote(path: Path) -> bool:
+    """True for what place() made of a URL."""
+    return not isinstance(path, Path)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float = PATIENCE_SECONDS) -> None:
     """Let write() fill an open file, then give it its name in one step; on failure nothing of it remains.
 
-    The temporary file lies beside the final one and starts with a dot, so no reader's pattern matches it.
+    The temporary file lies beside the final one and starts with a dot, so no reader's pattern matches it. An object store
+    that is away is asked again for so many seconds of patience; a disk is not, since a full one stays full.
     """
+    if is_remote(path):
+        buffer = BytesIO()
+        write(buffer)
+        return put(path, buffer.getvalue(), patience)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -25,11 +44,31 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return None
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises FileNotFoundError where there is none."""
+    return patiently(path.read_bytes, str(path)) if is_remote(path) else path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text. Raises FileNotFoundError where there is none, ValueError where it is no UTF-8."""
+    return read_bytes(path).decode()
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder that a pattern names, sorted; none where the folder does not exist."""
+    return sorted(patiently(partial(_matching, folder, pattern), str(folder)) if is_remote(folder) else folder.glob(pattern))
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
 
 
 def sha256(path: Path) -> str:

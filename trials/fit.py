@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trials.checkpoint import load_checkpoint, save_checkpoint
+from trials.checkpoint import Checkpoints
 from trials.data.augment import augment
 from trials.data.loading import pinned
 from trials.job import Rung
@@ -72,6 +72,7 @@ class Progress:
     curve: list[EpochScore] = field(default_factory=list)
     best_epoch: int = -1
     best_score: float = -math.inf
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def exhausted(self, patience: int | None) -> bool:
         """True when the last `patience` epochs brought nothing better."""
@@ -83,16 +84,16 @@ class Progress:
 
 
 def fit(
-    network: Network, task: Task, recipe: Recipe, seed: int, folder: Path, on_epoch: Callable[[EpochScore, float], None]
+    network: Network, task: Task, recipe: Recipe, seed: int, kept: Checkpoints, on_epoch: Callable[[EpochScore, float], None]
 ) -> Progress:
     """Train to the last epoch, or until patience or a rung ends it, and leave the network with the weights of its best epoch.
 
-    Continues from folder/checkpoint.pt where there is one; on a CPU with the same number of threads the result is
+    Continues from the newest whole checkpoint where there is one; on a CPU with the same number of threads the result is
     bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises
     FloatingPointError when the loss is no longer finite, TimeoutError past recipe.limit_minutes.
     """
     optimizer, scheduler = descent(network.module, task, recipe)
-    progress = resume(folder, network.module, optimizer, scheduler)
+    progress = resume(kept, network.module, optimizer, scheduler)
     while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience) and not progress.is_pruned(task.rungs):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
@@ -101,14 +102,29 @@ def fit(
         progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), train_loss, reached, started))
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
-            save_checkpoint(folder / "best.pt", {"state_dict": network.module.state_dict()})
-        save_checkpoint(folder / "checkpoint.pt", checkpoint(progress, network.module, optimizer, scheduler))
-        on_epoch(progress.curve[-1], reached.score)
+            progress.best_weights = copied(network.module)
+        save = partial(kept.save, epoch, checkpoint(progress, network.module, optimizer, scheduler))
+        tell(on_epoch, progress.curve[-1], reached.score, save)
+        if kept.is_due() or len(progress.curve) == task.epochs:
+            save()
         check_limit(progress, recipe.limit_minutes)
-    best = load_checkpoint(folder / "best.pt")
-    assert best is not None, f"{folder} has no best.pt after training"
-    network.module.load_state_dict(best["state_dict"])
+    assert progress.best_weights, "no epoch of the training had a score"
+    network.module.load_state_dict(progress.best_weights)
     return progress
+
+
+def tell(on_epoch: Callable[[EpochScore, float], None], score: EpochScore, reached: float, save: Callable[[], None]) -> None:
+    """Tell of an epoch; whoever stops the training there finds it saved as it was."""
+    try:
+        on_epoch(score, reached)
+    except BaseException:
+        save()
+        raise
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors as they are now, on the processor."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
 
 
 def check_limit(progress: Progress, limit_minutes: float | None) -> None:
@@ -203,16 +219,18 @@ def checkpoint(progress: Progress, module: nn.Module, optimizer: Any, scheduler:
         "curve": json.dumps([dataclasses.asdict(score) for score in progress.curve]),
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
+        "best_weights": progress.best_weights,
     }
 
 
-def resume(folder: Path, module: nn.Module, optimizer: Any, scheduler: Any) -> Progress:
+def resume(kept: Checkpoints, module: nn.Module, optimizer: Any, scheduler: Any) -> Progress:
     """Put model, optimizer and schedule where the checkpoint left them, or start at nought."""
-    state = load_checkpoint(folder / "checkpoint.pt")
+    state = kept.load()
     if state is None:
         return Progress()
     module.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
     curve = rebuild(tuple[EpochScore, ...], json.loads(state["curve"]), "curve")
-    return Progress(curve=list(curve), best_epoch=state["best_epoch"], best_score=state["best_score"])
+    best = {name: state[name] for name in ("best_epoch", "best_score", "best_weights")}
+    return Progress(curve=list(curve), **best)

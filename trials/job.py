@@ -1,8 +1,9 @@
-"""A trial handed to a process: the spec, and where on this machine its files lie. Standard library only."""
+"""A trial handed to a process: the spec, and where its files lie. Standard library only."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from trials.files import place
 from trials.spec import TrialSpec
 
 
@@ -16,11 +17,13 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Everything run_trial needs. out is the run folder, cache the prepared set's folder.
+    """Everything run_trial needs. out is the run folder, cache the prepared set's folder, each a path or a URL.
 
     test is empty unless the spec's phase is final: other trials are not given the test cases at all.
     rungs prune a search trial; they follow from its study's earlier results and are no part of the spec, whose hash names it.
-    weights is the file that spec.weights names, or None. threads is the number of CPU threads, which results depend on.
+    weights is the file that spec.weights names, or None, and weights_sha256 the file's digest where it is known.
+    checkpoint_minutes is the least time between two checkpoints, 0 for one after every epoch.
+    threads is the number of CPU threads, which results depend on.
     parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
     """
 
@@ -33,6 +36,8 @@ class Job:
     test: tuple[str, ...] = ()
     rungs: tuple[Rung, ...] = ()
     weights: str | None = None
+    weights_sha256: str = ""
+    checkpoint_minutes: float = 1.0
     save_predictions: bool = False
     threads: int = 1
     commit: str = ""
@@ -41,7 +46,7 @@ class Job:
 
 def trial_folder(out: str | Path, trial: str) -> Path:
     """Where a trial keeps its checkpoint, its result and its predictions."""
-    return Path(out) / "trials" / trial
+    return place(out) / "trials" / trial
 
 
 def result_path(out: str | Path, trial: str) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+SEAL = ',\n "sha256": "'
 
 
 def to_json(record: Any) -> str:
@@ -18,8 +19,27 @@ def to_json(record: Any) -> str:
 
 
 def from_json(kind: type[T], text: str) -> T:
-    """Rebuild the record that to_json wrote. Raises ValueError naming the key that is missing, unknown or of a wrong type."""
-    return rebuild(kind, json.loads(text), kind.__name__)
+    """Rebuild the record that to_json wrote, sealed or not.
+
+    Raises ValueError naming the key that is missing, unknown or of a wrong type, or for a text that its seal does not fit.
+    """
+    return rebuild(kind, json.loads(unsealed(text)), kind.__name__)
+
+
+def sealed(text: str) -> str:
+    """The JSON text of a mapping with the SHA-256 of it as its last key, which unsealed() takes out again."""
+    return text.removesuffix("\n}") + f'{SEAL}{hashlib.sha256(text.encode()).hexdigest()}"\n}}'
+
+
+def unsealed(text: str) -> str:
+    """The text that sealed() was given; one without a seal comes back as it is. Raises ValueError where any of it changed."""
+    body, seal, digest = text.rpartition(SEAL)
+    if not seal:
+        return text
+    original = body + "\n}"
+    if digest != hashlib.sha256(original.encode()).hexdigest() + '"\n}':
+        raise ValueError("its bytes are not those of its digest")
+    return original
 
 
 def record_hash(record: Any, digits: int = 12) -> str:

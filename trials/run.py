@@ -3,21 +3,22 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
+from trials.checkpoint import Checkpoints, save_weights
 from trials.data.cache import Cache, open_cache
 from trials.environment import machine_facts, peak_gib, reset_peak, versions
 from trials.evaluate import Evaluated, Evaluation, evaluate
+from trials.files import place
 from trials.fit import Progress, fit
-from trials.job import Job, trial_folder
+from trials.job import Job, best_path, trial_folder
 from trials.memory import limit_share, memory_facts
 from trials.models.build import multiply_adds, num_parameters, num_trainable
 from trials.network import Network
 from trials.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
-from trials.spec import FINAL, PRETRAIN
+from trials.spec import FINAL, PRETRAIN, TUNE
 
 OnEpoch = Callable[[EpochScore, float], None]
 
@@ -31,16 +32,30 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     limit_share(job.spec.recipe.gpus)
     reset_peak()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    cache = open_cache(Path(job.cache))
+    cache = open_cache(place(job.cache))
     task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
     network = make_network(job, cache)
     clock = time.perf_counter()
-    progress = fit(network, task, job.spec.recipe, job.spec.seed, trial_folder(job.out, job.trial), on_epoch)
+    kept = checkpoints(job)
+    progress = fit(network, task, job.spec.recipe, job.spec.seed, kept, on_epoch)
     trained = time.perf_counter()
+    facts |= weights_facts(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
     cases = score(job, network, cache) if is_scored else ()
     seconds = {"train_seconds": round(trained - clock, 2), "score_seconds": round(time.perf_counter() - trained, 2)}
     return finished(job, network, progress, cases, facts | seconds, started)
+
+
+def checkpoints(job: Job) -> Checkpoints:
+    """The checkpoints of a job's trial."""
+    return Checkpoints(folder=trial_folder(job.out, job.trial), spec=job.spec, minutes=job.checkpoint_minutes)
+
+
+def weights_facts(job: Job, network: Network) -> dict[str, object]:
+    """Leave the best weights for those who load them, and their digest; nobody loads those of a search."""
+    if job.spec.phase == TUNE:
+        return {}
+    return {"weights_sha256": save_weights(best_path(job.out, job.trial), network.module.state_dict())}
 
 
 def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
@@ -50,7 +65,7 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
     plan = Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
-        references=Path(job.out) / "cases" if is_final else None,
+        references=place(job.out) / "cases" if is_final else None,
         pictures=folder / "cases" if is_final else None,
         predictions=folder / "predictions" if job.save_predictions else None,
     )

@@ -1,7 +1,5 @@
 """What a trial needs before its first step: the network with its first weights, and the task with its items, draws and loss."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import nn
@@ -9,11 +7,13 @@ from torch import nn
 from trials.data.cache import Cache
 from trials.data.loading import Items, count_classes, slice_items, volume_items
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
+from trials.files import place
 from trials.job import Job
 from trials.losses import build_loss
 from trials.models.build import bias_from_frequencies, build, build_with
 from trials.models.freezing import freeze, stages_of
 from trials.models.registry import MODELS
+from trials.models.weights import check_digest
 from trials.network import Network, pick_device, pick_precision
 from trials.parts import pick
 from trials.pretrain import Restoration
@@ -51,9 +51,10 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
     if job.weights is None:
         module = build(spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options)
     else:
-        module, loaded = build_with(
-            spec.cell.model, Path(job.weights), len(cache.classes), width=recipe.width, options=recipe.model_options
-        )
+        path = place(job.weights)
+        if job.weights_sha256:
+            check_digest(path, job.weights_sha256)
+        module, loaded = build_with(spec.cell.model, path, len(cache.classes), width=recipe.width, options=recipe.model_options)
         has_new_head = loaded.num_fitting < loaded.num_tensors
     if recipe.log_frequency_bias and has_new_head:
         voxels = np.array(count_classes(cache, job.train).voxels, float)

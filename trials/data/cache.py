@@ -20,7 +20,7 @@ from trials.data.store import Store, content_hash, measured_record, prepared_rec
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import work_on
 from trials.files import write_text
-from trials.records import from_json, to_json
+from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
 
 # Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
@@ -188,5 +188,5 @@ def _write_manifest(
         digest=folder.name,
         cases=records,
     )
-    write_text(folder / "manifest.json", to_json(manifest))
+    write_text(folder / "manifest.json", sealed(to_json(manifest)))
     return folder

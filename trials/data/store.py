@@ -17,7 +17,7 @@ from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
 from trials.data.volume import file_axes, spacing_mm
 from trials.files import sha256, write_text, write_whole
-from trials.records import from_json, to_json
+from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
 
 # Nobody takes an hour to write a cube: an older temporary file was left by a killed process.
@@ -71,7 +71,7 @@ def _remembered(
     else:
         record = make(image, labels)
     if record != known:
-        write_text(path, to_json(record))
+        write_text(path, sealed(to_json(record)))
     return record
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
+from trials.files import read_bytes, sha256
 from trials.models.initialise import convolutions
 
 ENOUGH = 0.95
@@ -41,13 +43,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Pickles are read without running code from them; {"state_dict": ...} and its like are unwrapped. Raises ValueError
     naming the file if it is missing, cannot be read or holds no tensors.
     """
-    file = path / BUNDLE_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(
-            f"{file}: no such file of weights; give a .pt, .pth or .safetensors file or the folder of a MONAI bundle"
-        )
+    file = weights_file(path)
     try:
-        content = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        content = load(read_bytes(file)) if file.suffix == ".safetensors" else plain_values(file)
     except Exception as error:  # a broken file makes the two readers raise nearly anything
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{file}: not a file of plain tensors ({reason}); save the model's state_dict() alone") from error
@@ -61,6 +59,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError(f"{file}: holds no named tensors; save the model's state_dict()")
     return tensors
+
+
+def weights_file(path: Path) -> Path:
+    """The file of weights that path is, or that the bundle in it holds. Raises ValueError where there is none."""
+    file = path / BUNDLE_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(
+            f"{file}: no such file of weights; give a .pt, .pth or .safetensors file or the folder of a MONAI bundle"
+        )
+    return file
+
+
+def check_digest(path: Path, wanted: str) -> None:
+    """Raise ValueError where the weights at path are no longer those of that SHA-256."""
+    file = weights_file(path)
+    if sha256(file) != wanted:
+        raise ValueError(f"{file}: damaged, or changed since the run began; give the file again, or repeat its pretraining")
+
+
+def plain_values(file: Path) -> Any:
+    """What torch.save wrote, on the processor, without running code from it."""
+    with file.open("rb") as stream:
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:

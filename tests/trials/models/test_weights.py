@@ -244,3 +244,15 @@ def test_freezing_more_stages_than_there_are_is_refused(count):
 def test_a_model_without_stages_cannot_be_frozen(name):
     with pytest.raises(ValueError, match=f"{name} has no stages to freeze; models that have: segresnet"):
         stages_of(name, nn.Identity())
+
+
+def test_weights_that_are_no_longer_those_of_their_digest_are_refused(tmp_path):
+    from trials.checkpoint import save_weights
+    from trials.models.weights import check_digest
+
+    known = save_weights(tmp_path / "best.pt", {"weight": torch.zeros(3)})
+    check_digest(tmp_path / "best.pt", known)
+    save_weights(tmp_path / "best.pt", {"weight": torch.ones(3)})
+
+    with pytest.raises(ValueError, match=r"best\.pt: damaged, or changed since the run began; give the file again"):
+        check_digest(tmp_path / "best.pt", known)
