@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 
 MODELS_EXAMPLE = "segresnet=PATH"
+SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,14 +16,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         if options.debug:
             raise
-        print(f"segbench: {error}", file=sys.stderr)
+        print("segbench:", "\n".join(lines_of(error)), file=sys.stderr)
         return MENDABLE
     except KeyboardInterrupt:
         print("segbench: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def lines_of(error: Exception) -> list[str]:
+    """An error as it is printed: one line, or several where it lists the faults of a data set."""
+    from trials.data.faults import FaultyData
+
+    return error.lines() if isinstance(error, FaultyData) else [str(error) or type(error).__name__]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_run(verbs)
     add_ls(verbs)
+    add_check(verbs)
     add_prepare(verbs)
     add_report(verbs)
     add_export(verbs)
@@ -80,6 +89,7 @@ def add_run(verbs) -> None:
         metavar="M",
         help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
     )
+    sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     sub.add_argument(
         "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"
@@ -105,12 +115,31 @@ def ls(options: argparse.Namespace) -> int:
     return FINISHED
 
 
+def add_check(verbs) -> None:
+    sub = add_verb(verbs, "check", "list every fault of a data set at once", check)
+    sub.epilog = "Exit code: 0 with warnings or without; 2 with faults."
+    sub.add_argument("folder", type=Path, metavar="DATA", help="the data set's folder")
+    sub.add_argument("--dataset", help="kits23, nnunet or phantoms (default: told by the folder)")
+    sub.add_argument(
+        "--json", action="store_true", help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead'
+    )
+    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def check(options: argparse.Namespace) -> int:
+    """segbench check."""
+    from bench.check_data import check_folder
+
+    return check_folder(options)
+
+
 def add_prepare(verbs) -> None:
     sub = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", prepare)
     sub.add_argument("dataset", help="kits23, nnunet or phantoms")
     sub.add_argument("folder", type=Path, help="the data set's folder")
     sub.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where the prepared data go")
     sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
+    sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     sub.add_argument("--download", action="store_true", help="first fetch what is missing (kits23; about 30 GB), resumable")
 
 

@@ -4,23 +4,34 @@ import argparse
 
 from rich.console import Console
 
-from bench.prepared import prepare_with_bar
+from bench.codes import FINISHED, WITH_FAILURES
+from bench.prepared import open_sound_part, prepare_with_bar, print_notes
+from trials.data.cache import open_cache
 from trials.data.datasets import DATASETS, open_dataset
+from trials.data.faults import bad_cases
 from trials.parts import pick
 from trials.spec import Preparation
 
 
 def prepare_folder(options: argparse.Namespace) -> int:
-    """Prepare options.folder and print the prepared folder's path; returns 0. Raises ValueError for what is wrong with it."""
+    """Prepare options.folder and print the prepared folder's path; returns 0, or 3 if --skip-bad left cases out.
+
+    Raises ValueError for what is wrong with it, FaultyData for the faults of its cases.
+    """
     console = Console(stderr=True)
     pick(DATASETS, "data set", options.dataset)
     if options.download:
         download(options, console)
-    dataset = open_dataset(options.dataset, options.folder)
+    if options.skip_bad:
+        dataset = open_sound_part(options.dataset, options.folder, options.cache, console)
+    else:
+        dataset = open_dataset(options.dataset, options.folder)
     of = f" of {dataset.published}" if dataset.published else ""
     console.print(f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False)
-    print(prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console))
-    return 0
+    prepared = prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console)
+    print_notes(open_cache(prepared), console)
+    print(prepared)
+    return WITH_FAILURES if bad_cases(dataset.faults) else FINISHED
 
 
 def download(options: argparse.Namespace, console: Console) -> None:

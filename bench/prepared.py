@@ -10,8 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.expand import Facts, recipe_of
 from bench.grids import Grid
 from bench.provenance import split_hash
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import DATASETS, Dataset, Split, open_dataset, split_cases
+from trials.data.cache import Cache, open_cache, prepare_dataset
+from trials.data.datasets import DATASETS, Dataset, Split, find_dataset, open_dataset, split_cases
+from trials.data.door import without_bad_cases
+from trials.data.faults import WARNING, Fault, bad_cases, fault_line
 from trials.data.loading import count_classes
 from trials.data.sampling import ClassCounts
 from trials.parts import Part, pick
@@ -28,6 +30,7 @@ class Prepared:
     folders: Mapping[Preparation, Path]
     digests: Mapping[Preparation, str]
     counts: Mapping[tuple[Preparation, str], ClassCounts]
+    notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> Facts:
         """What the agenda needs to know of the data and of the weights that were given."""
@@ -36,6 +39,7 @@ class Prepared:
     def record(self) -> dict[str, object]:
         """What run.json says of the data."""
         splits = {name: list(getattr(self.split, name)) for name in ("train", "val", "test")}
+        left_out = bad_cases(self.dataset.faults)
         return {
             "root": str(self.dataset.root),
             "splits": self.scheme,
@@ -45,14 +49,19 @@ class Prepared:
             "split_cases": splits,
             "split_hash": split_hash(splits),
             "data_digest": " ".join(self.digests.values()),
-            "excluded": dict(self.split.excluded),
+            "excluded": dict(self.split.excluded) | left_out,
+            "bad_cases": left_out,
+            "warnings": warnings_by_case(self.notes),
             "licence": self.dataset.licence,
         }
 
 
-def open_grid_data(grid: Grid, root: Path | None, place: Path, console: Console) -> tuple[Dataset, str, Split]:
+def open_grid_data(
+    grid: Grid, root: Path | None, place: Path, console: Console, skip_bad: Path | None = None
+) -> tuple[Dataset, str, Split]:
     """Open and split a grid's data set: at root, or made under place where it is made. Returns it with its scheme and split.
 
+    skip_bad is the cache below which is remembered which cases cannot be used: they are left out of the set and its splits.
     Raises ValueError: how to get a data set that is missing, or every fault of one that is there.
     """
     part = pick(DATASETS, "data set", grid.dataset)
@@ -62,11 +71,22 @@ def open_grid_data(grid: Grid, root: Path | None, place: Path, console: Console)
     if part.generate and grid.generate:
         console.print(f"making {grid.dataset} in {root}", highlight=False)
         Part(part.generate).load()(root, **grid.generate)
-    dataset = open_dataset(grid.dataset, root)
+    dataset = open_dataset(grid.dataset, root) if skip_bad is None else open_sound_part(grid.dataset, root, skip_bad, console)
     scheme = grid.splits or part.default_splits
     split = split_cases(dataset, scheme, grid.fold)
     console.print(case_count(dataset, split), highlight=False)
     return dataset, scheme, split
+
+
+def open_sound_part(name: str, root: Path, cache: Path, console: Console) -> Dataset:
+    """Open a data set without the cases that cannot be used, and say which they are and why."""
+    found = find_dataset(name, root)
+    with Progress(*columns("checking"), console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(found.name, total=len(found.cases))
+        dataset = without_bad_cases(found, cache, on_case=lambda: bars.advance(task))
+    for case, reason in bad_cases(dataset.faults).items():
+        console.print(f"left out: {case}: {reason}", highlight=False, markup=False)
+    return dataset
 
 
 def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console) -> Prepared:
@@ -88,6 +108,7 @@ def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache:
         folders=folders,
         digests={preparation: opened.digest for preparation, opened in caches.items()},
         counts=counts,
+        notes=notes_of(next(iter(caches.values()))),
     )
 
 
@@ -100,9 +121,33 @@ def case_count(dataset: Dataset, split: Split) -> str:
 
 def prepare_with_bar(dataset: Dataset, preparation: Preparation, cache: Path, train: tuple[str, ...], console: Console) -> Path:
     """prepare_dataset under a progress bar with the time that remains."""
-    columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns("preparing"), console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
         return prepare_dataset(
             dataset, preparation, cache, train=train, on_case=lambda done, total: bars.update(task, completed=done, total=total)
         )
+
+
+def columns(doing: str) -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
+    """What a progress bar over cases shows."""
+    return TextColumn(f"{doing} {{task.description}}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+def notes_of(cache: Cache) -> tuple[Fault, ...]:
+    """What was worth a look in the files of a prepared set."""
+    return tuple(note for record in cache.cases.values() for note in record.notes)
+
+
+def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
+    """Case to what is worth a look in its files, by their names alone."""
+    told: dict[str, list[str]] = {}
+    for note in notes:
+        if note.level == WARNING:
+            told.setdefault(note.case, []).append(f"{Path(note.file).name}: {note.message}")
+    return {case: "; ".join(texts) for case, texts in told.items()}
+
+
+def print_notes(cache: Cache, console: Console) -> None:
+    """A line for everything that is worth a look."""
+    for note in notes_of(cache):
+        console.print(f"warning: {fault_line(note)}", highlight=False, markup=False, soft_wrap=True)

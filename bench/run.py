@@ -1,6 +1,7 @@
 """The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run --grid demo`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     from bench.tuning.progress import LiveView
 
     console = Console(stderr=True)
-    dataset, scheme, split = open_grid_data(grid, places.data, places.out.parent / "data", console)
+    skip_bad = places.cache if options.skip_bad else None
+    dataset, scheme, split = open_grid_data(grid, places.data, places.out.parent / "data", console, skip_bad)
     files = dict(given) | fetch_imagenet(grid, given)
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
@@ -176,7 +178,16 @@ def verdict(out: Path, finished: bool) -> int:
     failed = [result for result in read_results(out).values() if result.state == FAILED]
     for result in failed:
         print(f"failed: {result.spec.phase} {result.spec.cell.model} {result.spec.cell.loss}: {result.error}", file=sys.stderr)
-    return WITH_FAILURES if failed else FINISHED
+    if left_out := left_out_of(out):
+        print(f"left out: {', '.join(left_out)}; the report says why", file=sys.stderr)
+    return WITH_FAILURES if failed or left_out else FINISHED
+
+
+def left_out_of(out: Path) -> list[str]:
+    """The cases that --skip-bad left out of a run."""
+    from trials.files import read_text
+
+    return sorted(json.loads(read_text(out / "run.json"))["data"].get("bad_cases", {}))
 
 
 if __name__ == "__main__":

@@ -5,20 +5,25 @@ ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set o
 """
 
 import resource
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial, reduce
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from trials.data.datasets import Case, Dataset
+from trials.data.door import all_faults, twins
+from trials.data.examine import rules_of
+from trials.data.faults import FaultyData, refuse
 from trials.data.manifest import CaseRecord, Manifest
 from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
 from trials.data.sources import look_at
-from trials.data.store import Store, content_hash, measured_record, prepared_record, sweep
+from trials.data.store import Store, content_hash, is_sound, measured_record, prepared_record, sweep
 from trials.data.volume import from_dhw, read_labels, to_dhw
-from trials.data.workers import work_on
+from trials.data.workers import try_on
 from trials.files import write_text
 from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
@@ -27,6 +32,10 @@ from trials.spec import Preparation
 FORMAT = 1
 # What a trial opens besides the maps of the cases.
 OTHER_DESCRIPTORS = 256
+# The record of a case and the headers of its two cubes, rounded up.
+RECORD_BYTES = 4096
+
+R = TypeVar("R")
 
 
 def prepare_dataset(
@@ -42,31 +51,36 @@ def prepare_dataset(
 
     train names the cases whose foreground a "train" preparation is normalised by. workers is the number of
     processes, None one a core. on_case(done, total) is called as cases are finished. What an earlier run has
-    finished is verified and kept; a file that changed is prepared again. Raises one ValueError that names every
-    faulty case; the sound ones stay prepared.
+    finished is verified and kept; a file that changed is prepared again. Raises one FaultyData, a ValueError, with every
+    fault of every case; the sound ones stay prepared.
     """
     check_preparation(preparation)
     measured = _train_cases(dataset, preparation, train)
     tick = _counter(on_case, len(measured) + len(dataset.cases))
-    num_classes = len(dataset.classes)
+    rules, num_classes = rules_of(dataset), len(dataset.classes)
     statistics = None
     if measured:
         key = content_hash([FORMAT, preparation.clip_hu, num_classes], 12)
-        store = Store(folder=cache_root / f"{dataset.name}-foreground-{key}", preparation=preparation, num_classes=num_classes)
-        moments = work_on(measured, partial(measured_record, store), workers, tick).values()
+        store = Store(folder=cache_root / f"{dataset.name}-foreground-{key}", preparation=preparation, rules=rules)
+        moments = _work_on(measured, store, measured_record, workers, tick).values()
         statistics = train_statistics(reduce(joined, (record.moments for record in moments)))
     key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
     folder = cache_root / f"{dataset.name}-{key}"
-    store = Store(folder=folder / "cases", preparation=preparation, num_classes=num_classes, statistics=statistics)
+    store = Store(folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics)
     sweep(store.folder)
-    records = work_on(dataset.cases, partial(prepared_record, store), workers, tick)
+    _check_room(store, dataset.cases)
+    records = _work_on(dataset.cases, store, prepared_record, workers, tick)
+    refuse(dataset.root, twins({case: (Path(record.image.path), record.image.sha256) for case, record in records.items()}))
     sources = [(case, record.image.sha256, record.labels.sha256) for case, record in records.items()]
     return _write_manifest(dataset, preparation, statistics, folder / content_hash([key, sources], 16), records)
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A prepared set, open for reading. digest names its content; statistics is None unless normalised by the train cases."""
+    """A prepared set, open for reading. digest names its content; statistics is None unless normalised by the train cases.
+
+    made_again names the cubes that were found damaged since it was opened, and were made again.
+    """
 
     folder: Path
     dataset: Dataset
@@ -74,6 +88,7 @@ class Cache:
     statistics: Statistics | None
     digest: str
     cases: Mapping[str, CaseRecord]
+    made_again: list[str] = field(default_factory=list)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,20 +97,34 @@ class Cache:
 
     def image(self, case: str) -> np.ndarray:
         """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a descriptor, not memory."""
-        return self._map(self.cases[case].arrays[0], np.float16)
+        return self._map(self.cases[case], 0, np.float16)
 
     def labels(self, case: str) -> np.ndarray:
         """The class indices on the cube, uint8 [D, H, W], a read-only map of the file."""
-        return self._map(self.cases[case].arrays[1], np.uint8)
+        return self._map(self.cases[case], 1, np.uint8)
 
-    def _map(self, name: str, dtype: type) -> np.ndarray:
-        path = self.folder.parent / "cases" / name
-        try:
-            array = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is missing or damaged ({error}); prepare the data set again") from None
+    def _map(self, record: CaseRecord, which: int, dtype: type) -> np.ndarray:
+        """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill the process."""
+        path = self.folder.parent / "cases" / record.arrays[which]
+        if not is_sound(path, record.digests[which]):
+            self._make_again(record, path)
+            if not is_sound(path, record.digests[which]):
+                raise ValueError(f"{path} is damaged, and was not the same when made again; prepare the data set again")
+            self.made_again.append(path.name)
+        array = np.load(path, mmap_mode="r")
         assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), f"{path} is not a cube"
         return array
+
+    def _make_again(self, record: CaseRecord, path: Path) -> None:
+        store = Store(
+            folder=path.parent, preparation=self.preparation, rules=rules_of(self.dataset), statistics=self.statistics
+        )
+        case = Case(case=record.case, image=Path(record.image.path), labels=Path(record.labels.path))
+        try:
+            prepared_record(store, case)
+        except (ValueError, OSError) as error:
+            text = f"{path} is missing or damaged and cannot be made again ({error}); prepare the data set again"
+            raise ValueError(text) from None
 
 
 def open_cache(folder: Path) -> Cache:
@@ -167,6 +196,30 @@ def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, .
     if not train:
         raise ValueError("preparation.normalise='train' needs the training cases; name them, or take 'volume'")
     return [case for case in dataset.cases if case.case in train]
+
+
+def _work_on(
+    cases: Sequence[Case], store: Store, work: Callable[[Store, Case], R], workers: int | None, tick: Callable[[], None]
+) -> dict[str, R]:
+    """work_on, but a case that fails is examined once more, since one fault may hide another."""
+    done, failed = try_on(cases, partial(work, store), workers, tick)
+    if failed:
+        summary = f"{len(failed)} of {len(cases)} cases cannot be prepared"
+        raise FaultyData(summary, all_faults(cases, store.rules, failed, workers))
+    return done
+
+
+def _check_room(store: Store, cases: Sequence[Case]) -> None:
+    """Refuse, before any work, what the disk cannot hold: float16 and uint8 cubes of the cases without a record."""
+    missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
+    needed = missing * (3 * store.preparation.cube**3 + RECORD_BYTES)
+    existing = next(folder for folder in (store.folder, *store.folder.parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ValueError(
+            f"{store.folder}: {missing} cases need {needed / 1e6:.1f} MB, {(needed - free) / 1e6:.1f} MB more than are free; "
+            "make room, or choose another cache"
+        )
 
 
 def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:

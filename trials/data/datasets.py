@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trials.data.faults import Fault, printable, refuse
 from trials.parts import Part, pick, unknown
+
+# How many entries of a folder are looked into for a data set that lies one level deeper.
+LOOKED_INTO = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class Dataset:
 
     published is how many cases the data set has in full, None where that is not known. class_voxels holds the
     native voxels a class of each case where they have been counted already; None has whoever needs them count.
+    faults is what is wrong with names and layout; cases holds only those whose two files are there.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Dataset:
     published: int | None = None
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,8 @@ class DatasetPart(Part):
 
     splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds it has.
     generate is "module:function", (root, ...), for data that is made. how_to_get tells what to type.
+    case_names is the pattern of a case's name. intensity (low, high) is what an image in its unit passes on both sides,
+    None where the unit is not known; within maps a class to the class it grows in.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -59,17 +67,40 @@ class DatasetPart(Part):
     default_splits: str = ""
     generate: str = ""
     how_to_get: str = ""
+    case_names: str = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+    intensity: tuple[float, float] | None = None
+    within: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
     """Find the cases of a data set under root. Raises ValueError for a missing folder and for every missing file."""
+    dataset = find_dataset(name, root)
+    refuse(root, dataset.faults)
+    return dataset
+
+
+def find_dataset(name: str, root: Path) -> Dataset:
+    """The same with its faults as records, instead of an error. Raises ValueError where there is no case at all."""
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; {name} is looked for there; {part.how_to_get}")
     dataset: Dataset = part.load()(root)
     if not dataset.cases:
-        raise ValueError(f"{root} holds no case of {name}; {part.how_to_get}")
+        refuse(root, dataset.faults)
+        raise ValueError(f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}")
     return dataset
+
+
+def _found_instead(part: DatasetPart, root: Path) -> str:
+    """Where the cases are, if they lie one level off; otherwise what is there."""
+    entries = sorted(root.iterdir())[:LOOKED_INTO]
+    for other in (root.absolute().parent, *(entry for entry in entries if entry.is_dir())):
+        try:
+            if part.load()(other).cases:
+                return f", but {other} does: point there"
+        except (ValueError, OSError):
+            continue
+    return f", but {', '.join(printable(entry.name) for entry in entries[:3])}" if entries else ": it is empty"
 
 
 def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
@@ -91,6 +122,10 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
     return split
 
 
+# A CT of the abdomen holds fat and air below the one and bone or contrast medium above the other.
+HU = (-200.0, 100.0)
+IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
+
 DATASETS: dict[str, DatasetPart] = {
     "phantoms": DatasetPart(
         "trials.data.kits23:phantoms",
@@ -100,6 +135,9 @@ DATASETS: dict[str, DatasetPart] = {
         default_splits="sequential",
         generate="trials.data.phantoms:write_phantoms",
         how_to_get="the demo makes them by itself: `segbench run --grid demo`",
+        case_names=r"case_\d{5}",
+        intensity=HU,
+        within=IN_A_KIDNEY,
     ),
     "kits23": DatasetPart(
         "trials.data.kits23:kits23",
@@ -109,6 +147,9 @@ DATASETS: dict[str, DatasetPart] = {
         default_splits="stratified",
         how_to_get="point to the folder that holds its case_XXXXX folders, or type "
         "`segbench prepare kits23 FOLDER --cache DIR --download` to fetch it into FOLDER",
+        case_names=r"case_\d{5}",
+        intensity=HU,
+        within=IN_A_KIDNEY,
     ),
     "nnunet": DatasetPart(
         "trials.data.nnunet:nnunet",

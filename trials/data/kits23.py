@@ -6,11 +6,13 @@ Heller et al., The KiTS21 Challenge, arXiv:2307.01984; github.com/neheller/kits2
 import re
 from pathlib import Path
 
-from trials.data.datasets import Case, Dataset
+from trials.data.datasets import DATASETS, Case, Dataset
+from trials.data.faults import BAD_CASE, FATAL, WARNING, Fault, printable, why_no_file
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 IMAGE, LABELS = "imaging.nii.gz", "segmentation.nii.gz"
-CASE_NAME = re.compile(r"case_\d{5}", re.ASCII)
+FETCH = "fetch it again (kits23: `segbench prepare kits23 FOLDER --cache DIR --download`) or move the case's folder elsewhere"
+MOVE = "move its folder elsewhere"
 # The training cases; 300-399 were the hidden test of an earlier challenge, above 588 labels are not published.
 CASE_IDS = (*range(300), *range(400, 589))
 
@@ -21,24 +23,58 @@ def case_name(number: int) -> str:
 
 
 def kits23(root: Path) -> Dataset:
-    """Find the KiTS23 cases under root; some of the 489 will do. Raises ValueError for a foreign id or a missing file."""
-    cases = case_folders(root)
+    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids and missing files."""
+    cases, faults = case_folders(root, DATASETS["kits23"].case_names)
     known = {case_name(number) for number in CASE_IDS}
-    if foreign := [case.case for case in cases if case.case not in known]:
-        raise ValueError(f"{root}: {', '.join(foreign)} cannot be KiTS23 cases: ids are 0-299 and 400-588; move them elsewhere")
-    licence = "CC BY-NC-SA 4.0"
-    return Dataset(name="kits23", root=root, classes=CLASSES, cases=cases, published=len(CASE_IDS), licence=licence)
+    text = "cannot be a KiTS23 case: ids are 0-299 and 400-588"
+    foreign = [_fault(root / case.case, "id", text, MOVE, FATAL) for case in cases if case.case not in known]
+    return Dataset(
+        name="kits23",
+        root=root,
+        classes=CLASSES,
+        cases=cases,
+        published=len(CASE_IDS),
+        licence="CC BY-NC-SA 4.0",
+        faults=(*faults, *foreign),
+    )
 
 
 def phantoms(root: Path) -> Dataset:
     """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's anatomy."""
-    return Dataset(name="phantoms", root=root, classes=CLASSES, cases=case_folders(root), licence="made by this program")
+    cases, faults = case_folders(root, DATASETS["phantoms"].case_names)
+    return Dataset(name="phantoms", root=root, classes=CLASSES, cases=cases, licence="made by this program", faults=faults)
 
 
-def case_folders(root: Path) -> tuple[Case, ...]:
-    """Every case_XXXXX folder under root, in order; anything else is ignored. Raises one ValueError for all missing files."""
-    folders = sorted(folder for folder in root.iterdir() if CASE_NAME.fullmatch(folder.name) and folder.is_dir())
-    lacking = [f"{folder.name} lacks {file}" for folder in folders for file in (IMAGE, LABELS) if not (folder / file).is_file()]
-    if lacking:
-        raise ValueError(f"{root}: {'; '.join(lacking)}; fetch these cases again or move their folders elsewhere")
-    return tuple(Case(case=folder.name, image=folder / IMAGE, labels=folder / LABELS) for folder in folders)
+def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Fault, ...]]:
+    """The cases under root whose two files are there, in order, and what is wrong with names and files of the others.
+
+    A folder that holds an image or a mask under another name than a case's is a fault; anything else is ignored.
+    """
+    cases, faults = [], []
+    is_case_name = re.compile(pattern, re.ASCII).fullmatch
+    for folder in sorted(root.iterdir()):
+        holds_a_case = any((folder / file).is_file() for file in (IMAGE, LABELS))
+        if is_case_name(folder.name) and (folder.is_dir() or folder.is_symlink()):
+            found = _file_faults(folder)
+            faults += found
+            if all(fault.level == WARNING for fault in found):
+                cases.append(Case(case=folder.name, image=folder / IMAGE, labels=folder / LABELS))
+        elif holds_a_case and not folder.name.startswith("."):
+            text = f"holds a case, but {printable(folder.name)!r} is no case name: it must match {pattern}"
+            faults.append(_fault(folder, "id", text, "rename or move the folder", FATAL))
+    return tuple(cases), tuple(faults)
+
+
+def _file_faults(folder: Path) -> list[Fault]:
+    lacking = [_fault(folder / file, "missing", why, FETCH) for file in (IMAGE, LABELS) if (why := why_no_file(folder / file))]
+    partial = [
+        _fault(path, "partial", "is an unfinished download and is ignored", "fetch the case again, or delete it", WARNING)
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if ".partial" in path.name
+    ]
+    return lacking + partial
+
+
+def _fault(path: Path, code: str, message: str, fix: str, level: str = BAD_CASE) -> Fault:
+    case = path if code == "id" else path.parent
+    return Fault(case=printable(case.name), file=printable(str(path)), code=code, message=message, fix=fix, level=level)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trials.data.faults import Fault
 from trials.data.prepare import Moments, Statistics
 from trials.data.sources import Source
 from trials.spec import Preparation
@@ -15,7 +16,8 @@ class CaseRecord:
     """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the native grid.
 
     class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are what the cube was
-    normalised by. arrays names the files of the image and the labels cube, digests is the SHA-256 of each.
+    normalised by. arrays names the files of the image and the labels cube, digests is the SHA-256 of each. notes say
+    what is worth a look in its files.
     """
 
     case: str
@@ -31,6 +33,7 @@ class CaseRecord:
     sd: float
     arrays: tuple[str, str]
     digests: tuple[str, str]
+    notes: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,16 @@ class CaseMoments:
     image: Source
     labels: Source
     moments: Moments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found in one case, remembered with the files in which it was."""
+
+    case: str
+    image: Source
+    labels: Source
+    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

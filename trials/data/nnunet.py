@@ -5,28 +5,33 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trials.data.datasets import Case, Dataset
+from trials.data.datasets import DATASETS, Case, Dataset
+from trials.data.faults import FATAL, Fault, FileFault, printable, why_no_file
 
 ENDINGS = (".nii.gz", ".nii")
-CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 
 def nnunet(root: Path) -> Dataset:
-    """Read a folder with dataset.json, imagesTr and labelsTr. Raises ValueError naming the key or the files at fault."""
+    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name the cases and files that are not as they must be.
+
+    Raises ValueError naming the key of dataset.json at fault.
+    """
     path = root / "dataset.json"
     facts = _read(path)
     classes = _classes(path, facts)
     _check_channels(path, facts)
-    cases = _listed_cases(path, facts) if "training" in facts else _found_cases(path, facts)
-    _check_files(root, cases)
+    named, faults = _listed_cases(path, facts) if "training" in facts else _found_cases(path, facts)
+    lacking = [fault for case in named for fault in _lacking(case)]
+    without = {fault.case for fault in lacking}
     published = facts.get("numTraining")
     return Dataset(
         name="nnunet",
         root=root,
         classes=classes,
-        cases=tuple(sorted(cases, key=lambda case: case.case)),
+        cases=tuple(case for case in named if case.case not in without),
         published=published if isinstance(published, int) else None,
         licence=str(facts.get("licence") or facts.get("license") or "not stated"),
+        faults=(*faults, *lacking),
     )
 
 
@@ -75,20 +80,32 @@ def _check_channels(path: Path, facts: dict[str, Any]) -> None:
         raise ValueError(f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them")
 
 
-def _listed_cases(path: Path, facts: dict[str, Any]) -> list[Case]:
+def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """The Decathlon lists its pairs of files, relative to the folder."""
-    cases = []
+    if not isinstance(facts["training"], list):
+        raise ValueError(f"{path}: 'training' must be a list of image and label; got {facts['training']!r}")
+    cases: dict[str, Case] = {}
+    faults = []
     for entry in facts["training"]:
-        if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
-            raise ValueError(f"{path}: each entry of 'training' must have 'image' and 'label'; got {entry!r}")
-        image, labels = (_inside(path, str(entry[key])) for key in ("image", "label"))
-        cases.append(Case(case=_case_name(path, labels.name), image=image, labels=labels))
-    if len({case.case for case in cases}) < len(cases):
-        raise ValueError(f"{path}: 'training' names a case twice; remove one")
-    return cases
+        try:
+            case = _listed_case(path, entry)
+            if case.case in cases:
+                raise FileFault(path, "duplicate", f"'training' names a case twice, {case.case}", "remove one", FATAL)
+            cases[case.case] = case
+        except FileFault as fault:
+            faults.append(fault.of_case(""))
+    return [cases[name] for name in sorted(cases)], faults
 
 
-def _found_cases(path: Path, facts: dict[str, Any]) -> list[Case]:
+def _listed_case(path: Path, entry: Any) -> Case:
+    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
+        text = f"each entry of 'training' must have 'image' and 'label'; got {entry!r}"
+        raise FileFault(path, "layout", text, "correct it", FATAL)
+    image, labels = (_inside(path, str(entry[key])) for key in ("image", "label"))
+    return Case(case=_case_name(path, labels.name), image=image, labels=labels)
+
+
+def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is kept, to be reported."""
     ending = facts.get("file_ending")
     if ending not in ENDINGS:
@@ -96,10 +113,14 @@ def _found_cases(path: Path, facts: dict[str, Any]) -> list[Case]:
     images, labels = path.parent / "imagesTr", path.parent / "labelsTr"
     names = {file.name.removesuffix(ending) for file in _visible(labels, ending)}
     names |= {file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)}
-    return [
-        Case(case=_case_name(path, name + ending), image=images / f"{name}_0000{ending}", labels=labels / f"{name}{ending}")
-        for name in names
-    ]
+    cases, faults = [], []
+    for name in sorted(names):
+        try:
+            case = _case_name(path, name + ending)
+            cases.append(Case(case=case, image=images / f"{name}_0000{ending}", labels=labels / f"{name}{ending}"))
+        except FileFault as fault:
+            faults.append(fault.of_case(printable(name)))
+    return cases, faults
 
 
 def _visible(folder: Path, ending: str) -> list[Path]:
@@ -107,28 +128,29 @@ def _visible(folder: Path, ending: str) -> list[Path]:
 
 
 def _inside(path: Path, name: str) -> Path:
+    """A file that the manifest names. Raises FileFault unless it lies below the manifest's folder, links followed."""
     file = path.parent / name
-    if not file.resolve().is_relative_to(path.parent.resolve()):
-        raise ValueError(f"{path}: files must lie inside the folder; got {name!r}")
+    if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
+        raise FileFault(
+            path, "path", f"files must lie inside the folder; got {name!r}", "move the file, correct the entry", FATAL
+        )
     return file
 
 
 def _case_name(path: Path, file: str) -> str:
     ending = next((ending for ending in ENDINGS if file.endswith(ending)), None)
     if ending is None:
-        raise ValueError(f"{path}: files must end in {' or '.join(ENDINGS)}; got {file!r}; convert it")
+        text = f"files must end in {' or '.join(ENDINGS)}; got {file!r}"
+        raise FileFault(path, "wrong_name", text, "convert it", FATAL)
     name = file.removesuffix(ending)
-    if not CASE_NAME.fullmatch(name):
-        raise ValueError(f"{path}: case names are up to 64 letters, digits, '_', '.' and '-'; got {name!r}; rename its files")
+    if not re.fullmatch(DATASETS["nnunet"].case_names, name, re.ASCII):
+        text = f"case names are up to 64 letters, digits, '_', '.' and '-'; got {name!r}"
+        raise FileFault(path, "id", text, "rename its files", FATAL)
     return name
 
 
-def _check_files(root: Path, cases: list[Case]) -> None:
-    lacking = [
-        f"{case.case} lacks {file.relative_to(root)}"
-        for case in cases
-        for file in (case.image, case.labels)
-        if not file.is_file()
+def _lacking(case: Case) -> list[Fault]:
+    files = {file: why for file in (case.image, case.labels) if (why := why_no_file(file))}
+    return [
+        FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case) for file, why in files.items()
     ]
-    if lacking:
-        raise ValueError(f"{root}: {'; '.join(sorted(lacking))}; add the files or remove the cases")

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.nifti import Header, label_planes, read_header, scaled, stored_planes
+from trials.data.datasets import Case
+from trials.data.examine import Rules, check_same_grid, check_varies, image_notes, label_notes
+from trials.data.faults import Fault, FileFault
+from trials.data.header import Header, read_header
+from trials.data.nifti import Met, label_planes, scaled, stored_planes
 from trials.data.resample import image_cube, label_cube
 from trials.spec import Preparation
 
-AFFINE_TOLERANCE_MM = 1e-3
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale up.
 CONSTANT_TOLERANCE = 1e-6
 NORMALISATIONS = ("volume", "train")
@@ -35,7 +38,10 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCase:
-    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the native mask."""
+    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the native mask.
+
+    notes say what is worth a look in its files.
+    """
 
     image: np.ndarray
     labels: np.ndarray
@@ -43,6 +49,7 @@ class PreparedCase:
     class_voxels: np.ndarray
     mean: float
     sd: float
+    notes: tuple[Fault, ...]
 
 
 def check_preparation(preparation: Preparation) -> None:
@@ -55,14 +62,14 @@ def check_preparation(preparation: Preparation) -> None:
         raise ValueError(f"preparation.normalise must be one of {', '.join(NORMALISATIONS)}; got {preparation.normalise!r}")
 
 
-def prepare_case(
-    image: Path, labels: Path, num_classes: int, preparation: Preparation, statistics: Statistics | None = None
-) -> PreparedCase:
-    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises ValueError naming the file."""
-    header, label_header = matching_headers(image, labels)
-    raw_cube = image_cube(header, preparation.cube, preparation.clip_hu)
+def prepare_case(case: Case, rules: Rules, preparation: Preparation, statistics: Statistics | None = None) -> PreparedCase:
+    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises FileFault, a ValueError."""
+    header, label_header = matching_headers(case.image, case.labels)
+    met, label_met = Met(), Met()
+    raw_cube = image_cube(header, preparation.cube, preparation.clip_hu, met)
+    check_varies(header, met)
     cube, used = normalised(header.path, raw_cube, statistics)
-    label_voxels, class_voxels = label_cube(label_header, preparation.cube, num_classes)
+    label_voxels, class_voxels = label_cube(label_header, preparation.cube, len(rules.classes), label_met)
     return PreparedCase(
         image=cube,
         labels=np.ascontiguousarray(label_voxels),
@@ -70,18 +77,17 @@ def prepare_case(
         class_voxels=class_voxels,
         mean=used.mean,
         sd=used.sd,
+        notes=(
+            *image_notes(rules, case.case, header, met),
+            *label_notes(rules, case.case, label_header, label_met, class_voxels),
+        ),
     )
 
 
 def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
     """Headers of an image and its mask. Raises ValueError if the two do not lie on one grid."""
     header, label_header = read_header(image), read_header(labels)
-    if header.shape != label_header.shape:
-        sizes = ("x".join(map(str, shape)) for shape in (label_header.shape, header.shape))
-        raise ValueError(f"{labels}: labels are {' but the image is '.join(sizes)}; fetch the case again")
-    gap = float(np.abs(header.affine - label_header.affine).max())
-    if gap > AFFINE_TOLERANCE_MM:
-        raise ValueError(f"{labels}: its affine differs from the image's by up to {gap:.3g} mm; fetch the case again")
+    check_same_grid(header, label_header)
     return header, label_header
 
 
@@ -92,7 +98,7 @@ def normalised(path: Path, cube: np.ndarray, statistics: Statistics | None) -> t
         image = (cube - np.float32(used.mean)) * np.float32(1 / used.sd if used.sd else 0)
         image = np.ascontiguousarray(image, dtype=np.float16)
     if not np.isfinite(image).all():
-        raise ValueError(f"{path}: intensities leave float16 after normalisation; set preparation.clip_hu")
+        raise FileFault(path, "intensity", "intensities leave float16 after normalisation", "set preparation.clip_hu")
     return image, used
 
 

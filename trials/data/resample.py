@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trials.data.nifti import Header, count_labels, label_planes, scaled, stored_planes
+from trials.data.header import Header
+from trials.data.nifti import Met, count_labels, label_planes, scaled, stored_planes
 from trials.data.volume import Axes, file_axes
 
 
@@ -41,12 +42,15 @@ def nearest_index(source: int, target: int, flip: bool = False) -> np.ndarray:
     return source - 1 - index if flip else index
 
 
-def image_cube(header: Header, edge: int, clip_hu: tuple[float, float] | None = None) -> np.ndarray:
-    """Stream an image into a cube, float32 [edge, edge, edge] in (D, H, W), clipped before it is resampled."""
+def image_cube(header: Header, edge: int, clip_hu: tuple[float, float] | None = None, met: Met | None = None) -> np.ndarray:
+    """Stream an image into a cube, float32 [edge, edge, edge] in (D, H, W), clipped before it is resampled.
+
+    met is filled in with what the stream held.
+    """
     axes = file_axes(header.affine)
     columns, rows, planes = (linear_taps(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
     cube = np.zeros((edge, edge, edge), np.float32)
-    for uses, plane in zip(_uses(planes, header.shape[2]), stored_planes(header), strict=True):
+    for uses, plane in zip(_uses(planes, header.shape[2]), stored_planes(header, met), strict=True):
         if uses:
             flat = _resize_plane(header, plane, rows, columns, clip_hu)
             for target, weight in uses:
@@ -54,13 +58,13 @@ def image_cube(header: Header, edge: int, clip_hu: tuple[float, float] | None = 
     return cube.transpose(2, 1, 0).transpose(axes.order)
 
 
-def label_cube(header: Header, edge: int, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def label_cube(header: Header, edge: int, num_classes: int, met: Met | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Stream a mask into a cube, uint8 [edge, edge, edge] in (D, H, W), and count its native voxels a class, int64 [K]."""
     axes = file_axes(header.affine)
     columns, rows, planes = (nearest_index(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
     cube = np.zeros((edge, edge, edge), np.uint8)
     class_voxels = np.zeros(num_classes, np.int64)
-    for index, plane in enumerate(label_planes(header, num_classes)):
+    for index, plane in enumerate(label_planes(header, num_classes, met)):
         class_voxels += count_labels(plane, num_classes)
         targets = np.flatnonzero(planes == index)
         if targets.size:

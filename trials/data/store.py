@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from trials.data.datasets import Case
-from trials.data.manifest import CaseMoments, CaseRecord
+from trials.data.examine import Rules, examine_case
+from trials.data.manifest import CaseMoments, CaseRecord, Verdict
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
 from trials.data.volume import file_axes, spacing_mm
@@ -23,7 +24,10 @@ from trials.spec import Preparation
 # Nobody takes an hour to write a cube: an older temporary file was left by a killed process.
 ABANDONED_SECONDS = 3600.0
 
-R = TypeVar("R", CaseRecord, CaseMoments)
+R = TypeVar("R", CaseRecord, CaseMoments, Verdict)
+
+# Files whose digest this process has tested: path, inode, size, time of change, digest.
+_SOUND: set[tuple[str, int, int, int, str]] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class Store:
 
     folder: Path
     preparation: Preparation
-    num_classes: int
+    rules: Rules
     statistics: Statistics | None = None
 
 
@@ -44,6 +48,26 @@ def prepared_record(store: Store, case: Case) -> CaseRecord:
 def measured_record(store: Store, case: Case) -> CaseMoments:
     """The moments of a case's foreground; measured if need be. Raises ValueError for a faulty case."""
     return _remembered(CaseMoments, store, case, partial(_measure, store, case), lambda record: True)
+
+
+def verdict(store: Store, case: Case) -> Verdict:
+    """Every fault of a case; examined if need be."""
+    return _remembered(Verdict, store, case, partial(_examine, store, case), lambda record: True)
+
+
+def is_sound(path: Path, digest: str) -> bool:
+    """Whether a file holds what was written; a process reads it for that once, while size and time stay as they were."""
+    try:
+        stat = path.stat()
+        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, digest)
+        if key in _SOUND:
+            return True
+        if sha256(path) != digest:
+            return False
+    except OSError:
+        return False
+    _SOUND.add(key)
+    return True
 
 
 def sweep(folder: Path) -> None:
@@ -89,13 +113,17 @@ def _is_whole(store: Store, record: CaseRecord) -> bool:
 
 
 def _measure(store: Store, case: Case, image: Source, labels: Source) -> CaseMoments:
-    moments = foreground_moments(case.image, case.labels, store.num_classes, store.preparation.clip_hu)
+    moments = foreground_moments(case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu)
     return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
+
+
+def _examine(store: Store, case: Case, image: Source, labels: Source) -> Verdict:
+    return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
 
 
 def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> CaseRecord:
     """Prepare a case and write its two cubes, under names that other content never takes."""
-    prepared = prepare_case(case.image, case.labels, store.num_classes, store.preparation, store.statistics)
+    prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
     content = content_hash([image.sha256, labels.sha256], 12)
     arrays = (f"{case.case}-{content}.image.npy", f"{case.case}-{content}.labels.npy")
     for name, array in zip(arrays, (prepared.image, prepared.labels), strict=True):
@@ -111,9 +139,10 @@ def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> Case
         shape=(header.shape[d], header.shape[h], header.shape[w]),
         spacing_mm=spacing_mm(header.affine),
         class_voxels=tuple(prepared.class_voxels.tolist()),
-        cube_class_voxels=tuple(np.bincount(prepared.labels.ravel(), minlength=store.num_classes).tolist()),
+        cube_class_voxels=tuple(np.bincount(prepared.labels.ravel(), minlength=len(store.rules.classes)).tolist()),
         mean=prepared.mean,
         sd=prepared.sd,
         arrays=arrays,
         digests=(sha256(store.folder / arrays[0]), sha256(store.folder / arrays[1])),
+        notes=prepared.notes,
     )

@@ -9,6 +9,8 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
+from trials.data.faults import Fault, FaultyData, fault_of
+
 
 class Named(Protocol):
     """What work is done on: anything that knows which case it is."""
@@ -26,12 +28,22 @@ def work_on(
 ) -> dict[str, R]:
     """Do work(case) for every case in that many processes (None: one a core) and return the results in the order of cases.
 
-    on_done is called after each case. When all have been tried, raises one ValueError that names every fault;
+    on_done is called after each case. When all have been tried, raises one FaultyData that names every fault;
     done_to_them is its word for the work.
     """
+    done, faults = try_on(cases, work, workers, on_done)
+    if faults:
+        raise FaultyData(f"{len(faults)} of {len(cases)} cases cannot be {done_to_them}", faults)
+    return done
+
+
+def try_on(
+    cases: Sequence[C], work: Callable[[C], R], workers: int | None, on_done: Callable[[], None]
+) -> tuple[dict[str, R], list[Fault]]:
+    """The same without an error: the results, and the fault of every case that has none, both in the order of cases."""
     workers = min(workers or num_cores(), len(cases))
     done: dict[str, R] = {}
-    faults: dict[str, str] = {}
+    faults: dict[str, Fault] = {}
     with closing(_outcomes(cases, partial(_attempt, work), workers)) as outcomes:
         for case, result, fault in outcomes:
             if fault is None:
@@ -39,10 +51,8 @@ def work_on(
             else:
                 faults[case] = fault
             on_done()
-    if faults:
-        listed = "; ".join(f"{case.case}: {faults[case.case]}" for case in cases if case.case in faults)
-        raise ValueError(f"{len(faults)} of {len(cases)} cases cannot be {done_to_them}: {listed}")
-    return {case.case: done[case.case] for case in cases}
+    names = [case.case for case in cases]
+    return {name: done[name] for name in names if name in done}, [faults[name] for name in names if name in faults]
 
 
 def num_cores() -> int:
@@ -50,11 +60,11 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, str | None]:
+def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | None]:
     try:
         return case.case, work(case), None
     except (ValueError, OSError) as error:
-        return case.case, None, str(error)
+        return case.case, None, fault_of(error, case.case)
 
 
 def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Generator[tuple]:
