@@ -77,4 +77,10 @@ def check_settings(grid: Grid, facts: Facts) -> None:
     """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError."""
     for cell in grid.cells:
         recipe = recipe_of(grid, cell.model)
-        check_setting(cell, facts.counts[recipe.preparation, recipe.class_unit], default_of(grid, facts, cell))
+        counts = facts.counts[recipe.preparation, recipe.class_unit]
+        if cell.loss == "class_balanced" and 0 in counts.of_unit:
+            raise ValueError(
+                f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} occurs in no training case, "
+                "and one over nothing is no weight; take another split, or another loss"
+            )
+        check_setting(cell, counts, default_of(grid, facts, cell))

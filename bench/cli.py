@@ -139,6 +139,7 @@ def add_prepare(verbs) -> None:
     sub.add_argument("folder", type=Path, help="the data set's folder")
     sub.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where the prepared data go")
     sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
+    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     sub.add_argument("--download", action="store_true", help="first fetch what is missing (kits23; about 30 GB), resumable")
 

@@ -23,12 +23,12 @@ def prepare_folder(options: argparse.Namespace) -> int:
     if options.download:
         download(options, console)
     if options.skip_bad:
-        dataset = open_sound_part(options.dataset, options.folder, options.cache, console)
+        dataset = open_sound_part(options.dataset, options.folder, options.cache, console, options.workers)
     else:
         dataset = open_dataset(options.dataset, options.folder)
     of = f" of {dataset.published}" if dataset.published else ""
     console.print(f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False)
-    prepared = prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console)
+    prepared = prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console, options.workers)
     print_notes(open_cache(prepared), console)
     print(prepared)
     return WITH_FAILURES if bad_cases(dataset.faults) else FINISHED

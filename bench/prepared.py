@@ -78,12 +78,12 @@ def open_grid_data(
     return dataset, scheme, split
 
 
-def open_sound_part(name: str, root: Path, cache: Path, console: Console) -> Dataset:
+def open_sound_part(name: str, root: Path, cache: Path, console: Console, workers: int | None = None) -> Dataset:
     """Open a data set without the cases that cannot be used, and say which they are and why."""
     found = find_dataset(name, root)
     with Progress(*columns("checking"), console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(found.name, total=len(found.cases))
-        dataset = without_bad_cases(found, cache, on_case=lambda: bars.advance(task))
+        dataset = without_bad_cases(found, cache, workers, on_case=lambda: bars.advance(task))
     for case, reason in bad_cases(dataset.faults).items():
         console.print(f"left out: {case}: {reason}", highlight=False, markup=False)
     return dataset
@@ -119,12 +119,24 @@ def case_count(dataset: Dataset, split: Split) -> str:
     return f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test{out}"
 
 
-def prepare_with_bar(dataset: Dataset, preparation: Preparation, cache: Path, train: tuple[str, ...], console: Console) -> Path:
+def prepare_with_bar(
+    dataset: Dataset,
+    preparation: Preparation,
+    cache: Path,
+    train: tuple[str, ...],
+    console: Console,
+    workers: int | None = None,
+) -> Path:
     """prepare_dataset under a progress bar with the time that remains."""
     with Progress(*columns("preparing"), console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
         return prepare_dataset(
-            dataset, preparation, cache, train=train, on_case=lambda done, total: bars.update(task, completed=done, total=total)
+            dataset,
+            preparation,
+            cache,
+            train=train,
+            workers=workers,
+            on_case=lambda done, total: bars.update(task, completed=done, total=total),
         )
 
 

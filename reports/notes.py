@@ -23,7 +23,20 @@ class Note:
 
 def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
     """Everything that limits what the page can say, the gravest first."""
-    sources = (_missing, _failed, _short, _twins, _collapsed, _random_weights, _seeds, _data, _absent_classes, _excluded)
+    sources = (
+        _missing,
+        _failed,
+        _short,
+        _twins,
+        _collapsed,
+        _random_weights,
+        _seeds,
+        _data,
+        _untrained,
+        _absent_classes,
+        _excluded,
+        _warned,
+    )
     notes = [note for source in sources for note in source(run)]
     return (*notes, *_unscored(run, scores), *_strangers(run), *_dirty(run))
 
@@ -127,6 +140,25 @@ def _absent_classes(run: Run) -> Iterator[Note]:
         if absent:
             text = f"No {split} case holds {listed(absent)}: such a class has no score and takes no part in a mean."
             yield Note("Absent class", text)
+
+
+def _untrained(run: Run) -> Iterator[Note]:
+    """Classes that no training case holds, told from what the trials counted."""
+    counts = [result.facts.get("class_counts") for result in run.results]
+    voxels = [count["voxels"] for count in counts if isinstance(count, dict) and count.get("voxels")]
+    absent = [name for label, name in enumerate(run.classes) if any(count[label] == 0 for count in voxels)]
+    if absent:
+        yield Note(
+            "Untrained class", f"No training case holds {listed(absent)}: what is said of it there was learned from none."
+        )
+
+
+def _warned(run: Run) -> Iterator[Note]:
+    """What the door let in and did not like."""
+    warnings = (run.record.get("data") or {}).get("warnings") or {}
+    if warnings:
+        names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
+        yield Note("Worth a look", f"The files of {many(len(warnings), 'case')} were taken with a warning.", names)
 
 
 def _excluded(run: Run) -> Iterator[Note]:

@@ -65,7 +65,7 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value and name not in ("root", "splits"):
+        elif value and name not in ("root", "splits", "warnings", "bad_cases"):
             facts.append((name.replace("_", " "), spelled(value)))
     preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))

@@ -24,7 +24,7 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
             file.seek(0)
             yield igzip.IGzipFile(fileobj=file, mode="rb") if is_gzip else file
     except EOFError:
-        raise FileFault(path, "cut", "ends early: its gzip stream is cut", FETCH) from None
+        raise FileFault(path, "cut", f"ends early: its gzip stream is cut after {path.stat().st_size} bytes", FETCH) from None
     except (gzip.BadGzipFile, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]
         raise FileFault(path, "damaged", f"is damaged ({_told(error)})", FETCH) from None
     except OSError as error:
