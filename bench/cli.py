@@ -12,7 +12,7 @@ SKIP_BAD = "leave out the cases that cannot be used, name them in the report, an
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures; 130 interrupted."""
+    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures; 130, 143 stopped."""
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
@@ -21,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("segbench:", "\n".join(lines_of(error)), file=sys.stderr)
         return MENDABLE
-    except KeyboardInterrupt:
-        print("segbench: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        print("segbench: stopped; the same command goes on from here", file=sys.stderr)
+        return getattr(error, "code", INTERRUPTED)
 
 
 def lines_of(error: Exception) -> list[str]:
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_run(verbs)
+    add_status(verbs)
     add_ls(verbs)
     add_check(verbs)
     add_prepare(verbs)
@@ -101,6 +102,21 @@ def run(options: argparse.Namespace) -> int:
     from bench.run import run_grid
 
     return run_grid(options)
+
+
+def add_status(verbs) -> None:
+    sub = add_verb(verbs, "status", "what a run has done, what runs now and when it ends, from another shell", status)
+    sub.add_argument("run", type=Path, help="the run folder")
+
+
+def status(options: argparse.Namespace) -> int:
+    """segbench status."""
+    from datetime import datetime
+
+    from bench.status import status_text
+
+    print(status_text(options.run, datetime.now()))
+    return FINISHED
 
 
 def add_ls(verbs) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def split_hash(splits: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def command() -> str:
+    """What was typed, and goes on from here when it is typed again."""
+    arguments = sys.argv[1:] if sys.argv[1:2] != ["run"] else sys.argv[2:]
+    return shlex.join(["python", "-m", "bench.run", *arguments])
+
+
 def write_provenance(
     out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], weights: Mapping[str, str], notes: list[str]
 ) -> None:
@@ -71,7 +78,7 @@ def write_provenance(
         "recipes": recipes,
         "weights": dict(weights),
         "weights_notes": notes,
-        "command": " ".join(["python -m bench.run", *sys.argv[1:]]),
+        "command": command(),
         "commit": revision,
         "dirty": dirty,
         "versions": versions(),

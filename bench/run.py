@@ -15,6 +15,8 @@ from bench.check import check_grid, check_settings
 from bench.codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.expand import outline, planned
 from bench.grids import Grid
+from bench.lock import driving, refuse_second
+from bench.stopping import Stopping
 from bench.user_grid import load_grid
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ def run_grid(options: argparse.Namespace) -> int:
         return print_outline(grid, given)
     out = (options.out or Path("runs") / grid.name).absolute()
     places = Places(out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data)
-    finished = execute(grid, grid_text, places, given, options)
-    report = write_report(out)
+    refuse_second(out)
+    with Stopping() as stopping:
+        finished = execute(grid, grid_text, places, given, options, stopping)
+        report = write_report(out)
     print(report)
-    return verdict(out, finished)
+    return verdict(out, finished, stopping.code)
 
 
 def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
@@ -63,15 +67,19 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
     return files
 
 
-def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace) -> bool:
-    """Prepare, then run every trial that has no result yet. Returns False if the user interrupted."""
+def execute(
+    grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace, stopping: Stopping
+) -> bool:
+    """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop before the end."""
     from bench.agenda import Agenda
+    from bench.heartbeat import beating
     from bench.ledger import read_results
     from bench.prepared import open_grid_data, prepare_grid
     from bench.provenance import commit, write_provenance
     from bench.start_weights import digests, fetch_imagenet
     from bench.tuning.driver import connect, drive, smallest_share
     from bench.tuning.progress import LiveView
+    from bench.tuning.searcher import GridSearcher
 
     console = Console(stderr=True)
     skip_bad = places.cache if options.skip_bad else None
@@ -80,15 +88,16 @@ def execute(grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
     check_settings(grid, facts)
-    agenda = Agenda(grid, facts, read_results(places.out))
-    write_provenance(places.out, grid, grid_text, prepared.record(), facts.weights, random_notes(grid))
-    if agenda.finished():
-        return True
-    cluster = connect(options.address)
-    view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
-    make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
-    with view:
-        drive(agenda, make_job, places.out, view, cluster, grid_text)
+    with driving(places.out) as lock:
+        agenda = Agenda(grid, facts, read_results(places.out))
+        write_provenance(places.out, grid, grid_text, prepared.record(), facts.weights, random_notes(grid))
+        if agenda.finished():
+            return True
+        cluster = connect(options.address)
+        view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
+        make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
+        with view, beating(lock, view.status, view.changed):
+            drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping)
     return agenda.finished()
 
 
@@ -167,14 +176,15 @@ def write_report(out: Path) -> Path:
     return build_report(out)
 
 
-def verdict(out: Path, finished: bool) -> int:
-    """The exit code of a run: interrupted, finished with failures, or finished."""
+def verdict(out: Path, finished: bool, stopped: int) -> int:
+    """The exit code of a run: that of the signal that stopped it, finished with failures, or finished."""
     from bench.ledger import read_results
+    from bench.provenance import command
     from trials.result import FAILED
 
     if not finished:
-        print("interrupted: the report holds what is there; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        print(f"stopped: the report holds what is there; the same command goes on from here: {command()}", file=sys.stderr)
+        return stopped or INTERRUPTED
     failed = [result for result in read_results(out).values() if result.state == FAILED]
     for result in failed:
         print(f"failed: {result.spec.phase} {result.spec.cell.model} {result.spec.cell.loss}: {result.error}", file=sys.stderr)

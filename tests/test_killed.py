@@ -1,13 +1,22 @@
 """A run that is killed and started again ends with the same scores as one that was left alone."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT, bench_run
+
+from bench.cli import main
+from bench.status import status_text
 
 GRID = """
 from dataclasses import replace
@@ -47,19 +56,62 @@ def test_a_killed_run_started_again_ends_with_the_same_scores(place):
     assert pd.read_parquet(killed / "trials.parquet").state.tolist() == ["COMPLETE"] * 6
 
 
-def test_an_interrupted_run_leaves_a_report_of_what_is_there(place):
+@dataclass(frozen=True)
+class Interrupted:
+    """A run that got one Ctrl-C: what its driver and another shell said, and the folder as it stopped."""
+
+    pid: int
+    code: int
+    stdout: str
+    stderr: str
+    second: int
+    refusal: str
+    while_running: str
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def interrupted(place):
     out = place / "interrupted"
     run = start(place, out)
     wait_for_results(run, 1)
-
+    refusal = StringIO()
+    with redirect_stderr(refusal):
+        second = main(["run", "--grid", str(place / "grid.py"), "--out", str(out)])
+    while_running = status_text(out, datetime.now())
     os.killpg(run.pid, signal.SIGINT)
     stdout, stderr = run.communicate()
+    return Interrupted(run.pid, run.returncode, stdout, stderr, second, refusal.getvalue(), while_running, out)
 
-    assert run.returncode == 130, stderr[-3000:]
-    assert stdout.strip().endswith("report.html")
-    assert "the same command goes on from here" in stderr
-    assert "Traceback" not in stderr
-    assert 1 <= len(pd.read_parquet(out / "trials.parquet")) < 6
+
+def test_an_interrupted_run_leaves_a_report_of_what_is_there(interrupted):
+    assert interrupted.code == 130, interrupted.stderr[-3000:]
+    assert interrupted.stdout.strip().endswith("report.html")
+    assert "the same command goes on from here: python -m bench.run --grid" in interrupted.stderr
+    assert "Traceback" not in interrupted.stderr
+    assert 1 <= len(pd.read_parquet(interrupted.out / "trials.parquet")) < 6
+
+
+def test_a_trial_that_ran_when_the_user_stopped_keeps_its_state_and_leaves_no_result(interrupted):
+    begun = [folder for folder in (interrupted.out / "trials").iterdir() if not (folder / "result.json").exists()]
+
+    assert begun
+    assert all(any(folder.iterdir()) for folder in begun)
+
+
+def test_a_second_driver_of_the_same_folder_is_refused_with_the_first_ones_process(interrupted):
+    assert interrupted.second == 2
+    assert f"is driven by process {interrupted.pid} on " in interrupted.refusal
+
+
+def test_another_shell_sees_what_runs_and_later_that_the_driver_is_gone(interrupted):
+    assert f"driven by process {interrupted.pid} on " in interrupted.while_running
+    assert re.search(r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", interrupted.while_running)
+
+    afterwards = status_text(interrupted.out, datetime.now())
+
+    assert f"the driver is gone (process {interrupted.pid} on " in afterwards
+    assert "go on with: python -m bench.run --grid" in afterwards
 
 
 def start(place, out):

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
@@ -19,10 +22,11 @@ import ray
 from ray import tune
 from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
-from bench.agenda import Agenda, Due
 from bench.grids import Grid
+from bench.stopping import Stopping
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
+from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
 from trials.attempt import attempt
 from trials.job import Job
 from trials.records import from_json
@@ -92,28 +96,34 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
 
     def report(score: EpochScore, reached: float) -> None:
         tune.report({"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds})
+        if is_raised(config["run"]):
+            raise Asked
 
-    result = attempt(job, report)
+    try:
+        result = attempt(job, report)
+    except Asked:
+        return
     tune.report(
         {"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds}
     )
 
 
-def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveView, cluster: Cluster, grid_file: str) -> None:
-    """Run every trial that is due until the agenda is finished, or until the user interrupts.
+def drive(searcher: GridSearcher, view: LiveView, cluster: Cluster, grid_file: str, stopping: Stopping) -> None:
+    """Run every trial that is due until the agenda is finished, or until the user asks to stop.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
     """
-    searcher = GridSearcher(agenda, make_job, out)
+    run = uuid.uuid4().hex
+    stopping.gently()
     on_cpu = not cluster.gpus
     with tempfile.TemporaryDirectory(prefix="segbench-ray-") as storage:
         tuner = Tuner(
             tune.with_resources(run_cell_trial, lambda config: resources(config, on_cpu)),
-            param_space={"grid_file": grid_file},
+            param_space={"grid_file": grid_file, "run": run},
             tune_config=TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=cluster.slots(smallest_share(agenda.grid)),
+                max_concurrent_trials=cluster.slots(smallest_share(searcher.agenda.grid)),
                 # On a card each trial gets a process of its own: memory that a library keeps is freed with it.
                 reuse_actors=on_cpu,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -124,11 +134,13 @@ def drive(agenda: Agenda, make_job: Callable[[Due], Job], out: Path, view: LiveV
                 failure_config=FailureConfig(
                     max_failures=RETRIES_OF_LOST_MACHINES if cluster.is_shared else RETRIES_OF_LOST_WORKERS
                 ),
-                callbacks=[view],
+                callbacks=[view, StopWatch(stopping, searcher, run)],
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with suppress(Overdue):
+            tuner.fit()
+    stopping.at_once()
 
 
 def resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:

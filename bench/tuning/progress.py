@@ -1,7 +1,10 @@
 """The live view of a run: what is done, what runs, and when it will end. Plain lines where there is no terminal."""
 
+import os
+import platform
+import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +19,7 @@ from rich.text import Text
 from bench.agenda import Agenda
 from bench.expand import pretrainings, recipe_of
 from bench.grids import Grid
+from bench.status import Running, Status
 from trials.job import Job
 from trials.records import from_json
 from trials.result import COMPLETE, FAILED
@@ -51,7 +55,8 @@ class LiveView(Callback):
         self.running: dict[str, tuple[TrialSpec, int, float]] = {}
         self.pace: dict[str, Pace] = defaultdict(Pace)
         self._live: Live | None = None
-        self.started = time.monotonic()
+        self.started, self.since = time.monotonic(), datetime.now().isoformat(timespec="seconds")
+        self._told, self.changed = "", threading.Event()
 
     def __getstate__(self) -> dict:
         """Nothing of it goes into Ray's snapshots: it is never restored."""
@@ -72,6 +77,7 @@ class LiveView(Callback):
         """A trial got its place."""
         spec = from_json(Job, trial.config["job"]).spec
         self.running[trial.trial_id] = (spec, 0, time.monotonic())
+        self.changed.set()
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         """An epoch is over."""
@@ -82,15 +88,20 @@ class LiveView(Callback):
             trained = result["epoch"] * sum(self.pace[spec.cell.model].epochs[-result["epoch"] :]) / max(1, result["epoch"])
             self.pace[spec.cell.model].beside.append(max(0.0, result["seconds"] - trained))
         self.running[trial.trial_id] = (spec, result["epoch"], started)
+        self.changed.set()
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A trial left its result."""
         spec, _, started = self.running.pop(trial.trial_id)
+        self.changed.set()
         if self._live is None:
             last = trial.last_result or {}
-            outcome = last.get("state") or FAILED
+            outcome = last.get("state") or ("stopped" if last else FAILED)
             score = f" validation {last.get('score', 0):.3f}" if outcome == COMPLETE else ""
-            text = f"{self.headline()}  {describe(spec)}: {outcome.lower()}{score} in {time.monotonic() - started:.0f} s"
+            text = f"{self.headline()}; {describe(spec)}: {outcome.lower()}{score} in {time.monotonic() - started:.0f} s"
+            if self.best() != self._told:
+                self._told = self.best()
+                text = f"{text}; {self._told}"
             self.console.print(text, soft_wrap=True, highlight=False)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -105,14 +116,47 @@ class LiveView(Callback):
         return f"{states.count(COMPLETE)} of {sum(self.planned.values())} trials complete{failed}, {spent:.1f} minutes here"
 
     def headline(self) -> str:
-        """Done of planned, failures, and the end by the clock."""
+        """Trials and cells done, what runs, failures, and the end by the clock."""
         done, total = len(self.agenda.results), sum(self.planned.values())
         failed = sum(result.state == FAILED for result in self.agenda.results.values())
-        words = [f"[{done}/{total}]"] + ([f"{failed} failed"] if failed else [])
+        words = [f"{self.cells_done()} of {len(self.agenda.grid.cells)} cells done", f"{len(self.running)} running"]
+        words += [f"{failed} failed"] if failed else []
+        end = self.end()
+        words += [f"ends about {by_the_clock(end, datetime.now())}"] if end else []
+        return f"[{done}/{total}] {', '.join(words)}"
+
+    def cells_done(self) -> int:
+        """How many cells have a result under each seed."""
+        finals = Counter(result.spec.cell for result in self.agenda.results.values() if result.spec.phase == FINAL)
+        return sum(finals[cell] >= len(self.agenda.grid.seeds) for cell in self.agenda.grid.cells)
+
+    def end(self) -> datetime | None:
+        """When the run will be done at the pace so far."""
         seconds = self.seconds_left()
-        if seconds is not None:
-            words.append(f"ends about {datetime.now() + timedelta(seconds=seconds):%H:%M:%S}")
-        return " ".join(words)
+        return None if seconds is None else datetime.now() + timedelta(seconds=seconds)
+
+    def status(self) -> Status:
+        """What another shell is told."""
+        now, end = time.monotonic(), self.end()
+        running = [
+            Running(
+                phase=spec.phase,
+                text=describe(spec),
+                epoch=epoch,
+                epochs=epochs_of(self.agenda.grid, spec.cell.model, spec.phase),
+                seconds=round(now - started, 1),
+            )
+            for spec, epoch, started in list(self.running.values())
+        ]
+        return Status(
+            host=platform.node(),
+            pid=os.getpid(),
+            started=self.since,
+            updated=datetime.now().isoformat(timespec="seconds"),
+            running=tuple(running),
+            best=self.best(),
+            ends=end.isoformat(timespec="seconds") if end else None,
+        )
 
     def seconds_left(self) -> float | None:
         """What is left at the measured pace of each model, over the trials side by side; None before a first epoch."""
@@ -155,18 +199,26 @@ class LiveView(Callback):
         bar = ProgressBar(total=max(1, total), completed=done, width=60)
         head = Table.grid(padding=(0, 2))
         head.add_row(bar, Text(self._phases(), style="dim"))
-        return Group(Text(self.headline(), style="bold"), head, Text(""), table, Text(self._best()))
+        return Group(Text(self.headline(), style="bold"), head, Text(""), table, Text(self.best()))
 
     def _phases(self) -> str:
         finished = [result.spec.phase for result in self.agenda.results.values()]
         return "   ".join(f"{phase} {finished.count(phase)}/{count}" for phase, count in self.planned.items() if count)
 
-    def _best(self) -> str:
-        finals = [result for result in self.agenda.results.values() if result.spec.phase == FINAL and result.state == COMPLETE]
-        if not finals:
+    def best(self) -> str:
+        """The best trial on validation so far, of the final ones once there are any; "" before a first."""
+        complete = [result for result in list(self.agenda.results.values()) if result.state == COMPLETE]
+        finals = [result for result in complete if result.spec.phase == FINAL]
+        candidates = finals or [result for result in complete if result.spec.phase == TUNE]
+        if not candidates:
             return ""
-        best = max(finals, key=lambda result: result.val_score or 0.0)
+        best = max(candidates, key=lambda result: result.val_score or 0.0)
         return f"best on validation so far: {describe(best.spec)}, mean Dice {best.val_score:.3f}"
+
+
+def by_the_clock(moment: datetime, now: datetime) -> str:
+    """A time of day, with its date where that is not today's."""
+    return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%a %d %b %H:%M}"
 
 
 def describe(spec: TrialSpec) -> str:

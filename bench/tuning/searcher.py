@@ -21,6 +21,7 @@ class GridSearcher(Searcher):
         super().__init__(metric="score", mode="max")
         self.agenda, self.make_job, self.out = agenda, make_job, out
         self.running: dict[str, Due] = {}
+        self.is_stopping = False
 
     def __getstate__(self) -> dict:
         """Nothing of it goes into Ray's snapshots: result files are the truth."""
@@ -31,8 +32,8 @@ class GridSearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> dict | None:
-        """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left."""
-        due = self.agenda.next({running.trial for running in self.running.values()})
+        """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left to start."""
+        due = None if self.is_stopping else self.agenda.next({running.trial for running in self.running.values()})
         if due is None:
             return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
         self.running[trial_id] = due

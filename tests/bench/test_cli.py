@@ -19,7 +19,7 @@ def test_help_names_every_verb():
     done = segbench("--help")
 
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("run", "ls", "prepare", "report", "export", "score", "audit"))
+    assert all(verb in done.stdout for verb in ("run", "status", "ls", "prepare", "report", "export", "score", "audit"))
 
 
 def test_ls_names_every_part(capsys):

@@ -1,7 +1,9 @@
 """The live view, fed by hand: how much is left, and what its lines say."""
 
 import io
+import os
 from dataclasses import replace
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ from test_agenda import FACTS, GRID, outcome
 
 from bench.agenda import Agenda
 from bench.expand import planned
-from bench.tuning.progress import LiveView
+from bench.tuning.progress import LiveView, by_the_clock
 from trials.job import Job
 from trials.records import to_json
 
@@ -65,8 +67,9 @@ def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
 
     line = view.console.file.getvalue()
 
-    assert line.startswith("[1/3] ends about ")
+    assert line.startswith("[1/3] 0 of 1 cells done, 0 running, ends about ")
     assert "final unet3d combined none seed 0: complete validation 0.500" in line
+    assert "best on validation so far: final unet3d combined none seed 0" in line
 
 
 def test_the_live_table_shows_what_runs(view):
@@ -78,3 +81,21 @@ def test_the_live_table_shows_what_runs(view):
     assert "final unet3d combined none seed 0" in text
     assert "3/8" in text
     assert "final 0/3" in text
+
+
+def test_what_another_shell_is_told_is_what_runs_and_when_it_ends(view):
+    trial, _ = start(view)
+    epoch(view, trial, 3, 1.0)
+
+    status = view.status()
+
+    assert [(one.text, one.epoch, one.epochs) for one in status.running] == [("final unet3d combined none seed 0", 3, 8)]
+    assert status.pid == os.getpid()
+    assert status.ends is not None
+
+
+def test_a_date_is_told_where_the_end_is_not_today():
+    now = datetime(2026, 11, 23, 22, 0)
+
+    assert by_the_clock(now + timedelta(hours=1), now) == "23:00:00"
+    assert by_the_clock(now + timedelta(hours=9), now) == "Tue 24 Nov 07:00"
