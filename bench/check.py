@@ -36,10 +36,23 @@ def check_grid(grid: Grid) -> None:
         check_recipe(grid, cell.model)
     check_overrides(grid, "hyper", grid.hyper)
     check_overrides(grid, "spaces", grid.spaces)
+    check_families(grid)
     if grid.tuning is not None and grid.tuning.trials < 1:
         raise ValueError(
             f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing"
         )
+
+
+def check_families(grid: Grid) -> None:
+    """Refuse a family of comparisons in words that the report does not know."""
+    known = {"pairs": ("chosen", "all"), "score": ("classes", "mean"), "vary": (None, "model", "loss", "sampling")}
+    for family in grid.families:
+        for key, words in known.items():
+            if getattr(family, key) not in words:
+                raise ValueError(
+                    f"grid {grid.name!r}, family {family.name!r}: {key} must be one of {', '.join(map(repr, words))}; "
+                    f"got {getattr(family, key)!r}"
+                )
 
 
 def check_recipe(grid: Grid, model: str) -> None:

@@ -29,6 +29,21 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Comparisons that share one chance of a false claim, declared before the run: the report corrects by Holm inside each.
+
+    pairs is "chosen" (the configuration chosen on validation against every other) or "all"; score is "classes" (each
+    class on its own) or "mean" (a patient's mean over its classes). vary "model", "loss" or "sampling" keeps the pairs
+    that differ in nothing else.
+    """
+
+    name: str
+    pairs: str
+    score: str
+    vary: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """A benchmark. splits None is the data set's default.
 
@@ -48,6 +63,10 @@ class Grid:
     hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)
+    families: tuple[Family, ...] = (
+        Family(name="against the chosen", pairs="chosen", score="classes"),
+        Family(name="every pair", pairs="all", score="mean"),
+    )
 
 
 def product(models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]) -> tuple[Cell, ...]:

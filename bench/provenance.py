@@ -72,6 +72,7 @@ def write_provenance(
         "cells": [dataclasses.asdict(cell) for cell in grid.cells],
         "seeds": list(grid.seeds),
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
+        "families": [dataclasses.asdict(family) for family in grid.families],
         "planned": planned(grid, weights),
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],

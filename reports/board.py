@@ -8,9 +8,10 @@ import pandas as pd
 from reports.checks import refuse_infeasible, refuse_unsound
 from reports.choice import Choice, choose
 from reports.counts import Counts, count
+from reports.families import Tested, compare_family, read_families
 from reports.notes import Note, page_one_notes
 from reports.run_folder import Run
-from reports.summary import Standing, resample_ratio, summarise
+from reports.summary import Resampled, Standing, resample_ratio, summarise
 from reports.surfaces import Agreement, Surfaces, agreements, gather_surfaces, refuse_unsound_surfaces, surfaces_table
 from trials.result import CUBE, NATIVE
 
@@ -20,7 +21,8 @@ class Board:
     """What a section may show. images is "none", "masks" or "ct".
 
     validation counts are native; test holds the test counts by space, standings the test scores by space, then by
-    (configuration, label). surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean
+    (configuration, label), resampled the native test Dice; families are the comparisons that the run declared.
+    surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean
     Surface Dice by (configuration, label); all are empty for a run without surfaces.
     """
 
@@ -33,7 +35,9 @@ class Board:
     surface_rows: pd.DataFrame
     surfaces: Surfaces
     agreements: Mapping[tuple[int, int], Agreement]
+    resampled: Resampled
     choice: Choice | None
+    families: tuple[Tested, ...]
     notes: tuple[Note, ...]
     images: str
 
@@ -49,6 +53,9 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
     surface_rows = surfaces_table(run)
     refuse_unsound_surfaces(surface_rows)
     surfaces = gather_surfaces(run, surface_rows)
+    resampled = resample_ratio(test[NATIVE])
+    choice = choose(run, validation, test[NATIVE], resampled)
+    chosen = None if choice is None else choice.chosen
     return Board(
         run=run,
         scores=scores,
@@ -59,7 +66,9 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
         surface_rows=surface_rows,
         surfaces=surfaces,
         agreements=agreements(surfaces, run.classes),
-        choice=choose(run, validation, test[NATIVE], resample_ratio(test[NATIVE])),
+        resampled=resampled,
+        choice=choice,
+        families=tuple(compare_family(family, run.cells, test[NATIVE], chosen) for family in read_families(run.record)),
         notes=page_one_notes(run, scores),
         images=images,
     )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.counts import Counts
+from reports.patients import patient_shares
 from reports.run_folder import Run
-from reports.stats.intervals import interval, nan_mean, point, rank_first, seed_interval, smallest_gap
-from reports.stats.tests import holm, wilcoxon
+from reports.stats.intervals import luck_variance, nan_mean, point, rank_first, seed_interval, smallest_gap
+from reports.stats.pairs import crossed_p
+from reports.stats.tests import holm
 from reports.summary import MEAN, Resampled
 
 # Gaps below this are called the same.
@@ -21,8 +23,9 @@ class Choice:
     """The configuration with the best validation score and its lead on the test split; arrays follow the run's cells.
 
     validation [C] mean Dice on validation; lead, low, high [C] the chosen's test Dice minus each cell's with its 95 % interval;
-    first [C] share of resamples in which a cell ranks first; p maps (cell, label) to Holm-adjusted p values.
-    resolved [C] says which rivals the chosen is really ahead of; winner that it is ahead of all of them.
+    first [C] share of resamples in which a cell ranks first.
+    resolved [C] says which rivals the chosen is really ahead of, although it was picked for its luck among many; winner
+    that it is ahead of all of them: one claim, which needs no correction for many.
     smallest_gap is the difference that this run sees with 80 % power; NaN where a run has one configuration.
     """
 
@@ -33,7 +36,6 @@ class Choice:
     low: np.ndarray
     high: np.ndarray
     first: np.ndarray
-    p: dict[tuple[int, int], float]
     resolved: np.ndarray
     winner: bool
     smallest_gap: float
@@ -53,9 +55,10 @@ def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> 
     ranking = sorted(np.flatnonzero(ready), key=lambda i: (-on_validation[i], i))
     chosen = int(ranking[0])
     draws = resampled.draws[MEAN][:, [chosen]] - resampled.draws[MEAN]
-    low, high = interval(draws)
-    resolved = (low > 0) & (high > SAME) & _seeds_agree(run, test, chosen)
+    low, high = resampled.lead_interval(MEAN, chosen)
+    ahead = (low > 0) & (high > SAME) & _seeds_agree(run, test, chosen)
     rivals = np.delete(np.arange(len(run.cells)), chosen)
+    winner = bool(len(rivals) and ahead[rivals].all())
     return Choice(
         chosen=chosen,
         runner_up=int(ranking[1]) if len(ranking) > 1 else None,
@@ -64,9 +67,8 @@ def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> 
         low=low,
         high=high,
         first=rank_first(resampled.draws[MEAN]),
-        p=_p_values(run, test, chosen),
-        resolved=resolved,
-        winner=bool(len(rivals) and resolved[rivals].all()),
+        resolved=ahead & (winner | _beyond_chance(test, chosen)),
+        winner=winner,
         smallest_gap=smallest_gap(draws[:, rivals]),
     )
 
@@ -89,12 +91,20 @@ def _seeds_agree(run: Run, test: Counts, chosen: int) -> np.ndarray:
     return agree
 
 
-def _p_values(run: Run, test: Counts, chosen: int) -> dict[tuple[int, int], float]:
-    """Signed-rank p of the chosen against each rival, each label; patients are the unit, the family is all of them."""
-    family = {}
-    for label in _held(run, test):
-        by_case = nan_mean(test.ratio(label), 1)[:, test.true[:, label] > 0]
-        for i in range(len(run.cells)):
-            if i != chosen and not np.isnan(by_case[i]).any():
-                family[i, label] = wilcoxon(by_case[chosen] - by_case[i])
-    return dict(zip(family, holm(list(family.values())), strict=True))
+def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
+    """[C] whether the chosen differs from each rival by crossed_p, Holm over the pairs of all configurations.
+
+    The chosen is the luckiest of many: against the unluckiest of them any two trainings differ.
+    """
+    shares, seeds = patient_shares(test), test.available.sum(axis=1)
+    luck, luck_df = luck_variance(shares)
+    first, second = np.triu_indices(len(seeds), 1)
+    known = (seeds[first] > 0) & (seeds[second] > 0)
+    first, second = first[known], second[known]
+    by_case = nan_mean(shares, 1)
+    p = crossed_p(by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df)
+    beyond = np.zeros(len(seeds), bool)
+    for i, j, adjusted in zip(first, second, holm(p.tolist()), strict=True):
+        if chosen in (i, j):
+            beyond[i + j - chosen] = adjusted < 0.05
+    return beyond

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.counts import Counts, Ratio
-from reports.stats.intervals import case_weights, interval, nan_mean, point, resample, seed_weights
+from reports.stats.intervals import (
+    DRAWS,
+    case_weights,
+    luck_variance,
+    nan_mean,
+    point,
+    resample,
+    seed_luck,
+    seed_picks,
+    student_interval,
+)
 from reports.table import dice_of, iou_of
 
 MEAN = -1
@@ -36,25 +46,44 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
-    """One ratio of one split and space: estimates [C] and draws [B, C] by label, MEAN included."""
+    """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and luck [B, C], the part of
+    the draws that seeds cause. df are the degrees of freedom behind patients and behind seeds."""
 
     estimates: Mapping[int, np.ndarray]
     draws: Mapping[int, np.ndarray]
+    luck: Mapping[int, np.ndarray]
+    df: Mapping[int, tuple[int, int]]
+
+    def interval(self, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """The 95 % interval of every configuration's mean, within 0 and 1."""
+        low, high = student_interval(self.estimates[label], self.draws[label], self.luck[label], self.df[label])
+        return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+    def lead_interval(self, label: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The 95 % interval of configuration i's mean minus each configuration's; the patients are shared, the seeds not."""
+        estimates, draws, luck = (of[label] for of in (self.estimates, self.draws, self.luck))
+        lead = estimates[i] - estimates
+        return student_interval(lead, draws[:, [i]] - draws, luck[:, [i]] - luck, self.df[label])
 
 
-def resample_ratio(counts: Counts, ratio: Ratio = dice_of) -> Resampled:
+def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
     """Estimate and resample one ratio for every label and for their mean; the draws depend on the patients alone."""
-    cases, seeds = case_weights(max(len(counts.cases), 1)), seed_weights(counts.available)
+    cases, picks = case_weights(max(len(counts.cases), 1), num_draws), seed_picks(counts.available, num_draws)
     num_labels = counts.true.shape[1]
-    estimates, draws = {}, {}
+    estimates, draws, luck, df = {}, {}, {}, {}
     for label in range(num_labels):
         values = counts.ratio(label, ratio) if counts.cases else np.full((*counts.available.shape, 1), np.nan)
-        estimates[label], draws[label] = point(values), resample(values, cases, seeds)
+        estimates[label], luck[label] = point(values), seed_luck(values, picks)
+        draws[label] = resample(values, cases) + luck[label]
+        df[label] = (counts.num_holding(label) - 1, luck_variance(values)[1])
     held = [label for label in range(1, num_labels) if counts.num_holding(label)]
     nothing = np.full(len(counts.available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing
-    draws[MEAN] = np.mean([draws[label] for label in held], axis=0) if held else np.tile(nothing, (len(cases), 1))
-    return Resampled(estimates=estimates, draws=draws)
+    for of in (draws, luck):
+        of[MEAN] = np.mean([of[label] for label in held], axis=0) if held else np.tile(nothing, (num_draws, 1))
+    # The rarest class has the fewest patients: the mean is no surer of its own spread than that class.
+    df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
+    return Resampled(estimates=estimates, draws=draws, luck=luck, df=df)
 
 
 def summarise(counts: Counts) -> dict[tuple[int, int], Standing]:
@@ -83,7 +112,7 @@ def _num_patients(counts: Counts, label: int) -> int:
 
 
 def _with_interval(resampled: Resampled, label: int, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    low, high = interval(resampled.draws[label])
+    low, high = resampled.interval(label)
     if num < 2:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return resampled.estimates[label], low, high

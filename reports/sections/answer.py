@@ -13,8 +13,9 @@ from reports.wording import cell_name, duration, listed, many, number, percent, 
 from trials.result import NATIVE
 
 MEANING = (
-    f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, and "
-    "ahead over the seeds alone in a 97.5 % t interval. A gap that is not resolved is no proof of equality."
+    f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, "
+    "ahead over the seeds alone in a 97.5 % t interval, and beyond what chance does among so many (Holm over all pairs, or "
+    "ahead of every rival); a gap that is not resolved is no proof of equality."
 )
 
 

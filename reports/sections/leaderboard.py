@@ -4,6 +4,7 @@ import math
 
 from reports.board import Board
 from reports.entries import class_name, configuration, ranked, scored, surface_entries
+from reports.families import CHOSEN, CLASSES
 from reports.forest import difference_figure, mean_figure
 from reports.section import Block, Column, Entry, Section, Table, Text
 from reports.summary import MEAN
@@ -14,8 +15,9 @@ from trials.result import CUBE, NATIVE
 OPEN_ROWS = 16
 RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose reference holds the class, then over "
-    "the seeds. Intervals are 95 % bootstrap intervals over patients, with seeds resampled inside and the same draws for every "
-    "configuration. False alarms count the patients without the class in whom it was predicted."
+    "the seeds. Intervals are 95 % bootstrap intervals over patients, the same draws for every configuration, with the luck of "
+    "the seeds drawn inside from all trainings, and stretched from the normal to Student's t. False alarms count the patients "
+    "without the class in whom it was predicted."
 )
 
 
@@ -89,7 +91,10 @@ def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
 
 def _class_table(board: Board, order: list[int], label: int) -> Table:
     first = board.standings[NATIVE][order[0], label]
-    test = "signed-rank test over patients, seeds averaged, zeros by Pratt; Holm over all rivals and classes"
+    test = (
+        "the larger p of the signed-rank test over patients (seeds averaged, zeros by Pratt) and of Student's t over patients "
+        "and trainings; Holm over all rivals and classes"
+    )
     alarms = (
         Column("false alarms", True, f"share of the {first.label_free} patients without the class in whom it was predicted"),
         Column("false voxels", True, "predicted in them on average, in voxels of the patient's own grid"),
@@ -112,7 +117,7 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
 
 def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
     standing, cube = board.standings[NATIVE][i, label], board.standings[CUBE][i, label]
-    p = board.choice.p.get((i, label), math.nan) if board.choice else math.nan
+    p = _p_against_chosen(board, i, label)
     share, voxels = standing.fp_share, standing.fp_voxels
     return (
         configuration(board, i),
@@ -124,6 +129,14 @@ def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
         Entry("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),
         Entry(str(standing.seeds), standing.seeds),
     )
+
+
+def _p_against_chosen(board: Board, i: int, label: int) -> float:
+    """Holm-adjusted, in the declared family that compares the chosen with all others class by class; NaN without one."""
+    for family in board.families:
+        if board.choice and family.family.pairs == CHOSEN and family.family.score == CLASSES:
+            return family.adjusted.get((board.choice.chosen, i, label), math.nan)
+    return math.nan
 
 
 def _background_table(board: Board, order: list[int]) -> Table:

@@ -1,4 +1,4 @@
-"""Bootstrap over patients, with seeds resampled inside: one set of draws for every configuration. Pure numpy."""
+"""Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every configuration. Pure numpy and scipy."""
 
 import numpy as np
 from scipy import stats
@@ -13,39 +13,66 @@ def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.nda
     return rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=draws) / num_cases
 
 
-def seed_weights(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw seeds with replacement among those each configuration has.
+def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+    """Draw every training's luck with replacement from all of them: [draws, C, S] places in the run's pool (seed_luck).
 
-    available is bool [C, S]; returns [draws, C, S], each [draw, c] summing to 1, or to 0 where c has no seed at all.
-    S - 1 of S seeds are drawn, which makes the variance of the mean unbiased for few seeds (Rao and Wu 1988, their
-    rescaled bootstrap). Configurations with the same seeds share their draws.
+    available is bool [C, S]. Empty, [draws, C, 0], where no configuration has two seeds: nothing tells their luck then.
     """
-    weights = np.zeros((draws, *available.shape))
-    for pattern in np.unique(available, axis=0):
-        held = np.flatnonzero(pattern)
-        if len(held) == 0:
-            continue
-        size = max(len(held) - 1, 1)
-        picks = np.random.default_rng((seed, *held)).multinomial(size, np.full(len(held), 1 / len(held)), size=draws)
-        block = np.zeros((draws, len(pattern)))
-        block[:, held] = picks / size
-        weights[:, (available == pattern).all(axis=1)] = block[:, None]
-    return weights
+    size = int(available[available.sum(axis=1) > 1].sum())
+    shape = (draws, len(available), available.shape[1] if size else 0)
+    return np.random.default_rng((seed, size)).integers(0, max(size, 1), shape, dtype=np.int32)
 
 
-def resample(values: np.ndarray, cases: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Mean of every configuration in every draw: over the drawn cases, then over the drawn seeds.
+def luck_variance(values: np.ndarray) -> tuple[float, int]:
+    """Variance between the trainings of one configuration, over all patients, and its degrees of freedom.
+
+    values [C, S, N] is NaN where a case does not count and where a seed is missing. The mean squares of seeds, less what
+    patients alone would cause, over the number of patients: a two-way random-effects analysis of variance, pooled over the
+    configurations and never below 0 (Searle, Casella and McCulloch 1992, section 4.3). (0, 0) where none has two seeds.
+    """
+    counted = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
+    between = inside = 0.0
+    seeds_df = 0
+    for block in counted:
+        held = block[~np.isnan(block).any(axis=1)] if block.shape[1] else block[:0]
+        if len(held) > 1:
+            by_seed, by_case = held.mean(axis=1), held.mean(axis=0)
+            rest = held - by_seed[:, None] - by_case + held.mean()
+            between += float(by_seed.var() * len(held))
+            inside += float((rest**2).sum()) / max(held.shape[1] * (held.shape[1] - 1), 1)
+            seeds_df += len(held) - 1
+    return (max(0.0, (between - inside) / seeds_df), seeds_df) if seeds_df else (0.0, 0)
+
+
+def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """What the trainings' luck adds to every configuration's mean in every draw: [B, C].
+
+    The pool holds each training's distance from the mean of its configuration, scaled to luck_variance; a draw takes one
+    for every seed of a configuration. Zero where the luck is not known.
+    """
+    by_seed = nan_mean(values, 2)
+    held = ~np.isnan(by_seed)
+    pool = (by_seed - nan_mean(by_seed, 1)[:, None])[held & (held.sum(axis=1, keepdims=True) > 1)]
+    spread, wanted = float(np.mean(pool**2)) if len(pool) else 0.0, luck_variance(values)[0]
+    if spread == 0 or wanted == 0 or picks.shape[2] == 0:
+        return np.zeros(picks.shape[:2])
+    drawn = (pool * np.sqrt(wanted / spread))[picks]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(held, drawn, 0).sum(axis=2) / held.sum(axis=1)
+
+
+def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
+    """Mean of every configuration over the drawn patients, its seeds averaged first.
 
     values [C, S, N] is NaN where a case does not count (the same cases for all) and where a seed is missing;
-    cases [B, N] and seeds [B, C, S] are weights. Returns [B, C]: NaN where a draw holds none of the counted
-    cases, and for a configuration without any seed.
+    cases [B, N] are weights. Returns [B, C]: NaN where a draw holds none of the counted cases, and for a configuration
+    without any seed.
     """
     counted = ~np.isnan(values).all(axis=(0, 1))
-    flat = np.nan_to_num(values).reshape(-1, values.shape[2])
+    by_case = nan_mean(values, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (cases @ flat.T) / (cases @ counted)[:, None]
-    drawn = np.einsum("bcs,bcs->bc", means.reshape(len(cases), *values.shape[:2]), seeds)
-    return np.where(seeds.any(axis=2), drawn, np.nan)
+        means = (cases @ np.nan_to_num(by_case).T) / (cases @ counted)[:, None]
+    return np.where(np.isnan(by_case).all(axis=1), np.nan, means)
 
 
 def point(values: np.ndarray) -> np.ndarray:
@@ -60,6 +87,11 @@ def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
         return np.where(held, values, 0).sum(axis=axis) / held.sum(axis=axis)
 
 
+def nan_variance(values: np.ndarray) -> np.ndarray:
+    """Variance of each column, [B, C] to [C], of what is not NaN; NaN (and no warning) where nothing is."""
+    return nan_mean((values - nan_mean(values, 0)) ** 2, 0)
+
+
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of each column of [B, C]; draws that are NaN are set aside, all NaN gives NaN."""
     low, high = np.full(samples.shape[1], np.nan), np.full(samples.shape[1], np.nan)
@@ -69,6 +101,29 @@ def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.n
         tails = [(1 - level) / 2, (1 + level) / 2]
         low[whole], high[whole] = np.quantile(kept[:, whole], tails, axis=0)
     return low, high
+
+
+def student_interval(
+    estimates: np.ndarray, draws: np.ndarray, luck: np.ndarray, df: tuple[int, int], level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile interval of draws, [B, C], stretched about the estimates, [C], for what few patients and seeds hide.
+
+    luck [B, C] is the part of the draws that seeds cause; df are the degrees of freedom behind the patients' part and
+    behind the luck's. The factor is Student's t over the normal quantile at Satterthwaite's (1946) degrees of freedom of
+    the sum, times sqrt(n / (n - 1)), by which a bootstrap of n patients is too narrow (Hesterberg 2015).
+    NaN where the draws are, and with fewer than two patients.
+    """
+    low, high = interval(draws, level)
+    if df[0] < 1:
+        return np.full_like(low, np.nan), np.full_like(high, np.nan)
+    of_luck, of_cases = nan_variance(luck), nan_variance(draws - luck) * (df[0] + 1) / df[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = (of_cases + of_luck) ** 2 / (of_cases**2 / df[0] + of_luck**2 / max(df[1], 1))
+        narrow = np.sqrt((of_cases + of_luck) / nan_variance(draws))
+    tail = (1 + level) / 2
+    factor = stats.t.ppf(tail, np.where(np.isnan(together), df[0], together)) / stats.norm.ppf(tail)
+    factor = factor * np.where(np.isfinite(narrow), narrow, 1)
+    return estimates + factor * (low - estimates), estimates + factor * (high - estimates)
 
 
 def rank_first(samples: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.check import check_grid
 from bench.expand import outline, planned, recipe_of
-from bench.grids import DEMO, FULL, GRIDS, PAPER, product
+from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
 from bench.spaces import Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES, is_plain_focal
@@ -166,3 +166,8 @@ def test_freezing_stages_of_random_weights_is_refused():
         check_grid(replace(DEMO, recipes=recipes, hyper=hyper))
     check_grid(replace(DEMO, recipes=recipes))
     check_grid(replace(DEMO, hyper=hyper))
+
+
+def test_a_family_in_unknown_words_is_refused():
+    with pytest.raises(ValueError, match="family 'mine': pairs must be one of 'chosen', 'all'; got 'some'"):
+        check_grid(replace(DEMO, families=(Family(name="mine", pairs="some", score="mean"),)))

@@ -13,7 +13,8 @@ from reports.stats.intervals import (
     rank_first,
     resample,
     seed_interval,
-    seed_weights,
+    seed_luck,
+    seed_picks,
     smallest_gap,
 )
 from reports.stats.tests import holm, wilcoxon
@@ -21,7 +22,7 @@ from reports.stats.tests import holm, wilcoxon
 
 def draws_of(values: np.ndarray, draws: int = 10_000) -> np.ndarray:
     available = ~np.isnan(values).all(axis=2)
-    return resample(values, case_weights(values.shape[2], draws), seed_weights(available, draws))
+    return resample(values, case_weights(values.shape[2], draws)) + seed_luck(values, seed_picks(available, draws))
 
 
 def test_point_averages_patients_then_seeds():

@@ -1,0 +1,104 @@
+"""Where the scatter of the scores comes from, and how many more patients or seeds would tell two configurations apart."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+# Two-sided 5 % and a power of 80 %: the gap must be this many standard errors.
+ERRORS = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+# Beyond this many patients or seeds the answer is that no number would do.
+MANY = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Variance components of a single score: patient, configuration, how they mix, seed, and the rest. NaN where unknown."""
+
+    case: float
+    configuration: float
+    mix: float
+    seed: float
+    rest: float
+
+
+def variance_split(values: np.ndarray) -> Split | None:
+    """Split the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of moments), none below 0.
+
+    The model: patient + configuration + patient x configuration + seed within configuration + rest, all random (Searle,
+    Casella and McCulloch 1992, chapter 4). None for fewer than two configurations or patients; with one seed, seed is
+    unknown and the rest is part of mix.
+    """
+    num_cells, num_seeds, num_cases = values.shape
+    if num_cells < 2 or num_cases < 2:
+        return None
+    cells, cases, mixed = values.mean((1, 2)), values.mean((0, 1)), values.mean(1)
+    total = values.mean()
+    ms_cell = num_seeds * num_cases * ((cells - total) ** 2).sum() / (num_cells - 1)
+    ms_case = num_seeds * num_cells * ((cases - total) ** 2).sum() / (num_cases - 1)
+    mixing = mixed - cells[:, None] - cases + total
+    ms_mix = num_seeds * (mixing**2).sum() / ((num_cells - 1) * (num_cases - 1))
+    ms_seed = ms_rest = math.nan
+    if num_seeds > 1:
+        seeds = values.mean(2)
+        ms_seed = num_cases * ((seeds - cells[:, None]) ** 2).sum() / (num_cells * (num_seeds - 1))
+        rest = values - seeds[:, :, None] - mixed[:, None] + cells[:, None, None]
+        ms_rest = (rest**2).sum() / (num_cells * (num_seeds - 1) * (num_cases - 1))
+    between = ms_cell - ms_mix - (ms_seed - ms_rest if num_seeds > 1 else 0.0)
+    parts = {
+        "case": (ms_case - ms_mix) / (num_seeds * num_cells),
+        "configuration": between / (num_seeds * num_cases),
+        "mix": (ms_mix - ms_rest) / num_seeds if num_seeds > 1 else ms_mix,
+        "seed": (ms_seed - ms_rest) / num_cases,
+        "rest": ms_rest,
+    }
+    return Split(**{name: value if math.isnan(value) else max(0.0, float(value)) for name, value in parts.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A difference of two configurations and what its error is made of.
+
+    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) + luck / S.
+    """
+
+    gap: float
+    mix: float
+    rest: float
+    luck: float
+
+    def error(self, num_cases: float, num_seeds: float) -> float:
+        """Standard error of the difference with so many patients and seeds."""
+        return math.sqrt((self.mix + self.rest / num_seeds) / num_cases + self.luck / num_seeds)
+
+
+def gap_of(differences: np.ndarray, luck: float) -> Gap:
+    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and luck, known from luck_variance.
+
+    luck is the variance between trainings of both sides together. With one seed the rest is part of mix.
+    """
+    num_seeds, num_cases = differences.shape
+    by_case = differences.mean(0)
+    spread = float(by_case.var(ddof=1)) if num_cases > 1 else math.nan
+    rest = 0.0
+    if num_seeds > 1 and num_cases > 1:
+        scatter = differences - differences.mean(1, keepdims=True) - by_case + differences.mean()
+        rest = float((scatter**2).sum()) / ((num_seeds - 1) * (num_cases - 1))
+    return Gap(gap=float(differences.mean()), mix=max(0.0, spread - rest / num_seeds), rest=rest, luck=luck)
+
+
+def cases_needed(gap: Gap, num_seeds: int) -> float:
+    """Patients that resolve the gap with 80 % power under so many seeds; inf where the luck of seeds forbids it."""
+    wanted = (gap.gap / ERRORS) ** 2 - gap.luck / num_seeds
+    return _whole((gap.mix + gap.rest / num_seeds) / wanted) if wanted > 0 else math.inf
+
+
+def seeds_needed(gap: Gap, num_cases: int) -> float:
+    """Seeds a configuration that resolve the gap with 80 % power on so many patients; inf where the patients forbid it."""
+    wanted = (gap.gap / ERRORS) ** 2 - gap.mix / num_cases
+    return _whole((gap.rest / num_cases + gap.luck) / wanted) if wanted > 0 else math.inf
+
+
+def _whole(number: float) -> float:
+    return math.inf if number > MANY else float(max(1, math.ceil(number - 1e-9)))

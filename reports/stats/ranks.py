@@ -1,0 +1,62 @@
+"""Would other patients rank the configurations alike? Ranks in every resample, and their agreement with the ranking at hand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """Ranks over the resamples. share [C, C] is how often configuration c has rank r + 1; low, high [C] bound 95 % of ranks.
+
+    tau are Kendall's tau-b between the ranking at hand and the one of each draw: their mean and 95 % range.
+    """
+
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    tau: float
+    tau_low: float
+    tau_high: float
+
+
+def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
+    """Compare the ranking of estimates [C] with that of every draw [B, C]; None for fewer than two configurations or draws.
+
+    No value may be NaN but in draws that hold no patient, which are set aside. Tied configurations share the better rank.
+    """
+    kept = draws[~np.isnan(draws).any(axis=1)]
+    num = len(estimates)
+    if num < 2 or len(kept) == 0:
+        return None
+    ranks = stats.rankdata(-np.round(kept, 12), axis=1, method="min").astype(np.int64)
+    counts = np.stack([np.bincount(ranks[:, c], minlength=num + 1)[1:] for c in range(num)])
+    low, high = np.quantile(ranks, [0.025, 0.975], axis=0, method="inverted_cdf")
+    taus = kendall(estimates, kept)
+    tau_low, tau_high = np.quantile(taus, [0.025, 0.975])
+    return Stability(
+        share=counts / len(kept), low=low, high=high, tau=float(taus.mean()), tau_low=float(tau_low), tau_high=float(tau_high)
+    )
+
+
+def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b (1945) between [C] and every row of [B, C]; 0 where either is tied throughout."""
+    first, second = np.triu_indices(len(estimates), 1)
+    ours = np.sign(np.round(estimates[first] - estimates[second], 12)).astype(np.float32)
+    taus = []
+    for start in range(0, len(draws), 1000):
+        block = draws[start : start + 1000]
+        theirs = np.sign(np.round(block[:, first] - block[:, second], 12)).astype(np.float32)
+        untied = np.sqrt((ours != 0).sum() * (theirs != 0).sum(axis=1))
+        taus.append(np.divide(theirs @ ours, untied, out=np.zeros(len(block)), where=untied > 0))
+    return np.concatenate(taus)
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Mean of the middle half of [N]; where N is no multiple of 4 the cases at its edges count in part. NaN without a case."""
+    num = len(values)
+    if num == 0:
+        return float("nan")
+    edges = np.clip(np.arange(1, num + 1) / num, 0.25, 0.75) - np.clip(np.arange(num) / num, 0.25, 0.75)
+    return float((np.sort(values) * edges).sum() / 0.5)
