@@ -68,19 +68,29 @@ class Resampled:
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
     """Estimate and resample one ratio for every label and for their mean; the draws depend on the patients alone."""
-    cases, picks = case_weights(max(len(counts.cases), 1), num_draws), seed_picks(counts.available, num_draws)
-    num_labels = counts.true.shape[1]
+    nobody = np.full((*counts.available.shape, 1), np.nan)
+    labels = range(counts.true.shape[1])
+    values = {label: counts.ratio(label, ratio) if counts.cases else nobody for label in labels}
+    return resample_values(values, counts.available, num_draws)
+
+
+def resample_values(values: Mapping[int, np.ndarray], available: np.ndarray, num_draws: int = DRAWS) -> Resampled:
+    """Estimate and resample scores by label, each [C, S, N] with NaN where a patient does not count or a seed is missing.
+
+    available [C, S] says which seeds there are. MEAN is over the labels above 0 that some patient holds.
+    """
+    num_cases = next(iter(values.values())).shape[2]
+    cases, picks = case_weights(num_cases, num_draws), seed_picks(available, num_draws)
     estimates, draws, luck, df = {}, {}, {}, {}
-    for label in range(num_labels):
-        values = counts.ratio(label, ratio) if counts.cases else np.full((*counts.available.shape, 1), np.nan)
-        estimates[label], luck[label] = point(values), seed_luck(values, picks)
-        draws[label] = resample(values, cases) + luck[label]
-        df[label] = (counts.num_holding(label) - 1, luck_variance(values)[1])
-    held = [label for label in range(1, num_labels) if counts.num_holding(label)]
-    nothing = np.full(len(counts.available), np.nan)
+    for label, of in values.items():
+        estimates[label], luck[label] = point(of), seed_luck(of, picks)
+        draws[label] = resample(of, cases) + luck[label]
+        df[label] = (int((~np.isnan(of)).any(axis=(0, 1)).sum()) - 1, luck_variance(of)[1])
+    held = [label for label in values if label > 0 and df[label][0] >= 0]
+    nothing = np.full(len(available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing
-    for of in (draws, luck):
-        of[MEAN] = np.mean([of[label] for label in held], axis=0) if held else np.tile(nothing, (num_draws, 1))
+    for part in (draws, luck):
+        part[MEAN] = np.mean([part[label] for label in held], axis=0) if held else np.tile(nothing, (num_draws, 1))
     # The rarest class has the fewest patients: the mean is no surer of its own spread than that class.
     df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
     return Resampled(estimates=estimates, draws=draws, luck=luck, df=df)

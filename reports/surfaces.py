@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reports.run_folder import Run
-from reports.stats.intervals import case_weights, interval, point, resample, seed_weights
-from reports.summary import MEAN
+from reports.summary import MEAN, resample_values
 from reports.table import COUNTS, IDENTITY, dice_of, identity, ratio_of
 
 AREAS = ("true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2")
@@ -140,16 +139,12 @@ def agreements(surfaces: Surfaces, classes: tuple[str, ...]) -> dict[tuple[int, 
     held = {label: holding for label, holding in held.items() if holding.any()}
     if not held:
         return {}
-    cases, seeds = case_weights(len(surfaces.cases)), seed_weights(surfaces.available)
     values = {label: np.where(holding, surfaces.surface_dice(labels[label]), np.nan) for label, holding in held.items()}
-    estimates = {label: point(of) for label, of in values.items()}
-    draws = {label: resample(of, cases, seeds) for label, of in values.items()}
-    estimates[MEAN], draws[MEAN] = (np.mean(list(of.values()), axis=0) for of in (estimates, draws))
-    found = {}
-    for label in estimates:
+    resampled, found = resample_values(values, surfaces.available), {}
+    for label, estimates in resampled.estimates.items():
         num = int(np.any(list(held.values()), axis=0).sum() if label == MEAN else held[label].sum())
-        low, high = interval(draws[label]) if num > 1 else np.full((2, len(seeds[0])), np.nan)
-        for i, value in enumerate(estimates[label]):
+        low, high = resampled.interval(label)
+        for i, value in enumerate(estimates):
             found[i, label] = Agreement(value=float(value), low=float(low[i]), high=float(high[i]), n=num)
     return found
 
