@@ -171,12 +171,26 @@ def add_report(verbs) -> None:
     sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
     sub.add_argument("run", type=Path, help="the run folder")
     sub.add_argument("--images", choices=["none", "masks", "ct"], default="ct", help="slices in the page (default: ct)")
+    sub.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="show somebody else's predictions of the test cases beside the run's, as CASE.nii.gz; may be repeated",
+    )
+    sub.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the run's data lie now, for --add (default: as in the run)"
+    )
 
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
     from reports.build import build_report
 
+    if options.add:
+        from bench.outside import add_contestants
+
+        add_contestants(options.run, options.add, options.data)
     print(build_report(options.run, options.images))
     return FINISHED
 

@@ -10,6 +10,7 @@ from reports.choice import Choice, choose
 from reports.counts import Counts, count
 from reports.families import Tested, compare_family, read_families
 from reports.notes import Note, page_one_notes
+from reports.outside import Field, Outsiders, everyone, gather_outsiders
 from reports.run_folder import Run
 from reports.summary import Resampled, Standing, resample_ratio, summarise
 from reports.surfaces import Agreement, Surfaces, agreements, gather_surfaces, refuse_unsound_surfaces, surfaces_table
@@ -22,8 +23,9 @@ class Board:
 
     validation counts are native; test holds the test counts by space, standings the test scores by space, then by
     (configuration, label), resampled the native test Dice; families are the comparisons that the run declared.
-    surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean
-    Surface Dice by (configuration, label); all are empty for a run without surfaces.
+    surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean Surface Dice by
+    (configuration, label); all are empty for a run without surfaces. outsiders are contestants that the run did not train,
+    field everybody: its configurations, then them.
     """
 
     run: Run
@@ -36,6 +38,8 @@ class Board:
     surfaces: Surfaces
     agreements: Mapping[tuple[int, int], Agreement]
     resampled: Resampled
+    outsiders: Outsiders
+    field: Field
     choice: Choice | None
     families: tuple[Tested, ...]
     notes: tuple[Note, ...]
@@ -53,6 +57,7 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
     surface_rows = surfaces_table(run)
     refuse_unsound_surfaces(surface_rows)
     surfaces = gather_surfaces(run, surface_rows)
+    outsiders = gather_outsiders(run, test[NATIVE], surfaces)
     resampled = resample_ratio(test[NATIVE])
     choice = choose(run, validation, test[NATIVE], resampled)
     chosen = None if choice is None else choice.chosen
@@ -66,6 +71,8 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
         surface_rows=surface_rows,
         surfaces=surfaces,
         agreements=agreements(surfaces, run.classes),
+        outsiders=outsiders,
+        field=everyone(run, test[NATIVE], surfaces, outsiders),
         resampled=resampled,
         choice=choice,
         families=tuple(compare_family(family, run.cells, test[NATIVE], chosen) for family in read_families(run.record)),

@@ -1,11 +1,13 @@
 """Table cells that several sections share: a configuration, a score with its interval."""
 
 import math
+from collections.abc import Mapping
 
 from reports.board import Board
 from reports.palette import model_colour
 from reports.section import Entry
 from reports.summary import MEAN
+from reports.surfaces import Agreement
 from reports.wording import cell_name, interval, number
 from trials.result import NATIVE
 
@@ -36,9 +38,19 @@ def scored(value: float, low: float, high: float) -> Entry:
     return Entry(number(value), value, small=interval(low, high))
 
 
-def surface_entries(board: Board, i: int, label: int) -> tuple[Entry, ...]:
-    """The Surface Dice of a configuration as the one cell of its column; no cell in a run without surfaces."""
+def surface_entries(board: Board, agreements: Mapping[tuple[int, int], Agreement], i: int, label: int) -> tuple[Entry, ...]:
+    """The Surface Dice of one contestant as the one cell of its column; no cell in a run without surfaces."""
     if not board.agreements:
         return ()
-    found = board.agreements.get((i, label))
+    found = agreements.get((i, label))
     return (scored(found.value, found.low, found.high) if found else scored(math.nan, math.nan, math.nan),)
+
+
+def outsider(name: str) -> Entry:
+    """The name of a contestant that the run did not train."""
+    return Entry(name, small="outside", swatch="var(--muted)", hint="predictions from outside, scored by the same rules")
+
+
+def nothing_known() -> Entry:
+    """A cell that only a configuration of the run can fill."""
+    return Entry("", math.nan)

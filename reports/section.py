@@ -189,7 +189,17 @@ class Gallery:
     kind: str = field(default="gallery", init=False)
 
 
-Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A choice of what is shown: options are (its name, words under it, blocks). All show where no script runs."""
+
+    id: str
+    legend: str
+    options: tuple[tuple[str, str, tuple["Block", ...]], ...]
+    kind: str = field(default="switch", init=False)
+
+
+Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery | Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,3 +121,12 @@ class TrialResult:
     commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Somebody else's predictions of a run's test cases, scored by the run's rules: every label and region, native grid."""
+
+    name: str
+    scores: tuple[CaseScore, ...] = ()
+    surfaces: tuple[SurfaceScore, ...] = ()

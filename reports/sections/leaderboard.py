@@ -1,9 +1,10 @@
 """Who is ahead in each class: a table of all configurations, their forest plots, and a table a class."""
 
 import math
+from collections.abc import Callable
 
 from reports.board import Board
-from reports.entries import class_name, configuration, ranked, scored, surface_entries
+from reports.entries import class_name, configuration, nothing_known, outsider, ranked, scored, surface_entries
 from reports.families import CHOSEN, CLASSES
 from reports.forest import difference_figure, mean_figure
 from reports.section import Block, Column, Entry, Section, Table, Text
@@ -11,6 +12,8 @@ from reports.summary import MEAN
 from reports.wording import cell_name, listed, number, percent
 from trials.result import CUBE, NATIVE
 
+Row = tuple[Entry, ...]
+MakeRow = Callable[[int], Row]
 # With more configurations than this the tables by class are folded.
 OPEN_ROWS = 16
 RULE = (
@@ -77,7 +80,14 @@ def _overview(board: Board, order: list[int]) -> Table:
     )
     held = listed([f"{board.run.classes[label]} n = {standings[order[0], label].n}" for label in board.run.labels])
     caption = f"Test Dice with 95 % interval, native grid ({held}). The one chosen on validation is marked."
-    return Table(id="leaderboard-table", caption=caption, columns=columns, rows=tuple(_row(board, i, labels) for i in order))
+    if board.outsiders.names:
+        caption += f" From outside, scored by the same rules and never chosen: {listed(board.outsiders.names)}."
+    return Table(
+        id="leaderboard-table",
+        caption=caption,
+        columns=columns,
+        rows=_merged(board, order, lambda i: _row(board, i, labels), lambda o: _outside_row(board, o, labels)),
+    )
 
 
 def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
@@ -86,7 +96,36 @@ def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
     first = float(board.choice.first[i]) if board.choice else math.nan
     scores = [scored(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
     tail = (Entry(number(cube), cube), Entry(percent(first), first), Entry(str(seeds), seeds))
-    return (configuration(board, i), *scores, *surface_entries(board, i, MEAN), *tail)
+    return (configuration(board, i), *scores, *surface_entries(board, board.agreements, i, MEAN), *tail)
+
+
+def _merged(board: Board, order: list[int], ours: MakeRow, theirs: MakeRow) -> tuple[Row, ...]:
+    """The rows of the configurations in their order, with every outside contestant where its mean Dice puts it."""
+    rows = [(board.standings[NATIVE][i, MEAN].dice, ours(i)) for i in order]
+    rows += [(board.outsiders.standings[o, MEAN].dice, theirs(o)) for o in range(len(board.outsiders.names))]
+    return tuple(row for _, row in sorted(rows, key=lambda row: -row[0]))
+
+
+def _outside_row(board: Board, o: int, labels: tuple[int, ...]) -> Row:
+    standings = [board.outsiders.standings[o, label] for label in labels]
+    scores = [scored(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
+    surfaces = surface_entries(board, board.outsiders.agreements, o, MEAN)
+    return (outsider(board.outsiders.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
+
+
+def _outside_class_row(board: Board, o: int, label: int) -> Row:
+    standing = board.outsiders.standings[o, label]
+    share, voxels = standing.fp_share, standing.fp_voxels
+    return (
+        outsider(board.outsiders.names[o]),
+        scored(standing.dice, standing.dice_low, standing.dice_high),
+        scored(standing.iou, standing.iou_low, standing.iou_high),
+        *surface_entries(board, board.outsiders.agreements, o, label),
+        nothing_known(),
+        *((Entry(percent(share), share), Entry(number(voxels, 0), voxels)) if standing.label_free else ()),
+        nothing_known(),
+        nothing_known(),
+    )
 
 
 def _class_table(board: Board, order: list[int], label: int) -> Table:
@@ -110,7 +149,7 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
         Column("seeds", True),
     )
     caption = f"{board.run.classes[label]}: n = {first.n} test patients hold it, {first.label_free} do not."
-    rows = tuple(_class_row(board, i, label) for i in order)
+    rows = _merged(board, order, lambda i: _class_row(board, i, label), lambda o: _outside_class_row(board, o, label))
     folded = len(order) > OPEN_ROWS
     return Table(id=f"leaderboard-class-{label}", caption=caption, columns=columns, rows=rows, folded=folded)
 
@@ -123,7 +162,7 @@ def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
         configuration(board, i),
         scored(standing.dice, standing.dice_low, standing.dice_high),
         scored(standing.iou, standing.iou_low, standing.iou_high),
-        *surface_entries(board, i, label),
+        *surface_entries(board, board.agreements, i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high),
         *((Entry(percent(share), share), Entry(number(voxels, 0), voxels)) if standing.label_free else ()),
         Entry("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),

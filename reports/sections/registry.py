@@ -5,6 +5,7 @@ from collections.abc import Callable
 from reports.board import Board
 from reports.section import Section
 from reports.sections.answer import answer
+from reports.sections.conventions import conventions
 from reports.sections.cost import cost
 from reports.sections.curves import curves
 from reports.sections.grid import grid
@@ -21,6 +22,7 @@ SECTIONS: dict[str, Callable[[Board], Section | None]] = {
     "leaderboard": leaderboard,
     "paper": paper,
     "grid": grid,
+    "conventions": conventions,
     "worst": worst,
     "curves": curves,
     "cost": cost,

@@ -186,6 +186,14 @@ for (const slider of document.querySelectorAll(".patients input")) {
   slider.addEventListener("input", () => slices.forEach((slice, i) => { slice.hidden = i !== Number(slider.value); }));
 }
 
+for (const chooser of document.querySelectorAll(".switch")) {
+  const choices = [...chooser.querySelectorAll(".choice")], inputs = [...chooser.querySelectorAll("input")];
+  const show = () => choices.forEach((choice, i) => { choice.hidden = !inputs[i].checked; });
+  chooser.querySelector("fieldset").hidden = false;
+  chooser.addEventListener("change", show);
+  show();
+}
+
 const links = new Map([...document.querySelectorAll("nav ol a")].map((link) => [link.hash.slice(1), link]));
 const reading = new IntersectionObserver((entries) => {
   for (const entry of entries) {

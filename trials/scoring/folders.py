@@ -57,10 +57,12 @@ def find_pairs(reference: Path, prediction: Path, dataset: str, cases: Sequence[
     wanted = set(cases) if cases else set(references) | set(predictions)
     if lacking := wanted - set(references):
         raise ValueError(
-            f"{reference} holds no reference of {_names(lacking)}; remove these predictions or add their references"
+            f"{reference} holds no reference of {listed_cases(lacking)}; remove these predictions or add their references"
         )
     if lacking := wanted - set(predictions):
-        raise ValueError(f"{prediction} holds no prediction of {_names(lacking)}; add them, or name with --cases what to score")
+        raise ValueError(
+            f"{prediction} holds no prediction of {listed_cases(lacking)}; add them, or name with --cases what to score"
+        )
     return tuple(Pair(case=case, reference=references[case], prediction=predictions[case]) for case in sorted(wanted))
 
 
@@ -162,7 +164,7 @@ def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _names(cases: Iterable[str]) -> str:
+def listed_cases(cases: Iterable[str]) -> str:
     """Case names for an error: how many, and which."""
     names = sorted(cases)
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""

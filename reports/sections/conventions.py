@@ -1,0 +1,182 @@
+"""Does the rule for empty classes decide, or the rule that ranks? One switch, and a table of every place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.board import Board
+from reports.conventions import CONVENTIONS, Convention, kits_rank, mean_then_rank, rank_then_mean
+from reports.outside import Field
+from reports.section import Column, Entry, Section, Switch, Table, Text
+from reports.stats.intervals import nan_mean
+from reports.wording import listed, many, number
+
+# The challenge's nested regions by their names in the table of surfaces; the last breaks its ties.
+NESTED = ("kidney_and_mass", "mass", "tumor")
+# How many changes of place are spelled out.
+SPELLED = 4
+RULES = (
+    "Mean then rank sorts the mean scores. Rank then mean ranks the contestants within every patient and class, seeds "
+    "averaged, and sorts the averages of these ranks; voxels pooled over patients have no score of a patient."
+)
+CHALLENGE_RULE = (
+    "The challenge's own place is the mean of two places, by Dice and by Surface Dice over its three nested regions (1 where "
+    "both masks are empty), ties broken by tumor Dice."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a convention says of everybody: mean scores over_all [C] and by_label [C, K], and places by both rules [C]."""
+
+    convention: Convention
+    over_all: np.ndarray
+    by_label: np.ndarray
+    by_mean: np.ndarray
+    by_rank: np.ndarray
+
+
+def conventions(board: Board) -> Section | None:
+    """Means and places under each convention; nothing before two contestants have a test score."""
+    field = board.field
+    judged = {name: judge(field, convention) for name, convention in CONVENTIONS.items()}
+    ours = judged["positives"]
+    order = sorted(np.flatnonzero(~np.isnan(ours.over_all)).tolist(), key=lambda i: (ours.by_mean[i], i))
+    if len(order) < 2:
+        return None
+    official = official_places(field)
+    options = tuple(
+        (one.convention.title, f"{_sentence(one.convention.rule)} {changes(field.names, ours.by_mean, one.by_mean)}", (table,))
+        for name, one in judged.items()
+        for table in [_means_table(board, name, one, order)]
+    )
+    return Section(
+        id="conventions",
+        title="Conventions",
+        question="Does the rule for empty classes, or the ranking rule, decide?",
+        finding=_finding(board, judged, official, order),
+        blocks=(
+            Switch("convention", "Convention for empty classes", options),
+            _places_table(board, judged, official, order),
+            Text((RULES,) if official is None else (RULES, CHALLENGE_RULE)),
+        ),
+    )
+
+
+def judge(field: Field, convention: Convention) -> Judged:
+    """Score everybody under a convention: seeds are averaged after the cases, but within a case before it is ranked."""
+    counts = field.counts
+    true, pred, overlap = (block[..., 1:] for block in (counts.true, counts.pred, counts.overlap))
+    true = np.broadcast_to(true, pred.shape)
+    missing = ~counts.available
+    over_all, by_label = convention.over_all(true, pred, overlap), convention.by_label(true, pred, overlap)
+    over_all[missing], by_label[missing] = np.nan, np.nan
+    means, by_rank = nan_mean(over_all, 1), np.full(len(pred), np.nan)
+    if convention.by_case is not None:
+        by_case = convention.by_case(true, pred, overlap)
+        by_case[missing] = np.nan
+        by_rank = rank_then_mean(nan_mean(by_case, 1))
+    return Judged(
+        convention=convention,
+        over_all=means,
+        by_label=nan_mean(by_label, 1),
+        by_mean=mean_then_rank(means),
+        by_rank=by_rank,
+    )
+
+
+def official_places(field: Field) -> np.ndarray | None:
+    """The challenge's place of everybody, [C]; None where the data have no nested regions."""
+    surfaces = field.surfaces
+    if not set(NESTED) <= set(surfaces.regions):
+        return None
+    missing = ~surfaces.available
+
+    def means(by_case: np.ndarray) -> np.ndarray:
+        scored = np.where(np.isnan(by_case), 1.0, by_case).mean(axis=2)
+        scored[missing] = np.nan
+        return nan_mean(scored, 1)
+
+    dice = [means(surfaces.dice(region)) for region in NESTED]
+    surface_dice = [means(surfaces.surface_dice(region)) for region in NESTED]
+    return kits_rank(np.mean(dice, axis=0), np.mean(surface_dice, axis=0), dice[-1])
+
+
+def changes(names: tuple[str, ...], ours: np.ndarray, theirs: np.ndarray) -> str:
+    """In words, who stands elsewhere than by our own rule, the largest moves first."""
+    moved = np.flatnonzero(~np.isnan(ours) & ~np.isnan(theirs) & (ours != theirs))
+    if not len(moved):
+        return "No place changes."
+    largest = sorted(moved, key=lambda i: (-abs(theirs[i] - ours[i]), theirs[i], i))[:SPELLED]
+    spelled = [
+        f"{names[i]} {'rises' if theirs[i] < ours[i] else 'falls'} from {ours[i]:.0f} to {theirs[i]:.0f}" for i in largest
+    ]
+    rest = f", and {many(len(moved) - SPELLED, 'other')}" if len(moved) > SPELLED else ""
+    return f"{many(len(moved), 'place')} {'changes' if len(moved) == 1 else 'change'}: {'; '.join(spelled)}{rest}."
+
+
+def _finding(board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]) -> str:
+    ours, names = judged["positives"].by_mean, board.field.names
+    others = {one.convention.title: one.by_mean for name, one in judged.items() if name != "positives"}
+    others["rank then mean"] = judged["positives"].by_rank
+    if official is not None:
+        others["the challenge's own rule"] = official
+    differ = [title for title, places in others.items() if changes(names, ours, places) != "No place changes."]
+    first = [title for title, places in others.items() if places[order[0]] != 1]
+    if not differ:
+        return f"No: all {many(len(others), 'other rule')} give the places of this page."
+    told = f"Places change under {len(differ)} of {many(len(others), 'other rule')}: {listed(differ)}."
+    lead = f"{names[order[0]]} is first under all of them." if not first else f"First place changes under {listed(first)}."
+    return f"{told} {lead}"
+
+
+def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> Table:
+    held = [label for label in board.run.labels if not np.isnan(judged.by_label[order, label - 1]).all()]
+    columns = (
+        Column("contestant"),
+        Column("mean", True, "over the classes, then over the seeds"),
+        *(Column(board.run.classes[label], True) for label in held),
+        Column("place", True, "mean then rank"),
+        Column("place, rank then mean", True),
+    )
+    rows = tuple(
+        (
+            Entry(board.field.names[i]),
+            _score(judged.over_all[i]),
+            *(_score(judged.by_label[i, label - 1]) for label in held),
+            _place(judged.by_mean[i]),
+            _place(judged.by_rank[i]),
+        )
+        for i in order
+    )
+    n = len(board.field.counts.cases)
+    caption = f"{judged.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
+    return Table(id=f"convention-{name}", caption=caption, columns=columns, rows=rows)
+
+
+def _places_table(board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]) -> Table:
+    ours = judged["positives"].by_mean
+    places = {one.convention.title: one.by_mean for one in judged.values()}
+    places["rank then mean"] = judged["positives"].by_rank
+    if official is not None:
+        places["challenge"] = official
+    columns = (Column("contestant"), *(Column(title, True) for title in places))
+    rows = tuple((Entry(board.field.names[i]), *(_place(column[i], ours[i]) for column in places.values())) for i in order)
+    caption = "Place under every rule, and how far it lies from the place on this page (the first column)."
+    return Table(id="convention-places", caption=caption, columns=columns, rows=rows)
+
+
+def _score(value: float) -> Entry:
+    return Entry(number(value), float(value), look="quiet" if np.isnan(value) else "")
+
+
+def _place(place: float, ours: float | None = None) -> Entry:
+    if np.isnan(place):
+        return Entry("n/a", float("nan"), look="quiet")
+    moved = 0 if ours is None or np.isnan(ours) else int(ours - place)
+    return Entry(f"{place:.0f}", float(place), small=f"{'up' if moved > 0 else 'down'} {abs(moved)}" if moved else "")
+
+
+def _sentence(rule: str) -> str:
+    return f"{rule[:1].upper()}{rule[1:]}."

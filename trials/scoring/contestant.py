@@ -1,0 +1,75 @@
+"""A folder of predictions scored as a contestant: the counts that a run's own trials leave, from files alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.nifti import read_header
+from trials.data.workers import work_on
+from trials.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.scoring.folders import Pair, listed_cases, mask_files, read_pair
+from trials.scoring.measure import surface_scores
+from trials.scoring.regions import Region
+
+# Starting processes takes longer than scoring so many.
+FEW_CASES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The counts of one test case: every label and every region, on its own grid."""
+
+    scores: tuple[CaseScore, ...]
+    surfaces: tuple[SurfaceScore, ...]
+
+
+def contestant_pairs(references: Mapping[str, Path], predictions: Path, name: str) -> tuple[Pair, ...]:
+    """Pair each test case's reference with its prediction. Raises ValueError naming every prediction that is missing."""
+    found = mask_files(predictions)
+    if lacking := set(references) - set(found):
+        raise ValueError(
+            f"--add {name}: {predictions} holds no prediction of {listed_cases(lacking)}; a contestant predicts every test case"
+        )
+    return tuple(Pair(case=case, reference=path, prediction=found[case]) for case, path in sorted(references.items()))
+
+
+def count_contestant(
+    name: str, pairs: Sequence[Pair], classes: tuple[str, ...], regions: tuple[Region, ...], on_done: Callable[[], None]
+) -> Outside:
+    """Count every pair on its own grid. Raises one ValueError naming every case that cannot be scored."""
+    workers = 1 if len(pairs) <= FEW_CASES else None
+    counted = work_on(pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored").values()
+    return Outside(
+        name=name,
+        scores=tuple(score for one in counted for score in one.scores),
+        surfaces=tuple(surface for one in counted for surface in one.surfaces),
+    )
+
+
+def count_pair(pair: Pair, classes: tuple[str, ...], regions: tuple[Region, ...]) -> Counted:
+    """Count one case; regions hold each foreground label under its class's name."""
+    true, pred, spacing_mm = read_pair(pair, len(classes))
+    surfaces = surface_scores(true, pred, spacing_mm, regions, pair.case, "test")
+    by_name = {surface.region: surface for surface in surfaces}
+    # What was cropped away is background in both.
+    total = int(np.prod(read_header(pair.reference).shape))
+    background = tuple(total - int(np.count_nonzero(held)) for held in (true, pred, true | pred))
+    labels = [(by_name[name].true_voxels, by_name[name].pred_voxels, by_name[name].overlap_voxels) for name in classes[1:]]
+    scores = tuple(_score(pair.case, label, counts) for label, counts in enumerate([background, *labels]))
+    return Counted(scores=scores, surfaces=tuple(surfaces))
+
+
+def _score(case: str, label: int, counts: tuple[int, ...]) -> CaseScore:
+    true_voxels, pred_voxels, overlap_voxels = counts
+    return CaseScore(
+        case=case,
+        split="test",
+        space=NATIVE,
+        label=label,
+        true_voxels=true_voxels,
+        pred_voxels=pred_voxels,
+        overlap_voxels=overlap_voxels,
+    )
