@@ -8,7 +8,7 @@ from reports.build import build_report
 from reports.conventions import CONVENTIONS, kits_rank, mean_then_rank, rank_then_mean
 from reports.sections.conventions import changes
 
-# Reference and prediction, a digit a voxel. Label 3 is in both, neither, the reference alone, twice the prediction alone, neither.
+# Reference and prediction, a digit a voxel. Label 3: in both, in neither, missed, made up, made up, in neither.
 CASES = (
     ("1111222033300000", "1110222233000000"),
     ("1111112220000000", "1111100222200000"),
