@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from trials.data.cache import Cache
-from trials.data.loading import Items, epoch_batches
+from trials.data.loading import Source, epoch_batches
 from trials.fit import Validation
 from trials.job import Rung
 from trials.network import Network, cube_logits
@@ -36,7 +36,8 @@ class Restoration:
     """A Task on training cases only. Its score is minus the restoration loss of a fixed few of them under a fixed mask."""
 
     cache: Cache
-    items: Items
+    source: Source
+    num_items: int
     recipe: Recipe
     lr: float
     epochs: int
@@ -47,8 +48,8 @@ class Restoration:
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of volumes; in place of labels comes the mask of the voxels to restore."""
-        uniform = np.full(len(self.items.index), 1 / len(self.items.index))
-        for images, _ in epoch_batches(self.items, uniform, self.recipe.batch_size, self.steps, generator):
+        uniform = np.full(self.num_items, 1 / self.num_items)
+        for images, _ in epoch_batches(self.source, uniform, self.recipe.batch_size, self.steps, generator):
             yield images, block_mask(images.shape, generator)[:, 0]
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trials.data.cache import Cache
-from trials.data.loading import Items, epoch_batches
+from trials.data.loading import Source, epoch_batches
 from trials.fit import Validation
 from trials.job import Rung
 from trials.network import Network, cube_logits
@@ -21,10 +21,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """A Task. weights [N] say how often each item is drawn; val and train_scored are the cases scored each epoch."""
+    """A Task. weights [N] say how often each item of source is drawn; val and train_scored are the cases scored each epoch."""
 
     cache: Cache
-    items: Items
+    source: Source
     weights: np.ndarray
     loss_function: Loss
     recipe: Recipe
@@ -37,7 +37,7 @@ class Segmentation:
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch, drawn by the weights."""
-        return epoch_batches(self.items, self.weights, self.recipe.batch_size, self.steps, generator)
+        return epoch_batches(self.source, self.weights, self.recipe.batch_size, self.steps, generator)
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
         """The cell's loss; the forward pass in low precision where the network says so, the loss in float32."""

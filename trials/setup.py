@@ -6,6 +6,7 @@ from torch import nn
 
 from trials.data.cache import Cache
 from trials.data.loading import Items, count_classes, slice_items, volume_items
+from trials.data.resident import source_on
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.files import place
 from trials.job import Job
@@ -82,7 +83,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     kept = int((weights > 0).sum())
     task = Segmentation(
         cache=cache,
-        items=items,
+        source=source_on(items, pick_device()),
         weights=weights,
         loss_function=loss,
         recipe=recipe,
@@ -109,7 +110,8 @@ def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, obj
     items = training_items(job, cache)
     task = Restoration(
         cache=cache,
-        items=items,
+        source=source_on(items, pick_device()),
+        num_items=len(items.index),
         recipe=recipe,
         lr=scalar(job.spec.hyper, "lr"),
         epochs=recipe.pretrain_epochs,

@@ -4,6 +4,7 @@ logits [B, K, ...] of any float type, labels [B, ...] of integers 0..K-1, uint8 
 Both gradients are written out: they keep one copy of the probabilities where autograd would keep three.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,8 +129,14 @@ def exact(logits: Tensor) -> Tensor:
 
 def look_up(weights: Sequence[float], labels: Tensor, like: Tensor) -> Tensor:
     """Give each voxel the weight of its label."""
-    table = torch.tensor(weights, dtype=like.dtype, device=like.device)
+    table = weight_table(tuple(weights), like.dtype, like.device)
     return table.index_select(0, labels.flatten().long()).view_as(labels)
+
+
+@functools.cache
+def weight_table(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The weights as a tensor, made once: to copy them to a card at every step would make the processor wait."""
+    return torch.tensor(weights, dtype=dtype, device=device)
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,6 +11,13 @@ from torch import Tensor
 from trials.data.cache import Cache, slice_class_voxels
 from trials.data.sampling import ClassCounts, draw
 from trials.data.slices import SLICE_AXES
+
+
+class Source(Protocol):
+    """What batches are drawn from: maps of files, or tensors on a graphics card."""
+
+    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images [B, 1, ...] float16 and labels [B, ...] uint8 of the chosen items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +83,7 @@ def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> C
 
 
 def epoch_batches(
-    items: Items, weights: np.ndarray, batch_size: int, steps: int | None, generator: np.random.Generator
+    source: Source, weights: np.ndarray, batch_size: int, steps: int | None, generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw one epoch: steps batches, or by default as many as there are items with a weight above zero.
 
@@ -85,9 +93,9 @@ def epoch_batches(
     steps = steps or -(-kept // batch_size)
     drawn = draw(weights, steps * batch_size, generator)
     for start in range(0, len(drawn), batch_size):
-        yield items.batch(drawn[start : start + batch_size])
+        yield source.batch(drawn[start : start + batch_size])
 
 
 def pinned(batch: Tensor, device: torch.device) -> Tensor:
-    """The batch in page-locked memory where it goes to a card, so that the copy overlaps the arithmetic."""
-    return batch.pin_memory() if device.type == "cuda" else batch
+    """The batch in page-locked memory where it goes to a card from this machine's, so that the copy overlaps the arithmetic."""
+    return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
