@@ -20,6 +20,7 @@ CHOICES = {
     "oversample": tuple(READINGS),
     "class_unit": UNITS,
 }
+SHARES = ("turned_share", "subsample_background")
 AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "width", "patience")
 
 
@@ -69,6 +70,9 @@ def check_recipe(grid: Grid, model: str) -> None:
         value = getattr(recipe, name)
         if value is not None and value < 1:
             raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must be at least 1; got {value}")
+    for name in SHARES:
+        if not 0 <= getattr(recipe, name) <= 1:
+            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must lie in 0..1; got {getattr(recipe, name)}")
     for name, choices in CHOICES.items():
         if getattr(recipe, name) not in choices:
             raise ValueError(f"grid {grid.name!r}, {model}: {unknown(f'recipe.{name}', getattr(recipe, name), choices)}")

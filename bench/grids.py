@@ -86,8 +86,8 @@ FULL = Grid(
     seeds=(0, 1, 2),
     tuning=Tuning(trials=24),
     recipes={
-        "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, augment=True),
-        "2d": Recipe(epochs=15, batch_size=64, augment=True, gpus=0.5),
+        "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, augment=True, turned_share=0.2),
+        "2d": Recipe(epochs=15, batch_size=64, augment=True, turned_share=0.2, gpus=0.5),
     },
 )
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from trials.checkpoint import Checkpoints
 from trials.data.augment import augment
-from trials.data.loading import pinned
+from trials.data.resident import ahead
 from trials.job import Rung
 from trials.network import Network
 from trials.records import rebuild
 from trials.result import EpochScore
 from trials.spec import Recipe
+from trials.stopwatch import Stopwatch
 
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SCHEDULES = ("fixed", "onecycle")
@@ -65,14 +66,29 @@ class Task(Protocol):
         """Score the network as it is."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One pass over the batches of an epoch: mean loss, seconds, and how many of them forward, backward and optimizer took."""
+
+    loss: float
+    seconds: float
+    model_seconds: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is; all of it lies in the checkpoint."""
+    """How far a run is; all of it but the clocks of passes, which are this process's own, lies in the checkpoint."""
 
     curve: list[EpochScore] = field(default_factory=list)
     best_epoch: int = -1
     best_score: float = -math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    passes: list[Pass] = field(default_factory=list)
+
+    def share_beside_model(self) -> float:
+        """The part of the training passes' time that was not forward, backward and optimizer: loading and augmenting; 0..1."""
+        seconds = sum(passed.seconds for passed in self.passes)
+        return 1 - sum(passed.model_seconds for passed in self.passes) / seconds if seconds else 0.0
 
     def exhausted(self, patience: int | None) -> bool:
         """True when the last `patience` epochs brought nothing better."""
@@ -97,15 +113,16 @@ def fit(
     while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience) and not progress.is_pruned(task.rungs):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
-        train_loss = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+        passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+        progress.passes.append(passed)
         reached = task.validate(network)
-        progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), train_loss, reached, started))
+        progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started))
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
             progress.best_weights = copied(network.module)
         save = partial(kept.save, epoch, checkpoint(progress, network.module, optimizer, scheduler))
         tell(on_epoch, progress.curve[-1], reached.score, save)
-        if kept.is_due() or len(progress.curve) == task.epochs:
+        if kept.is_due():
             save()
         check_limit(progress, recipe.limit_minutes)
     assert progress.best_weights, "no epoch of the training had a score"
@@ -143,28 +160,28 @@ def train_epoch(
     generator: np.random.Generator,
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    """One pass of task.steps batches; returns the mean loss."""
+) -> Pass:
+    """One pass of task.steps batches."""
     network.train()
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
     total = torch.zeros((), device=network.device)
-    for images, labels in task.batches(generator):
-        images = pinned(images, network.device).to(network.device, torch.float32, non_blocking=True)
-        labels = pinned(labels, network.device).to(network.device, non_blocking=True)
+    started, watch = time.perf_counter(), Stopwatch(network.device)
+    for images, labels in ahead(task.batches(generator), network.device):
         if recipe.augment:
-            images, labels = augment(images, labels, generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss = add_gradients(network, task, images, labels)
-        if recipe.clip_gradient is not None:
-            nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
-        optimizer.step()
-        scheduler.step()
-        # Added up on the device: asking for each step's number would make the processor wait for the card.
-        total += loss
+            images, labels = augment(images, labels, generator, recipe.turned_share)
+        with watch:
+            optimizer.zero_grad(set_to_none=True)
+            loss = add_gradients(network, task, images, labels)
+            if recipe.clip_gradient is not None:
+                nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
+            optimizer.step()
+            scheduler.step()
+            # Added up on the device: asking for each step's number would make the processor wait for the card.
+            total += loss
     mean = float(total) / task.steps
     if not math.isfinite(mean):
         raise FloatingPointError(f"the training loss became {mean} at learning rate {task.lr:g}")
-    return mean
+    return Pass(loss=mean, model_seconds=watch.seconds(), seconds=time.perf_counter() - started)
 
 
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:

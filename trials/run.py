@@ -42,7 +42,11 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     facts |= weights_facts(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
     cases = score(job, network, cache) if is_scored else ()
-    seconds = {"train_seconds": round(trained - clock, 2), "score_seconds": round(time.perf_counter() - trained, 2)}
+    seconds = {
+        "train_seconds": round(trained - clock, 2),
+        "score_seconds": round(time.perf_counter() - trained, 2),
+        "share_beside_model": round(progress.share_beside_model(), 4),
+    }
     repairs: dict[str, object] = {"cubes_made_again": cache.made_again} if cache.made_again else {}
     return finished(job, network, progress, cases, facts | seconds | repairs, started)
 

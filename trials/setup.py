@@ -32,6 +32,9 @@ def make_network(job: Job, cache: Cache) -> Network:
     torch.manual_seed(spec.seed)
     module = first_weights(job, cache)
     layout = torch.channels_last_3d if part.dims == 3 else torch.channels_last
+    torch.backends.cudnn.benchmark = True
+    if spec.recipe.compile:
+        module.compile()
     return Network(
         module=module.to(memory_format=layout).to(device),
         dims=part.dims,

@@ -41,6 +41,8 @@ class Recipe:
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
+    augment flips, shifts and changes intensities at random; with it turned_share of the items are turned and zoomed too.
+    compile lets torch compile the network: minutes at the start, for trials of many hours.
     limit_minutes ends a trial as FAILED, reason timeout, once its training epochs have taken longer; None never does.
     gpus is the share of a card that one trial takes; 0.5 lets two trials run on it.
     """
@@ -57,6 +59,8 @@ class Recipe:
     schedule: str = "fixed"
     clip_gradient: float | None = None
     augment: bool = False
+    turned_share: float = 0.0
+    compile: bool = False
     log_frequency_bias: bool = False
     patience: int | None = None
     precision: str = "auto"

@@ -136,6 +136,7 @@ def test_alpha_reaches_only_the_loss_that_takes_it():
         ({"oversample": "contents"}, "did you mean 'content'"),
         ({"class_unit": "voxel"}, "did you mean 'voxels'"),
         ({"epochs": 0}, "recipe.epochs must be at least 1; got 0"),
+        ({"turned_share": 1.5}, "recipe.turned_share must lie in 0..1; got 1.5"),
         ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must be at least 1"),
     ],
 )

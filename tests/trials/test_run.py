@@ -13,6 +13,7 @@ from trials.job import Job, best_path, result_path, trial_folder
 from trials.records import from_json, record_hash
 from trials.result import COMPLETE, FAILED, TrialResult
 from trials.run import run_trial
+from trials.setup import make_network
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
 
 RECIPE = Recipe(
@@ -83,6 +84,7 @@ def test_a_final_trial_leaves_counts_of_every_case_label_and_space(small_cache, 
         assert score.overlap_voxels <= min(score.true_voxels, score.pred_voxels)
     assert_surfaces_agree_with_the_counts(result, job.test)
     assert {"num_items", "draws", "class_counts", "threads", "device"} <= set(result.facts)
+    assert 0 < result.facts["share_beside_model"] < 1
     assert result.num_parameters == result.num_trainable > 0
     assert result.multiply_adds > 0
 
@@ -191,6 +193,17 @@ def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_ten
     assert frozen
     assert all(torch.equal(before[name], after[name]) for name in frozen)
     assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith("down_layers.2."))
+
+
+def test_a_network_that_is_to_be_compiled_keeps_the_names_of_its_tensors(small_cache, tmp_path):
+    cache = open_cache(small_cache)
+    plain, compiled = (
+        make_network(make_job(small_cache, tmp_path, recipe=replace(RECIPE, compile=wanted)), cache) for wanted in (False, True)
+    )
+
+    assert compiled.module.state_dict().keys() == plain.module.state_dict().keys()
+    assert compiled.module._compiled_call_impl is not None
+    assert plain.module._compiled_call_impl is None
 
 
 def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, tmp_path):
