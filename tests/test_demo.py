@@ -1,12 +1,13 @@
 """The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it goes on where it was."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, bench_run
+from conftest import README, ROOT, bench_run
 
 from bench.expand import planned
 from bench.grids import DEMO
@@ -106,3 +107,13 @@ def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
     assert again.code == 0, again.stderr
     assert (demo.out / "scores.parquet").read_bytes() == before
     assert {path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")} == stamps
+
+
+def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(demo):
+    place = demo.out.parents[1]
+    (place / "my_grid.py").write_text(re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1])
+
+    ran = bench_run("--grid", "my_grid.py", cwd=place)
+
+    assert ran.code == 0, ran.stderr[-3000:]
+    assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()

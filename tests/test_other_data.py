@@ -1,4 +1,7 @@
-"""A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report."""
+"""A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report.
+
+Two of its cells must fail: they are results with their reasons, and the others go on.
+"""
 
 import json
 
@@ -11,7 +14,19 @@ from conftest import ROOT, bench_run
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, product
+from trials.losses import LOSSES
+from trials.parts import Part
 
+def broken(counts):
+    def loss(logits, labels):
+        raise RuntimeError("the loss of <this> cell is broken")
+    return loss
+
+def exploding(counts):
+    return lambda logits, labels: logits.square().mean() * float("inf")
+
+LOSSES["broken"] = Part(broken, about="raises")
+LOSSES["exploding"] = Part("user_grid:exploding", about="is infinite")
 RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=4)
 SLICES = replace(DEMO.recipes["2d"], epochs=1, steps_per_epoch=2)
 TINY = replace(
@@ -19,7 +34,10 @@ TINY = replace(
     name="tiny",
     dataset="nnunet",
     generate={},
-    cells=product(("unet3d", "unet2d_resnet18"), ("combined",), ("none",)),
+    cells=(
+        *product(("unet3d",), ("broken", "exploding"), ("none",)),
+        *product(("unet3d", "unet2d_resnet18"), ("combined",), ("none",)),
+    ),
     tuning=None,
     recipes={"3d": RECIPE, "2d": SLICES},
 )
@@ -61,7 +79,6 @@ def livers(tmp_path_factory):
 
 
 def test_three_classes_reach_the_report_by_their_names(livers):
-    assert livers.code == 0, livers.stderr[-3000:]
     scores = pd.read_parquet(livers.out / "scores.parquet")
     assert set(scores.class_name) == {"background", "liver", "lesion"}
     page = (livers.out / "report.html").read_text()
@@ -90,3 +107,25 @@ def test_a_box_of_liver_is_learned(livers):
     found = scores[(scores.model == "unet3d") & (scores.class_name == "liver") & (scores.split == "test")]
 
     assert found.dice.mean() > 0.5
+
+
+def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
+    assert livers.code == 3, livers.stderr[-3000:]
+    assert "failed: final unet3d broken" in livers.stderr
+    assert "Traceback" not in livers.stderr
+
+
+def test_each_failure_is_a_row_with_its_reason(livers):
+    trials = pd.read_parquet(livers.out / "trials.parquet").set_index("loss")
+
+    assert trials.state["combined"].tolist() == ["COMPLETE"] * 2
+    assert (trials.state["broken"], trials.state["exploding"]) == ("FAILED", "FAILED")
+    assert trials.reason["broken"] == "exception"
+    assert trials.reason["exploding"] == "diverged"
+    assert "the loss of <this> cell is broken" in trials.error["broken"]
+
+
+def test_the_report_shows_the_holes_and_escapes_the_message(livers):
+    page = (livers.out / "report.html").read_text()
+
+    assert "the loss of &lt;this&gt; cell is broken" in page

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import COMMANDS, README, ROOT, bench_run
+from conftest import COMMANDS, README, ROOT
 
 from bench.cli import main, parser
 from trials.data.phantoms import write_phantoms
@@ -40,20 +40,6 @@ def test_commands_that_start_nothing_work_as_printed(line, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder in which the README's grid of one's own has been run as printed."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "my_grid.py").write_text(re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1])
-    ran = bench_run("--grid", "my_grid.py", cwd=folder)
-    assert ran.code == 0, ran.stderr[-3000:]
-    return folder
-
-
-def test_the_grid_of_ones_own_reaches_its_report(place):
-    assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()
 
 
 def test_prepared_phantoms_can_be_exported_as_slices(tmp_path):

@@ -161,12 +161,6 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def test_two_runs_of_a_spec_agree(small_cache, tmp_path):
-    first, second = (attempt(make_job(small_cache, tmp_path / name)) for name in ("first", "second"))
-
-    assert comparable(first) == comparable(second)
-
-
 def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_tensors(small_cache, tmp_path):
     pretraining = Cell(model="segresnet", loss="restoration", sampling="none")
     recipe = replace(RECIPE, width=8, steps_per_epoch=6)
