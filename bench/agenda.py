@@ -5,6 +5,7 @@ A pure state of the grid and the results so far: started again from the results 
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from bench.expand import Facts, default_of, final_spec, needs_pretraining, pretrain_spec, pretrainings, space_of, tune_spec
 from bench.grids import Grid
@@ -61,10 +62,8 @@ class Agenda:
     def due(self) -> Iterator[Due]:
         """Every trial that is known by now and whose pretraining is there, in order; done ones are among them."""
         yield from self._pretrainings
-        for number in range(self.grid.tuning.trials if self.grid.tuning else 0):
-            for cell in self.grid.cells:
-                if number < len(self._study(cell)):
-                    yield self._studies[cell][number]
+        studies = [self._study(cell) for cell in self.grid.cells] if self.grid.tuning else []
+        yield from (one for turn in zip_longest(*studies) for one in turn if one is not None)
         for cell in self.grid.cells:
             best = self.best(cell)
             if best is None:
