@@ -1,11 +1,9 @@
 """Refuses a grid that cannot run, before anything starts: the rule, what came, the way out."""
 
-from collections.abc import Mapping
-from itertools import product
-
+from bench.check_search import check_search
 from bench.expand import Facts, default_of, recipe_of
 from bench.grids import Grid
-from bench.spaces import check_setting, settable_names
+from bench.spaces import check_setting
 from trials.data.sampling import READINGS, SAMPLINGS, UNITS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, check_cube
@@ -35,13 +33,8 @@ def check_grid(grid: Grid) -> None:
         pick(LOSSES, "loss", cell.loss)
         pick(SAMPLINGS, "sampling", cell.sampling)
         check_recipe(grid, cell.model)
-    check_overrides(grid, "hyper", grid.hyper)
-    check_overrides(grid, "spaces", grid.spaces)
+    check_search(grid)
     check_families(grid)
-    if grid.tuning is not None and grid.tuning.trials < 1:
-        raise ValueError(
-            f"grid {grid.name!r}: tuning.trials must be at least 1; got {grid.tuning.trials}; tuning=None tunes nothing"
-        )
 
 
 def check_families(grid: Grid) -> None:
@@ -76,18 +69,6 @@ def check_recipe(grid: Grid, model: str) -> None:
     for name, choices in CHOICES.items():
         if getattr(recipe, name) not in choices:
             raise ValueError(f"grid {grid.name!r}, {model}: {unknown(f'recipe.{name}', getattr(recipe, name), choices)}")
-
-
-def check_overrides(grid: Grid, field: str, overrides: Mapping[str, Mapping]) -> None:
-    """Refuse a setting or range for a model that is not registered, or of a name that no model or loss takes."""
-    models = {"*", *MODELS}
-    takes = {name for model, loss in product(MODELS, LOSSES) for name in settable_names(model, loss)}
-    for model, values in overrides.items():
-        if model not in models:
-            raise ValueError(f"grid {grid.name!r}: {unknown(f'model in {field}', model, models)}")
-        for name in values:
-            if name not in takes:
-                raise ValueError(f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, takes)}")
 
 
 def check_settings(grid: Grid, facts: Facts) -> None:

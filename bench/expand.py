@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bench.grids import Grid, Tuning
-from bench.spaces import Range, cell_space, default_hyper
+from bench.spaces import Given, Range, cell_space, default_hyper
 from trials.data.sampling import ClassCounts
 from trials.models.registry import MODELS
 from trials.parts import pick
@@ -74,7 +74,7 @@ def final_spec(grid: Grid, facts: Facts, cell: Cell, number: int, hyper: Hyper, 
 
 
 def _spec(grid: Grid, facts: Facts, cell: Cell, phase: str, seed: int, hyper: Hyper) -> TrialSpec:
-    recipe = recipe_of(grid, cell.model)
+    recipe = with_numbers(recipe_of(grid, cell.model), hyper)
     return TrialSpec(
         dataset=grid.dataset,
         data=facts.digests[recipe.preparation],
@@ -88,18 +88,38 @@ def _spec(grid: Grid, facts: Facts, cell: Cell, phase: str, seed: int, hyper: Hy
     )
 
 
+def given_for(grid: Grid, model: str) -> Given:
+    """What the grid says of a model's settings: for all models, and above that for this one."""
+    hyper = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}
+    spaces = {**grid.spaces.get("*", {}), **grid.spaces.get(model, {})}
+    return Given(hyper=hyper, spaces=spaces, numbers=numbers_of(recipe_of(grid, model)))
+
+
+def numbers_of(recipe: Recipe) -> dict[str, float | None]:
+    """The numbers of a recipe that a grid may also search: they change neither a trial's budget nor its data."""
+    return dict(recipe.model_options) | {"weight_decay": recipe.weight_decay, "clip_gradient": recipe.clip_gradient}
+
+
+def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
+    """The recipe with those of its numbers that a setting holds."""
+    chosen = {name: value for name, value in setting.items() if isinstance(value, int | float)}
+    options = tuple((name, chosen.get(name, value)) for name, value in recipe.model_options)
+    decay, clip = chosen.get("weight_decay", recipe.weight_decay), chosen.get("clip_gradient", recipe.clip_gradient)
+    return replace(recipe, model_options=options, weight_decay=decay, clip_gradient=clip)
+
+
 def default_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, float | tuple[float, ...]]:
     """The setting of a cell's first trial."""
     recipe = recipe_of(grid, cell.model)
     weights = weights_of(grid, facts, cell.model, grid.seeds[0])
-    return default_hyper(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.hyper)
+    return default_hyper(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, given_for(grid, cell.model))
 
 
 def space_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, Range]:
     """The ranges that a cell's study searches."""
     recipe = recipe_of(grid, cell.model)
     weights = weights_of(grid, facts, cell.model, grid.seeds[0])
-    return cell_space(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, grid.spaces)
+    return cell_space(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, given_for(grid, cell.model))
 
 
 def pretrainings(grid: Grid, given: Mapping[str, str]) -> list[tuple[str, int]]:
@@ -148,10 +168,9 @@ def default_text(grid: Grid, cell: Cell, given: Mapping[str, str]) -> str:
     """A cell's default setting in words; what only the data can say is named."""
     recipe = recipe_of(grid, cell.model)
     starts_random = recipe.weights == "random" or (MODELS[cell.model].weights == "random")
-    setting = default_hyper(cell, ANY_COUNTS, "random" if starts_random else "pretrained", grid.hyper)
-    from_data = (
-        "one_minus_beta" if "one_minus_beta" not in {**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})} else ""
-    )
+    declared = given_for(grid, cell.model)
+    setting = default_hyper(cell, ANY_COUNTS, "random" if starts_random else "pretrained", declared)
+    from_data = "one_minus_beta" if "one_minus_beta" not in declared.hyper else ""
     return " ".join(
         f"{name}=by class counts" if name == from_data else f"{name}={spoken(value)}" for name, value in setting.items()
     )

@@ -1,9 +1,9 @@
 """What is searched, and from which default the search starts: pure data."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from inspect import signature
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 
 from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
@@ -22,6 +22,15 @@ class Range:
     integer: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a grid says of the settings of one model: defaults, ranges, and the numbers of its recipe that may be searched."""
+
+    hyper: Hyper = field(default_factory=dict)
+    spaces: Mapping[str, Range] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+
+
 SPACES: Mapping[str, Range] = {
     "lr": Range(low=1e-5, high=1e-2, log=True),
     "gamma": Range(low=0.0, high=5.0),
@@ -30,41 +39,64 @@ SPACES: Mapping[str, Range] = {
 DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2.0}
 
 
-def cell_space(cell: Cell, counts: ClassCounts, weights: str, overrides: Mapping[str, Mapping[str, Range]]) -> dict[str, Range]:
-    """The ranges of a cell: lr always, what its loss tunes, and frozen_stages where the model starts from weights.
+def cell_space(cell: Cell, counts: ClassCounts, weights: str, given: Given) -> dict[str, Range]:
+    """The ranges of a cell: of lr always, of what its loss tunes, of frozen_stages where the model starts from weights, and
+    of whatever else of its loss or its recipe the grid gives a range.
 
     one_minus_beta runs between one over the largest and one over the smallest class count of the training split, where the
-    weights differ (Cui et al. 2019, section 4), and never into settings that are plain focal.
+    weights differ (Cui et al. 2019, section 4), and never into settings that are plain focal. Raises ValueError naming a
+    parameter that has no range.
     """
     low, high = one_minus_beta_range(counts)
-    ranges = dict(SPACES) | {"one_minus_beta": Range(low=low, high=high, log=True)}
-    names = tuned_names(cell, weights)
-    found = {name: ranges[name] for name in names} | _for_model(cell.model, overrides, names)
+    ranges = {**SPACES, "one_minus_beta": Range(low=low, high=high, log=True), **given.spaces}
+    names = tuned_names(cell, weights, given)
+    if missing := [name for name in names if name not in ranges]:
+        raise ValueError(
+            f"cell {cell.model}, {cell.loss}, {cell.sampling}: {missing[0]} is tuned and has no range; "
+            f"give it one in Grid.spaces: {{'*': {{{missing[0]!r}: Range(low=..., high=...)}}}}"
+        )
+    found = {name: ranges[name] for name in names}
     if "one_minus_beta" in found:
         found["one_minus_beta"] = _below_plain_focal(found["one_minus_beta"], counts)
     return found
 
 
-def default_hyper(
-    cell: Cell, counts: ClassCounts, weights: str, overrides: Mapping[str, Hyper]
-) -> dict[str, float | tuple[float, ...]]:
-    """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its range's ends."""
-    names = tuned_names(cell, weights)
-    defaults = dict(DEFAULTS) | {"one_minus_beta": math.sqrt(math.prod(one_minus_beta_range(counts)))}
-    taken = [name for name in settable_names(cell.model, cell.loss) if name in names or name not in MODELS[cell.model].tuned]
-    return {name: defaults[name] for name in names} | _for_model(cell.model, overrides, taken)
+def default_hyper(cell: Cell, counts: ClassCounts, weights: str, given: Given) -> dict[str, float | tuple[float, ...]]:
+    """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its range's ends.
+
+    A default is the grid's own, or that of this file, of the recipe, or of the loss's function. Raises ValueError naming a
+    parameter that is tuned and has none, or one that is no number.
+    """
+    names = tuned_names(cell, weights, given)
+    middle = math.sqrt(math.prod(one_minus_beta_range(counts)))
+    settable = [*names, *_of_loss(cell.loss), *given.numbers]
+    known = {**_of_loss(cell.loss), **given.numbers, **DEFAULTS, "one_minus_beta": middle, **given.hyper}
+    setting = {name: known.get(name) for name in dict.fromkeys(settable) if name in names or name in given.hyper}
+    for name in names:
+        if not isinstance(setting[name], int | float):
+            raise ValueError(
+                f"cell {cell.model}, {cell.loss}, {cell.sampling}: {name} is tuned, so its default must be one number; "
+                f"got {setting[name]}; give it one in Grid.hyper: {{'*': {{{name!r}: ...}}}}"
+            )
+    return {name: value for name, value in setting.items() if value is not None}
 
 
-def tuned_names(cell: Cell, weights: str) -> tuple[str, ...]:
-    """The hyperparameters that exist in a cell; stages can only be frozen where there are weights worth keeping."""
-    of_model = tuple(name for name in pick(MODELS, "model", cell.model).tuned if name != "frozen_stages" or weights != "random")
-    return ("lr", *pick(LOSSES, "loss", cell.loss).tuned, *of_model)
+def tuned_names(cell: Cell, weights: str, given: Given) -> tuple[str, ...]:
+    """The parameters that are searched in a cell; stages can only be frozen where there are weights worth keeping."""
+    of_model = [name for name in pick(MODELS, "model", cell.model).tuned if name != "frozen_stages" or weights != "random"]
+    of_grid = [name for name in given.spaces if name in given.numbers or name in _of_loss(cell.loss)]
+    return tuple(dict.fromkeys(("lr", *LOSSES[cell.loss].tuned, *of_model, *of_grid)))
 
 
 def settable_names(model: str, loss: str) -> tuple[str, ...]:
-    """What a grid may set in a cell: what is tuned, and whatever else the function of its loss takes, such as alpha."""
-    _, *parameters = signature(pick(LOSSES, "loss", loss).load()).parameters
-    return tuple(dict.fromkeys(("lr", *pick(MODELS, "model", model).tuned, *LOSSES[loss].tuned, *parameters)))
+    """What a grid may set in a cell besides its recipe's numbers: what is tuned, and whatever else its loss takes."""
+    return tuple(dict.fromkeys(("lr", *pick(MODELS, "model", model).tuned, *LOSSES[loss].tuned, *_of_loss(loss))))
+
+
+def _of_loss(name: str) -> dict[str, float | tuple[float, ...] | None]:
+    """The arguments of a loss besides the class counts, with their defaults, None where there is none."""
+    _, *parameters = signature(pick(LOSSES, "loss", name).load()).parameters.values()
+    return {one.name: None if one.default is Parameter.empty else one.default for one in parameters}
 
 
 def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
@@ -76,11 +108,6 @@ def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
             f"cell {cell.model}, {cell.loss}, {cell.sampling}: at one_minus_beta={one_minus_beta:g} all class weights agree "
             f"within 1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or change class_unit"
         )
-
-
-def _for_model(model: str, overrides: Mapping[str, Mapping], names: Sequence[str]) -> dict:
-    merged = dict(overrides.get("*", {})) | dict(overrides.get(model, {}))
-    return {name: value for name, value in merged.items() if name in names}
 
 
 def _below_plain_focal(span: Range, counts: ClassCounts) -> Range:

@@ -1,6 +1,7 @@
 """Every result as two tidy tables: one row per trial, case, label and space, and one row per trial."""
 
 import json
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,14 @@ def ratio_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def trials_table(run: Run) -> pd.DataFrame:
-    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as JSON."""
-    return pd.DataFrame([_trial_row(result) for result in run.results], columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
+    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as JSON.
+
+    A number that a grid searched besides the usual ones has a column of its own after them.
+    """
+    settings = {name: value for result in run.results for name, value in result.spec.hyper.items()}
+    own = sorted(name for name, value in settings.items() if not isinstance(value, tuple) and name not in _TRIAL_TYPES)
+    types = _TRIAL_TYPES | dict.fromkeys(own, "float64")
+    return pd.DataFrame([_trial_row(result, own) for result in run.results], columns=list(types)).astype(types)
 
 
 _TRIAL_TYPES = {
@@ -86,14 +93,14 @@ _TRIAL_TYPES = {
 }
 
 
-def _trial_row(result: TrialResult) -> dict[str, Any]:
+def _trial_row(result: TrialResult, own: Sequence[str]) -> dict[str, Any]:
     spec = result.spec
     names = ("trial", "state", "reason", "error", "val_score", "best_epoch", "seconds", "peak_gib", "commit", "started")
     costs = ("num_parameters", "num_trainable", "multiply_adds")
     row: dict[str, Any] = {name: getattr(result, name) for name in (*names, *costs)}
     row |= {name: getattr(spec, name) for name in ("phase", "dataset", "splits", "seed", "fold", "number", "weights")}
     row |= {name: getattr(spec.cell, name) for name in ("model", "loss", "sampling")}
-    row |= {name: spec.hyper.get(name) for name in ("lr", "gamma", "one_minus_beta", "frozen_stages")}
+    row |= {name: spec.hyper.get(name) for name in ("lr", "gamma", "one_minus_beta", "frozen_stages", *own)}
     row |= {name: _text(result.facts.get(name)) for name in ("device", "threads", "host")}
     row |= {"hyper": compact(spec.hyper), "recipe": compact(spec.recipe), "versions": compact(result.versions)}
     return row | {"epochs": len(result.curve)}

@@ -206,7 +206,8 @@ def descent(
     if recipe.optimizer not in OPTIMIZERS:
         raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True)
+    decay = {} if recipe.weight_decay is None else {"weight_decay": recipe.weight_decay}
+    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True, **decay)
     if recipe.schedule == "fixed":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     if recipe.schedule == "onecycle":

@@ -34,10 +34,11 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything about a training run that is not tuned.
+    """Everything about a training run that is not tuned; a grid may have some of its numbers tuned too.
 
     width None takes the model's own; model_options are further arguments of its function, such as ("kernel", 3.0) for a
     V-Net of smaller kernels. steps_per_epoch None is one pass over the training items.
+    weight_decay None takes the optimizer's own: 0 for adam, 0.01 for adamw.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
@@ -57,6 +58,7 @@ class Recipe:
     pretrain_lr: float = 1e-3
     optimizer: str = "adam"
     schedule: str = "fixed"
+    weight_decay: float | None = None
     clip_gradient: float | None = None
     augment: bool = False
     turned_share: float = 0.0
@@ -78,7 +80,8 @@ class Recipe:
 class TrialSpec:
     """One training run. Its hash names its folder, so equal specs are one trial.
 
-    hyper holds lr, and gamma, one_minus_beta, alpha, frozen_stages where they apply.
+    hyper holds lr, and gamma, one_minus_beta, alpha, frozen_stages and a grid's own where they apply; those of them that are
+    numbers of the recipe stand in it too.
     weights says where the first weights come from: "random", "imagenet", "pretrain:<trial hash>" or
     "file:<sha256, first 16 digits>". number is the trial's place in its cell's study (0 is the default).
     Only phase "final" opens the test split.

@@ -22,7 +22,7 @@ from bench.grids import Grid
 from bench.status import Running, Status
 from trials.job import Job
 from trials.records import from_json
-from trials.result import COMPLETE, FAILED
+from trials.result import COMPLETE, FAILED, PRUNED
 from trials.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 
@@ -97,7 +97,7 @@ class LiveView(Callback):
         if self._live is None:
             last = trial.last_result or {}
             outcome = last.get("state") or ("stopped" if last else FAILED)
-            score = f" validation {last.get('score', 0):.3f}" if outcome == COMPLETE else ""
+            score = f" validation {last.get('score', 0):.3f}" if outcome in (COMPLETE, PRUNED) else ""
             text = f"{self.headline()}; {describe(spec)}: {outcome.lower()}{score} in {time.monotonic() - started:.0f} s"
             if self.best() != self._told:
                 self._told = self.best()
@@ -111,9 +111,9 @@ class LiveView(Callback):
     def summary(self) -> str:
         """What came of it, in one line."""
         states = [result.state for result in self.agenda.results.values()]
-        failed = f", {states.count(FAILED)} failed" if FAILED in states else ""
+        others = "".join(f", {states.count(state)} {state.lower()}" for state in (PRUNED, FAILED) if state in states)
         spent = (time.monotonic() - self.started) / 60
-        return f"{states.count(COMPLETE)} of {sum(self.planned.values())} trials complete{failed}, {spent:.1f} minutes here"
+        return f"{states.count(COMPLETE)} of {sum(self.planned.values())} trials complete{others}, {spent:.1f} minutes here"
 
     def headline(self) -> str:
         """Trials and cells done, what runs, failures, and the end by the clock."""

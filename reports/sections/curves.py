@@ -35,11 +35,11 @@ def curves(board: Board) -> Section | None:
 
 
 def _trials(board: Board, cell: Cell) -> list[TrialResult]:
-    """A cell's complete final trials, or its best tuning trial while no final trial of the run has ended."""
+    """A cell's complete final trials, or its best complete tuning trial while no final trial of the run has ended."""
     of_cell = [result for result in board.run.results if result.spec.cell == cell and result.curve]
     if board.run.finals:
         return [result for result in of_cell if result.spec.phase == FINAL and result.state == COMPLETE]
-    tuned = [result for result in of_cell if result.spec.phase == TUNE and result.val_score is not None]
+    tuned = [result for result in of_cell if result.spec.phase == TUNE and result.state == COMPLETE]
     return sorted(tuned, key=lambda result: -(result.val_score or 0.0))[:1]
 
 

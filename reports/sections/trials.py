@@ -8,7 +8,7 @@ from reports.palette import trial_colour
 from reports.section import Block, Column, Entry, Section, Table
 from reports.table import compact
 from reports.wording import cell_name, listed, number
-from trials.result import COMPLETE, TrialResult
+from trials.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
 
 PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
@@ -19,9 +19,11 @@ def trials(board: Board) -> Section:
     """Every trial with its state and reason."""
     results = board.run.results
     blocks: list[Block] = []
-    failed = [result for result in results if result.state != COMPLETE]
+    failed = [result for result in results if result.state == FAILED]
     if failed:
-        blocks.append(_table(board, failed, "trials-failed", "Trials that did not complete", False))
+        blocks.append(_table(board, failed, "trials-failed", "Trials that failed", False))
+    if any(result.spec.phase == TUNE for result in results):
+        blocks.append(_budgets(board))
     for phase, word in reversed(PHASES.items()):
         of_phase = [result for result in results if result.spec.phase == phase]
         if of_phase:
@@ -47,6 +49,24 @@ def _finding(board: Board) -> str:
     ended = [text for phase, text in zip(PHASES, phases, strict=True) if num_states(board.run, phase)]
     text = f"{'; '.join(ended)}."
     return text[0].upper() + text[1:]
+
+
+def _budgets(board: Board) -> Table:
+    """What each cell's tuning was given and what became of it, a row a cell."""
+    planned = (board.run.record.get("tuning") or {}).get("trials", 0)
+    names = ("planned", "asked", "complete", "pruned", "failed", "epochs trained", "seconds")
+    rows = []
+    for cell in board.run.cells:
+        tuned = [result for result in board.run.results if result.spec.phase == TUNE and result.spec.cell == cell]
+        states = [result.state for result in tuned]
+        counts = [planned, len(tuned), *(states.count(state) for state in (COMPLETE, PRUNED, FAILED))]
+        counts.append(sum(len(result.curve) for result in tuned))
+        seconds = sum(result.seconds for result in tuned)
+        head = Entry(cell_name(cell), swatch=trial_colour(board.run, cell.model))
+        rows.append((head, *(Entry(f"{count:,}", count) for count in counts), Entry(number(seconds, 1), seconds)))
+    caption = "Tuning budget by cell: settings planned and asked for, how their trials ended, and what was trained."
+    columns = (Column("configuration"), *(Column(name, True) for name in names))
+    return Table(id="trials-budgets", caption=caption, columns=columns, rows=tuple(rows), folded=True)
 
 
 def _table(board: Board, results: list[TrialResult], name: str, caption: str, folded: bool) -> Table:
@@ -78,7 +98,7 @@ def _trial(board: Board, result: TrialResult, hypers: list[str]) -> tuple[Entry,
     reason = ": ".join(part for part in (result.reason, result.error) if part)
     return (
         Entry(result.trial, look="code"),
-        Entry(result.state.lower(), look="" if result.state == COMPLETE else "bad" if result.state == "FAILED" else "quiet"),
+        Entry(result.state.lower(), look="" if result.state == COMPLETE else "bad" if result.state == FAILED else "quiet"),
         Entry(cell_name(spec.cell), swatch=trial_colour(board.run, spec.cell.model)),
         Entry(str(spec.seed), spec.seed),
         Entry(str(spec.number), spec.number),

@@ -7,7 +7,7 @@ import pytest
 from bench.check import check_grid
 from bench.expand import outline, planned, recipe_of
 from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
-from bench.spaces import Range, cell_space, check_setting, default_hyper
+from bench.spaces import Given, Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES, is_plain_focal
 from trials.models.registry import MODELS
@@ -85,8 +85,8 @@ def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
 
 
 def test_defaults_of_full_are_those_of_its_description():
-    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", {})
-    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", {})
+    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
+    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
 
     assert setting["lr"] == 1e-4
     assert setting["gamma"] == 2
@@ -97,8 +97,8 @@ def test_defaults_of_full_are_those_of_its_description():
 def test_stages_are_frozen_only_where_there_are_weights():
     cell = Cell(model="segresnet", loss="combined", sampling="none")
 
-    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", {})
-    assert "frozen_stages" not in default_hyper(cell, KITS, "random", {})
+    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", Given())
+    assert "frozen_stages" not in default_hyper(cell, KITS, "random", Given())
 
 
 def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
@@ -108,7 +108,7 @@ def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
 
 
 def test_a_search_never_draws_plain_focal_however_wide_its_range():
-    wide = {"*": {"one_minus_beta": Range(low=1e-9, high=0.1, log=True)}}
+    wide = Given(spaces={"one_minus_beta": Range(low=1e-9, high=0.1, log=True)})
 
     span = cell_space(BALANCED, KITS, "random", wide)["one_minus_beta"]
 
@@ -118,7 +118,7 @@ def test_a_search_never_draws_plain_focal_however_wide_its_range():
 
 
 def test_alpha_reaches_only_the_loss_that_takes_it():
-    given = {"*": {"alpha": (0.3, 1.0, 1.2, 1.5)}}
+    given = Given(hyper={"alpha": (0.3, 1.0, 1.2, 1.5)})
 
     settings = {loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES}
 

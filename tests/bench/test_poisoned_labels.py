@@ -1,6 +1,7 @@
 """The test labels are poisoned and no choice changes: not a setting, not a rung, not the best of a study."""
 
 import shutil
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,9 @@ GRID = replace(
 )
 
 
+OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=None)
+
+
 class Sample:
     """Twelve prepared phantoms with a split of ours, as a run's prepared data."""
 
@@ -43,7 +47,7 @@ def choices(folder: Path, out: Path):
     sample, cache = Sample(folder), open_cache(folder)
     counts = {(RECIPE.preparation, "voxels"): count_classes(cache, sample.split.train, "voxels")}
     agenda = Agenda(GRID, Facts(splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}), {})
-    make_job = job_maker(Places(out=out, cache=out, data=None), sample, {}, False, "")
+    make_job = job_maker(Places(out=out, cache=out, data=None), sample, {}, {}, OPTIONS, "")
     decided = []
     while (due := agenda.next(())) is not None:
         agenda.add(attempt(make_job(due)))
@@ -89,7 +93,7 @@ def test_the_poison_would_have_been_tasted(both):
 
 def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
     sample = Sample(small_cache)
-    make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), sample, {}, False, "")
+    make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), sample, {}, {}, OPTIONS, "")
     counts = {(RECIPE.preparation, "voxels"): count_classes(open_cache(small_cache), sample.split.train, "voxels")}
     agenda = Agenda(GRID, Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={}), {})
 

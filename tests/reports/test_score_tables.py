@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from made_up import VOXELS, MadeUp, all_results, failure, write_run
 
 from reports.run_folder import read_run
 from reports.table import SCORE_COLUMNS, dice_of, iou_of, scores_table, trials_table, write_tables
+from trials.records import record_hash
 from trials.result import dice, iou
 
 ORDER = [
@@ -80,6 +82,21 @@ def test_trials_have_one_row_each_with_settings_as_columns(tmp_path):
     assert json.loads(table.loc[0, "recipe"])["preparation"]["cube"] == 32
     assert table.loc[0, ["device", "threads", "host"]].tolist() == ["cpu", "1", "laptop"]
     assert table.loc[1, ["state", "reason", "error"]].tolist() == ["FAILED", "oom", "out of memory at batch 4"]
+
+
+def test_a_parameter_of_a_grids_own_has_a_column_and_a_vector_has_none(tmp_path):
+    made = MadeUp(models=("vnet",), losses=("focal",), seeds=(0, 1))
+    first, second = all_results(made)
+    spec = replace(first.spec, hyper={"lr": 0.1, "missed": 0.7, "alpha": (1.0, 2.0)})
+    own = replace(first, spec=spec, trial=record_hash(spec))
+
+    table = trials_table(read_run(write_run(tmp_path, made, [own, second]))).set_index("seed")
+
+    assert table.columns[-1] == "missed"
+    assert table.loc[0, "missed"] == 0.7
+    assert math.isnan(table.loc[1, "missed"])
+    assert "alpha" not in table.columns
+    assert json.loads(table.loc[0, "hyper"])["alpha"] == [1.0, 2.0]
 
 
 def test_equal_input_gives_equal_bytes_whatever_the_clock_and_host(tmp_path):
