@@ -30,7 +30,7 @@ GRID = replace(
 )
 
 
-OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=None)
+OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=0.0)
 
 
 class Sample:
@@ -87,6 +87,7 @@ def test_the_poison_would_have_been_tasted(both):
         [[s for s in one.scores if s.split == split and s.space == "cube"] for one in (clean, poisoned)]
         for split in ("val", "test")
     )
+    assert clean.error is poisoned.error is None
     assert validation[0] == validation[1] != []
     assert test[0] != test[1]
 

@@ -43,7 +43,7 @@ def test_a_trial_below_a_rung_stops_there_with_its_curve_and_its_score_so_far(wh
 
 def test_a_trial_killed_at_its_rung_is_pruned_when_it_goes_on(small_cache, tmp_path, pruned):
     job, straight = pruned
-    broken = replace(job, out=str(tmp_path))
+    broken = replace(job, out=str(tmp_path), checkpoint_minutes=0.0)
     with pytest.raises(KeyboardInterrupt):
         run_trial(broken, lambda score, reached: interrupt() if score.epoch == 1 else None)
 

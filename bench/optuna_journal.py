@@ -1,0 +1,79 @@
+"""RUN/optuna.journal: every study as an Optuna storage that optuna-dashboard reads, rebuilt whole from results.
+
+Nothing of a run is read from it: lost, torn or edited, it is written anew at the end of a run and by `segbench report`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages.journal import BaseJournalBackend
+
+from bench.agenda import tried_of
+from bench.ledger import read_results
+from bench.search import distributions_of, frozen
+from bench.spaces import Range
+from trials.files import write_text
+from trials.records import rebuild
+from trials.result import TrialResult
+from trials.spec import TUNE, Cell
+
+NAME = "optuna.journal"
+
+
+class InMemory(BaseJournalBackend):
+    """The lines of a journal as a list, so that a whole storage costs one write and is there or not there."""
+
+    def __init__(self) -> None:
+        self.logs: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """The lines from this number on."""
+        return self.logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Keep more lines."""
+        self.logs += logs
+
+
+def write_journal(out: Path) -> Path | None:
+    """Write RUN/optuna.journal from run.json and the results, and return its path; None where the grid tunes nothing.
+
+    Equal results give equal bytes.
+    """
+    studies = json.loads((out / "run.json").read_text()).get("studies")
+    if not studies:
+        return None
+    tuned = sorted((one for one in read_results(out).values() if one.spec.phase == TUNE), key=lambda one: one.spec.number)
+    path = out / NAME
+    write_text(path, "".join(journal_lines(studies, tuned)))
+    return path
+
+
+def journal_lines(studies: Sequence[Mapping[str, Any]], tuned: Sequence[TrialResult]) -> Iterator[str]:
+    """The lines of a journal of these studies, each a name, a cell and a space, with the finished trials in order."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    backend = InMemory()
+    storage = optuna.storages.JournalStorage(backend)
+    for record in studies:
+        cell = rebuild(Cell, record["cell"], "run.json studies")
+        distributions = distributions_of(rebuild(Mapping[str, Range], record["space"], "run.json studies"))
+        study = optuna.create_study(storage=storage, study_name=record["name"], direction="maximize")
+        for result in tuned:
+            if result.spec.cell == cell:
+                study.add_trial(dated(result, frozen(tried_of(result), distributions)))
+    for log in backend.logs:
+        # Optuna names each writer at random.
+        yield json.dumps(log | {"worker_id": "segbench"}, separators=(",", ":")) + "\n"
+
+
+def dated(result: TrialResult, trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+    """The trial with its clock, its hash and its whole setting, of which parameters outside their range are a part."""
+    start = datetime.fromisoformat(result.started) if result.started else datetime.fromtimestamp(0, UTC)
+    trial.datetime_start, trial.datetime_complete = start, start + timedelta(seconds=result.seconds)
+    attributes = {"trial": result.trial, "setting": dict(result.spec.hyper), "reason": result.reason, "error": result.error}
+    trial.set_user_attr("segbench", {name: value for name, value in attributes.items() if value is not None})
+    return trial
