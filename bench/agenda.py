@@ -7,7 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from bench.expand import Facts, default_of, final_spec, needs_pretraining, pretrain_spec, pretrainings, space_of, tune_spec
+from bench.expand import (
+    Facts,
+    default_of,
+    final_spec,
+    needs_pretraining,
+    pretrain_spec,
+    pretrainings,
+    space_of,
+    study_name,
+    tune_spec,
+)
 from bench.grids import Grid
 from bench.pruning import rungs
 from bench.search import Tried, propose
@@ -132,11 +142,6 @@ class Agenda:
 def due(spec: TrialSpec, rungs: tuple[Rung, ...] = ()) -> Due:
     """Name a spec by its content."""
     return Due(record_hash(spec), spec, rungs)
-
-
-def study_name(grid: Grid, cell: Cell) -> str:
-    """What Optuna calls the study of a cell, and what its proposals are seeded by."""
-    return f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}"
 
 
 def tried_of(result: TrialResult) -> Tried:

@@ -185,13 +185,16 @@ def add_report(verbs) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
+    from bench.optuna_journal import write_journal
     from reports.build import build_report
 
     if options.add:
         from bench.outside import add_contestants
 
         add_contestants(options.run, options.add, options.data)
-    print(build_report(options.run, options.images))
+    page = build_report(options.run, options.images)
+    write_journal(options.run)
+    print(page)
     return FINISHED
 
 

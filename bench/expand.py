@@ -1,7 +1,8 @@
 """From a grid to specs: pure functions of the grid and of what the data say. Nothing here reads a file."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from bench.grids import Grid, Tuning
 from bench.spaces import Given, Range, cell_space, default_hyper
@@ -120,6 +121,23 @@ def space_of(grid: Grid, facts: Facts, cell: Cell) -> dict[str, Range]:
     recipe = recipe_of(grid, cell.model)
     weights = weights_of(grid, facts, cell.model, grid.seeds[0])
     return cell_space(cell, facts.counts[recipe.preparation, recipe.class_unit], weights, given_for(grid, cell.model))
+
+
+def study_name(grid: Grid, cell: Cell) -> str:
+    """What Optuna calls the study of a cell, and what its proposals are seeded by."""
+    return f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}"
+
+
+def studies(grid: Grid, facts: Facts) -> list[dict[str, Any]]:
+    """Every study as plain values: its name, its cell, and the ranges that it searches."""
+    return [
+        {
+            "name": study_name(grid, cell),
+            "cell": asdict(cell),
+            "space": {name: asdict(span) for name, span in space_of(grid, facts, cell).items()},
+        }
+        for cell in grid.cells
+    ]
 
 
 def pretrainings(grid: Grid, given: Mapping[str, str]) -> list[tuple[str, int]]:

@@ -1,12 +1,15 @@
 """Which trials of a run folder already have a result: our result files are the truth, whatever Ray remembers."""
 
+import json
 import sys
 from pathlib import Path
 
 from trials.files import matching, read_text
 from trials.job import result_path
-from trials.records import from_json
+from trials.records import rebuild, unsealed
 from trials.result import TrialResult
+
+SCORES = ("scores", "surfaces")
 
 
 def read_results(out: Path) -> dict[str, TrialResult]:
@@ -19,15 +22,19 @@ def read_results(out: Path) -> dict[str, TrialResult]:
 
 
 def read_result(out: Path, trial: str) -> TrialResult | None:
-    """The result of one trial, or None where there is none yet, or none that its digest or its keys let us believe."""
+    """The result of one trial, or None where there is none yet, or none that its digest or its keys let us believe.
+
+    It comes without scores and surfaces, of which a large grid has a million and only the report wants any.
+    """
     path = result_path(out, trial)
     try:
-        result = from_json(TrialResult, read_text(path))
+        document = json.loads(unsealed(read_text(path)))
+        result = rebuild(TrialResult, {name: value for name, value in document.items() if name not in SCORES}, "TrialResult")
         if result.trial != trial:
             raise ValueError(f"it holds trial {result.trial}")
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         print(f"{path} is damaged ({error}): the trial counts as not run", file=sys.stderr)
         return None
     return result

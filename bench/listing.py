@@ -57,6 +57,7 @@ def grids() -> Iterator[str]:
     yield "SEARCHED (default; range)"
     for name, span in SPACES.items():
         yield f"  {name:<17}{DEFAULTS[name]:g}; {span.low:g} to {span.high:g}{', logarithmic' if span.log else ''}"
+    yield "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: where a grid's spaces give them a range"
     yield "  one_minus_beta   the middle of its range; one over the largest to one over the smallest class count, logarithmic"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import grids
-from bench.expand import planned, recipe_of
+from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
 from trials.environment import processor_name, versions
 from trials.files import write_text
@@ -56,10 +56,8 @@ def command() -> str:
     return shlex.join(["python", "-m", "bench.run", *arguments])
 
 
-def write_provenance(
-    out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], weights: Mapping[str, str], notes: list[str]
-) -> None:
-    """Leave run.json and grid.py in the run folder. data describes the data set, weights the files given by model."""
+def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], facts: Facts, notes: list[str]) -> None:
+    """Leave run.json and grid.py in the run folder. data describes the data set, facts what the grid made of it."""
     revision, dirty = commit()
     models = dict.fromkeys(cell.model for cell in grid.cells)
     recipes = {model: dataclasses.asdict(recipe_of(grid, model)) for model in models}
@@ -72,12 +70,13 @@ def write_provenance(
         "cells": [dataclasses.asdict(cell) for cell in grid.cells],
         "seeds": list(grid.seeds),
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
+        "studies": studies(grid, facts) if grid.tuning else [],
         "families": [dataclasses.asdict(family) for family in grid.families],
-        "planned": planned(grid, weights),
+        "planned": planned(grid, facts.weights),
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
         "recipes": recipes,
-        "weights": dict(weights),
+        "weights": dict(facts.weights),
         "weights_notes": notes,
         "command": command(),
         "commit": revision,

@@ -90,7 +90,7 @@ def execute(
     check_settings(grid, facts)
     with driving(places.out) as lock:
         agenda = Agenda(grid, facts, read_results(places.out))
-        write_provenance(places.out, grid, grid_text, prepared.record(), facts.weights, random_notes(grid))
+        write_provenance(places.out, grid, grid_text, prepared.record(), facts, random_notes(grid))
         if agenda.finished():
             return True
         cluster = connect(options.address)
@@ -170,9 +170,11 @@ def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
 
 
 def write_report(out: Path) -> Path:
-    """Tables and report of a run folder."""
+    """Tables, Optuna's storage and the report of a run folder."""
+    from bench.optuna_journal import write_journal
     from reports.build import build_report
 
+    write_journal(out)
     return build_report(out)
 
 

@@ -16,6 +16,8 @@ from trials.attempt import attempt
 from trials.data.cache import open_cache
 from trials.data.datasets import Split
 from trials.data.loading import count_classes
+from trials.files import sha256
+from trials.records import unsealed
 from trials.result import PRUNED
 from trials.spec import FINAL
 
@@ -56,13 +58,15 @@ def choices(folder: Path, out: Path):
 
 
 def poison(folder: Path, place: Path) -> Path:
-    """A copy of the prepared set in which the labels of the test cases are scrambled; nothing else differs."""
+    """A copy of the prepared set in which the labels of the test cases are scrambled, and known by their new digests."""
     shutil.copytree(folder.parent, place)
-    copy = place / folder.name
-    cache, generator = open_cache(copy), np.random.default_rng(0)
+    copy, generator = place / folder.name, np.random.default_rng(0)
+    cache, text = open_cache(copy), unsealed((copy / "manifest.json").read_text())
     for case in Sample(copy).split.test:
         path = copy.parent / "cases" / cache.cases[case].arrays[1]
         np.save(path, generator.permutation(np.load(path).ravel()).reshape((cache.preparation.cube,) * 3))
+        text = text.replace(cache.cases[case].digests[1], sha256(path))
+    (copy / "manifest.json").write_text(text)
     return copy
 
 
