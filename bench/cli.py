@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add_export(verbs)
     add_audit(verbs)
     add_score(verbs)
+    add_doctor(verbs)
     return top
 
 
@@ -260,6 +261,24 @@ def score(options: argparse.Namespace) -> int:
     table = score_folders(options)
     print(means_text(score_means(table.rows, table.official, table.labels)))
     return FINISHED
+
+
+def add_doctor(verbs) -> None:
+    sub = add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to mend it", doctor)
+    sub.epilog = "Exit code: 0, also with warnings; 2 where something must be mended."
+    sub.add_argument("--cluster", type=Path, metavar="FILE.yaml", help="a cluster file for `ray up`, and what it needs here")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="a data set's folder")
+    sub.add_argument("--cache", type=Path, metavar="DIR", help="prepared data: every digest is checked")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs)")
+    sub.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster: can each node write to --out?")
+    sub.add_argument("--json", action="store_true", help='print {"findings": [{level, subject, message, fix}, ...]} instead')
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """segbench doctor."""
+    from bench.doctor.run import doctor as examine
+
+    return examine(options)
 
 
 if __name__ == "__main__":

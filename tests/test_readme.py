@@ -28,7 +28,7 @@ def test_commands_for_the_cluster_are_understood_too():
     submitted = [line.partition("python -m bench.run ")[2] for line in COMMANDS if line.startswith("ray job submit")]
 
     assert len(quoted) == 2
-    assert len(submitted) == 1
+    assert len(submitted) == 2
     for line in (*quoted, *[f"run {line}" for line in submitted]):
         parser().parse_args(shlex.split(line))
 

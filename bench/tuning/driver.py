@@ -70,7 +70,9 @@ def connect(address: str | None) -> Cluster:
     there = Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None)
     if address is None or not CLUSTER_FILE.is_file():
         return there
-    full = full_size(json.loads(CLUSTER_FILE.read_text()))
+    config = json.loads(CLUSTER_FILE.read_text())
+    own = config.get("provider", {}).get("type") == "local"
+    full = all_joined(config, there, len(ray.nodes())) if own else full_size(config)
     return Cluster(cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True)
 
 
@@ -84,6 +86,12 @@ def full_size(config: Mapping[str, Any]) -> Cluster:
         cpus += int(nodes * kind.get("resources", {}).get("CPU", 0))
         gpus += nodes * kind.get("resources", {}).get("GPU", 0)
     return Cluster(cpus=cpus, gpus=float(gpus))
+
+
+def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Cluster:
+    """What machines of one's own offer once all have joined: those that lack yet are taken to be like the num_nodes there."""
+    machines = 1 + len(config["provider"]["worker_ips"])
+    return Cluster(cpus=there.cpus * machines // num_nodes, gpus=there.gpus * machines / num_nodes, is_shared=True)
 
 
 def run_cell_trial(config: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.grids import DEMO, FULL
-from bench.tuning.driver import Cluster, full_size, resources, smallest_share
+from bench.tuning.driver import Cluster, all_joined, full_size, resources, smallest_share
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
 
     assert full_size(config) == Cluster(cpus=24, gpus=6.0)
     assert full_size({**config, "max_workers": 3}) == Cluster(cpus=12, gpus=3.0)
+
+
+def test_machines_of_ones_own_count_before_they_have_joined():
+    config = {"provider": {"type": "local", "worker_ips": ["a", "b"]}}
+
+    assert all_joined(config, Cluster(cpus=8, gpus=1.0), num_nodes=1) == Cluster(cpus=24, gpus=3.0, is_shared=True)
+    assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(cpus=24, gpus=3.0, is_shared=True)

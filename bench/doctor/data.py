@@ -1,0 +1,54 @@
+"""The data set's folder and the prepared cache: how many cases, and whether every cube still has its digest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.check_data import told_by
+from bench.doctor.findings import Finding, error, fine, warning
+from trials.data.cache import open_cache
+from trials.data.datasets import find_dataset
+from trials.data.manifest import CaseRecord
+from trials.files import sha256
+
+PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
+
+
+def data_finding(folder: Path) -> Finding:
+    """How many cases a data set's folder holds; what is in them is `segbench check`'s to say."""
+    look = f"segbench check {folder}"
+    try:
+        dataset = find_dataset(told_by(folder), folder)
+    except (ValueError, FileNotFoundError) as wrong:
+        return error("data", str(wrong), f"{look} lists every fault")
+    of = f" of {dataset.published}" if dataset.published else ""
+    return fine("data", f"{len(dataset.cases)}{of} cases of {dataset.name} in {folder}; {look} reads them")
+
+
+def cache_findings(root: Path) -> Iterator[Finding]:
+    """Every prepared set under a cache folder, each cube read and compared with the digest that its manifest names."""
+    sets = sorted(path.parent for path in root.glob("*/*/manifest.json"))
+    if not sets:
+        yield warning(
+            "cache", f"nothing is prepared in {root}", "a run prepares what it needs; `segbench prepare` does it before"
+        )
+    for folder in sets:
+        yield prepared_finding(folder)
+
+
+def prepared_finding(folder: Path) -> Finding:
+    """One prepared set."""
+    try:
+        cache = open_cache(folder)
+    except ValueError as wrong:
+        return error("cache", str(wrong), PREPARE)
+    damaged = [record.case for record in cache.cases.values() if not is_whole(folder.parent / "cases", record)]
+    if damaged:
+        told = f"{len(damaged)} of {len(cache.cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"
+        return error("cache", told, PREPARE)
+    return fine("cache", f"{len(cache.cases)} cases in {folder}, every digest right")
+
+
+def is_whole(folder: Path, record: CaseRecord) -> bool:
+    """Whether both cubes of a case are there, with the bytes that were written."""
+    files = [(folder / name, digest) for name, digest in zip(record.arrays, record.digests, strict=True)]
+    return all(path.is_file() and sha256(path) == digest for path, digest in files)

@@ -1,0 +1,47 @@
+"""The verb: look at what was named, print every finding, and say by the exit code whether something must be mended."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.codes import FINISHED, MENDABLE
+from bench.doctor.client import client_findings
+from bench.doctor.cluster_file import cluster_findings
+from bench.doctor.findings import Finding, error, errors, print_findings
+from bench.doctor.machine import gather, machine_findings
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print what was found; returns 2 if something must be mended, else 0."""
+    findings = list(examined(options))
+    print_findings(findings, options.json)
+    return MENDABLE if errors(findings) else FINISHED
+
+
+def examined(options: argparse.Namespace) -> Iterator[Finding]:
+    """This machine always; the cluster file, data, cache and nodes where they are named."""
+    out = (options.out or Path("runs")).absolute()
+    yield from machine_findings(gather(out))
+    if options.data:
+        from bench.doctor.data import data_finding
+
+        yield data_finding(options.data)
+    if options.cache:
+        from bench.doctor.data import cache_findings
+
+        yield from cache_findings(options.cache)
+    if options.cluster:
+        yield from file_findings(options.cluster)
+    if options.address:
+        from bench.doctor.nodes import node_findings
+
+        yield from node_findings(options.address, out)
+
+
+def file_findings(path: Path) -> Iterator[Finding]:
+    """A cluster file and what this machine needs for it; a file that cannot be read is one finding."""
+    try:
+        yield from cluster_findings(path)
+        yield from client_findings(path, Path.home())
+    except (ValueError, OSError) as wrong:
+        yield error("cluster file", str(wrong), "cluster.yaml and clusters/onprem.yaml are files to start from")

@@ -1,0 +1,122 @@
+"""The README's commands for machines of one's own, run as printed on three hosts, one of which is killed in the middle."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import README
+
+from benchmarks.hosts import HEAD, NUM_TRIALS, Hosts, OnPremises, why_not
+
+REASON = why_not()
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
+SECTION = re.search(r"### Machines of your own\n(.*?)\n## ", README, re.DOTALL)[1]
+LINES = [line for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL) for line in block.strip().splitlines()]
+# Minutes where half a minute is usual: two busy cores must not fail it.
+PATIENCE = 240
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the commands printed, and what was seen in between."""
+
+    log: str
+    code: int
+    done_at_the_kill: int
+    listens: bool
+    report: Path
+    trials: pd.DataFrame
+    left: set[str]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory) -> Story:
+    """The README's lines, once through, on hosts that end with the test."""
+    folder = tmp_path_factory.mktemp("hosts")
+    hosts = Hosts(folder, folder / "shared")
+    try:
+        hosts.up(3)
+        return told(OnPremises.on(hosts))
+    finally:
+        hosts.call("down")
+
+
+def told(cluster: OnPremises) -> Story:
+    """Run the lines in their order; once a result is there and the last host trains, kill it."""
+    hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "full"
+    _, token, up, variables, submit, fetch, down = [adapted(line, cluster) for line in LINES]
+    path = hosts.folder / "log"
+    with path.open("w") as log:
+        for line in (token, up):
+            assert cluster.start(line, log).wait(PATIENCE) == 0, path.read_text()
+        tunnel = cluster.start(f"ray dashboard --port {cluster.port} clusters/onprem.yaml", log)
+        wait_for(lambda: answers("127.0.0.1", cluster.port))
+        listens = answers(HEAD, 8265)
+        job = cluster.start(f"{variables} && {submit}", log)
+        wait_for(lambda: (num_results(run) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)
+        done = num_results(run)
+        hosts.call("kill", 3)
+        code = job.wait(PATIENCE)
+        cluster.start(fetch, log).wait(PATIENCE)
+        cluster.start(down, log).wait(PATIENCE)
+        os.killpg(tunnel.pid, signal.SIGTERM)
+    trials = pd.read_parquet(run / "trials.parquet") if code == 0 else pd.DataFrame()
+    wait_for(lambda: not (hosts.processes(1) | hosts.processes(2)))
+    left = hosts.processes(1) | hosts.processes(2)
+    return Story(path.read_text(), code, done, listens, cluster.project / "report.html", trials, left)
+
+
+def adapted(line: str, cluster: OnPremises) -> str:
+    """A line of the README with the test's own port, storage and grid."""
+    own = {"/shared": str(cluster.hosts.shared), "127.0.0.1:8265": f"127.0.0.1:{cluster.port}"}
+    for printed, used in own.items():
+        line = line.replace(printed, used)
+    return re.sub(r"--grid full", f"--grid {cluster.hosts.shared / 'my_grid.py'}", line)
+
+
+def num_results(run: Path) -> int:
+    return len(list(run.glob("trials/*/result.json")))
+
+
+def answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return when condition holds, or when patience ends: what follows asserts it."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < deadline:
+        subprocess.run(["sleep", "0.5"], check=True)
+
+
+def test_a_job_whose_host_is_killed_ends_with_every_trial(story):
+    assert story.code == 0, story.log[-6000:]
+    assert 1 <= story.done_at_the_kill < NUM_TRIALS
+    assert story.trials.state.tolist() == ["COMPLETE"] * NUM_TRIALS
+
+
+def test_the_report_that_is_fetched_is_complete(story):
+    page = story.report.read_text()
+
+    assert page.rstrip().endswith("</html>")
+    assert "unet3d" in page
+
+
+def test_the_dashboard_is_reached_through_ssh_alone(story):
+    assert not story.listens
+
+
+def test_down_leaves_no_process_on_any_host(story):
+    assert story.left == set(), story.log[-6000:]
