@@ -52,13 +52,14 @@ def story(tmp_path_factory) -> Story:
 def told(cluster: OnPremises) -> Story:
     """Run the lines in their order; once a result is there and the last host trains, kill it."""
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "full"
-    _, token, up, variables, submit, fetch, down = [adapted(line, cluster) for line in LINES]
+    _, token, up, variables, doctor, submit, fetch, down = [adapted(line, cluster) for line in LINES]
     path = hosts.folder / "log"
     with path.open("w") as log:
         for line in (token, up):
             assert cluster.start(line, log).wait(PATIENCE) == 0, path.read_text()
         tunnel = cluster.start(f"ray dashboard --port {cluster.port} clusters/onprem.yaml", log)
-        wait_for(lambda: answers("127.0.0.1", cluster.port))
+        wait_for(lambda: answers("127.0.0.1", cluster.port) and "raylet" in hosts.processes(2) & hosts.processes(3))
+        cluster.start(doctor, log).wait(PATIENCE)
         listens = answers(HEAD, 8265)
         job = cluster.start(f"{variables} && {submit}", log)
         wait_for(lambda: (num_results(run) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)
@@ -105,6 +106,10 @@ def test_a_job_whose_host_is_killed_ends_with_every_trial(story):
     assert story.code == 0, story.log[-6000:]
     assert 1 <= story.done_at_the_kill < NUM_TRIALS
     assert story.trials.state.tolist() == ["COMPLETE"] * NUM_TRIALS
+
+
+def test_doctor_asks_every_host_for_the_shared_storage(story):
+    assert re.search(r"fine\W.*storage\W.*3 nodes read and write", story.log)
 
 
 def test_the_report_that_is_fetched_is_complete(story):

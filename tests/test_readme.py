@@ -27,7 +27,7 @@ def test_commands_for_the_cluster_are_understood_too():
     quoted = [re.search(r"'segbench (.*)'", line)[1] for line in COMMANDS if line.startswith("ray exec")]
     submitted = [line.partition("python -m bench.run ")[2] for line in COMMANDS if line.startswith("ray job submit")]
 
-    assert len(quoted) == 2
+    assert len(quoted) == 3
     assert len(submitted) == 2
     for line in (*quoted, *[f"run {line}" for line in submitted]):
         parser().parse_args(shlex.split(line))

@@ -19,7 +19,7 @@ def client_findings(path: Path, home: Path) -> Iterator[Finding]:
     """Whether `ray up FILE` can start from here. home is the user's folder, in which Ray keeps its token."""
     for program in PROGRAMS:
         if shutil.which(program) is None:
-            yield error("programs", f"{program} is not installed here", f"apt-get install {'openssh-client rsync'}")
+            yield error("programs", f"{program} is not installed here", "apt-get install openssh-client rsync")
     if any(find_spec(name) is None for name in OF_RAY_DEFAULT):
         yield error(
             "ray[default]", "missing, and without it there is no `ray up` and no `ray job`", "pip install 'ray[default]'"
@@ -35,7 +35,7 @@ def token_file(path: Path) -> Finding:
     if not path.is_file() or not path.read_text().strip():
         return error("token", f"there is none in {path}", "ray get-auth-token --generate > /dev/null")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return error("token", f"others may read {path}", f"chmod 600 {path}")
+        return warning("token", f"others on this machine may read {path}", f"chmod 600 {path}")
     return fine("token", f"in {path}, for you alone")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -50,12 +51,14 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
         print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for finding in sorted(findings, key=lambda finding: list(STYLES).index(finding.level)):
         told = Text(finding.message)
         if finding.fix:
             told.append(f"\n-> {finding.fix}", style="cyan")
         table.add_row(Text(finding.level, style=STYLES[finding.level]), Text(finding.subject), told)
     counts = {level: sum(finding.level == level for finding in findings) for level in STYLES}
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
     console.print(f"{counts[ERROR]} to mend, {counts[WARNING]} to look at, {counts[FINE]} fine")
