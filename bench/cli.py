@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
+from bench.doctor.flags import add_doctor_flags
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
@@ -264,14 +265,7 @@ def score(options: argparse.Namespace) -> int:
 
 
 def add_doctor(verbs) -> None:
-    sub = add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to mend it", doctor)
-    sub.epilog = "Exit code: 0, also with warnings; 2 where something must be mended."
-    sub.add_argument("--cluster", type=Path, metavar="FILE.yaml", help="a cluster file for `ray up`, and what it needs here")
-    sub.add_argument("--data", type=Path, metavar="DIR", help="a data set's folder")
-    sub.add_argument("--cache", type=Path, metavar="DIR", help="prepared data: every digest is checked")
-    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs)")
-    sub.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster: can each node write to --out?")
-    sub.add_argument("--json", action="store_true", help='print {"findings": [{level, subject, message, fix}, ...]} instead')
+    add_doctor_flags(add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to mend it", doctor))
 
 
 def doctor(options: argparse.Namespace) -> int:
