@@ -72,6 +72,7 @@ def execute(
 ) -> bool:
     """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop before the end."""
     from bench.agenda import Agenda
+    from bench.ceiling import write_ceilings
     from bench.heartbeat import beating
     from bench.ledger import read_results
     from bench.prepared import open_grid_data, prepare_grid
@@ -92,12 +93,15 @@ def execute(
         agenda = Agenda(grid, facts, read_results(places.out))
         write_provenance(places.out, grid, grid_text, prepared.record(), facts, random_notes(grid))
         if agenda.finished():
+            write_ceilings(places.out, prepared)
             return True
         cluster = connect(options.address)
         view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
         make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
         with view, beating(lock, view.status, view.changed):
             drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping)
+        if agenda.finished():
+            write_ceilings(places.out, prepared)
     return agenda.finished()
 
 

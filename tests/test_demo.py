@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from bench.expand import planned
 from bench.grids import DEMO
 from trials.job import best_path
 from trials.records import from_json
-from trials.result import TrialResult
+from trials.result import Ceilings, TrialResult
 
 SCORE_COLUMNS = [
     *("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold", "split", "case", "label", "class_name"),
@@ -117,3 +118,21 @@ def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(
 
     assert ran.code == 0, ran.stderr[-3000:]
     assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()
+
+
+def test_no_cell_scores_beyond_the_ceiling_of_its_preparation(demo):
+    (ceiling,) = from_json(Ceilings, (demo.out / "ceiling.json").read_text()).ceilings
+    rungs = pd.DataFrame([asdict(score) for score in ceiling.scores]).query("true_voxels > 0 and label > 0")
+    tops = (2 * rungs.overlap_voxels / (rungs.true_voxels + rungs.pred_voxels)).groupby(rungs.label).mean()
+    scores = pd.read_parquet(demo.out / "scores.parquet").query("split == 'test' and space == 'native' and true_voxels > 0")
+    means = scores[scores.label > 0].groupby(["trial", "label"]).dice.mean().unstack()
+
+    assert (means <= tops).all(axis=None)
+    assert 'id="ladder"' in (demo.out / "report.html").read_text()
+
+
+def test_every_final_trial_measured_the_surfaces_of_every_test_patient(demo):
+    surfaces = pd.read_parquet(demo.out / "surfaces.parquet")
+
+    assert len(surfaces) == len(DEMO.cells) * 16 * 5
+    assert not surfaces.duplicated(["trial", "case", "region"]).any()

@@ -130,3 +130,19 @@ class Outside:
     name: str
     scores: tuple[CaseScore, ...] = ()
     surfaces: tuple[SurfaceScore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What one preparation allows at most on the test cases. data is the digest of the prepared set, as in TrialSpec."""
+
+    data: str
+    cube: int
+    scores: tuple[CaseScore, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """The ceilings of a run, one a preparation."""
+
+    ceilings: tuple[Ceiling, ...]

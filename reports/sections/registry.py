@@ -9,6 +9,7 @@ from reports.sections.conventions import conventions
 from reports.sections.cost import cost
 from reports.sections.curves import curves
 from reports.sections.grid import grid
+from reports.sections.ladder import ladder
 from reports.sections.leaderboard import leaderboard
 from reports.sections.paper import paper
 from reports.sections.provenance import provenance
@@ -27,5 +28,6 @@ SECTIONS: dict[str, Callable[[Board], Section | None]] = {
     "curves": curves,
     "cost": cost,
     "trials": trials,
+    "ladder": ladder,
     "provenance": provenance,
 }

@@ -3,6 +3,7 @@
 Every label a case holds has 1000 true voxels, predicted ones too, and an overlap of 1000 x quality: its Dice is the quality.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trials.records import record_hash, to_json
-from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, EpochScore, SurfaceScore, TrialResult
+from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, Ceiling, Ceilings, EpochScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
@@ -64,6 +65,7 @@ class MadeUp:
     tunings: int = 0
     epochs: int = 6
     edge: int = 0
+    ceiling: float | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -222,6 +224,11 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").write_text(json.dumps(run_record(made)))
     (out / "grid.py").write_text('"""A made-up grid."""\n\nDEMO = None\n')
+    if made.ceiling is not None:
+        perfect = dataclasses.replace(made, quality=lambda *place: made.ceiling)
+        native = [score for score in complete(perfect, made.cells[0], made.seeds[0]).scores if score.space == NATIVE]
+        scores_on_test = tuple(score for score in native if score.split == "test")
+        (out / "ceiling.json").write_text(to_json(Ceilings(ceilings=(Ceiling(data="digest", cube=32, scores=scores_on_test),))))
     for result in all_results(made) if results is None else results:
         write_result(out, result)
         if made.edge and result.spec.phase == FINAL and result.state == COMPLETE:

@@ -1,0 +1,118 @@
+"""How much of what can be reached was reached: every score between an empty prediction and the ceiling of its preparation."""
+
+import math
+
+from reports.board import Board
+from reports.ceilings import Top, background_floor, read_ceilings
+from reports.entries import configuration, ranked
+from reports.forest import FRAME, NAMES, PANEL, ROW, panels, points
+from reports.palette import distinct, mark, model_colour
+from reports.section import Column, Entry, Figure, Section, Table, Text
+from reports.wording import cell_name, listed, many, number, percent, plain
+from trials.result import NATIVE
+
+RULE = (
+    "The floor is an empty prediction: Dice 0 in every class but the background. The ceiling brings each test patient's "
+    "reference down to the cube of the configuration's own preparation and back up as predictions are (probabilities "
+    "linear, then argmax), once as resampled labels and once as each class's share of every cube voxel; per patient and class "
+    "the better of the two counts. The share of the attainable is (score - floor) / (ceiling - floor). Native grid, mean "
+    "over the patients whose reference holds the class, then over the seeds."
+)
+
+
+def ladder(board: Board) -> Section | None:
+    """Floor, score, ceiling and share of every configuration and class; nothing for a run that left no ceilings."""
+    tops = _tops(board)
+    order = [i for i in ranked(board) if i in tops]
+    if not order:
+        return None
+    labels = [label for label in board.run.labels if label in tops[order[0]].rungs]
+    floor = background_floor(board.test[NATIVE])
+    background = (
+        f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU {number(floor.iou, 4)} on these "
+        "patients, which is why the background enters no headline."
+    )
+    return Section(
+        id="ladder",
+        title="Ladder",
+        question="How much of what can be reached was reached?",
+        finding=_finding(board, tops, order, labels),
+        blocks=(_figure(board, tops, order, labels), Text((RULE, background))),
+    )
+
+
+def _tops(board: Board) -> dict[int, Top]:
+    """The ceiling of each configuration's own preparation, where the run left one."""
+    ceilings = read_ceilings(board.run.out, board.test[NATIVE])
+    data = {result.spec.cell: result.spec.data for result in board.run.finals}
+    found = {i: ceilings.get(data.get(cell, "")) for i, cell in enumerate(board.run.cells)}
+    return {i: top for i, top in found.items() if top is not None}
+
+
+def _finding(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> str:
+    parts = []
+    for label in labels:
+        best = max(order, key=lambda i: _share(board, tops, i, label))
+        ceiling = tops[best].rungs[label].dice
+        parts.append(
+            f"{board.run.classes[label]} {percent(_share(board, tops, best, label))} of a ceiling of {number(ceiling, 2)}"
+        )
+    return f"At best, of what the preparation allows: {listed(parts)}."
+
+
+def _share(board: Board, tops: dict[int, Top], i: int, label: int) -> float:
+    ceiling = tops[i].rungs[label].dice
+    return board.standings[NATIVE][i, label].dice / ceiling if ceiling else math.nan
+
+
+def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> Figure:
+    sizes = sorted({tops[i].cube for i in order})
+    beyond = sum(_share(board, tops, i, label) > 1 for i in order for label in labels)
+    caption = (
+        f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond the ceiling (upright mark) "
+        f"of its cube, {listed([f'{size}^3' for size in sizes])}. Mean test Dice, n = "
+        f"{listed([str(board.standings[NATIVE][order[0], label].n) for label in labels])} patients by class; the floor is 0."
+    )
+    return Figure(
+        id="ladder-figure",
+        caption=caption,
+        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(board, tops, order, label, panel)),
+        layout=panels([plain(board.run.classes[label]) for label in labels], [_name(board, i) for i in reversed(order)]),
+        table=_table(board, tops, order, labels),
+        height=FRAME + ROW * len(order),
+        least_width=NAMES + PANEL * len(labels),
+    )
+
+
+def _panel(board: Board, tops: dict[int, Top], order: list[int], label: int, panel: int) -> list[dict]:
+    """The ceilings, then a trace a model."""
+    ceilings = [(tops[i].rungs[label].dice, math.nan, math.nan) for i in order[::-1]]
+    names = [_name(board, i) for i in order[::-1]]
+    traces = [points(names, ceilings, "var(--muted)", ["line-ns-open"] * len(order), panel)]
+    for model in distinct(cell.model for cell in board.run.cells):
+        cells = [i for i in order[::-1] if board.run.cells[i].model == model]
+        scores = [(board.standings[NATIVE][i, label].dice, math.nan, math.nan) for i in cells]
+        marks = [mark(board.run, board.run.cells[i]) for i in cells]
+        traces.append(points([_name(board, i) for i in cells], scores, model_colour(board.run, model), marks, panel))
+    return [trace for trace in traces if trace["y"]]
+
+
+def _table(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> Table:
+    columns = [Column("configuration")]
+    for label in labels:
+        name = board.run.classes[label]
+        columns += [Column(f"{name}, Dice", True), Column("ceiling", True, name), Column("share", True, name)]
+    rows = []
+    for i in order:
+        row = [configuration(board, i)]
+        for label in labels:
+            score, ceiling = board.standings[NATIVE][i, label].dice, tops[i].rungs[label].dice
+            share = _share(board, tops, i, label)
+            row += [Entry(number(score), score), Entry(number(ceiling), ceiling), Entry(percent(share), share)]
+        rows.append(tuple(row))
+    caption = "Every score, the ceiling of its preparation, and its share of the way from the floor (0) to the ceiling."
+    return Table(id="ladder-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
+
+
+def _name(board: Board, i: int) -> str:
+    return plain(cell_name(board.run.cells[i]))

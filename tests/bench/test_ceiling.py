@@ -1,0 +1,33 @@
+"""ceiling.json: once a preparation, and not again."""
+
+from bench.ceiling import write_ceilings
+from bench.prepared import Prepared
+from trials.data.cache import open_cache
+from trials.data.datasets import Split
+from trials.records import from_json
+from trials.result import Ceilings
+from trials.spec import Preparation
+
+
+def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again(small_cache, tmp_path):
+    cache = open_cache(small_cache)
+    cases, preparation = tuple(sorted(cache.cases)), Preparation(cube=32)
+    prepared = Prepared(
+        dataset=cache.dataset,
+        scheme="sequential",
+        split=Split(train=cases[:8], val=cases[8:10], test=cases[10:]),
+        folders={preparation: small_cache},
+        digests={preparation: cache.digest},
+        counts={},
+    )
+
+    write_ceilings(tmp_path, prepared)
+
+    (ceiling,) = from_json(Ceilings, (tmp_path / "ceiling.json").read_text()).ceilings
+    assert (ceiling.data, ceiling.cube) == (cache.digest, 32)
+    assert [(score.case, score.label) for score in ceiling.scores] == [
+        (case, label) for case in cases[10:] for label in range(4)
+    ]
+    (tmp_path / "ceiling.json").write_text((tmp_path / "ceiling.json").read_text().replace('"cube": 32', '"cube": 33'))
+    write_ceilings(tmp_path, prepared)
+    assert from_json(Ceilings, (tmp_path / "ceiling.json").read_text()).ceilings[0].cube == 33
