@@ -2,6 +2,7 @@
 
 from bench.check_search import check_search
 from bench.expand import Facts, default_of, recipe_of
+from bench.grid_values import check_options, check_size, check_values
 from bench.grids import Grid
 from bench.spaces import check_setting
 from trials.data.sampling import READINGS, SAMPLINGS, UNITS
@@ -24,6 +25,7 @@ AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "w
 
 def check_grid(grid: Grid) -> None:
     """Refuse what can be seen without data. Raises ValueError."""
+    check_values(grid)
     if not grid.cells or not grid.seeds:
         raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
     if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
@@ -35,6 +37,7 @@ def check_grid(grid: Grid) -> None:
         check_recipe(grid, cell.model)
     check_search(grid)
     check_families(grid)
+    check_size(grid)
 
 
 def check_families(grid: Grid) -> None:
@@ -72,7 +75,11 @@ def check_recipe(grid: Grid, model: str) -> None:
 
 
 def check_settings(grid: Grid, facts: Facts) -> None:
-    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError."""
+    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError.
+
+    The options of models, which must be loaded for that, are looked at here too.
+    """
+    check_options(grid)
     for cell in grid.cells:
         recipe = recipe_of(grid, cell.model)
         counts = facts.counts[recipe.preparation, recipe.class_unit]

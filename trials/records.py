@@ -58,6 +58,8 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError(f"{where} must be a list; got {value!r}")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
+        if len(inner) != len(value):
+            raise ValueError(f"{where} must hold {len(inner)} values; got {value!r}")
         return tuple(
             rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True))
         )
@@ -76,7 +78,7 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
 
 def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a mapping; got {value!r}")
+        raise ValueError(f"{where} must be a {kind.__name__}; got {value!r}")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(value) - set(fields)):
         raise ValueError(f"{where} has unknown key {unknown[0]!r}; known: {', '.join(fields)}")
@@ -96,11 +98,16 @@ def _type_hints(kind: Any) -> dict[str, Any]:
 def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in kinds:
         return None
-    for kind in kinds:
-        if kind is type(None):
-            continue
+    others = [kind for kind in kinds if kind is not type(None)]
+    for kind in others:
         try:
             return rebuild(kind, value, where)
         except ValueError as error:
             refusal = error
+    if len(others) > 1 and not isinstance(value, dict | list | tuple):
+        raise ValueError(f"{where} must be {' or '.join(_type_name(kind) for kind in others)}; got {value!r}")
     raise refusal
+
+
+def _type_name(kind: Any) -> str:
+    return getattr(typing.get_origin(kind) or kind, "__name__", str(kind))

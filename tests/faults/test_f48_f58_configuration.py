@@ -1,0 +1,195 @@
+"""What a user gets for a mistake in a grid: key or line, what came, what is allowed, one line, exit code 2.
+
+Grids are Python files; YAML faults concern cluster files.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.check import check_grid, check_settings
+from bench.cli import main
+from bench.expand import Facts
+from bench.grids import DEMO, FULL, Tuning, product
+from trials.data.sampling import ClassCounts
+from trials.models.build import build
+from trials.models.imagenet import TIMEOUT_SECONDS, prefetch_imagenet
+from trials.models.weights import load_weights
+
+GRID = """\
+from dataclasses import replace
+from bench.grids import DEMO, Grid, Tuning, product
+from bench.spaces import Range
+from trials.spec import Cell, Preparation, Recipe
+
+RECIPE = Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32), width=4)
+MINE = Grid(
+    name="mine",
+    dataset="phantoms",
+    generate={"num_cases": 11, "seed": 0},
+    cells=product(("unet3d",), ("focal",), ("none",)),
+    seeds=(0,),
+    tuning=Tuning(trials=2),
+    recipes={"3d": RECIPE},
+    hyper={"*": {"lr": 0.01}},
+    spaces={"*": {"lr": Range(low=1e-3, high=1e-2, log=True)}},
+)
+"""
+
+# What is typed, what should have been, and what the answer must hold.
+MISTAKES = [
+    ("import DEMO", "import DEMOO", "line 2: bench.grids has no 'DEMOO'; did you mean 'DEMO'?"),
+    ("Range(low=1e-3", "Rnge(low=1e-3", "line 16: name 'Rnge' is not defined; did you mean 'Range'?"),
+    ("cells=product", "cels=product", "line 7: unknown key of Grid 'cels'; did you mean 'cells'?"),
+    ("epochs=1", "epoch=1", "line 6: unknown key of Recipe 'epoch'; did you mean 'epochs'?"),
+    ("trials=2", "trails=2", "line 13: unknown key of Tuning 'trails'; did you mean 'trials'?"),
+    ("low=1e-3", "lo=1e-3", "line 16: unknown key of Range 'lo'; did you mean 'low'?"),
+    ("cube=32)", "cbe=32)", "line 6: unknown key of Preparation 'cbe'; did you mean 'cube'?"),
+    ('name="mine",', 'name="mine"', "line 8: "),
+    ("MINE = Grid(", "DEMO.lossy\nMINE = Grid(", "line 7: 'Grid' object has no attribute 'lossy'"),
+    ("RECIPE = ", "RECIPE = DEMO.recipes['4d'] or ", "line 6: there is no key '4d'"),
+    ("MINE = Grid(", "OTHER = replace(DEMO, name='x')\nMINE = Grid(", "must define exactly one Grid of its own; found mine, x"),
+    ('"unet3d"', '"unet_3d"', "unknown model 'unet_3d'; did you mean 'unet3d'?"),
+    ('"focal"', '"focl"', "unknown loss 'focl'; did you mean 'focal'?"),
+    ('"none"', '"nono"', "unknown sampling 'nono'; did you mean 'none'?"),
+    ('"phantoms"', '"fantoms"', "unknown data set 'fantoms'; did you mean 'phantoms'?"),
+    ('"num_cases"', '"num_case"', "unknown key of generate 'num_case'; did you mean 'num_cases'?"),
+    ("seeds=(0,)", "seeds=()", "at least one cell and one seed"),
+    ("seeds=(0,)", "seeds=(0, 0)", "names a cell or a seed twice"),
+    ("seeds=(0,)", "seeds=(-1,)", "seeds must be whole numbers of at least 0; got (-1,)"),
+    ("seeds=(0,)", "seeds=(0.5,)", "seeds[0] must be int; got 0.5"),
+    ("seeds=(0,)", "seeds=0", "seeds must be a list; got 0"),
+    ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must lie in 0..0; got 3"),
+    ("seeds=(0,)", "seeds=(0,), splits='paper'", "unknown split of phantoms 'paper'; known: sequential"),
+    ("trials=2", "trials=0", "tuning.trials must be at least 1; got 0"),
+    ("trials=2", "trials='2'", "tuning.trials must be int; got '2'"),
+    ("epochs=1", "epochs=0", "recipe.epochs must be at least 1; got 0"),
+    ("epochs=1", "epochs=None", "recipes.3d.epochs must be int; got None"),
+    ("cube=32", "cube=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
+    ("width=4", "optimizer='sgd'", "unknown recipe.optimizer 'sgd'; known: adam, adamw"),
+    ("width=4", "subsample_background=99", "subsample_background must be above 0 and at most 1; got 99"),
+    ('"3d"', '"3D"', "unknown key of recipes '3D'; did you mean '3d'?"),
+    ('"lr": 0.01', '"lrr": 0.01', "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'?"),
+    ('"lr": 0.01', '"lr": -0.01', "hyper['*']['lr'] must be above 0 and at most 10; got -0.01"),
+    ("high=1e-2", "high=1e-4", "spaces['*']['lr'] must have 0 < low < high on a log scale; got 0.001..0.0001"),
+    ("cells=product", "cells=('unet3d',) or product", "cells[0] must be a Cell; got 'unet3d'"),
+]
+
+
+def refused(text, tmp_path, capsys) -> str:
+    """What a run of a grid file prints; always one line, without a traceback, with exit code 2."""
+    grid = tmp_path / "mine.py"
+    grid.write_text(text)
+    assert main(["run", "--grid", str(grid), "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("segbench: ")
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def test_the_grid_without_a_mistake_is_taken(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(GRID)
+
+    assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(("right", "wrong", "answer"), MISTAKES, ids=[wrong for _, wrong, _ in MISTAKES])
+def test_a_seeded_mistake_is_named_by_line_or_key_with_the_way_out(right, wrong, answer, tmp_path, capsys):
+    assert GRID.count(right) == 1 or right in ("import DEMO", "epochs=1", '"3d"')
+
+    assert answer in refused(GRID.replace(right, wrong, 1), tmp_path, capsys)
+
+
+def test_thirty_mistakes_are_seeded():
+    assert len(MISTAKES) >= 30
+
+
+def test_f48_unknown_key(tmp_path, capsys):
+    text = GRID.replace('product(("unet3d",), ("focal",), ("none",))', '(Cell(model="unet3d", los="focal", sampling="none"),)')
+
+    assert "line 11: unknown key of Cell 'los'; did you mean 'loss'?" in refused(text, tmp_path, capsys)
+
+
+def test_f49_learning_rate_as_text(tmp_path, capsys):
+    text = GRID.replace('"lr": 0.01', '"lr": "1e-4"')
+
+    assert "hyper.*.lr must be float or tuple; got '1e-4'" in refused(text, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("lr", float("nan"), "finite"),
+        ("lr", float("inf"), "finite"),
+        ("lr", 0.0, "above 0"),
+        ("gamma", -1.0, "lie in 0..20"),
+        ("gamma", float("nan"), "finite"),
+        ("one_minus_beta", 0.0, "above 0 and at most 1"),
+        ("one_minus_beta", -1e-4, "above 0 and at most 1"),
+        ("alpha", (0.5, -1.0, 1.0, 1.0), "at least 0"),
+    ],
+)
+def test_f50_hyperparameters_out_of_range(name, value, rule):
+    with pytest.raises(ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}"):
+        check_grid(replace(DEMO, hyper={"*": {name: value}}))
+
+
+def test_f51_a_beta_that_makes_all_weights_equal():
+    cells = product(("unet3d",), ("class_balanced",), ("none",))
+    grid = replace(DEMO, cells=cells, hyper={"*": {"one_minus_beta": 0.01}})
+    counts = ClassCounts(voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(9, 9, 9, 9), cases=(9, 9, 9, 9))
+    recipe = DEMO.recipes["3d"]
+    key = (recipe.preparation, recipe.class_unit)
+    facts = Facts(splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={})
+
+    with pytest.raises(ValueError, match=r"all class weights agree within 1 %.*choose it between 1.4e-09 and 1.1e-05"):
+        check_settings(grid, facts)
+
+
+def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
+    answer = refused(GRID.replace("cube=32", "cube=100"), tmp_path, capsys)
+
+    assert "unet3d takes cubes whose edge is a multiple of 16" in answer
+    assert "nearest legal: 96 or 112" in answer
+
+
+def test_f53_freezing_without_pretrained_weights():
+    recipes = {**DEMO.recipes, "segresnet": replace(DEMO.recipes["segresnet"], weights="random")}
+
+    with pytest.raises(ValueError, match=r"frozen_stages=2 of random weights is refused.*give weights or set"):
+        check_grid(replace(DEMO, recipes=recipes, hyper={"segresnet": {"frozen_stages": 2.0}}))
+
+
+def test_f54_pretrained_file_missing_or_hub_out_of_reach(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    with pytest.raises(ValueError, match=r"huggingface.co/smp-hub/resnet18.imagenet with --weights unet2d_resnet18=PATH"):
+        prefetch_imagenet("unet2d_resnet18")
+    assert main(["run", "--grid", "full", "--weights", "segresnet=/nowhere.pt"]) == 2
+
+    assert TIMEOUT_SECONDS < 10
+    assert "no such file; write segresnet=PATH" in capsys.readouterr().err
+
+
+def test_f55_pretrained_weights_that_do_not_fit(tmp_path):
+    torch.save({"state_dict": build("unet3d", 4, width=4).state_dict()}, tmp_path / "other.pt")
+
+    with pytest.raises(ValueError, match=r"other.pt: only \d+ of \d+ tensors fit this model and 95% must; .*here and .*there"):
+        load_weights(build("vnet", 4, width=4), tmp_path / "other.pt")
+
+
+def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand():
+    with pytest.raises(ValueError, match="needs at least one cell and one seed"):
+        check_grid(replace(DEMO, cells=()))
+    with pytest.raises(ValueError, match=r"plans 48\d{3} trials, more than 10000; .* GPU-hours; take fewer"):
+        check_grid(replace(FULL, tuning=Tuning(trials=1000)))
+
+
+def test_a_model_option_that_does_not_exist_is_refused_before_training():
+    recipe = replace(DEMO.recipes["vnet"], model_options=(("kernal", 3.0),))
+    grid = replace(DEMO, cells=product(("vnet",), ("focal",), ("none",)), recipes={"3d": recipe})
+    facts = Facts(splits="sequential", digests={}, counts={}, weights={})
+
+    with pytest.raises(ValueError, match=r"unknown key of model_options of vnet 'kernal'; did you mean 'kernel'"):
+        check_settings(grid, facts)
