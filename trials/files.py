@@ -1,7 +1,9 @@
 """Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT."""
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -41,10 +43,20 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise not_written(path, error) from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return None
+
+
+def not_written(path: Path, error: OSError) -> OSError:
+    """The same error with the file's name, and how much room there is: numpy's own has neither number nor name."""
+    free = shutil.disk_usage(path.parent).free
+    text = f"{error.strerror or error}; {free / 1e6:.1f} MB are free there; make room and run again"
+    return OSError(error.errno or errno.ENOSPC, text, str(path))
 
 
 def write_text(path: Path, text: str) -> None:

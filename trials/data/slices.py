@@ -1,13 +1,12 @@
 """Volumes as slices: the view that 2D models train on, and the files of single slices that other programs read."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from trials.data.arrays import write_array
 from trials.data.cache import Cache
-from trials.files import write_whole
 from trials.parts import unknown
 
 # The axis of a (D, H, W) cube that a slice lies across.
@@ -33,6 +32,6 @@ def export_slices(cache: Cache, out: Path, axis: str = "axial", on_case: Callabl
         for kind, stack in (("images", images), ("masks", masks)):
             for number, array in enumerate(stack):
                 path = out / axis / kind / f"{case}_slice_{number:03d}.npy"
-                write_whole(path, partial(np.save, arr=np.ascontiguousarray(array), allow_pickle=False))
+                write_array(path, np.ascontiguousarray(array))
         if on_case:
             on_case(done, len(cache.cases))

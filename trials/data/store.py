@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from trials.data.arrays import packed_array
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
 from trials.data.manifest import CaseMoments, CaseRecord, Verdict
@@ -121,13 +122,18 @@ def _examine(store: Store, case: Case, image: Source, labels: Source) -> Verdict
     return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
 
 
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
+
+
 def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> CaseRecord:
     """Prepare a case and write its two cubes, under names that other content never takes."""
     prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
-    content = content_hash([image.sha256, labels.sha256], 12)
-    arrays = (f"{case.case}-{content}.image.npy", f"{case.case}-{content}.labels.npy")
-    for name, array in zip(arrays, (prepared.image, prepared.labels), strict=True):
-        write_whole(store.folder / name, partial(np.save, arr=array, allow_pickle=False))
+    name = f"{case.case}-{content_hash([image.sha256, labels.sha256], 12)}"
+    arrays = (f"{name}.image.npy", f"{name}.labels.npy")
+    contents = (packed_array(prepared.image), packed_array(prepared.labels))
+    for array, content in zip(arrays, contents, strict=True):
+        write_whole(store.folder / array, partial(_write, content))
     header = prepared.header
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
@@ -143,6 +149,6 @@ def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> Case
         mean=prepared.mean,
         sd=prepared.sd,
         arrays=arrays,
-        digests=(sha256(store.folder / arrays[0]), sha256(store.folder / arrays[1])),
+        digests=(hashlib.sha256(contents[0]).hexdigest(), hashlib.sha256(contents[1]).hexdigest()),
         notes=prepared.notes,
     )
