@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -136,3 +137,15 @@ def test_every_final_trial_measured_the_surfaces_of_every_test_patient(demo):
 
     assert len(surfaces) == len(DEMO.cells) * 16 * 5
     assert not surfaces.duplicated(["trial", "case", "region"]).any()
+
+
+def test_the_demo_leaves_its_studies_for_optuna_dashboard(demo):
+    path = str(demo.out / "optuna.journal")
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+
+    trials = [trial for study in optuna.get_all_study_summaries(storage) for trial in storage.get_all_trials(study._study_id)]
+
+    tuned = [result for result in results(demo.out) if result.spec.phase == "tune"]
+    assert {trial.user_attrs["segbench"]["trial"]: trial.value for trial in trials} == {
+        result.trial: result.val_score for result in tuned
+    }

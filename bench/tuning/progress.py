@@ -169,7 +169,8 @@ class LiveView(Callback):
 
     def _left(self) -> dict[str, tuple[float, float]]:
         """Epochs and trials that each model still has before it; a running trial is left but for its finished epochs."""
-        grid = self.agenda.grid
+        grid, share = self.agenda.grid, self.share_trained()
+        lengths = {phase: share if phase == TUNE else 1.0 for phase in self.planned}
         plan: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         models = [cell.model for cell in grid.cells]
         pretrained = [model for model, _ in pretrainings(grid, self.agenda.facts.weights)]
@@ -177,15 +178,21 @@ class LiveView(Callback):
             wanted = pretrained if phase == PRETRAIN else models
             for model in wanted:
                 trials = count / len(wanted)
-                plan[model][0] += trials * epochs_of(grid, model, phase)
+                plan[model][0] += trials * lengths[phase] * epochs_of(grid, model, phase)
                 plan[model][1] += trials
         for result in self.agenda.results.values():
             model = result.spec.cell.model
-            plan[model][0] -= epochs_of(grid, model, result.spec.phase)
+            plan[model][0] -= lengths[result.spec.phase] * epochs_of(grid, model, result.spec.phase)
             plan[model][1] -= 1
         for spec, epoch, _ in self.running.values():
             plan[spec.cell.model][0] -= epoch
         return {model: (max(0.0, epochs), max(0.0, trials)) for model, (epochs, trials) in plan.items()}
+
+    def share_trained(self) -> float:
+        """How much of their epochs the tuning trials so far have trained: less than 1 where some were pruned."""
+        tuned = [result for result in self.agenda.results.values() if result.spec.phase == TUNE and result.curve]
+        whole = sum(epochs_of(self.agenda.grid, result.spec.cell.model, TUNE) for result in tuned)
+        return sum(len(result.curve) for result in tuned) / whole if whole else 1.0
 
     def render(self) -> Group:
         """The view of a terminal: a bar, the phases, the running trials, the best cell so far."""

@@ -12,9 +12,11 @@ from test_agenda import FACTS, GRID, outcome
 
 from bench.agenda import Agenda
 from bench.expand import planned
+from bench.grids import Tuning
 from bench.tuning.progress import LiveView, by_the_clock
 from trials.job import Job
 from trials.records import to_json
+from trials.result import COMPLETE, PRUNED, EpochScore
 
 ALONE = replace(GRID, cells=GRID.cells[:1], tuning=None, seeds=(0, 1, 2))
 
@@ -57,6 +59,23 @@ def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view)
 
     # Two of three trials are left, on two slots: one trial's time.
     assert view.seconds_left() == pytest.approx(2.0 * epochs + 3.0)
+
+
+def test_pruned_trials_shorten_what_is_left_of_the_tuning():
+    grid = replace(ALONE, tuning=Tuning(trials=4, epochs=4), seeds=(0,))
+    view = LiveView(Agenda(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1)
+    for state, length in ((COMPLETE, 4), (PRUNED, 2)):
+        trial, spec = start(view)
+        for number in range(1, length + 1):
+            epoch(view, trial, number, 2.0)
+        view.on_trial_complete(0, [], trial)
+        curve = tuple(
+            EpochScore(epoch=i, lr=1, train_loss=1, val_loss=1, train_dice={}, val_dice={}, seconds=2) for i in range(length)
+        )
+        view.agenda.add(replace(outcome(spec), state=state, curve=curve))
+
+    # Two settings of four epochs, of which three in four are trained so far, and a whole final trial.
+    assert view.seconds_left() == pytest.approx(2.0 * (2 * 4 * 0.75 + grid.recipes["3d"].epochs))
 
 
 def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
