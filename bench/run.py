@@ -78,7 +78,7 @@ def execute(
     from bench.prepared import open_grid_data, prepare_grid
     from bench.provenance import commit, write_provenance
     from bench.start_weights import digests, fetch_imagenet
-    from bench.tuning.driver import connect, drive, smallest_share
+    from bench.tuning.driver import check_room, connect, drive, smallest_share
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
 
@@ -96,6 +96,7 @@ def execute(
             write_ceilings(places.out, prepared)
             return True
         cluster = connect(options.address)
+        check_room(grid, cluster.most)
         view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
         make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
         with view, beating(lock, view.status, view.changed):

@@ -5,9 +5,9 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,15 @@ CLUSTER_FILE = Path.home() / "ray_bootstrap_config.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines than this one."""
+    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines than this one.
+
+    most is the number of cards of the largest machine.
+    """
 
     cpus: int
     gpus: float
     is_shared: bool = False
+    most: float = field(default=0.0, compare=False)
 
     def slots(self, smallest_share: float) -> int:
         """How many trials fit side by side: one a core, or by their share of a card."""
@@ -68,12 +72,14 @@ def connect(address: str | None) -> Cluster:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     found = ray.cluster_resources()
     there = Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
     if address is None or not CLUSTER_FILE.is_file():
-        return there
+        return replace(there, most=most_cards(nodes, {}))
     config = json.loads(CLUSTER_FILE.read_text())
     own = config.get("provider", {}).get("type") == "local"
-    full = all_joined(config, there, len(ray.nodes())) if own else full_size(config)
-    return Cluster(cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True)
+    full = all_joined(config, there, len(nodes)) if own else full_size(config)
+    most = most_cards(nodes, config)
+    return Cluster(cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True, most=most)
 
 
 def full_size(config: Mapping[str, Any]) -> Cluster:
@@ -86,6 +92,26 @@ def full_size(config: Mapping[str, Any]) -> Cluster:
         cpus += int(nodes * kind.get("resources", {}).get("CPU", 0))
         gpus += nodes * kind.get("resources", {}).get("GPU", 0)
     return Cluster(cpus=cpus, gpus=float(gpus))
+
+
+def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> float:
+    """The cards of the largest machine, of those that are there (ray.nodes()) and those that a cluster file may still start."""
+    kinds = config.get("available_node_types", {}).values()
+    to_come = [kind.get("resources", {}).get("GPU", 0.0) for kind in kinds]
+    return max([node["Resources"].get("GPU", 0.0) for node in nodes] + to_come, default=0.0)
+
+
+def check_room(grid: Grid, most: float) -> None:
+    """Refuse a trial that no machine can hold, which would wait for ever. Raises ValueError.
+
+    most is the number of cards of the largest machine; with none at all trials run on processors.
+    """
+    for name, recipe in grid.recipes.items():
+        if most and recipe.gpus > most:
+            raise ValueError(
+                f"grid {grid.name!r}: recipes[{name!r}].gpus asks for {recipe.gpus:g} graphics cards a trial, and the largest "
+                f"machine of the cluster has {most:g}; lower it, or add a larger machine"
+            )
 
 
 def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Cluster:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.grids import DEMO, FULL
-from bench.tuning.driver import Cluster, all_joined, full_size, resources, smallest_share
+from bench.tuning.driver import Cluster, all_joined, check_room, full_size, most_cards, resources, smallest_share
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,14 @@ def test_machines_of_ones_own_count_before_they_have_joined():
 
     assert all_joined(config, Cluster(cpus=8, gpus=1.0), num_nodes=1) == Cluster(cpus=24, gpus=3.0, is_shared=True)
     assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(cpus=24, gpus=3.0, is_shared=True)
+
+
+def test_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
+    node = {"Resources": {"GPU": 1.0}}
+    grid = replace(FULL, recipes={"3d": replace(FULL.recipes["3d"], gpus=4)})
+    larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}
+
+    with pytest.raises(ValueError, match=r"'3d'.*asks for 4 graphics cards a trial, and the largest machine.* has 1; lower it"):
+        check_room(grid, most_cards([node, node], {}))
+    check_room(grid, most_cards([node, node], larger))
+    check_room(grid, most_cards([{"Resources": {}}], {}))
