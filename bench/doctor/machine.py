@@ -28,7 +28,8 @@ LEAST_SHM = 75 * MIB
 FILES_OF_KITS23 = 2 * 489 + 256
 # The cubes of KiTS23 at 128^3: 3 bytes a voxel, 489 cases; and as much again for results, checkpoints and pictures.
 DISK_OF_KITS23 = 489 * 128**3 * 3 * 2
-PORTS = {8265: "dashboard and jobs", 6379: "cluster store", 10001: "Ray client"}
+DASHBOARD = 8265
+PORTS = {DASHBOARD: "dashboard and jobs", 6379: "cluster store", 10001: "Ray client"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +208,10 @@ def open_files(machine: Machine) -> Finding:
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ray's doors that are open to whoever reaches this machine."""
+    """Ray's doors that are open to whoever reaches this machine. Its cluster store always is; a token and a firewall guard it."""
     for port in sorted(machine.open_ports & PORTS.keys()):
-        yield error(
-            "ports",
-            f"port {port} ({PORTS[port]}) listens on every address of this machine",
-            "start Ray with --dashboard-host=127.0.0.1 and --node-ip-address, or close the port in the firewall",
-        )
+        told = f"port {port} ({PORTS[port]}) listens on every address of this machine"
+        if port == DASHBOARD:
+            yield error("ports", told, "start Ray with --dashboard-host=127.0.0.1, and reach it by `ray dashboard`")
+        else:
+            yield warning("ports", told, "let the firewall admit the cluster's own machines alone, and set RAY_AUTH_MODE=token")

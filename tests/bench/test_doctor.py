@@ -58,6 +58,7 @@ def test_a_sound_machine_has_nothing_to_mend():
         ({"disk": 3 * GIB}, WARNING, "take about 6", "--out"),
         ({"open_files": 256}, ERROR, f"at most 256; KiTS23 needs {FILES_OF_KITS23}", f"ulimit -Hn {FILES_OF_KITS23}"),
         ({"open_ports": frozenset({8265})}, ERROR, "port 8265 (dashboard and jobs)", "--dashboard-host=127.0.0.1"),
+        ({"open_ports": frozenset({6379})}, WARNING, "port 6379 (cluster store)", "firewall"),
     ],
 )
 def test_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
