@@ -208,7 +208,7 @@ def open_files(machine: Machine) -> Finding:
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ray's doors that are open to whoever reaches this machine. Its cluster store always is; a token and a firewall guard it."""
+    """Ray's doors that are open to whoever reaches this machine. Its store always is; a token and a firewall guard it."""
     for port in sorted(machine.open_ports & PORTS.keys()):
         told = f"port {port} ({PORTS[port]}) listens on every address of this machine"
         if port == DASHBOARD:
