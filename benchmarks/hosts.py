@@ -1,11 +1,14 @@
 """Three hosts on one machine and the project's on-premises cluster on them, for the test of `ray up` and for lost_hosts."""
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -81,6 +84,19 @@ class Hosts:
         lines = self.call("ssh", number, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         own = ("raylet", "gcs_server", "ray::Impl", "ray::", "log_monitor", "dashboard", "bench.run", "follow_head")
         return {word for word in own if word in lines}
+
+
+@contextmanager
+def three_hosts(folder: Path) -> Iterator[Hosts]:
+    """Three hosts that end with the block. Their names and addresses are the machine's: a second caller waits for the first."""
+    hosts = Hosts(folder, folder / "shared")
+    with open("/tmp/segbench-hosts.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            hosts.up(3)
+            yield hosts
+        finally:
+            hosts.call("down")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from benchmarks.hosts import HEAD, NUM_TRIALS, Hosts, OnPremises, why_not
+from benchmarks.hosts import HEAD, NUM_TRIALS, Hosts, OnPremises, three_hosts, why_not
 from trials.environment import processor_name
 
 PATIENCE_SECONDS = 600.0
@@ -51,13 +51,8 @@ EVENTS: dict[str, Callable[[Hosts], object]] = {
 
 def run(event: str, folder: Path) -> Row:
     """`ray up`, the grid as a job, the event once a result is there and the last host trains, `ray down`."""
-    hosts = Hosts(folder, folder / "shared")
-    try:
-        hosts.up(3)
-        with (folder / "log").open("w") as log:
-            return seen(event, OnPremises.on(hosts), log)
-    finally:
-        hosts.call("down")
+    with three_hosts(folder) as hosts, (folder / "log").open("w") as log:
+        return seen(event, OnPremises.on(hosts), log)
 
 
 def seen(event: str, cluster: OnPremises, log) -> Row:

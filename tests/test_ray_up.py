@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 from conftest import README
 
-from benchmarks.hosts import HEAD, NUM_TRIALS, Hosts, OnPremises, why_not
+from benchmarks.hosts import HEAD, NUM_TRIALS, OnPremises, three_hosts, why_not
 
 REASON = why_not()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -40,13 +39,8 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> Story:
     """The README's lines, once through, on hosts that end with the test."""
-    folder = tmp_path_factory.mktemp("hosts")
-    hosts = Hosts(folder, folder / "shared")
-    try:
-        hosts.up(3)
+    with three_hosts(tmp_path_factory.mktemp("hosts")) as hosts:
         return told(OnPremises.on(hosts))
-    finally:
-        hosts.call("down")
 
 
 def told(cluster: OnPremises) -> Story:
@@ -99,7 +93,7 @@ def wait_for(condition: Callable[[], object]) -> None:
     """Return when condition holds, or when patience ends: what follows asserts it."""
     deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
-        subprocess.run(["sleep", "0.5"], check=True)
+        time.sleep(0.5)
 
 
 def test_a_job_whose_host_is_killed_ends_with_every_trial(story):
