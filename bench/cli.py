@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from bench.doctor.flags import add_doctor_flags
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
+# Between two looks at a run folder.
+WATCH_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,7 +175,12 @@ def prepare(options: argparse.Namespace) -> int:
 def add_report(verbs) -> None:
     sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
     sub.add_argument("run", type=Path, help="the run folder")
-    sub.add_argument("--images", choices=["none", "masks", "ct"], default="ct", help="slices in the page (default: ct)")
+    sub.add_argument(
+        "--images", choices=["none", "masks", "ct"], default="masks", help="pictures of patients in the page (default: masks)"
+    )
+    sub.add_argument(
+        "--watch", action="store_true", help="write it again whenever the run has got further, until it ends or Ctrl-C"
+    )
     sub.add_argument(
         "--add",
         action="append",
@@ -187,16 +195,35 @@ def add_report(verbs) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
+    from bench.lock import find, is_alive
     from bench.optuna_journal import write_journal
+    from bench.studies import write_studies
     from reports.build import build_report
+    from reports.watch import watch
 
     if options.add:
         from bench.outside import add_contestants
 
         add_contestants(options.run, options.add, options.data)
-    page = build_report(options.run, options.images)
-    write_journal(options.run)
-    print(page)
+
+    def rebuild() -> Path:
+        write_studies(options.run)
+        page = build_report(options.run, options.images)
+        print(page, flush=True)
+        return page
+
+    def goes_on() -> bool:
+        held = find(options.run)
+        return held is not None and is_alive(held)
+
+    if not options.watch:
+        rebuild()
+        write_journal(options.run)
+        return FINISHED
+    try:
+        watch(options.run, rebuild, goes_on, lambda: time.sleep(WATCH_SECONDS))
+    except KeyboardInterrupt:
+        print("segbench: stopped watching; the page stays as it is", file=sys.stderr)
     return FINISHED
 
 

@@ -30,6 +30,7 @@ class Prepared:
     folders: Mapping[Preparation, Path]
     digests: Mapping[Preparation, str]
     counts: Mapping[tuple[Preparation, str], ClassCounts]
+    geometry: Mapping[str, Mapping[str, object]]
     notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> Facts:
@@ -53,6 +54,7 @@ class Prepared:
             "bad_cases": left_out,
             "warnings": warnings_by_case(self.notes),
             "licence": self.dataset.licence,
+            "geometry": dict(self.geometry),
         }
 
 
@@ -108,8 +110,21 @@ def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache:
         folders=folders,
         digests={preparation: opened.digest for preparation, opened in caches.items()},
         counts=counts,
+        geometry=geometry(next(iter(caches.values()))),
         notes=notes_of(next(iter(caches.values()))),
     )
+
+
+def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
+    """Each case's native grid in (D, H, W) and how many voxels each class has on it."""
+    return {
+        case: {
+            "shape": list(record.shape),
+            "spacing_mm": [round(edge, 4) for edge in record.spacing_mm],
+            "class_voxels": list(record.class_voxels),
+        }
+        for case, record in cache.cases.items()
+    }
 
 
 def case_count(dataset: Dataset, split: Split) -> str:

@@ -175,11 +175,13 @@ def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
 
 
 def write_report(out: Path) -> Path:
-    """Tables, Optuna's storage and the report of a run folder."""
+    """What the studies taught, Optuna's storage, tables and the report of a run folder."""
     from bench.optuna_journal import write_journal
+    from bench.studies import write_studies
     from reports.build import build_report
 
     write_journal(out)
+    write_studies(out)
     return build_report(out)
 
 

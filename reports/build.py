@@ -3,21 +3,25 @@
 from pathlib import Path
 
 from reports.board import Board, build_board
+from reports.entries import ranked
+from reports.latex import LATEX, leaderboard_latex
+from reports.notes import num_missing
 from reports.page import render
-from reports.run_folder import read_run
+from reports.run_folder import Run, read_run
 from reports.sections.registry import SECTIONS
 from reports.table import write_table, write_tables
-from reports.wording import many
+from reports.wording import listed, many
 from trials.files import write_text
 
 IMAGES = ("none", "masks", "ct")
 
 
-def build_report(out: Path, images: str = "ct") -> Path:
-    """Write scores, surfaces and trials (.parquet, .csv) and report.html into a run folder; return the path of the page.
+def build_report(out: Path, images: str = "masks") -> Path:
+    """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run folder; return its path.
 
-    images: "ct" shows slices of the worst patients, "masks" without the CT, "none" no slices; pictures carry the data's
-    licence. Raises ValueError naming the file for a damaged folder, or the trial for results that must not be compared.
+    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none" no pictures; pictures
+    carry the data's licence. The page of a run that is not finished says so before all else. Raises ValueError naming the
+    file for a damaged folder, or the trial for results that must not be compared.
     """
     if images not in IMAGES:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
@@ -26,8 +30,21 @@ def build_report(out: Path, images: str = "ct") -> Path:
     write_table(out, "surfaces", board.surface_rows)
     sections = [section for make in SECTIONS.values() if (section := make(board)) is not None]
     page = out / "report.html"
-    write_text(page, render(f"{run.record['grid']} on {run.record['dataset']}", _subtitle(board), sections))
+    if ranked(board):
+        write_text(out / LATEX, leaderboard_latex(board))
+    write_text(page, render(f"{run.record['grid']} on {run.record['dataset']}", _subtitle(board), sections, stamp(run)))
     return page
+
+
+def stamp(run: Run) -> str:
+    """What is missing of a run that is not finished; nothing where every planned trial has a result."""
+    missing = num_missing(run)
+    if not missing:
+        return ""
+    counts = listed([f"{many(count, f'{phase} trial')}" for phase, count in missing.items()])
+    return (
+        f"Unfinished: {counts} {'has' if sum(missing.values()) == 1 else 'have'} no result yet. This page shows what is there."
+    )
 
 
 def _subtitle(board: Board) -> str:

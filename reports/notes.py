@@ -52,6 +52,14 @@ def missing_finals(run: Run) -> list[str]:
     return lines
 
 
+def num_missing(run: Run) -> dict[str, int]:
+    """How many trials of each phase (pretraining, tuning, final) were planned and have no result, where there are any."""
+    planned = dict(run.record.get("planned") or {}) | {FINAL: len(run.cells) * len(run.seeds)}
+    there = Counter(result.spec.phase for result in run.results)
+    words = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
+    return {word: planned[phase] - there[phase] for phase, word in words.items() if planned.get(phase, 0) > there[phase]}
+
+
 def _missing(run: Run) -> Iterator[Note]:
     total = len(run.cells) * len(run.seeds)
     if missing := missing_finals(run):

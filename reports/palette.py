@@ -1,6 +1,6 @@
 """One colour per model, one mark per loss, one fill per sampling, one colour per label: the same in every figure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reports.run_folder import Run
 from trials.spec import Cell
@@ -11,6 +11,8 @@ MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon
 FILLS = ("", "-open", "-dot", "-open-dot")
 # Masks lie on grey CT in both themes: sky blue, orange, bluish green, reddish purple, yellow.
 LABEL_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+# Here black and white stand out alike: (l + 0.05)^2 = 0.05 * 1.05.
+EVEN_LUMINANCE = 0.179
 # Cividis (Nunez, Anderton and Renslow 2018) at ten even steps.
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 
@@ -48,5 +50,10 @@ def heat(value: float) -> tuple[str, str]:
     i = min(int(place), len(CIVIDIS) - 2)
     low, high = (tuple(int(colour[k : k + 2], 16) for k in (1, 3, 5)) for colour in CIVIDIS[i : i + 2])
     mixed = [round(a + (b - a) * (place - i)) for a, b in zip(low, high, strict=True)]
-    light = 0.299 * mixed[0] + 0.587 * mixed[1] + 0.114 * mixed[2] > 130
-    return "#" + "".join(f"{part:02x}" for part in mixed), "#111" if light else "#fff"
+    return "#" + "".join(f"{part:02x}" for part in mixed), "#000" if luminance(mixed) > EVEN_LUMINANCE else "#fff"
+
+
+def luminance(colour: Sequence[int]) -> float:
+    """Relative luminance of red, green and blue, 0..255: 0 is black, 1 is white (WCAG 2.2)."""
+    linear = [part / 3294.6 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -3,6 +3,7 @@
 import base64
 from dataclasses import dataclass
 from io import BytesIO
+from os.path import isfile
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,46 @@ class PicturedCase:
     shown: int
 
 
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """A patient's whole reference and prediction on the cube, uint8 [D, H, W], and the cube's extent in mm.
+
+    sheet uint8 [n, H, W] is the image in the equidistant slices that sheet_index names.
+    """
+
+    reference: np.ndarray
+    prediction: np.ndarray
+    size_mm: np.ndarray
+    sheet: np.ndarray
+    sheet_index: np.ndarray
+
+    @property
+    def voxel_mm(self) -> np.ndarray:
+        return self.size_mm / self.reference.shape
+
+
+def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
+    """The whole cubes of one patient under one trial; None where either file is not there or holds slices alone.
+
+    Raises ValueError naming the file if the two do not fit each other.
+    """
+    source, predicted = _paths(out, trial, case)
+    if not (isfile(source) and isfile(predicted)) or "volume" not in _names(source) or "volume" not in _names(predicted):
+        return None
+    stored, prediction = _read(source, ("volume", "size_mm", "sheet", "sheet_index")), _read(predicted, ("volume",))["volume"]
+    if stored["volume"].shape != prediction.shape or prediction.ndim != 3:
+        shapes = f"prediction {prediction.shape} does not fit reference {stored['volume'].shape} of {source}"
+        raise ValueError(f"{predicted}: {shapes}; delete both and run the grid again")
+    return Volumes(stored["volume"], prediction, stored["size_mm"], stored["sheet"], stored["sheet_index"])
+
+
 def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]) -> PicturedCase | None:
     """Draw the stored slices of one patient under one trial; None where either file is not there.
 
     images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
     """
-    source, predicted = out / "cases" / f"{case}.npz", out / "trials" / trial / "cases" / f"{case}.npz"
-    if not (source.is_file() and predicted.is_file()):
+    source, predicted = _paths(out, trial, case)
+    if not (isfile(source) and isfile(predicted)):
         return None
     stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
     image, reference = stored["image"], stored["reference"]
@@ -49,7 +83,7 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
     slices = tuple(
         Slice(
             index=int(stored["index"][i]),
-            image=_ct(image[i]) if images == "ct" else "",
+            image=ct_uri(image[i]) if images == "ct" else "",
             reference=_mask(reference[i], palette),
             prediction=_mask(prediction[i], palette),
             error=_mask(errors[i], ERROR_PALETTE),
@@ -58,6 +92,18 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
         for i in range(len(image))
     )
     return PicturedCase(slices, int(np.argmax((errors > 0).sum(axis=(1, 2)))))
+
+
+def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
+    return out / "cases" / f"{case}.npz", out / "trials" / trial / "cases" / f"{case}.npz"
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return list(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not slices of a patient ({error}); delete it and run the grid again") from None
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -82,10 +128,16 @@ def _words(errors: np.ndarray) -> str:
     return f"{missed} missed, {false} false, {confused} of another class"
 
 
-def _ct(image: np.ndarray) -> str:
+def ct_uri(image: np.ndarray) -> str:
+    """A grey slice uint8 [H, W] as a data URI."""
     file = BytesIO()
     Image.fromarray(image).save(file, "WEBP", quality=85, method=4, lossless=image.size <= LOSSLESS_PIXELS)
     return _data_uri("webp", file.getvalue())
+
+
+def mask_uri(labels: np.ndarray, num_classes: int) -> str:
+    """A slice of labels uint8 [H, W] in their colours, background transparent, as a data URI."""
+    return _mask(labels, tuple(label_colour(label) for label in range(1, num_classes)))
 
 
 def _mask(labels: np.ndarray, colours: tuple[tuple[int, int, int], ...]) -> str:

@@ -76,6 +76,21 @@ def read_run(out: Path) -> Run:
     )
 
 
+def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
+    """How much each hyperparameter mattered in each cell's study (studies.json), where that could be said.
+
+    Raises ValueError naming the file if it is damaged.
+    """
+    path = out / "studies.json"
+    if not path.is_file():
+        return {}
+    try:
+        studies = json.loads(path.read_text(encoding="utf-8"))["studies"]
+        return {rebuild(Cell, one["cell"], "cell"): dict(one["importance"]) for one in studies if one["importance"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not what studies taught ({error}); delete it and write the report again") from None
+
+
 def read_result(path: Path) -> TrialResult:
     """Read one trial's result.json. Raises ValueError naming the file and the key."""
     try:

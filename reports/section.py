@@ -199,7 +199,28 @@ class Switch:
     kind: str = field(default="switch", init=False)
 
 
-Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery | Switch
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: layers (data URIs, the uppermost first) and the words under it; is_free stands on the page's own ground."""
+
+    layers: tuple[str, ...]
+    text: str
+    is_free: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """Pictures side by side under one title, so many columns wide where the page is."""
+
+    id: str
+    title: str
+    caption: str
+    pictures: tuple[Picture, ...]
+    columns: int
+    kind: str = field(default="sheet", init=False)
+
+
+Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery | Sheet | Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

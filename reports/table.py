@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.run_folder import Run
+from reports.run_folder import Run, read_run
 from trials.files import write_whole
 from trials.result import TrialResult
 
@@ -19,6 +19,14 @@ SCORE_COLUMNS = (*IDENTITY, "split", "case", "label", "class_name", "space", *CO
 NUMBERS = {"seed", "fold", "label", *COUNTS}
 # A spreadsheet runs a cell that begins with one of these as a formula.
 FORMULA_STARTS = r"^[=+\-@\t\r]"
+
+
+def load_run(folder: Path | str) -> pd.DataFrame:
+    """A run as one tidy frame, for a notebook: scores_table of a run folder, finished or not.
+
+    Raises ValueError naming the file that is missing or damaged.
+    """
+    return scores_table(read_run(Path(folder)))
 
 
 def scores_table(run: Run) -> pd.DataFrame:

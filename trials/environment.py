@@ -41,6 +41,7 @@ def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[st
     """What to know of the machine when a number surprises."""
     return {
         "device": device_name(device),
+        "device_type": device.type,
         "threads": torch.get_num_threads(),
         "precision": str(autocast or torch.float32).removeprefix("torch."),
         "host": platform.node(),

@@ -1,4 +1,4 @@
-"""Small files for the report: a few axial slices of a case on the cube, its reference and a prediction."""
+"""Small files for the report: a case on the cube in a few axial slices, its whole reference and a whole prediction."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from trials.data.cache import Cache
 from trials.files import write_whole
 
 NUM_SLICES = 8
+SHEET_SLICES = 16
 
 
 def telling_slices(labels: np.ndarray) -> np.ndarray:
@@ -24,23 +25,38 @@ def telling_slices(labels: np.ndarray) -> np.ndarray:
 
 
 def save_reference(path: Path, cache: Cache, case: str) -> None:
-    """Keep image (uint8, 1st to 99th percentile of the tissue), reference and slice numbers, unless they are there already."""
+    """Keep what a page shows of a case itself, unless it is there already.
+
+    image and reference uint8 [n, H, W] are the slices that index names; sheet uint8 [16, H, W] is the image in equidistant
+    slices, sheet_index; volume uint8 [D, H, W] the whole reference; size_mm the cube's extent in D, H and W.
+    """
     if path.is_file():
         return
-    labels = cache.labels(case)
-    index = telling_slices(labels)
+    labels, record = cache.labels(case), cache.cases[case]
+    index, sheet_index = telling_slices(labels), equidistant_slices(len(labels))
+    grey = display_window(np.asarray(cache.image(case), np.float32))
     arrays = {
-        "image": display_window(np.asarray(cache.image(case), np.float32))[index],
+        "image": grey[index],
         "reference": labels[index],
         "index": index,
+        "sheet": grey[sheet_index],
+        "sheet_index": sheet_index,
+        "volume": labels,
+        "size_mm": np.multiply(record.shape, record.spacing_mm),
     }
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def save_prediction(path: Path, predicted: np.ndarray, reference: np.ndarray) -> None:
-    """Keep the prediction uint8 [n, H, W] of the slices that save_reference keeps."""
+    """Keep a prediction uint8 [D, H, W], whole as volume, and as prediction [n, H, W] the slices that save_reference keeps."""
     index = telling_slices(reference)
-    write_whole(path, lambda file: np.savez_compressed(file, prediction=predicted[index]))
+    write_whole(path, lambda file: np.savez_compressed(file, prediction=predicted[index], volume=predicted.astype(np.uint8)))
+
+
+def equidistant_slices(depth: int) -> np.ndarray:
+    """Up to 16 slice numbers, each in the middle of an equal share of a cube that is depth slices deep."""
+    num = min(SHEET_SLICES, depth)
+    return ((np.arange(num) + 0.5) * depth / num).astype(int)
 
 
 def display_window(image: np.ndarray) -> np.ndarray:

@@ -1,23 +1,13 @@
-"""Can this be run again: the command, the code, the data, the machine, every resolved setting, the files beside the page."""
+"""Can this be run again: the command, the code, the data, the machine, every resolved setting."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from reports.board import Board
-from reports.section import Block, Code, Column, Entry, Facts, Links, Section, Table
+from reports.section import Block, Code, Column, Entry, Facts, Section, Table
 from reports.table import compact
 from reports.wording import cell_name, many
 from trials.spec import FINAL
-
-FILES = (
-    ("scores.csv", "one row a trial, patient, label and space: counts, Dice, IoU"),
-    ("scores.parquet", "the same, typed"),
-    ("surfaces.csv", "one row a final trial, test patient and region: surface areas, voxels, lesions, Surface Dice"),
-    ("surfaces.parquet", "the same, typed"),
-    ("trials.csv", "one row a trial: settings, state, cost"),
-    ("trials.parquet", "the same, typed"),
-    ("run.json", "what was asked"),
-)
 
 
 def provenance(board: Board) -> Section:
@@ -33,7 +23,6 @@ def provenance(board: Board) -> Section:
         Facts("Versions", _facts(record.get("versions") or {})),
         _recipes(record.get("recipes") or {}),
         _specs(board),
-        Links(FILES),
     ]
     if board.run.grid_text:
         blocks.append(Code(f"The grid, {record.get('grid_file', 'grid.py')}", board.run.grid_text, folded=True))
@@ -65,7 +54,7 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value and name not in ("root", "splits", "warnings", "bad_cases"):
+        elif value and name not in ("root", "splits", "warnings", "bad_cases", "geometry"):
             facts.append((name.replace("_", " "), spelled(value)))
     preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))

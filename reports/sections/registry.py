@@ -6,12 +6,16 @@ from reports.board import Board
 from reports.section import Section
 from reports.sections.answer import answer
 from reports.sections.conventions import conventions
-from reports.sections.cost import cost
 from reports.sections.curves import curves
+from reports.sections.data import data
+from reports.sections.downloads import downloads
+from reports.sections.figures import figures
 from reports.sections.grid import grid
+from reports.sections.hpo import hpo
 from reports.sections.ladder import ladder
 from reports.sections.leaderboard import leaderboard
 from reports.sections.paper import paper
+from reports.sections.pareto import pareto
 from reports.sections.provenance import provenance
 from reports.sections.trials import trials
 from reports.sections.validity import validity
@@ -25,9 +29,13 @@ SECTIONS: dict[str, Callable[[Board], Section | None]] = {
     "grid": grid,
     "conventions": conventions,
     "worst": worst,
+    "figures": figures,
     "curves": curves,
-    "cost": cost,
+    "pareto": pareto,
+    "hpo": hpo,
     "trials": trials,
     "ladder": ladder,
+    "data": data,
     "provenance": provenance,
+    "downloads": downloads,
 }

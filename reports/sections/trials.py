@@ -7,6 +7,7 @@ from reports.notes import num_states
 from reports.palette import trial_colour
 from reports.section import Block, Column, Entry, Section, Table
 from reports.table import compact
+from reports.timeline import timeline
 from reports.wording import cell_name, listed, number
 from trials.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
@@ -19,6 +20,8 @@ def trials(board: Board) -> Section:
     """Every trial with its state and reason."""
     results = board.run.results
     blocks: list[Block] = []
+    if drawn := timeline(board):
+        blocks.append(drawn)
     failed = [result for result in results if result.state == FAILED]
     if failed:
         blocks.append(_table(board, failed, "trials-failed", "Trials that failed", False))
@@ -71,11 +74,14 @@ def _budgets(board: Board) -> Table:
 
 def _table(board: Board, results: list[TrialResult], name: str, caption: str, folded: bool) -> Table:
     hypers = sorted({key for result in results for key in result.spec.hyper})
+    with_reason = any(result.reason or result.error for result in results)
     columns = (
-        *(Column(text) for text in ("trial", "state", "configuration", "seed", "number")),
+        *(
+            Column(text)
+            for text in ("trial", "state", *(("reason",) if with_reason else ()), "configuration", "seed", "number")
+        ),
         *(Column(key.replace("_", " "), True) for key in hypers),
         *(Column(text, True) for text in ("validation", "best epoch", "epochs", "seconds", "peak GiB")),
-        Column("reason"),
     )
     order = sorted(
         results,
@@ -87,18 +93,19 @@ def _table(board: Board, results: list[TrialResult], name: str, caption: str, fo
             result.spec.number,
         ),
     )
-    return Table(
-        id=name, caption=caption, columns=columns, rows=tuple(_trial(board, result, hypers) for result in order), folded=folded
-    )
+    rows = tuple(_trial(board, result, hypers, with_reason) for result in order)
+    return Table(id=name, caption=caption, columns=columns, rows=rows, folded=folded)
 
 
-def _trial(board: Board, result: TrialResult, hypers: list[str]) -> tuple[Entry, ...]:
+def _trial(board: Board, result: TrialResult, hypers: list[str], with_reason: bool) -> tuple[Entry, ...]:
     spec = result.spec
     score = math.nan if result.val_score is None else result.val_score
     reason = ": ".join(part for part in (result.reason, result.error) if part)
+    why = Entry(_short(reason), hint=reason if len(reason) > LONGEST else "")
     return (
         Entry(result.trial, look="code"),
         Entry(result.state.lower(), look="" if result.state == COMPLETE else "bad" if result.state == FAILED else "quiet"),
+        *((why,) if with_reason else ()),
         Entry(cell_name(spec.cell), swatch=trial_colour(board.run, spec.cell.model)),
         Entry(str(spec.seed), spec.seed),
         Entry(str(spec.number), spec.number),
@@ -108,7 +115,6 @@ def _trial(board: Board, result: TrialResult, hypers: list[str]) -> tuple[Entry,
         Entry(str(len(result.curve)), len(result.curve)),
         Entry(number(result.seconds, 1), result.seconds),
         Entry(f"{result.peak_gib:.2f}", result.peak_gib),
-        Entry(_short(reason), hint=reason if len(reason) > LONGEST else ""),
     )
 
 

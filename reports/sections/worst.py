@@ -1,29 +1,20 @@
 """Where the chosen configuration fails: every patient's score, and the worst and some random patients as slices."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from reports.board import Board
 from reports.counts import Counts
 from reports.palette import label_colour
-from reports.pictures import ERRORS, PicturedCase, picture_case
+from reports.picked import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
+from reports.pictures import ERRORS, PicturedCase, Volumes, picture_case, read_volumes
+from reports.scene import scene
 from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
 from reports.wording import cell_name, listed, many, number, plain
-from trials.result import NATIVE, TrialResult, dice
+from trials.result import NATIVE, TrialResult
 
-NUM_WORST, NUM_RANDOM = 12, 4
+# Of the pictured patients, so many of the worst and of the random ones stand in the scene: a page holds only so many meshes.
+SCENES = (4, 2)
 LOW = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
-    """One test patient under the pictured trial: mean Dice over the labels it holds, and each label's Dice (NaN if absent)."""
-
-    case: str
-    mean: float
-    by_label: tuple[float, ...]
-    false_voxels: tuple[int, ...]
 
 
 def worst(board: Board) -> Section | None:
@@ -32,9 +23,11 @@ def worst(board: Board) -> Section | None:
         return None
     cell = board.run.cells[board.choice.chosen]
     trial = min((result for result in board.run.finals if result.spec.cell == cell), key=lambda result: result.spec.seed)
-    patients = _patients(board, trial)
+    patients = patients_of(board, trial)
     picked = pick(patients)
     blocks: list[Block] = [_figure(board, trial, patients), *_gallery(board, trial, picked, len(patients))]
+    if board.images != "none" and (drawn := scene(board, _volumes(board, trial, picked))):
+        blocks.append(drawn)
     return Section(
         id="worst",
         title="Worst cases",
@@ -42,6 +35,18 @@ def worst(board: Board) -> Section | None:
         finding=_finding(patients, trial),
         blocks=tuple(blocks),
     )
+
+
+def _volumes(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]) -> list[tuple[str, str, Volumes]]:
+    """The volumes that stand in the scene: of the first worst and the first random patients that have some."""
+    known = [
+        (patient.case, why, both)
+        for patient, why in picked
+        if (both := read_volumes(board.run.out, trial.trial, patient.case)) is not None
+    ]
+    worst_ones = [one for one in known if one[1] != RANDOM]
+    random_ones = [one for one in known if one[1] == RANDOM]
+    return worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
 
 
 def _finding(patients: list[Patient], trial: TrialResult) -> str:
@@ -53,34 +58,6 @@ def _finding(patients: list[Patient], trial: TrialResult) -> str:
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of {many(len(held), 'patient')} have a mean Dice below "
         f"{LOW}; the worst is {held[0].case} with {number(held[0].mean)}."
     )
-
-
-def _patients(board: Board, trial: TrialResult) -> list[Patient]:
-    """Every test patient, the worst first; those that hold no label come last."""
-    scores = {(score.case, score.label): score for score in trial.scores if score.split == "test" and score.space == NATIVE}
-    patients = []
-    for case in sorted({case for case, _ in scores}):
-        of_case = [scores[case, label] for label in board.run.labels]
-        by_label = tuple(
-            dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) if score.true_voxels else float("nan")
-            for score in of_case
-        )
-        held = [value for value in by_label if not np.isnan(value)]
-        mean = sum(held) / len(held) if held else float("nan")
-        patients.append(
-            Patient(
-                case=case, mean=mean, by_label=by_label, false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case)
-            )
-        )
-    return sorted(patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case))
-
-
-def pick(patients: list[Patient]) -> list[tuple[Patient, str]]:
-    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each with why it is shown."""
-    worst_ones = [(patient, f"worst {i + 1} of {len(patients)}") for i, patient in enumerate(patients[:NUM_WORST])]
-    rest = sorted(patients[NUM_WORST:], key=lambda patient: patient.case)
-    drawn = np.random.default_rng(0).permutation(len(rest))[:NUM_RANDOM]
-    return worst_ones + [(rest[i], "drawn at random") for i in sorted(drawn)]
 
 
 def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure:

@@ -1,5 +1,6 @@
 """The whole page from a made-up run folder: same bytes, unfinished runs, any classes, hostile names."""
 
+import csv
 import dataclasses
 import json
 import re
@@ -12,7 +13,8 @@ from reports.page import digest
 from reports.sections.registry import SECTIONS
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell
 
-HOSTILE = "<script>alert('x')</script>&\"=1"
+# Markup, a spreadsheet's formula, quotes, a mark that turns the line around, and far more letters than any name has.
+HOSTILE = "=cmd|<script>alert('x')</script>&\"\u202e" + "n" * 10_000
 
 
 def page_of(folder, made: MadeUp, results=None) -> str:
@@ -34,7 +36,14 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 
 
 def test_a_finished_run_has_every_section_but_the_papers(tmp_path):
+<<<<<<< HEAD
     assert section_ids(page_of(tmp_path, MadeUp(tunings=1, ceiling=0.95))) == [name for name in SECTIONS if name != "paper"]
+=======
+    page = page_of(tmp_path, MadeUp(tunings=1, edge=16))
+
+    assert section_ids(page) == [name for name in SECTIONS if name != "paper"]
+    assert "Unfinished" not in words_of(page)
+>>>>>>> 74f94a7 (reports: cost fronts, tuning, timeline, data, downloads, the paper's figures, a 3D scene; a page that follows its run)
 
 
 def test_a_run_on_the_papers_data_has_its_section(tmp_path):
@@ -58,14 +67,17 @@ def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
 
     assert "No answer yet" in page
     assert "8 of 8 final trials have no complete result" in page
-    assert section_ids(page) == ["answer", "validity", "grid", "curves", "cost", "trials", "provenance"]
+    assert "Unfinished: 8 final trials have no result yet." in words_of(page)
+    assert section_ids(page) == [
+        *("answer", "validity", "grid", "curves", "pareto", "hpo", "trials", "data", "provenance", "downloads")
+    ]
     assert "These are tuning trials" in page
 
 
 def test_a_run_that_only_began_says_so(tmp_path):
     page = page_of(tmp_path, MadeUp(), [])
 
-    assert section_ids(page) == ["answer", "validity", "grid", "trials", "provenance"]
+    assert section_ids(page) == ["answer", "validity", "grid", "trials", "data", "provenance", "downloads"]
     assert "No trial has ended" in page
 
 
@@ -110,13 +122,17 @@ def test_names_of_every_kind_are_escaped(tmp_path):
         made, dataset=HOSTILE, record={"weights_notes": [HOSTILE], "command": HOSTILE, "commit": HOSTILE}
     )
     results = [*all_results(made)[:-1], failure(made, made.cells[-1], 0, HOSTILE, HOSTILE)]
-    results[0] = dataclasses.replace(results[0], facts={HOSTILE: HOSTILE})
+    results[0] = dataclasses.replace(results[0], facts={HOSTILE: HOSTILE, "host": HOSTILE, "device": HOSTILE})
 
     page = page_of(tmp_path, made, results)
 
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert") > 20
-    assert len(re.findall(r"<script[ >]", page)) == 2 + page.count('<script type="application/json">')
+    data_scripts = len(re.findall(r'<script type="(?:application/json|text/plain)">', page))
+    assert len(re.findall(r"<script[ >]", page)) == 2 + data_scripts
+    for table in ("scores", "trials"):
+        cells = [cell for row in csv.reader((tmp_path / f"{table}.csv").read_text().splitlines()) for cell in row]
+        assert not [cell for cell in cells if cell.startswith("=")]
 
 
 def test_hostile_case_names_are_escaped(tmp_path):
@@ -143,7 +159,7 @@ def test_the_policy_lets_two_scripts_run_and_nothing_out(tmp_path):
     assert "unsafe-eval" not in policy
     outside = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
     tables = [f"{name}.{ending}" for name in ("scores", "surfaces", "trials") for ending in ("csv", "parquet")]
-    assert outside == [*tables, "run.json"]
+    assert outside == [*tables, "run.json", "leaderboard.tex"]
 
 
 def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):
@@ -154,7 +170,8 @@ def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):
     for figure in figures:
         assert re.search(r"<figcaption>\S.{30,}</figcaption>", figure)
         assert "<table" in figure
-        assert json.loads(re.search(r'<script type="application/json">(.*?)</script>', figure, re.DOTALL)[1])["data"]
+        content = json.loads(re.search(r'<script type="application/json">(.*?)</script>', figure, re.DOTALL)[1])
+        assert content["data"] or all(view["data"] for view in content["views"])
 
 
 def test_no_path_of_the_machine_is_shown(tmp_path):
@@ -169,7 +186,8 @@ def test_pictures_can_be_left_out_or_shown_without_ct(tmp_path):
         page = build_report(out, images).read_text()
         sizes[images] = (page.count("data:image/webp"), page.count("data:image/png"))
 
-    assert sizes == {"ct": (24, 72), "masks": (0, 72), "none": (0, 0)}
+    # A sheet of 8 slices with the CT below, 3 results of 2 masks, and 3 views of the solid beside the gallery's 8 x 3 slices.
+    assert sizes == {"ct": (24 + 8 + 3, 72 + 8 + 6), "masks": (3, 72 + 8 + 6), "none": (0, 0)}
     with pytest.raises(ValueError, match="unknown images 'all'"):
         build_report(out, "all")
 

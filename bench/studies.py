@@ -1,0 +1,79 @@
+"""What each cell's study taught: how much every hyperparameter mattered, left as studies.json for the report to draw."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from bench.search import Tried, distributions_of, frozen
+from bench.spaces import Range
+from trials.files import write_text
+from trials.result import COMPLETE
+from trials.spec import TUNE, Hyper
+
+# PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
+LEAST_TRIALS, BEST = 10, 5
+BEST_SHARE = 0.25
+Scored = tuple[Hyper, float]
+
+
+def write_studies(out: Path) -> None:
+    """Write studies.json: for every cell of a tuned run its complete trials and the importances, None where too few.
+
+    Reads run.json and the results alone, so a run need not be finished. Raises ValueError naming a damaged file.
+    """
+    try:
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{out / 'run.json'} does not exist; name the folder that a run wrote") from None
+    except ValueError as error:
+        raise ValueError(f"{out / 'run.json'}: not readable as JSON ({error}); run the grid again to rewrite it") from None
+    if not isinstance(record, dict) or not record.get("studies"):
+        return
+    scored = _scored(out)
+    studies = []
+    for study in record["studies"]:
+        trials = scored.get(_key(study["cell"]), [])
+        ranges = {name: Range(**span) for name, span in study["space"].items()}
+        studies.append({"cell": study["cell"], "trials": len(trials), "importance": importance(trials, ranges)})
+    write_text(out / "studies.json", json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True))
+
+
+def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:
+    """Each hyperparameter's share in telling the best trials of a study from all, summing to 1 (Watanabe et al. 2023).
+
+    trials are complete ones, a higher score is better; a default outside the range that was searched is set aside. The best
+    are a quarter of them, and at least five. None below ten trials, and where all score alike.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = distributions_of(space)
+    tried = [frozen(Tried(hyper=hyper, state=COMPLETE, score=score), distributions) for hyper, score in trials]
+    inside = [trial for trial in tried if len(trial.params) == len(space)]
+    if len(inside) < LEAST_TRIALS or len({trial.value for trial in inside}) == 1:
+        return None
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(inside)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=max(BEST_SHARE, BEST / len(inside)))
+    found = get_param_importances(study, evaluator=evaluator)
+    return {name: round(share, 6) for name, share in sorted(found.items())}
+
+
+def _scored(out: Path) -> dict[tuple[str, ...], list[Scored]]:
+    """Setting and validation score of each cell's complete tuning trials, in the order of its study."""
+    numbered: dict[tuple[str, ...], dict[int, Scored]] = {}
+    for path in sorted(out.glob("trials/*/result.json")):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            spec = document["spec"]
+            if spec["phase"] == TUNE and document["state"] == COMPLETE:
+                hyper = {name: tuple(value) if isinstance(value, list) else value for name, value in spec["hyper"].items()}
+                numbered.setdefault(_key(spec["cell"]), {})[spec["number"]] = (hyper, document["val_score"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
+    return {cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()}
+
+
+def _key(cell: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(cell[name] for name in ("model", "loss", "sampling"))

@@ -1,0 +1,55 @@
+"""The leaderboard as a LaTeX table (booktabs), to be pasted into a paper."""
+
+import math
+
+from reports.board import Board
+from reports.entries import class_name, ranked
+from reports.summary import MEAN, Standing
+from trials.result import NATIVE
+
+LATEX = "leaderboard.tex"
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
+
+
+def leaderboard_latex(board: Board) -> str:
+    """Test Dice with its 95 % interval, native grid: a row a configuration, a column a class, best mean first."""
+    labels, standings = (MEAN, *board.run.labels), board.standings[NATIVE]
+    order = ranked(board)
+    names = [f"{escaped(class_name(board, label))} ($n = {standings[order[0], label].n}$)" for label in labels]
+    rows = []
+    for i in order:
+        cell = board.run.cells[i]
+        scores = [_score(standings[i, label]) for label in labels]
+        rows.append([*(escaped(name) for name in (cell.model, cell.loss, cell.sampling)), *scores])
+    lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
+    return "\n".join(
+        [
+            "% Mean test Dice with 95 % bootstrap interval over patients; needs \\usepackage{booktabs}.",
+            r"\begin{tabular}{lll" + "r" * len(labels) + "}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def escaped(name: str) -> str:
+    """A name as LaTeX prints it: on one line, nothing in it is a command."""
+    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(name.split()))
+
+
+def _score(standing: Standing) -> str:
+    if math.isnan(standing.dice):
+        return "--"
+    if math.isnan(standing.dice_low):
+        return f"{standing.dice:.3f}"
+    return f"{standing.dice:.3f} [{standing.dice_low:.3f}, {standing.dice_high:.3f}]"

@@ -1,0 +1,54 @@
+"""Surfaces of masks as small triangle meshes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from skimage.measure import marching_cubes
+
+MOST_FACES = 5000
+# Voxels: takes the steps off a mask; a structure too thin to survive it is taken as it is.
+SMOOTHING = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """vertices float [V, 3] in mm along D, H and W; faces int [F, 3] are indices into them."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def surface(mask: np.ndarray, voxel_mm: np.ndarray, most_faces: int = MOST_FACES) -> Mesh | None:
+    """The surface of a mask bool [D, H, W] with at most most_faces triangles; None where the mask is empty.
+
+    Marching cubes (Lewiner and others 2003) over the smoothed mask, then decimated.
+    """
+    if not mask.any():
+        return None
+    held = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    low, high = np.array([axis[0] for axis in held]), np.array([axis[-1] + 1 for axis in held])
+    solid = np.pad(mask[tuple(map(slice, low, high))], 2).astype(np.float32)
+    smooth = gaussian_filter(solid, SMOOTHING)
+    vertices, faces, _, _ = marching_cubes(smooth if smooth.max() > 0.5 else solid, 0.5)
+    mesh = decimated(Mesh(vertices, faces), most_faces)
+    return Mesh((mesh.vertices + low - 2) * voxel_mm, mesh.faces)
+
+
+def decimated(mesh: Mesh, most_faces: int) -> Mesh:
+    """The mesh with vertices joined within growing boxes until at most most_faces are left (Rossignac and Borrel 1993)."""
+    smaller, box = mesh, 1.0
+    while len(smaller.faces) > most_faces:
+        smaller, box = _clustered(mesh, box), 1.15 * box
+    return smaller
+
+
+def _clustered(mesh: Mesh, box: float) -> Mesh:
+    _, place, count = np.unique(np.floor(mesh.vertices / box), axis=0, return_inverse=True, return_counts=True)
+    place = place.ravel()
+    sums = np.zeros((len(count), 3))
+    np.add.at(sums, place, mesh.vertices)
+    faces = place[mesh.faces]
+    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
+    _, first = np.unique(np.sort(faces[whole], axis=1), axis=0, return_index=True)
+    return Mesh(sums / count[:, None], faces[whole][np.sort(first)])

@@ -1,0 +1,120 @@
+"""What the run was made on: how many cases in each split, their spacing and what they hold, and who was left out."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from reports.board import Board
+from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.wording import listed, many, number
+
+SPLITS = ("train", "val", "test")
+COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
+
+
+def data(board: Board) -> Section | None:
+    """Counts and spacing by split; nothing for a run that recorded no split."""
+    record = board.run.record.get("data") or {}
+    splits = {name: tuple(record["split_cases"][name]) for name in SPLITS if name in (record.get("split_cases") or {})}
+    if not splits:
+        return None
+    geometry = record.get("geometry") or {}
+    blocks: list[Block] = [_table(board, splits, geometry)]
+    if geometry:
+        blocks.append(_figure(splits, geometry))
+    excluded = record.get("excluded") or {}
+    if excluded:
+        rows = tuple((Entry(case), Entry(str(reason))) for case, reason in sorted(excluded.items()))
+        blocks.append(Table(id="excluded", caption="Cases left out.", columns=(Column("case"), Column("why")), rows=rows))
+    return Section(
+        id="data",
+        title="Data",
+        question="Who was trained, chosen and tested on?",
+        finding=_finding(record, splits, excluded),
+        blocks=tuple(blocks),
+    )
+
+
+def _finding(record: Mapping[str, Any], splits: Mapping[str, Sequence[str]], excluded: Mapping[str, str]) -> str:
+    sizes = listed([f"{len(cases)} {name}" for name, cases in splits.items()])
+    published = f" of {record['published']} published" if record.get("published") else ""
+    out = "none was left out" if not excluded else f"{many(len(excluded), 'case')} left out: {listed(sorted(excluded))}"
+    return f"{many(record.get('cases', 0), 'case')}{published}, {sizes}; {out}."
+
+
+def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Table:
+    columns = [Column("split"), Column("cases", True)]
+    if geometry:
+        columns += [Column(f"holding {board.run.classes[label]}", True) for label in board.run.labels]
+        columns += [Column("slice spacing, mm", True), Column("in-plane spacing, mm", True), Column("slices", True)]
+    rows = []
+    for name, cases in splits.items():
+        known = [geometry[case] for case in cases if case in geometry]
+        row = [Entry(name), Entry(str(len(cases)), len(cases))]
+        if geometry:
+            for label in board.run.labels:
+                holding = sum(one["class_voxels"][label] > 0 for one in known)
+                row.append(Entry(str(holding), holding))
+            row += [
+                _spread([one["spacing_mm"][0] for one in known], 2),
+                _spread([one["spacing_mm"][2] for one in known], 2),
+                _spread([one["shape"][0] for one in known], 0),
+            ]
+        rows.append(tuple(row))
+    caption = "Cases by split; median, with the smallest and the largest below." if geometry else "Cases by split."
+    return Table(id="splits", caption=caption, columns=tuple(columns), rows=tuple(rows))
+
+
+def _spread(values: Sequence[float], digits: int) -> Entry:
+    if not values:
+        return Entry("n/a", float("nan"), look="quiet")
+    middle = float(median(values))
+    return Entry(number(middle, digits), middle, small=f"[{number(min(values), digits)}, {number(max(values), digits)}]")
+
+
+def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Figure:
+    traces: list[dict[str, Any]] = []
+    for colour, (name, cases) in zip(COLOURS, splits.items(), strict=False):
+        known = [geometry[case]["spacing_mm"][0] for case in cases if case in geometry]
+        traces.append(
+            {
+                "type": "box",
+                "name": name,
+                "x": known,
+                "orientation": "h",
+                "boxpoints": "all",
+                "jitter": 0.6,
+                "pointpos": 0,
+                "fillcolor": "rgba(0,0,0,0)",
+                "line": {"color": "var(--muted)", "width": 1.25},
+                "marker": {"color": colour, "size": 6, "opacity": 0.6},
+                "hovertemplate": "%{x:.2f} mm<extra></extra>",
+            }
+        )
+    medians = [
+        f"{name} {number(float(median(trace['x'])), 2)}" for name, trace in zip(splits, traces, strict=False) if trace["x"]
+    ]
+    caption = (
+        f"Median slice spacing: {listed(medians)} mm. Each point is a case on its own grid, the box spans the quartiles; a "
+        "test split of another spacing than the training split asks for more than it was trained for."
+    )
+    columns = (Column("split"), Column("case"), Column("spacing D, H, W, mm"), Column("grid D, H, W"))
+    rows = tuple(
+        (
+            Entry(name),
+            Entry(case),
+            Entry(", ".join(f"{edge:.3g}" for edge in geometry[case]["spacing_mm"])),
+            Entry(" x ".join(map(str, geometry[case]["shape"]))),
+        )
+        for name, cases in splits.items()
+        for case in cases
+        if case in geometry
+    )
+    table = Table(id="spacing-table", caption="Every case's own grid.", columns=columns, rows=rows)
+    layout = {
+        "showlegend": False,
+        "margin": {"l": 56, "r": 10, "t": 10, "b": 44},
+        "xaxis": {"title": {"text": "slice spacing, mm"}, "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed"},
+    }
+    return Figure(id="spacing", caption=caption, data=tuple(traces), layout=layout, table=table, height=250)

@@ -1,0 +1,90 @@
+"""The paper's three figures from this run: a patient in 3D, its equidistant axial slices, results of the 3D U-Net."""
+
+import numpy as np
+
+from reports.board import Board
+from reports.picked import Patient, patients_of
+from reports.pictures import Volumes, ct_uri, mask_uri, read_volumes
+from reports.section import Picture, Section, Sheet
+from reports.shading import SIDES, seen
+from reports.wording import cell_name, listed, number
+from trials.result import TrialResult
+
+UNET = "unet3d"
+
+
+def figures(board: Board) -> Section | None:
+    """Figures 1 to 3; nothing where pictures are left out, or no final trial has left volumes yet."""
+    trial = _unet_trial(board)
+    if board.images == "none" or trial is None:
+        return None
+    patients = [patient for patient in patients_of(board, trial) if not np.isnan(patient.mean)]
+    known = [(patient, both) for patient in patients if (both := _volumes(board, trial, patient))]
+    if not known:
+        return None
+    # The one that holds most classes, so that they are seen; the first by name of those.
+    fullest, volumes = max(sorted(known, key=lambda one: one[0].case), key=lambda one: len(one[0].held))
+    legend = listed([board.run.classes[label] for label in fullest.held])
+    name = cell_name(trial.spec.cell)
+    blocks = (_solid(fullest, volumes, legend), _slices(board, fullest, volumes), _results(board, trial, known))
+    unet = "the 3D U-Net" if trial.spec.cell.model == UNET else f"{trial.spec.cell.model} (this grid has no {UNET})"
+    return Section(
+        id="figures",
+        title="The paper's figures",
+        question="What does a case look like, and what does the network see?",
+        finding=f"Figures 1 to 3 of the paper in the same form, from this run's test patients; predictions by {unet}, {name}.",
+        blocks=blocks,
+    )
+
+
+def _volumes(board: Board, trial: TrialResult, patient: Patient) -> Volumes | None:
+    """A patient's cubes, where the reference on the cube holds anything."""
+    both = read_volumes(board.run.out, trial.trial, patient.case)
+    return both if both is not None and both.reference.any() else None
+
+
+def _unet_trial(board: Board) -> TrialResult | None:
+    """The first seed of the 3D U-Net's best configuration on validation; of the chosen one where the grid has none."""
+    if board.choice is None:
+        return None
+    scores = board.choice.validation
+    cells = [i for i, cell in enumerate(board.run.cells) if cell.model == UNET and not np.isnan(scores[i])]
+    best = max(cells, key=lambda i: (scores[i], -i)) if cells else board.choice.chosen
+    mine = [result for result in board.run.finals if result.spec.cell == board.run.cells[best]]
+    return min(mine, key=lambda result: result.spec.seed)
+
+
+def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
+    pictures = tuple(Picture((seen(volumes.reference, volumes.size_mm, axis),), side, True) for side, axis in SIDES.items())
+    size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)
+    caption = f"{patient.case}: the reference of {legend}, cut out of {size} mm. What lies behind a surface shines through."
+    return Sheet(id="figure-1", title="Figure 1. A patient in 3D", caption=caption, pictures=pictures, columns=3)
+
+
+def _slices(board: Board, patient: Patient, volumes: Volumes) -> Sheet:
+    pictures = []
+    for image, index in zip(volumes.sheet, volumes.sheet_index, strict=True):
+        mask = mask_uri(volumes.reference[index], len(board.run.classes))
+        pictures.append(Picture((mask, ct_uri(image)) if board.images == "ct" else (mask,), f"slice {index}"))
+    below = " on the CT" if board.images == "ct" else "; `--images ct` shows the CT below"
+    caption = f"{patient.case}, {len(pictures)} of {len(volumes.reference)} slices, head first: the reference{below}."
+    return Sheet(
+        id="figure-2", title="Figure 2. Equidistant axial slices", caption=caption, pictures=tuple(pictures), columns=8
+    )
+
+
+def _results(board: Board, trial: TrialResult, known: list[tuple[Patient, Volumes]]) -> Sheet:
+    """Reference and prediction of the worst, the middle and the best patient, in the slice with most foreground."""
+    picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
+    pictures = []
+    for rank, (patient, volumes) in picked.items():
+        index = int((volumes.reference > 0).sum((1, 2)).argmax())
+        for name, labels in (("reference", volumes.reference), ("prediction", volumes.prediction)):
+            mask = mask_uri(labels[index], len(board.run.classes))
+            text = f"{name}, slice {index}" if name == "prediction" else f"{rank}: {patient.case}, Dice {number(patient.mean)}"
+            pictures.append(Picture((mask,), text))
+    caption = (
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for the worst, the median and the "
+        f"best of {len(known)} test patients by mean Dice over the classes they hold, in the slice with most foreground."
+    )
+    return Sheet(id="figure-3", title="Figure 3. Results of the 3D U-Net", caption=caption, pictures=tuple(pictures), columns=6)

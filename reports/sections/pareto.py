@@ -1,0 +1,265 @@
+"""What a Dice costs: validation Dice against training time, memory and parameters, and the configurations no other beats."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.board import Board
+from reports.entries import configuration
+from reports.forest import KEY
+from reports.palette import distinct, mark, model_colour
+from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.wording import cell_name, duration, listed, many, number, plain, quantity
+from trials.result import TrialResult
+from trials.spec import TUNE
+
+HOURS = {"cuda": "GPU-hours", "cpu": "core-hours"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One configuration: validation Dice (mean of classes, native), and what it takes.
+
+    hours of device time a final training, search_hours of its whole study, peak_gib at most, parameters; of one trial where
+    they are the same for all.
+    """
+
+    i: int
+    dice: float
+    hours: float
+    search_hours: float
+    peak_gib: float
+    one: TrialResult
+
+    @property
+    def parameters(self) -> float:
+        return float(self.one.num_parameters)
+
+
+def pareto(board: Board) -> Section | None:
+    """Time, memory and size against Dice; the total alone before two are scored; nothing before a first trial."""
+    results = board.run.results
+    if not results:
+        return None
+    seconds, peak = sum(result.seconds for result in results), max(result.peak_gib for result in results)
+    total = f"{many(len(results), 'trial')} took {duration(seconds)} of training time, {peak:.2g} GiB at most."
+    costs = costs_of(board)
+    blocks: tuple[Block, ...] = (_figure(board, costs),) if len(costs) > 1 else ()
+    return Section(
+        id="pareto",
+        title="Cost",
+        question="What does a Dice cost, in time, memory and size?",
+        finding=f"{_best(board, costs)}{total}",
+        blocks=blocks,
+    )
+
+
+def costs_of(board: Board) -> list[Cost]:
+    """Every configuration with a validation score, in the order of the grid."""
+    if board.choice is None:
+        return []
+    costs = []
+    for i, cell in enumerate(board.run.cells):
+        mine = [result for result in board.run.finals if result.spec.cell == cell]
+        dice = float(board.choice.validation[i])
+        if mine and not math.isnan(dice):
+            search = [result for result in board.run.results if result.spec.cell == cell and result.spec.phase == TUNE]
+            costs.append(
+                Cost(
+                    i=i,
+                    dice=dice,
+                    hours=sum(map(device_hours, mine)) / len(mine),
+                    search_hours=sum(map(device_hours, search)),
+                    peak_gib=max(result.peak_gib for result in mine),
+                    one=mine[0],
+                )
+            )
+    return costs
+
+
+def device_hours(result: TrialResult) -> float:
+    """Hours times the share of a card, or the number of cores, that a trial held."""
+    on_card = result.facts.get("device_type") == "cuda"
+    threads = result.facts.get("threads", 1)
+    held = result.spec.recipe.gpus if on_card else float(threads) if isinstance(threads, int) else 1.0
+    return result.seconds / 3600 * held
+
+
+def front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
+    """The configurations that no other beats in Dice without costing more, the cheapest first."""
+    kept: list[Cost] = []
+    for cost in sorted(costs, key=lambda cost: (of(cost), -cost.dice, cost.i)):
+        if not kept or cost.dice > kept[-1].dice:
+            kept.append(cost)
+    return kept
+
+
+def _hours(cost: Cost) -> float:
+    return cost.hours
+
+
+def _memory(cost: Cost) -> float:
+    return cost.peak_gib
+
+
+def _size(cost: Cost) -> float:
+    return cost.parameters
+
+
+def _best(board: Board, costs: list[Cost]) -> str:
+    if len(costs) < 2:
+        return ""
+    on_front = front(costs, _hours)
+    cheapest, dearest = on_front[0], on_front[-1]
+    if cheapest is dearest:
+        return f"{_name(board, cheapest)} has the highest validation Dice and is the fastest to train. "
+    return (
+        f"{_name(board, dearest)} has the highest validation Dice ({number(dearest.dice)}); "
+        f"{_name(board, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches {number(cheapest.dice)}. "
+    )
+
+
+def _name(board: Board, cost: Cost) -> str:
+    return cell_name(board.run.cells[cost.i])
+
+
+def _unit(costs: list[Cost]) -> tuple[float, str]:
+    """How device time reads: hours, or less where trainings are short; GPU or core by where the trials ran."""
+    kinds = {HOURS.get(str(cost.one.facts.get("device_type")), "hours") for cost in costs}
+    name = kinds.pop() if len(kinds) == 1 else "hours"
+    longest = max(cost.hours for cost in costs)
+    factor, word = (1.0, "hours") if longest >= 1 else (60.0, "minutes") if longest >= 1 / 60 else (3600.0, "seconds")
+    return factor, name.replace("hours", word)
+
+
+def _figure(board: Board, costs: list[Cost]) -> Figure:
+    factor, unit = _unit(costs)
+    panels: tuple[tuple[str, Callable[[Cost], float]], ...] = (
+        (f"{unit} a training", lambda cost: cost.hours * factor),
+        ("peak GiB", _memory),
+        ("parameters", _size),
+    )
+    data = [trace for place, (_, of) in enumerate(panels) for trace in _panel(board, costs, of, place)]
+    fronts = [
+        f"{len(front(costs, of))} for {name}"
+        for name, of in zip(("time", "memory", "size"), (_hours, _memory, _size), strict=True)
+    ]
+    caption = (
+        f"Not beaten by any that costs no more: of {many(len(costs), 'configuration')} {listed(fronts)} (large, on the line). "
+        f"Mean validation Dice over classes, native grid, n = {len(board.validation.cases)} cases; the test split has no part "
+        f"in this. {KEY[0].upper()}{KEY[1:]}."
+    )
+    return Figure(
+        id="front",
+        caption=caption,
+        data=tuple(data),
+        layout=_layout([name for name, _ in panels], [cost.parameters for cost in costs]),
+        table=_table(board, costs, factor, unit),
+        height=400,
+        least_width=760,
+    )
+
+
+def _panel(board: Board, costs: list[Cost], of: Callable[[Cost], float], place: int) -> list[dict[str, Any]]:
+    axis = "x" if place == 0 else f"x{place + 1}"
+    best = front(costs, of)
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "xaxis": axis,
+        "x": [_round(of(cost)) for cost in best],
+        "y": [round(cost.dice, 4) for cost in best],
+        "line": {"shape": "hv", "color": "var(--muted)", "width": 1.5, "dash": "dot"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    traces = [line]
+    for model in distinct(board.run.cells[cost.i].model for cost in costs):
+        mine = [cost for cost in costs if board.run.cells[cost.i].model == model]
+        colour = model_colour(board.run, model)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(model),
+                "legendgroup": plain(model),
+                "showlegend": place == 0,
+                "xaxis": axis,
+                "x": [_round(of(cost)) for cost in mine],
+                "y": [round(cost.dice, 4) for cost in mine],
+                "customdata": [plain(_name(board, cost)) for cost in mine],
+                "marker": {
+                    "color": colour,
+                    "size": [12 if cost in best else 8 for cost in mine],
+                    "opacity": [1 if cost in best else 0.55 for cost in mine],
+                    "symbol": [mark(board.run, board.run.cells[cost.i]) for cost in mine],
+                    "line": {"width": 1.5, "color": colour},
+                },
+                "hovertemplate": "%{customdata}<br>%{x:.3g}, Dice %{y:.3f}<extra></extra>",
+            }
+        )
+    return traces
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _layout(titles: list[str], sizes: list[float]) -> dict[str, Any]:
+    layout: dict[str, Any] = {
+        "margin": {"l": 56, "r": 16, "t": 40, "b": 48},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "yaxis": {"title": {"text": "validation Dice"}, "nticks": 6},
+    }
+    for place, title in enumerate(titles):
+        domain = [place / len(titles) + 0.015 * (place > 0), (place + 1) / len(titles) - 0.015]
+        layout["xaxis" if place == 0 else f"xaxis{place + 1}"] = {
+            "domain": domain,
+            "anchor": "y",
+            "title": {"text": title},
+            **(_decades(sizes) if title == "parameters" else {"rangemode": "tozero", "nticks": 5}),
+        }
+    return layout
+
+
+def _decades(sizes: list[float]) -> dict[str, Any]:
+    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words."""
+    low, high = min(sizes) / 1.5, max(sizes) * 1.5
+    ticks = [tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high]
+    span = [math.log10(low), math.log10(high)]
+    return {
+        "type": "log",
+        "range": span,
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [quantity(tick) for tick in ticks],
+    }
+
+
+def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
+    searched = any(cost.search_hours for cost in costs)
+    on = {name: {cost.i for cost in front(costs, of)} for name, of in (("time", _hours), ("memory", _memory), ("size", _size))}
+    columns = (
+        Column("configuration"),
+        Column("validation Dice", True),
+        Column(f"{unit} a training", True),
+        *((Column(f"{unit} of its search", True),) if searched else ()),
+        *(Column(name, True) for name in ("peak GiB", "parameters", "trained", "multiply-adds")),
+        Column("not beaten for"),
+    )
+    rows = tuple(
+        (
+            configuration(board, cost.i),
+            Entry(number(cost.dice), cost.dice),
+            Entry(number(cost.hours * factor, 2), cost.hours),
+            *((Entry(number(cost.search_hours * factor, 2), cost.search_hours),) if searched else ()),
+            Entry(f"{cost.peak_gib:.2f}", cost.peak_gib),
+            Entry(quantity(cost.one.num_parameters), cost.one.num_parameters),
+            Entry(quantity(cost.one.num_trainable), cost.one.num_trainable),
+            Entry(quantity(cost.one.multiply_adds), cost.one.multiply_adds),
+            Entry(listed([name for name, members in on.items() if cost.i in members])),
+        )
+        for cost in costs
+    )
+    return Table(id="front-table", caption="What each configuration costs.", columns=columns, rows=rows)
