@@ -28,7 +28,13 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     made = MadeUp(
-        models=(*MODELS[:2], "<b>bold</b>"), seeds=(0, 1), tunings=10, edge=32, quality=plausible_quality, dataset="kits23"
+        models=(*MODELS[:2], "<b>bold</b>"),
+        seeds=(0, 1),
+        tunings=10,
+        edge=32,
+        ceiling=0.95,
+        quality=plausible_quality,
+        dataset="kits23",
     )
     out = write_run(tmp_path_factory.mktemp("run"), made)
     write_studies(out)

@@ -36,14 +36,10 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 
 
 def test_a_finished_run_has_every_section_but_the_papers(tmp_path):
-<<<<<<< HEAD
-    assert section_ids(page_of(tmp_path, MadeUp(tunings=1, ceiling=0.95))) == [name for name in SECTIONS if name != "paper"]
-=======
-    page = page_of(tmp_path, MadeUp(tunings=1, edge=16))
+    page = page_of(tmp_path, MadeUp(tunings=1, edge=16, ceiling=0.95))
 
     assert section_ids(page) == [name for name in SECTIONS if name != "paper"]
     assert "Unfinished" not in words_of(page)
->>>>>>> 74f94a7 (reports: cost fronts, tuning, timeline, data, downloads, the paper's figures, a 3D scene; a page that follows its run)
 
 
 def test_a_run_on_the_papers_data_has_its_section(tmp_path):
