@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from bench.doctor.flags import add_doctor_flags
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
-# Between two looks at a run folder.
-WATCH_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -195,36 +192,9 @@ def add_report(verbs) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
-    from bench.lock import find, is_alive
-    from bench.optuna_journal import write_journal
-    from bench.studies import write_studies
-    from reports.build import build_report
-    from reports.watch import watch
+    from bench.run import report_folder
 
-    if options.add:
-        from bench.outside import add_contestants
-
-        add_contestants(options.run, options.add, options.data)
-
-    def rebuild() -> Path:
-        write_studies(options.run)
-        page = build_report(options.run, options.images)
-        print(page, flush=True)
-        return page
-
-    def goes_on() -> bool:
-        held = find(options.run)
-        return held is not None and is_alive(held)
-
-    if not options.watch:
-        rebuild()
-        write_journal(options.run)
-        return FINISHED
-    try:
-        watch(options.run, rebuild, goes_on, lambda: time.sleep(WATCH_SECONDS))
-    except KeyboardInterrupt:
-        print("segbench: stopped watching; the page stays as it is", file=sys.stderr)
-    return FINISHED
+    return report_folder(options)
 
 
 def add_export(verbs) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from bench.agenda import Due
     from bench.prepared import Prepared
     from trials.job import Job
+
+# Between two looks at a run folder.
+WATCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,15 +178,44 @@ def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
     return FINISHED
 
 
-def write_report(out: Path) -> Path:
+def write_report(out: Path, images: str = "masks") -> Path:
     """What the studies taught, Optuna's storage, tables and the report of a run folder."""
     from bench.optuna_journal import write_journal
     from bench.studies import write_studies
     from reports.build import build_report
 
-    write_journal(out)
     write_studies(out)
-    return build_report(out)
+    page = build_report(out, images)
+    write_journal(out)
+    return page
+
+
+def report_folder(options: argparse.Namespace) -> int:
+    """segbench report: once, or with --watch whenever the run has got further, until it ends or Ctrl-C."""
+    from bench.lock import find, is_alive
+    from reports.watch import watch
+
+    if options.add:
+        from bench.outside import add_contestants
+
+        add_contestants(options.run, options.add, options.data)
+
+    def rebuild() -> Path:
+        page = write_report(options.run, options.images)
+        print(page, flush=True)
+        return page
+
+    def goes_on() -> bool:
+        held = find(options.run)
+        return options.watch and held is not None and is_alive(held)
+
+    try:
+        watch(options.run, rebuild, goes_on, lambda: time.sleep(WATCH_SECONDS))
+    except KeyboardInterrupt:
+        if not options.watch:
+            raise
+        print("segbench: stopped watching; the page stays as it is", file=sys.stderr)
+    return FINISHED
 
 
 def verdict(out: Path, finished: bool, stopped: int) -> int:
