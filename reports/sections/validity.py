@@ -4,6 +4,7 @@ from collections import Counter
 
 from reports.board import Board
 from reports.notes import num_states
+from reports.own_tables import audit_own_tables, own_tables
 from reports.section import Check, Checklist, Section, Text
 from reports.wording import listed, many
 from trials.result import NATIVE
@@ -101,5 +102,25 @@ def _number_checks(board: Board) -> list[Check]:
         Check("Selection saw validation only", True, "no pretraining or tuning trial holds a test score"),
         Check(
             "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here", True, f"{many(means, 'mean')} checked before rounding"
+        ),
+        *_audit_checks(board),
+    ]
+
+
+def _audit_checks(board: Board) -> list[Check]:
+    """The audit of our own tables; what is infeasible would have refused the page."""
+    tables = own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
+    if not tables:
+        return []
+    findings = audit_own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
+    rows = f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} audited as printed"
+    equal = [finding.table for finding in findings if finding.rule == "equal tables"]
+    floor = [finding.table for finding in findings if finding.rule == "background at the floor"]
+    return [
+        Check("No two configurations print the same table", not equal, listed(equal) if equal else rows),
+        Check(
+            "No configuration's background is that of an empty prediction",
+            not floor,
+            listed(floor) if floor else f"{rows}, within rounding and 5 % of the way from the floor to 1",
         ),
     ]

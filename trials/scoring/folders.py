@@ -11,7 +11,7 @@ from trials.data.datasets import DATASETS
 from trials.data.kits23 import CLASSES, LABELS
 from trials.data.nifti import read_header
 from trials.data.nnunet import ENDINGS, read_classes
-from trials.data.volume import read_labels, spacing_mm, to_dhw
+from trials.data.volume import read_labels
 from trials.data.workers import work_on
 from trials.parts import pick
 from trials.scoring.labels import label_scores
@@ -128,19 +128,22 @@ def score_pair(pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...
 
 
 def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
-    """Read reference and prediction, [D, H, W] uint8 of the box that holds all their foreground, and the reference's spacing.
+    """Read reference and prediction, uint8 of the box that holds all their foreground, and the reference's spacing.
 
-    Raises ValueError naming the file whose shape, affine or labels are not the reference's.
+    The axes are the file's own, the slowest first, and so is the spacing: no score depends on their order, and turning
+    whole scans takes as long as scoring them. Raises ValueError naming the file whose shape, affine or labels are not the
+    reference's.
     """
     check_same_grid(pair)
     volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
-    affine = volumes[0].affine
-    boxes = [box for box in (box_of(volume.voxels) for volume in volumes) if box[0].stop]
+    voxels = [volume.voxels.T for volume in volumes]
+    boxes = [box for box in map(box_of, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )
-    true, pred = (np.ascontiguousarray(to_dhw(volume.voxels[both or np.s_[:1, :1, :1]], affine)) for volume in volumes)
-    return true, pred, spacing_mm(affine)
+    true, pred = (whole[both or np.s_[:1, :1, :1]] for whole in voxels)
+    slow, middle, fast = np.linalg.norm(volumes[0].affine[:3, :3], axis=0)[::-1]
+    return true, pred, (float(slow), float(middle), float(fast))
 
 
 def check_same_grid(pair: Pair) -> None:

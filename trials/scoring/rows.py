@@ -16,7 +16,7 @@ class Rows:
 
 def shared_rows(true: np.ndarray, pred: np.ndarray) -> tuple[Rows, Rows]:
     """The rows of two volumes [D, H, W], of uint8 or bool, in which either of them holds something."""
-    held = np.any(true, axis=2) | np.any(pred, axis=2)
+    held = (np.bitwise_or.reduce(true, axis=2) | np.bitwise_or.reduce(pred, axis=2)) != 0
     d, h = np.nonzero(held)
     return Rows(d=d, h=h, values=true[held]), Rows(d=d, h=h, values=pred[held])
 
@@ -29,6 +29,6 @@ def held_rows(rows: Rows) -> Rows:
 
 def rows_of(mask: np.ndarray) -> Rows:
     """The rows of a volume [D, H, W] that hold something."""
-    held = np.any(mask, axis=2)
+    held = np.bitwise_or.reduce(mask, axis=2) != 0
     d, h = np.nonzero(held)
     return Rows(d=d, h=h, values=mask[held])

@@ -148,8 +148,10 @@ def hd95_mm(distances: Distances) -> float:
 
 def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """The smallest box that holds every voxel that is not 0, as one slice an axis; an empty box for an empty mask."""
-    plane = np.any(mask, axis=0)
-    held = [np.flatnonzero(line) for line in (np.any(mask, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0))]
+    rows = np.bitwise_or.reduce(mask, axis=2)
+    held = [
+        np.flatnonzero(line) for line in (rows.any(axis=1), rows.any(axis=0), np.bitwise_or.reduce(mask, axis=0).any(axis=0))
+    ]
     d, h, w = (slice(int(axis[0]), int(axis[-1]) + 1) if len(axis) else slice(0, 0) for axis in held)
     return d, h, w
 

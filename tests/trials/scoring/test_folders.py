@@ -111,7 +111,7 @@ def test_an_affine_rounded_by_another_program_passes(tmp_path):
     true, pred, spacing_mm = read_pair(pair(tmp_path, patient(), IPL + 1e-6), 4)
 
     assert np.array_equal(true, pred)
-    assert spacing_mm == (3, 2, 1.5)
+    assert spacing_mm == (1.5, 2, 3)
 
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):
@@ -125,7 +125,7 @@ def test_both_masks_are_cropped_to_the_foreground_of_either(tmp_path):
 
     true, pred, _ = read_pair(pair(tmp_path, pred), 4)
 
-    assert true.shape == pred.shape == (8, 6, 6)
+    assert true.shape == pred.shape == (6, 6, 8)
     assert np.bincount(true.ravel(), minlength=4).tolist() == [288 - 216, 189, 27, 0]
     assert pred[0, 0, 0] == 3
 
