@@ -73,11 +73,14 @@ def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[i
         f"of its cube, {listed([f'{size}^3' for size in sizes])}. Mean test Dice, n = "
         f"{listed([str(board.standings[NATIVE][order[0], label].n) for label in labels])} patients by class; the floor is 0."
     )
+    layout = panels([plain(board.run.classes[label]) for label in labels], [_name(board, i) for i in reversed(order)])
+    for axis in (name for name in layout if name.startswith("xaxis")):
+        layout[axis]["range"] = [0, 1.02]
     return Figure(
         id="ladder-figure",
         caption=caption,
         data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(board, tops, order, label, panel)),
-        layout=panels([plain(board.run.classes[label]) for label in labels], [_name(board, i) for i in reversed(order)]),
+        layout=layout,
         table=_table(board, tops, order, labels),
         height=FRAME + ROW * len(order),
         least_width=NAMES + PANEL * len(labels),
