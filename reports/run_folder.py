@@ -126,6 +126,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     for key in REQUIRED:
         if not isinstance(record, dict) or key not in record:
             raise ValueError(f"{path}: has no {key!r}; run the grid again to rewrite it")
+    for key in ("classes", "cells", "seeds"):
+        if not isinstance(record[key], list):
+            raise ValueError(f"{path}: {key!r} must be a list; got {record[key]!r}; run the grid again to rewrite it")
     return record
 
 
