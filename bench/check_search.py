@@ -60,8 +60,6 @@ def check_number(where: str, name: str, value: Any) -> None:
 
 def check_range(where: str, name: str, span: Range) -> None:
     """Refuse a range whose ends are out of order or of limits, or that its scale cannot span."""
-    if not isinstance(span, Range):
-        raise ValueError(f"{where} must be a Range, such as Range(low=0.1, high=0.9); got {span!r}")
     for end in (span.low, span.high):
         check_number(f"{where}: an end of the range", name, end)
         if span.integer and end != int(end):
