@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
+from trials.files import place
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
@@ -55,6 +56,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def folder_or_url(text: str) -> Path:
+    """A folder here, or what an fsspec URL such as s3://bucket/run names."""
+    try:
+        return place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:
     """A verb with the flag that all share."""
     sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -70,9 +79,12 @@ def add_run(verbs) -> None:
     )
     sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
     sub.add_argument(
-        "--cache", type=Path, metavar="DIR", help="where prepared data lie (default: `cache` beside the run folder)"
+        "--cache",
+        type=folder_or_url,
+        metavar="DIR|URL",
+        help="where prepared data lie (default: `cache` beside the run folder)",
     )
-    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/GRID)")
+    sub.add_argument("--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs/GRID)")
     sub.add_argument(
         "--address",
         metavar="HOST:PORT",
@@ -108,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
 
 def add_status(verbs) -> None:
     sub = add_verb(verbs, "status", "what a run has done, what runs now and when it ends, from another shell", status)
-    sub.add_argument("run", type=Path, help="the run folder")
+    sub.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
 
 
 def status(options: argparse.Namespace) -> int:
@@ -155,7 +167,7 @@ def add_prepare(verbs) -> None:
     sub = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", prepare)
     sub.add_argument("dataset", help="kits23, nnunet or phantoms")
     sub.add_argument("folder", type=Path, help="the data set's folder")
-    sub.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where the prepared data go")
+    sub.add_argument("--cache", type=folder_or_url, required=True, metavar="DIR|URL", help="where the prepared data go")
     sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
     sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
@@ -171,7 +183,7 @@ def prepare(options: argparse.Namespace) -> int:
 
 def add_report(verbs) -> None:
     sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
-    sub.add_argument("run", type=Path, help="the run folder")
+    sub.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
     sub.add_argument(
         "--images", choices=["none", "masks", "ct"], default="masks", help="pictures of patients in the page (default: masks)"
     )
@@ -200,7 +212,7 @@ def report(options: argparse.Namespace) -> int:
 def add_export(verbs) -> None:
     sub = add_verb(verbs, "export", "write the prepared data as one .npy file a slice, as the study did", export)
     sub.add_argument("what", choices=["slices"])
-    sub.add_argument("prepared", type=Path, help="a prepared folder, as `segbench prepare` prints it")
+    sub.add_argument("prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it")
     sub.add_argument("out", type=Path, help="where the files go")
     sub.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
 

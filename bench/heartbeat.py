@@ -23,15 +23,16 @@ def beating(lock: Path, look: Callable[[], Status], changed: threading.Event) ->
         while not over.is_set():
             changed.wait(BEAT_SECONDS)
             changed.clear()
-            if not is_mine(lock):
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
             # Storage that fails for a moment is tried again at the next sign; trials meet it where it matters.
             with suppress(OSError):
+                if not is_mine(lock):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
                 beat(lock)
                 write_status(lock.parent, look())
 
-    write_status(lock.parent, look())
+    with suppress(OSError):
+        write_status(lock.parent, look())
     thread = threading.Thread(target=signs, daemon=True)
     thread.start()
     try:
@@ -40,4 +41,5 @@ def beating(lock: Path, look: Callable[[], Status], changed: threading.Event) ->
         over.set()
         changed.set()
         thread.join()
-        write_status(lock.parent, look())
+        with suppress(OSError):
+            write_status(lock.parent, look())

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from trials.files import is_remote, matching, read_bytes, read_text
 from trials.records import from_json, to_json
+from trials.remote import put, put_new
 
 NAME = "driver.lock"
 BEAT_SECONDS = 10
@@ -62,7 +64,8 @@ def take(out: Path) -> Path:
 
     Raises ValueError naming host and process of a driver that lives; the lock of a dead one is taken over.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if not is_remote(out):
+        out.mkdir(parents=True, exist_ok=True)
     while True:
         held = refuse_second(out)
         mine = out / NAME if held is None else successor(held.path)
@@ -116,8 +119,11 @@ def is_mine(lock: Path) -> bool:
 
 
 def beat(lock: Path) -> None:
-    """Give a sign of life; the time is the storage's own."""
-    os.utime(lock)
+    """Give a sign of life; the time is the storage's own. An object's time is that of its last PUT."""
+    if is_remote(lock):
+        put(lock, read_bytes(lock, patience=0), patience=0)
+    else:
+        os.utime(lock)
 
 
 def refusal(held: Held) -> str:
@@ -168,12 +174,15 @@ def _number(path: Path) -> int:
 def _locks(out: Path) -> list[Path]:
     """Every lock of a run folder, the one that holds last."""
     return sorted(
-        (path for path in out.glob(f"{NAME}*") if path.name.removeprefix(NAME).strip(".0123456789") == ""), key=_number
+        (path for path in matching(out, f"{NAME}*", patience=0) if path.name.removeprefix(NAME).strip(".0123456789") == ""),
+        key=_number,
     )
 
 
 def _create(path: Path) -> bool:
     """Make the lock unless somebody has."""
+    if is_remote(path):
+        return put_new(path, to_json(myself()).encode())
     try:
         with path.open("x") as file:
             file.write(to_json(myself()))
@@ -186,7 +195,7 @@ def _create(path: Path) -> bool:
 
 def _owner(path: Path) -> Owner | None:
     try:
-        return from_json(Owner, path.read_text())
+        return from_json(Owner, read_text(path))
     except (ValueError, json.JSONDecodeError):
         return None
 
@@ -194,9 +203,11 @@ def _owner(path: Path) -> Owner | None:
 def _age(path: Path) -> float:
     """Seconds since a lock's last sign by the storage's own clock, so that hosts whose clocks differ agree.
 
-    A reader who may not write there has only its own clock to go by.
+    A reader who may not write there has only its own clock to go by, and so has whoever asks an object store.
     """
     sign = path.stat().st_mtime
+    if is_remote(path):
+        return max(0.0, time.time() - sign)
     try:
         with tempfile.NamedTemporaryFile(prefix=".now.", dir=path.parent) as file:
             now = os.stat(file.fileno()).st_mtime

@@ -15,6 +15,7 @@ from trials.data.datasets import DATASETS, Dataset, Split, find_dataset, open_da
 from trials.data.door import without_bad_cases
 from trials.data.faults import WARNING, Fault, bad_cases, fault_line
 from trials.data.loading import count_classes
+from trials.data.mirror import at_hand
 from trials.data.sampling import ClassCounts
 from trials.parts import Part, pick
 from trials.spec import Preparation
@@ -36,6 +37,10 @@ class Prepared:
     def facts(self, weights: Mapping[str, str]) -> Facts:
         """What the agenda needs to know of the data and of the weights that were given."""
         return Facts(splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights)
+
+    def needed(self) -> tuple[Path, ...]:
+        """What every node must see: the data set's folder and the manifest of each preparation."""
+        return (self.dataset.root.absolute(), *(folder / "manifest.json" for folder in self.folders.values()))
 
     def record(self) -> dict[str, object]:
         """What run.json says of the data."""
@@ -145,14 +150,16 @@ def prepare_with_bar(
     """prepare_dataset under a progress bar with the time that remains."""
     with Progress(*columns("preparing"), console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
-        return prepare_dataset(
-            dataset,
-            preparation,
-            cache,
-            train=train,
-            workers=workers,
-            on_case=lambda done, total: bars.update(task, completed=done, total=total),
-        )
+        with at_hand(cache, dataset.name) as local:
+            folder = prepare_dataset(
+                dataset,
+                preparation,
+                local,
+                train=train,
+                workers=workers,
+                on_case=lambda done, total: bars.update(task, completed=done, total=total),
+            )
+    return cache / folder.relative_to(local).as_posix()
 
 
 def columns(doing: str) -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:

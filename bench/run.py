@@ -82,13 +82,16 @@ def execute(
     from bench.prepared import open_grid_data, prepare_grid
     from bench.provenance import commit, write_provenance
     from bench.start_weights import digests, fetch_imagenet
+    from bench.storage import local_beside, probe
     from bench.tuning.driver import check_room, connect, drive, smallest_share
+    from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
 
     console = Console(stderr=True)
+    probe(places.out)
     skip_bad = places.cache if options.skip_bad else None
-    dataset, scheme, split = open_grid_data(grid, places.data, places.out.parent / "data", console, skip_bad)
+    dataset, scheme, split = open_grid_data(grid, places.data, local_beside(places.out) / "data", console, skip_bad)
     files = dict(given) | fetch_imagenet(grid, given)
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
@@ -102,9 +105,10 @@ def execute(
         cluster = connect(options.address)
         check_room(grid, cluster.most)
         view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
+        preflight = Preflight(places.out, [str(path) for path in (*files.values(), *prepared.needed())])
         make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
         with view, beating(lock, view.status, view.changed):
-            drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping)
+            drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping, preflight)
         if agenda.finished():
             write_ceilings(places.out, prepared)
     return agenda.finished()

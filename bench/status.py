@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.lock import find, is_alive
-from trials.files import write_text
+from trials.files import matching, read_text, write_text
 from trials.records import from_json, to_json
 from trials.result import COMPLETE, FAILED, PRUNED
 
@@ -41,8 +41,8 @@ class Status:
 
 
 def write_status(out: Path, status: Status) -> None:
-    """Leave RUN/status.json."""
-    write_text(out / NAME, to_json(status))
+    """Leave RUN/status.json; the next sign is soon, so a store that is away is not waited for."""
+    write_text(out / NAME, to_json(status), patience=0)
 
 
 def status_text(out: Path, now: datetime) -> str:
@@ -50,9 +50,9 @@ def status_text(out: Path, now: datetime) -> str:
     record_path = out / "run.json"
     if not record_path.is_file():
         raise ValueError(f"{record_path} does not exist; name the folder that a run wrote")
-    record = json.loads(record_path.read_text())
+    record = json.loads(read_text(record_path))
     path = out / NAME
-    status = from_json(Status, path.read_text()) if path.is_file() else None
+    status = from_json(Status, read_text(path)) if path.is_file() else None
     held = find(out)
     lives = held is not None and is_alive(held)
     running = status.running if status and lives else ()
@@ -70,9 +70,9 @@ def status_text(out: Path, now: datetime) -> str:
 
 def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     """Phase and state of every trial that has a result; interrupted ones count as not done."""
-    for path in out.glob("trials/*/result.json"):
+    for path in matching(out, "trials/*/result.json"):
         try:
-            result = json.loads(path.read_text())
+            result = json.loads(read_text(path))
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}); delete its folder and run again") from None
         if result.get("reason") != "interrupted":

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,49 @@ def small_cache(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("small")
     write_phantoms(place / "phantoms", 12, 0)
     return prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=32), place / "cache", workers=1)
+
+
+class Store:
+    """An object store that speaks S3, on a port of loopback that it keeps while it is stopped and started."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.start()
+        self.port = self.server.get_host_and_port()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self.server.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """One object store for all tests."""
+    store = Store()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def bucket(store, request, monkeypatch, tmp_path) -> Path:
+    """A new bucket, as place() gives it; what a node keeps on its own disk lies in tmp_path/scratch."""
+    import boto3
+
+    from trials.files import place
+
+    names = {"ENDPOINT_URL": store.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
+    boto3.client("s3").create_bucket(Bucket=name)
+    return place(f"s3://{name}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,25 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from trials.environment import peak_gib
-from trials.files import place, write_text
+from trials.files import write_text
 from trials.job import Job, result_path
 from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
 from trials.network import pick_device
-from trials.records import sealed, to_json
+from trials.records import from_json, sealed, to_json
 from trials.result import FAILED, TrialResult
 from trials.run import OnEpoch, checkpoints, run_trial
+from trials.scratch import deliver, undelivered
 
 
 def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
-    """Run a job and write its result.json, last and whole; returns the result."""
-    started = time.perf_counter()
+    """Run a job and write its result.json, last and whole; returns the result.
+
+    A result that an earlier attempt on this node could not bring to the run folder is brought there instead.
+    """
+    path, started = result_path(job.out, job.trial), time.perf_counter()
+    if (text := undelivered(path)) is not None:
+        deliver(path, text)
+        return from_json(TrialResult, text)
     job = remembered(job)
     result = outcome(job, on_epoch)
     if result.reason == "oom" and can_halve(job):
         job = halved(job)
         result = outcome(job, on_epoch)
     result = replace(result, seconds=round(time.perf_counter() - started, 3))
-    write_result(place(job.out), result)
+    deliver(path, result_text(result))
     checkpoints(job).discard()
     forget(job)
     return result
@@ -58,5 +65,10 @@ def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
 
 
 def write_result(out: Path, result: TrialResult) -> None:
-    """Write a trial's result.json, sealed with its digest; if it exists, it is complete."""
-    write_text(result_path(out, result.trial), sealed(to_json(result)))
+    """Write a trial's result.json; if it exists, it is complete."""
+    write_text(result_path(out, result.trial), result_text(result))
+
+
+def result_text(result: TrialResult) -> str:
+    """What result.json holds: the record, sealed with its digest."""
+    return sealed(to_json(result))

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -59,14 +58,14 @@ def not_written(path: Path, error: OSError) -> OSError:
     return OSError(error.errno or errno.ENOSPC, text, str(path))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole."""
-    write_whole(path, lambda file: file.write(text.encode()))
+def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> None:
+    """Write a UTF-8 text file whole; patience as for write_whole."""
+    write_whole(path, lambda file: file.write(text.encode()), patience)
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's content. Raises FileNotFoundError where there is none."""
-    return patiently(path.read_bytes, str(path)) if is_remote(path) else path.read_bytes()
+def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
+    """A file's content; patience as for write_whole. Raises FileNotFoundError where there is none."""
+    return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()
 
 
 def read_text(path: Path) -> str:
@@ -74,13 +73,11 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode()
 
 
-def matching(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder that a pattern names, sorted; none where the folder does not exist."""
-    return sorted(patiently(partial(_matching, folder, pattern), str(folder)) if is_remote(folder) else folder.glob(pattern))
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    return list(folder.glob(pattern))
+def matching(folder: Path, pattern: str, patience: float = PATIENCE_SECONDS) -> list[Path]:
+    """The files of a folder that a pattern names, sorted; none where the folder does not exist. patience as for write_whole."""
+    if is_remote(folder):
+        return sorted(patiently(lambda: list(folder.glob(pattern)), str(folder), patience))
+    return sorted(folder.glob(pattern))
 
 
 def sha256(path: Path) -> str:

@@ -24,8 +24,8 @@ def remote_path(url: str) -> Path:
     """
     from upath import UPath
 
-    path = UPath(url, use_listings_cache=False)
     try:
+        path = UPath(url, use_listings_cache=False)
         path.fs  # noqa: B018 - loads the scheme's package
     except (ImportError, ValueError) as error:
         raise ValueError(f"{url}: {error}; give a folder, or install the package (for s3://: pip install s3fs)") from None
@@ -35,6 +35,15 @@ def remote_path(url: str) -> Path:
 def put(path: Path, content: bytes, patience: float = PATIENCE_SECONDS) -> None:
     """Store an object in one PUT: whole or not at all. Raises OSError once patience (seconds) is over."""
     patiently(partial(path.fs.pipe_file, path.path, content), str(path), patience)  # type: ignore[attr-defined]
+
+
+def put_new(path: Path, content: bytes) -> bool:
+    """Store an object unless there is one of this name; False where there is. Exclusive on stores that offer it, as S3 does."""
+    try:
+        path.fs.pipe_file(path.path, content, mode="create")  # type: ignore[attr-defined]
+    except FileExistsError:
+        return False
+    return True
 
 
 def patiently(action: Callable[[], T], what: str, patience: float = PATIENCE_SECONDS) -> T:

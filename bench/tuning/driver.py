@@ -24,6 +24,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 
 from bench.grids import Grid
 from bench.stopping import Stopping
+from bench.tuning.preflight import Preflight
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
@@ -142,11 +143,14 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
     )
 
 
-def drive(searcher: GridSearcher, view: LiveView, cluster: Cluster, grid_file: str, stopping: Stopping) -> None:
+def drive(
+    searcher: GridSearcher, view: LiveView, cluster: Cluster, grid_file: str, stopping: Stopping, preflight: Preflight
+) -> None:
     """Run every trial that is due until the agenda is finished, or until the user asks to stop.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
     """
+    preflight.check()
     run = uuid.uuid4().hex
     stopping.gently()
     on_cpu = not cluster.gpus
@@ -168,7 +172,7 @@ def drive(searcher: GridSearcher, view: LiveView, cluster: Cluster, grid_file: s
                 failure_config=FailureConfig(
                     max_failures=RETRIES_OF_LOST_MACHINES if cluster.is_shared else RETRIES_OF_LOST_WORKERS
                 ),
-                callbacks=[view, StopWatch(stopping, searcher, run)],
+                callbacks=[preflight, view, StopWatch(stopping, searcher, run)],
                 verbose=0,
             ),
         )

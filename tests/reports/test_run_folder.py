@@ -7,7 +7,10 @@ import shutil
 import pytest
 from made_up import MadeUp, all_results, complete, specification, write_result, write_run
 
+from reports.build import build_report
 from reports.run_folder import read_run
+from trials.data.mirror import transfer
+from trials.files import read_bytes
 from trials.records import from_json, record_hash
 from trials.result import TrialResult
 from trials.spec import FINAL, TUNE, Cell
@@ -99,3 +102,13 @@ def test_a_run_json_without_a_key_names_it(tmp_path):
 
     with pytest.raises(ValueError, match="has no 'seeds'"):
         read_run(out)
+
+
+def test_the_report_of_a_run_in_a_bucket_is_that_of_a_folder(bucket, tmp_path):
+    folder = write_run(tmp_path / "run", MadeUp(edge=16))
+    transfer(folder, bucket / "run", [path for path in folder.rglob("*") if path.is_file()])
+
+    local, remote = build_report(folder), build_report(bucket / "run")
+
+    assert read_bytes(remote) == local.read_bytes()
+    assert read_bytes(bucket / "run" / "scores.parquet") == (folder / "scores.parquet").read_bytes()

@@ -20,6 +20,7 @@ from trials.data.door import all_faults, twins
 from trials.data.examine import rules_of
 from trials.data.faults import FaultyData, refuse, user_name
 from trials.data.manifest import CaseRecord, Manifest
+from trials.data.nearby import nearby
 from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
 from trials.data.sources import look_at
 from trials.data.store import Store, content_hash, is_sound, measured_record, prepared_record, sweep
@@ -129,10 +130,14 @@ class Cache:
 
 
 def open_cache(folder: Path) -> Cache:
-    """Open the set that prepare_dataset left in folder. Raises ValueError if there is none or its manifest is damaged."""
-    path = folder / "manifest.json"
-    if not path.is_file():
+    """Open the set that prepare_dataset left in folder, or its copy on this node's own disk, see nearby().
+
+    Raises ValueError if there is none or its manifest is damaged.
+    """
+    if not (folder / "manifest.json").is_file():
         raise ValueError(f"{folder} holds no prepared data set; prepare it first")
+    folder = nearby(folder)
+    path = folder / "manifest.json"
     try:
         manifest = from_json(Manifest, path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,0 +1,44 @@
+"""Whether the run folder can be used, found out before anything costs time: a small file is written, read back and deleted."""
+
+import errno
+import getpass
+import platform
+import secrets
+from pathlib import Path
+
+from trials.files import is_remote, read_bytes, write_text
+
+REASONS = {
+    errno.ENOSPC: "its disk is full; free some space or give another folder",
+    errno.EDQUOT: "your quota there is used up; free some space or give another folder",
+    errno.EROFS: "it lies on a read-only file system; give another folder",
+}
+NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+
+
+def probe(folder: Path) -> None:
+    """Raise ValueError in one sentence unless a file in the folder, or below the URL, can be written, read and deleted."""
+    path, token = folder / f".probe-{platform.node()}-{secrets.token_hex(4)}", secrets.token_hex(8)
+    try:
+        write_text(path, token, patience=0)
+        found = read_bytes(path, patience=0).decode()
+        path.unlink()
+    except Exception as error:  # the package of each store has errors of its own
+        raise ValueError(f"{folder} cannot be written, read and deleted from: {reason_of(error)}") from None
+    if found != token:
+        raise ValueError(f"{folder} gives back something else than was written there; give another folder")
+
+
+def local_beside(out: Path) -> Path:
+    """The folder beside a run folder, where data are made; runs/ here for a run folder at a URL."""
+    return Path("runs").absolute() if is_remote(out) else out.parent
+
+
+def reason_of(error: Exception) -> str:
+    """Why a folder cannot be used, and the way out."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in REASONS:
+        return REASONS[number]
+    if number in NOT_ALLOWED:
+        return f"user {getpass.getuser()} may not; change the folder's permissions or give another"
+    return f"{error}; give another folder, or the rights and credentials to use this one"

@@ -1,0 +1,71 @@
+"""A run folder is tried before it is used, and a driver holds it alone, in a bucket as in a folder."""
+
+import errno
+import os
+import urllib.request
+
+import pytest
+
+from bench.lock import beat, driving, find, is_alive, take
+from bench.storage import local_beside, probe, reason_of
+from trials.files import matching, place
+
+
+def test_a_second_driver_on_a_bucket_is_refused_and_a_lock_goes_with_its_driver(bucket):
+    with driving(bucket / "run") as lock:
+        beat(lock)
+        assert is_alive(find(bucket / "run"))
+        with pytest.raises(ValueError, match=rf"is driven by process {os.getpid()} on"):
+            take(bucket / "run")
+
+    assert find(bucket / "run") is None
+
+
+def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence(bucket):
+    probe(bucket / "run")
+    assert matching(bucket / "run", "*") == []
+
+    with pytest.raises(ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist") as error:
+        probe(place("s3://nowhere-at-all/run"))
+
+    assert "\n" not in str(error.value)
+
+
+def test_f70_a_store_that_refuses_is_told_at_the_start(store, bucket):
+    def auth_after(actions):
+        request = urllib.request.Request(
+            f"{store.url}/moto-api/reset-auth", data=actions, headers={"Content-Type": "text/plain"}
+        )
+        urllib.request.urlopen(request).close()
+
+    auth_after(b"0")
+    try:
+        with pytest.raises(ValueError, match=r"/run cannot be written, .*give another folder, or the rights and credentials"):
+            probe(bucket / "run")
+    finally:
+        auth_after(b"inf")
+
+
+def test_data_for_a_run_in_a_bucket_are_made_here(bucket, tmp_path):
+    assert local_beside(bucket / "runs" / "demo").name == "runs"
+    assert local_beside(tmp_path / "demo") == tmp_path
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ValueError, match=r"/file/run cannot be written, read and deleted from: .*; give another folder"):
+        probe(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "its disk is full; free some space"),
+        (errno.EDQUOT, "your quota there is used up"),
+        (errno.EROFS, "it lies on a read-only file system"),
+        (errno.EACCES, "may not; change the folder's permissions"),
+    ],
+)
+def test_f71_what_a_disk_refuses_is_said_with_its_way_out(number, words):
+    assert words in reason_of(OSError(number, os.strerror(number)))

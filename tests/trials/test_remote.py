@@ -1,0 +1,56 @@
+"""An object store: one PUT an object, exclusive creation, and patience while it is away. S3 is moto's, on loopback."""
+
+import logging
+
+import pytest
+
+import trials.remote
+from trials.files import matching, place, read_bytes, read_text, write_text
+from trials.remote import patiently, put_new
+
+
+def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
+    path = bucket / "run" / "trials" / "a" / "result.json"
+
+    with caplog.at_level(logging.INFO, logger="werkzeug"):
+        write_text(path, "{}")
+    requests = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+
+    assert len(requests) == 1
+    assert "PUT /" in requests[0]
+    assert read_text(path) == "{}"
+    assert [str(found) for found in matching(bucket / "run", "trials/*/result.json")] == [str(path)]
+    with pytest.raises(FileNotFoundError):
+        read_bytes(bucket / "nothing")
+
+
+def test_of_two_who_store_a_new_object_one_does(bucket):
+    assert [put_new(bucket / "lock", text) for text in (b"first", b"second")] == [True, False]
+    assert read_bytes(bucket / "lock") == b"first"
+
+
+def test_an_unknown_scheme_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"^nonsense://a/b: .*nonsense.*; give a folder, or install"):
+        place("nonsense://a/b")
+
+
+def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is_an_answer(monkeypatch, capsys):
+    monkeypatch.setattr(trials.remote, "FIRST_PAUSE_SECONDS", 1e-3)
+    answers = iter([ConnectionError("away"), TimeoutError("away"), "there"])
+
+    def ask():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(ask, "s3://b/a") == "there"
+    assert capsys.readouterr().err.count("trying again") == 1
+    with pytest.raises(OSError, match=r"s3://b/a: the store refuses or does not answer \(ConnectionError: away\)"):
+        patiently(lambda: raise_(ConnectionError("away")), "s3://b/a", 0)
+    with pytest.raises(FileNotFoundError):
+        patiently(lambda: raise_(FileNotFoundError("none")), "s3://b/a")
+
+
+def raise_(error):
+    raise error
