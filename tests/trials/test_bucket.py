@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from test_run import RECIPE, comparable, make_job
 
-from bench.ledger import read_results
 from trials.attempt import attempt
 from trials.data.mirror import transfer
-from trials.files import matching, read_bytes
+from trials.files import matching, read_bytes, read_text
+from trials.job import result_path
+from trials.records import from_json
+from trials.result import TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(stor
     assert away == [0, 1]
     assert comparable(result) == comparable(straight[1])
     assert re.match(r"no checkpoint after epoch 0 \(s3://.*refuses or does not answer", result.facts["checkpoints"][0])
-    assert read_results(bucket / "run") == {job.trial: result}
+    assert from_json(TrialResult, read_text(result_path(bucket / "run", job.trial))) == result
     assert not matching(bucket / "run", "trials/*/checkpoint-*.pt")
     assert read_bytes(bucket / "run" / "trials" / job.trial / "best.pt")
 
@@ -57,5 +59,5 @@ def test_a_result_that_could_not_be_written_is_delivered_by_the_next_attempt_wit
     result = attempt(job, lambda score, reached: epochs.append(score.epoch))
 
     assert epochs == []
-    assert read_results(tmp_path / "run") == {job.trial: result}
+    assert from_json(TrialResult, read_text(result_path(tmp_path / "run", job.trial))) == result
     assert not list((tmp_path / "scratch").glob("*/undelivered/*"))
