@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
-from trials.files import place
+from bench.storage import folder_or_url
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
@@ -54,14 +54,6 @@ def parser() -> argparse.ArgumentParser:
     add_score(verbs)
     add_doctor(verbs)
     return top
-
-
-def folder_or_url(text: str) -> Path:
-    """A folder here, or what an fsspec URL such as s3://bucket/run names."""
-    try:
-        return place(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:

@@ -1,12 +1,13 @@
-"""Whether the run folder can be used, found out before anything costs time: a small file is written, read back and deleted."""
+"""Where a run lies, and whether it can be used: a small file is written, read back and deleted before anything costs time."""
 
+import argparse
 import errno
 import getpass
 import platform
 import secrets
 from pathlib import Path
 
-from trials.files import is_remote, read_bytes, write_text
+from trials.files import is_remote, place, read_bytes, write_text
 
 REASONS = {
     errno.ENOSPC: "its disk is full; free some space or give another folder",
@@ -27,6 +28,14 @@ def probe(folder: Path) -> None:
         raise ValueError(f"{folder} cannot be written, read and deleted from: {reason_of(error)}") from None
     if found != token:
         raise ValueError(f"{folder} gives back something else than was written there; give another folder")
+
+
+def folder_or_url(text: str) -> Path:
+    """A folder here, or what an fsspec URL such as s3://bucket/run names."""
+    try:
+        return place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def local_beside(out: Path) -> Path:
