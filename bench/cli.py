@@ -71,10 +71,7 @@ def add_run(verbs) -> None:
     )
     sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
     sub.add_argument(
-        "--cache",
-        type=folder_or_url,
-        metavar="DIR|URL",
-        help="where prepared data lie (default: `cache` beside the run folder)",
+        "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: `cache` beside the run folder)"
     )
     sub.add_argument("--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs/GRID)")
     sub.add_argument(
@@ -94,7 +91,7 @@ def add_run(verbs) -> None:
         type=float,
         default=1.0,
         metavar="M",
-        help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
+        help="least time between a trial's checkpoints (default: 1)",
     )
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
