@@ -2,8 +2,9 @@
 
     python benchmarks/driver_kills.py --times 100 --out benchmarks/results/driver_kills.txt
 
-Each driver is a fork of this process, which has imported everything, and is killed at a moment drawn evenly from the time
-that the uninterrupted run took; a run that ends before its moment is compared and followed by a fresh one.
+Each driver is a fork of this process, which has imported everything. Its moment is drawn evenly from the time that the trials
+of the uninterrupted run took, counted from the first file of its own first trial: before that there is nothing to lose.
+A run that ends before its moment is compared and followed by a fresh one.
 """
 
 import argparse
@@ -81,15 +82,25 @@ def start(folder: Path, out: Path) -> int:
     os._exit(code)
 
 
+def is_training(out: Path, since: float) -> bool:
+    """Whether a trial has left a file after that time."""
+    return any(path.stat().st_mtime > since for path in out.glob("trials/*/*.*") if path.exists())
+
+
 def watch(child: int, out: Path, tally: Tally, seconds: float) -> int | None:
-    """Look at the results until the driver ends or the seconds are over; returns its exit code, None if it still runs."""
-    ends = time.monotonic() + seconds
+    """Look at the results until the driver ends, or trials have run for so many seconds.
+
+    Returns its exit code, None if it still runs.
+    """
+    started, ends = time.time(), float("inf")
     while time.monotonic() < ends:
         tally.look(out)
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             tally.look(out)
             return os.waitstatus_to_exitcode(status)
+        if ends == float("inf") and is_training(out, started):
+            ends = time.monotonic() + seconds
         time.sleep(min(0.05, max(0.0, ends - time.monotonic())))
     return None
 
@@ -130,7 +141,7 @@ def report(times: int, span: float, tally: Tally) -> str:
     return "\n".join(
         [
             f"driver killed (-9) at random moments, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
-            f"grid of {TRIALS} trials on one thread each, {span:.0f} s uninterrupted, moments drawn from 0 to that",
+            f"grid of {TRIALS} trials on one thread each, which run for {span:.0f} s uninterrupted; moments drawn from these",
             f"kills                               {tally.kills} of {times}",
             f"results there when killed, summed   {tally.kept}",
             f"finished trials lost                {tally.lost}",
@@ -153,9 +164,10 @@ def main() -> None:
     folder, os.environ["RAY_TMPDIR"] = Path(tempfile.mkdtemp(prefix="kills-")), tempfile.mkdtemp(prefix="rk-", dir="/tmp")
     try:
         (folder / "grid.py").write_text(GRID)
-        tally, begun = Tally(), time.monotonic()
+        tally = Tally()
         assert watch(start(folder, folder / "straight"), folder / "straight", Tally(), 1800.0) == 0, folder / "driver.log"
-        span = time.monotonic() - begun
+        files = [path.stat().st_mtime for path in (folder / "straight").glob("trials/*/*.*")]
+        span = max(files) - min(files)
         kill_often(folder, given.times, span, tally)
         print(text := report(given.times, span, tally))
         if given.out:
