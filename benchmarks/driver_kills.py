@@ -82,9 +82,9 @@ def start(folder: Path, out: Path) -> int:
     os._exit(code)
 
 
-def is_training(out: Path, since: float) -> bool:
-    """Whether a trial has left a file after that time."""
-    return any(path.stat().st_mtime > since for path in out.glob("trials/*/*.*") if path.exists())
+def written(out: Path) -> set[tuple[Path, int]]:
+    """Every file of a trial, with its last write."""
+    return {(path, path.stat().st_mtime_ns) for path in out.glob("trials/*/*.*") if path.exists()}
 
 
 def watch(child: int, out: Path, tally: Tally, seconds: float) -> int | None:
@@ -92,14 +92,14 @@ def watch(child: int, out: Path, tally: Tally, seconds: float) -> int | None:
 
     Returns its exit code, None if it still runs.
     """
-    started, ends = time.time(), float("inf")
+    before, ends = written(out), float("inf")
     while time.monotonic() < ends:
         tally.look(out)
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             tally.look(out)
             return os.waitstatus_to_exitcode(status)
-        if ends == float("inf") and is_training(out, started):
+        if ends == float("inf") and written(out) - before:
             ends = time.monotonic() + seconds
         time.sleep(min(0.05, max(0.0, ends - time.monotonic())))
     return None
