@@ -83,8 +83,8 @@ def start(folder: Path, out: Path) -> int:
 
 
 def written(out: Path) -> set[tuple[Path, int]]:
-    """Every file of a trial, with its last write."""
-    return {(path, path.stat().st_mtime_ns) for path in out.glob("trials/*/*.*") if path.exists()}
+    """Every trial's folder, with the time at which a file last came or went in it."""
+    return {(path, path.stat().st_mtime_ns) for path in out.glob("trials/*")}
 
 
 def watch(child: int, out: Path, tally: Tally, seconds: float) -> int | None:
