@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from trials.models.weights import Loaded, load_tensors, read_tensors
 from trials.parts import pick, unknown
 
 Options = Sequence[tuple[str, float]]
+# Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one answer.
+_COUNTED: dict[Hashable, int] = {}
 
 
 def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | None = None, options: Options = ()) -> nn.Module:
@@ -85,9 +87,17 @@ def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
     """Count the multiply-adds of one forward pass over an input of this shape [B, C, ...].
 
     Convolutions and matrix products are counted, norms and activations are not. Runs on the meta device: no
-    arithmetic is done and the model stays as it is.
+    arithmetic is done and the model stays as it is. A model of the same layers and tensors is counted once a process.
     """
-    shapes = {name: tensor.to("meta") for name, tensor in model.state_dict().items()}
+    tensors = model.state_dict()
+    key = (type(model), tuple(shape), tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items()), repr(model))
+    if key not in _COUNTED:
+        _COUNTED[key] = _count_multiply_adds(model, tensors, shape)
+    return _COUNTED[key]
+
+
+def _count_multiply_adds(model: nn.Module, tensors: Mapping[str, torch.Tensor], shape: Sequence[int]) -> int:
+    shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         functional_call(model, shapes, torch.empty(*shape, device="meta"))
     return counter.get_total_flops() // 2
