@@ -1,7 +1,7 @@
 """Which comparisons a run declared before it began, and their p values: Holm inside each family."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +20,7 @@ from trials.spec import Cell
 CHOSEN, ALL = "chosen", "all"
 CLASSES, PATIENTS = "classes", "mean"
 LEVEL = 0.05
+Tests = dict[tuple[int, int, int], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +89,23 @@ def compare_family(family: Family, cells: tuple[Cell, ...], counts: Counts, chos
     """Test every pair of a family whose configurations both have scores; patients are the unit, seeds are averaged first.
 
     A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros, which asks whether these
-    trainings differ, and Student's t over patients and trainings, which asks whether others would.
+    trainings differ, and Student's t over patients and trainings, which asks whether others would. Each is adjusted on
+    its own; against the chosen, the latter over all pairs of configurations, since the chosen was picked for its luck.
     """
     pairs = members(family, cells, chosen)
-    p: dict[tuple[int, int, int], float] = {}
+    wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == CHOSEN else pairs
+    over_cases: Tests = {}
+    over_seeds: Tests = {}
     for label in held_labels(counts) if family.score == CLASSES else [MEAN]:
-        p |= dict(_p_values(pairs, counts, label))
-    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
+        values = patient_dice(counts, label)
+        over_cases |= _test_cases(pairs, values, label)
+        over_seeds |= _test_seeds(wider, values, label)
+    adjusted_cases, adjusted_seeds = _holm(over_cases), _holm(over_seeds)
+    p, adjusted = {}, {}
+    for i, j, label in over_cases:
+        both_ways = (min(i, j), max(i, j), label)
+        p[i, j, label] = max(over_cases[i, j, label], over_seeds.get(both_ways, 0.0))
+        adjusted[i, j, label] = max(adjusted_cases[i, j, label], adjusted_seeds.get(both_ways, 0.0))
     return Tested(family=family, p=p, adjusted=adjusted, luck_known=luck_known(counts))
 
 
@@ -103,15 +114,33 @@ def luck_known(counts: Counts) -> bool:
     return bool((counts.available.sum(axis=1) > 1).any())
 
 
-def _p_values(pairs: list[tuple[int, int]], counts: Counts, label: int) -> Iterator[tuple[tuple[int, int, int], float]]:
-    values = patient_dice(counts, label)
-    by_case, seeds = nan_mean(values, 1), counts.available.sum(axis=1)
-    known = [(i, j) for i, j in pairs if seeds[i] and seeds[j]]
-    if not known or not by_case.shape[1]:
-        return
-    first, second = np.array(known).T
+def _holm(p: Tests) -> Tests:
+    return dict(zip(p, holm(list(p.values())), strict=True))
+
+
+def _scored(pairs: list[tuple[int, int]], values: np.ndarray) -> np.ndarray:
+    """The pairs, [P, 2], of which both sides have a seed; none where there is no patient."""
+    seeds = (~np.isnan(values)).any(axis=2).sum(axis=1)
+    found = [(i, j) for i, j in pairs if seeds[i] and seeds[j]]
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _test_cases(pairs: list[tuple[int, int]], values: np.ndarray, label: int) -> Tests:
+    first, second = _scored(pairs, values).T
+    by_case = nan_mean(values, 1)
+    return _keyed(first, second, label, signed_rank(by_case[first] - by_case[second]))
+
+
+def _test_seeds(pairs: list[tuple[int, int]], values: np.ndarray, label: int) -> Tests:
+    """By the pair in rising order; empty with fewer than two patients."""
+    if values.shape[2] < 2:
+        return {}
+    first, second = np.sort(_scored(pairs, values), axis=1).T
+    by_case, seeds = nan_mean(values, 1), (~np.isnan(values)).any(axis=2).sum(axis=1)
     luck, luck_df = luck_variance(values)
-    differences = by_case[first] - by_case[second]
-    over_seeds = crossed_p(differences, luck / seeds[first] + luck / seeds[second], luck_df)
-    for pair, over_cases, crossed in zip(known, signed_rank(differences), over_seeds, strict=True):
-        yield (*pair, label), float(np.nanmax([over_cases, crossed]))
+    p = crossed_p(by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df)
+    return _keyed(first, second, label, p)
+
+
+def _keyed(first: np.ndarray, second: np.ndarray, label: int, p: np.ndarray) -> Tests:
+    return {(i, j, label): value for i, j, value in zip(first.tolist(), second.tolist(), p.tolist(), strict=True)}

@@ -1,5 +1,7 @@
 """Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every configuration. Pure numpy and scipy."""
 
+from functools import cache
+
 import numpy as np
 from scipy import stats
 
@@ -31,17 +33,17 @@ def luck_variance(values: np.ndarray) -> tuple[float, int]:
     configurations and never below 0 (Searle, Casella and McCulloch 1992, section 4.3). (0, 0) where none has two seeds.
     """
     counted = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
-    between = inside = 0.0
-    seeds_df = 0
-    for block in counted:
-        held = block[~np.isnan(block).any(axis=1)] if block.shape[1] else block[:0]
-        if len(held) > 1:
-            by_seed, by_case = held.mean(axis=1), held.mean(axis=0)
-            rest = held - by_seed[:, None] - by_case + held.mean()
-            between += float(by_seed.var() * len(held))
-            inside += float((rest**2).sum()) / max(held.shape[1] * (held.shape[1] - 1), 1)
-            seeds_df += len(held) - 1
-    return (max(0.0, (between - inside) / seeds_df), seeds_df) if seeds_df else (0.0, 0)
+    num_cases = counted.shape[2]
+    held = ~np.isnan(counted).any(axis=2) if num_cases else np.zeros(values.shape[:2], bool)
+    several = held.sum(axis=1) > 1
+    seeds_df = int((held.sum(axis=1) - 1)[several].sum())
+    if not seeds_df:
+        return 0.0, 0
+    block = np.where(held[:, :, None], counted, np.nan)[several]
+    by_seed, by_case = nan_mean(block, 2)[:, :, None], nan_mean(block, 1)[:, None]
+    mean = nan_mean(by_seed, 1)[:, None]
+    between, rest = np.nansum((by_seed - mean) ** 2), np.nansum((block - by_seed - by_case + mean) ** 2)
+    return max(0.0, float(between - rest / max(num_cases * (num_cases - 1), 1)) / seeds_df), seeds_df
 
 
 def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
@@ -140,8 +142,13 @@ def seed_interval(differences: np.ndarray, level: float = 0.95) -> tuple[float, 
     num = len(differences)
     if num < 2:
         return -np.inf, np.inf
-    half = stats.t.ppf((1 + level) / 2, num - 1) * differences.std(ddof=1) / np.sqrt(num)
+    half = _student_quantile((1 + level) / 2, num - 1) * differences.std(ddof=1) / np.sqrt(num)
     return float(differences.mean() - half), float(differences.mean() + half)
+
+
+@cache
+def _student_quantile(share: float, df: int) -> float:
+    return float(stats.t.ppf(share, df))
 
 
 def smallest_gap(samples: np.ndarray, power: float = 0.8) -> float:

@@ -75,12 +75,11 @@ def sign_flip(differences: np.ndarray, flips: int = FLIPS, seed: int = FLIP_SEED
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p values so that the chance of any false claim in the family stays below the level (Holm 1979)."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = highest
-    return adjusted
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]))
+    return [float(value) for value in adjusted]
 
 
 def friedman(scores: np.ndarray) -> float:
