@@ -9,6 +9,7 @@ from reports.patients import patient_shares
 from reports.run_folder import Run
 from reports.stats.intervals import luck_variance, nan_mean, point, rank_first, seed_interval, smallest_gap
 from reports.stats.pairs import crossed_p
+from reports.stats.power import Gap, gap_of
 from reports.stats.tests import holm
 from reports.summary import MEAN, Resampled
 
@@ -108,3 +109,12 @@ def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
         if chosen in (i, j):
             beyond[i + j - chosen] = adjusted < 0.05
     return beyond
+
+
+def gap_to(test: Counts, chosen: int, rival: int) -> Gap | None:
+    """The chosen's lead over a rival and what its error is made of, over the seeds both have; None without one."""
+    shares = patient_shares(test)
+    both = test.available[chosen] & test.available[rival]
+    if not both.any() or shares.shape[2] < 2:
+        return None
+    return gap_of(shares[chosen, both] - shares[rival, both], 2 * luck_variance(shares)[0])

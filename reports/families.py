@@ -46,10 +46,13 @@ DEFAULT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """The comparisons of one family: (first, second, label) to p, before and after Holm. luck_known says that at least one
-    configuration has two seeds, without which nothing is resolved."""
+    """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases is Wilcoxon's alone.
+
+    luck_known says that at least one configuration has two seeds, without which nothing is resolved.
+    """
 
     family: Family
+    over_cases: Mapping[tuple[int, int, int], float]
     p: Mapping[tuple[int, int, int], float]
     adjusted: Mapping[tuple[int, int, int], float]
     luck_known: bool
@@ -106,7 +109,7 @@ def compare_family(family: Family, cells: tuple[Cell, ...], counts: Counts, chos
         both_ways = (min(i, j), max(i, j), label)
         p[i, j, label] = max(over_cases[i, j, label], over_seeds.get(both_ways, 0.0))
         adjusted[i, j, label] = max(adjusted_cases[i, j, label], adjusted_seeds.get(both_ways, 0.0))
-    return Tested(family=family, p=p, adjusted=adjusted, luck_known=luck_known(counts))
+    return Tested(family=family, over_cases=over_cases, p=p, adjusted=adjusted, luck_known=luck_known(counts))
 
 
 def luck_known(counts: Counts) -> bool:

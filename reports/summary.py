@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.counts import Counts, Ratio
+from reports.stats.effects import contrast
 from reports.stats.intervals import (
     DRAWS,
     case_weights,
@@ -64,6 +65,11 @@ class Resampled:
         estimates, draws, luck = (of[label] for of in (self.estimates, self.draws, self.luck))
         lead = estimates[i] - estimates
         return student_interval(lead, draws[:, [i]] - draws, luck[:, [i]] - luck, self.df[label])
+
+    def contrast_interval(self, label: int, weights: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """The interval of weighted sums of configurations, weights [L, C]; those of weight 0 may have no score."""
+        estimates, draws, luck = (contrast(weights, of[label]) for of in (self.estimates, self.draws, self.luck))
+        return student_interval(estimates, draws, luck, self.df[label], level)
 
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:

@@ -3,11 +3,14 @@
 import math
 
 from reports.board import Board
-from reports.choice import SAME, Choice
+from reports.choice import SAME, Choice, gap_to
 from reports.entries import scored
 from reports.notes import missing_finals
+from reports.patients import patient_dice
 from reports.section import Block, Column, Entry, Notes, Numbers, Section, Table, Text
-from reports.stats.intervals import DRAWS
+from reports.stats.intervals import DRAWS, nan_mean
+from reports.stats.pairs import superiority
+from reports.stats.power import cases_needed, seeds_needed
 from reports.summary import MEAN
 from reports.wording import cell_name, duration, listed, many, number, percent, quantity, ranged, signed, signed_range
 from trials.result import NATIVE
@@ -123,7 +126,35 @@ def _tested(board: Board, choice: Choice) -> str:
     if (i := choice.runner_up) is None:
         return f"{text}."
     lead = signed_range(choice.lead[i], choice.low[i], choice.high[i])
-    return f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}."
+    return (
+        f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}, and on a new patient it scores "
+        f"higher with a chance of {_chance(board, choice.chosen, i)}."
+    )
+
+
+def _chance(board: Board, chosen: int, rival: int) -> str:
+    by_patient = nan_mean(patient_dice(board.test[NATIVE], MEAN), 1)
+    share, low, high = (float(of[0]) for of in superiority((by_patient[chosen] - by_patient[rival])[None]))
+    return f"{percent(share)} ({percent(low)} to {percent(high)})"
+
+
+def _more(board: Board, choice: Choice) -> str:
+    """How many more patients or seeds would settle the lead over the runner-up, as the end of a sentence."""
+    i, num_cases, num_seeds = choice.runner_up, len(board.test[NATIVE].cases), len(board.run.seeds)
+    gap = None if i is None or choice.resolved[i] else gap_to(board.test[NATIVE], choice.chosen, i)
+    if gap is None or _one_seed(board):
+        return ""
+    cases, seeds = cases_needed(gap, num_seeds), seeds_needed(gap, num_cases)
+    ways = [
+        f"{count - at_hand:,.0f} more {word}"
+        for count, at_hand, word in ((cases, num_cases, "patients"), (seeds, num_seeds, "seeds a configuration"))
+        if at_hand < count < math.inf
+    ]
+    if ways:
+        return f"; to separate it from the runner-up at the gap seen would take about {' or '.join(ways)}"
+    return (
+        "; no number of patients or of seeds alone would separate it from the runner-up" if math.inf in (cases, seeds) else ""
+    )
 
 
 def _certainty(board: Board, choice: Choice) -> str:
@@ -131,9 +162,10 @@ def _certainty(board: Board, choice: Choice) -> str:
     resolved = sum(bool(choice.resolved[i]) for i in rivals)
     gap = f"The smallest gap that this run would see with 80 % power is about {number(choice.smallest_gap)} Dice"
     drawn = "the patients (the luck of its one seed is not in them)" if _one_seed(board) else "patients and seeds"
+    more = _more(board, choice)
     return (
         f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of {drawn}, and is "
-        f"resolved against {resolved} of {many(len(rivals), 'rival')}. {gap}{', seeds aside.' if _one_seed(board) else '.'}"
+        f"resolved against {resolved} of {many(len(rivals), 'rival')}. {gap}{more}{', seeds aside.' if _one_seed(board) else '.'}"
     )
 
 

@@ -10,13 +10,19 @@ from reports.sections.curves import curves
 from reports.sections.data import data
 from reports.sections.downloads import downloads
 from reports.sections.figures import figures
+from reports.sections.distribution import distribution
+from reports.sections.effects import effects
 from reports.sections.grid import grid
 from reports.sections.hpo import hpo
 from reports.sections.ladder import ladder
 from reports.sections.leaderboard import leaderboard
+from reports.sections.pairs import pairs
 from reports.sections.paper import paper
 from reports.sections.pareto import pareto
 from reports.sections.provenance import provenance
+from reports.sections.seeds import seeds
+from reports.sections.size import size
+from reports.sections.stability import ranking_stability
 from reports.sections.trials import trials
 from reports.sections.validity import validity
 from reports.sections.worst import worst
@@ -27,7 +33,13 @@ SECTIONS: dict[str, Callable[[Board], Section | None]] = {
     "leaderboard": leaderboard,
     "paper": paper,
     "grid": grid,
+    "effects": effects,
+    "pairs": pairs,
+    "stability": ranking_stability,
     "conventions": conventions,
+    "distribution": distribution,
+    "seeds": seeds,
+    "size": size,
     "worst": worst,
     "figures": figures,
     "curves": curves,

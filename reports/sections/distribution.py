@@ -1,0 +1,130 @@
+"""Typical patients and the tail: every patient's Dice as a point, and how many patients reach a threshold."""
+
+import numpy as np
+
+from reports.board import Board
+from reports.entries import class_name, configuration, ranked
+from reports.palette import model_colour
+from reports.patients import held_labels, patient_dice
+from reports.section import Column, Entry, Figure, Section, Table, View
+from reports.stats.intervals import nan_mean
+from reports.stats.ranks import interquartile_mean
+from reports.summary import MEAN
+from reports.wording import cell_name, many, number, percent, plain
+from trials.result import NATIVE
+
+THRESHOLDS = (0.5, 0.7, 0.9)
+# Above so many configurations the boxes stand closer.
+ROOMY = 20
+
+
+def distribution(board: Board) -> Section | None:
+    """A box a configuration, a view a class; nothing before a first test score."""
+    order = ranked(board)
+    if not order:
+        return None
+    counts = board.test[NATIVE]
+    scores = {label: nan_mean(patient_dice(counts, label), 1)[order] for label in (MEAN, *held_labels(counts))}
+    return Section(
+        id="distribution",
+        title="Patient by patient",
+        question="How does a typical patient fare, and how long is the tail?",
+        finding=_finding(board, order, scores[MEAN]),
+        blocks=(
+            _figure(board, order, scores),
+            *(_table(board, order, label, of) for label, of in scores.items() if label != MEAN),
+        ),
+    )
+
+
+def _finding(board: Board, order: list[int], scores: np.ndarray) -> str:
+    row = order.index(board.choice.chosen) if board.choice and board.choice.chosen in order else 0
+    own = scores[row]
+    reached = [f"{percent(float((own >= threshold).mean()))} reach {threshold}" for threshold in THRESHOLDS]
+    return (
+        f"Of {many(len(own), 'patient')} under {cell_name(board.run.cells[order[row]])}, {', '.join(reached)} in mean Dice; "
+        f"the middle half average {number(interquartile_mean(own))}, the worst has {number(float(own.min()))}."
+    )
+
+
+def _figure(board: Board, order: list[int], scores: dict[int, np.ndarray]) -> Figure:
+    names = [plain(cell_name(board.run.cells[i])) for i in order]
+    row = 34 if len(order) <= ROOMY else 22
+    views = []
+    for label, of in scores.items():
+        name = plain(class_name(board, label))
+        boxes = tuple(_box(board, i, names[place], of[place]) for place, i in enumerate(order))
+        views.append(View(name=name, data=boxes))
+    wholes = scores[MEAN]
+    spread = float(np.median(np.quantile(wholes, 0.75, axis=1) - np.quantile(wholes, 0.25, axis=1)))
+    return Figure(
+        id="distribution-boxes",
+        caption=(
+            f"The middle half of the patients spans {number(spread, 2)} Dice in a typical configuration, best mean first. "
+            f"Every point is a patient, seeds averaged, n = {wholes.shape[1]} that hold a class; the box is the middle half, "
+            "the line in it the median, the whiskers reach the last point within 1.5 boxes; native grid."
+        ),
+        views=tuple(views),
+        view_label="class",
+        layout={
+            "showlegend": False,
+            "margin": {"l": 10, "r": 10, "t": 16, "b": 44},
+            "xaxis": {"title": {"text": "Dice"}, "range": [-0.02, 1.02], "zeroline": False},
+            "yaxis": {"type": "category", "categoryarray": names[::-1], "categoryorder": "array"},
+            "boxgap": 0.35,
+        },
+        table=_table(board, order, MEAN, wholes),
+        height=80 + row * len(order),
+        least_width=460,
+    )
+
+
+def _box(board: Board, i: int, name: str, values: np.ndarray) -> dict[str, object]:
+    colour = model_colour(board.run, board.run.cells[i].model)
+    return {
+        "type": "box",
+        "orientation": "h",
+        "x": [round(float(value), 3) for value in values],
+        "y": [name] * len(values),
+        "name": name,
+        "boxpoints": "all",
+        "jitter": 0.6,
+        "pointpos": 0,
+        "marker": {"color": f"{colour}/0.55", "size": 4},
+        "line": {"color": colour, "width": 1.2},
+        "fillcolor": f"{colour}/0.15",
+        "hoveron": "points",
+        "hovertemplate": "%{x:.3f}<extra>%{y}</extra>",
+    }
+
+
+def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Table:
+    columns = (
+        Column("configuration"),
+        Column("mean", True),
+        Column("middle half", True, "interquartile mean: the mean of the middle half of the patients"),
+        Column("median", True, "without an interval: a bootstrap of a median misleads"),
+        Column("worst", True),
+        *(
+            Column(f"at least {threshold}", True, f"share of the patients with a Dice of {threshold}")
+            for threshold in THRESHOLDS
+        ),
+    )
+    rows = []
+    for place, i in enumerate(order):
+        own = scores[place]
+        values = (float(own.mean()), interquartile_mean(own), float(np.median(own)), float(own.min()))
+        shares = [float((own >= threshold).mean()) for threshold in THRESHOLDS]
+        rows.append(
+            (
+                configuration(board, i),
+                *(Entry(number(value), value) for value in values),
+                *(Entry(percent(share), share) for share in shares),
+            )
+        )
+    about = "a patient's mean over the classes it holds" if label == MEAN else "the patients that hold it"
+    caption = (
+        f"{class_name(board, label)[:1].upper()}{class_name(board, label)[1:]}: {about}, n = {scores.shape[1]}, seeds averaged."
+    )
+    name = "mean" if label == MEAN else label
+    return Table(id=f"distribution-{name}", caption=caption, columns=columns, rows=tuple(rows), folded=label != MEAN)

@@ -1,0 +1,188 @@
+"""Is a gap larger than the luck of a seed? Every training as a point, what the scatter is made of, what would settle it."""
+
+import math
+
+import numpy as np
+
+from reports.board import Board
+from reports.choice import Choice, gap_to
+from reports.entries import configuration, ranked
+from reports.palette import model_colour
+from reports.patients import patient_shares
+from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.stats.intervals import luck_variance, nan_mean
+from reports.stats.power import Split, cases_needed, seeds_needed, variance_split
+from reports.wording import cell_name, many, number, percent, plain, signed
+from trials.result import NATIVE
+
+PARTS = {
+    "case": ("patient", "some patients are hard for all"),
+    "configuration": ("configuration", "what the grid set out to compare"),
+    "mix": ("patient by configuration", "a patient suits one configuration better than another"),
+    "seed": ("seed", "the luck of a training, the same for all patients"),
+    "rest": ("rest", "the luck of a training on one patient"),
+}
+
+
+def seeds(board: Board) -> Section | None:
+    """Nothing before a first test score; with one seed everywhere it says that the luck was not measured."""
+    order, shares = ranked(board), patient_shares(board.test[NATIVE])
+    if not order or not shares.shape[2]:
+        return None
+    luck, df = luck_variance(shares)
+    blocks: list[Block] = [_figure(board, order, shares)] if df else []
+    split = _split(board, order, shares)
+    if split is not None:
+        blocks.append(_split_table(split))
+    if board.choice is not None and len(order) > 1:
+        blocks.append(_needs_table(board, board.choice, order))
+    if not blocks:
+        return None
+    return Section(
+        id="seeds",
+        title="Seeds",
+        question="Is the gap larger than a seed's luck?",
+        finding=_finding(board, math.sqrt(luck), df),
+        blocks=tuple(blocks),
+    )
+
+
+def _finding(board: Board, luck: float, df: int) -> str:
+    if not df:
+        return (
+            "Each configuration was trained once: the luck of a seed was not measured, so no gap can be called larger than it."
+        )
+    text = (
+        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} Dice through the luck of their "
+        f"seeds (standard deviation {number(luck)} a training, {many(df, 'degree')} of freedom)."
+    )
+    if board.choice is None or board.choice.runner_up is None:
+        return text
+    i, seeds = board.choice.runner_up, len(board.run.seeds)
+    noise = 1.96 * luck * math.sqrt(2 / seeds)
+    size = "more" if abs(board.choice.lead[i]) > noise else "no more"
+    return (
+        f"{text} The chosen's difference to the runner-up, {signed(board.choice.lead[i])}, is {size} than the "
+        f"{number(noise)} that luck alone explains in 95 % of comparisons of {many(seeds, 'seed')} a side."
+    )
+
+
+def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
+    names = [plain(cell_name(board.run.cells[i])) for i in order]
+    by_seed = nan_mean(shares, 2)[order]
+    data = []
+    for place, i in enumerate(order):
+        at = [s for s in range(by_seed.shape[1]) if not math.isnan(by_seed[place, s])]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [round(float(by_seed[place, s]), 4) for s in at],
+                "y": [names[place]] * len(at),
+                "customdata": [f"seed {board.run.seeds[s]}" for s in at],
+                "marker": {"color": model_colour(board.run, board.run.cells[i].model), "size": 9, "opacity": 0.8},
+                "hovertemplate": "%{y}<br>%{customdata}: %{x:.3f}<extra></extra>",
+            }
+        )
+    width, between = float(np.nanmax(np.ptp(by_seed, axis=1))), float(np.ptp(nan_mean(by_seed, 1)))
+    widest = f"The seeds of one configuration lie up to {number(width)} apart" if not math.isnan(width) else "Seeds are missing"
+    return Figure(
+        id="seeds-strip",
+        caption=(
+            f"{widest}, the means of all configurations {number(between)}. A point is one training's mean test Dice of the "
+            f"classes over n = {shares.shape[2]} patients, native grid; best mean first."
+        ),
+        data=tuple(data),
+        layout={
+            "showlegend": False,
+            "margin": {"l": 10, "r": 16, "t": 16, "b": 44},
+            "xaxis": {"title": {"text": "Dice"}, "zeroline": False},
+            "yaxis": {
+                "type": "category",
+                "categoryarray": names[::-1],
+                "categoryorder": "array",
+                "range": [-0.7, len(order) - 0.3],
+            },
+        },
+        table=_seed_table(board, order, by_seed),
+        height=80 + 24 * len(order),
+        least_width=460,
+    )
+
+
+def _seed_table(board: Board, order: list[int], by_seed: np.ndarray) -> Table:
+    names = [f"seed {seed}" for seed in board.run.seeds]
+    columns = (Column("configuration"), *(Column(name, True) for name in names), Column("highest minus lowest", True))
+    rows = []
+    for place, i in enumerate(order):
+        values = [float(value) for value in by_seed[place]]
+        known = [value for value in values if not math.isnan(value)]
+        width = max(known) - min(known) if len(known) > 1 else math.nan
+        cells = [Entry("not run", look="quiet") if math.isnan(value) else Entry(number(value), value) for value in values]
+        rows.append((configuration(board, i), *cells, Entry(number(width), width)))
+    caption = "Mean test Dice of the classes, a training a number."
+    return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
+
+
+def _split(board: Board, order: list[int], shares: np.ndarray) -> Split | None:
+    """Over the configurations that have every seed, or the first seed of all where none is complete."""
+    counts = board.test[NATIVE]
+    whole = [i for i in order if counts.available[i].all()]
+    return variance_split(shares[whole]) if len(whole) > 1 else None
+
+
+def _split_table(split: Split) -> Table:
+    total = math.fsum(value for name in PARTS if not math.isnan(value := getattr(split, name)))
+    rows = []
+    for name, (word, meaning) in PARTS.items():
+        value = getattr(split, name)
+        if math.isnan(value):
+            unknown = Entry("not measured", look="quiet")
+            rows.append((Entry(word), unknown, Entry("", look="quiet"), Entry(meaning)))
+        else:
+            share = value / total if total else 0.0
+            rows.append((Entry(word), Entry(number(math.sqrt(value)), value), Entry(percent(share), share), Entry(meaning)))
+    columns = (Column("source"), Column("standard deviation", True), Column("share of the variance", True), Column("meaning"))
+    caption = (
+        "What the scatter of a single score is made of: variance components by the analysis-of-variance estimator (method of "
+        "moments, none below 0), all effects random, seeds within configurations."
+    )
+    return Table(id="seeds-split", caption=caption, columns=columns, rows=tuple(rows))
+
+
+def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
+    counts = board.test[NATIVE]
+    rows = []
+    for i in order:
+        gap = gap_to(counts, choice.chosen, i)
+        if i == choice.chosen or gap is None:
+            continue
+        cases, trainings = cases_needed(gap, len(board.run.seeds)), seeds_needed(gap, len(counts.cases))
+        verdict = "resolved" if choice.resolved[i] else "not resolved"
+        luck_known = (counts.available.sum(axis=1) > 1).any()
+        rows.append(
+            (
+                configuration(board, i),
+                Entry(signed(gap.gap), gap.gap),
+                Entry(verdict, look="" if choice.resolved[i] else "quiet"),
+                Entry(wanted(cases, len(counts.cases)), cases),
+                Entry(wanted(trainings, len(board.run.seeds)) if luck_known else "luck not measured", trainings),
+            )
+        )
+    columns = (
+        Column("rival"),
+        Column("the chosen's lead", True),
+        Column("verdict"),
+        Column("patients for 80 % power", True, "with the seeds at hand, were the gap truly as large as it is here"),
+        Column("seeds for 80 % power", True, "a configuration, with the patients at hand"),
+    )
+    caption = (
+        f"How many test patients (here {len(counts.cases)}), or how many seeds (here {len(board.run.seeds)}), would tell the "
+        "chosen from each rival at the two-sided 5 % level, if the true gap were the one seen and nothing else were compared; the verdict asks for more."
+    )
+    return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))
+
+
+def wanted(count: float, at_hand: int) -> str:
+    """A number of patients or seeds; in words where those at hand would do, or none would."""
+    return "no number" if math.isinf(count) else f"{count:,.0f}" if count > at_hand else f"at most the {at_hand} at hand"

@@ -1,0 +1,188 @@
+"""Where does it fail? The size of what a patient holds against the Dice of the chosen, and every configuration by quarter."""
+
+from typing import Any
+
+import numpy as np
+
+from reports.board import Board
+from reports.entries import configuration, ranked
+from reports.patients import counted_cases, held_labels, patient_dice
+from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.stats.intervals import nan_mean
+from reports.wording import cell_name, listed, many, number, plain
+from trials.result import NATIVE
+
+# With fewer patients a quarter of them says nothing.
+FEWEST = 8
+QUARTERS = ("smallest quarter", "second", "third", "largest quarter")
+
+
+def size(board: Board) -> Section | None:
+    """A panel a class that enough patients hold; nothing where there is none, or before a first test score."""
+    order, counts = ranked(board), board.test[NATIVE]
+    labels = [label for label in held_labels(counts) if len(counted_cases(counts, label)) >= FEWEST] if order else []
+    if not labels:
+        return None
+    shown = board.choice.chosen if board.choice and board.choice.chosen in order else order[0]
+    volumes = {label: _volumes(board, label) for label in labels}
+    scores = {label: nan_mean(patient_dice(counts, label), 1) for label in labels}
+    tables: list[Block] = [_table(board, order, label, volumes[label], scores[label]) for label in labels]
+    return Section(
+        id="size",
+        title="Size",
+        question="Where does it fail?",
+        finding=_finding(board, shown, volumes, scores),
+        blocks=(_figure(board, shown, volumes, scores), *tables),
+    )
+
+
+def _unit(board: Board) -> str:
+    return "ml" if _voxel_mm3(board) else "voxels"
+
+
+def _voxel_mm3(board: Board) -> dict[str, float]:
+    """The native voxel of every test case, where the run folder holds them all."""
+    known = (board.run.record.get("data") or {}).get("voxel_mm3") or {}
+    return known if set(board.test[NATIVE].cases) <= set(known) else {}
+
+
+def _volumes(board: Board, label: int) -> np.ndarray:
+    """The reference volume of the label in every patient that holds it, in ml, or in voxels of the patient's own grid."""
+    counts, voxels = board.test[NATIVE], _voxel_mm3(board)
+    cases = counted_cases(counts, label)
+    scale = [voxels[counts.cases[n]] / 1000 if voxels else 1.0 for n in cases]
+    return counts.true[cases, label] * np.array(scale)
+
+
+def _quarter(volumes: np.ndarray) -> np.ndarray:
+    """Which quarter of this split each patient falls in, 0..3, by the quartiles of its volumes."""
+    return np.searchsorted(np.quantile(volumes, [0.25, 0.5, 0.75]), volumes, side="left")
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _finding(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> str:
+    parts = []
+    for label, of in volumes.items():
+        quarters, own = _quarter(of), scores[label][shown]
+        ends = [own[quarters == quarter] for quarter in (0, 3)]
+        if all(len(end) for end in ends):
+            small, large = (number(float(end.mean()), 2) for end in ends)
+            parts.append(f"{board.run.classes[label]} {small} in the smallest quarter and {large} in the largest")
+    name = cell_name(board.run.cells[shown])
+    return (
+        f"Mean Dice of {name}: {listed(parts)}."
+        if parts
+        else "All volumes are alike: there are no small and large ones to compare."
+    )
+
+
+def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> Figure:
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "showlegend": False,
+        "margin": {"l": 52, "r": 10, "t": 40, "b": 48},
+        "annotations": [],
+        "shapes": [],
+    }
+    for panel, (label, of) in enumerate(volumes.items()):
+        suffix = "" if panel == 0 else str(panel + 1)
+        domain = [panel / len(volumes) + 0.02 * (panel > 0), (panel + 1) / len(volumes) - 0.012]
+        layout[f"xaxis{suffix}"] = {
+            "type": "log",
+            "domain": domain,
+            "anchor": f"y{suffix}",
+            "title": {"text": _unit(board)},
+            "dtick": 1,
+        }
+        vertical = {"range": [-0.03, 1.03], "anchor": f"x{suffix}", "showticklabels": panel == 0, "zeroline": False}
+        layout[f"yaxis{suffix}"] = vertical | ({"title": {"text": "Dice"}} if panel == 0 else {})
+        place = {"x": domain[0], "y": 1.01, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+        title = f"<b>{plain(board.run.classes[label])}</b>, n = {len(of)}"
+        layout["annotations"].append({**place, "text": title, "showarrow": False})
+        axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+        data += [_points(board, label, of, scores[label][shown]) | axes, _steps(of, scores[label][shown]) | axes]
+    caption = (
+        f"{cell_name(board.run.cells[shown])}: a point is a patient, seeds averaged, native grid; the line is the mean of each "
+        f"quarter of the patients by volume (quartiles of this split). The reference's volume in {_unit(board)} stands on a "
+        + ("log scale." if _voxel_mm3(board) else "log scale, since the run folder holds no voxel sizes.")
+    )
+    table = _case_table(board, shown, volumes, scores)
+    return Figure(
+        id="size-dice",
+        caption=caption,
+        data=tuple(data),
+        layout=layout,
+        table=table,
+        height=380,
+        least_width=250 * len(volumes),
+    )
+
+
+def _points(board: Board, label: int, volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
+    counts = board.test[NATIVE]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [float(f"{value:.4g}") for value in volumes],
+        "y": [round(float(value), 4) for value in dice],
+        "customdata": [plain(counts.cases[n]) for n in counted_cases(counts, label)],
+        "marker": {"color": "var(--accent)/0.65", "size": 7},
+        "hovertemplate": "%{customdata}<br>%{x} " + _unit(board) + "<br>Dice %{y:.3f}<extra></extra>",
+    }
+
+
+def _steps(volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
+    """The mean of every quarter as a line from its smallest to its largest volume."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for quarter in range(4):
+        inside = _quarter(volumes) == quarter
+        if inside.any():
+            mean = round(float(dice[inside].mean()), 4)
+            x += [float(volumes[inside].min()), float(volumes[inside].max()), None]
+            y += [mean, mean, None]
+    line = {"color": "var(--bad)", "width": 3}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hovertemplate": "mean %{y:.3f}<extra></extra>"}
+
+
+def _case_table(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> Table:
+    counts, unit = board.test[NATIVE], _unit(board)
+    rows = []
+    for label, of in volumes.items():
+        for n, volume, dice, quarter in zip(counted_cases(counts, label), of, scores[label][shown], _quarter(of), strict=True):
+            size = Entry(_amount(float(volume)), float(volume))
+            rows.append(
+                (
+                    Entry(counts.cases[n]),
+                    Entry(board.run.classes[label]),
+                    size,
+                    Entry(QUARTERS[quarter], int(quarter)),
+                    Entry(number(float(dice)), float(dice)),
+                )
+            )
+    columns = (Column("patient"), Column("class"), Column(unit, True), Column("quarter"), Column("Dice", True))
+    caption = f"{cell_name(board.run.cells[shown])}, patient by patient."
+    return Table(id="size-table", caption=caption, columns=columns, rows=tuple(rows))
+
+
+def _table(board: Board, order: list[int], label: int, volumes: np.ndarray, scores: np.ndarray) -> Table:
+    quarters = _quarter(volumes)
+    held = [quarter for quarter in range(4) if (quarters == quarter).any()]
+    columns = [Column("configuration")]
+    for quarter in held:
+        inside = volumes[quarters == quarter]
+        span = f"{_amount(float(inside.min()))} to {_amount(float(inside.max()))} {_unit(board)}, n = {len(inside)}"
+        columns.append(Column(QUARTERS[quarter], True, span))
+    rows = []
+    for i in order:
+        means = [float(scores[i][quarters == quarter].mean()) for quarter in held]
+        rows.append((configuration(board, i), *(Entry(number(mean), mean) for mean in means)))
+    quartiles = listed([_amount(float(value)) for value in np.quantile(volumes, [0.25, 0.5, 0.75])])
+    caption = (
+        f"{board.run.classes[label]}: mean Dice by quarter of the {many(len(volumes), 'patient')} that hold it; quartiles of "
+        f"its volume in this split are {quartiles} {_unit(board)}."
+    )
+    return Table(id=f"size-class-{label}", caption=caption, columns=tuple(columns), rows=tuple(rows), folded=True)
