@@ -165,7 +165,8 @@ def _certainty(board: Board, choice: Choice) -> str:
     more = _more(board, choice)
     return (
         f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of {drawn}, and is "
-        f"resolved against {resolved} of {many(len(rivals), 'rival')}. {gap}{more}{', seeds aside.' if _one_seed(board) else '.'}"
+        f"resolved against {resolved} of {many(len(rivals), 'rival')}. "
+        f"{gap}{more}{', seeds aside.' if _one_seed(board) else '.'}"
     )
 
 

@@ -178,7 +178,8 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
     )
     caption = (
         f"How many test patients (here {len(counts.cases)}), or how many seeds (here {len(board.run.seeds)}), would tell the "
-        "chosen from each rival at the two-sided 5 % level, if the true gap were the one seen and nothing else were compared; the verdict asks for more."
+        "chosen from each rival at the two-sided 5 % level, if the true gap were the one "
+        "seen and nothing else were compared; the verdict asks for more."
     )
     return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))
 
