@@ -8,10 +8,10 @@ from reports.sections.answer import answer
 from reports.sections.conventions import conventions
 from reports.sections.curves import curves
 from reports.sections.data import data
-from reports.sections.downloads import downloads
-from reports.sections.figures import figures
 from reports.sections.distribution import distribution
+from reports.sections.downloads import downloads
 from reports.sections.effects import effects
+from reports.sections.figures import figures
 from reports.sections.grid import grid
 from reports.sections.hpo import hpo
 from reports.sections.ladder import ladder

@@ -1,5 +1,6 @@
 """Where does it fail? The size of what a patient holds against the Dice of the chosen, and every configuration by quarter."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ def _unit(board: Board) -> str:
 
 def _voxel_mm3(board: Board) -> dict[str, float]:
     """The native voxel of every test case, where the run folder holds them all."""
-    known = (board.run.record.get("data") or {}).get("voxel_mm3") or {}
-    return known if set(board.test[NATIVE].cases) <= set(known) else {}
+    geometry = (board.run.record.get("data") or {}).get("geometry") or {}
+    cases = board.test[NATIVE].cases
+    return {case: prod(geometry[case]["spacing_mm"]) for case in cases} if set(cases) <= set(geometry) else {}
 
 
 def _volumes(board: Board, label: int) -> np.ndarray:

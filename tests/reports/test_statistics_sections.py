@@ -121,7 +121,7 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
             for factor in [1 + int(score.case.removeprefix("case_"))]
         )
         results.append(dataclasses.replace(result, scores=grown, surfaces=()))
-    data = {"voxel_mm3": dict.fromkeys(made.splits["test"], 2.0)}
+    data = {"geometry": {case: {"spacing_mm": [2.0, 1.0, 1.0]} for case in made.splits["test"]}}
     board = board_of(tmp_path, dataclasses.replace(made, record={"data": data}), results)
 
     found = size(board)
