@@ -65,10 +65,33 @@ def _by_patient(board: Board) -> np.ndarray:
 
 
 def _figure(board: Board, tested: Tested, table: Table) -> Figure:
-    order = ranked(board)
-    names = [plain(cell_name(board.run.cells[i])) for i in order]
-    scores = _by_patient(board)
-    num = len(order)
+    num, patients, resolved = len(ranked(board)), _by_patient(board).shape[1], len(_resolved(tested))
+    side = max(13, min(34, 700 // num))
+    caption = (
+        f"{resolved} of {many(len(tested.p), 'pair')} resolved, family '{tested.family.name}', n = {patients} patients. "
+        "Best mean first, both ways; a column is the configuration of that place. Blue: the row is ahead; orange: behind; "
+        "grey: not resolved. Signed-rank and t over patients and trainings, Holm."
+    )
+    axis = {"showgrid": False, "zeroline": False, "ticks": ""}
+    return Figure(
+        id="pairs-map",
+        caption=caption,
+        data=(_map(board, tested),),
+        layout={
+            "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
+            "xaxis": axis | {"side": "top", "tickmode": "linear", "dtick": 1 if num <= 32 else 4, "tick0": 1},
+            "yaxis": axis | {"autorange": "reversed", "automargin": True},
+        },
+        table=table,
+        height=60 + side * num,
+        least_width=260 + side * num,
+    )
+
+
+def _map(board: Board, tested: Tested) -> dict[str, Any]:
+    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0 where nothing is resolved."""
+    order, scores = ranked(board), _by_patient(board)
+    names, num = [plain(cell_name(board.run.cells[i])) for i in order], len(order)
     colours, texts, hovers = (np.full((num, num), blank, object) for blank in (None, "", ""))
     for i, j, label in tested.p:
         row, column = order.index(i), order.index(j)
@@ -80,7 +103,8 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
             texts[y, x] = signed(way * gap, 2) if num <= PRINTED else ""
             hovers[y, x] = f"{names[y]}<br>against {names[x]}<br>{signed(way * gap)}, Holm p {p}, {verdict}"
     shades = [[0, "var(--m1)"], [0.33, "var(--m1)"], [0.33, "var(--band)"], [0.67, "var(--band)"], [0.67, "var(--m0)"]]
-    trace: dict[str, Any] = {
+    grid = {"showscale": False, "xgap": 1 if num > PRINTED else 2, "ygap": 1 if num > PRINTED else 2}
+    return grid | {
         "type": "heatmap",
         "z": colours.tolist(),
         "text": texts.tolist(),
@@ -92,31 +116,7 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
         "colorscale": [*shades, [1, "var(--m0)"]],
         "zmin": -1,
         "zmax": 1,
-        "showscale": False,
-        "xgap": 1 if num > PRINTED else 2,
-        "ygap": 1 if num > PRINTED else 2,
     }
-    side = max(13, min(34, 700 // num))
-    resolved = len(_resolved(tested))
-    caption = (
-        f"{resolved} of {many(len(tested.p), 'pair')} resolved, family '{tested.family.name}', n = {scores.shape[1]} patients. "
-        "Best mean first, both ways; a column is the configuration of that place. Blue: the row is ahead; orange: behind; "
-        "grey: not resolved. Signed-rank and t over patients and trainings, Holm."
-    )
-    axis = {"showgrid": False, "zeroline": False, "ticks": ""}
-    return Figure(
-        id="pairs-map",
-        caption=caption,
-        data=(trace,),
-        layout={
-            "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-            "xaxis": axis | {"side": "top", "tickmode": "linear", "dtick": 1 if num <= 32 else 4, "tick0": 1},
-            "yaxis": axis | {"autorange": "reversed", "automargin": True},
-        },
-        table=table,
-        height=60 + side * num,
-        least_width=260 + side * num,
-    )
 
 
 def _table(board: Board, tested: Tested) -> tuple[Table, str]:
