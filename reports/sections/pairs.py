@@ -89,7 +89,7 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
 
 
 def _map(board: Board, tested: Tested) -> dict[str, Any]:
-    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0 where nothing is resolved."""
+    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0 where not resolved."""
     order, scores = ranked(board), _by_patient(board)
     names, num = [plain(cell_name(board.run.cells[i])) for i in order], len(order)
     colours, texts, hovers = (np.full((num, num), blank, object) for blank in (None, "", ""))
