@@ -19,6 +19,7 @@ from reports.summary import MEAN
 from reports.wording import interval, listed, many, number, plain, signed, signed_range
 from trials.result import NATIVE
 
+PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
 RULE = (
     "A block is one setting of the other two factors; only blocks that hold every level compared count, so that each level is "
     "seen with the same partners. Intervals are 95 % over patients and seeds; a pair of levels is resolved where its interval, "
@@ -129,9 +130,9 @@ def _finding(pairs: list[Pair]) -> str:
     resolved = sum(pair.resolved for pair in pairs)
     verdict = "" if widest.resolved else ", which is not resolved"
     return (
-        f"The widest gap is between the {widest.factor}s {widest.first} and {widest.second}: "
+        f"The widest gap is between the {PLURALS[widest.factor]} {widest.first} and {widest.second}: "
         f"{signed_range(widest.gap, widest.low, widest.high)} Dice over {many(widest.blocks, 'shared setting')}{verdict}. "
-        f"{resolved} of {many(len(pairs), 'pair')} of levels {'is' if resolved == 1 else 'are'} resolved."
+        f"{resolved} of {many(len(pairs), 'pair')} of levels {'is' if resolved == 1 or len(pairs) == 1 else 'are'} resolved."
     )
 
 

@@ -57,7 +57,8 @@ def _finding(tested: Tested, agreeing: str) -> str:
             f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a better configuration cannot be "
             f"told from a luckier training. {agreeing}"
         )
-    return f"{resolved} of {many(len(tested.p), 'pair')} {kind} {'is' if resolved == 1 else 'are'} resolved. {agreeing}"
+    verb = "is" if resolved == 1 or len(tested.p) == 1 else "are"
+    return f"{resolved} of {many(len(tested.p), 'pair')} {kind} {verb} resolved. {agreeing}"
 
 
 def _by_patient(board: Board) -> np.ndarray:

@@ -165,7 +165,7 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
                 configuration(board, i),
                 Entry(signed(gap.gap), gap.gap),
                 Entry(verdict, look="" if choice.resolved[i] else "quiet"),
-                Entry(wanted(cases, len(counts.cases)), cases),
+                Entry(wanted(cases, len(counts.cases)) if luck_known else "luck not measured", cases),
                 Entry(wanted(trainings, len(board.run.seeds)) if luck_known else "luck not measured", trainings),
             )
         )
