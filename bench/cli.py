@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_run(verbs)
+    add_plan(verbs)
     add_status(verbs)
     add_ls(verbs)
     add_check(verbs)
@@ -105,6 +106,24 @@ def run(options: argparse.Namespace) -> int:
     from bench.run import run_grid
 
     return run_grid(options)
+
+
+def add_plan(verbs) -> None:
+    sub = add_verb(verbs, "plan", "what a grid will cost here: time, memory and disk by cell, from steps really taken", plan)
+    sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file with one Grid")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data lie (default: runs/cache)")
+    sub.add_argument("--address", metavar="HOST:PORT", help="time on the workers of this Ray cluster (default: this machine)")
+    sub.add_argument(
+        "--weights", action="append", default=[], metavar="MODEL=PATH", help="first weights of a model; may be repeated"
+    )
+
+
+def plan(options: argparse.Namespace) -> int:
+    """segbench plan."""
+    from bench.plan import plan_grid
+
+    return plan_grid(options)
 
 
 def add_status(verbs) -> None:

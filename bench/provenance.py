@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import grids
+from bench.continuing import refuse_other_grid
 from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
 from trials.environment import processor_name, versions
@@ -76,6 +77,8 @@ def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, A
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
         "recipes": recipes,
+        "hyper": {model: dict(values) for model, values in grid.hyper.items()},
+        "spaces": {m: {name: dataclasses.asdict(span) for name, span in found.items()} for m, found in grid.spaces.items()},
         "weights": dict(facts.weights),
         "weights_notes": notes,
         "command": command(),
@@ -86,5 +89,6 @@ def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, A
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "grid_file": "grid.py",
     }
+    refuse_other_grid(out, record)
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())
     write_text(out / "run.json", json.dumps(record, indent=1, sort_keys=True))

@@ -44,7 +44,7 @@ def run_grid(options: argparse.Namespace) -> int:
     check_grid(grid)
     given = weight_files(options.weights, grid)
     if options.dry_run:
-        return print_outline(grid, given)
+        return print_outline(grid, given, options.grid)
     out = (options.out or Path("runs") / grid.name).absolute()
     places = Places(out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data)
     refuse_second(out)
@@ -167,7 +167,7 @@ def random_notes(grid: Grid) -> list[str]:
     ]
 
 
-def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
+def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
     """--dry-run: every trial, a line each, and how many there are."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
@@ -179,6 +179,7 @@ def print_outline(grid: Grid, given: Mapping[str, Path]) -> int:
     console.print(table)
     counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, dict.fromkeys(given, "")).items() if count)
     console.print(f"{len(rows)} trials: {counts}; nothing was started")
+    console.print(f"time, memory and disk on this hardware: segbench plan --grid {name}", highlight=False, soft_wrap=True)
     return FINISHED
 
 

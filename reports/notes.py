@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.conditions import differences
 from reports.run_folder import Run
 from reports.wording import cell_name, listed, many
 from trials.result import COMPLETE, FAILED, TrialResult
@@ -30,6 +31,7 @@ def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
         _twins,
         _collapsed,
         _random_weights,
+        _conditions,
         _seeds,
         _data,
         _untrained,
@@ -125,6 +127,12 @@ def _never_predicts(result: TrialResult, label: int) -> bool:
 def _random_weights(run: Run) -> Iterator[Note]:
     if texts := tuple(run.record.get("weights_notes") or ()):
         yield Note("First weights", "Not every model started from the weights it is known for.", texts)
+
+
+def _conditions(run: Run) -> Iterator[Note]:
+    if differ := differences(run):
+        text = "Not all trials ran with the same packages, code and hardware: equal settings need not have given equal numbers."
+        yield Note("Mixed conditions", text, differ)
 
 
 def _seeds(run: Run) -> Iterator[Note]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import platform
 import resource
 import sys
@@ -47,6 +48,13 @@ def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[st
         "host": platform.node(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def memory_gib(device: torch.device) -> float:
+    """All the memory there is, in GiB: of the card where there is one, else of the machine."""
+    if device.type == "cuda":
+        return round(torch.cuda.get_device_properties(device).total_memory / GIB, 1)
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB, 1)
 
 
 def reset_peak() -> None:

@@ -43,10 +43,11 @@ def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[s
     for split, cases in splits.items():
         images = [plan.cache.image(case) for case in cases]
         for case, logits in zip(cases, cube_logits(network, images, plan.batch_size), strict=True):
-            yield _score_case(plan, logits, case, split)
+            yield score_case(plan, logits, case, split)
 
 
-def _score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evaluated:
+def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evaluated:
+    """The counts of one case from its logits [K, D, H, W] on the cube."""
     cache, record = plan.cache, plan.cache.cases[case]
     num_classes = len(cache.classes)
     on_cube = argmax_labels(logits).numpy()

@@ -54,7 +54,10 @@ class Cluster:
 
     def slots(self, smallest_share: float) -> int:
         """How many trials fit side by side: one a core, or by their share of a card."""
-        return max(1, min(self.cpus, int(self.gpus / smallest_share)) if self.gpus else self.cpus)
+        if not self.gpus or not smallest_share:
+            return max(1, self.cpus)
+        # A trial lies on one card: of those that take 0.6 of one, two cards hold two.
+        return max(1, min(self.cpus, int(self.gpus) * int(1 / smallest_share + 1e-9)))
 
 
 def smallest_share(grid: Grid) -> float:
@@ -127,6 +130,9 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
         from bench.user_grid import load_grid_text
 
         load_grid_text(config["grid_file"])
+    if not config["gpus"]:
+        # Ray leaves its node's cards visible to a trial that asks for none.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     job = from_json(Job, config["job"])
 
     def report(score: EpochScore, reached: float) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from reports.board import Board
+from reports.conditions import differences
 from reports.notes import num_states
 from reports.own_tables import audit_own_tables, own_tables
 from reports.section import Check, Checklist, Section, Text
@@ -59,6 +60,7 @@ def _trial_checks(board: Board) -> list[Check]:
     complete = sum(seeds[cell] == len(run.seeds) for cell in run.cells)
     tuned = Counter(result.spec.cell for result in run.results if result.spec.phase == TUNE)
     budget = sorted({tuned[cell] for cell in run.cells})
+    differ = [line for line in differences(run) if not line.startswith("commit")]
     commits = sorted({result.commit for result in run.results if result.commit})
     return [
         Check(
@@ -77,6 +79,7 @@ def _trial_checks(board: Board) -> list[Check]:
             len(commits) <= 1 if commits else None,
             listed(commits) or "no trial names its commit",
         ),
+        Check("All trials ran with the same packages and hardware", not differ, listed(differ) or "no difference recorded"),
         Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
     ]
 

@@ -14,6 +14,8 @@ from bench.tuning.driver import Cluster, all_joined, check_room, full_size, most
         (2, 0, 1.0, 2),  # a laptop: a trial a core
         (16, 1, 1.0, 1),  # one card, a trial each
         (16, 2, 0.5, 4),  # two cards, two trials on each
+        (16, 2, 0.6, 2),  # a trial lies on one card
+        (16, 2, 0.0, 16),  # cards are there and no trial asks for one
         (3, 4, 0.5, 3),  # never more trials than cores
         (1, 0.25, 1.0, 1),  # at least one, which then waits for its place
     ],

@@ -1,0 +1,45 @@
+"""A run folder goes on with the grid it was begun with: another one is refused with the difference."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trials.files import matching
+
+# Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names what it leaves out.
+KEPT = ("grid", "dataset", "splits", "fold", "classes", "tuning", "recipes", "hyper", "spaces", "weights")
+SHOWN = 5
+
+
+def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
+    """Raise ValueError where the folder holds trials that were run under other settings than record, a run.json to be.
+
+    What only one of the two names, such as the recipe of a model that is new, is no difference.
+    """
+    path = out / "run.json"
+    if not path.is_file() or not matching(out, "trials/*/result.json"):
+        return
+    before, now = settings(json.loads(path.read_text())), settings(json.loads(json.dumps(record)))
+    changed = [f"{key} {before[key]} -> {now[key]}" for key in before if key in now and before[key] != now[key]]
+    if changed:
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        raise ValueError(
+            f"{out} holds trials of another grid: {'; '.join(changed[:SHOWN])}{more}; "
+            "choose another --out, or go back to the grid as it was"
+        )
+
+
+def settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a trial, of a run.json: dotted keys and plain values."""
+    data = record.get("data") or {}
+    kept = {key: record[key] for key in KEPT if key in record} | {"tuning": record.get("tuning") or {"trials": 0}}
+    return flat(kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data})
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as recipes.unet3d.epochs."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
