@@ -43,7 +43,7 @@ def node_cpus() -> int:
     """The cores of the largest node that is there; 1 before Ray has started."""
     if not ray.is_initialized():
         return 1
-    return max((int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]))
+    return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
 
 
 def measure(samples: Sequence[Sample], grid_file: str) -> list[list[dict[str, Any]]]:
