@@ -33,8 +33,7 @@ SMALL = replace(
     DEMO,
     name="small",
     generate={"num_cases": 22, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal"), ("none", "subsample")),
-    seeds=(0, 1),
+    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
     tuning=Tuning(trials=2, epochs=2, prune=False),
     recipes={"3d": replace(DEMO.recipes["3d"], epochs=5, steps_per_epoch=12)},
 )
