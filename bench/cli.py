@@ -7,10 +7,8 @@ from pathlib import Path
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
+from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags
 from bench.storage import folder_or_url
-
-MODELS_EXAMPLE = "segresnet=PATH"
-SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,38 +65,7 @@ def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:
 
 def add_run(verbs) -> None:
     sub = add_verb(verbs, "run", "run a grid from data to report; the same command again runs what is missing", run)
-    sub.add_argument(
-        "--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid"
-    )
-    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
-    sub.add_argument(
-        "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: `cache` beside the run folder)"
-    )
-    sub.add_argument("--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs/GRID)")
-    sub.add_argument(
-        "--address",
-        metavar="HOST:PORT",
-        help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)",
-    )
-    sub.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="MODEL=PATH",
-        help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
-    )
-    sub.add_argument(
-        "--checkpoint-minutes",
-        type=float,
-        default=1.0,
-        metavar="M",
-        help="least time between a trial's checkpoints (default: 1)",
-    )
-    sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
-    sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
-    sub.add_argument(
-        "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"
-    )
+    add_run_flags(sub)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,13 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
 def add_plan(verbs) -> None:
     sub = add_verb(verbs, "plan", "what a grid will cost here: time, memory and disk by cell, from steps really taken", plan)
-    sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file with one Grid")
-    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
-    sub.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data lie (default: runs/cache)")
-    sub.add_argument("--address", metavar="HOST:PORT", help="time on the workers of this Ray cluster (default: this machine)")
-    sub.add_argument(
-        "--weights", action="append", default=[], metavar="MODEL=PATH", help="first weights of a model; may be repeated"
-    )
+    add_plan_flags(sub)
 
 
 def plan(options: argparse.Namespace) -> int:

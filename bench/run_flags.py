@@ -1,0 +1,56 @@
+"""The flags of `segbench run` and `segbench plan`: which grid, and where things are."""
+
+import argparse
+from pathlib import Path
+
+from bench.storage import folder_or_url
+
+MODELS_EXAMPLE = "segresnet=PATH"
+SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
+
+
+def add_run_flags(sub: argparse.ArgumentParser) -> None:
+    """What a run may be told."""
+    sub.add_argument(
+        "--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid"
+    )
+    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument(
+        "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: `cache` beside the run folder)"
+    )
+    sub.add_argument("--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs/GRID)")
+    sub.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)",
+    )
+    sub.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="MODEL=PATH",
+        help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
+    )
+    sub.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=1.0,
+        metavar="M",
+        help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
+    )
+    sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
+    sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
+    sub.add_argument(
+        "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"
+    )
+
+
+def add_plan_flags(sub: argparse.ArgumentParser) -> None:
+    """What a plan may be told."""
+    sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file with one Grid")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument("--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: runs/cache)")
+    sub.add_argument("--address", metavar="HOST:PORT", help="time on the workers of this Ray cluster (default: this machine)")
+    sub.add_argument(
+        "--weights", action="append", default=[], metavar="MODEL=PATH", help="first weights of a model; may be repeated"
+    )
