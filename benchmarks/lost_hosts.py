@@ -1,11 +1,12 @@
-"""What a lost host costs: a small grid on three hosts, left alone, with a host cut off and healed, and with a host killed.
+"""What a lost host costs: a small grid on three hosts, with one of them cut off and healed, and with one killed.
 
     SEGBENCH_FIXTURES=FOLDER python -m benchmarks.lost_hosts
 
 Needs root. Each row is a cluster of its own, by `ray up`. Lost: trials without a result at the end. Twice: results that were
-written again after they were there. Equal: the scores are those of the run that was left alone, byte for byte.
+written again after they were there. Equal: the scores are those of this machine alone, without a cluster, byte for byte.
 """
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from benchmarks.hosts import HEAD, NUM_TRIALS, Hosts, OnPremises, three_hosts, why_not
+from benchmarks.hosts import GRID, HEAD, NUM_TRIALS, Hosts, OnPremises, three_hosts, why_not
 from trials.environment import processor_name
 
 PATIENCE_SECONDS = 600.0
@@ -43,7 +44,6 @@ def cut_and_heal(hosts: Hosts) -> None:
 
 
 EVENTS: dict[str, Callable[[Hosts], object]] = {
-    "left alone": lambda hosts: None,
     f"cut off for {CUT_SECONDS:.0f} s, then healed": cut_and_heal,
     "killed": lambda hosts: hosts.call("kill", 3),
 }
@@ -78,6 +78,14 @@ def seen(event: str, cluster: OnPremises, log) -> Row:
     return Row(event, len(before), seconds, NUM_TRIALS - len(after), twice, (out / "scores.parquet").read_bytes(), back)
 
 
+def scores_of_one_machine(folder: Path) -> bytes:
+    """The same grid on this machine, without a cluster."""
+    (folder / "my_grid.py").write_text(GRID)
+    command = [sys.executable, "-m", "bench.run", "--grid", "my_grid.py", "--out", str(folder / "run")]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return (folder / "run" / "scores.parquet").read_bytes()
+
+
 def results(out: Path) -> dict[Path, int]:
     """When each result was written."""
     return {path: path.stat().st_mtime_ns for path in out.glob("trials/*/result.json")}
@@ -98,12 +106,12 @@ def main() -> None:
     print(
         f"{'the last host was':<32}{'done before':>12}{'seconds':>9}{'lost':>6}{'twice':>7}{'equal':>7}  host's Ray at the end"
     )
-    first = b""
+    with tempfile.TemporaryDirectory(prefix="segbench-alone-") as folder:
+        alone = scores_of_one_machine(Path(folder))
     for event in EVENTS:
         with tempfile.TemporaryDirectory(prefix="segbench-hosts-") as folder:
             row = run(event, Path(folder))
-        first = first or row.scores
-        equal = "yes" if row.scores == first else "no"
+        equal = "yes" if row.scores == alone else "no"
         runs = "runs" if row.back else "gone"
         print(f"{event:<32}{row.done_before:>12}{row.seconds:>9.0f}{row.lost:>6}{row.twice:>7}{equal:>7}  {runs}", flush=True)
 
