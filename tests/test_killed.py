@@ -41,7 +41,7 @@ def place(tmp_path_factory):
     return folder
 
 
-def test_a_killed_run_started_again_ends_with_the_same_scores(place):
+def test_f65_a_killed_run_started_again_ends_with_the_same_scores(place):
     straight = bench_run("--grid", place / "grid.py", "--out", place / "straight", cwd=ROOT)
     assert straight.code == 0, straight.stderr[-3000:]
     killed = kill_after_the_first_results(place, place / "killed")
@@ -84,7 +84,7 @@ def interrupted(place):
     return Interrupted(run.pid, run.returncode, stdout, stderr, second, refusal.getvalue(), while_running, out)
 
 
-def test_an_interrupted_run_leaves_a_report_of_what_is_there(interrupted):
+def test_f66_an_interrupted_run_leaves_a_report_of_what_is_there(interrupted):
     assert interrupted.code == 130, interrupted.stderr[-3000:]
     assert interrupted.stdout.strip().endswith("report.html")
     assert "the same command goes on from here: python -m bench.run --grid" in interrupted.stderr

@@ -115,7 +115,7 @@ def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
     assert "Traceback" not in livers.stderr
 
 
-def test_each_failure_is_a_row_with_its_reason(livers):
+def test_f63_each_failure_is_a_row_with_its_reason(livers):
     trials = pd.read_parquet(livers.out / "trials.parquet").set_index("loss")
 
     assert trials.state["combined"].tolist() == ["COMPLETE"] * 2

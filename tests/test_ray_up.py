@@ -96,7 +96,7 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.5)
 
 
-def test_a_job_whose_host_is_killed_ends_with_every_trial(story):
+def test_f68_a_job_whose_host_is_killed_ends_with_every_trial(story):
     assert story.code == 0, story.log[-6000:]
     assert 1 <= story.done_at_the_kill < NUM_TRIALS
     assert story.trials.state.tolist() == ["COMPLETE"] * NUM_TRIALS

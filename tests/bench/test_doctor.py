@@ -61,7 +61,7 @@ def test_a_sound_machine_has_nothing_to_mend():
         ({"open_ports": frozenset({6379})}, WARNING, "port 6379 (cluster store)", "firewall"),
     ],
 )
-def test_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
+def test_f89_f92_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
     (found,) = [finding for finding in machine_findings(replace(SOUND, **facts)) if finding.level != FINE]
 
     assert found.level == level
@@ -69,7 +69,7 @@ def test_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
     assert fix in found.fix
 
 
-def test_a_port_is_open_where_it_listens_on_every_address_of_either_kind():
+def test_f89_a_port_is_open_where_it_listens_on_every_address_of_either_kind():
     table = """  sl  local_address rem_address   st tx_queue
    0: 00000000:2049 00000000:0000 0A 00000000:00000000
    1: 0100007F:18EB 00000000:0000 0A 00000000:00000000
@@ -114,7 +114,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize(("kind", "leak"), LEAKS.items(), ids=list(LEAKS))
-def test_a_secret_is_found_by_its_line_and_never_printed(tmp_path, kind, leak):
+def test_f90_a_secret_is_found_by_its_line_and_never_printed(tmp_path, kind, leak):
     (found,) = cluster_findings(onprem(tmp_path, "cluster_name: segbench\n", f"cluster_name: segbench\n# {leak}\n"))
 
     assert found.level == ERROR
@@ -170,7 +170,7 @@ TRAPS = {
 
 
 @pytest.mark.parametrize(("text", "told"), TRAPS.items(), ids=[told[:24] for told in TRAPS.values()])
-def test_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, monkeypatch, text, told):
+def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "trap.yaml"
     file.write_text(text)

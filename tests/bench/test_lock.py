@@ -36,7 +36,7 @@ def leave(out, owner, silent_seconds=0.0, name=NAME):
     return path
 
 
-def test_a_second_driver_is_refused_with_host_and_process_of_the_first(tmp_path):
+def test_f80_a_second_driver_is_refused_with_host_and_process_of_the_first(tmp_path):
     with driving(tmp_path), pytest.raises(ValueError, match=f"driven by process {os.getpid()} on {myself().host} since"):
         take(tmp_path)
 
@@ -68,7 +68,7 @@ def test_another_process_that_was_given_the_same_number_is_not_the_driver(tmp_pa
 
 @pytest.mark.parametrize(("silent", "alive"), [(0, True), (STALE_SECONDS - 5, True), (STALE_SECONDS + 5, False)])
 @pytest.mark.parametrize("owner", [ELSEWHERE, None])
-def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(tmp_path, silent, alive, owner):
+def test_f67_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(tmp_path, silent, alive, owner):
     leave(tmp_path, owner, silent)
 
     assert is_alive(find(tmp_path)) == alive

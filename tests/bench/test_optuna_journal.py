@@ -86,7 +86,7 @@ def test_the_dashboards_own_page_lists_the_studies(folder):
     assert {one["study_name"] for one in json.loads(body)["study_summaries"]} == {s["name"] for s in studies(PRUNING, FACTS)}
 
 
-def test_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
+def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
     out, _ = folder
     path = out / NAME
     whole = path.read_bytes()
@@ -100,7 +100,19 @@ def test_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
         assert path.read_bytes() == whole
 
 
-def test_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, tmp_path):
+def test_f77_a_stale_lock_beside_it_holds_nobody_up(folder):
+    out, _ = folder
+    whole = (out / NAME).read_bytes()
+    lock = out / f"{NAME}.lock"
+    lock.symlink_to(out / "gone")
+
+    write_journal(out)
+
+    assert (out / NAME).read_bytes() == whole
+    lock.unlink()
+
+
+def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, tmp_path):
     out, agenda = folder
     (tmp_path / "run.json").write_text((out / "run.json").read_text())
     write_journal(tmp_path)

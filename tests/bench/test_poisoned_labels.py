@@ -76,7 +76,7 @@ def both(small_cache, tmp_path_factory):
     return choices(small_cache, place / "clean"), choices(poison(small_cache, place / "cache"), place / "poisoned")
 
 
-def test_no_choice_changes(both):
+def test_f88_no_choice_changes(both):
     (clean, _), (poisoned, _) = both
 
     assert [due.spec.phase for due, *_ in clean] == ["tune"] * 4 + [FINAL]

@@ -85,7 +85,7 @@ def scroll_through(page) -> int:
     return len(figures)
 
 
-def test_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
+def test_f86_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
     assert drawn.num_figures >= 12
     assert drawn.eval_on_selector_all("figure.plot .main-svg", "all => all.length") >= drawn.num_figures
     assert drawn.eval_on_selector_all("figure.plot .no-webgl", "all => all.length") == 0

@@ -166,7 +166,7 @@ def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):
     assert "trained once" in notes["One seed"]
 
 
-def test_page_one_says_which_class_nobody_holds(tmp_path):
+def test_f84_page_one_says_which_class_nobody_holds(tmp_path):
     made = MadeUp(num_test=1, num_val=4)
 
     notes = notes_of(read_run(write_run(tmp_path, made)))

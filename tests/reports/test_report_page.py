@@ -70,7 +70,7 @@ def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
     assert "These are tuning trials" in page
 
 
-def test_a_run_that_only_began_says_so(tmp_path):
+def test_f83_a_run_that_only_began_says_so(tmp_path):
     page = page_of(tmp_path, MadeUp(), [])
 
     assert section_ids(page) == ["answer", "validity", "grid", "trials", "data", "provenance", "downloads"]
@@ -110,7 +110,7 @@ def test_a_run_without_validation_chooses_nothing(tmp_path):
     assert "none can be chosen" in page_of(tmp_path, MadeUp(num_val=0))
 
 
-def test_names_of_every_kind_are_escaped(tmp_path):
+def test_f85_names_of_every_kind_are_escaped(tmp_path):
     made = MadeUp(
         models=(HOSTILE, "vnet"), losses=("focal", HOSTILE), samplings=(HOSTILE,), seeds=(0,), classes=("b", HOSTILE, "c")
     )

@@ -120,7 +120,7 @@ def test_csv_and_parquet_hold_the_same_numbers_to_the_last_bit(tmp_path):
             np.testing.assert_array_equal(from_csv[column].to_numpy(), table[column].to_numpy())
 
 
-def test_a_spreadsheet_sees_no_formula_but_parquet_keeps_the_text(tmp_path):
+def test_f85_a_spreadsheet_sees_no_formula_but_parquet_keeps_the_text(tmp_path):
     made = MadeUp(models=("=1+1",), losses=("focal",), seeds=(0,))
     evil = failure(made, made.cells[0], 0, "exception", "@SUM(A1)")
 

@@ -107,7 +107,7 @@ def test_the_last_two_are_kept_and_each_holds_the_best_weights_so_far(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [flip, cut, junk, empty, remove])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end_is_the_same(tmp_path, damage):
+def test_f72_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end_is_the_same(tmp_path, damage):
     straight = trained(tmp_path / "straight")
     trained(tmp_path / "broken", stop_after=2)
     damage(newest(tmp_path / "broken"))

@@ -89,7 +89,7 @@ def kill_after_first_epoch(score, reached):
     raise KeyboardInterrupt
 
 
-def test_a_second_time_is_a_failure_with_batch_size_and_peak(hungry, small_cache, tmp_path):
+def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak(hungry, small_cache, tmp_path):
     Hungry.room = 0
 
     result = attempt(make_job(small_cache, tmp_path, hungry, SMALL))

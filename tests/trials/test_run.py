@@ -105,7 +105,7 @@ def assert_surfaces_agree_with_the_counts(result, test):
         assert surface.pred_within_mm2 <= surface.pred_mm2
 
 
-def test_predictions_lie_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
+def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
     import nibabel
 
     job = make_job(small_cache, tmp_path, save_predictions=True)
@@ -140,7 +140,7 @@ def test_final_trials_leave_slices_for_the_report_and_others_do_not(small_cache,
 
 
 @pytest.mark.parametrize("model", ["unet3d", "vnet", "segresnet", "unet2d_resnet18"])
-def test_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
+def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
     recipe = replace(RECIPE, width=WIDTHS[model], weights="random", epochs=2)
     cell = replace(CELL, model=model)
     straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
@@ -216,7 +216,7 @@ def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, t
     assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
 
 
-def test_divergence_is_a_failed_result_with_that_reason(small_cache, tmp_path):
+def test_f62_divergence_is_a_failed_result_with_that_reason(small_cache, tmp_path):
     recipe = replace(RECIPE, schedule="fixed", clip_gradient=None)
 
     result = attempt(make_job(small_cache, tmp_path, recipe=recipe, hyper={"lr": 1e30}))
