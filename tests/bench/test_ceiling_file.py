@@ -19,6 +19,7 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
         folders={preparation: small_cache},
         digests={preparation: cache.digest},
         counts={},
+        geometry={},
     )
 
     write_ceilings(tmp_path, prepared)
