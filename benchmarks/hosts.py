@@ -80,7 +80,7 @@ class Hosts:
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
 
     def processes(self, number: int) -> set[str]:
-        """What runs on a host of Ray's or ours, by name; ray::Impl is a process that trains."""
+        """What runs on a host of Ray's or ours, by name; ray::Impl trains, follow_head starts once Ray has joined."""
         lines = self.call("ssh", number, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         own = ("raylet", "gcs_server", "ray::Impl", "ray::", "log_monitor", "dashboard", "bench.run", "follow_head")
         return {word for word in own if word in lines}

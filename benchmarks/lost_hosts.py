@@ -62,7 +62,7 @@ def seen(event: str, cluster: OnPremises, log) -> Row:
         assert cluster.start(line, log).wait(PATIENCE_SECONDS) == 0, f"see {log.name}"
     shared = hosts.shared
     arguments = f"--grid {shared}/my_grid.py --address auto --cache {shared}/cache --out {out}"
-    wait_for(lambda: "raylet" in hosts.processes(2) & hosts.processes(3))
+    wait_for(lambda: "follow_head" in hosts.processes(2) & hosts.processes(3))
     job = cluster.start(f"ray exec clusters/onprem.yaml 'cd && python -m bench.run {arguments}'", log)
     started = time.monotonic()
     wait_for(lambda: (results(out) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)

@@ -52,7 +52,7 @@ def told(cluster: OnPremises) -> Story:
         for line in (token, up):
             assert cluster.start(line, log).wait(PATIENCE) == 0, path.read_text()
         tunnel = cluster.start(f"ray dashboard --port {cluster.port} clusters/onprem.yaml", log)
-        wait_for(lambda: answers("127.0.0.1", cluster.port) and "raylet" in hosts.processes(2) & hosts.processes(3))
+        wait_for(lambda: answers("127.0.0.1", cluster.port) and "follow_head" in hosts.processes(2) & hosts.processes(3))
         cluster.start(doctor, log).wait(PATIENCE)
         listens = answers(HEAD, 8265)
         job = cluster.start(f"{variables} && {submit}", log)
