@@ -3,7 +3,6 @@
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from os.path import isfile
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
     Raises ValueError naming the file if the two do not fit each other.
     """
     source, predicted = _paths(out, trial, case)
-    if not (isfile(source) and isfile(predicted)) or "volume" not in _names(source) or "volume" not in _names(predicted):
+    if not (source.is_file() and predicted.is_file()) or "volume" not in _names(source) or "volume" not in _names(predicted):
         return None
     stored, prediction = _read(source, ("volume", "size_mm", "sheet", "sheet_index")), _read(predicted, ("volume",))["volume"]
     if stored["volume"].shape != prediction.shape or prediction.ndim != 3:
@@ -69,7 +68,7 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
     images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
     """
     source, predicted = _paths(out, trial, case)
-    if not (isfile(source) and isfile(predicted)):
+    if not (source.is_file() and predicted.is_file()):
         return None
     stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
     image, reference = stored["image"], stored["reference"]
@@ -100,7 +99,7 @@ def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
 
 def _names(path: Path) -> list[str]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(BytesIO(read_bytes(path)), allow_pickle=False) as file:
             return list(file)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not slices of a patient ({error}); delete it and run the grid again") from None
