@@ -1,6 +1,9 @@
 """The same work on many cases, over the cores of a machine; faults are gathered, not met one at a time."""
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +13,9 @@ from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
 from trials.data.faults import Fault, FaultyData, fault_of
+
+# From linux/prctl.h.
+PR_SET_PDEATHSIG = 1
 
 
 class Named(Protocol):
@@ -55,6 +61,12 @@ def try_on(
     return {name: done[name] for name in names if name in done}, [faults[name] for name in names if name in faults]
 
 
+def end_with_parent() -> None:
+    """Let the kernel end this process with the one that started it, which may be killed without a word (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def num_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -73,7 +85,7 @@ def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Genera
         yield from map(attempt, cases)
         return
     # A forked child of a process with threads may hang; a spawned one starts clean.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         try:
             for future in as_completed([pool.submit(attempt, case) for case in cases]):
                 yield future.result()

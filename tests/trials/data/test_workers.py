@@ -1,0 +1,55 @@
+"""Worker processes do not outlive the process that started them, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PARENT = """
+import os, time
+from trials.data.workers import work_on
+
+class One:
+    def __init__(self, case):
+        self.case = case
+
+def wait(case):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    work_on([One("a"), One("b")], wait, 2, lambda: None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+    environment = os.environ | {"PYTHONPATH": root}
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+
+    # Both held the pipe's other end; it closes when the last of them is gone.
+    assert parent.stdout.read() == ""
+    assert all(is_gone(worker) for worker in workers)
+
+
+def is_gone(process):
+    """Whether a process has ended; one that nobody has waited for yet has ended too."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            with open(f"/proc/{process}/stat") as stat:
+                if stat.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+    return False
