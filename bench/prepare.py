@@ -27,7 +27,7 @@ def prepare_folder(options: argparse.Namespace) -> int:
     else:
         dataset = open_dataset(options.dataset, options.folder)
     of = f" of {dataset.published}" if dataset.published else ""
-    console.print(f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False)
+    console.print(f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True)
     prepared = prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console, options.workers)
     print_notes(open_cache(prepared), console)
     print(prepared)

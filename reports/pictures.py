@@ -47,13 +47,21 @@ class Volumes:
         return self.size_mm / self.reference.shape
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a file can be read; none has a name too long for its folder."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
     """The whole cubes of one patient under one trial; None where either file is not there or holds slices alone.
 
     Raises ValueError naming the file if the two do not fit each other.
     """
     source, predicted = _paths(out, trial, case)
-    if not (source.is_file() and predicted.is_file()) or "volume" not in _names(source) or "volume" not in _names(predicted):
+    if not (_is_there(source) and _is_there(predicted)) or "volume" not in _names(source) or "volume" not in _names(predicted):
         return None
     stored, prediction = _read(source, ("volume", "size_mm", "sheet", "sheet_index")), _read(predicted, ("volume",))["volume"]
     if stored["volume"].shape != prediction.shape or prediction.ndim != 3:
@@ -68,7 +76,7 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
     images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
     """
     source, predicted = _paths(out, trial, case)
-    if not (source.is_file() and predicted.is_file()):
+    if not (_is_there(source) and _is_there(predicted)):
         return None
     stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
     image, reference = stored["image"], stored["reference"]

@@ -114,6 +114,5 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests, a file at a time: the demo and the hosts, which take longest, come first."""
-    first = ("test_demo.py", "test_ray_up.py")
-    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+    """Two processes share the tests, a file at a time: the demo, which takes longest, comes first."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")

@@ -16,7 +16,7 @@ from conftest import README
 from benchmarks.hosts import HEAD, NUM_TRIALS, OnPremises, three_hosts, why_not
 
 REASON = why_not()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(REASON), reason=REASON)]
 SECTION = re.search(r"### Machines of your own\n(.*?)\n## ", README, re.DOTALL)[1]
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL) for line in block.strip().splitlines()]
 # Minutes where half a minute is usual: two busy cores must not fail it.
