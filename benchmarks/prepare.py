@@ -15,17 +15,19 @@ from isal import igzip
 
 from benchmarks.compare import compare, keep, table
 from trials.data.datasets import Case
+from trials.data.examine import Rules
 from trials.data.store import Store, prepared_record
 from trials.spec import Preparation
 
 EDGE = 128
 PIECE = 1 << 16
+RULES = Rules(classes=("background", "kidney", "tumor", "cyst"))
 
 
 def ours(case: Case, place: Path) -> None:
     """The case as the product prepares it: checked, resampled, counted, digested, written whole."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
-        prepared_record(Store(folder=Path(folder), preparation=Preparation(cube=EDGE), num_classes=4), case)
+        prepared_record(Store(folder=Path(folder), preparation=Preparation(cube=EDGE), rules=RULES), case)
 
 
 def inflated(case: Case) -> None:
