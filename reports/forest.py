@@ -97,6 +97,7 @@ def points(rows: list[str], values: list[Estimate], colour: str, marks: list[str
     return {
         "type": "scatter",
         "mode": "markers",
+        "cliponaxis": False,
         "x": [round(value[0], 4) for _, value, _ in known],
         "y": [row for row, _, _ in known],
         "xaxis": "x" if panel == 0 else f"x{panel + 1}",
