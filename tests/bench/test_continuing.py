@@ -40,7 +40,7 @@ def out(tmp_path):
         ({"data": {"data_digest": "xyz", "split_hash": "def"}}, "data.data_digest abc -> xyz"),
     ],
 )
-def test_a_folder_of_another_grid_is_refused_with_the_difference(out, change, difference):
+def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change, difference):
     with pytest.raises(ValueError, match=f"holds trials of another grid: {difference}; choose another --out"):
         refuse_other_grid(out, RECORD | change)
 

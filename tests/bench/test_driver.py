@@ -55,7 +55,7 @@ def test_machines_of_ones_own_count_before_they_have_joined():
     assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(cpus=24, gpus=3.0, is_shared=True)
 
 
-def test_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
+def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
     node = {"Resources": {"GPU": 1.0}}
     grid = replace(FULL, recipes={"3d": replace(FULL.recipes["3d"], gpus=4)})
     larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}

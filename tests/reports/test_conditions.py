@@ -17,7 +17,7 @@ def continued(tmp_path):
     return write_run(tmp_path, MadeUp(), results), results
 
 
-def test_what_differs_is_named_with_its_trials(tmp_path):
+def test_f81_what_differs_is_named_with_its_trials(tmp_path):
     out, results = continued(tmp_path)
 
     assert differences(read_run(out)) == (
