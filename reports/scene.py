@@ -87,7 +87,7 @@ def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "scene": {
             **{f"{axis}axis": {**hidden, "range": [round(bound, 1) for bound in bounds[axis]]} for axis in "xyz"},
             "aspectmode": "data",
-            "camera": {"eye": {"x": 0.0, "y": -1.3, "z": 0.2}},
+            "camera": {"eye": {"x": 0.0, "y": -1.9, "z": 0.3}},
             "annotations": [
                 {**place, "x": x, "text": f"<b>{text}</b>", "font": {"color": "var(--muted)"}} for x, text in words
             ],

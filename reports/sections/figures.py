@@ -66,7 +66,7 @@ def _slices(board: Board, patient: Patient, volumes: Volumes) -> Sheet:
     for image, index in zip(volumes.sheet, volumes.sheet_index, strict=True):
         mask = mask_uri(volumes.reference[index], len(board.run.classes))
         pictures.append(Picture((mask, ct_uri(image)) if board.images == "ct" else (mask,), f"slice {index}"))
-    below = " on the CT" if board.images == "ct" else "; `--images ct` shows the CT below"
+    below = " on the CT" if board.images == "ct" else "; --images ct shows the CT below"
     caption = f"{patient.case}, {len(pictures)} of {len(volumes.reference)} slices, head first: the reference{below}."
     return Sheet(
         id="figure-2", title="Figure 2. Equidistant axial slices", caption=caption, pictures=tuple(pictures), columns=8

@@ -1,6 +1,6 @@
 """Where does it fail? The size of what a patient holds against the Dice of the chosen, and every configuration by quarter."""
 
-from math import prod
+from math import ceil, floor, log10, prod
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: di
             "domain": domain,
             "anchor": f"y{suffix}",
             "title": {"text": _unit(board)},
-            "dtick": 1,
+            **_ticks(of),
         }
         vertical = {"range": [-0.03, 1.03], "anchor": f"x{suffix}", "showticklabels": panel == 0, "zeroline": False}
         layout[f"yaxis{suffix}"] = vertical | ({"title": {"text": "Dice"}} if panel == 0 else {})
@@ -121,6 +121,16 @@ def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: di
         height=380,
         least_width=250 * len(volumes),
     )
+
+
+def _ticks(volumes: np.ndarray) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 times a power of ten; a span that holds fewer than two of them is marked at its ends."""
+    low, high = float(volumes.min()), float(volumes.max())
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    round_ones = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    inside = [mark for mark in round_ones if low <= mark <= high]
+    marks = inside if len(inside) > 1 else [low, high]
+    return {"tickvals": marks, "ticktext": [_amount(mark) for mark in marks]}
 
 
 def _points(board: Board, label: int, volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
