@@ -1,0 +1,174 @@
+"""What a user gets for each fault of geometry, intensities and labels."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from broken_cases import DIM, FORM_CODES, OFFSET, PIXDIM, SFORM, altered, assert_skippable, assert_warned, found, image, labels
+from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
+
+from trials.data.examine import Rules
+from trials.data.faults import BAD_CASE
+from trials.data.prepare import prepare_case
+from trials.spec import Preparation
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """Three sound cases in the layout of KiTS23."""
+    return dataset_of(tmp_path / "data").root
+
+
+@pytest.mark.parametrize(
+    ("at", "values", "word"),
+    [
+        (DIM, np.array([3, 0], "<i2"), "edges"),
+        (DIM + 2, np.array([-32], "<i2"), "edges"),
+        (DIM, np.array([0], "<i2"), "three axes"),
+        (OFFSET, np.array([np.nan], "<f4"), "offset"),
+        (OFFSET, np.array([-5], "<f4"), "offset"),
+        (OFFSET, np.array([1e9], "<f4"), "offset"),
+    ],
+)
+def test_f15_edges_or_offset_without_sense(root, at, values, word):
+    altered(image(root), at, values)
+
+    assert_skippable(root, image(root), word)
+
+
+def test_f16_four_axes(root):
+    save(image(root), np.stack([asymmetric(), asymmetric()], axis=3))
+
+    assert_skippable(root, image(root), "one volume of three axes", "[11, 14, 9, 2]")
+
+    save(image(root), asymmetric(seed=1)[..., None])
+    assert_warned(root, image(root), "extra_axes", "dropped")
+
+
+@pytest.mark.parametrize("kind", ["two axes", "complex", "colours"])
+def test_f17_two_axes_complex_or_colours(root, kind):
+    if kind == "two axes":
+        save(image(root), asymmetric()[0])
+    elif kind == "complex":
+        save(image(root), asymmetric().astype(np.complex64))
+    else:
+        save(image(root), np.zeros((11, 14, 9), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+    assert_skippable(root, image(root), "three axes" if kind == "two axes" else "integers or floats")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_f18_voxels_that_are_no_numbers(root, bad):
+    voxels = asymmetric().astype(np.float64)
+    voxels[5, 3, 2] = voxels[6, 3, 7] = bad
+    save(image(root), voxels)
+
+    assert_skippable(root, image(root), "2 voxels", f"first: {bad} at index (5, 3, 2)")
+
+
+@pytest.mark.parametrize("value", [0, 40, 0.1])
+def test_f19_constant_image(root, value):
+    save(image(root), np.full((11, 14, 9), value, np.float32))
+
+    assert_skippable(root, image(root), f"every voxel is {value:g}")
+
+
+def test_f20_image_in_another_unit(root):
+    for case in ("case_00000", "case_00002"):
+        save(root / case / "imaging.nii.gz", asymmetric() - 500)
+    save(image(root), asymmetric().astype(np.uint16) + 24)
+
+    assert_warned(root, image(root), "intensity", "a CT in HU passes -200 and 100", "0..100: ")
+
+
+def test_f21_mask_of_another_shape(root):
+    save(labels(root), blocks((10, 14, 9)))
+
+    assert_skippable(root, labels(root), "10x14x9", "11x14x9")
+
+
+def test_f22_mask_with_another_affine(root):
+    shifted = IPL.copy()
+    shifted[0, 3] += 5
+    save(labels(root), blocks(), shifted)
+
+    assert_skippable(root, labels(root), "up to 5 mm")
+
+
+@pytest.mark.parametrize("edge", [0, -1, np.nan, 0.001, 300])
+def test_f23_spacing_without_sense(root, edge):
+    if edge in (0.001, 300):
+        save(image(root), asymmetric(), IPL @ np.diag([edge, 1, 1, 1]))
+        save(labels(root), blocks(), IPL @ np.diag([edge, 1, 1, 1]))
+        faults = {fault.file: fault.message for fault in found(root, BAD_CASE)}
+        assert faults.keys() == {str(image(root)), str(labels(root))}
+        assert "0.1..20 mm" in faults[str(image(root))]
+        return
+    altered(image(root), PIXDIM + 4, np.array([edge], "<f4"))
+
+    assert_skippable(root, image(root), "pixdim")
+
+
+@pytest.mark.parametrize(
+    ("row", "word"), [(np.zeros(12, "<f4"), "invertible"), (np.array([0, 0.3, -1.5, 40], "<f4"), "sheared")]
+)
+def test_f24_singular_or_sheared_affine(root, row, word):
+    altered(image(root), SFORM, row)
+
+    assert_skippable(root, image(root), word)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR"])
+def test_f25_another_orientation_gives_the_same_cubes(tmp_path, codes):
+    straight = dataset_of(tmp_path / "straight", 1).cases[0]
+    other = dataset_of(tmp_path / "other", 1).cases[0]
+    save(other.image, *turned(asymmetric(), IPL, codes))
+    save(other.labels, *turned(blocks(), IPL, codes))
+    rules = Rules(classes=("background", "kidney", "tumor", "cyst"))
+
+    one, two = (prepare_case(case, rules, Preparation(cube=8)) for case in (straight, other))
+
+    # The order of summation differs with the file's axes, by one unit in the last place of a float16 at most.
+    assert np.allclose(one.image, two.image, rtol=1e-3, atol=1e-3)
+    assert np.array_equal(one.labels, two.labels)
+    assert nib.aff2axcodes(two.header.affine) == tuple(codes)
+
+
+def test_f26_neither_sform_nor_qform(root):
+    altered(image(root), FORM_CODES, np.array([0, 0], "<i2"))
+
+    assert_skippable(root, image(root), "neither sform nor qform")
+
+
+@pytest.mark.parametrize(("label", "dtype"), [(7, np.uint8), (-1, np.int16)])
+def test_f27_a_label_that_no_class_has(root, label, dtype):
+    voxels = blocks().astype(dtype)
+    voxels[0, 0, :3] = label
+    save(labels(root), voxels)
+
+    assert_skippable(root, labels(root), f"0..3; got {label} (3 voxels)")
+
+
+def test_f28_labels_that_are_not_quite_integers(root):
+    close, far = blocks().astype(np.float32), blocks().astype(np.float32)
+    close[close == 1] = 0.9995
+    far[far == 1] = 0.99
+    save(labels(root), close)
+    assert_warned(root, labels(root), "label_rounding", "0.0005 off an integer")
+
+    save(labels(root), far)
+
+    assert_skippable(root, labels(root), "must be integers; got 0.99")
+
+
+def test_f29_an_empty_mask_is_listed_and_kept(root):
+    save(labels(root), np.zeros((11, 14, 9), np.uint8))
+
+    assert_warned(root, labels(root), "empty_mask", "nothing but background")
+
+
+def test_f30_a_tumour_without_a_kidney_is_listed(root):
+    save(labels(root), (blocks() == 2).astype(np.uint8) * 2)
+
+    assert_warned(root, labels(root), "lesion_alone", "tumor but no kidney")
