@@ -1,4 +1,7 @@
-"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT."""
+"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT.
+
+The folder is fsynced after the renaming, or a loss of power could take the name back that a reader has seen.
+"""
 
 import errno
 import hashlib
@@ -6,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -42,6 +46,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        _keep_names(path.parent)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise not_written(path, error) from error
@@ -49,6 +54,19 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
         Path(temporary).unlink(missing_ok=True)
         raise
     return None
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring a folder's names to the disk, where its file system can: some of a network's refuse."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
 
 
 def not_written(path: Path, error: OSError) -> OSError:
