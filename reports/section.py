@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# A table of trials is cut here: a browser takes seconds over 10,000 rows.
+LONGEST_TABLE = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

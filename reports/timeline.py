@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from reports.board import Board
-from reports.section import Column, Entry, Figure, Table
+from reports.section import LONGEST_TABLE, Column, Entry, Figure, Table
 from reports.wording import cell_name, duration, listed, many, number, percent, plain
 from trials.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE
@@ -125,6 +125,7 @@ def _table(timed: list[Timed]) -> Table:
             Entry(f"{start:.0f}", start),
             Entry(number(result.seconds, 1), result.seconds),
         )
-        for start, lane, result in timed
+        for start, lane, result in timed[:LONGEST_TABLE]
     )
-    return Table(id="timeline-table", caption="Start and length of each trial.", columns=columns, rows=rows)
+    rest = f": the first {LONGEST_TABLE:,} here, all in trials.csv" if len(timed) > LONGEST_TABLE else ""
+    return Table(id="timeline-table", caption=f"Start and length of each trial{rest}.", columns=columns, rows=rows)

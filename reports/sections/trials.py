@@ -5,7 +5,7 @@ import math
 from reports.board import Board
 from reports.notes import num_states
 from reports.palette import trial_colour
-from reports.section import Block, Column, Entry, Section, Table
+from reports.section import LONGEST_TABLE, Block, Column, Entry, Section, Table
 from reports.table import compact
 from reports.timeline import timeline
 from reports.wording import cell_name, listed, number
@@ -93,7 +93,8 @@ def _table(board: Board, results: list[TrialResult], name: str, caption: str, fo
             result.spec.number,
         ),
     )
-    rows = tuple(_trial(board, result, hypers, with_reason) for result in order)
+    rows = tuple(_trial(board, result, hypers, with_reason) for result in order[:LONGEST_TABLE])
+    caption += f": the first {LONGEST_TABLE:,} here, all in trials.csv" if len(order) > LONGEST_TABLE else ""
     return Table(id=name, caption=caption, columns=columns, rows=rows, folded=folded)
 
 

@@ -68,7 +68,7 @@ def test_another_process_that_was_given_the_same_number_is_not_the_driver(tmp_pa
 
 @pytest.mark.parametrize(("silent", "alive"), [(0, True), (STALE_SECONDS - 5, True), (STALE_SECONDS + 5, False)])
 @pytest.mark.parametrize("owner", [ELSEWHERE, None])
-def test_f67_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(tmp_path, silent, alive, owner):
+def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(tmp_path, silent, alive, owner):
     leave(tmp_path, owner, silent)
 
     assert is_alive(find(tmp_path)) == alive

@@ -1,5 +1,6 @@
 """Faults of a run that other files do not show: a worker lost for good, leftovers, a trial asked for twice."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,11 +11,14 @@ from bench.check import check_grid
 from bench.expand import Facts
 from bench.grids import DEMO, product
 from bench.ledger import read_results
+from bench.lock import NAME, STALE_SECONDS, driving, find, myself, take
+from trials.attempt import write_result
 from trials.data.datasets import find_dataset
 from trials.data.faults import WARNING
 from trials.data.sampling import ClassCounts
 from trials.job import Job
-from trials.result import FAILED
+from trials.records import to_json
+from trials.result import COMPLETE, FAILED, TrialResult
 
 CELLS = product(("unet3d",), ("focal",), ("none",))
 GRID = replace(DEMO, cells=CELLS, tuning=None, seeds=(0, 1))
@@ -44,6 +48,23 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
     assert (lost.state, "worker was lost" in lost.error) == (FAILED, True)
     assert searcher.suggest("second") is not None
     assert RETRIES_OF_LOST_WORKERS >= 2
+
+
+def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(agenda, tmp_path):
+    done, left = agenda.due()
+    write_result(tmp_path, TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5))
+    lock = tmp_path / NAME
+    lock.write_text(to_json(replace(myself(), host="head-1", place="head-1 boot", pid=4321)))
+
+    with pytest.raises(ValueError, match=r"process 4321 on head-1 .* after 180 s of silence .* the same command takes over"):
+        take(tmp_path)
+    os.utime(lock, (0, lock.stat().st_mtime - STALE_SECONDS - 1))
+    with driving(tmp_path) as mine:
+        after = Agenda(GRID, agenda.facts, read_results(tmp_path))
+
+        assert find(tmp_path).path == mine != lock
+        assert after.next(set()) == left
+        assert after.next({left.trial}) is None
 
 
 def test_f95_an_unfinished_download_is_listed_and_ignored(tmp_path):

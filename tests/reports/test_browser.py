@@ -92,6 +92,22 @@ def test_f86_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
     assert drawn.heard == []
 
 
+def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_time(browser, tmp_path):
+    made = MadeUp(models=MODELS, losses=("combined", "focal", "weighted_focal"), num_val=17, num_test=36)
+    large = build_report(write_run(tmp_path, made))
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    page.goto(large.as_uri())
+
+    spent = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+    page.context.close()
+    assert large.stat().st_size < 10e6
+    # By the clock of its own thread, which other work on the machine does not move.
+    assert 0 < spent["TaskDuration"] < 3
+
+
 def test_a_drawn_page_takes_little_memory(drawn):
     session = drawn.context.new_cdp_session(drawn)
     session.send("HeapProfiler.collectGarbage")
