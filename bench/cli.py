@@ -3,12 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
 from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags
-from bench.storage import folder_or_url
+from bench.storage import folder_or_url, here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +116,7 @@ def ls(options: argparse.Namespace) -> int:
 def add_check(verbs) -> None:
     sub = add_verb(verbs, "check", "list every fault of a data set at once", check)
     sub.epilog = "Exit code: 0 with warnings or without; 2 with faults."
-    sub.add_argument("folder", type=Path, metavar="DATA", help="the data set's folder")
+    sub.add_argument("folder", type=here, metavar="DATA", help="the data set's folder")
     sub.add_argument("--dataset", help="kits23, nnunet or phantoms (default: told by the folder)")
     sub.add_argument(
         "--json", action="store_true", help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead'
@@ -135,7 +134,7 @@ def check(options: argparse.Namespace) -> int:
 def add_prepare(verbs) -> None:
     sub = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", prepare)
     sub.add_argument("dataset", help="kits23, nnunet or phantoms")
-    sub.add_argument("folder", type=Path, help="the data set's folder")
+    sub.add_argument("folder", type=here, help="the data set's folder")
     sub.add_argument("--cache", type=folder_or_url, required=True, metavar="DIR|URL", help="where the prepared data go")
     sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
     sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
@@ -167,7 +166,7 @@ def add_report(verbs) -> None:
         help="show somebody else's predictions of the test cases beside the run's, as CASE.nii.gz; may be repeated",
     )
     sub.add_argument(
-        "--data", type=Path, metavar="DIR", help="where the run's data lie now, for --add (default: as in the run)"
+        "--data", type=here, metavar="DIR", help="where the run's data lie now, for --add (default: as in the run)"
     )
 
 
@@ -182,7 +181,7 @@ def add_export(verbs) -> None:
     sub = add_verb(verbs, "export", "write the prepared data as one .npy file a slice, as the study did", export)
     sub.add_argument("what", choices=["slices"])
     sub.add_argument("prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it")
-    sub.add_argument("out", type=Path, help="where the files go")
+    sub.add_argument("out", type=here, help="where the files go")
     sub.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
 
 
@@ -200,7 +199,7 @@ def add_audit(verbs) -> None:
     sub = add_verb(verbs, "audit", "check anybody's printed tables of Dice and IoU by rule", audit)
     sub.epilog = "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
     sub.add_argument(
-        "tables", type=Path, metavar="TABLES.csv", help="columns table, class_name or class_index (0: background), iou, dice"
+        "tables", type=here, metavar="TABLES.csv", help="columns table, class_name or class_index (0: background), iou, dice"
     )
     sub.add_argument("--json", action="store_true", help='print {"findings": [{table, row, rule, message}, ...]} instead')
     floor = "background {} of an empty prediction on the table's cases (default: that of KiTS23's published test split)"
@@ -219,16 +218,16 @@ def audit(options: argparse.Namespace) -> int:
 def add_score(verbs) -> None:
     sub = add_verb(verbs, "score", "score a folder of predicted masks against the reference, whoever made them", score)
     sub.add_argument(
-        "--reference", type=Path, required=True, metavar="DIR", help="masks as CASE.nii.gz or CASE/segmentation.nii.gz"
+        "--reference", type=here, required=True, metavar="DIR", help="masks as CASE.nii.gz or CASE/segmentation.nii.gz"
     )
     sub.add_argument(
-        "--prediction", type=Path, required=True, metavar="DIR", help="the same of the predictions, on the case's own grid"
+        "--prediction", type=here, required=True, metavar="DIR", help="the same of the predictions, on the case's own grid"
     )
     sub.add_argument(
         "--dataset", default="kits23", help="kits23, phantoms or nnunet: which classes there are (default: kits23)"
     )
     sub.add_argument("--cases", nargs="+", metavar="CASE", help="score these alone (default: all, and none may lack)")
-    sub.add_argument("--csv", type=Path, metavar="FILE", help="write every score of every case")
+    sub.add_argument("--csv", type=here, metavar="FILE", help="write every score of every case")
     sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.storage import on_disk
 from trials.data.datasets import open_dataset
-from trials.files import write_text
+from trials.files import read_text, write_text
 from trials.records import record_hash, to_json
 from trials.result import Outside
 from trials.scoring.contestant import contestant_pairs, count_contestant
@@ -54,7 +55,7 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
         )
     if name in {f"{cell['model']} / {cell['loss']} / {cell['sampling']}" for cell in record["cells"]}:
         raise ValueError(f"--add {pair!r}: the run has a configuration of that name; take another")
-    return name, Path(folder)
+    return name, on_disk(folder)
 
 
 def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:
@@ -75,7 +76,7 @@ def _read_record(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist; name the folder that a run wrote")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         return {name: record[name] for name in ("dataset", "classes", "cells", "data")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as a run's record ({error!r}); run the grid again to rewrite it") from None

@@ -18,6 +18,7 @@ from bench.expand import outline, planned
 from bench.grids import Grid
 from bench.lock import driving, refuse_second
 from bench.stopping import Stopping
+from bench.storage import on_disk
 from bench.user_grid import load_grid
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
         models = {cell.model for cell in grid.cells}
         if model not in models:
             raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
-        if not path or not Path(path).exists():
+        if not path or not on_disk(path).exists():
             raise ValueError(f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of a MONAI bundle")
         files[model] = Path(path).absolute()
     return files

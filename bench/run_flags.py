@@ -1,9 +1,8 @@
 """The flags of `segbench run` and `segbench plan`: which grid, and where things are."""
 
 import argparse
-from pathlib import Path
 
-from bench.storage import folder_or_url
+from bench.storage import folder_or_url, here
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
@@ -14,7 +13,7 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file that defines one Grid"
     )
-    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument("--data", type=here, metavar="DIR", help="the data set's folder (demo: made when missing)")
     sub.add_argument(
         "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: `cache` beside the run folder)"
     )
@@ -48,7 +47,7 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
 def add_plan_flags(sub: argparse.ArgumentParser) -> None:
     """What a plan may be told."""
     sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file with one Grid")
-    sub.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder (demo: made when missing)")
+    sub.add_argument("--data", type=here, metavar="DIR", help="the data set's folder (demo: made when missing)")
     sub.add_argument("--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: runs/cache)")
     sub.add_argument("--address", metavar="HOST:PORT", help="time on the workers of this Ray cluster (default: this machine)")
     sub.add_argument(

@@ -5,6 +5,7 @@ import errno
 import getpass
 import platform
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from trials.files import is_remote, place, read_bytes, write_text
@@ -30,10 +31,26 @@ def probe(folder: Path) -> None:
         raise ValueError(f"{folder} gives back something else than was written there; give another folder")
 
 
+def on_disk(text: str) -> Path:
+    """A folder or file on this machine's own disks and mounts. Raises ValueError for a URL."""
+    if "://" in text:
+        raise ValueError(f"{text} is a URL, and this has to be a path: fetch it or mount it, and name the place")
+    return Path(text)
+
+
 def folder_or_url(text: str) -> Path:
-    """A folder here, or what an fsspec URL such as s3://bucket/run names."""
+    """For argparse: a folder here, or what an fsspec URL such as s3://bucket/run names."""
+    return _argument(place, text)
+
+
+def here(text: str) -> Path:
+    """For argparse: what on_disk takes."""
+    return _argument(on_disk, text)
+
+
+def _argument(make: Callable[[str], Path], text: str) -> Path:
     try:
-        return place(text)
+        return make(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -6,10 +6,10 @@ import sys
 import types
 from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import Path
 
 from bench.grids import GRIDS, Grid, Tuning
 from bench.spaces import Range
+from bench.storage import on_disk
 from trials.parts import unknown
 from trials.spec import Cell, Preparation, Recipe
 
@@ -22,7 +22,7 @@ def load_grid(name: str) -> tuple[Grid, str]:
         if name not in GRIDS:
             raise ValueError(unknown("grid", name, GRIDS) + "; or the path of a .py file")
         return GRIDS[name], ""
-    path = Path(name)
+    path = on_disk(name)
     if not path.is_file():
         raise ValueError(f"--grid {name}: no such file; built-in grids: {', '.join(sorted(GRIDS))}")
     text = path.read_text()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from bench.check_data import told_by
 from bench.doctor.findings import Finding, error, fine, warning
-from trials.data.cache import open_cache
+from bench.storage import reason_of
 from trials.data.datasets import find_dataset
-from trials.data.manifest import CaseRecord
-from trials.files import sha256
+from trials.data.manifest import CaseRecord, Manifest
+from trials.files import matching, read_text, sha256
+from trials.records import from_json
 
 PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
 
@@ -26,26 +27,31 @@ def data_finding(folder: Path) -> Finding:
 
 def cache_findings(root: Path) -> Iterator[Finding]:
     """Every prepared set under a cache folder, each cube read and compared with the digest that its manifest names."""
-    sets = sorted(path.parent for path in root.glob("*/*/manifest.json"))
-    if not sets:
+    try:
+        manifests = matching(root, "*/*/manifest.json", patience=0)
+    except OSError as wrong:
+        yield error("cache", f"{root} cannot be read: {reason_of(wrong)}", "name the folder, or the URL, that --cache names")
+        return
+    if not manifests:
         yield warning(
             "cache", f"nothing is prepared in {root}", "a run prepares what it needs; `segbench prepare` does it before"
         )
-    for folder in sets:
-        yield prepared_finding(folder)
+    for path in manifests:
+        yield prepared_finding(path)
 
 
-def prepared_finding(folder: Path) -> Finding:
-    """One prepared set."""
+def prepared_finding(path: Path) -> Finding:
+    """One prepared set, by its manifest."""
+    folder = path.parent
     try:
-        cache = open_cache(folder)
+        cases = from_json(Manifest, read_text(path)).cases
     except ValueError as wrong:
-        return error("cache", str(wrong), PREPARE)
-    damaged = [record.case for record in cache.cases.values() if not is_whole(folder.parent / "cases", record)]
+        return error("cache", f"{path} is damaged ({wrong})", PREPARE)
+    damaged = [record.case for record in cases.values() if not is_whole(folder.parent / "cases", record)]
     if damaged:
-        told = f"{len(damaged)} of {len(cache.cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"
+        told = f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"
         return error("cache", told, PREPARE)
-    return fine("cache", f"{len(cache.cases)} cases in {folder}, every digest right")
+    return fine("cache", f"{len(cases)} cases in {folder}, every digest right")
 
 
 def is_whole(folder: Path, record: CaseRecord) -> bool:

@@ -1,39 +1,38 @@
 """Every node of a running cluster: one storage, one set of versions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.doctor.findings import Finding, error, fine, warning
-
-if TYPE_CHECKING:
-    from bench.tuning.nodes import NodeAnswer
+from bench.tuning.sight import Sight, complaint
 
 
-def node_findings(address: str, out: Path) -> Iterator[Finding]:
-    """Ask the cluster at address; one that cannot be reached is one finding."""
-    from bench.tuning.nodes import ask_every_node
+def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
+    """Ask every node of the cluster at address for out and for what trials read; one that cannot be reached is one finding."""
+    from bench.tuning.nodes import ask, joined, living
 
     try:
-        answers = ask_every_node(address, out)
+        with joined(address):
+            sights = list(ask(living(), out, needed).values())
     except (ConnectionError, RuntimeError, ValueError, OSError) as wrong:
         told = " ".join(str(wrong).split())[:300]
         yield error("nodes", f"no cluster at {address}: {told}", "ray up FILE; and RAY_AUTH_MODE=token where it asks for one")
         return
-    yield from rules(answers, out)
+    yield from rules(sights, out)
 
 
-def rules(answers: "list[NodeAnswer]", out: Path) -> Iterator[Finding]:
+def rules(sights: Sequence[Sight], out: Path) -> Iterator[Finding]:
     """What the nodes' answers mean."""
-    silent = [f"{answer.address} ({answer.error})" for answer in answers if answer.error]
-    if silent:
-        fix = "--out, --data and --cache must lie on storage that every node sees under the same path"
-        yield error("storage", f"{out} is not shared: {', '.join(silent)}", fix)
+    wrong, way_out = complaint(out, sights)
+    if wrong:
+        yield error("storage", wrong, way_out)
     else:
-        yield fine("storage", f"{len(answers)} nodes read and write {out}")
-    kinds = {tuple(sorted(answer.versions.items())) for answer in answers if answer.versions}
+        yield fine("storage", f"{len(sights)} nodes read and write {out}")
+    if lost := ", ".join(f"{sight.address} ({sight.lost})" for sight in sights if sight.lost):
+        yield error("nodes", f"no answer from {lost}", "look there whether Ray runs; `ray status` lists the nodes")
+    kinds = {tuple(sorted(sight.versions.items())) for sight in sights if sight.versions}
     if len(kinds) > 1:
-        differ = "; ".join(f"{answer.address}: {listed(answer.versions)}" for answer in answers if answer.versions)
+        differ = "; ".join(f"{sight.address}: {listed(sight.versions)}" for sight in sights if sight.versions)
         yield warning("nodes", f"versions differ: {differ}", "install the same on every node, so that results are comparable")
 
 

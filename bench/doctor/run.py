@@ -7,8 +7,11 @@ from pathlib import Path
 from bench.codes import FINISHED, MENDABLE
 from bench.doctor.client import client_findings
 from bench.doctor.cluster_file import cluster_findings
-from bench.doctor.findings import Finding, error, errors, print_findings
+from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import gather, machine_findings
+from bench.storage import probe
+from trials.files import is_remote
+from trials.scratch import scratch
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -19,9 +22,9 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def examined(options: argparse.Namespace) -> Iterator[Finding]:
-    """This machine always; the cluster file, data, cache and nodes where they are named."""
+    """This machine always; the run folder, cluster file, data, cache and nodes where they are named."""
     out = (options.out or Path("runs")).absolute()
-    yield from machine_findings(gather(out))
+    yield from machine_findings(gather(scratch() if is_remote(out) else out))
     if options.data:
         from bench.doctor.data import data_finding
 
@@ -32,10 +35,29 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
         yield from cache_findings(options.cache)
     if options.cluster:
         yield from file_findings(options.cluster)
-    if options.address:
+    if options.out or options.address:
+        yield from storage_findings(out, options)
+
+
+def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding]:
+    """Whether this machine can leave files in the run folder and, if it can, what each node of the cluster sees."""
+    found = storage_finding(out)
+    yield found
+    if options.address and not errors([found]):
         from bench.doctor.nodes import node_findings
 
-        yield from node_findings(options.address, out)
+        needed = tuple(str(path.absolute()) for path in (options.data, options.cache) if path)
+        yield from node_findings(options.address, out, needed)
+
+
+def storage_finding(out: Path) -> Finding:
+    """Whether a run could leave its files there: one is written, read and deleted."""
+    try:
+        probe(out)
+    except ValueError as wrong:
+        told, _, way_out = str(wrong).rpartition("; ")
+        return error("run folder", told, way_out)
+    return fine("run folder", f"{out} can be written, read and deleted from")
 
 
 def file_findings(path: Path) -> Iterator[Finding]:

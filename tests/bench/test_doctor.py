@@ -18,7 +18,7 @@ from bench.doctor.machine import FILES_OF_KITS23, GIB, MIB, Machine, listening, 
 from bench.doctor.nodes import rules
 from bench.doctor.safe_yaml import read_yaml
 from bench.tuning.launcher import complaint
-from bench.tuning.nodes import NodeAnswer
+from bench.tuning.sight import Sight
 
 SOUND = Machine(
     python="3.11.7",
@@ -227,15 +227,21 @@ def test_an_empty_cache_and_a_folder_without_data_are_told(tmp_path):
 
 
 def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
-    sound = NodeAnswer(address="10.0.0.1", error="", versions={"ray": "2.60.0"})
-    apart = NodeAnswer(address="10.0.0.2", error="FileNotFoundError: No such file", versions={"ray": "2.59.0"})
+    sound = Sight(address="10.0.0.1", sees_driver=True, is_seen=True, versions={"ray": "2.60.0"})
+    apart = Sight(address="10.0.0.2", versions={"ray": "2.59.0"})
 
     assert [finding.level for finding in rules([sound], tmp_path)] == [FINE]
     storage, versions = rules([sound, apart], tmp_path)
     assert storage.level == ERROR
-    assert "10.0.0.2 (FileNotFoundError" in storage.message
-    assert "10.0.0.1" not in storage.message
+    assert storage.message == f"{tmp_path} is not shared: 10.0.0.2 cannot see what the driver writes there"
+    assert "s3://" in storage.fix
     assert versions.level == WARNING
+
+
+def test_a_node_without_an_answer_is_an_error_that_names_it(tmp_path):
+    *_, lost = rules([Sight(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
+
+    assert (lost.level, lost.message) == (ERROR, "no answer from 10.0.0.3 (NodeDiedError)")
 
 
 def test_something_to_mend_is_exit_code_2(tmp_path, capsys):

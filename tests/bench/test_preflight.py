@@ -2,61 +2,70 @@
 
 import pytest
 
-from bench.tuning.preflight import Sight, complaint, sight
+from bench.tuning.nodes import look
+from bench.tuning.sight import Sight, complaint
 from trials.files import write_text
 
 
 def test_a_node_on_shared_storage_writes_its_marker_beside_the_drivers(tmp_path):
     write_text(tmp_path / "marks" / "driver", "")
 
-    seen = sight("node", str(tmp_path / "marks"), (str(tmp_path),))
+    seen = look("node", "10.0.0.1", str(tmp_path / "marks"), (str(tmp_path),))
 
-    assert seen == Sight(node="node", sees_driver=True)
+    assert (seen.sees_driver, seen.error, seen.missing) == (True, "", ())
     assert sorted(path.name for path in (tmp_path / "marks").iterdir()) == ["driver", "node"]
 
 
 def test_a_node_with_a_disk_of_its_own_sees_no_marker_and_leaves_none(tmp_path):
-    seen = sight("node", str(tmp_path / "marks"), (str(tmp_path / "data"),))
+    seen = look("node", "10.0.0.1", str(tmp_path / "marks"), (str(tmp_path / "data"),))
 
-    assert seen == Sight(node="node", sees_driver=False, missing=(str(tmp_path / "data"),))
+    assert (seen.sees_driver, seen.error, seen.missing) == (False, "", (str(tmp_path / "data"),))
     assert not (tmp_path / "marks").exists()
 
 
 def test_a_bucket_is_seen_as_shared(bucket):
     write_text(bucket / "run" / "marks" / "driver", "")
 
-    assert sight("node", str(bucket / "run" / "marks"), (str(bucket / "run"),)) == Sight(node="node", sees_driver=True)
+    seen = look("node", "10.0.0.1", str(bucket / "run" / "marks"), (str(bucket / "run"),))
+
+    assert (seen.sees_driver, seen.error, seen.missing) == (True, "", ())
     assert (bucket / "run" / "marks" / "node").is_file()
 
 
-WELL = Sight(node="a", sees_driver=True)
-APART = Sight(node="b", sees_driver=False, missing=("/data",))
-BLIND = Sight(node="c", sees_driver=True, missing=("/data",))
-REFUSED = Sight(node="d", sees_driver=True, error="No space left on device")
+WELL = Sight(address="10.0.0.1", sees_driver=True, is_seen=True)
+APART = Sight(address="10.0.0.2", missing=("/data",))
+BLIND = Sight(address="10.0.0.3", sees_driver=True, is_seen=True, missing=("/data",))
+REFUSED = Sight(address="10.0.0.4", sees_driver=True, error="No space left on device")
+UNSEEN = Sight(address="10.0.0.5", sees_driver=True)
+BARE = Sight(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
+LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
 
 
 @pytest.mark.parametrize(
     ("sights", "text"),
     [
-        ([("10.0.0.1", WELL, True)], ""),
+        ([WELL], "; "),
+        ([WELL, LOST], "; "),
         (
-            [("10.0.0.1", WELL, True), ("10.0.0.2", APART, False), ("10.0.0.3", APART, False)],
-            "/run is not shared: 10.0.0.2, 10.0.0.3 cannot see what the driver writes there; give --out on storage that "
-            "every node mounts at the same path, or a URL such as s3://bucket/run",
+            [WELL, APART, LOST, UNSEEN],
+            "/run is not shared: 10.0.0.2 cannot see what the driver writes there; give --out on storage that every node "
+            "mounts at the same path, or a URL such as s3://bucket/run",
+        ),
+        ([UNSEEN], "/run is not shared: the driver cannot see what 10.0.0.5 wrote there; give --out on shared storage"),
+        (
+            [REFUSED],
+            "/run cannot be written from 10.0.0.4 (No space left on device); give every node the right to write there",
         ),
         (
-            [("10.0.0.1", WELL, False)],
-            "/run is not shared: the driver cannot see what 10.0.0.1 wrote there; give --out on shared storage",
+            [BLIND, WELL, BLIND],
+            "10.0.0.3, 10.0.0.3 cannot see /data; put it on storage that every node mounts at the same path",
         ),
         (
-            [("10.0.0.1", REFUSED, False)],
-            "/run cannot be written from 10.0.0.1 (No space left on device); give every node the right to write there",
-        ),
-        (
-            [("10.0.0.1", BLIND, True), ("10.0.0.2", WELL, True), ("10.0.0.3", BLIND, True)],
-            "10.0.0.1, 10.0.0.3 cannot see /data; put it on storage that every node mounts at the same path",
+            [WELL, BARE, APART],
+            "this project does not run on 10.0.0.6 (ModuleNotFoundError: No module named 'bench'); "
+            "install the same version of it there",
         ),
     ],
 )
 def test_storage_that_is_not_shared_is_one_sentence_with_the_nodes(sights, text):
-    assert complaint("/run", sights) == text
+    assert "; ".join(complaint("/run", sights)) == text

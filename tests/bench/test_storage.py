@@ -1,14 +1,17 @@
 """A run folder is tried before it is used, and a driver holds it alone, in a bucket as in a folder."""
 
 import errno
+import json
 import os
 import urllib.request
 
 import pytest
 
+from bench.cli import main
 from bench.lock import beat, driving, find, is_alive, take
 from bench.storage import local_beside, probe, reason_of
 from trials.files import matching, place
+from trials.remote import put
 
 
 def test_a_second_driver_on_a_bucket_is_refused_and_a_lock_goes_with_its_driver(bucket):
@@ -69,3 +72,44 @@ def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
 )
 def test_f71_what_a_disk_refuses_is_said_with_its_way_out(number, words):
     assert words in reason_of(OSError(number, os.strerror(number)))
+
+
+def test_doctor_reads_a_cache_and_tries_a_run_folder_in_a_bucket(bucket, small_cache, capsys):
+    for path in small_cache.parent.rglob("*.*"):
+        put(bucket / "cache" / path.relative_to(small_cache.parents[1]).as_posix(), path.read_bytes())
+    put(next(iter((bucket / "cache").glob("*/cases/*.image.npy"))), b"cut off")
+
+    assert main(["doctor", "--json", "--cache", str(bucket / "cache"), "--out", str(bucket / "run")]) == 2
+
+    told = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+    assert told["run folder"]["level"] == "fine"
+    assert told["cache"]["message"].startswith(f"1 of 12 cases in {bucket / 'cache'}/phantoms")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check {}",
+        "prepare kits23 {} --cache c",
+        "run --grid demo --data {}",
+        "plan --grid demo --data {}",
+        "run --grid {}/my_grid.py",
+        "run --grid demo --dry-run --weights unet3d={}/weights.pt",
+        "doctor --data {}",
+        "doctor --cluster {}/cluster.yaml",
+        "export slices c {}",
+        "audit {}/tables.csv",
+        "score --reference {} --prediction p",
+        "score --reference r --prediction {}",
+        "score --reference r --prediction p --csv {}/scores.csv",
+        "report runs/demo --add nnU-Net=p --data {}",
+    ],
+)
+def test_a_url_where_files_are_needed_is_refused_in_one_sentence(command, capsys):
+    try:
+        code = main(command.format("s3://bucket/it").split())
+    except SystemExit as refused:
+        code = refused.code
+
+    assert code == 2
+    assert "is a URL, and this has to be a path: fetch it or mount it" in capsys.readouterr().err
