@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
+from bench.passwords import refuse_passwords
 from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags
 from bench.storage import folder_or_url, here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures; 130, 143 stopped."""
+    try:
+        refuse_passwords(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        print(f"segbench: {error}", file=sys.stderr)
+        return MENDABLE
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)

@@ -1,6 +1,6 @@
 """A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report.
 
-Two of its cells must fail: they are results with their reasons, and the others go on.
+Two of its cells must fail: they are results with their reasons, and the others go on. One case is damaged, and left out.
 """
 
 import json
@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, bench_run
+from conftest import ROOT, SECRET, bench_run
 
 GRID = """
 from dataclasses import replace
@@ -71,11 +71,11 @@ def write_livers(root, num_cases=10):
 @pytest.fixture(scope="module")
 def livers(tmp_path_factory):
     place = tmp_path_factory.mktemp("livers")
-    write_livers(place / "data")
+    write_livers(place / "data", num_cases=11)
+    (place / "data" / "imagesTr" / "liver_010_0000.nii.gz").write_bytes(b"")
     (place / "grid.py").write_text(GRID)
-    return bench_run(
-        *("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out", "--save-predictions"), cwd=ROOT
-    )
+    where = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
+    return bench_run(*where, "--save-predictions", "--skip-bad", cwd=ROOT)
 
 
 def test_three_classes_reach_the_report_by_their_names(livers):
@@ -113,6 +113,25 @@ def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
     assert livers.code == 3, livers.stderr[-3000:]
     assert "failed: final unet3d broken" in livers.stderr
     assert "Traceback" not in livers.stderr
+
+
+def test_a_damaged_case_is_left_out_by_name_wherever_one_looks(livers):
+    reason = "liver_010_0000.nii.gz: is empty"
+    record = json.loads((livers.out / "run.json").read_text())["data"]
+
+    assert "left out: liver_010; the report says why" in livers.stderr
+    assert reason in record["bad_cases"]["liver_010"]
+    assert all("liver_010" not in cases for cases in record["split_cases"].values())
+    assert f"liver_010: {reason}" in (livers.out / "report.html").read_text()
+    assert "liver_010" not in set(pd.read_parquet(livers.out / "scores.parquet").case)
+
+
+def test_f90_no_secret_of_the_environment_is_in_anything_that_the_run_left_or_said(livers):
+    left = [path for path in livers.out.parent.rglob("*") if path.is_file()]
+
+    assert SECRET not in livers.stdout + livers.stderr
+    assert len(left) > 60
+    assert [path.name for path in left if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_f63_each_failure_is_a_row_with_its_reason(livers):

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ from broken_cases import (
     image,
     labels,
 )
+from made_up import MadeUp, run_record, write_run
 from nifti_toys import asymmetric, blocks, dataset_of, save
 
 from bench.check import check_settings
 from bench.cli import main
 from bench.expand import Facts
 from bench.grids import DEMO, product
+from bench.run import verdict
 from trials.data.datasets import Dataset, find_dataset, open_dataset, split_cases
 from trials.data.door import without_bad_cases
 from trials.data.faults import BAD_CASE, FATAL, WARNING, FaultyData
@@ -77,6 +80,15 @@ def test_prepare_lists_every_fault_of_a_case_and_skip_bad_prepares_the_others(ro
     assert f"left out: {VICTIM}: imaging.nii.gz: is empty" in done.err.replace("\n", " ")
     manifest = json.loads((Path(done.out.strip()) / "manifest.json").read_text())
     assert sorted(manifest["cases"]) == ["case_00000", "case_00002"]
+
+
+@pytest.mark.parametrize(("bad", "code"), [({}, 0), ({"case_00042": "imaging.nii.gz: is empty"}, 3)])
+def test_a_complete_run_that_left_cases_out_ends_with_exit_code_3(tmp_path, capsys, bad, code):
+    made = MadeUp()
+    data = run_record(made)["data"] | {"bad_cases": bad}
+
+    assert verdict(write_run(tmp_path, replace(made, record={"data": data})), True, 0) == code
+    assert ("left out: case_00042; the report says why" in capsys.readouterr().err) == bool(bad)
 
 
 def test_f31_one_image_under_two_names_is_a_leak(root, tmp_path, capsys):

@@ -157,6 +157,24 @@ def test_f44_a_cube_truncated_before_it_is_opened_kills_nobody(prepared):
     assert cache.made_again == [victim.name]
 
 
+def test_f44_a_cube_cut_while_it_is_mapped_kills_its_worker_and_the_next_try_makes_it_again(prepared):
+    """No reader of a map can be told of this but by SIGBUS; the driver tries a trial of a dead worker again."""
+    victim = cube(prepared)
+    sound = victim.read_bytes()
+
+    def work():
+        image = open_cache(prepared).image("case_00001")
+        os.truncate(victim, 0)
+        image.sum()
+
+    assert os.waitpid(in_child(work), 0)[1] & 0x7F == signal.SIGBUS
+    cache = open_cache(prepared)
+    image = cache.image("case_00001")
+
+    assert image.tobytes() == sound[-image.nbytes :]
+    assert cache.made_again == [victim.name]
+
+
 def test_f44_a_cube_made_again_leaves_those_who_have_it_open_alone(dataset, prepared, tmp_path):
     image = open_cache(prepared).image("case_00001")
     before = np.array(image)

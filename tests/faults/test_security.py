@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SECRET, SECRETS
 from made_up import MadeUp, write_run
 
+from bench.cli import main
 from reports.build import build_report
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +20,6 @@ SOURCES = sorted(path for room in ("bench", "trials", "reports", "benchmarks") f
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 # The one place that runs a user's text: a grid file, which its user trusts as he trusts a program.
 MAY_EXEC = {"bench/user_grid.py"}
-SECRET = "canary-3f1b9c-secret"
 
 
 def calls(path: Path):
@@ -100,13 +101,34 @@ def test_f75_a_report_never_unpickles_what_lies_in_a_run_folder(tmp_path):
 
 
 def test_f90_a_secret_of_the_environment_is_in_no_output(tmp_path, monkeypatch):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("HF_TOKEN", SECRET)
+    for name in SECRETS:
+        monkeypatch.setenv(name, SECRET)
     out = write_run(tmp_path / "run", MadeUp())
 
     build_report(out)
 
     assert sorted(path.name for path in out.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--cache", f"s3://me:{SECRET}@bucket/cache"),
+        ("--out", f"s3://me:{SECRET}@bucket/run"),
+        ("--data", f"sftp://me:{SECRET}@host/data"),
+        ("--address", f"ray://me:{SECRET}@host:10001"),
+        ("--address", f"me:{SECRET}@host:6379"),
+    ],
+)
+@pytest.mark.parametrize("joined", [False, True])
+def test_f90_a_password_in_an_address_is_refused_and_not_repeated(flag, value, joined, capfd):
+    arguments = [f"{flag}={value}"] if joined else [flag, value]
+
+    assert main(["run", "--grid", "demo", *arguments]) == 2
+
+    said = "".join(capfd.readouterr())
+    assert said.startswith(f"segbench: {flag}: an address must hold no password")
+    assert SECRET not in said
 
 
 def test_f93_a_plain_locale_and_an_odd_long_path(tmp_path):
