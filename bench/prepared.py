@@ -17,6 +17,7 @@ from trials.data.faults import WARNING, Fault, bad_cases, fault_line
 from trials.data.loading import count_classes
 from trials.data.mirror import at_hand
 from trials.data.sampling import ClassCounts
+from trials.data.traits import case_traits
 from trials.parts import Part, pick
 from trials.spec import Preparation
 
@@ -60,6 +61,7 @@ class Prepared:
             "warnings": warnings_by_case(self.notes),
             "licence": self.dataset.licence,
             "geometry": dict(self.geometry),
+            "traits": case_traits(self.dataset),
         }
 
 

@@ -59,7 +59,8 @@ class DatasetPart(Part):
     splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds it has.
     generate is "module:function", (root, ...), for data that is made. how_to_get tells what to type.
     case_names is the pattern of a case's name. intensity (low, high) is what an image in its unit passes on both sides,
-    None where the unit is not known; within maps a class to the class it grows in.
+    None where the unit is not known; within maps a class to the class it grows in. traits is "module:function",
+    Dataset -> trait to case to value, for a set of whose cases more is known than their voxels.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class DatasetPart(Part):
     case_names: str = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
+    traits: str = ""
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
@@ -150,6 +152,7 @@ DATASETS: dict[str, DatasetPart] = {
         case_names=r"case_\d{5}",
         intensity=HU,
         within=IN_A_KIDNEY,
+        traits="trials.data.traits:kits23",
     ),
     "nnunet": DatasetPart(
         "trials.data.nnunet:nnunet",
