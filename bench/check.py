@@ -42,8 +42,9 @@ def check_grid(grid: Grid) -> None:
 
 def check_families(grid: Grid) -> None:
     """Refuse a family of comparisons in words that the report does not know."""
-    known = {"pairs": ("chosen", "all"), "score": ("classes", "mean"), "vary": (None, "model", "loss", "sampling")}
     for family in grid.families:
+        scores = ("mean",) if family.pairs == "levels" else ("classes", "mean")
+        known = {"pairs": ("chosen", "all", "levels"), "score": scores, "vary": (None, "model", "loss", "sampling")}
         for key, words in known.items():
             if getattr(family, key) not in words:
                 raise ValueError(

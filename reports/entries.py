@@ -38,6 +38,11 @@ def scored(value: float, low: float, high: float) -> Entry:
     return Entry(number(value), value, small=interval(low, high))
 
 
+def p_entry(p: float) -> Entry:
+    """A p value; n/a for NaN."""
+    return Entry("below 0.001" if p < 0.001 else number(p), p)
+
+
 def surface_entries(board: Board, agreements: Mapping[tuple[int, int], Agreement], i: int, label: int) -> tuple[Entry, ...]:
     """The Surface Dice of one contestant as the one cell of its column; no cell in a run without surfaces."""
     if not board.agreements:

@@ -17,7 +17,7 @@ from reports.summary import MEAN
 from trials.records import rebuild
 from trials.spec import Cell
 
-CHOSEN, ALL = "chosen", "all"
+CHOSEN, ALL, LEVELS = "chosen", "all", "levels"
 CLASSES, PATIENTS = "classes", "mean"
 LEVEL = 0.05
 Tests = dict[tuple[int, int, int], float]
@@ -27,8 +27,9 @@ Tests = dict[tuple[int, int, int], float]
 class Family:
     """Comparisons that share one chance of a false claim.
 
-    pairs is "chosen" (the configuration chosen on validation against every other) or "all"; score is "classes" (each
-    class on its own) or "mean" (a patient's mean over its classes). vary keeps the pairs that differ in this factor alone.
+    pairs is "chosen" (the configuration chosen on validation against every other), "all", or "levels" (every two levels of
+    a factor, over the settings that both share); score is "classes" (each class on its own) or "mean" (a patient's mean
+    over its classes; levels have no other). vary keeps the pairs that differ in this factor alone.
     """
 
     name: str
@@ -37,10 +38,12 @@ class Family:
     vary: str | None = None
 
 
+OF_LEVELS = Family(name="levels of a factor", pairs=LEVELS, score=PATIENTS)
 # What a run without a declaration of its own compares.
 DEFAULT = (
     Family(name="against the chosen", pairs=CHOSEN, score=CLASSES),
     Family(name="every pair", pairs=ALL, score=PATIENTS),
+    OF_LEVELS,
 )
 
 
@@ -68,7 +71,8 @@ def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
         return DEFAULT
     families = tuple(rebuild(Family, of, f"run.json families[{i}]") for i, of in enumerate(record["families"]))
     for i, family in enumerate(families):
-        known = {"pairs": (CHOSEN, ALL), "score": (CLASSES, PATIENTS), "vary": (None, *FACTORS)}
+        scores = (PATIENTS,) if family.pairs == LEVELS else (CLASSES, PATIENTS)
+        known = {"pairs": (CHOSEN, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
         for key, words in known.items():
             if getattr(family, key) not in words:
                 raise ValueError(f"run.json families[{i}].{key} must be one of {words}; got {getattr(family, key)!r}")
@@ -76,7 +80,9 @@ def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
 
 
 def members(family: Family, cells: tuple[Cell, ...], chosen: int | None) -> list[tuple[int, int]]:
-    """The pairs of a family; none against the chosen where nothing was chosen."""
+    """The pairs of configurations of a family; none against the chosen where nothing was chosen, and none of levels."""
+    if family.pairs == LEVELS:
+        return []
     if family.pairs == CHOSEN:
         pairs = [] if chosen is None else [(chosen, i) for i in range(len(cells)) if i != chosen]
     else:

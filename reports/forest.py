@@ -1,14 +1,16 @@
 """Forest plots: every mean with its interval, panels side by side; and every rival's distance to the chosen."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from reports.board import Board
 from reports.choice import SAME, Choice
-from reports.entries import class_name, configuration, scored
+from reports.entries import class_name, configuration, outsider, scored
 from reports.palette import distinct, mark, model_colour
 from reports.section import Column, Entry, Figure, Table
-from reports.summary import MEAN
+from reports.summary import MEAN, Standing
 from reports.wording import cell_name, listed, many, plain, signed_range
 from trials.result import NATIVE
 
@@ -18,30 +20,79 @@ KEY = "colour is the model, shape the loss, fill the sampling"
 Estimate = tuple[float, float, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One row of the forest plot: who it is, in the figure and in its table, its colour and mark, its standing by label."""
+
+    name: str
+    entry: Entry
+    colour: str
+    mark: str
+    by_label: Mapping[int, Standing]
+
+
 def mean_figure(board: Board, order: list[int]) -> Figure:
-    """Mean test Dice of the configurations in this order, a panel a class."""
+    """Mean test Dice of the configurations in this order and of the contestants from outside, a panel a class."""
     standings = board.standings[NATIVE]
     labels = [label for label in (MEAN, *board.run.labels) if standings[order[0], label].n]
     titles = [class_name(board, label) for label in labels]
     sizes = listed([str(size) for size in sorted({standings[order[0], label].n for label in labels})])
+    strangers = f" and {many(len(board.outsiders.names), 'contestant')} from outside (crosses)" if board.outsiders.names else ""
     caption = (
-        f"{many(len(order), 'configuration')}, best mean first. Where intervals overlap widely, the order of the rows says "
-        f"little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
+        f"{many(len(order), 'configuration')}{strangers}, best mean first. Where intervals overlap widely, the order of the "
+        f"rows says little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
     )
+    lines = _lines(board, order)
     rows = tuple(
-        (configuration(board, i), *(scored(s.dice, s.dice_low, s.dice_high) for s in (standings[i, label] for label in labels)))
-        for i in order
+        (line.entry, *(scored(s.dice, s.dice_low, s.dice_high) for s in (line.by_label[label] for label in labels)))
+        for line in lines
     )
     columns = (Column("configuration"), *(Column(title, True) for title in titles))
     return Figure(
         id="forest",
         caption=caption,
-        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(board, order, label, panel)),
-        layout=panels([plain(title) for title in titles], _names(board, order)),
+        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(lines, label, panel)),
+        layout=_mean_panels(lines, labels, [plain(title) for title in titles]),
         table=Table(id="forest-table", caption="The means and intervals of the figure.", columns=columns, rows=rows),
-        height=FRAME + ROW * len(order),
+        height=FRAME + ROW * len(lines),
         least_width=NAMES + PANEL * len(labels),
     )
+
+
+def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dict[str, Any]:
+    """The panels of the means; one in which all are equal runs from 0 to 1, where plotly would run below 0."""
+    layout = panels(titles, [line.name for line in reversed(lines)])
+    for label, axis in zip(labels, (name for name in layout if name.startswith("xaxis")), strict=True):
+        if len({round(line.by_label[label].dice, 4) for line in lines}) == 1:
+            layout[axis]["range"] = [0, 1.02]
+    return layout
+
+
+def _lines(board: Board, order: list[int]) -> list[Line]:
+    """Configurations and contestants from outside, best mean first."""
+    labels, ours, theirs = (MEAN, *board.run.labels), board.standings[NATIVE], board.outsiders.standings
+    lines = [
+        Line(
+            name=plain(cell_name(board.run.cells[i])),
+            entry=configuration(board, i),
+            colour=model_colour(board.run, board.run.cells[i].model),
+            mark=mark(board.run, board.run.cells[i]),
+            by_label={label: ours[i, label] for label in labels},
+        )
+        for i in order
+    ]
+    lines += [
+        Line(
+            # A contestant may bear the name of a configuration: it still has a row of its own.
+            name=f"{plain(name)} (outside)",
+            entry=outsider(name),
+            colour="var(--muted)",
+            mark="x-thin",
+            by_label={label: theirs[o, label] for label in labels},
+        )
+        for o, name in enumerate(board.outsiders.names)
+    ]
+    return sorted(lines, key=lambda line: -line.by_label[MEAN].dice)
 
 
 def difference_figure(board: Board, choice: Choice, order: list[int]) -> Figure:
@@ -82,7 +133,7 @@ def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
     order = {"type": "category", "categoryarray": rows, "categoryorder": "array"}
     layout["yaxis"] = order | {"automargin": True, "range": [-0.6, len(rows) - 0.4]}
     for panel, title in enumerate(titles):
-        domain = [panel * width + 0.008, (panel + 1) * width - 0.008]
+        domain = [panel * width + 0.012, (panel + 1) * width - 0.012]
         axis = "xaxis" if panel == 0 else f"xaxis{panel + 1}"
         layout[axis] = {"domain": domain, "anchor": "y", "nticks": 5, "zeroline": False}
         place = {"x": domain[0], "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
@@ -120,15 +171,14 @@ def points(rows: list[str], values: list[Estimate], colour: str, marks: list[str
     }
 
 
-def _panel(board: Board, order: list[int], label: int, panel: int) -> list[dict[str, Any]]:
-    """One trace a model, so that its colour holds in every panel."""
+def _panel(lines: list[Line], label: int, panel: int) -> list[dict[str, Any]]:
+    """One trace a colour, so that a model's holds in every panel."""
     traces = []
-    for model in distinct(cell.model for cell in board.run.cells):
-        cells = [i for i in order if board.run.cells[i].model == model]
-        standings = [board.standings[NATIVE][i, label] for i in cells]
+    for colour in distinct(line.colour for line in lines):
+        mine = [line for line in reversed(lines) if line.colour == colour]
+        standings = [line.by_label[label] for line in mine]
         values = [(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
-        marks = [mark(board.run, board.run.cells[i]) for i in cells]
-        traces.append(points(_names(board, cells[::-1]), values, model_colour(board.run, model), marks, panel))
+        traces.append(points([line.name for line in mine], values, colour, [line.mark for line in mine], panel))
     return [trace for trace in traces if trace["y"]]
 
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -17,6 +18,7 @@ from reports.section import Entry, Figure, Section
 
 # A figure with more characters of JSON than this is packed like plotly.js: what is short stays readable.
 PACKED_FROM = 40_000
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = "") -> str:
@@ -27,7 +29,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"sort_key": sort_key, "drawing": drawing}
+    environment.filters |= {"sort_key": sort_key, "drawing": drawing, "unbroken": unbroken}
     sources = environment.loader
     assert sources is not None
     style, script = (sources.get_source(environment, name)[0] for name in ("style.css", "page.js"))
@@ -48,6 +50,11 @@ def sort_key(entry: Entry) -> str:
     if isinstance(entry.sort, float) and math.isnan(entry.sort):
         return ""
     return str(entry.text if entry.sort is None else entry.sort)
+
+
+def unbroken(text: str) -> str:
+    """Prose in which no line ends between a number and its sign or unit: 'n = 4', '95 %'."""
+    return re.sub(r"(?<=\bn) = (?=\d)|(?<=\d) (?=%)", lambda found: found[0].replace(" ", NO_BREAK), text)
 
 
 def digest(script: str) -> str:

@@ -37,7 +37,8 @@ def scene(board: Board, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure |
         views=tuple(views),
         view_label="Patient",
         table=Table(id="solids-table", caption="Volumes of what is shown, on the cube.", columns=columns, rows=tuple(rows)),
-        height=460,
+        height=390,
+        least_width=640,
     )
 
 
@@ -87,7 +88,7 @@ def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "scene": {
             **{f"{axis}axis": {**hidden, "range": [round(bound, 1) for bound in bounds[axis]]} for axis in "xyz"},
             "aspectmode": "data",
-            "camera": {"eye": {"x": 0.0, "y": -1.9, "z": 0.3}},
+            "camera": {"eye": {"x": 0.0, "y": -1.6, "z": 0.25}},
             "annotations": [
                 {**place, "x": x, "text": f"<b>{text}</b>", "font": {"color": "var(--muted)"}} for x, text in words
             ],

@@ -89,14 +89,15 @@ def _traces(
 ) -> Iterator[dict[str, Any]]:
     """The lines of one cell in its loss's column: Dice in the upper panel, loss in the lower."""
     sampling = distinct(cell.sampling for cell in board.run.cells).index(cell.sampling)
+    prefix = f"{cell.sampling}, " if len({other.sampling for other in cells}) > 1 else ""
     is_named = next(other for other in cells if other.sampling == cell.sampling) == cell
     look = {"colour": model_colour(board.run, cell.model), "opacity": OPACITIES[sampling % len(OPACITIES)]}
     for row, (train, val) in enumerate(((train_dice, val_dice), (train_loss, val_loss))):
         panel = row * len(losses) + losses.index(cell.loss) + 1
         axes = {"type": "scatter", "mode": "lines", "xaxis": _axis("x", panel), "yaxis": _axis("y", panel)}
         yield from _band(trials, val, axes, look)
-        yield _line(trials, val, axes, look, (f"{cell.sampling}, validation", "solid", is_named and row == 0))
-        yield _line(trials, train, axes, look, (f"{cell.sampling}, training", "dot", is_named and row == 0))
+        yield _line(trials, val, axes, look, (f"{prefix}validation", "solid", is_named and row == 0))
+        yield _line(trials, train, axes, look, (f"{prefix}training", "dot", is_named and row == 0))
 
 
 def _band(trials: list[TrialResult], value: Value, axes: dict[str, Any], look: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,10 @@ from itertools import combinations
 import numpy as np
 
 from reports.board import Board
-from reports.families import luck_known
+from reports.entries import p_entry
+from reports.families import Family
 from reports.forest import FRAME, NAMES, PANEL, ROW, panels, points
-from reports.palette import distinct
+from reports.levels import Pair, level_family, level_pairs, scored_levels
 from reports.patients import patient_dice
 from reports.section import Block, Column, Entry, Figure, Section, Table, Text
 from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
@@ -22,8 +23,10 @@ from trials.result import NATIVE
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
 RULE = (
     "A block is one setting of the other two factors; only blocks that hold every level compared count, so that each level is "
-    "seen with the same partners. Intervals are 95 % over patients and seeds; a pair of levels is resolved where its interval, "
-    "widened for the number of pairs of its factor (Bonferroni), clears zero and any configuration has two seeds."
+    "seen with the same partners. Intervals are 95 % over patients and seeds, each pair on its own. p is the larger of two, "
+    "as for pairs of configurations: Wilcoxon's signed-rank test over patients (their mean over the blocks, seeds averaged) "
+    "and Student's t over patients and trainings. A pair of levels is resolved where its interval clears zero, its p after "
+    "Holm is below 0.05 and any configuration has two seeds."
 )
 
 
@@ -44,11 +47,12 @@ class Effect:
 
 def effects(board: Board) -> Section | None:
     """One row a level; nothing where no factor has two levels with a score."""
-    varied = {factor: levels for factor in FACTORS if len(levels := _levels(board, factor)) > 1}
+    varied = scored_levels(board.run.cells, _scored(board))
     if not varied:
         return None
     found = [effect for factor, levels in varied.items() if (effect := _effect(board, factor, levels)) is not None]
-    pairs = [row for factor, levels in varied.items() for row in _pairs(board, factor, levels)]
+    family, is_declared = level_family(board.run.record)
+    pairs = level_pairs(board.run.cells, board.test[NATIVE], board.resampled, family)
     blocks: list[Block] = [_figure(board, found), _rank_table(found)] if found else []
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
     holes = f" No setting of the other factors holds every {' or every '.join(missing)}." if missing else ""
@@ -57,13 +61,19 @@ def effects(board: Board) -> Section | None:
         title="Effects",
         question="Which factor matters?",
         finding=_finding(pairs) + holes,
-        blocks=(*blocks, _pair_table(pairs), Text((RULE,))),
+        blocks=(*blocks, _pair_table(pairs), Text((RULE, _declared(family, is_declared, pairs)))),
     )
 
 
-def _levels(board: Board, factor: str) -> list[str]:
-    scored = [cell for i, cell in enumerate(board.run.cells) if _scored(board)[i]]
-    return distinct(getattr(cell, factor) for cell in scored)
+def _declared(family: Family, is_declared: bool, pairs: list[Pair]) -> str:
+    """Which pairs Holm's correction is over, in words."""
+    if not is_declared:
+        return (
+            f"The run declared no family of levels: Holm's correction is over all {many(len(pairs), 'pair')} of this section."
+        )
+    tested = sum(not math.isnan(pair.p) for pair in pairs)
+    alone = f", which varies the {family.vary} alone" if family.vary else ""
+    return f"Holm's correction is over the {many(tested, 'pair')} of the declared family '{family.name}'{alone}."
 
 
 def _scored(board: Board) -> np.ndarray:
@@ -89,38 +99,6 @@ def _effect(board: Board, factor: str, levels: list[str]) -> Effect | None:
         limit=critical_difference(len(levels), len(by_patient)),
         p=friedman(by_patient),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two levels of a factor over the blocks that hold both; first is the better one."""
-
-    factor: str
-    first: str
-    second: str
-    blocks: int
-    gap: float
-    low: float
-    high: float
-    resolved: bool
-
-
-def _pairs(board: Board, factor: str, levels: list[str]) -> list[Pair]:
-    found, several = [], len(levels) * (len(levels) - 1) // 2
-    for names in combinations(levels, 2):
-        blocks = complete_blocks(board.run.cells, factor, names, _scored(board))
-        if not blocks:
-            continue
-        weights = level_weights(blocks, len(board.run.cells))
-        gap = float(np.diff(contrast(weights, board.resampled.estimates[MEAN]))[0])
-        first, second = names if gap < 0 else names[::-1]
-        ahead = weights[:1] - weights[1:] if gap < 0 else weights[1:] - weights[:1]
-        low, high = board.resampled.contrast_interval(MEAN, ahead)
-        strict = board.resampled.contrast_interval(MEAN, ahead, 1 - 0.05 / several)[0][0]
-        sure = bool(strict > 0) and luck_known(board.test[NATIVE])
-        bounds = {"low": float(low[0]), "high": float(high[0])}
-        found.append(Pair(factor=factor, first=first, second=second, blocks=len(blocks), gap=abs(gap), resolved=sure, **bounds))
-    return found
 
 
 def _finding(pairs: list[Pair]) -> str:
@@ -196,12 +174,12 @@ def _rank_table(found: list[Effect]) -> Table:
             for i, j in combinations(np.argsort(effect.ranks, kind="stable").tolist(), 2)
             if effect.ranks[j] - effect.ranks[i] > effect.limit and effect.p < 0.05
         ]
-        p = "two levels: see the pairs" if math.isnan(effect.p) else "below 0.001" if effect.p < 0.001 else number(effect.p)
+        p = Entry("two levels: see the pairs", math.nan) if math.isnan(effect.p) else p_entry(effect.p)
         rows.append(
             (
                 Entry(effect.factor),
                 Entry(str(len(effect.levels)), len(effect.levels)),
-                Entry(p, effect.p),
+                p,
                 Entry(number(effect.limit, 2), effect.limit),
                 Entry(listed(apart) or "none", look="" if apart else "quiet"),
             )
@@ -215,7 +193,8 @@ def _rank_table(found: list[Effect]) -> Table:
 
 def _pair_table(pairs: list[Pair]) -> Table:
     names = ("factor", "better", "worse")
-    columns = (*map(Column, names), Column("settings shared", True), Column("gap [95 % interval]", True), Column("verdict"))
+    columns = (*map(Column, names), Column("settings shared", True), Column("gap [95 % interval]", True))
+    columns = (*columns, Column("p", True), Column("Holm p", True), Column("verdict"))
     rows = tuple(
         (
             Entry(pair.factor),
@@ -223,6 +202,7 @@ def _pair_table(pairs: list[Pair]) -> Table:
             Entry(pair.second),
             Entry(str(pair.blocks), pair.blocks),
             Entry(f"{signed(pair.gap)}", pair.gap, small=interval(pair.low, pair.high)),
+            *(p_entry(p) for p in (pair.p, pair.adjusted)),
             Entry("resolved" if pair.resolved else "not resolved", look="" if pair.resolved else "quiet"),
         )
         for pair in sorted(pairs, key=lambda pair: (FACTORS.index(pair.factor), -pair.gap))

@@ -61,9 +61,9 @@ def _finding(board: Board, order: list[int]) -> str:
     for label in board.run.labels:
         if standings[order[0], label].n:
             best = max(order, key=lambda i: standings[i, label].dice)
-            leaders.append(
-                f"{board.run.classes[label]} {cell_name(board.run.cells[best])} ({number(standings[best, label].dice)})"
-            )
+            dice = number(standings[best, label].dice)
+            leader = f"{cell_name(board.run.cells[best])} ({dice})" if float(dice) else "nobody (0.000 throughout)"
+            leaders.append(f"{board.run.classes[label]} {leader}")
     luck = f" Being the highest of {len(order)} is partly luck: read it with its interval." if len(order) > 1 else ""
     return f"Highest test Dice: {listed(leaders)}.{luck}"
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from reports.board import Board
-from reports.entries import ranked
+from reports.entries import p_entry, ranked
 from reports.families import CHOSEN, PATIENTS, Tested
 from reports.patients import patient_dice
 from reports.section import Column, Entry, Figure, Section, Table, Text
@@ -149,7 +149,7 @@ def _table(board: Board, tested: Tested) -> tuple[Table, str]:
                 Entry(signed(mean), mean),
                 Entry(signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))),
                 Entry(percent(chance), chance, small=f"{percent(float(share[1][row]))} to {percent(float(share[2][row]))}"),
-                *(_p_entry(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
+                *(p_entry(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
                 Entry(verdict, look="" if verdict == "resolved" else "quiet"),
             )
         )
@@ -158,7 +158,3 @@ def _table(board: Board, tested: Tested) -> tuple[Table, str]:
     agree = sum((tested.over_cases[key] < 0.05) == (p < 0.05) for key, p in zip(kept, flips.tolist(), strict=True))
     words = f"A sign-flip permutation test agrees with Wilcoxon's in {agree} of {many(len(kept), 'pair')}, both uncorrected."
     return Table(id="pairs-table", caption=caption, columns=columns, rows=tuple(rows)), words
-
-
-def _p_entry(p: float) -> Entry:
-    return Entry("below 0.001" if p < 0.001 else number(p), p)

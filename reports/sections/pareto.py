@@ -224,9 +224,11 @@ def _layout(titles: list[str], sizes: list[float]) -> dict[str, Any]:
 
 
 def _decades(sizes: list[float]) -> dict[str, Any]:
-    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words."""
+    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words; a narrow range is marked at its ends."""
     low, high = min(sizes) / 1.5, max(sizes) * 1.5
-    ticks = [tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high]
+    ticks: list[float] = [tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high]
+    if len(ticks) < 2:
+        ticks = sorted({min(sizes), max(sizes)})
     span = [math.log10(low), math.log10(high)]
     return {
         "type": "log",

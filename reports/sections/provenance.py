@@ -45,6 +45,7 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("tuning", tuning),
         ("planned trials", spelled(record.get("planned") or {})),
         ("first weights", spelled(record.get("weights") or {})),
+        ("declared families", ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none"),
     )
 
 
@@ -54,7 +55,7 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value and name not in ("root", "splits", "warnings", "bad_cases", "geometry"):
+        elif value and name not in ("root", "splits", "warnings", "bad_cases", "geometry", "traits"):
             facts.append((name.replace("_", " "), spelled(value)))
     preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))

@@ -186,4 +186,4 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
 
 def wanted(count: float, at_hand: int) -> str:
     """A number of patients or seeds; in words where those at hand would do, or none would."""
-    return "no number" if math.isinf(count) else f"{count:,.0f}" if count > at_hand else f"at most the {at_hand} at hand"
+    return "none would do" if math.isinf(count) else f"{count:,.0f}" if count > at_hand else f"at most the {at_hand} at hand"

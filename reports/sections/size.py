@@ -1,4 +1,4 @@
-"""Where does it fail? The size of what a patient holds against the Dice of the chosen, and every configuration by quarter."""
+"""Where does it fail? Size and group of a patient against the Dice of the chosen, and every configuration by quarter."""
 
 from math import ceil, floor, log10, prod
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from reports.board import Board
 from reports.entries import configuration, ranked
+from reports.groups import groups_table
 from reports.patients import counted_cases, held_labels, patient_dice
 from reports.section import Block, Column, Entry, Figure, Section, Table
 from reports.stats.intervals import nan_mean
@@ -27,7 +28,9 @@ def size(board: Board) -> Section | None:
     shown = board.choice.chosen if board.choice and board.choice.chosen in order else order[0]
     volumes = {label: _volumes(board, label) for label in labels}
     scores = {label: nan_mean(patient_dice(counts, label), 1) for label in labels}
-    tables: list[Block] = [_table(board, order, label, volumes[label], scores[label]) for label in labels]
+    groups = groups_table(board, shown)
+    tables: list[Block] = [] if groups is None else [groups]
+    tables += [_table(board, order, label, volumes[label], scores[label]) for label in labels]
     return Section(
         id="size",
         title="Size",

@@ -35,7 +35,8 @@ def validity(board: Board) -> Section:
 
 def _data_checks(board: Board) -> list[Check]:
     splits = (board.run.record.get("data") or {}).get("split_cases") or {}
-    sizes = listed([f"{len(cases)} {split}" for split, cases in splits.items()]) if splits else "run.json names no split"
+    order = [split for split in ("train", "val", "test") if split in splits]
+    sizes = listed([f"{len(splits[split])} {split}" for split in order]) if splits else "run.json names no split"
     shared = [case for case, times in Counter(case for cases in splits.values() for case in cases).items() if times > 1]
     disjoint = not shared if splits else None
     classes = listed([f"{board.run.classes[label]} {board.test[NATIVE].num_holding(label)}" for label in board.run.labels])
@@ -96,7 +97,7 @@ def _number_checks(board: Board) -> list[Check]:
     trials = board.scores["trial"].nunique()
     rows = f"{len(board.scores):,} rows of {many(trials, 'trial')}"
     return [
-        Check("Each patient counts once in each trial, with counts that can be", True, rows),
+        Check("Each patient counts once in each trial, and no count exceeds what there is", True, rows),
         Check(
             "All final trials saw the same patients and references",
             True,

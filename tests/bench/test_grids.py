@@ -170,5 +170,7 @@ def test_freezing_stages_of_random_weights_is_refused():
 
 
 def test_a_family_in_unknown_words_is_refused():
-    with pytest.raises(ValueError, match="family 'mine': pairs must be one of 'chosen', 'all'; got 'some'"):
+    with pytest.raises(ValueError, match="family 'mine': pairs must be one of 'chosen', 'all', 'levels'; got 'some'"):
         check_grid(replace(DEMO, families=(Family(name="mine", pairs="some", score="mean"),)))
+    with pytest.raises(ValueError, match="family 'mine': score must be one of 'mean'; got 'classes'"):
+        check_grid(replace(DEMO, families=(Family(name="mine", pairs="levels", score="classes"),)))

@@ -57,7 +57,7 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
 
     page = (run / "report.html").read_text()
     assert HOSTILE not in page
-    for table in ("leaderboard-table", "leaderboard-class-1", "convention-positives", "convention-places"):
+    for table in ("leaderboard-table", "forest-table", "leaderboard-class-1", "convention-positives", "convention-places"):
         first, *_, last = rows_of(page, table)
         assert "&lt;b&gt;nnU-Net&lt;/b&gt; &amp; co" in first, table
         assert ">nothing" in last, table
@@ -65,6 +65,7 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
     assert "1.000 <small>[1.000, 1.000]" in first
     assert ">chosen<" not in first + last
     assert "0.000 <small>[0.000, 0.000]" in last
+    assert "contestants from outside (crosses), best mean first" in page
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").read_text() == page
 

@@ -216,6 +216,7 @@ def run_record(made: MadeUp) -> dict[str, Any]:
             "excluded": {},
             "licence": "made by this project, free to use",
             "geometry": geometry(made),
+            "traits": {"cohort": {case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])}},
         },
         "preparations": [{"cube": 32, "clip_hu": None, "normalise": "volume"}],
         "recipes": {"unet3d": {"epochs": made.epochs, "batch_size": 2}},

@@ -9,6 +9,7 @@ import pytest
 from bench.grids import DEMO, Family
 from reports.counts import Counts
 from reports.families import DEFAULT, compare_family, members, read_families
+from reports.levels import level_family, level_pairs
 from reports.patients import patient_dice, patient_shares
 from reports.summary import MEAN, resample_ratio
 from trials.spec import Cell
@@ -38,7 +39,8 @@ def null_counts(seed: int, num_cells: int, luck: float, num_cases: int = 60) -> 
 def test_what_a_grid_declares_by_itself_is_what_a_report_takes_by_itself():
     declared = json.loads(json.dumps([dataclasses.asdict(family) for family in DEMO.families]))
 
-    assert read_families({"families": declared}) == DEFAULT == read_families({})
+    assert read_families({"families": declared}) == DEFAULT[:2]
+    assert read_families({}) == DEFAULT
 
 
 def test_a_run_with_an_unknown_family_is_refused():
@@ -93,3 +95,35 @@ def test_a_real_lead_is_told_apart_where_seeds_agree():
     found = compare_family(DEFAULT[1], CELLS[:3], better, None)
 
     assert [found.resolved(*pair, MEAN) for pair in ((0, 1), (0, 2), (1, 2))] == [False, True, True]
+
+
+def test_levels_are_tested_in_the_family_that_declares_them_alone():
+    better = null_counts(4, 4, 0.005)
+    better = dataclasses.replace(better, overlap=better.overlap + np.array([0, 0, 1500, 1500])[:, None, None, None] * [0, 1])
+    resampled = resample_ratio(better, num_draws=500)
+    families = {"all": DEFAULT[2], "losses": dataclasses.replace(DEFAULT[2], vary="loss")}
+
+    found = {name: level_pairs(CELLS, better, resampled, family) for name, family in families.items()}
+
+    assert next((pair.factor, pair.first, pair.second, pair.blocks) for pair in found["all"]) == ("model", "vnet", "unet3d", 2)
+    assert {name: [pair.resolved for pair in pairs] for name, pairs in found.items()} == {
+        "all": [True, False],
+        "losses": [False, False],
+    }
+    model, loss = found["all"]
+    assert model.adjusted == pytest.approx(2 * model.p, rel=0.5)
+    assert found["losses"][1].adjusted == loss.p
+    assert level_family({"families": []}) == (DEFAULT[2], False)
+    assert level_family({}) == (DEFAULT[2], True)
+
+
+def test_levels_of_equal_configurations_are_rarely_told_apart():
+    cells = tuple(Cell(model=m, loss=loss, sampling="none") for m in "abcd" for loss in "wxyz")
+
+    found = []
+    for seed in range(60):
+        counts = null_counts(seed, 16, 0.03, 40)
+        found.append(level_pairs(cells, counts, resample_ratio(counts, num_draws=200), DEFAULT[2]))
+
+    # Twelve pairs of one family: its level of 5 % makes more than 7 of 60 a matter of one in a hundred.
+    assert sum(any(pair.adjusted < 0.05 for pair in pairs) for pairs in found) <= 7

@@ -18,7 +18,7 @@ def test_shares_are_score_over_ceiling(tmp_path):
 
     page = build_report(write_run(tmp_path, made)).read_text()
 
-    section = page.split('<section id="ladder"')[1].split("</section>")[0]
+    section = page.split('<section id="ladder"')[1].split("</section>")[0].replace("\N{NO-BREAK SPACE}", " ")
     assert "kidney 100 % of a ceiling of 0.90" in section
     assert section.count(">50 %<") == 2 * 3
     assert section.count(">100 %<") == 2 * 3

@@ -1,56 +1,9 @@
 """The numbers in the page's tables, recomputed by plain pandas from the Parquet files beside it."""
 
-from html.parser import HTMLParser
-
 import pandas as pd
 import pytest
-from made_up import MadeUp, plausible_quality, write_run
-
-from reports.build import build_report
 
 CELL = ["model", "loss", "sampling"]
-
-
-class Tables(HTMLParser):
-    """Every table of a page: id to rows of texts, the small print left out."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tables, self.rows, self.text, self.is_small = {}, None, None, False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        if tag == "table":
-            self.rows = self.tables.setdefault(dict(attributes).get("id"), [])
-        elif tag == "tr" and self.rows is not None:
-            self.rows.append([])
-        elif tag in ("td", "th") and self.rows is not None:
-            self.text = ""
-        elif tag in ("small", "span"):
-            self.is_small = True
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th") and self.text is not None:
-            self.rows[-1].append(self.text.strip())
-            self.text = None
-        elif tag in ("small", "span"):
-            self.is_small = False
-        elif tag == "table":
-            self.rows = None
-
-    def handle_data(self, text):
-        if self.text is not None and not self.is_small:
-            self.text += text
-
-
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """Tables of a page as frames by configuration, and the two Parquet files."""
-    made = MadeUp(models=("unet3d", "vnet"), seeds=(0, 1), tunings=3, quality=plausible_quality)
-    out = write_run(tmp_path_factory.mktemp("printed"), made)
-    tables = Tables(build_report(out, "none").read_text()).tables
-    frames = {name: pd.DataFrame(rows, columns=head) for name, (head, *rows) in tables.items() if name}
-    return frames, pd.read_parquet(out / "scores.parquet"), pd.read_parquet(out / "trials.parquet")
 
 
 def means(scores, ratio, space="native", split="test"):
@@ -72,24 +25,23 @@ def agree(printed, computed, digits=3):
 
 
 def test_the_leaderboard_and_the_tables_by_class(printed):
-    frames, scores, _ = printed
+    scores = printed.scores
     dice, iou, cube = means(scores, "dice"), means(scores, "iou"), means(scores, "dice", "cube")
 
-    board = frames["leaderboard-table"].set_index("configuration")
+    board = printed.table("leaderboard-table")[0]
     for name in ("mean of classes", "kidney", "tumor", "cyst"):
         agree(board[name], dice[name])
-        agree(frames["forest-table"].set_index("configuration")[name], dice[name])
+        agree(printed.table("forest-table")[0][name], dice[name])
     agree(board["on the cube"], cube["mean of classes"])
     for label, name in enumerate(("kidney", "tumor", "cyst"), 1):
-        table = frames[f"leaderboard-class-{label}"].set_index("configuration")
+        table = printed.table(f"leaderboard-class-{label}")[0]
         agree(table["Dice"], dice[name])
         agree(table["IoU"], iou[name])
         agree(table["Dice on the cube"], cube[name])
 
 
 def test_the_grid(printed):
-    frames, scores, _ = printed
-    table = frames["grid-table"]
+    scores, table = printed.scores, printed.texts["grid-table"]
     table = table.set_axis([" / ".join(row) for row in table[CELL].itertuples(index=False)])
 
     for ratio, name in (("dice", "Dice"), ("iou", "IoU")):
@@ -99,7 +51,7 @@ def test_the_grid(printed):
 
 
 def test_cost_and_tuning(printed):
-    frames, scores, trials = printed
+    frames, scores, trials = printed.texts, printed.scores, printed.trials
     trials = trials.assign(name=trials[CELL].agg(" / ".join, axis=1))
     finals, tuned = trials[trials.phase == "final"], trials[trials.phase == "tune"].sort_values("number")
 
@@ -118,8 +70,8 @@ def test_cost_and_tuning(printed):
 
 
 def test_every_patient_and_every_trial(printed):
-    frames, scores, trials = printed
-    chosen = frames["leaderboard-table"].configuration[0]
+    frames, scores, trials = printed.texts, printed.scores, printed.trials
+    chosen = next(name for name in printed.names if f"{name}<span" in printed.page)
     worst = frames["patients-table"].set_index("patient")
 
     native = scores[(scores.phase == "final") & (scores.split == "test") & (scores.space == "native") & (scores.seed == 0)]

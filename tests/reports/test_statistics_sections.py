@@ -58,7 +58,9 @@ def test_effects_of_a_sum_are_its_terms(board):
         ["loss", "focal", "combined", "2"],
     ]
     assert [row[4].sort for row in rows] == pytest.approx([0.1, 0.04], abs=0.003)
-    assert [row[5].text for row in rows] == ["resolved", "resolved"]
+    assert [row[7].text for row in rows] == ["resolved", "resolved"]
+    # Sixteen patients, every one better under both: 2 / 2^16, two pairs in the declared family.
+    assert [row[6].sort for row in rows] == pytest.approx([2 * 2 / 2**16] * 2, rel=0.01)
     assert found.finding.startswith("The widest gap is between the models vnet and unet3d")
 
 
@@ -104,7 +106,7 @@ def test_the_seeds_section_names_every_training_and_splits_the_variance(board):
 
 
 def test_what_would_separate_is_said_in_words_where_no_number_does():
-    assert wanted(float("inf"), 81) == "no number"
+    assert wanted(float("inf"), 81) == "none would do"
     assert wanted(120.0, 81) == "120"
     assert wanted(12.0, 81) == "at most the 81 at hand"
 
@@ -130,6 +132,21 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
     columns = [column.hint for column in table_of(found, "size-class-1").columns[1:]]
     assert columns == ["10 to 16 ml, n = 4", "18 to 24 ml, n = 4", "26 to 32 ml, n = 4", "34 to 40 ml, n = 4"]
     assert len(table_of(found, "size-table").rows) == 16 + 16 + 8
+
+
+def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(tmp_path):
+    board = board_of(tmp_path, MadeUp(num_test=12, quality=added))
+
+    rows = table_of(size(board), "size-groups").rows
+
+    # Slices of 1 to 5 mm in turn; every third patient is of the new cohort.
+    of_group = {row[1].text: row for row in rows}
+    assert [row[1].text for row in rows] == ["below 2 mm", "2 mm to below 5 mm", "5 mm and more", "new", "old"]
+    shown = board.choice.chosen
+    new = board.test["native"].ratio(1)[shown].mean(axis=0)[::3]
+    assert of_group["new"][3].sort == pytest.approx(new.mean())
+    assert of_group["new"][3].small.endswith("n = 4")
+    assert sum(int(row[3].small.split("n = ")[1]) for row in rows) == 2 * 12
 
 
 def test_one_seed_is_said_to_resolve_nothing(tmp_path):
