@@ -13,12 +13,14 @@ import pandas as pd
 import pytest
 from conftest import README
 
-from benchmarks.hosts import HEAD, NUM_TRIALS, OnPremises, three_hosts, why_not
+from benchmarks.hosts import HEAD, NUM_TRIALS, WORKERS, OnPremises, three_hosts, why_not
 
 REASON = why_not()
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(REASON), reason=REASON)]
 SECTION = re.search(r"### Machines of your own\n(.*?)\n## ", README, re.DOTALL)[1]
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL) for line in block.strip().splitlines()]
+# A folder that each host has for itself.
+OWN = "/root/runs/apart"
 # Minutes where half a minute is usual: two busy cores must not fail it.
 PATIENCE = 240
 
@@ -55,6 +57,7 @@ def told(cluster: OnPremises) -> Story:
         wait_for(lambda: answers("127.0.0.1", cluster.port) and "follow_head" in hosts.processes(2) & hosts.processes(3))
         cluster.start(doctor, log).wait(PATIENCE)
         listens = answers(HEAD, 8265)
+        cluster.start(apart(doctor, submit), log).wait(PATIENCE)
         job = cluster.start(f"{variables} && {submit}", log)
         wait_for(lambda: (num_results(run) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)
         done = num_results(run)
@@ -75,6 +78,12 @@ def adapted(line: str, cluster: OnPremises) -> str:
     for printed, used in own.items():
         line = line.replace(printed, used)
     return re.sub(r"--grid full", f"--grid {cluster.hosts.shared / 'my_grid.py'}", line)
+
+
+def apart(doctor: str, submit: str) -> str:
+    """The submitted run, started through SSH as doctor is, with its folder on the head's own disk; it prepares the data."""
+    options = re.sub(r"--out \S+", f"--out {OWN}", submit.partition("bench.run ")[2])
+    return re.sub("'segbench doctor .*'", f"'segbench run {options}; echo exit code $?'", doctor)
 
 
 def num_results(run: Path) -> int:
@@ -104,6 +113,11 @@ def test_f68_a_job_whose_host_is_killed_ends_with_every_trial(story):
 
 def test_doctor_asks_every_host_for_the_shared_storage(story):
     assert re.search(r"fine\W.*storage\W.*3 nodes read and write", story.log)
+
+
+def test_a_run_folder_that_two_hosts_do_not_see_is_refused_in_a_sentence_that_names_them(story):
+    assert f"segbench: {OWN} is not shared: {WORKERS[0]}, {WORKERS[1]} cannot see what the driver writes there; " in story.log
+    assert "exit code 2" in story.log
 
 
 def test_the_report_that_is_fetched_is_complete(story):

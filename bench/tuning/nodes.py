@@ -31,8 +31,9 @@ def joined(address: str) -> Iterator[None]:
 
 
 def living() -> dict[str, str]:
-    """The address of every node of the cluster that this process has joined, by the node's id."""
-    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    """The address of every node of the cluster that this process has joined, by the node's id and in their order."""
+    nodes = sorted(ray.nodes(), key=lambda node: node["NodeManagerAddress"])
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in nodes if node["Alive"]}
 
 
 def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[str, Sight]:

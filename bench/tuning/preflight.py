@@ -31,7 +31,7 @@ class Preflight(Callback):
     def check(self) -> None:
         """Ask every node that has not answered yet; one that goes away meanwhile is asked again if it comes back."""
         nodes = living()
-        fresh = {node: nodes[node] for node in sorted(nodes.keys() - self.known)}
+        fresh = {node: address for node, address in nodes.items() if node not in self.known}
         if len(nodes) < 2 or not fresh:
             return
         sights = ask(fresh, self.out, self.needed)
