@@ -29,8 +29,7 @@ from typing import IO
 
 # Children find these imported.
 import bench.run
-import bench.tuning.progress
-import bench.tuning.searcher
+import bench.tuning.driver
 import trials.attempt  # noqa: F401
 from bench.cli import main as segbench
 from reports.run_folder import read_run
@@ -135,22 +134,26 @@ def watch(child: int, out: Path, tally: Tally, moment: float) -> int | None:
     """
     part, whole = math.modf(moment)
     before, changes, last, ends = written(out), 0, time.monotonic(), float("inf")
-    while time.monotonic() < ends:
-        tally.look(out)
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+    try:
+        while time.monotonic() < ends:
             tally.look(out)
-            return os.waitstatus_to_exitcode(status)
-        if (now := written(out)) != before:
-            gap, last = time.monotonic() - last, time.monotonic()
-            before, changes = now, changes + 1
-            if changes == whole:
-                # Before the first change lies the start, which says nothing about the pace.
-                ends = last + part * (gap if changes > 1 else 1.0)
-        time.sleep(min(0.03, max(0.0, ends - time.monotonic())))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                child = 0
+                tally.look(out)
+                return os.waitstatus_to_exitcode(status)
+            if (now := written(out)) != before:
+                gap, last = time.monotonic() - last, time.monotonic()
+                before, changes = now, changes + 1
+                if changes == whole:
+                    # Before the first change lies the start, which says nothing about the pace.
+                    ends = last + part * (gap if changes > 1 else 1.0)
+            time.sleep(min(0.03, max(0.0, ends - time.monotonic())))
+        return None
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def compare(folder: Path, out: Path, code: int, tally: Tally) -> None:
@@ -164,8 +167,8 @@ def compare(folder: Path, out: Path, code: int, tally: Tally) -> None:
 
 
 def kill_often(folder: Path, address: str, times: int, tally: Tally) -> None:
-    """Kill drivers until so many were killed, then let the last run end."""
-    while True:
+    """Kill drivers until so many were killed, then let the last run end; a run that fails ends it all, to be looked into."""
+    while not tally.failed:
         out, is_last = folder / f"killed-{tally.runs}", tally.kills >= times
         moment = 0.0 if is_last else random.uniform(1.0, MOST_CHANGES)
         code = watch(start(folder, out, address), out, tally, moment)
