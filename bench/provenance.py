@@ -25,12 +25,13 @@ from trials.files import write_text
 def commit() -> tuple[str, bool]:
     """The project's commit and whether its files differ from it; ("", False) where it is not a git checkout."""
     here = Path(__file__).resolve().parent
-    if shutil.which("git") is None:
+    git = shutil.which("git")
+    if git is None:
         return "", False
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    head = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
     if head.returncode:
         return "", False
-    status = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True)
+    status = subprocess.run([git, "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True)
     return head.stdout.strip(), bool(status.stdout.strip())
 
 
