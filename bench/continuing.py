@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trials.files import matching
+from trials.records import read_document
+from trials.result import RUN_KEYS
 
 # Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names what it leaves out.
 KEPT = ("grid", "dataset", "splits", "fold", "classes", "tuning", "recipes", "hyper", "spaces", "weights")
@@ -20,7 +22,7 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
     path = out / "run.json"
     if not path.is_file() or not matching(out, "trials/*/result.json"):
         return
-    before, now = settings(json.loads(path.read_text())), settings(json.loads(json.dumps(record)))
+    before, now = settings(read_document(path, RUN_KEYS)), settings(json.loads(json.dumps(record)))
     changed = [f"{key} {before[key]} -> {now[key]}" for key in before if key in now and before[key] != now[key]]
     if changed:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""

@@ -17,8 +17,8 @@ from bench.ledger import read_results
 from bench.search import distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
-from trials.records import rebuild
-from trials.result import TrialResult
+from trials.records import read_document, rebuild
+from trials.result import RUN_KEYS, TrialResult
 from trials.spec import TUNE, Cell
 
 NAME = "optuna.journal"
@@ -44,7 +44,7 @@ def write_journal(out: Path) -> Path | None:
 
     Equal results give equal bytes.
     """
-    studies = json.loads((out / "run.json").read_text()).get("studies")
+    studies = read_document(out / "run.json", RUN_KEYS).get("studies")
     if not studies:
         return None
     tuned = sorted((one for one in read_results(out).values() if one.spec.phase == TUNE), key=lambda one: one.spec.number)
@@ -59,9 +59,10 @@ def journal_lines(studies: Sequence[Mapping[str, Any]], tuned: Sequence[TrialRes
     backend = InMemory()
     storage = optuna.storages.JournalStorage(backend)
     for record in studies:
-        cell = rebuild(Cell, record["cell"], "run.json studies")
-        distributions = distributions_of(rebuild(Mapping[str, Range], record["space"], "run.json studies"))
-        study = optuna.create_study(storage=storage, study_name=record["name"], direction="maximize")
+        cell = rebuild(Cell, record.get("cell"), "run.json studies: cell")
+        distributions = distributions_of(rebuild(Mapping[str, Range], record.get("space"), "run.json studies: space"))
+        name = rebuild(str, record.get("name"), "run.json studies: name")
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
         for result in tuned:
             if result.spec.cell == cell:
                 study.add_trial(dated(result, frozen(tried_of(result), distributions)))

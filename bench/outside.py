@@ -1,6 +1,5 @@
 """segbench report --add NAME=DIR: somebody else's predictions of the run's test cases, scored and kept in the run folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.storage import on_disk
 from trials.data.datasets import open_dataset
-from trials.files import read_text, write_text
-from trials.records import record_hash, to_json
-from trials.result import Outside
+from trials.files import write_text
+from trials.records import read_document, record_hash, to_json
+from trials.result import RUN_KEYS, Outside
 from trials.scoring.contestant import contestant_pairs, count_contestant
 from trials.scoring.official import OFFICIAL
 from trials.scoring.regions import all_regions
@@ -25,7 +24,7 @@ def add_contestants(run: Path, pairs: list[str], data: Path | None) -> None:
     data says where the run's data lie now; None takes the folder they were in. A name that is there already is replaced.
     Raises ValueError, before anything is written, for a name or folder that will not do, and naming each case that lacks.
     """
-    record = _read_record(run)
+    record = read_document(run / "run.json", RUN_KEYS, ("dataset", "classes", "cells", "data.root", "data.split_cases"))
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names two contestants alike; give each its own name")
@@ -63,20 +62,9 @@ def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise ValueError(f"the run's data lay in {root}, which is not there; say where they are with --data DIR")
     labels = {case.case: case.labels for case in open_dataset(record["dataset"], root).cases}
-    test = record["data"]["split_cases"]["test"]
+    test = record["data"]["split_cases"].get("test", ())
     if lacking := sorted(set(test) - set(labels)):
         raise ValueError(
             f"{root} lacks {len(lacking)} of the run's test cases, first {lacking[0]}; give --data DIR that has them"
         )
     return {case: labels[case] for case in test}
-
-
-def _read_record(run: Path) -> dict[str, Any]:
-    path = run / "run.json"
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; name the folder that a run wrote")
-    try:
-        record = json.loads(read_text(path))
-        return {name: record[name] for name in ("dataset", "classes", "cells", "data")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as a run's record ({error!r}); run the grid again to rewrite it") from None

@@ -1,7 +1,6 @@
 """The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run --grid demo`."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -243,9 +242,10 @@ def verdict(out: Path, finished: bool, stopped: int) -> int:
 
 def left_out_of(out: Path) -> list[str]:
     """The cases that --skip-bad left out of a run."""
-    from trials.files import read_text
+    from trials.records import read_document
+    from trials.result import RUN_KEYS
 
-    return sorted(json.loads(read_text(out / "run.json"))["data"].get("bad_cases", {}))
+    return sorted((read_document(out / "run.json", RUN_KEYS).get("data") or {}).get("bad_cases") or ())
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.lock import find, is_alive
 from trials.files import matching, read_text, write_text
-from trials.records import from_json, to_json
-from trials.result import COMPLETE, FAILED, PRUNED
+from trials.records import from_json, read_document, to_json
+from trials.result import COMPLETE, FAILED, PRUNED, RUN_KEYS
 
 NAME = "status.json"
 COLUMNS = ("planned", "done", "pruned", "failed", "running", "pending")
@@ -47,10 +47,7 @@ def write_status(out: Path, status: Status) -> None:
 
 def status_text(out: Path, now: datetime) -> str:
     """Everything `segbench status` prints. Raises ValueError where there is no run."""
-    record_path = out / "run.json"
-    if not record_path.is_file():
-        raise ValueError(f"{record_path} does not exist; name the folder that a run wrote")
-    record = json.loads(read_text(record_path))
+    record = read_document(out / "run.json", RUN_KEYS, ("grid", "planned", "command", "started"))
     path = out / NAME
     status = from_json(Status, read_text(path)) if path.is_file() else None
     held = find(out)
@@ -73,10 +70,11 @@ def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     for path in matching(out, "trials/*/result.json"):
         try:
             result = json.loads(read_text(path))
-        except ValueError as error:
+            phase, state, reason = result["spec"]["phase"], result["state"], result.get("reason")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged ({error}); delete its folder and run again") from None
-        if result.get("reason") != "interrupted":
-            yield result["spec"]["phase"], result["state"]
+        if reason != "interrupted":
+            yield phase, state
 
 
 def phase_counts(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -10,8 +11,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from bench.search import Tried, distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
-from trials.result import COMPLETE
-from trials.spec import TUNE, Hyper
+from trials.records import read_document, rebuild
+from trials.result import COMPLETE, RUN_KEYS
+from trials.spec import TUNE, Cell, Hyper
 
 # PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
 LEAST_TRIALS, BEST = 10, 5
@@ -24,20 +26,15 @@ def write_studies(out: Path) -> None:
 
     Reads run.json and the results alone, so a run need not be finished. Raises ValueError naming a damaged file.
     """
-    try:
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{out / 'run.json'} does not exist; name the folder that a run wrote") from None
-    except ValueError as error:
-        raise ValueError(f"{out / 'run.json'}: not readable as JSON ({error}); run the grid again to rewrite it") from None
-    if not isinstance(record, dict) or not record.get("studies"):
+    declared = read_document(out / "run.json", RUN_KEYS).get("studies")
+    if not declared:
         return
-    scored = _scored(out)
-    studies = []
-    for study in record["studies"]:
-        trials = scored.get(_key(study["cell"]), [])
-        ranges = {name: Range(**span) for name, span in study["space"].items()}
-        studies.append({"cell": study["cell"], "trials": len(trials), "importance": importance(trials, ranges)})
+    scored, studies = _scored(out), []
+    for study in declared:
+        cell = rebuild(Cell, study.get("cell"), "run.json studies: cell")
+        ranges = rebuild(Mapping[str, Range], study.get("space"), "run.json studies: space")
+        trials = scored.get(_key(asdict(cell)), [])
+        studies.append({"cell": asdict(cell), "trials": len(trials), "importance": importance(trials, ranges)})
     write_text(out / "studies.json", json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True))
 
 

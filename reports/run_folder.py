@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trials.files import matching, read_text
-from trials.records import rebuild, unsealed
-from trials.result import COMPLETE, CaseScore, SurfaceScore, TrialResult
+from trials.records import read_document, rebuild, unsealed
+from trials.result import COMPLETE, RUN_KEYS, CaseScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, Cell
 
 REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
@@ -59,7 +59,7 @@ class Run:
 
 def read_run(out: Path) -> Run:
     """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
-    record = _read_record(out / "run.json")
+    record = read_document(out / "run.json", RUN_KEYS, REQUIRED)
     cells = tuple(rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"]))
     results = [read_result(path) for path in matching(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
@@ -114,22 +114,6 @@ def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -
         if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
             raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {row!r}")
     return tuple(kind(**row) for row in rows)
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; name the folder that a run wrote")
-    try:
-        record = json.loads(read_text(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable as JSON ({error}); run the grid again to rewrite it") from None
-    for key in REQUIRED:
-        if not isinstance(record, dict) or key not in record:
-            raise ValueError(f"{path}: has no {key!r}; run the grid again to rewrite it")
-    for key in ("classes", "cells", "seeds"):
-        if not isinstance(record[key], list):
-            raise ValueError(f"{path}: {key!r} must be a list; got {record[key]!r}; run the grid again to rewrite it")
-    return record
 
 
 def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, ...]) -> bool:

@@ -6,8 +6,11 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
+
+from trials.files import read_text
 
 T = TypeVar("T")
 SEAL = ',\n "sha256": "'
@@ -40,6 +43,29 @@ def unsealed(text: str) -> str:
     if digest != hashlib.sha256(original.encode()).hexdigest() + '"\n}':
         raise ValueError("its bytes are not those of its digest")
     return original
+
+
+def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = ()) -> dict[str, Any]:
+    """A run folder's JSON file as it is: a mapping with the needed keys, in which each key that kinds names is of its type.
+
+    A key may be dotted. Raises ValueError naming file and key.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; name the folder that a run wrote")
+    try:
+        document = json.loads(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError(f"it must be a mapping; got {document!r}")
+        for name in (*needed, *kinds):
+            folder, _, key = name.rpartition(".")
+            inner = document.get(folder) if folder else document
+            if isinstance(inner, dict) and key in inner:
+                rebuild(kinds.get(name, object), inner[key], name)
+            elif name in needed:
+                raise ValueError(f"it has no {name!r}")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
+    return document
 
 
 def record_hash(record: Any, digits: int = 12) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from trials.spec import TrialSpec
+from trials.spec import Cell, TrialSpec
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 REASONS = ("oom", "diverged", "exception", "timeout", "interrupted")
@@ -146,3 +147,25 @@ class Ceilings:
     """The ceilings of a run, one a preparation."""
 
     ceilings: tuple[Ceiling, ...]
+
+
+# What run.json holds, as far as anybody reads it: each key with its type.
+RUN_KEYS: dict[str, Any] = {
+    **dict.fromkeys(("grid", "dataset", "splits", "command", "started"), str),
+    "fold": int,
+    "classes": tuple[str, ...],
+    "cells": tuple[Cell, ...],
+    "seeds": tuple[int, ...],
+    "commit": str | None,
+    "planned": Mapping[str, int],
+    **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
+    **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
+    **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
+    "weights": Mapping[str, str],
+    "weights_notes": tuple[str, ...],
+    **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
+    **dict.fromkeys(("data.excluded", "data.bad_cases"), Mapping[str, str]),
+    **dict.fromkeys(("data.geometry", "data.warnings"), Mapping[str, object]),
+    "data.split_cases": Mapping[str, tuple[str, ...]],
+    "data.cases": int,
+}

@@ -4,8 +4,8 @@ They walk the path of real cases from the first file to the last score; what a n
 """
 
 import gzip
-import json
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +21,7 @@ from trials.data.phantom_organs import paint_abdomen, paint_kidneys
 from trials.data.phantom_shapes import FRAME_MM, Canvas, blank
 from trials.data.workers import num_cores
 from trials.files import write_text, write_whole
+from trials.records import from_json, to_json
 
 # Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
 VERSION = 1
@@ -29,6 +30,15 @@ RECORD = "phantoms.json"
 WORTH_A_POOL = 24
 
 Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What phantoms.json says of the cases beside it."""
+
+    num_cases: int
+    seed: int
+    version: int
 
 
 def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8], Spacing]:
@@ -67,8 +77,7 @@ def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
     else:
         with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
             list(pool.map(write, missing, chunksize=4))
-    record = {"num_cases": max(num_cases, written), "seed": seed, "version": VERSION}
-    write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
+    write_text(root / RECORD, to_json(Written(num_cases=max(num_cases, written), seed=seed, version=VERSION)) + "\n")
 
 
 def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
@@ -82,13 +91,16 @@ def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
 def _num_written(record: Path, seed: int) -> int:
     if not record.exists():
         return 0
-    found = json.loads(record.read_text())
-    if (found["seed"], found["version"]) != (seed, VERSION):
+    try:
+        found = from_json(Written, record.read_text())
+    except ValueError as error:
+        raise ValueError(f"{record} cannot be read ({error}); delete it, whole cases are kept") from None
+    if (found.seed, found.version) != (seed, VERSION):
         raise ValueError(
-            f"{record}: holds phantoms of seed {found['seed']}, version {found['version']}, "
+            f"{record}: holds phantoms of seed {found.seed}, version {found.version}, "
             f"not of seed {seed}, version {VERSION}; choose another folder or delete this one"
         )
-    return found["num_cases"]
+    return found.num_cases
 
 
 def _write_case(root: Path, seed: int, number: int) -> None:
