@@ -94,10 +94,9 @@ def torch_build() -> tuple[str, bool]:
 
 def nvidia() -> tuple[str, tuple[str, ...]]:
     """NVIDIA's driver and the cards it shows, ("", ()) where there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    if shutil.which("nvidia-smi") is None:
         return "", ()
-    query = [program, "--query-gpu=driver_version,name", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
     rows = [line.split(", ", 1) for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()]
     cards = [row for row in rows if len(row) == 2]
     return (cards[0][0] if cards else ""), tuple(name for _, name in cards)
