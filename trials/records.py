@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -95,7 +96,7 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
         return {args[0](key): rebuild(args[1], element, f"{where}.{key}") for key, element in value.items()}
     if kind in (Any, object):
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{where} must be {kind.__name__}; got {value!r}")

@@ -72,6 +72,7 @@ MISTAKES = [
     ('"3d"', '"3D"', "unknown key of recipes '3D'; did you mean '3d'?"),
     ('"lr": 0.01', '"lrr": 0.01', "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'?"),
     ('"lr": 0.01', '"lr": -0.01', "hyper['*']['lr'] must be greater than 0 and finite; got -0.01"),
+    ('"lr": 0.01', '"lr": 10**400', "hyper.*.lr must be float or tuple; got 1000"),
     ("high=1e-2", "high=1e-4", "spaces['*']['lr']: low must be below high; got 0.001 and 0.0001"),
     ("cells=product", "cells=('unet3d',) or product", "cells[0] must be a Cell; got 'unet3d'"),
 ]
