@@ -1,42 +1,125 @@
-"""The page of a large run, 64 configurations x 3 seeds x 81 cases made up: how long, how large, how heavy in Chromium.
+"""The page of a large run, 64 configurations x 3 seeds x 81 cases made up, with every section: how long, how large, how heavy.
 
 Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER
 """
 
+import re
 import resource
 import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from os import getloadavg
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
-from made_up import LOSSES, MadeUp, plausible_quality, write_run
+from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
+from made_up_pictures import ball_with_tumor, hash_of
 
 from bench.studies import write_studies
-from reports.build import build_report
+from reports.board import build_board
+from reports.run_folder import read_run
+from reports.sections.registry import SECTIONS
+from reports.table import scores_table, trials_table
+from trials.environment import processor_name
+from trials.records import to_json
+from trials.result import NATIVE, Outside
+from trials.spec import Cell
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
+MADE = MadeUp(
+    models=("unet3d", "vnet", "segresnet", "unet2d_resnet50"),
+    losses=LOSSES,
+    samplings=("none", "oversample", "subsample", "both"),
+    seeds=(0, 1, 2),
+    num_val=8,
+    num_test=81,
+    tunings=12,
+    epochs=40,
+    ceiling=0.97,
+    dataset="kits23",
+    quality=cache(plausible_quality),
+)
+# As many slices as a real run keeps of a patient, and the cube of a full run.
+SLICES, CUBE = 8, 128
 
 
 def large_run(out: Path) -> Path:
-    """64 cells, 3 seeds, 4 tuning trials, 81 test cases with whole cubes."""
-    models = ("unet3d", "vnet", "segresnet", "unet2d_resnet50")
-    samplings = ("none", "oversample", "subsample", "both")
-    return write_run(
-        out,
-        MadeUp(
-            models=models,
-            losses=LOSSES,
-            samplings=samplings,
-            seeds=(0, 1, 2),
-            num_val=8,
-            num_test=81,
-            tunings=4,
-            epochs=40,
-            quality=plausible_quality,
-        ),
-    )
+    """The run, its studies, a contestant from outside, and the pictures of those trials that its page shows."""
+    write_run(out, MADE)
+    write_studies(out)
+    stranger = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
+    scores = tuple(score for score in stranger.scores if score.split == "test" and score.space == NATIVE)
+    (out / "outside").mkdir(exist_ok=True)
+    (out / "outside" / "one.json").write_text(to_json(Outside(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)))
+    write_pictures(out, shown_trials(out))
+    return out
+
+
+def shown_trials(out: Path) -> set[str]:
+    """The first seed of the chosen configuration and of the best 3D U-Net: the page draws patients of these alone."""
+    run = read_run(out)
+    choice = build_board(run, scores_table(run), trials_table(run), "none").choice
+    assert choice is not None
+    unets = [i for i, cell in enumerate(run.cells) if cell.model == "unet3d"]
+    cells = [run.cells[i] for i in (choice.chosen, max(unets, key=lambda i: choice.validation[i]))]
+    return {result.trial for result in run.finals if result.spec.cell in cells and result.spec.seed == 0}
+
+
+def write_pictures(out: Path, trials: set[str]) -> None:
+    """Reference, slices and whole cube of every test patient, and a prediction that lies a little beside it."""
+    index, sheet = np.linspace(34, 78, SLICES).astype(int), np.arange(0, CUBE, CUBE // 16)
+    (out / "cases").mkdir(exist_ok=True)
+    for case in MADE.splits["test"]:
+        rng = np.random.default_rng(hash_of(case))
+        labels = ball_with_tumor(CUBE, rng.uniform(0.35, 0.65, 2))
+        wanted = sorted({*index.tolist(), *sheet.tolist()})
+        image = {at: rng.normal(60 + 50.0 * labels[at], 20).clip(0, 255).astype(np.uint8) for at in wanted}
+        stored = {"image": np.stack([image[at] for at in index]), "reference": labels[index], "index": index, "volume": labels}
+        stored |= {"sheet": np.stack([image[at] for at in sheet]), "sheet_index": sheet, "size_mm": np.array([300.0, 360, 360])}
+        np.savez_compressed(out / "cases" / f"{case}.npz", **stored)
+        for trial in trials:
+            path = out / "trials" / trial / "cases" / f"{case}.npz"
+            path.parent.mkdir(exist_ok=True)
+            beside = np.roll(labels, 3 + hash_of(f"{trial}{case}") % 6, axis=2)
+            np.savez_compressed(path, prediction=beside[index], volume=beside)
+
+
+def built(out: Path) -> dict[str, str]:
+    """Two builds by the verb, each a process of its own: seconds, processor seconds, memory; whether they are equal."""
+    pages, rows = [], {}
+    for _ in range(2):
+        clock = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bench.cli", "report", str(out)], check=True, capture_output=True)
+        pages.append((out / "report.html").read_bytes())
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = usage.ru_utime + usage.ru_stime
+        rows = rows or {"built in, s": f"{time.perf_counter() - clock:.1f} ({spent:.1f} of processor time)"}
+    rows["peak memory of a build, GiB"] = f"{usage.ru_maxrss / 2**20:.2f}"
+    return rows | {"two builds equal": str(pages[0] == pages[1])}
+
+
+def parts(page: str) -> Iterator[tuple[str, str]]:
+    """What the page's bytes are."""
+    whole, named = len(page.encode()), 0
+    patterns = {
+        "plotly.js, packed": r'<script type="text/plain" id="plotly">.*?</script>',
+        "figures": r'<script type="(?:text/plain|application/json)">.*?</script>',
+        "pictures": r"url\(data:image/[^)]*\)",
+        "tables": r"<table.*?</table>",
+    }
+    yield "page, MB", f"{whole / 1e6:.2f}"
+    for name, pattern in patterns.items():
+        size = sum(len(found.encode()) for found in re.findall(pattern, page, re.DOTALL))
+        page, named = re.sub(pattern, "", page, flags=re.DOTALL), named + size
+        yield f"  {name}", f"{size / 1e6:.2f}"
+    yield "  all else", f"{(whole - named) / 1e6:.2f}"
 
 
 def in_chromium(page: Path) -> dict[str, str]:
@@ -48,23 +131,26 @@ def in_chromium(page: Path) -> dict[str, str]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         tab.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: heard.append(str(error)))
         tab.on("request", lambda request: heard.append(request.url) if request.url.startswith(("http", "ws")) else None)
         clock = time.perf_counter()
         tab.goto(page.as_uri())
         tab.locator("figure.plot").first.scroll_into_view_if_needed()
         tab.wait_for_function("() => document.querySelector('figure.plot').dataset.drawn")
         first = time.perf_counter() - clock
+        sections = tab.eval_on_selector_all("main > section", "all => all.length")
         figures = tab.query_selector_all("figure.plot")
         for figure in figures:
             figure.scroll_into_view_if_needed()
-            tab.wait_for_function("figure => figure.dataset.drawn", arg=figure)
+            tab.wait_for_function("figure => figure.dataset.drawn === 'true'", arg=figure)
         session = tab.context.new_cdp_session(tab)
         session.send("HeapProfiler.collectGarbage")
         heap = session.send("Runtime.getHeapUsage")["usedSize"] / 2**20
         browser.close()
     return {
+        "sections": f"{sections} of {len(SECTIONS)}",
         "first figure, s": f"{first:.1f}",
-        "figures drawn": str(len(figures)),
+        "figures drawn": f"{len(figures)} of {len(figures)}",
         "heap, MiB": f"{heap:.0f}",
         "errors and requests": str(len(heard)),
     }
@@ -73,21 +159,15 @@ def in_chromium(page: Path) -> dict[str, str]:
 def main() -> None:
     """Make the run, build its page twice, open it."""
     out = large_run(Path(sys.argv[1]))
-    write_studies(out)
-    clock, cpu = time.perf_counter(), time.process_time()
-    page = build_report(out)
-    seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
-    first = page.read_bytes()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    rows = {
-        "built in, s": f"{seconds:.1f} ({cpu:.1f} of processor time)",
-        "peak memory, GiB (with making the run)": f"{peak:.2f}",
-        "page, MB": f"{len(first) / 1e6:.2f}",
-        "two builds equal": str(build_report(out).read_bytes() == first),
-        **in_chromium(page),
-    }
-    for name, value in rows.items():
-        print(f"{name:40} {value}")
+    load = " ".join(f"{mean:.1f}" for mean in getloadavg())
+    print(
+        f"{len(MADE.cells)} configurations x {len(MADE.seeds)} seeds x {MADE.num_test} cases, {MADE.tunings} tuning trials each"
+    )
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, load {load}\n")
+    rows = built(out)
+    page = out / "report.html"
+    for name, value in (*rows.items(), *parts(page.read_text()), *in_chromium(page).items()):
+        print(f"{name:30} {value}")
 
 
 if __name__ == "__main__":

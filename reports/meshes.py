@@ -44,11 +44,17 @@ def decimated(mesh: Mesh, most_faces: int) -> Mesh:
 
 
 def _clustered(mesh: Mesh, box: float) -> Mesh:
-    _, place, count = np.unique(np.floor(mesh.vertices / box), axis=0, return_inverse=True, return_counts=True)
-    place = place.ravel()
-    sums = np.zeros((len(count), 3))
-    np.add.at(sums, place, mesh.vertices)
+    boxes = np.floor(mesh.vertices / box).astype(np.int64)
+    _, place, count = np.unique(_key(boxes - boxes.min(axis=0)), return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(place, weights=axis) for axis in mesh.vertices.T], axis=1)
     faces = place[mesh.faces]
     whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
-    _, first = np.unique(np.sort(faces[whole], axis=1), axis=0, return_index=True)
+    _, first = np.unique(_key(np.sort(faces[whole], axis=1)), return_index=True)
     return Mesh(sums / count[:, None], faces[whole][np.sort(first)])
+
+
+def _key(rows: np.ndarray) -> np.ndarray:
+    """A number for every row of whole numbers from 0, [N, 3], in the order of the rows: sorted many times faster than they."""
+    size = int(rows.max(initial=0)) + 1
+    assert size < 2**21, "three of them fill 63 bits"
+    return (rows[:, 0] * size + rows[:, 1]) * size + rows[:, 2]

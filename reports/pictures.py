@@ -55,14 +55,19 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def has_volumes(out: Path, trial: str, case: str) -> bool:
+    """Whether both files of one patient under one trial are there and hold whole cubes."""
+    return all(_is_there(path) and "volume" in _names(path) for path in _paths(out, trial, case))
+
+
 def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
     """The whole cubes of one patient under one trial; None where either file is not there or holds slices alone.
 
     Raises ValueError naming the file if the two do not fit each other.
     """
-    source, predicted = _paths(out, trial, case)
-    if not (_is_there(source) and _is_there(predicted)) or "volume" not in _names(source) or "volume" not in _names(predicted):
+    if not has_volumes(out, trial, case):
         return None
+    source, predicted = _paths(out, trial, case)
     stored, prediction = _read(source, ("volume", "size_mm", "sheet", "sheet_index")), _read(predicted, ("volume",))["volume"]
     if stored["volume"].shape != prediction.shape or prediction.ndim != 3:
         shapes = f"prediction {prediction.shape} does not fit reference {stored['volume'].shape} of {source}"

@@ -76,6 +76,9 @@ def record_hash(record: Any, digits: int = 12) -> str:
 
 def rebuild(kind: Any, value: Any, where: str) -> Any:
     """Turn plain JSON values into the annotated type: records, tuples, mappings, optionals and scalars."""
+    # Nearly all of a large run's values are scalars of the very type: they need no look at the annotation.
+    if type(value) is kind:
+        return value
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _rebuild_record(kind, value, where)
@@ -123,8 +126,8 @@ def _type_hints(kind: Any) -> dict[str, Any]:
 
 
 def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in kinds:
-        return None
+    if type(value) in kinds:
+        return value
     others = [kind for kind in kinds if kind is not type(None)]
     for kind in others:
         try:

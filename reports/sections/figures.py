@@ -4,7 +4,7 @@ import numpy as np
 
 from reports.board import Board
 from reports.picked import Patient, patients_of
-from reports.pictures import Volumes, ct_uri, mask_uri, read_volumes
+from reports.pictures import Volumes, ct_uri, has_volumes, mask_uri, read_volumes
 from reports.section import Picture, Section, Sheet
 from reports.shading import SIDES, seen
 from reports.wording import cell_name, listed, number
@@ -19,11 +19,11 @@ def figures(board: Board) -> Section | None:
     if board.images == "none" or trial is None:
         return None
     patients = [patient for patient in patients_of(board, trial) if not np.isnan(patient.mean)]
-    known = [(patient, both) for patient in patients if (both := _volumes(board, trial, patient))]
-    if not known:
+    known = [patient for patient in patients if has_volumes(board.run.out, trial.trial, patient.case)]
+    found = _fullest(board, trial, known)
+    if found is None:
         return None
-    # The one that holds most classes, so that they are seen; the first by name of those.
-    fullest, volumes = max(sorted(known, key=lambda one: one[0].case), key=lambda one: len(one[0].held))
+    fullest, volumes = found
     legend = listed([board.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
     blocks = (_solid(fullest, volumes, legend), _slices(board, fullest, volumes), _results(board, trial, known))
@@ -37,10 +37,13 @@ def figures(board: Board) -> Section | None:
     )
 
 
-def _volumes(board: Board, trial: TrialResult, patient: Patient) -> Volumes | None:
-    """A patient's cubes, where the reference on the cube holds anything."""
-    both = read_volumes(board.run.out, trial.trial, patient.case)
-    return both if both is not None and both.reference.any() else None
+def _fullest(board: Board, trial: TrialResult, patients: list[Patient]) -> tuple[Patient, Volumes] | None:
+    """The patient that holds most classes, so that they are seen, the first by name of those; one whose cube holds anything."""
+    for patient in sorted(patients, key=lambda patient: (-len(patient.held), patient.case)):
+        volumes = read_volumes(board.run.out, trial.trial, patient.case)
+        if volumes is not None and volumes.reference.any():
+            return patient, volumes
+    return None
 
 
 def _unet_trial(board: Board) -> TrialResult | None:
@@ -73,11 +76,13 @@ def _slices(board: Board, patient: Patient, volumes: Volumes) -> Sheet:
     )
 
 
-def _results(board: Board, trial: TrialResult, known: list[tuple[Patient, Volumes]]) -> Sheet:
+def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
     """Reference and prediction of the worst, the middle and the best patient, in the slice with most foreground."""
     picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
     pictures = []
-    for rank, (patient, volumes) in picked.items():
+    for rank, patient in picked.items():
+        volumes = read_volumes(board.run.out, trial.trial, patient.case)
+        assert volumes is not None, "has_volumes said so"
         index = int((volumes.reference > 0).sum((1, 2)).argmax())
         for name, labels in (("reference", volumes.reference), ("prediction", volumes.prediction)):
             mask = mask_uri(labels[index], len(board.run.classes))

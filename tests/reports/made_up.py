@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_up_pictures import hash_of, write_slices
 
 from trials.records import record_hash, to_json
 from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, Ceiling, Ceilings, EpochScore, SurfaceScore, TrialResult
@@ -43,10 +44,6 @@ def plausible_quality(cell: Cell, seed: int, case: str, label: int) -> float:
     level = (1, 0.9, 0.6, 0.35)[min(label, 3)] + of_cell + of_seed
     own = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{case}/{label}"))).normal(0, 0.03)
     return float(np.clip(level + rng.normal(0, 0.07 * label) + own, 0, 0.99))
-
-
-def hash_of(text: str) -> int:
-    return int(record_hash(Preparation(normalise=text), 8), 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +261,7 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
     for result in all_results(made) if results is None else results:
         write_result(out, result)
         if made.edge and result.spec.phase == FINAL and result.state == COMPLETE:
-            write_slices(out, made, result)
+            write_slices(out, made.edge, made.splits["test"], result.trial)
     return out
 
 
@@ -278,33 +275,3 @@ def write_result(out: Path, result: TrialResult) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_json(result))
     return path
-
-
-def write_slices(out: Path, made: MadeUp, result: TrialResult) -> None:
-    """A cube a patient, a bright ball with a tumor inside, and three slices of it; the prediction is shifted a little."""
-    index = made.edge * np.array([10, 14, 18]) // 32
-    for case in made.splits["test"]:
-        rng = np.random.default_rng(hash_of(case))
-        volume, image = ball_with_tumor(made.edge, rng.uniform(0.35, 0.65, 2)), rng.normal(0, 9, (made.edge,) * 3)
-        image = np.clip(image + 20 + 60.0 * (volume == 1) + 85 * (volume == 2), 0, 255).astype(np.uint8)
-        (out / "cases").mkdir(exist_ok=True)
-        stored = {"image": image[index], "reference": volume[index], "index": index, "volume": volume}
-        stored |= {
-            "sheet": image[::2][:16],
-            "sheet_index": np.arange(0, made.edge, 2)[:16],
-            "size_mm": np.array([300.0, 200.0, 200.0]),
-        }
-        np.savez_compressed(out / "cases" / f"{case}.npz", **stored)
-        path = out / "trials" / result.trial / "cases" / f"{case}.npz"
-        path.parent.mkdir(exist_ok=True)
-        shifted = np.roll(volume, 1 + hash_of(f"{result.trial}{case}") % 3, axis=2)
-        np.savez_compressed(path, prediction=shifted[index], volume=shifted)
-
-
-def ball_with_tumor(edge: int, centre: np.ndarray) -> np.ndarray:
-    depth, rows, columns = np.mgrid[:edge, :edge, :edge] / edge
-    volume = np.zeros((edge,) * 3, np.uint8)
-    far = (depth - 0.44) ** 2 + (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
-    volume[far < 0.22**2] = 1
-    volume[(depth - 0.44) ** 2 + (rows - centre[0] - 0.1) ** 2 + (columns - centre[1]) ** 2 < 0.1**2] = 2
-    return volume

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import shutil
 
+import pandas as pd
 import pytest
 from made_up import MadeUp, all_results, complete, specification, write_result, write_run
 
 from reports.build import build_report
 from reports.run_folder import read_run
+from reports.table import load_run, write_tables
 from trials.data.mirror import transfer
 from trials.files import read_bytes
 from trials.records import from_json, record_hash
@@ -26,6 +28,23 @@ def test_a_run_reads_back_every_result_sorted_by_trial(tmp_path):
     assert run.seeds == (0, 1)
     assert run.labels == (1, 2, 3)
     assert len(run.finals) == 8
+
+
+def test_one_call_loads_a_run_for_a_notebook_finished_or_not_and_refuses_another_folder(tmp_path):
+    made = MadeUp()
+    results = all_results(made)
+    write_tables(read_run(write_run(tmp_path / "finished", made)))
+    unfinished = write_run(tmp_path / "unfinished", made, results[:3])
+
+    finished = load_run(tmp_path / "finished")
+    part = load_run(str(unfinished))
+
+    pd.testing.assert_frame_equal(finished, pd.read_parquet(tmp_path / "finished" / "scores.parquet"))
+    assert not (unfinished / "scores.parquet").exists()
+    assert set(part.trial) == {result.trial for result in results[:3]}
+    pd.testing.assert_frame_equal(part, finished[finished.trial.isin(part.trial)].reset_index(drop=True))
+    with pytest.raises(ValueError, match=r"^.*/elsewhere/run.json does not exist; name the folder that a run wrote$"):
+        load_run(tmp_path / "elsewhere")
 
 
 def test_a_result_reads_as_the_records_module_reads_it(tmp_path):

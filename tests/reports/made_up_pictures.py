@@ -1,0 +1,42 @@
+"""Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a little beside it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from trials.records import record_hash
+from trials.spec import Preparation
+
+
+def hash_of(text: str) -> int:
+    return int(record_hash(Preparation(normalise=text), 8), 16)
+
+
+def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
+    """A cube a patient, a bright ball with a tumor inside, and three slices of it; the prediction is shifted a little."""
+    index = edge * np.array([10, 14, 18]) // 32
+    for case in cases:
+        rng = np.random.default_rng(hash_of(case))
+        volume, image = ball_with_tumor(edge, rng.uniform(0.35, 0.65, 2)), rng.normal(0, 9, (edge,) * 3)
+        image = np.clip(image + 20 + 60.0 * (volume == 1) + 85 * (volume == 2), 0, 255).astype(np.uint8)
+        (out / "cases").mkdir(exist_ok=True)
+        stored = {"image": image[index], "reference": volume[index], "index": index, "volume": volume}
+        stored |= {
+            "sheet": image[::2][:16],
+            "sheet_index": np.arange(0, edge, 2)[:16],
+            "size_mm": np.array([300.0, 200.0, 200.0]),
+        }
+        np.savez_compressed(out / "cases" / f"{case}.npz", **stored)
+        path = out / "trials" / trial / "cases" / f"{case}.npz"
+        path.parent.mkdir(exist_ok=True)
+        shifted = np.roll(volume, 1 + hash_of(f"{trial}{case}") % 3, axis=2)
+        np.savez_compressed(path, prediction=shifted[index], volume=shifted)
+
+
+def ball_with_tumor(edge: int, centre: np.ndarray) -> np.ndarray:
+    depth, rows, columns = np.mgrid[:edge, :edge, :edge] / edge
+    volume = np.zeros((edge,) * 3, np.uint8)
+    far = (depth - 0.44) ** 2 + (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
+    volume[far < 0.22**2] = 1
+    volume[(depth - 0.44) ** 2 + (rows - centre[0] - 0.1) ** 2 + (columns - centre[1]) ** 2 < 0.1**2] = 2
+    return volume
