@@ -6,10 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from conftest import STRANGER
 from page_tables import agrees, numbers
+from printed_run import STRANGER
 from recomputed import arranged, block, by_patient, crossed, drawn, flips, holm, luck_of, wilcoxon
 from scipy import stats
+
+pytest_plugins = ("printed_fixture",)
 
 CLASSES = {1: "kidney", 2: "tumor", 3: "cyst"}
 

@@ -8,6 +8,8 @@ from page_tables import agrees, numbers
 from recomputed import block, by_patient, drawn, luck_of, shares, surface_block, unit
 from scipy import stats
 
+pytest_plugins = ("printed_fixture",)
+
 CLASSES = {1: "kidney", 2: "tumor", 3: "cyst"}
 
 

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+pytest_plugins = ("printed_fixture",)
+
 CELL = ["model", "loss", "sampling"]
 
 

@@ -6,10 +6,12 @@ from statistics import median
 
 import numpy as np
 import pytest
-from conftest import MADE
 from page_tables import agrees, numbers
+from printed_run import MADE
 from recomputed import CELL, SEED, block, by_patient, luck_of, shares
 from scipy import stats
+
+pytest_plugins = ("printed_fixture",)
 
 CLASSES = {1: "kidney", 2: "tumor", 3: "cyst"}
 

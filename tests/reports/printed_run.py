@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from made_up import MadeUp, complete, plausible_quality, write_run
 from page_tables import frames
 
@@ -59,9 +58,9 @@ def outsider(made: MadeUp) -> Outside:
     return Outside(name=STRANGER, scores=scores, surfaces=one.surfaces)
 
 
-@pytest.fixture(scope="session")
-def printed(tmp_path_factory) -> Printed:
-    out = write_run(tmp_path_factory.mktemp("printed"), MADE)
+def print_run(out: Path) -> Printed:
+    """Write the run into a folder, and its page."""
+    write_run(out, MADE)
     (out / "outside").mkdir()
     (out / "outside" / "one.json").write_text(to_json(outsider(MADE)))
     page = build_report(out, "none").read_text().replace("\N{NO-BREAK SPACE}", " ")
