@@ -1,0 +1,135 @@
+"""A soak: on a simulated cluster of three nodes something breaks every minute, and no finished result may be lost.
+
+    python -m benchmarks.soak --minutes 20 --out benchmarks/results/soak.txt
+
+A small grid is run again and again, each time into a new folder, and its scores are compared with those of a run that was
+left alone. The nodes are Ray's own simulation (ray.cluster_utils.Cluster): processes of one machine that share its disk.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from bench.ledger import read_result
+from benchmarks.breaking import FAULTS, NODE, Soak
+from trials.environment import processor_name
+from trials.result import COMPLETE, PRUNED
+
+GRID = """
+from dataclasses import replace
+from bench.grids import DEMO, Tuning, product
+
+TINY = replace(
+    DEMO,
+    name="tiny",
+    generate={"num_cases": 11, "seed": 1},
+    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
+    tuning=Tuning(trials=3, epochs=2),
+    seeds=(0, 1),
+    recipes={"3d": replace(DEMO.recipes["3d"], epochs=6, steps_per_epoch=12, train_cases_scored=0)},
+)
+"""
+TRIALS = 10
+NODES = 3
+LOST = ("results lost", "trials run twice", "trials missing or failed", "runs with other scores")
+
+
+def ended(soak: Soak) -> None:
+    """Count a run whose driver has ended, and compare it with the one that was left alone."""
+    assert soak.run is not None
+    soak.look()
+    results = [read_result(soak.out, path.parent.name) for path in soak.results()]
+    done = sum(result is not None and result.state in (COMPLETE, PRUNED) for result in results)
+    soak.counts["runs"] += 1
+    soak.counts["trials done"] += done
+    soak.counts["trials missing or failed"] += TRIALS - done
+    tables = [folder / "scores.parquet" for folder in (soak.folder / "alone", soak.out)]
+    equal = all(table.is_file() for table in tables) and tables[0].read_bytes() == tables[1].read_bytes()
+    soak.counts["runs with other scores"] += not equal
+    if soak.run.returncode or not equal or done != TRIALS:
+        last = (soak.folder / "driver.log").read_text(errors="replace").splitlines()[-5:]
+        soak.told.append(f"{soak.out.name} ended with exit code {soak.run.returncode}: {' / '.join(last)}")
+
+
+def break_things(soak: Soak, minutes: float, show: Callable[[], object]) -> None:
+    """One fault a minute for so many minutes, while runs follow one another; the last one is left to end."""
+    begun, next_fault = time.monotonic(), time.monotonic() + 30
+    while True:
+        is_over = time.monotonic() - begun > 60 * minutes
+        if soak.run is None or soak.run.poll() is not None:
+            if soak.run is not None:
+                ended(soak)
+                show()
+            if is_over:
+                return
+            soak.out = soak.folder / f"soaked-{soak.counts['runs']}"
+            soak.start()
+        if not is_over and time.monotonic() >= next_fault:
+            soak.bag = soak.bag or soak.chance.sample(list(FAULTS), len(FAULTS))
+            # Where there is nothing to break yet, its turn comes at the next look.
+            if FAULTS[soak.bag[-1]](soak):
+                soak.faults[soak.bag.pop()] += 1
+                next_fault += 60
+                show()
+        soak.look()
+        time.sleep(0.5)
+
+
+def report(soak: Soak, minutes: float, seconds: float) -> str:
+    """The counts as text."""
+    return "\n".join(
+        [
+            f"python -m benchmarks.soak --minutes {minutes:g}, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
+            f"{NODES} simulated nodes of one core, a grid of {TRIALS} trials again and again, {seconds / 60:.1f} minutes",
+            "",
+            *(f"{soak.counts[name]:4}  {name}" for name in ("runs", "trials done", *LOST)),
+            "",
+            f"{soak.faults.total():4}  faults, of these",
+            *(f"{soak.faults[name]:4}  {name}" for name in FAULTS),
+            *soak.told,
+        ]
+    )
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--minutes", type=float, default=20)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--out", type=Path)
+    given = options.parse_args()
+    os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from ray.cluster_utils import Cluster
+
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    (folder / "grid.py").write_text(GRID)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(**NODE) for _ in range(NODES)]
+        cluster.wait_for_nodes()
+        soak = Soak(cluster=cluster, nodes=nodes, folder=folder, chance=random.Random(given.seed), out=folder / "alone")
+        soak.start()
+        assert soak.run is not None
+        assert soak.run.wait() == 0, (folder / "driver.log").read_text()
+        soak.run, begun = None, time.monotonic()
+        break_things(soak, given.minutes, lambda: print(report(soak, given.minutes, time.monotonic() - begun), flush=True))
+        text = report(soak, given.minutes, time.monotonic() - begun)
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n")
+    return any(soak.counts[name] for name in LOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
