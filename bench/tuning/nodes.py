@@ -3,6 +3,7 @@
 import logging
 import platform
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,14 +17,36 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bench.tuning.sight import Sight
 from trials.files import matching, place, write_text
 
+WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and RAY_AUTH_MODE=token where it asks for a token"
+CALL_SECONDS = 10.0
 # A worker of a busy node needs half a minute to start.
 ANSWER_SECONDS = 120.0
 
 
+def join(address: str) -> None:
+    """Let this process drive the cluster at address: HOST:PORT, or auto. Raises ValueError in one sentence where it cannot."""
+    if "://" not in address and address != "auto":
+        refuse_silence(address)
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (RayError, ConnectionError, RuntimeError, ValueError) as wrong:
+        told = " ".join(str(wrong).split())[:300]
+        raise ValueError(f"no cluster for us at {address}: {told}; {WAY_IN}") from None
+
+
+def refuse_silence(address: str) -> None:
+    """Raise ValueError where nobody listens: Ray itself would go on trying for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CALL_SECONDS).close()
+    except (OSError, ValueError) as wrong:
+        raise ValueError(f"nobody answers at {address} ({wrong}); {WAY_IN}") from None
+
+
 @contextmanager
 def joined(address: str) -> Iterator[None]:
-    """Be in the cluster at address. Raises what Ray does where there is none."""
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    """Be in the cluster at address, see join()."""
+    join(address)
     try:
         yield
     finally:

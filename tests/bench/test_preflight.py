@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.tuning.nodes import look
+from bench.tuning.nodes import join, look
 from bench.tuning.sight import Sight, complaint
 from trials.files import write_text
 
@@ -69,3 +69,11 @@ LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
 )
 def test_storage_that_is_not_shared_is_one_sentence_with_the_nodes(sights, text):
     assert "; ".join(complaint("/run", sights)) == text
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1", "127.0.0.1:ray", "[::1]:1"])
+def test_an_address_where_nobody_answers_is_one_sentence_at_once(address):
+    with pytest.raises(ValueError, match=r"^nobody answers at .*; `ray up FILE` starts one; .*RAY_AUTH_MODE=token") as refused:
+        join(address)
+
+    assert "\n" not in str(refused.value)
