@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trials.environment import peak_gib
-from trials.files import write_text
+from trials.files import read_bytes, write_text
 from trials.job import Job, result_path
 from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
 from trials.network import pick_device
@@ -19,12 +19,17 @@ from trials.scratch import deliver, undelivered
 def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
     """Run a job and write its result.json, last and whole; returns the result.
 
-    A result that an earlier attempt on this node could not bring to the run folder is brought there instead.
+    A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
+    wrote before its worker was lost stands.
     """
     path, started = result_path(job.out, job.trial), time.perf_counter()
     if (text := undelivered(path)) is not None:
         deliver(path, text)
         return from_json(TrialResult, text)
+    if (found := written_before(path)) is not None:
+        checkpoints(job).discard()
+        forget(job)
+        return found
     job = remembered(job)
     result = outcome(job, on_epoch)
     if result.reason == "oom" and can_halve(job):
@@ -35,6 +40,15 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     checkpoints(job).discard()
     forget(job)
     return result
+
+
+def written_before(path: Path) -> TrialResult | None:
+    """The result in a file; None where there is none that can be read, a damaged one, or one of a trial that was stopped."""
+    try:
+        found = from_json(TrialResult, read_bytes(path, patience=0).decode())
+    except (OSError, ValueError):
+        return None
+    return None if found.reason == "interrupted" else found
 
 
 def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:

@@ -12,7 +12,7 @@ from bench.expand import Facts
 from bench.grids import DEMO, product
 from bench.ledger import read_results
 from bench.lock import NAME, STALE_SECONDS, driving, find, myself, take
-from trials.attempt import write_result
+from trials.attempt import attempt, write_result
 from trials.data.datasets import find_dataset
 from trials.data.faults import WARNING
 from trials.data.sampling import ClassCounts
@@ -48,6 +48,21 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
     assert (lost.state, "worker was lost" in lost.error) == (FAILED, True)
     assert searcher.suggest("second") is not None
     assert RETRIES_OF_LOST_WORKERS >= 2
+
+
+def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(agenda, tmp_path):
+    done = next(iter(agenda.due()))
+    result = TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5)
+    job = Job(trial=done.trial, spec=done.spec, out=str(tmp_path), cache=str(tmp_path / "gone"), train=(), val=())
+    write_result(tmp_path, result)
+    left = tmp_path / "trials" / done.trial / "checkpoint-000001-0123456789abcdef.pt"
+    left.touch()
+
+    assert attempt(job) == result
+    assert not left.exists()
+
+    (tmp_path / "trials" / done.trial / "result.json").write_text("torn")
+    assert attempt(job).state == FAILED
 
 
 def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(agenda, tmp_path):
