@@ -1,6 +1,6 @@
 """The page of a large run, 64 configurations x 3 seeds x 81 cases made up, with every section: how long, how large, how heavy.
 
-Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER
+Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER. The run is made once.
 """
 
 import re
@@ -157,8 +157,10 @@ def in_chromium(page: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Make the run, build its page twice, open it."""
-    out = large_run(Path(sys.argv[1]))
+    """Make the run where it is not there yet, build its page twice, open it."""
+    out = Path(sys.argv[1])
+    if not (out / "run.json").exists():
+        large_run(out)
     load = " ".join(f"{mean:.1f}" for mean in getloadavg())
     print(
         f"{len(MADE.cells)} configurations x {len(MADE.seeds)} seeds x {MADE.num_test} cases, {MADE.tunings} tuning trials each"

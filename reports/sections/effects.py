@@ -26,7 +26,8 @@ RULE = (
     "seen with the same partners. Intervals are 95 % over patients and seeds, each pair on its own. p is the larger of two, "
     "as for pairs of configurations: Wilcoxon's signed-rank test over patients (their mean over the blocks, seeds averaged) "
     "and Student's t over patients and trainings. A pair of levels is resolved where its interval clears zero, its p after "
-    "Holm is below 0.05 and any configuration has two seeds."
+    "Holm is below 0.05 and any configuration has two seeds. The gap is one of the mean of classes, in which each class weighs "
+    "alike; the tests compare a patient's mean over the classes it holds, in which a class that few hold weighs less."
 )
 
 
