@@ -1,6 +1,6 @@
 """Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every configuration. Pure numpy and scipy."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import stats
@@ -9,10 +9,13 @@ DRAWS = 10_000
 SEED = 20_250_112
 
 
+@lru_cache(maxsize=8)
 def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw patients with replacement; returns [draws, N], how often each case was drawn, over N."""
+    """Draw patients with replacement; returns [draws, N], how often each case was drawn, over N. Read only."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=draws) / num_cases
+    weights = rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=draws) / num_cases
+    weights.flags.writeable = False
+    return weights
 
 
 def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
