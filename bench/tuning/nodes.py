@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -21,6 +22,11 @@ WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and 
 CALL_SECONDS = 10.0
 # A worker of a busy node needs half a minute to start.
 ANSWER_SECONDS = 120.0
+
+
+def stay_at_home() -> None:
+    """Let a Ray that this process starts listen on 127.0.0.1 alone, as it does by itself on macOS and Windows."""
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def join(address: str) -> None:

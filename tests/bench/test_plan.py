@@ -1,6 +1,10 @@
 """The estimate's arithmetic by hand, and a plan that is really timed on a small grid."""
 
-from dataclasses import replace
+import os
+from contextlib import chdir, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -119,24 +123,38 @@ def test_a_duration_is_said_in_the_unit_that_fits(seconds, words):
     assert span(seconds) == words
 
 
-def test_a_plan_is_timed_and_printed_by_cell(tmp_path, monkeypatch, capsys):
+@dataclass(frozen=True)
+class Planned:
+    """What a plan printed and left, and on which addresses it and its Ray listened, in hexadecimal."""
+
+    text: str
+    doors: set[str]
+    left: set[str]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
     import ray
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "grid.py").write_text(
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "grid.py").write_text(
         "from dataclasses import replace\n"
         "from bench.grids import DEMO, Tuning, product\n"
         "TINY = replace(DEMO, name='tiny', generate={'num_cases': 11, 'seed': 1}, seeds=(0, 1),\n"
         "    cells=product(('unet3d',), ('combined', 'focal'), ('none',)), tuning=Tuning(trials=4, epochs=1),\n"
         "    recipes={'3d': replace(DEMO.recipes['3d'], epochs=3, steps_per_epoch=3)})\n"
     )
+    with chdir(folder), redirect_stdout(StringIO()) as printed:
+        try:
+            assert main(["plan", "--grid", "grid.py"]) == 0
+            doors = listening(os.getpid())
+        finally:
+            ray.shutdown()
+    return Planned(printed.getvalue(), doors, {path.name for path in (folder / "runs").iterdir()})
 
-    try:
-        assert main(["plan", "--grid", "grid.py"]) == 0
-    finally:
-        ray.shutdown()
 
-    text = capsys.readouterr().out
+def test_a_plan_is_timed_and_printed_by_cell(planned):
+    text = planned.text
     words = [line.split() for line in text.splitlines()]
     cells = [line[3] for line in words if line[:1] == ["unet3d"]]
     total = next(line for line in words if line[:1] == ["all"])
@@ -147,4 +165,25 @@ def test_a_plan_is_timed_and_printed_by_cell(tmp_path, monkeypatch, capsys):
     assert " on 1, " in text
     assert "one seed less would save" in text
     assert "half the tuning would save" in text
-    assert not (tmp_path / "runs" / "tiny").exists()
+    assert "tiny" not in planned.left
+
+
+def test_f89_on_one_machine_nothing_listens_on_another_address_than_the_loopback(planned):
+    assert planned.doors
+    # 127.0.0.1 as the kernel prints it, which ends its form in IPv6 too.
+    assert {door[-8:] for door in planned.doors} == {"0100007F"}
+
+
+def listening(process):
+    """The addresses on which a process and what it started listen, as in /proc/net/tcp (proc(5): state 0A)."""
+    parents, sockets = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end meanwhile
+            parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            sockets[folder.name] = {os.readlink(path) for path in (folder / "fd").iterdir()}
+    family, before = {str(process)}, set()
+    while family != before:
+        before, family = family, family | {child for child, parent in parents.items() if parent in family}
+    own = set().union(*(sockets.get(member, set()) for member in family))
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return {row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own}
