@@ -148,7 +148,16 @@ DEMO = Grid(
         "3d": _SMALL,
         "vnet": replace(_SMALL, model_options=(("kernel", 3.0), ("dropout", 0.0))),
         "segresnet": replace(_SMALL, width=8, steps_per_epoch=14),
-        "2d": replace(_SMALL, epochs=6, steps_per_epoch=9, batch_size=24, width=None, weights="random"),
+        "2d": replace(
+            # Four halvings of 32 pixels; the fifth would leave one, in which nothing can be told apart.
+            _SMALL,
+            epochs=6,
+            steps_per_epoch=9,
+            batch_size=24,
+            width=None,
+            model_options=(("depth", 4.0),),
+            weights="random",
+        ),
     },
     hyper={
         "*": {"lr": 0.01, "one_minus_beta": 1e-4, "alpha": (0.3, 1.0, 1.2, 1.5)},

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from trials.models.build import bias_from_frequencies, build, multiply_adds, num_parameters, num_trainable
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS, check_cube
+from trials.models.weights import load_tensors
 
 WIDTHS = {"segresnet": 8}  # the narrowest it can be
 THREE_D = [name for name, part in MODELS.items() if part.dims == 3]
@@ -243,8 +244,24 @@ def test_the_vnet_drops_channels_where_monais_does_and_nowhere_if_told_so():
     assert rates(build("vnet", 4, width=4, options=[("kernel", 3), ("dropout", 0)])) == []
 
 
+@pytest.mark.parametrize("depth", [3, 4])
+def test_a_shallower_2d_unet_leaves_out_the_stages_it_does_not_pass(depth):
+    whole, shallow = build("unet2d_resnet18", 4), build("unet2d_resnet18", 4, options=[("depth", depth)])
+    channels = (256, 128, 64, 32, 16)[-depth:]
+    reference = smp.Unet("resnet18", depth, None, decoder_channels=channels, in_channels=1, classes=4)
+    unused = [parameter for stage in range(depth, 5) for parameter in getattr(reference.encoder, f"layer{stage}").parameters()]
+
+    shallow(torch.zeros(2, 1, 32, 32)).sum().backward()
+
+    assert num_parameters(shallow) == num_parameters(reference) - sum(parameter.numel() for parameter in unused)
+    assert all(parameter.grad is not None for parameter in shallow.parameters())
+    assert load_tensors(shallow, whole.encoder.state_dict(), "a file of the whole encoder").missing == ()
+
+
 def test_an_option_that_a_model_does_not_have_is_refused():
     with pytest.raises(ValueError, match="unknown model_options of vnet 'kernal'; did you mean 'kernel'"):
         build("vnet", 4, width=4, options=[("kernal", 3)])
     with pytest.raises(ValueError, match="kernel must be odd"):
         build("vnet", 4, width=4, options=[("kernel", 4)])
+    with pytest.raises(ValueError, match="depth of a 2D U-Net must be one of 3, 4, 5; got 6"):
+        build("unet2d_resnet18", 4, options=[("depth", 6)])
