@@ -34,7 +34,6 @@ def plan_grid(options: argparse.Namespace) -> int:
     from bench.start_weights import digests, fetch_imagenet
     from bench.tuning.driver import check_room, connect
     from bench.tuning.measure import measure
-    from bench.tuning.nodes import stay_at_home
 
     grid, grid_text = load_grid(options.grid)
     check_grid(grid)
@@ -45,8 +44,6 @@ def plan_grid(options: argparse.Namespace) -> int:
     prepared = prepare_grid(grid, dataset, scheme, split, (options.cache or place / "cache").absolute(), console)
     facts = prepared.facts(digests(files))
     check_settings(grid, facts)
-    if options.address is None:
-        stay_at_home()
     cluster = connect(options.address)
     check_room(grid, cluster.most)
     clock = time.monotonic()

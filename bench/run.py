@@ -84,7 +84,6 @@ def execute(
     from bench.start_weights import digests, fetch_imagenet
     from bench.storage import local_beside, probe
     from bench.tuning.driver import check_room, connect, drive, smallest_share
-    from bench.tuning.nodes import stay_at_home
     from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
@@ -103,8 +102,6 @@ def execute(
         if agenda.finished():
             write_ceilings(places.out, prepared)
             return True
-        if options.address is None:
-            stay_at_home()
         cluster = connect(options.address)
         check_room(grid, cluster.most)
         view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))

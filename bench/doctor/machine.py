@@ -13,6 +13,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from bench.doctor.findings import Finding, error, fine, warning
+from trials.data.workers import num_cores
 
 GIB, MIB = 2**30, 2**20
 PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
@@ -68,7 +69,7 @@ def gather(out: Path) -> Machine:
         sees_card=sees_card,
         driver=driver,
         cards=cards,
-        cores=os.cpu_count() or 1,
+        cores=num_cores(),
         memory=available_memory(),
         shm=shutil.disk_usage(shm).total if shm.is_dir() else 0,
         disk=shutil.disk_usage(next(folder for folder in (out, *out.parents) if folder.is_dir())).free,

@@ -1,7 +1,6 @@
 """Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray remembers is needed again."""
 
 import json
-import logging
 import os
 import tempfile
 import uuid
@@ -24,6 +23,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 
 from bench.grids import Grid
 from bench.stopping import Stopping
+from bench.tuning.nodes import join, start_alone
 from bench.tuning.preflight import Preflight
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
@@ -69,11 +69,12 @@ def connect(address: str | None) -> Cluster:
     """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else.
 
     A cluster counts with the nodes that it may still start, so that a grid begins with no worker there and asks for all.
+    Raises ValueError in one sentence where there is no Ray to be had.
     """
     if address is None:
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        start_alone()
     else:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        join(address)
     found = ray.cluster_resources()
     there = Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None)
     nodes = [node for node in ray.nodes() if node["Alive"]]

@@ -16,6 +16,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.tuning.sight import Sight
+from trials.data.workers import num_cores
 from trials.files import matching, place, write_text
 
 WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and RAY_AUTH_MODE=token where it asks for a token"
@@ -24,9 +25,17 @@ CALL_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 
 
-def stay_at_home() -> None:
-    """Let a Ray that this process starts listen on 127.0.0.1 alone, as it does by itself on macOS and Windows."""
+def start_alone() -> None:
+    """Start Ray on the cores that this process may use, on 127.0.0.1 alone, as it does by itself on macOS and Windows.
+
+    Raises ValueError where it does not come up, as on a machine that is busy with much else: Ray waits half a minute.
+    """
     ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        ray.init(num_cpus=num_cores(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as wrong:  # Ray raises the bare class where its own processes are too slow
+        told = " ".join(str(wrong).split())[:300]
+        raise ValueError(f"Ray did not start on this machine: {told}; try again when it has less to do") from wrong
 
 
 def join(address: str) -> None:
