@@ -2,10 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,16 @@ SECRET = "canary-3f1b9c-secret"
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "RAY_AUTH_TOKEN", "GITHUB_TOKEN")
 
 
-def bench_run(*arguments: object, cwd: Path) -> Ran:
-    """Run `python -m bench.run` as a user does who has secrets in the environment."""
-    command = [sys.executable, "-m", "bench.run", *map(str, arguments)]
+def on_one_core() -> list[str]:
+    """What makes a command use one core, another in each process that shares the tests: a worker less to start."""
+    cores = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return ["taskset", "--cpu-list", str(cores[process % len(cores)])] if cores else []
+
+
+def bench_run(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> Ran:
+    """Run `python -m bench.run` as a user does who has secrets in the environment; under is what the command starts with."""
+    command = [*under, sys.executable, "-m", "bench.run", *map(str, arguments)]
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | dict.fromkeys(SECRETS, SECRET))
     out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else cwd / "runs" / "demo"

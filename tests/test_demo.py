@@ -9,7 +9,7 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from conftest import README, ROOT, bench_run
+from conftest import README, ROOT, bench_run, on_one_core
 
 from bench.expand import planned
 from bench.grids import DEMO
@@ -115,7 +115,7 @@ def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(
     place = demo.out.parents[1]
     (place / "my_grid.py").write_text(re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1])
 
-    ran = bench_run("--grid", "my_grid.py", cwd=place)
+    ran = bench_run("--grid", "my_grid.py", cwd=place, under=on_one_core())
 
     assert ran.code == 0, ran.stderr[-3000:]
     assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()

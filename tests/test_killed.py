@@ -1,10 +1,12 @@
-"""A run that is killed and started again ends with the same scores as one that was left alone."""
+"""One run, stopped three ways and started again each time, ends with the scores of a plain loop over its trials."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,126 +15,170 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, bench_run
+from conftest import ROOT, bench_run, on_one_core
+from rich.console import Console
 
+from bench.agenda import Agenda
 from bench.cli import main
+from bench.prepared import open_grid_data, prepare_grid
+from bench.provenance import write_provenance
+from bench.run import Places, job_maker
 from bench.status import status_text
+from bench.user_grid import load_grid
+from reports.build import build_report
+from trials.attempt import attempt
 
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, Tuning, product
 
-RECIPE = replace(DEMO.recipes["3d"], epochs=3, steps_per_epoch=3)
+RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=3)
 TINY = replace(
     DEMO,
     name="tiny",
     generate={"num_cases": 11, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
+    cells=product(("unet3d",), ("combined", "focal", "weighted_focal"), ("none",)),
     tuning=Tuning(trials=2, epochs=1),
     recipes={"3d": RECIPE},
 )
 """
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("killed")
-    (folder / "grid.py").write_text(GRID)
-    return folder
-
-
-def test_f65_a_killed_run_started_again_ends_with_the_same_scores(place):
-    straight = bench_run("--grid", place / "grid.py", "--out", place / "straight", cwd=ROOT)
-    assert straight.code == 0, straight.stderr[-3000:]
-    killed = kill_after_the_first_results(place, place / "killed")
-    kept = {path: path.stat().st_mtime_ns for path in killed.glob("trials/*/result.json")}
-
-    again = bench_run("--grid", place / "grid.py", "--out", killed, cwd=ROOT)
-
-    assert again.code == 0, again.stderr[-3000:]
-    assert 2 <= len(kept) < 6
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert (killed / "scores.parquet").read_bytes() == (straight.out / "scores.parquet").read_bytes()
-    assert pd.read_parquet(killed / "trials.parquet").state.tolist() == ["COMPLETE"] * 6
+TRIALS = 3 * 2 + 3
 
 
 @dataclass(frozen=True)
-class Interrupted:
-    """A run that got one Ctrl-C: what its driver and another shell said, and the folder as it stopped."""
+class Stopped:
+    """What a stopped driver said, its exit code, and the results that lay there then, with their times of writing."""
 
     pid: int
     code: int
     stdout: str
     stderr: str
+    results: Mapping[Path, int]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run's folder, how each of its drivers ended, and what others saw while the first one ran."""
+
+    out: Path
+    stops: Mapping[str, Stopped]
     second: int
     refusal: str
     while_running: str
-    out: Path
+    afterwards: str
+    scores_by_hand: bytes
 
 
 @pytest.fixture(scope="module")
-def interrupted(place):
-    out = place / "interrupted"
+def story(tmp_path_factory):
+    place = tmp_path_factory.mktemp("killed")
+    (place / "grid.py").write_text(GRID)
+    out, stops, refusal = place / "run", {}, StringIO()
     run = start(place, out)
-    wait_for_results(run, 1)
-    refusal = StringIO()
+    wait_for_a_result(run)
     with redirect_stderr(refusal):
         second = main(["run", "--grid", str(place / "grid.py"), "--out", str(out)])
-    while_running = status_text(out, datetime.now())
-    os.killpg(run.pid, signal.SIGINT)
-    stdout, stderr = run.communicate()
-    return Interrupted(run.pid, run.returncode, stdout, stderr, second, refusal.getvalue(), while_running, out)
-
-
-def test_f66_an_interrupted_run_leaves_a_report_of_what_is_there(interrupted):
-    assert interrupted.code == 130, interrupted.stderr[-3000:]
-    assert interrupted.stdout.strip().endswith("report.html")
-    assert "the same command goes on from here: python -m bench.run --grid" in interrupted.stderr
-    assert "Traceback" not in interrupted.stderr
-    assert 1 <= len(pd.read_parquet(interrupted.out / "trials.parquet")) < 6
-
-
-def test_a_trial_that_ran_when_the_user_stopped_keeps_its_state_and_leaves_no_result(interrupted):
-    begun = [folder for folder in (interrupted.out / "trials").iterdir() if not (folder / "result.json").exists()]
-
-    assert begun
-    assert all(any(folder.iterdir()) for folder in begun)
-
-
-def test_a_second_driver_of_the_same_folder_is_refused_with_the_first_ones_process(interrupted):
-    assert interrupted.second == 2
-    assert f"is driven by process {interrupted.pid} on " in interrupted.refusal
-
-
-def test_another_shell_sees_what_runs_and_later_that_the_driver_is_gone(interrupted):
-    assert f"driven by process {interrupted.pid} on " in interrupted.while_running
-    assert re.search(r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", interrupted.while_running)
-
-    afterwards = status_text(interrupted.out, datetime.now())
-
-    assert f"the driver is gone (process {interrupted.pid} on " in afterwards
-    assert "go on with: python -m bench.run --grid" in afterwards
+    while_running = next(text for text in iter(lambda: status_text(out, datetime.now()), "") if "epoch" in text)
+    stops["Ctrl-C"] = stop(run, out, lambda: os.killpg(run.pid, signal.SIGINT))
+    afterwards = status_text(out, datetime.now())
+    again = start(place, out)
+    wait_for_a_result(again)
+    stops["kill -9"] = stop(again, out, lambda: os.kill(again.pid, signal.SIGKILL))
+    last = start(place, out)
+    wait_for_a_result(last)
+    stops["Ctrl-C, SIGTERM"] = stop(last, out, lambda: send_twice(last))
+    ended = bench_run("--grid", place / "grid.py", "--out", out, cwd=ROOT, under=on_one_core())
+    assert ended.code == 0, ended.stderr[-3000:]
+    by_hand = run_by_hand(place, place / "by_hand")
+    return Story(out, stops, second, refusal.getvalue(), while_running, afterwards, by_hand)
 
 
 def start(place, out):
     """Start the run as a terminal does: in a process group of its own."""
-    command = [sys.executable, "-m", "bench.run", "--grid", str(place / "grid.py"), "--out", str(out)]
+    command = [*on_one_core(), sys.executable, "-m", "bench.run", "--grid", str(place / "grid.py"), "--out", str(out)]
     return subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
 
 
-def wait_for_results(run, number):
-    """Read the run's lines until it tells of so many finished trials."""
+def wait_for_a_result(run):
+    """Read the run's lines until it tells of a finished trial."""
     for line in run.stderr:
-        if line.startswith(f"[{number}/"):
+        if re.match(r"\[\d+/", line):
             return
 
 
-def kill_after_the_first_results(place, out):
-    """Kill a run's driver as soon as a second result is written."""
-    run = start(place, out)
-    wait_for_results(run, 2)
-    os.kill(run.pid, signal.SIGKILL)
-    run.communicate()
-    return out
+def send_twice(run):
+    """Ctrl-C, and SIGTERM as soon as the driver says that it has understood."""
+    os.kill(run.pid, signal.SIGINT)
+    assert any("once more stops at once" in line for line in run.stderr)
+    os.kill(run.pid, signal.SIGTERM)
+
+
+def stop(run, out, how):
+    """Stop a driver; what it said after its last line that was read."""
+    how()
+    stdout, stderr = run.communicate()
+    results = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/result.json")}
+    return Stopped(run.pid, run.returncode, stdout, stderr, results)
+
+
+def run_by_hand(place, out):
+    """The same grid as a loop in this process, without Ray; the bytes of its scores."""
+    grid, text = load_grid(str(place / "grid.py"))
+    quiet, cache = Console(file=StringIO()), place / "cache"
+    dataset, scheme, split = open_grid_data(grid, None, place / "data", quiet)
+    prepared = prepare_grid(grid, dataset, scheme, split, cache, quiet)
+    facts = prepared.facts({})
+    write_provenance(out, grid, text, prepared.record(), facts, [])
+    options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
+    make_job = job_maker(Places(out=out, cache=cache, data=None), prepared, {}, {}, options, "")
+    agenda = Agenda(grid, facts, {})
+    while (due := agenda.next(())) is not None:
+        agenda.add(attempt(make_job(due)))
+    build_report(out, "none")
+    return (out / "scores.parquet").read_bytes()
+
+
+def test_f65_a_killed_run_started_again_ends_with_the_same_scores(story):
+    assert (story.out / "scores.parquet").read_bytes() == story.scores_by_hand
+    assert pd.read_parquet(story.out / "trials.parquet").state.tolist() == ["COMPLETE"] * TRIALS
+
+
+def test_no_finished_trial_is_lost_or_run_again(story):
+    number = [len(stopped.results) for stopped in story.stops.values()]
+
+    assert number == sorted(set(number)), "each start finished something"
+    assert number[-1] < TRIALS
+    for stopped in story.stops.values():
+        assert {path: path.stat().st_mtime_ns for path in stopped.results} == stopped.results
+
+
+@pytest.mark.parametrize(("name", "code"), [("Ctrl-C", 130), ("Ctrl-C, SIGTERM", 143), ("kill -9", -9)])
+def test_a_stopped_driver_ends_with_its_signals_code_and_no_traceback(story, name, code):
+    assert story.stops[name].code == code, story.stops[name].stderr[-3000:]
+    assert "Traceback" not in story.stops[name].stderr
+
+
+def test_f66_an_interrupted_run_leaves_a_report_of_what_is_there(story):
+    interrupted = story.stops["Ctrl-C"]
+
+    assert interrupted.stdout.strip() == str(story.out / "report.html")
+    assert "the same command goes on from here: python -m bench.run --grid" in interrupted.stderr
+
+
+def test_a_second_signal_stops_at_once_without_a_report(story):
+    assert story.stops["Ctrl-C, SIGTERM"].stdout == ""
+
+
+def test_a_second_driver_of_the_same_folder_is_refused_with_the_first_ones_process(story):
+    assert story.second == 2
+    assert f"is driven by process {story.stops['Ctrl-C'].pid} on " in story.refusal
+
+
+def test_another_shell_sees_what_runs_and_later_that_the_driver_is_gone(story):
+    first = story.stops["Ctrl-C"].pid
+    assert f"driven by process {first} on " in story.while_running
+    assert re.search(r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", story.while_running)
+    assert f"the driver is gone (process {first} on " in story.afterwards
+    assert "go on with: python -m bench.run --grid" in story.afterwards

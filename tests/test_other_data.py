@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SECRET, bench_run
+from conftest import ROOT, SECRET, bench_run, on_one_core
 
 GRID = """
 from dataclasses import replace
@@ -75,7 +75,7 @@ def livers(tmp_path_factory):
     (place / "data" / "imagesTr" / "liver_010_0000.nii.gz").write_bytes(b"")
     (place / "grid.py").write_text(GRID)
     where = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
-    return bench_run(*where, "--save-predictions", "--skip-bad", cwd=ROOT)
+    return bench_run(*where, "--save-predictions", "--skip-bad", cwd=ROOT, under=on_one_core())
 
 
 def test_three_classes_reach_the_report_by_their_names(livers):

@@ -5,13 +5,15 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT, bench_run
+from conftest import ROOT, bench_run, on_one_core
+
+from bench.cli import main
 
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, product
 
-SMALL = replace(DEMO.recipes["3d"], epochs=4, steps_per_epoch=10)
+SMALL = replace(DEMO.recipes["3d"], epochs=1, steps_per_epoch=8)
 REAL = replace(
     DEMO,
     name="real",
@@ -20,7 +22,7 @@ REAL = replace(
     generate={},
     cells=(*product(("unet3d",), ("combined",), ("oversample",)), *product(("vnet",), ("focal",), ("oversample",))),
     tuning=None,
-    recipes={"3d": SMALL, "vnet": replace(DEMO.recipes["vnet"], epochs=4, steps_per_epoch=10)},
+    recipes={"3d": SMALL, "vnet": replace(DEMO.recipes["vnet"], epochs=1, steps_per_epoch=8)},
 )
 """
 
@@ -31,7 +33,8 @@ def real(tmp_path_factory, fixtures):
     make = [sys.executable, fixtures / "tools" / "kits_from_masks.py", fixtures / "data" / "kits23_masks", place / "data"]
     subprocess.run([*map(str, make), "--shrink", "4"], check=True, capture_output=True)
     (place / "grid.py").write_text(GRID)
-    ran = bench_run("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out", cwd=ROOT)
+    arguments = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
+    ran = bench_run(*arguments, cwd=ROOT, under=on_one_core())
     assert ran.code == 0, ran.stderr[-3000:]
     return ran
 
@@ -66,13 +69,13 @@ def test_the_report_sets_the_papers_tables_beside_ours(real):
     assert "24 of 489" in page
 
 
-def test_a_grid_that_starts_from_imagenet_names_the_file_to_provide_when_offline(real, tmp_path):
+def test_a_grid_that_starts_from_imagenet_names_the_file_to_provide_when_offline(real, tmp_path, capsys):
     data = real.out.parent / "data"
 
-    ran = bench_run("--grid", "paper", "--data", data, "--out", tmp_path / "out", cwd=ROOT)
+    code = main(["run", "--grid", "paper", "--data", str(data), "--out", str(tmp_path / "out")])
 
-    assert ran.code == 2
-    error = ran.stderr.strip().splitlines()[-1]
+    assert code == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("segbench: unet2d_resnet50 starts from ImageNet weights")
     assert "model.safetensors of huggingface.co/smp-hub/resnet50.imagenet" in error
     assert "--weights unet2d_resnet50=PATH" in error

@@ -19,7 +19,7 @@ RECIPES = {
     "unet3d": replace(STEP, width=4),
     "vnet": replace(STEP, width=4),
     "segresnet": replace(STEP, width=8),
-    "unet2d_resnet50": replace(STEP, batch_size=16),
+    "unet2d_resnet50": replace(STEP, batch_size=2, model_options=(("depth", 3.0),)),
 }
 HYPER = {"combined": (), "focal": ("gamma",), "weighted_focal": ("gamma",), "class_balanced": ("gamma", "one_minus_beta")}
 VALUES = {"gamma": 2.0, "one_minus_beta": 1e-4}

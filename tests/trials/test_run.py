@@ -30,7 +30,13 @@ RECIPE = Recipe(
     augment=True,
     train_cases_scored=1,
 )
-WIDTHS = {"unet3d": 4, "vnet": 4, "segresnet": 8, "unet2d_resnet18": None}
+# What makes each model small.
+SMALL = {
+    "unet3d": {"width": 4},
+    "vnet": {"width": 4},
+    "segresnet": {"width": 8},
+    "unet2d_resnet18": {"width": None, "weights": "random", "model_options": (("depth", 3.0),)},
+}
 CELL = Cell(model="unet3d", loss="combined", sampling="none")
 
 
@@ -141,7 +147,7 @@ def test_final_trials_leave_slices_for_the_report_and_others_do_not(small_cache,
 
 @pytest.mark.parametrize("model", ["unet3d", "vnet", "segresnet", "unet2d_resnet18"])
 def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
-    recipe = replace(RECIPE, width=WIDTHS[model], weights="random", epochs=2)
+    recipe = replace(RECIPE, epochs=2, **SMALL[model])
     cell = replace(CELL, model=model)
     straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
     broken = make_job(small_cache, tmp_path / "broken", cell, recipe)
@@ -171,7 +177,7 @@ def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_ten
         small_cache,
         tmp_path,
         replace(CELL, model="segresnet"),
-        recipe,
+        replace(recipe, epochs=1, steps_per_epoch=2),
         hyper={"lr": 0.01, "frozen_stages": 2},
         weights=str(weights),
     )
@@ -249,7 +255,7 @@ def test_a_trial_past_its_limit_is_a_failed_result_with_that_reason(small_cache,
 
 
 def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
-    recipe = replace(RECIPE, width=None, weights="random", slice_axis="coronal", epochs=1)
+    recipe = replace(RECIPE, slice_axis="coronal", epochs=1, **SMALL["unet2d_resnet18"])
 
     result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="unet2d_resnet18"), recipe))
 
