@@ -32,9 +32,10 @@ class Tuning:
 class Family:
     """Comparisons that share one chance of a false claim, declared before the run: the report corrects by Holm inside each.
 
-    pairs is "chosen" (the configuration chosen on validation against every other) or "all"; score is "classes" (each
-    class on its own) or "mean" (a patient's mean over its classes). vary "model", "loss" or "sampling" keeps the pairs
-    that differ in nothing else.
+    pairs is "chosen" (the configuration chosen on validation against every other), "all", or "levels" (every two models,
+    losses or samplings, over the settings that both share); score is "classes" (each class on its own) or "mean" (a
+    patient's mean over its classes; levels have no other). vary "model", "loss" or "sampling" keeps the pairs that differ
+    in nothing else.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Grid:
     families: tuple[Family, ...] = (
         Family(name="against the chosen", pairs="chosen", score="classes"),
         Family(name="every pair", pairs="all", score="mean"),
+        Family(name="levels of a factor", pairs="levels", score="mean"),
     )
 
 
