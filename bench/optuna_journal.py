@@ -13,7 +13,6 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend
 
 from bench.agenda import tried_of
-from bench.ledger import read_results
 from bench.search import distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
@@ -39,15 +38,15 @@ class InMemory(BaseJournalBackend):
         self.logs += logs
 
 
-def write_journal(out: Path) -> Path | None:
-    """Write RUN/optuna.journal from run.json and the results, and return its path; None where the grid tunes nothing.
+def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
+    """Write RUN/optuna.journal from run.json and the folder's results, and return its path; None where the grid tunes nothing.
 
     Equal results give equal bytes.
     """
     studies = read_document(out / "run.json", RUN_KEYS).get("studies")
     if not studies:
         return None
-    tuned = sorted((one for one in read_results(out).values() if one.spec.phase == TUNE), key=lambda one: one.spec.number)
+    tuned = sorted((one for one in results if one.spec.phase == TUNE), key=lambda one: one.spec.number)
     path = out / NAME
     write_text(path, "".join(journal_lines(studies, tuned)))
     return path

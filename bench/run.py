@@ -185,14 +185,15 @@ def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
 
 def write_report(out: Path, images: str = "masks") -> Path:
     """What the studies taught, Optuna's storage, tables and the report of a run folder."""
+    from bench.ledger import read_results
     from bench.optuna_journal import write_journal
     from bench.studies import write_studies
     from reports.build import build_report
 
-    write_studies(out)
-    page = build_report(out, images)
-    write_journal(out)
-    return page
+    results = read_results(out).values()
+    write_studies(out, results)
+    write_journal(out, results)
+    return build_report(out, images)
 
 
 def report_folder(options: argparse.Namespace) -> int:

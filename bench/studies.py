@@ -1,7 +1,7 @@
 """What each cell's study taught: how much every hyperparameter mattered, left as studies.json for the report to draw."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bench.search import Tried, distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
 from trials.records import read_document, rebuild
-from trials.result import COMPLETE, RUN_KEYS
+from trials.result import COMPLETE, RUN_KEYS, TrialResult
 from trials.spec import TUNE, Cell, Hyper
 
 # PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
@@ -21,19 +21,19 @@ BEST_SHARE = 0.25
 Scored = tuple[Hyper, float]
 
 
-def write_studies(out: Path) -> None:
+def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
     """Write studies.json: for every cell of a tuned run its complete trials and the importances, None where too few.
 
-    Reads run.json and the results alone, so a run need not be finished. Raises ValueError naming a damaged file.
+    results are those of the run's folder, of which not all need be there. Raises ValueError naming a damaged run.json.
     """
     declared = read_document(out / "run.json", RUN_KEYS).get("studies")
     if not declared:
         return
-    scored, studies = _scored(out), []
+    scored, studies = _scored(results), []
     for study in declared:
         cell = rebuild(Cell, study.get("cell"), "run.json studies: cell")
         ranges = rebuild(Mapping[str, Range], study.get("space"), "run.json studies: space")
-        trials = scored.get(_key(asdict(cell)), [])
+        trials = scored.get(cell, [])
         studies.append({"cell": asdict(cell), "trials": len(trials), "importance": importance(trials, ranges)})
     write_text(out / "studies.json", json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True))
 
@@ -57,20 +57,10 @@ def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str
     return {name: round(share, 6) for name, share in sorted(found.items())}
 
 
-def _scored(out: Path) -> dict[tuple[str, ...], list[Scored]]:
+def _scored(results: Iterable[TrialResult]) -> dict[Cell, list[Scored]]:
     """Setting and validation score of each cell's complete tuning trials, in the order of its study."""
-    numbered: dict[tuple[str, ...], dict[int, Scored]] = {}
-    for path in sorted(out.glob("trials/*/result.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            spec = document["spec"]
-            if spec["phase"] == TUNE and document["state"] == COMPLETE:
-                hyper = {name: tuple(value) if isinstance(value, list) else value for name, value in spec["hyper"].items()}
-                numbered.setdefault(_key(spec["cell"]), {})[spec["number"]] = (hyper, document["val_score"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a trial's result ({error}); delete its folder and run the grid again") from None
+    numbered: dict[Cell, dict[int, Scored]] = {}
+    for result in results:
+        if result.spec.phase == TUNE and result.state == COMPLETE and result.val_score is not None:
+            numbered.setdefault(result.spec.cell, {})[result.spec.number] = (result.spec.hyper, result.val_score)
     return {cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()}
-
-
-def _key(cell: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(cell[name] for name in ("model", "loss", "sampling"))

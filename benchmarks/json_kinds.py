@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.continuing import refuse_other_grid
-from bench.ledger import read_result
+from bench.ledger import read_result, read_results
 from bench.lock import find, refuse_second, take
 from bench.optuna_journal import write_journal
 from bench.run import left_out_of
@@ -96,8 +96,8 @@ def json_kinds(place: Path) -> dict[str, Kind]:
         run / "run.json": (
             lambda: read_run(run),
             lambda: status_text(run, datetime.fromisoformat(NOON)),
-            lambda: write_studies(run),
-            lambda: write_journal(run),
+            lambda: write_studies(run, read_results(run).values()),
+            lambda: write_journal(run, read_results(run).values()),
             lambda: refuse_other_grid(run, RUN),
             lambda: left_out_of(run),
         ),

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
 from made_up_pictures import ball_with_tumor, hash_of
 
+from bench.ledger import read_results
 from bench.studies import write_studies
 from reports.board import build_board
 from reports.run_folder import read_run
@@ -53,7 +54,7 @@ SLICES, CUBE = 8, 128
 def large_run(out: Path) -> Path:
     """The run, its studies, a contestant from outside, and the pictures of those trials that its page shows."""
     write_run(out, MADE)
-    write_studies(out)
+    write_studies(out, read_results(out).values())
     stranger = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
     scores = tuple(score for score in stranger.scores if score.split == "test" and score.space == NATIVE)
     (out / "outside").mkdir(exist_ok=True)

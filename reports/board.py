@@ -51,15 +51,15 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
     refuse_unsound(run, scores)
     validation = count(run, scores, "val", NATIVE)
     test = {space: count(run, scores, "test", space) for space in (NATIVE, CUBE)}
-    standings = {space: summarise(counts) for space, counts in test.items()}
+    resampled = {space: resample_ratio(counts) for space, counts in test.items()}
+    standings = {space: summarise(counts, resampled[space]) for space, counts in test.items()}
     for space, by_cell in standings.items():
         refuse_infeasible(run, space, by_cell)
     surface_rows = surfaces_table(run)
     refuse_unsound_surfaces(surface_rows)
     surfaces = gather_surfaces(run, surface_rows)
     outsiders = gather_outsiders(run, test[NATIVE], surfaces)
-    resampled = resample_ratio(test[NATIVE])
-    choice = choose(run, validation, test[NATIVE], resampled)
+    choice = choose(run, validation, test[NATIVE], resampled[NATIVE])
     chosen = None if choice is None else choice.chosen
     return Board(
         run=run,
@@ -73,7 +73,7 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
         agreements=agreements(surfaces, run.classes),
         outsiders=outsiders,
         field=everyone(run, test[NATIVE], surfaces, outsiders),
-        resampled=resampled,
+        resampled=resampled[NATIVE],
         choice=choice,
         families=tuple(compare_family(family, run.cells, test[NATIVE], chosen) for family in read_families(run.record)),
         notes=page_one_notes(run, scores),

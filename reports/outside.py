@@ -12,7 +12,7 @@ import numpy as np
 
 from reports.counts import Counts
 from reports.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows
-from reports.summary import Standing, summarise
+from reports.summary import Standing, resample_ratio, summarise
 from reports.surfaces import AREAS, LESIONS, Agreement, Surfaces, agreements
 from reports.table import COUNTS
 from reports.wording import cell_name
@@ -52,7 +52,7 @@ def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
         names=tuple(one.name for one in outside),
         counts=counts,
         surfaces=blocks,
-        standings=summarise(counts) if outside else {},
+        standings=summarise(counts, resample_ratio(counts)) if outside else {},
         agreements=agreements(blocks, run.classes) if outside else {},
     )
 

@@ -102,9 +102,9 @@ def resample_values(values: Mapping[int, np.ndarray], available: np.ndarray, num
     return Resampled(estimates=estimates, draws=draws, luck=luck, df=df)
 
 
-def summarise(counts: Counts) -> dict[tuple[int, int], Standing]:
-    """The standing of every (configuration, label), MEAN included, in one split and space."""
-    dice, iou = resample_ratio(counts), resample_ratio(counts, iou_of)
+def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], Standing]:
+    """The standing of every (configuration, label), MEAN included, in one split and space; dice is its resample_ratio."""
+    iou = resample_ratio(counts, iou_of)
     standings = {}
     for label in dice.draws:
         num = _num_patients(counts, label)

@@ -11,14 +11,24 @@ function isDark() {
 }
 
 // A style variable resolved in the present theme; "var(--m0)/0.2" asks for it at that opacity.
+const colours = new Map();
 function resolveColour(token) {
   const [name, alpha] = token.split("/");
-  const probe = document.createElement("i");
-  probe.style.color = name;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
+  const colour = resolved(name);
   return alpha ? colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`) : colour;
+}
+
+// Each is asked for once a theme: a figure names its colours point by point, and every question makes the browser style the page.
+function resolved(name) {
+  const key = `${name} ${isDark()}`;
+  if (!colours.has(key)) {
+    const probe = document.createElement("i");
+    probe.style.color = name;
+    document.body.append(probe);
+    colours.set(key, getComputedStyle(probe).color);
+    probe.remove();
+  }
+  return colours.get(key);
 }
 
 function withColours(value) {

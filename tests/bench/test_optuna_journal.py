@@ -10,6 +10,7 @@ from test_pruning import PRUNING, result, run
 
 from bench.agenda import Agenda
 from bench.expand import studies
+from bench.ledger import read_results
 from bench.optuna_journal import NAME, write_journal
 from trials.attempt import write_result
 from trials.result import FAILED, PRUNED, TrialResult
@@ -32,7 +33,7 @@ def folder(tmp_path_factory):
     for one in agenda.results.values():
         write_result(out, one)
     (out / "run.json").write_text(json.dumps({"studies": studies(PRUNING, FACTS)}))
-    assert write_journal(out) == out / NAME
+    assert write_journal(out, read_results(out).values()) == out / NAME
     return out, agenda
 
 
@@ -96,7 +97,7 @@ def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
             path.unlink()
         else:
             path.write_bytes(whole[:length])
-        write_journal(out)
+        write_journal(out, read_results(out).values())
         assert path.read_bytes() == whole
 
 
@@ -106,7 +107,7 @@ def test_f77_a_stale_lock_beside_it_holds_nobody_up(folder):
     lock = out / f"{NAME}.lock"
     lock.symlink_to(out / "gone")
 
-    write_journal(out)
+    write_journal(out, read_results(out).values())
 
     assert (out / NAME).read_bytes() == whole
     lock.unlink()
@@ -115,12 +116,12 @@ def test_f77_a_stale_lock_beside_it_holds_nobody_up(folder):
 def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, tmp_path):
     out, agenda = folder
     (tmp_path / "run.json").write_text((out / "run.json").read_text())
-    write_journal(tmp_path)
+    write_journal(tmp_path, read_results(tmp_path).values())
     assert [len(study.trials) for study in opened(tmp_path).values()] == [0] * 4
 
     first = next(one for one in agenda.results.values() if one.spec.phase == TUNE)
     write_result(tmp_path, first)
-    write_journal(tmp_path)
+    write_journal(tmp_path, read_results(tmp_path).values())
 
     assert sorted(len(study.trials) for study in opened(tmp_path).values()) == [0, 0, 0, 1]
     assert not any(trial.state == TrialState.RUNNING for study in opened(tmp_path).values() for trial in study.trials)
@@ -129,5 +130,5 @@ def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, 
 def test_a_grid_that_tunes_nothing_has_none(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"studies": []}))
 
-    assert write_journal(tmp_path) is None
+    assert write_journal(tmp_path, read_results(tmp_path).values()) is None
     assert not (tmp_path / NAME).exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_up import MODELS, MadeUp, plausible_quality, write_run
 
+from bench.ledger import read_results
 from bench.studies import write_studies
 from reports.build import build_report
 from reports.sections.registry import SECTIONS
@@ -38,7 +39,7 @@ def report(tmp_path_factory):
         dataset="kits23",
     )
     out = write_run(tmp_path_factory.mktemp("run"), made)
-    write_studies(out)
+    write_studies(out, read_results(out).values())
     return build_report(out)
 
 

@@ -5,6 +5,7 @@ import json
 
 from made_up import MadeUp, all_results, complete, write_run
 
+from bench.ledger import read_results
 from bench.studies import write_studies
 from reports.build import build_report
 from reports.sections.pareto import Cost, device_hours, front
@@ -31,7 +32,7 @@ def test_device_hours_count_cores_or_the_share_of_a_card():
 
 
 def words(out):
-    write_studies(out)
+    write_studies(out, read_results(out).values())
     page = build_report(out, "none").read_text()
     return page.split('<section id="hpo"')[1].split("</section>")[0]
 
