@@ -139,7 +139,7 @@ def print_plan(grid: Grid, measured: Measured, cluster: "Cluster", spent: float)
     total, now = sum(row.hours for row in rows), wall(grid, measured, here, on_cpu)
     device = next(iter(measured.timings.values())).device  # type: ignore[attr-defined]
     console.print(f"\ntimed on {device} in {spent:.0f} s, {grid_samples(measured)}")
-    walls = [f"{span(wall(grid, measured, slots, on_cpu))} on {slots}" for slots in sorted({*SLOTS, here})]
+    walls = [f"{span(wall(grid, measured, slots, on_cpu))} on {slots:g}" for slots in sorted({*SLOTS, here})]
     console.print(f"wall time: {', '.join(walls)} {word}; here are {here:g}")
     disk = sum(row.disk_mib for row in rows) + working_mib(grid, measured, here)
     console.print(f"disk: {disk / 1024:.2f} GiB in the run folder, of which checkpoints while it runs are a part")

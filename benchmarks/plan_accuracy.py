@@ -48,13 +48,13 @@ OWN = replace(
     DEMO,
     name="{name}",
     generate={{"num_cases": {cases}, "seed": 1}},
-    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
+    cells=product({models}, ("combined", "focal"), ("none",)),
     tuning=Tuning(trials=2, epochs={epochs}, prune=False),
-    recipes={{"3d": replace(DEMO.recipes["3d"], epochs={finals}, steps_per_epoch={steps})}},
+    recipes={{model: replace(DEMO.recipes[model], epochs={finals}, steps_per_epoch={steps}) for model in ("3d", "vnet")}},
 )
 """
-SMALL = GRID.format(name="small", cases=22, epochs=2, finals=5, steps=12)
-TINY = GRID.format(name="tiny", cases=11, epochs=1, finals=2, steps=4)
+SMALL = GRID.format(name="small", models=("unet3d", "vnet"), cases=22, epochs=3, finals=6, steps=16)
+TINY = GRID.format(name="tiny", models=("unet3d",), cases=11, epochs=1, finals=2, steps=4)
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
