@@ -3,7 +3,7 @@
     python -m benchmarks.official_scores MASK.nii.gz
 
 MASK is a KiTS23 segmentation; predictions are made of it: shifted a little, and the same with 200 specks far apart.
-The peers are not among the project's dependencies: pip install SimpleITK surface-distance.
+The peers are not among the project's dependencies: pip install -e '.[bench]'.
 """
 
 import sys
