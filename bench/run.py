@@ -192,8 +192,9 @@ def write_report(out: Path, images: str = "masks") -> Path:
 
     results = read_results(out).values()
     write_studies(out, results)
+    page = build_report(out, images)
     write_journal(out, results)
-    return build_report(out, images)
+    return page
 
 
 def report_folder(options: argparse.Namespace) -> int:

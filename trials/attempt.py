@@ -11,7 +11,7 @@ from trials.job import Job, result_path
 from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
 from trials.network import pick_device
 from trials.records import from_json, sealed, to_json
-from trials.result import FAILED, TrialResult
+from trials.result import FAILED, PRUNED, TrialResult
 from trials.run import OnEpoch, checkpoints, run_trial
 from trials.scratch import deliver, undelivered
 
@@ -26,7 +26,7 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     if (text := undelivered(path)) is not None:
         deliver(path, text)
         return from_json(TrialResult, text)
-    if (found := written_before(path)) is not None:
+    if (found := written_before(job)) is not None:
         checkpoints(job).discard()
         forget(job)
         return found
@@ -42,13 +42,17 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     return result
 
 
-def written_before(path: Path) -> TrialResult | None:
-    """The result in a file; None where there is none that can be read, a damaged one, or one of a trial that was stopped."""
+def written_before(job: Job) -> TrialResult | None:
+    """The result that a job's trial has; None without one that can be read, and where the trial is to go on.
+
+    That is one which was stopped, or was pruned when its grid still pruned.
+    """
     try:
-        found = from_json(TrialResult, read_bytes(path, patience=0).decode())
+        found = from_json(TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode())
     except (OSError, ValueError):
         return None
-    return None if found.reason == "interrupted" else found
+    goes_on = found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
+    return None if goes_on else found
 
 
 def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:

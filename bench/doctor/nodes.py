@@ -9,14 +9,13 @@ from bench.tuning.sight import Sight, complaint
 
 def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
     """Ask every node of the cluster at address for out and for what trials read; one that cannot be reached is one finding."""
-    from bench.tuning.nodes import ask, joined, living
+    from bench.tuning.nodes import WAY_IN, ask, joined, living
 
     try:
         with joined(address):
             sights = list(ask(living(), out, needed).values())
     except ValueError as wrong:
-        told, _, way_out = str(wrong).rpartition("; `")
-        yield error("nodes", told, f"`{way_out}")
+        yield error("nodes", str(wrong).removesuffix(f"; {WAY_IN}"), WAY_IN)
         return
     yield from rules(sights, out)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from test_run import RECIPE, comparable, interrupt, make_job
 
-from trials.attempt import attempt
+from trials.attempt import attempt, write_result
 from trials.job import Rung, result_path, trial_folder
 from trials.records import from_json
 from trials.result import COMPLETE, PRUNED, TrialResult, headline
@@ -48,3 +48,11 @@ def test_a_trial_killed_at_its_rung_is_pruned_when_it_goes_on(small_cache, tmp_p
         run_trial(broken, lambda score, reached: interrupt() if score.epoch == 1 else None)
 
     assert comparable(attempt(broken)) == comparable(straight)
+
+
+def test_a_pruned_trial_of_a_grid_that_prunes_no_more_is_trained_to_its_end(tmp_path, whole, pruned):
+    job, result = pruned
+    write_result(tmp_path, result)
+
+    assert attempt(replace(job, out=str(tmp_path))) == result
+    assert comparable(attempt(replace(job, out=str(tmp_path), rungs=()))) == comparable(whole)
