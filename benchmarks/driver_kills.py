@@ -1,6 +1,6 @@
 """A run's driver killed (-9) at random moments and started again: what is lost, what is run twice, what scores come out.
 
-    python benchmarks/driver_kills.py --times 100 --out benchmarks/results/driver_kills.txt
+    python -m benchmarks.driver_kills --times 100 --out benchmarks/results/driver_kills.txt
 
 One run folder is killed again and again until its grid is done, then a fresh one. All share a Ray of one node and one worker,
 which goes on when a driver dies. Each driver is a fork of this process, which has imported everything, and ends with its
@@ -32,24 +32,12 @@ import bench.run
 import bench.tuning.driver
 import trials.attempt  # noqa: F401
 from bench.cli import main as segbench
+from benchmarks.tiny_grid import tiny_grid
 from reports.run_folder import read_run
 from reports.table import write_tables
 from trials.environment import processor_name
 
-GRID = """
-from dataclasses import replace
-from bench.grids import DEMO, Tuning, product
-
-TINY = replace(
-    DEMO,
-    name="tiny",
-    generate={"num_cases": 11, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
-    seeds=(0, 1, 2),
-    tuning=Tuning(trials=8, epochs=2),
-    recipes={"3d": replace(DEMO.recipes["3d"], epochs=3, steps_per_epoch=4, train_cases_scored=0)},
-)
-"""
+GRID = tiny_grid("Tuning(trials=8, epochs=2)", epochs=3, steps=4, seeds=(0, 1, 2))
 TRIALS = 22
 # Files come and go about five times a trial: a driver lives for three of them at most.
 MOST_CHANGES = 15

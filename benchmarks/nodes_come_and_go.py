@@ -1,6 +1,6 @@
 """A small grid on a simulated cluster: a node is removed while it trains and another added; every trial must complete.
 
-    python benchmarks/nodes_come_and_go.py --out benchmarks/results/nodes_come_and_go.txt
+    python -m benchmarks.nodes_come_and_go --out benchmarks/results/nodes_come_and_go.txt
 
 The nodes are Ray's own simulation (ray.cluster_utils.Cluster): processes of one machine that share its disk. The scores
 are compared with those of the same grid on this machine alone.
@@ -16,19 +16,9 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-GRID = """
-from dataclasses import replace
-from bench.grids import DEMO, Tuning, product
+from benchmarks.tiny_grid import tiny_grid
 
-TINY = replace(
-    DEMO,
-    name="tiny",
-    generate={"num_cases": 11, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
-    tuning=Tuning(trials=2, epochs=1),
-    recipes={"3d": replace(DEMO.recipes["3d"], epochs=4, steps_per_epoch=4, train_cases_scored=0)},
-)
-"""
+GRID = tiny_grid("Tuning(trials=2, epochs=1)", epochs=4, steps=4)
 TRIALS = 6
 
 

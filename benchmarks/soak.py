@@ -19,23 +19,11 @@ from pathlib import Path
 
 from bench.ledger import read_result
 from benchmarks.breaking import FAULTS, NODE, Soak
+from benchmarks.tiny_grid import tiny_grid
 from trials.environment import processor_name
 from trials.result import COMPLETE, PRUNED
 
-GRID = """
-from dataclasses import replace
-from bench.grids import DEMO, Tuning, product
-
-TINY = replace(
-    DEMO,
-    name="tiny",
-    generate={"num_cases": 11, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal"), ("none",)),
-    tuning=Tuning(trials=3, epochs=2),
-    seeds=(0, 1),
-    recipes={"3d": replace(DEMO.recipes["3d"], epochs=6, steps_per_epoch=12, train_cases_scored=0)},
-)
-"""
+GRID = tiny_grid("Tuning(trials=3, epochs=2)", epochs=6, steps=12, seeds=(0, 1))
 TRIALS = 10
 NODES = 3
 LOST = ("results lost", "trials run twice", "trials missing or failed", "runs with other scores")
