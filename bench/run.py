@@ -185,14 +185,15 @@ def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
 
 def write_report(out: Path, images: str = "masks") -> Path:
     """What the studies taught, Optuna's storage, tables and the report of a run folder."""
-    from bench.ledger import read_results
     from bench.optuna_journal import write_journal
     from bench.studies import write_studies
-    from reports.build import build_report
+    from reports.build import report_run
+    from reports.run_folder import read_run
 
-    results = read_results(out).values()
+    run = read_run(out)
+    results = [result for result in run.results if result.reason != "interrupted"]
     write_studies(out, results)
-    page = build_report(out, images)
+    page = report_run(run, images)
     write_journal(out, results)
     return page
 

@@ -17,21 +17,25 @@ IMAGES = ("none", "masks", "ct")
 
 
 def build_report(out: Path, images: str = "masks") -> Path:
-    """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run folder; return its path.
+    """Read a run folder and write its report; report_run says what. Raises ValueError naming the file for a damaged folder."""
+    return report_run(read_run(out), images)
+
+
+def report_run(run: Run, images: str = "masks") -> Path:
+    """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run's folder; return its path.
 
     images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none" no pictures; pictures
     carry the data's licence. The page of a run that is not finished says so before all else. Raises ValueError naming the
-    file for a damaged folder, or the trial for results that must not be compared.
+    trial for results that must not be compared.
     """
     if images not in IMAGES:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
-    run = read_run(out)
     board = build_board(run, *write_tables(run), images)
-    write_table(out, "surfaces", board.surface_rows)
+    write_table(run.out, "surfaces", board.surface_rows)
     sections = [section for make in SECTIONS.values() if (section := make(board)) is not None]
-    page = out / "report.html"
+    page = run.out / "report.html"
     if ranked(board):
-        write_text(out / LATEX, leaderboard_latex(board))
+        write_text(run.out / LATEX, leaderboard_latex(board))
     write_text(page, render(f"{run.record['grid']} on {run.record['dataset']}", _subtitle(board), sections, stamp(run)))
     return page
 

@@ -190,7 +190,7 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
     complete = {result.trial for result in run.finals}
     finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
     for split in ("val", "test"):
-        unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"]))
+        unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique()))
         if complete and unscored:
             yield Note(
                 "Unscored cases",

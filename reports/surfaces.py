@@ -1,20 +1,18 @@
 """The final trials' regions as a tidy table and as one dense block: surfaces, voxels and lesions, and the ratios of them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.run_folder import Run
+from reports.run_folder import SURFACE_TYPES, Run
 from reports.summary import MEAN, resample_values
-from reports.table import COUNTS, IDENTITY, dice_of, identity, ratio_of
+from reports.table import COUNTS, IDENTITY, dice_of, ratio_of, rows_table
 
 AREAS = ("true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2")
 LESIONS = ("lesions", "lesions_found", "lesions_false")
 KEYS = ("split", "case", "region", "tolerance_mm")
 SURFACE_COLUMNS = (*IDENTITY, *KEYS, *COUNTS, *AREAS, *LESIONS, "dice", "surface_dice")
-_FLOATS, _TEXTS = {"tolerance_mm", *AREAS}, {*IDENTITY, "split", "case", "region"} - {"seed", "fold"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +61,10 @@ def surfaces_table(run: Run) -> pd.DataFrame:
 
     Columns are SURFACE_COLUMNS, rows are sorted by trial, split, case and region. Holds no clock and no host.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in SURFACE_COLUMNS[:-2]}
-    for result in run.results:
-        rows = sorted(result.surfaces, key=lambda row: (row.split, row.case, row.region))
-        for name, value in zip(IDENTITY, identity(result), strict=True):
-            columns[name] += [value] * len(rows)
-        for name in SURFACE_COLUMNS[len(IDENTITY) : -2]:
-            columns[name] += [getattr(row, name) for row in rows]
-    table = pd.DataFrame({name: pd.Series(values, dtype=_dtype(name)) for name, values in columns.items()})
+    table = rows_table(run, "surfaces", SURFACE_TYPES, order=("split", "case", "region"))
     table["dice"] = dice_of(*(table[name].to_numpy() for name in COUNTS))
     table["surface_dice"] = surface_dice_of(*(table[name].to_numpy() for name in AREAS))
-    return table
+    return table[list(SURFACE_COLUMNS)]
 
 
 def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
@@ -147,7 +138,3 @@ def agreements(surfaces: Surfaces, classes: tuple[str, ...]) -> dict[tuple[int, 
         for i, value in enumerate(estimates):
             found[i, label] = Agreement(value=float(value), low=float(low[i]), high=float(high[i]), n=num)
     return found
-
-
-def _dtype(name: str) -> str:
-    return "str" if name in _TEXTS else "float64" if name in _FLOATS else "int64"

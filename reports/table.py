@@ -1,8 +1,10 @@
 """Every result as two tidy tables: one row per trial, case, label and space, and one row per trial."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from reports.run_folder import Run, read_run
+from reports.run_folder import SCORE_TYPES, Run, read_run
 from trials.files import write_whole
 from trials.result import TrialResult
 
 IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
 COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")
 SCORE_COLUMNS = (*IDENTITY, "split", "case", "label", "class_name", "space", *COUNTS, "dice", "iou")
-NUMBERS = {"seed", "fold", "label", *COUNTS}
+IDENTITY_TYPES = {name: "int64" if name in ("seed", "fold") else "str" for name in IDENTITY}
+DTYPES = {str: "str", int: "int64", float: "float64"}
 # A spreadsheet runs a cell that begins with one of these as a formula.
 FORMULA_STARTS = r"^[=+\-@\t\r]"
 
@@ -38,25 +41,29 @@ def scores_table(run: Run) -> pd.DataFrame:
     Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Holds no clock and no host.
     Raises ValueError if a score's label has no class.
     """
-    blocks = [_score_block(result, run.classes) for result in run.results]
-    columns: dict[str, Any] = {name: [row for block in blocks for row in block[name]] for name in SCORE_COLUMNS[:-2]}
-    table = pd.DataFrame(
-        {name: pd.Series(values, dtype="int64" if name in NUMBERS else "str") for name, values in columns.items()}
-    )
-    counts = [table[name].to_numpy() for name in COUNTS]
-    table["dice"], table["iou"] = dice_of(*counts), iou_of(*counts)
-    return table
-
-
-def _score_block(result: TrialResult, classes: tuple[str, ...]) -> dict[str, list[Any]]:
-    scores = sorted(result.scores, key=lambda score: (score.split, score.case, score.label, score.space))
-    if wrong := [score.label for score in scores if not 0 <= score.label < len(classes)]:
+    table = rows_table(run, "scores", SCORE_TYPES, order=("split", "case", "label", "space"))
+    labels = table["label"].to_numpy()
+    if len(wrong := np.flatnonzero((labels < 0) | (labels >= len(run.classes)))):
+        row = table.iloc[wrong[0]]
         raise ValueError(
-            f"trial {result.trial} scores label {wrong[0]}, but run.json names {len(classes)} classes; run it again"
+            f"trial {row['trial']} scores label {row['label']}, but run.json names {len(run.classes)} classes; run it again"
         )
-    block: dict[str, list[Any]] = {name: [value] * len(scores) for name, value in zip(IDENTITY, identity(result), strict=True)}
-    block |= {name: [getattr(score, name) for score in scores] for name in ("split", "case", "label", "space", *COUNTS)}
-    return block | {"class_name": [classes[score.label] for score in scores]}
+    counts = [table[name].to_numpy() for name in COUNTS]
+    names = pd.Series(run.classes, dtype="str").take(labels).array
+    return table.assign(class_name=names, dice=dice_of(*counts), iou=iou_of(*counts))[list(SCORE_COLUMNS)]
+
+
+def rows_table(run: Run, kind: str, types: Mapping[str, type], order: Sequence[str]) -> pd.DataFrame:
+    """One row per record of every trial: IDENTITY, then the record's fields. kind is "scores" or "surfaces".
+
+    Rows are sorted by trial, then by the fields of order.
+    """
+    blocks = [sorted(getattr(result, kind), key=attrgetter(*order)) for result in run.results]
+    rows = list(chain.from_iterable(blocks))
+    trials = pd.DataFrame(map(identity, run.results), columns=list(IDENTITY)).astype(IDENTITY_TYPES)
+    columns = {name: pd.Series(list(map(attrgetter(name), rows)), dtype=DTYPES[of]) for name, of in types.items()}
+    places = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+    return trials.take(places).reset_index(drop=True).assign(**columns)
 
 
 def identity(result: TrialResult) -> tuple[str | int, ...]:

@@ -77,8 +77,7 @@ def record_hash(record: Any, digits: int = 12) -> str:
 
 def rebuild(kind: Any, value: Any, where: str) -> Any:
     """Turn plain JSON values into the annotated type: records, tuples, mappings, optionals and scalars."""
-    # Nearly all of a large run's values are scalars of the very type: they need no look at the annotation.
-    if type(value) is kind:
+    if type(value) in _as_they_are(kind):
         return value
     origin, args = _anatomy(kind)
     if origin is RECORD:
@@ -97,7 +96,11 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
     if origin is Mapping or origin is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{where} must be a mapping; got {value!r}")
-        return {args[0](key): rebuild(args[1], element, f"{where}.{key}") for key, element in value.items()}
+        plain = _as_they_are(args[1])
+        return {
+            args[0](key): element if type(element) in plain else rebuild(args[1], element, f"{where}.{key}")
+            for key, element in value.items()
+        }
     if kind in (Any, object):
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
@@ -114,11 +117,22 @@ def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
     if not value.keys() <= hints.keys():
         unknown = sorted(value.keys() - hints.keys())
         raise ValueError(f"{where} has unknown key {unknown[0]!r}; known: {', '.join(hints)}")
-    built = {name: rebuild(hints[name], element, f"{where}.{name}") for name, element in value.items()}
+    plain = _plain_fields(kind)
+    built = {
+        name: element if type(element) in plain[name] else rebuild(hints[name], element, f"{where}.{name}")
+        for name, element in value.items()
+    }
     try:
         return kind(**built)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+@functools.cache
+def _as_they_are(kind: Any) -> frozenset[Any]:
+    """The types whose values an annotation takes unchanged: nearly all of a large run's values, which need no further look."""
+    origin, args = _anatomy(kind)
+    return frozenset(args if origin in (typing.Union, types.UnionType) else (kind,))
 
 
 @functools.cache
@@ -134,9 +148,13 @@ def _type_hints(kind: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
+@functools.cache
+def _plain_fields(kind: Any) -> dict[str, frozenset[Any]]:
+    """_as_they_are of every field of a dataclass."""
+    return {name: _as_they_are(hint) for name, hint in _type_hints(kind).items()}
+
+
 def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    if type(value) in kinds:
-        return value
     others = [kind for kind in kinds if kind is not type(None)]
     for kind in others:
         try:
