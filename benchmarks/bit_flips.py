@@ -20,7 +20,7 @@ from trials.checkpoint import Checkpoints
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.datasets import open_dataset
 from trials.data.header import read_header
-from trials.data.nifti import label_planes, stored_planes
+from trials.data.nifti import label_slabs, stored_slabs
 from trials.records import record_hash
 from trials.result import COMPLETE, TrialResult
 from trials.spec import Preparation
@@ -33,13 +33,13 @@ Reader = Callable[[], object]
 def read_image(path: Path) -> object:
     """Header and voxels of an image."""
     header = read_header(path)
-    return header.shape, header.affine.tolist(), header.slope, header.inter, [p.tobytes() for p in stored_planes(header)]
+    return header.shape, header.affine.tolist(), header.slope, header.inter, [slab.tobytes() for slab in stored_slabs(header)]
 
 
 def read_mask(path: Path) -> object:
     """Header and voxels of a mask."""
     header = read_header(path)
-    return header.shape, header.affine.tolist(), [plane.tobytes() for plane in label_planes(header, 4)]
+    return header.shape, header.affine.tolist(), [slab.tobytes() for slab in label_slabs(header, 4)]
 
 
 def read_cube(prepared: Path, case: str, kind: str) -> object:

@@ -1,6 +1,6 @@
 """One case from its two files to cubes on disk, against MONAI, SimpleITK, TorchIO and against inflating the files alone.
 
-`python -m benchmarks.prepare CASE` takes a case folder in KiTS23's layout, best at full size.
+`python -m benchmarks.prepare CASE...` takes case folders in KiTS23's layout, best at full size.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from trials.spec import Preparation
 
 EDGE = 128
 PIECE = 1 << 16
+OURS = "ours"
 RULES = Rules(classes=("background", "kidney", "tumor", "cyst"))
 
 
@@ -92,17 +93,16 @@ def installed(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def main() -> None:
-    """Print and keep the comparison."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("case", type=Path)
-    folder = options.parse_args().case.absolute()
-    torch.set_num_threads(1)
+def one_case(folder: Path) -> list[str]:
+    """What the case is, and its table."""
+    import nibabel
+
     case = Case(case=folder.name, image=folder / "imaging.nii.gz", labels=folder / "segmentation.nii.gz")
+    header = nibabel.load(case.image)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         ways: dict[str, Callable[[], object]] = {
-            "ours": partial(ours, case, place),
+            OURS: partial(ours, case, place),
             "inflating both files with ISA-L": partial(inflated, case),
             "MONAI": partial(with_monai, case, place),
         }
@@ -110,11 +110,16 @@ def main() -> None:
             ways["SimpleITK"] = partial(with_simpleitk, case, place)
         if installed("torchio"):
             ways["TorchIO"] = partial(with_torchio, case, place)
-        lines = table(compare(ways, rounds=5), "ours")
-    import nibabel
+        return [f"{folder.name}, {header.shape} of {header.get_data_dtype()}", "", *table(compare(ways), OURS), ""]
 
-    header = nibabel.load(case.image)
-    keep("prepare", f"{folder.name}, {header.shape} of {header.get_data_dtype()}, to {EDGE}^3 on disk, one thread", lines)
+
+def main() -> None:
+    """Print and keep the comparison."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("cases", type=Path, nargs="+", metavar="CASE")
+    torch.set_num_threads(1)
+    lines = [line for folder in options.parse_args().cases for line in one_case(folder.absolute())]
+    keep("prepare", f"An image and its mask to cubes of {EDGE}^3 on disk, one thread", lines)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from nifti_toys import blocks, dataset_of, save
 
 from trials.data.faults import BAD_CASE
 from trials.data.header import read_header
-from trials.data.nifti import stored_planes
+from trials.data.nifti import stored_slabs
 
 
 @pytest.fixture
@@ -164,6 +164,6 @@ def test_f14_trailing_data_after_the_voxels_is_listed_and_ignored(root):
 def test_a_case_is_never_held_whole(tmp_path):
     path = save(tmp_path / "a.nii.gz", np.zeros((64, 64, 600), np.float64))
 
-    with little_memory(2**21):
-        for _ in stored_planes(read_header(path)):
+    with little_memory(2**22):
+        for _ in stored_slabs(read_header(path)):
             pass

@@ -9,7 +9,7 @@ import numpy as np
 from trials.data.datasets import DATASETS, Case, Dataset
 from trials.data.faults import WARNING, Fault, FileFault, fault_of, why_no_file
 from trials.data.header import Header, read_header
-from trials.data.nifti import Met, count_labels, label_planes, scaled, stored_planes
+from trials.data.nifti import Met, count_labels, label_slabs, scaled, stored_slabs
 from trials.data.opening import FETCH
 
 AFFINE_TOLERANCE_MM = 1e-3
@@ -92,7 +92,7 @@ def _examine_image(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]
     try:
         header = _header(case.image)
         met = Met()
-        for _ in stored_planes(header, met):
+        for _ in stored_slabs(header, met):
             pass
         check_varies(header, met)
         return header, image_notes(rules, case.case, header, met)
@@ -105,8 +105,8 @@ def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault
     try:
         header = _header(case.labels)
         met, class_voxels = Met(), np.zeros(len(rules.classes), np.int64)
-        for plane in label_planes(header, len(rules.classes), met):
-            class_voxels += count_labels(plane, len(rules.classes))
+        for slab in label_slabs(header, len(rules.classes), met):
+            class_voxels += count_labels(slab, len(rules.classes))
         return header, label_notes(rules, case.case, header, met, class_voxels)
     except (ValueError, OSError) as error:
         return header, [fault_of(error, case.case)]
@@ -147,7 +147,7 @@ def _file_notes(case: str, header: Header, met: Met) -> list[Fault]:
 def _histogram(header: Header) -> str:
     """Where an image's values lie, as shares of its voxels between some marks in HU."""
     marks = np.array([-np.inf, -200, 0, 100, 1000, np.inf])
-    counts = sum(np.histogram(scaled(header, plane), marks)[0] for plane in stored_planes(header))
+    counts = sum(np.histogram(scaled(header, slab), marks)[0] for slab in stored_slabs(header))
     shares = counts / np.sum(counts)
     names = ("below -200", "-200..0", "0..100", "100..1000", "above 1000")
     return ", ".join(f"{name}: {share:.0%}" for name, share in zip(names, shares, strict=True) if share)

@@ -1,4 +1,4 @@
-"""The voxels of a NIfTI file as a stream of planes, so that no case is ever held whole.
+"""The voxels of a NIfTI file as a stream of slabs, a few planes each, so that no case is ever held whole.
 
 A gzip stream is read to its end, where its checksum lies.
 """
@@ -21,6 +21,8 @@ MAX_TRAILING = 2**20
 PIECE = 2**16
 MAX_INTENSITY = 1e30
 LABEL_TOLERANCE = 1e-3
+# Of a slab: few enough to stay in a processor's cache, and enough to make little of the cost of each call.
+SLAB_VOXELS = 2**17
 
 
 @dataclass(slots=True)
@@ -36,28 +38,27 @@ class Met:
     rounded: float = 0.0
 
 
-def stored_planes(header: Header, met: Met | None = None) -> Iterator[np.ndarray]:
-    """Yield the planes of the last file axis as stored, [axis 1, axis 0] each, read-only; scaled() gives their values.
+def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]:
+    """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only; scaled() gives their values.
 
-    The stream is read to its end, where its checksum lies. Raises FileFault for voxels that are no finite numbers, telling
-    how many and the first, and for a stream that is cut, altered or goes on for long.
+    Files of one shape come in equal slabs. The stream is read to its end, where its checksum lies. Raises FileFault for
+    voxels that are no finite numbers, telling how many and the first, and for a stream that is cut, altered or goes on for
+    long.
     """
     met = met if met is not None else Met()
-    columns, rows, planes = header.shape
-    size = columns * rows * header.dtype.itemsize
+    planes = header.shape[2]
     bad = _BadVoxels()
     with opened(header.path) as file:
         _skip(file, header.offset)
-        for index in range(planes):
-            piece = _piece(header, file, size, index)
-            plane = np.frombuffer(piece, header.dtype).reshape(rows, columns)
-            low, high = plane.min(), plane.max()
+        for first in range(0, planes, step := _planes_of_slab(header)):
+            slab = _slab(header, file, first, min(step, planes - first))
+            low, high = slab.min(), slab.max()
             if not (low >= -MAX_INTENSITY and high <= MAX_INTENSITY):
-                bad.add(plane, index)
+                bad.add(slab, first)
             if bad.count:
                 continue
             _widen(met, header, float(low), float(high))
-            yield plane
+            yield slab
         met.trailing_bytes = _to_the_end(header, file)
     if bad.count:
         text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
@@ -72,38 +73,40 @@ def scaled(header: Header, stored: np.ndarray) -> np.ndarray:
         return (stored * header.slope + header.inter).astype(np.float32)
 
 
-def label_planes(header: Header, num_classes: int, met: Met | None = None) -> Iterator[np.ndarray]:
-    """Yield the planes as class indices, uint8 [axis 1, axis 0].
+def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Iterator[np.ndarray]:
+    """Yield planes as class indices, uint8 [n, axis 1, axis 0] at a time.
 
     Scaled and floating labels pass if they lie within 0.001 of an integer. Raises FileFault for one that does not, and for
     any label outside 0..num_classes - 1, with the voxels of each.
     """
     met = met if met is not None else Met()
     strangers: Counter[str] = Counter()
-    for plane in stored_planes(header, met):
+    for slab in stored_slabs(header, met):
         if header.dtype.kind == "f" or (header.slope, header.inter) != (1, 0):
-            values = plane * header.slope + header.inter
-            plane = np.rint(values)
-            met.rounded = max(met.rounded, float(np.abs(values - plane).max()))
+            values = slab * header.slope + header.inter
+            slab = np.rint(values)
+            met.rounded = max(met.rounded, float(np.abs(values - slab).max()))
             if met.rounded > LABEL_TOLERANCE:
-                value = values.flat[np.abs(values - plane).argmax()]
+                value = values.flat[np.abs(values - slab).argmax()]
                 text = f"labels must be integers; got {value:g} ({met.rounded:.2g} off)"
                 raise FileFault(header.path, "labels", text, "correct the mask; was it resampled?")
-        if plane.min() < 0 or plane.max() >= num_classes:
-            found, voxels = np.unique(plane[(plane < 0) | (plane >= num_classes)], return_counts=True)
+        if slab.min() < 0 or slab.max() >= num_classes:
+            found, voxels = np.unique(slab[(slab < 0) | (slab >= num_classes)], return_counts=True)
             strangers.update(dict(zip((f"{label:g}" for label in found), voxels.tolist(), strict=True)))
         if not strangers:
-            yield plane.astype(np.uint8, copy=False)
+            yield slab.astype(np.uint8, copy=False)
     if strangers:
         told = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in strangers.most_common(5))
         raise FileFault(header.path, "labels", f"labels must lie in 0..{num_classes - 1}; got {told}", "correct the mask")
 
 
 def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Voxels of each class, int64 [K], of an array of class indices."""
-    if not labels.any():
-        return np.eye(1, num_classes, dtype=np.int64)[0] * labels.size
-    return np.bincount(labels.ravel(), minlength=num_classes)
+    """Voxels of each class, int64 [K], of an array of class indices below num_classes."""
+    counts = np.zeros(num_classes, np.int64)
+    if labels.any():
+        counts[1:] = [np.count_nonzero(labels == label) for label in range(1, num_classes)]
+    counts[0] = labels.size - counts.sum()
+    return counts
 
 
 @dataclass(slots=True)
@@ -114,12 +117,16 @@ class _BadVoxels:
     value: float = 0.0
     index: tuple[int, ...] = ()
 
-    def add(self, plane: np.ndarray, index: int) -> None:
-        is_bad = ~(np.abs(plane) <= MAX_INTENSITY)
+    def add(self, slab: np.ndarray, first: int) -> None:
+        is_bad = ~(np.abs(slab) <= MAX_INTENSITY)
         if not self.count:
-            row, column = (int(axis[0]) for axis in np.nonzero(is_bad))
-            self.value, self.index = float(plane[row, column]), (column, row, index)
+            plane, row, column = (int(axis[0]) for axis in np.nonzero(is_bad))
+            self.value, self.index = float(slab[plane, row, column]), (column, row, first + plane)
         self.count += int(is_bad.sum())
+
+
+def _planes_of_slab(header: Header) -> int:
+    return max(1, SLAB_VOXELS // (header.shape[0] * header.shape[1]))
 
 
 def _widen(met: Met, header: Header, low: float, high: float) -> None:
@@ -132,18 +139,20 @@ def _skip(file: io.BufferedIOBase, count: int) -> None:
         count -= len(piece)
 
 
-def _piece(header: Header, file: io.BufferedIOBase, size: int, index: int) -> bytes:
-    """The bytes of one plane. Raises FileFault where the stream ends before."""
+def _slab(header: Header, file: io.BufferedIOBase, first: int, count: int) -> np.ndarray:
+    """The next planes of a file, count of them. Raises FileFault where the stream ends before."""
+    columns, rows, planes = header.shape
+    size = columns * rows * header.dtype.itemsize
     try:
-        piece = file.read(size)
+        piece = file.read(size * count)
     except EOFError:
         piece = b""
-    if len(piece) < size:
-        total = header.offset + size * header.shape[2]
-        at = header.offset + size * index + len(piece)
-        text = f"ends early, in plane {index} of {header.shape[2]}, at about {at} of {total} bytes"
+    if len(piece) < size * count:
+        at = size * first + len(piece)
+        total = header.offset + size * planes
+        text = f"ends early, in plane {at // size} of {planes}, at about {header.offset + at} of {total} bytes"
         raise FileFault(header.path, "cut", text, FETCH)
-    return piece
+    return np.frombuffer(piece, header.dtype).reshape(count, rows, columns)
 
 
 def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:

@@ -10,7 +10,7 @@ from trials.data.datasets import Case
 from trials.data.examine import Rules, check_same_grid, check_varies, image_notes, label_notes
 from trials.data.faults import Fault, FileFault
 from trials.data.header import Header, read_header
-from trials.data.nifti import Met, label_planes, scaled, stored_planes
+from trials.data.nifti import Met, label_slabs, scaled, stored_slabs
 from trials.data.resample import image_cube, label_cube
 from trials.spec import Preparation
 
@@ -95,17 +95,19 @@ def normalised(path: Path, cube: np.ndarray, statistics: Statistics | None) -> t
     """(cube - mean) / sd as float16, and the numbers used; a constant cube gives zeros and sd 0. sd divides by n."""
     used = statistics or _own_statistics(cube)
     with np.errstate(over="ignore", invalid="ignore"):
-        image = (cube - np.float32(used.mean)) * np.float32(1 / used.sd if used.sd else 0)
-        image = np.ascontiguousarray(image, dtype=np.float16)
-    if not np.isfinite(image).all():
+        image = cube - np.float32(used.mean)
+        image *= np.float32(1 / used.sd if used.sd else 0)
+    largest = np.finfo(np.float16).max
+    if not (image.min() >= -largest and image.max() <= largest):
         raise FileFault(path, "intensity", "intensities leave float16 after normalisation", "set preparation.clip_hu")
-    return image, used
+    return np.ascontiguousarray(image, dtype=np.float16), used
 
 
 def _own_statistics(cube: np.ndarray) -> Statistics:
     mean = float(cube.mean(dtype=np.float64))
+    squares = cube - np.float32(mean)
     with np.errstate(over="ignore"):
-        sd = math.sqrt(float(np.square(cube - np.float32(mean)).mean(dtype=np.float64)))
+        sd = math.sqrt(float(np.square(squares, out=squares).mean(dtype=np.float64)))
     return Statistics(mean=mean, sd=0.0 if sd <= CONSTANT_TOLERANCE * abs(mean) else sd)
 
 
@@ -113,7 +115,7 @@ def foreground_moments(image: Path, labels: Path, num_classes: int, clip_hu: tup
     """Moments of the native, clipped intensities (HU) where the mask is not background; count 0 for an empty mask."""
     header, label_header = matching_headers(image, labels)
     total = Moments()
-    for stored, mask in zip(stored_planes(header), label_planes(label_header, num_classes), strict=True):
+    for stored, mask in zip(stored_slabs(header), label_slabs(label_header, num_classes), strict=True):
         if mask.any():
             voxels = scaled(header, stored[mask > 0]).astype(np.float64)
             if clip_hu is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trials.data.header import Header
-from trials.data.nifti import Met, count_labels, label_planes, scaled, stored_planes
+from trials.data.nifti import Met, count_labels, label_slabs, scaled, stored_slabs
 from trials.data.volume import Axes, file_axes
 
 
@@ -50,7 +50,8 @@ def image_cube(header: Header, edge: int, clip_hu: tuple[float, float] | None = 
     axes = file_axes(header.affine)
     columns, rows, planes = (linear_taps(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
     cube = np.zeros((edge, edge, edge), np.float32)
-    for uses, plane in zip(_uses(planes, header.shape[2]), stored_planes(header, met), strict=True):
+    stored = (plane for slab in stored_slabs(header, met) for plane in slab)
+    for uses, plane in zip(_uses(planes, header.shape[2]), stored, strict=True):
         if uses:
             flat = _resize_plane(header, plane, rows, columns, clip_hu)
             for target, weight in uses:
@@ -64,11 +65,12 @@ def label_cube(header: Header, edge: int, num_classes: int, met: Met | None = No
     columns, rows, planes = (nearest_index(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
     cube = np.zeros((edge, edge, edge), np.uint8)
     class_voxels = np.zeros(num_classes, np.int64)
-    for index, plane in enumerate(label_planes(header, num_classes, met)):
-        class_voxels += count_labels(plane, num_classes)
-        targets = np.flatnonzero(planes == index)
-        if targets.size:
-            cube[targets] = plane[np.ix_(rows, columns)]
+    first = 0
+    for slab in label_slabs(header, num_classes, met):
+        class_voxels += count_labels(slab, num_classes)
+        targets = np.flatnonzero((planes >= first) & (planes < first + len(slab)))
+        cube[targets] = slab.take(planes[targets] - first, axis=0).take(rows, axis=1).take(columns, axis=2)
+        first += len(slab)
     return cube.transpose(2, 1, 0).transpose(axes.order), class_voxels
 
 
@@ -91,7 +93,7 @@ def _resize_plane(
 ) -> np.ndarray:
     """Bilinear resize of one plane, float32 [rows, columns]; only the rows that count are converted and clipped."""
     edge = len(rows.low)
-    pairs = scaled(header, plane.take(np.r_[rows.low, rows.high], axis=0))
+    pairs = scaled(header, plane.take(np.concatenate((rows.low, rows.high)), axis=0))
     if clip_hu is not None:
         np.clip(pairs, *clip_hu, out=pairs)
     lines = pairs[:edge] * (1 - rows.weight)[:, None] + pairs[edge:] * rows.weight[:, None]

@@ -50,9 +50,8 @@ def source_on(items: Items, device: torch.device) -> Source:
 def resident(items: Items, device: torch.device) -> Resident:
     """Copy a set to a device, once."""
     of_slices = bool(len(items.index)) and items.index[0, 1] >= 0
-    axis = items.axis if of_slices else 0
     images, labels = (
-        torch.stack([torch.from_numpy(np.array(np.moveaxis(volume, axis, 0), order="C")).to(device) for volume in volumes])
+        torch.stack([torch.from_numpy(np.array(volume, order="C")).to(device) for volume in volumes])
         for volumes in (items.images, items.labels)
     )
     return Resident(images, labels, torch.from_numpy(items.index).to(device), of_slices)

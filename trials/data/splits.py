@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.datasets import Case, Dataset, Split
-from trials.data.nifti import count_labels, label_planes, read_header
+from trials.data.nifti import count_labels, label_slabs, read_header
 
 # Read in the published split: ranges of ids, the ends included.
 PAPER_TRAIN = ((0, 299), (400, 436))
@@ -60,8 +60,8 @@ def seeded(dataset: Dataset, fold: int) -> Split:
 def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
     """Whether each class occurs in a case's mask. Raises ValueError naming the file for any fault in it."""
     counts = np.zeros(num_classes, np.int64)
-    for plane in label_planes(read_header(case.labels), num_classes):
-        counts += count_labels(plane, num_classes)
+    for slab in label_slabs(read_header(case.labels), num_classes):
+        counts += count_labels(slab, num_classes)
     return tuple((counts > 0).tolist())
 
 

@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-import numpy as np
-
 from trials.data.arrays import packed_array
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
 from trials.data.manifest import CaseMoments, CaseRecord, Verdict
+from trials.data.nifti import count_labels
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
 from trials.data.volume import file_axes, spacing_mm
@@ -145,7 +144,7 @@ def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> Case
         shape=(header.shape[d], header.shape[h], header.shape[w]),
         spacing_mm=spacing_mm(header.affine),
         class_voxels=tuple(prepared.class_voxels.tolist()),
-        cube_class_voxels=tuple(np.bincount(prepared.labels.ravel(), minlength=len(store.rules.classes)).tolist()),
+        cube_class_voxels=tuple(count_labels(prepared.labels, len(store.rules.classes)).tolist()),
         mean=prepared.mean,
         sd=prepared.sd,
         arrays=arrays,

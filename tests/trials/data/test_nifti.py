@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save
 
-from trials.data.nifti import count_labels, label_planes, read_header, stored_planes
+from trials.data.nifti import count_labels, label_slabs, read_header, stored_slabs
 from trials.data.volume import read_image, read_labels
 
 
@@ -35,7 +35,7 @@ def test_planes_are_those_that_nibabel_reads(tmp_path, dtype, ending):
     image.set_data_dtype(voxels.dtype)
     nib.save(image, tmp_path / f"a{ending}")
 
-    planes = np.stack(list(stored_planes(read_header(tmp_path / f"a{ending}"))))
+    planes = np.concatenate(list(stored_slabs(read_header(tmp_path / f"a{ending}"))))
 
     assert np.array_equal(planes.T, voxels)
 
@@ -214,7 +214,7 @@ def test_counted_labels_are_all_voxels(tmp_path):
     labels = blocks()
     path = save(tmp_path / "a.nii.gz", labels)
 
-    counts = sum(count_labels(plane, 5) for plane in label_planes(read_header(path), 5))
+    counts = sum(count_labels(slab, 5) for slab in label_slabs(read_header(path), 5))
 
     assert counts.tolist() == [int((labels == label).sum()) for label in range(5)]
     assert count_labels(np.zeros((2, 3), np.uint8), 4).tolist() == [6, 0, 0, 0]
