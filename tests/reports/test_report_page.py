@@ -7,9 +7,10 @@ import re
 
 import pytest
 from made_up import MODELS, MadeUp, all_results, complete, failure, plausible_quality, write_run
+from plotly.offline import get_plotlyjs
 
 from reports.build import build_report
-from reports.page import digest
+from reports.page import digest, plotly
 from reports.sections.registry import SECTIONS
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell
 
@@ -156,6 +157,13 @@ def test_the_policy_lets_two_scripts_run_and_nothing_out(tmp_path):
     outside = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
     tables = [f"{name}.{ending}" for name in ("scores", "surfaces", "trials") for ending in ("csv", "parquet")]
     assert outside == [*tables, "run.json", "leaderboard.tex"]
+
+
+def test_the_page_holds_the_installed_plotly_with_its_factory_in_parentheses():
+    given, held = get_plotlyjs(), plotly()
+
+    opens, closes = held.index("(() => {"), held.rindex("})));") + 1
+    assert held[:opens] + held[opens + 1 : closes] + held[closes + 1 :] == given
 
 
 def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):
