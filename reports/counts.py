@@ -1,6 +1,6 @@
 """The final trials as one dense block of voxel counts: configuration x seed x patient x label."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,14 @@ def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
     complete = {result.trial for result in run.finals}
     rows = scores[(scores["split"] == split) & (scores["space"] == space) & scores["trial"].isin(complete)]
     cases = tuple(sorted(rows["case"].unique()))
-    places = _places(run, rows, cases)
+    at = _places(run, rows, cases)
     shape = (len(run.cells), len(run.seeds), len(cases), len(run.classes))
     pred, overlap, true = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape[2:], np.int64)
     available = np.zeros(shape[:2], bool)
     if len(rows):
-        pred[places], overlap[places] = rows["pred_voxels"], rows["overlap_voxels"]
-        true[places[2:]] = rows["true_voxels"]
-        available[places[:2]] = True
+        pred[at], overlap[at] = rows["pred_voxels"], rows["overlap_voxels"]
+        true[at[2:]] = rows["true_voxels"]
+        available[at[:2]] = True
     return Counts(cases=cases, true=true, pred=pred, overlap=overlap, available=available)
 
 
@@ -68,5 +68,11 @@ def _places(run: Run, rows: pd.DataFrame, cases: tuple[str, ...]) -> tuple[np.nd
     cell_at = {name: cell_of[spec.cell.model, spec.cell.loss, spec.cell.sampling] for name, spec in trials.items()}
     seed_at = {name: run.seeds.index(spec.seed) for name, spec in trials.items()}
     case_at = {case: i for i, case in enumerate(cases)}
-    columns = (rows["trial"].map(cell_at), rows["trial"].map(seed_at), rows["case"].map(case_at), rows["label"])
-    return tuple(column.to_numpy(np.int64) for column in columns)
+    trial, case = rows["trial"], rows["case"]
+    return (places(trial, cell_at), places(trial, seed_at), places(case, case_at), rows["label"].to_numpy(np.int64))
+
+
+def places(column: pd.Series, place: Mapping[str, int]) -> np.ndarray:
+    """The place of every value of a column, int64: Series.map, which takes tenfold the time over many equal strings."""
+    codes, values = column.factorize()
+    return np.array([place[value] for value in values], np.int64)[codes]

@@ -1,7 +1,9 @@
 """A run's folder as one record: what was asked (run.json), the grid's text, and every trial that has a result."""
 
+import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +63,8 @@ def read_run(out: Path) -> Run:
     """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
     record = read_document(out / "run.json", RUN_KEYS, REQUIRED)
     cells = tuple(rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"]))
-    results = [read_result(path) for path in matching(out, "trials/*/result.json")]
+    with _collector_at_rest():
+        results = [read_result(path) for path in matching(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
     grid_file = out / "grid.py"
     return Run(
@@ -114,6 +117,18 @@ def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -
         if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
             raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {row!r}")
     return tuple(kind(**row) for row in rows)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """No search for cycles meanwhile: a large run is a million records without one, and each search walks over them all."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, ...]) -> bool:

@@ -72,7 +72,7 @@ def _traces(board: Board, labels: np.ndarray, both: Volumes, shift: float) -> li
 
 
 def _short(values: np.ndarray) -> list[float]:
-    return [round(float(value), 1) for value in values]
+    return values.round(1).tolist()
 
 
 def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:

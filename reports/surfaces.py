@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.counts import places
 from reports.run_folder import SURFACE_TYPES, Run
 from reports.summary import MEAN, resample_values
 from reports.table import COUNTS, IDENTITY, dice_of, ratio_of, rows_table
@@ -105,18 +106,18 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
     rows = table[(table["split"] == "test") & table["trial"].isin(finals)]
     regions, cases = (tuple(sorted(rows[name].unique())) for name in ("region", "case"))
     shape = (len(run.cells), len(run.seeds), len(cases), len(regions))
-    places = (
-        rows["trial"].map({trial: cell for trial, (cell, _) in finals.items()}).to_numpy(np.int64),
-        rows["trial"].map({trial: seed for trial, (_, seed) in finals.items()}).to_numpy(np.int64),
-        rows["case"].map({case: i for i, case in enumerate(cases)}).to_numpy(np.int64),
-        rows["region"].map({region: i for i, region in enumerate(regions)}).to_numpy(np.int64),
+    at = (
+        places(rows["trial"], {trial: cell for trial, (cell, _) in finals.items()}),
+        places(rows["trial"], {trial: seed for trial, (_, seed) in finals.items()}),
+        places(rows["case"], {case: i for i, case in enumerate(cases)}),
+        places(rows["region"], {region: i for i, region in enumerate(regions)}),
     )
     numbers = {name: np.zeros(shape) for name in (*COUNTS, *AREAS, *LESIONS)}
     for name, block in numbers.items():
-        block[places] = rows[name]
+        block[at] = rows[name]
     true_voxels, available = np.zeros(shape[2:]), np.zeros(shape[:2], bool)
-    true_voxels[places[2:]] = rows["true_voxels"]
-    available[places[:2]] = True
+    true_voxels[at[2:]] = rows["true_voxels"]
+    available[at[:2]] = True
     return Surfaces(regions=regions, cases=cases, true_voxels=true_voxels, numbers=numbers, available=available)
 
 

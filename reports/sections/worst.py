@@ -6,7 +6,7 @@ from reports.board import Board
 from reports.counts import Counts
 from reports.palette import label_colour
 from reports.picked import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
-from reports.pictures import ERRORS, PicturedCase, Volumes, picture_case, read_volumes
+from reports.pictures import ERRORS, PicturedCase, Volumes, has_volumes, picture_case, read_volumes
 from reports.scene import scene
 from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
 from reports.wording import cell_name, listed, many, number, plain
@@ -39,14 +39,12 @@ def worst(board: Board) -> Section | None:
 
 def _volumes(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]) -> list[tuple[str, str, Volumes]]:
     """The volumes that stand in the scene: of the first worst and the first random patients that have some."""
-    known = [
-        (patient.case, why, both)
-        for patient, why in picked
-        if (both := read_volumes(board.run.out, trial.trial, patient.case)) is not None
-    ]
+    out, name = board.run.out, trial.trial
+    known = [(patient.case, why) for patient, why in picked if has_volumes(out, name, patient.case)]
     worst_ones = [one for one in known if one[1] != RANDOM]
     random_ones = [one for one in known if one[1] == RANDOM]
-    return worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
+    shown = worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
+    return [(case, why, both) for case, why in shown if (both := read_volumes(out, name, case)) is not None]
 
 
 def _finding(patients: list[Patient], trial: TrialResult) -> str:

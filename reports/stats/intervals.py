@@ -61,9 +61,11 @@ def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
     spread, wanted = float(np.mean(pool**2)) if len(pool) else 0.0, luck_variance(values)[0]
     if spread == 0 or wanted == 0 or picks.shape[2] == 0:
         return np.zeros(picks.shape[:2])
-    drawn = (pool * np.sqrt(wanted / spread))[picks]
+    scaled, total = pool * np.sqrt(wanted / spread), np.zeros(picks.shape[:2])
+    for seed in range(held.shape[1]):
+        total += np.where(held[:, seed], scaled[picks[:, :, seed]], 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(held, drawn, 0).sum(axis=2) / held.sum(axis=1)
+        return total / held.sum(axis=1)
 
 
 def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
@@ -88,6 +90,8 @@ def point(values: np.ndarray) -> np.ndarray:
 def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Mean of what is not NaN along an axis, NaN (and no warning) where nothing is."""
     held = ~np.isnan(values)
+    if held.size and held.all():
+        return values.mean(axis=axis)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(held, values, 0).sum(axis=axis) / held.sum(axis=axis)
 
