@@ -19,6 +19,8 @@ from torch.nn import functional as F
 SMOOTHING = 1e-12
 # Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its logarithm is finite.
 TINY = 1e-30
+# Voxels that are added up at a time, so that their copies in float64 stay small.
+PIECE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,11 @@ class SoftmaxSums(torch.autograd.Function):
         log_probs = F.log_softmax(logits, dim=1)
         log_true = log_probs.gather(1, index)
         probs, prob_true = log_probs.exp_(), log_true.exp()
-        overlap, true = [], []
-        for label in range(logits.shape[1]):
-            is_label = (labels == label).unsqueeze(1).to(probs.dtype)
-            true.append(is_label.sum())
-            overlap.append((is_label * prob_true).sum())
+        overlap, true = sums_by_class(labels, prob_true.squeeze(1), logits.shape[1])
         predicted = probs.sum([axis for axis in range(probs.dim()) if axis != 1])
-        num_true = torch.stack(true)
         ctx.save_for_backward(probs, prob_true, index)
-        ctx.mark_non_differentiable(num_true)
-        return log_true.squeeze(1), torch.stack(overlap), predicted, num_true
+        ctx.mark_non_differentiable(true)
+        return log_true.squeeze(1), overlap, predicted, true
 
     @staticmethod
     @once_differentiable
@@ -120,6 +117,31 @@ class SoftmaxSums(torch.autograd.Function):
         by_class = by_predicted.view(-1, *[1] * (probs.dim() - 2))
         by_logits = torch.sub(by_class, shared).mul_(probs)
         return by_logits.scatter_add_(1, index, at_true), None
+
+
+def sums_by_class(labels: Tensor, values: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """For each class [K] the sum of values [B, ...] over its voxels, and how many they are, in the type of values.
+
+    One pass on a processor. On a card bincount would make the processor wait for its largest label: there a pass a class.
+    """
+    if labels.device.type != "cpu":
+        return sums_class_after_class(labels, values, num_classes)
+    sums = torch.zeros(2, num_classes, dtype=torch.float64)
+    for index, part in zip(labels.flatten().split(PIECE), values.flatten().split(PIECE), strict=True):
+        # bincount adds one number after the other, which float32 would not bear.
+        sums[0] += torch.bincount(index, weights=part.double(), minlength=num_classes)
+        sums[1] += torch.bincount(index, minlength=num_classes)
+    return sums[0].to(values.dtype), sums[1].to(values.dtype)
+
+
+def sums_class_after_class(labels: Tensor, values: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """sums_by_class with nothing to wait for."""
+    sums, counts = [], []
+    for label in range(num_classes):
+        is_label = (labels == label).to(values.dtype)
+        sums.append((is_label * values).sum())
+        counts.append(is_label.sum())
+    return torch.stack(sums), torch.stack(counts)
 
 
 def exact(logits: Tensor) -> Tensor:

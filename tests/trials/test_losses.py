@@ -20,6 +20,7 @@ from trials.losses import (
     inverse_frequency_weights,
     weighted_focal,
 )
+from trials.voxel_losses import sums_by_class, sums_class_after_class
 
 # KiTS23, the paper's 337 training cases on a cube of 128: voxels of background, kidney, tumour, cyst.
 KITS = ClassCounts(
@@ -143,6 +144,18 @@ def test_combined_equals_monai_dice_and_cross_entropy_over_the_pooled_batch():
     expected = theirs(logits, labels.unsqueeze(1).long())
 
     assert combined(KITS)(logits, labels).item() == pytest.approx(expected.item(), abs=1e-14)
+
+
+def test_sums_by_class_are_those_of_float64_whichever_way_they_are_added_up():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (2, 64, 64, 64), generator=generator, dtype=torch.uint8)
+    values = torch.rand(labels.shape, generator=generator)
+
+    for sums, counts in (sums_by_class(labels, values, 4), sums_class_after_class(labels, values, 4)):
+        expected = [values[labels == label].double().sum().item() for label in range(4)]
+        assert sums.tolist() == pytest.approx(expected, rel=2e-7)
+        assert counts.tolist() == [int((labels == label).sum()) for label in range(4)]
+        assert (sums.dtype, counts.dtype) == (torch.float32, torch.float32)
 
 
 def test_combined_has_the_gradient_of_monai():
