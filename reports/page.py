@@ -18,6 +18,8 @@ from reports.section import Column, Entry, Figure, Section
 
 # A figure with more characters of JSON than this is packed like plotly.js: what is short stays readable.
 PACKED_FROM = 40_000
+# A folded table with more rows than this is put into the page as a text, which the page reads when it has the time.
+LONG_FROM = 100
 # The last argument of the call that plotly.js is.
 FACTORY = re.compile(r"(?<= : this, )(\(\) => \{.*\})(?=\)\);\s*\Z)", re.DOTALL)
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -45,6 +47,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
         script_digest=digest(script),
         plotly_digest=digest(plotly()),
         plotly=packed_plotly(),
+        long_from=LONG_FROM,
     )
 
 

@@ -60,17 +60,17 @@ function themed(layout) {
 async function unpack(element) {
   const letters = atob(element.textContent), packed = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) packed[i] = letters.charCodeAt(i);
-  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip")));
 }
 
 // As a file of its own plotly.js is compiled beside the page, not between two of its frames; the policy knows it by its digest.
 const plotly = document.getElementById("plotly");
-const loaded = unpack(plotly).then((code) => new Promise((resolve, reject) => {
+const loaded = unpack(plotly).then((file) => file.blob()).then((code) => new Promise((resolve, reject) => {
   const script = document.createElement("script");
   script.integrity = plotly.dataset.digest;
   script.onload = resolve;
   script.onerror = reject;
-  script.src = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+  script.src = URL.createObjectURL(code);
   document.head.append(script);
 }));
 
@@ -79,7 +79,7 @@ const contents = new Map();
 async function contentOf(figure) {
   if (!contents.has(figure)) {
     const script = figure.querySelector("script");
-    contents.set(figure, JSON.parse(script.type === "application/json" ? script.textContent : await unpack(script)));
+    contents.set(figure, JSON.parse(script.type === "application/json" ? script.textContent : await (await unpack(script)).text()));
   }
   return contents.get(figure);
 }
@@ -132,8 +132,10 @@ addEventListener("afterprint", () => {
   delete root.dataset.printing;
   figures.forEach((figure) => draw(figure));
 });
-// Nothing can be awaited once printing has begun: what it needs is read after what is in view.
-loaded.then(() => setTimeout(() => figures.forEach(contentOf), 1000)).catch(() => {});
+// A second after the first figure could be drawn.
+const later = loaded.catch(() => {}).then(() => new Promise((resolve) => setTimeout(resolve, 1000)));
+// Nothing can be awaited once printing has begun: what it needs is read before.
+later.then(() => Promise.all(figures.map(contentOf))).catch(() => {});
 
 const themeButton = document.querySelector("button.theme");
 function nameTheme() {
@@ -181,7 +183,7 @@ function sortBy(table, column, header) {
   table.tBodies[0].append(...rows);
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+function makeSortable(table) {
   table.querySelectorAll("thead th").forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -190,6 +192,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.addEventListener("click", () => sortBy(table, column, header));
   });
 }
+document.querySelectorAll("table.sortable").forEach(makeSortable);
+
+// A long folded table is a text until it is opened, or until what is in view is drawn: its rows would keep the page waiting.
+const unread = [...document.querySelectorAll("details > noscript")];
+function readTable(text) {
+  const fold = text.parentElement;
+  if (fold === null) return;
+  text.outerHTML = text.textContent;
+  fold.querySelectorAll("table.sortable").forEach(makeSortable);
+}
+for (const text of unread) text.parentElement.addEventListener("toggle", () => readTable(text), { once: true });
+later.then(() => unread.forEach(readTable));
 
 for (const slider of document.querySelectorAll(".patients input")) {
   const slices = [...slider.closest("article").querySelectorAll(".slice")];

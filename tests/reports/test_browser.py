@@ -11,6 +11,8 @@ from made_up import MODELS, MadeUp, plausible_quality, write_run
 from bench.ledger import read_results
 from bench.studies import write_studies
 from reports.build import build_report
+from reports.page import LONG_FROM, render
+from reports.section import Column, Entry, Section, Table
 from reports.sections.registry import SECTIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -108,6 +110,23 @@ def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_t
     assert large.stat().st_size < 10e6
     # By the clock of its own thread, which other work on the machine does not move.
     assert 0 < spent["TaskDuration"] < 3
+
+
+def test_a_long_folded_table_is_read_when_it_is_opened_and_sorts_and_stands_where_no_script_runs(browser, tmp_path):
+    rows = tuple((Entry(f"<{i}>"), Entry(str(i), i)) for i in range(LONG_FROM + 1))
+    table = Table(id="many", caption="Many", columns=(Column("name"), Column("value", True)), rows=rows, folded=True)
+    path = tmp_path / "report.html"
+    path.write_text(render("run", "", [Section(id="answer", title="t", question="q", finding="f", blocks=(table,))]))
+    for runs in (True, False):
+        page = browser.new_context(java_script_enabled=runs).new_page()
+        page.goto(path.as_uri())
+        page.get_by_text("Many").click()
+        page.locator("#many").wait_for()
+        if runs:
+            page.locator("#many th button").last.click()
+        assert page.locator("#many tbody tr").count() == len(rows)
+        assert page.locator("#many tbody th").first.text_content() == (f"<{LONG_FROM}>" if runs else "<0>")
+        page.context.close()
 
 
 def test_a_drawn_page_takes_little_memory(drawn):
