@@ -27,6 +27,12 @@ from trials.job import Job
 from trials.spec import PRETRAIN
 
 LEAST, EPOCHS = 0.02, 2
+NOTES = (
+    "convolution_backward, mkldnn_convolution, _convolution: convolutions. native_batch_norm, native_group_norm and their",
+    "backward: the models' norms, instance norms among them. _prelu_kernel: V-Net's activations; threshold_backward: those of",
+    "the others. copy_: casts, and changes of layout; in the 3D U-Net mostly those of its instance norms, which torch does in",
+    "another layout than the one convolutions are fastest in. gc.collect: once a trial, before its peak of memory counts.",
+)
 
 
 def one_cell_a_model(grid: Grid) -> Grid:
@@ -36,13 +42,13 @@ def one_cell_a_model(grid: Grid) -> Grid:
 
 
 def by_operator(job: Job) -> Iterator[tuple[str, float]]:
-    """Operators of torch with their share of the trial's processor time, and the share of all between them."""
+    """Operators of torch with their share of the trial's time, and the share of all between them."""
     spec = replace(job.spec, recipe=replace(job.spec.recipe, epochs=EPOCHS))
     short = replace(job, spec=spec, test=())
-    started = time.process_time()
+    started = time.perf_counter()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         attempt(short)
-        whole = time.process_time() - started
+        whole = time.perf_counter() - started
     seconds = {event.key: event.self_cpu_time_total / 1e6 for event in profile.key_averages()}
     yield from ((name, spent / whole) for name, spent in seconds.items())
     yield "between torch's operators", 1 - sum(seconds.values()) / whole
@@ -80,8 +86,8 @@ def profiled(ready: Ready) -> Iterator[str]:
             continue
         print(due.spec.cell.model, file=sys.stderr)
         yield f"{due.spec.cell.model}, {first.seconds:.1f} s of which {first.facts['score_seconds']} s scoring"
-        yield from (" operators of torch", *listed(by_operator(again(job(due, "run"), ready, "operators"))))
-        yield from (" between them", *listed(by_function(again(job(due, "run"), ready, "functions"))), "")
+        yield from (" between them", *listed(by_function(again(job(due, "run"), ready, "functions"))))
+        yield from (" operators of torch", *listed(by_operator(again(job(due, "run"), ready, "operators"))), "")
 
 
 def again(job: Job, ready: Ready, folder: str) -> Job:
@@ -94,7 +100,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="segbench-profile-") as folder:
         lines = list(profiled(made_ready("demo", Path(folder))))
-    keep("trial_profile", "Processor time of final trials of the demo, one thread; what has 2 % or more", lines)
+    keep("trial_profile", "Where the time of final trials of the demo goes, one thread; what has 2 % or more", [*lines, *NOTES])
 
 
 if __name__ == "__main__":
