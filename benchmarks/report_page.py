@@ -110,7 +110,7 @@ def parts(page: str) -> Iterator[tuple[str, str]]:
     """What the page's bytes are."""
     whole, named = len(page.encode()), 0
     patterns = {
-        "plotly.js, packed": r'<script type="text/plain" id="plotly">.*?</script>',
+        "plotly.js, packed": r'<script type="text/plain" id="plotly"[^>]*>.*?</script>',
         "figures": r'<script type="(?:text/plain|application/json)">.*?</script>',
         "pictures": r"url\(data:image/[^)]*\)",
         "tables": r"<table.*?</table>",
