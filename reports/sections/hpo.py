@@ -1,16 +1,15 @@
 """What tuning taught: what it gained over the default, which hyperparameters mattered, and every study to look into."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reports.board import Board
 from reports.entries import configuration
-from reports.palette import distinct, model_colour
+from reports.importance import importance_figure, importance_words
 from reports.run_folder import read_studies
 from reports.section import Block, Column, Entry, Figure, Section, Table
 from reports.study_views import searched, study_view
-from reports.wording import cell_name, listed, many, number, percent, plain, signed, span
+from reports.wording import cell_name, many, number, plain, signed, span
 from trials.result import COMPLETE, TrialResult
 from trials.spec import TUNE, Cell
 
@@ -30,14 +29,15 @@ def hpo(board: Board) -> Section | None:
     if gained := _gain(board, studies):
         blocks.append(gained)
     if importance:
-        blocks.append(_importance(board, importance, studies))
+        sizes = [len(studies[cell]) for cell in importance]
+        blocks.append(importance_figure(board, importance, sizes))
     if large:
         blocks.append(_views(large))
     return Section(
         id="hpo",
         title="Tuning",
         question="What did tuning teach?",
-        finding=f"{_gain_words(studies)} {_importance_words(studies, importance)}",
+        finding=f"{_gain_words(studies)} {importance_words(importance, max(map(len, studies.values())))}",
         blocks=tuple(blocks),
     )
 
@@ -72,18 +72,6 @@ def _gain_words(studies: Studies) -> str:
     better = len(gains) - kept
     text = f"With {budget} tried a cell, a tuned one beat the default on validation in {better} of {many(len(gains), 'cell')}"
     return f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)." if better else f"{text}."
-
-
-def _importance_words(studies: Studies, importance: Mapping[Cell, Mapping[str, float]]) -> str:
-    if importance:
-        first = Counter(max(found, key=lambda name: (found[name], name)) for found in importance.values())
-        lead = listed([f"{name.replace('_', ' ')} in {count}" for name, count in first.most_common()])
-        return f"What mattered most: {lead} of {many(len(importance), 'cell')}."
-    most = max(len(trials) for trials in studies.values())
-    return (
-        f"With at most {many(most, 'complete trial')} a study, nothing can be learnt about which hyperparameter mattered: "
-        "that takes at least 10 that differ in score."
-    )
 
 
 def _gain(board: Board, studies: Studies) -> Figure | None:
@@ -177,53 +165,6 @@ def _setting(trial: TrialResult) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value:.3g}" for name, value in sorted(trial.spec.hyper.items()) if isinstance(value, float)
     )
-
-
-def _importance(board: Board, importance: Mapping[Cell, Mapping[str, float]], studies: Studies) -> Figure:
-    names = sorted({name for found in importance.values() for name in found}, key=lambda name: (name != "lr", name))
-    data = []
-    for model in distinct(cell.model for cell in importance):
-        mine = [
-            (cell, name, share) for cell, found in importance.items() if cell.model == model for name, share in found.items()
-        ]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": plain(model),
-                "x": [round(share, 4) for _, _, share in mine],
-                "y": [plain(name.replace("_", " ")) for _, name, _ in mine],
-                "customdata": [plain(cell_name(cell)) for cell, _, _ in mine],
-                "marker": {"size": 10, "opacity": 0.7, "color": model_colour(board.run, model)},
-                "hovertemplate": "%{customdata}<br>%{y}: %{x:.0%}<extra></extra>",
-            }
-        )
-    sizes = [len(studies[cell]) for cell in importance]
-    caption = (
-        "How much of what tells a study's best trials from all of them each hyperparameter carries (PED-ANOVA, Watanabe and "
-        f"others 2023; the best are a quarter, at least five). A point is a cell, {span(sizes, 0)} complete trials each; the "
-        "shares of a cell sum to 1."
-    )
-    columns = (Column("configuration"), *(Column(name.replace("_", " "), True) for name in names))
-    rows = tuple(
-        (
-            configuration(board, board.run.cells.index(cell)),
-            *(Entry(percent(found[name]), found[name]) if name in found else Entry("", float("nan")) for name in names),
-        )
-        for cell, found in importance.items()
-    )
-    layout = {
-        "margin": {"l": 10, "r": 10, "t": 40, "b": 44},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-        "xaxis": {"title": {"text": "importance"}, "range": [-0.03, 1.03], "tickformat": ".0%"},
-        "yaxis": {
-            "type": "category",
-            "categoryorder": "array",
-            "categoryarray": [name.replace("_", " ") for name in names][::-1],
-        },
-    }
-    table = Table(id="importance-table", caption="Importance by cell.", columns=columns, rows=rows)
-    return Figure(id="importance", caption=caption, data=tuple(data), layout=layout, table=table, height=130 + 42 * len(names))
 
 
 def _views(studies: Studies) -> Figure:
