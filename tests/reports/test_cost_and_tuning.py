@@ -3,12 +3,18 @@
 import dataclasses
 import json
 
+import optuna
+import pandas as pd
+import pytest
 from made_up import MadeUp, all_results, complete, write_run
+from optuna.distributions import FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from page_tables import agrees, frames
 
 from bench.ledger import read_results
 from bench.studies import write_studies
 from reports.build import build_report
-from reports.sections.pareto import Cost, device_hours, front
+from reports.costs import Cost, device_hours, front
 from trials.spec import TUNE
 
 
@@ -46,15 +52,41 @@ def test_two_settings_a_cell_teach_nothing_and_the_page_says_so(tmp_path):
     assert 'id="studies"' not in section
 
 
-def test_a_study_is_drawn_with_its_importance(tmp_path):
-    out = write_run(tmp_path, MadeUp(seeds=(0,), tunings=12))
-    section = words(out)
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A run whose studies are long enough to learn from, and its page's section on tuning."""
+    out = write_run(tmp_path_factory.mktemp("tuned"), MadeUp(seeds=(0,), tunings=12))
+    return out, words(out)
+
+
+def test_a_study_is_drawn_with_its_importance(tuned):
+    out, section = tuned
 
     studies = json.loads((out / "studies.json").read_text())["studies"]
     assert all(set(one["importance"]) == ({"lr", "gamma"} if one["cell"]["loss"] == "focal" else {"lr"}) for one in studies)
     assert "With 12 settings tried a cell, a tuned one beat the default on validation in 4 of 4 cells" in section
     assert all(f'id="{name}"' in section for name in ("gain", "importance", "studies"))
     assert section.count("<option") == 4
+
+
+def test_the_printed_importance_is_optunas_own_over_the_trials_table(tuned):
+    out, section = tuned
+    trials = pd.read_parquet(out / "trials.parquet").query("phase == 'tune' and model == 'vnet' and loss == 'focal'")
+    (space,) = (
+        one["space"] for one in json.loads((out / "run.json").read_text())["studies"] if one["name"] == "demo/vnet/focal/none"
+    )
+    ranges = {name: FloatDistribution(span["low"], span["high"], log=span["log"]) for name, span in space.items()}
+    study = optuna.create_study(direction="maximize")
+    for _, row in trials.iterrows():
+        study.add_trial(optuna.trial.create_trial(params=dict(row[list(ranges)]), distributions=ranges, value=row["val_score"]))
+
+    found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=5 / 12))
+
+    printed, _ = frames(section)["importance-table"]
+    row = printed.set_index("configuration").loc["vnet / focal / none"]
+    assert 0.01 < found["gamma"] < 0.99
+    for name, share in found.items():
+        agrees(row[name], share, digits=2)
 
 
 def test_a_study_whose_default_failed_claims_no_gain(tmp_path):
