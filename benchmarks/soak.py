@@ -1,4 +1,4 @@
-"""A soak: on a simulated cluster of three nodes something breaks every minute, and no finished result may be lost.
+"""A soak: on a simulated cluster of three nodes something breaks every minute or so, and no finished result may be lost.
 
     python -m benchmarks.soak --minutes 20 --out benchmarks/results/soak.txt
 
@@ -46,9 +46,9 @@ def ended(soak: Soak) -> None:
         soak.told.append(f"{soak.out.name} ended with exit code {soak.run.returncode}: {' / '.join(last)}")
 
 
-def break_things(soak: Soak, minutes: float, show: Callable[[], object]) -> None:
-    """One fault a minute for so many minutes, while runs follow one another; the last one is left to end."""
-    begun, next_fault = time.monotonic(), time.monotonic() + 30
+def break_things(soak: Soak, minutes: float, every: float, show: Callable[[], object]) -> None:
+    """A fault every so many seconds for so many minutes, while runs follow one another; the last one is left to end."""
+    begun, next_fault = time.monotonic(), time.monotonic() + every / 2
     while True:
         is_over = time.monotonic() - begun > 60 * minutes
         if soak.run is None or soak.run.poll() is not None:
@@ -64,17 +64,18 @@ def break_things(soak: Soak, minutes: float, show: Callable[[], object]) -> None
             # Where there is nothing to break yet, its turn comes at the next look.
             if FAULTS[soak.bag[-1]](soak):
                 soak.faults[soak.bag.pop()] += 1
-                next_fault += 60
+                next_fault += every
                 show()
         soak.look()
         time.sleep(0.5)
 
 
-def report(soak: Soak, minutes: float, seconds: float) -> str:
+def report(soak: Soak, given: argparse.Namespace, seconds: float) -> str:
     """The counts as text."""
     return "\n".join(
         [
-            f"python -m benchmarks.soak --minutes {minutes:g}, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
+            f"python -m benchmarks.soak --minutes {given.minutes:g} --every {given.every:g}",
+            f"{datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
             f"{NODES} simulated nodes of one core, a grid of {TRIALS} trials again and again, {seconds / 60:.1f} minutes",
             "",
             *(f"{soak.counts[name]:4}  {name}" for name in ("runs", "trials done", *LOST)),
@@ -89,6 +90,7 @@ def report(soak: Soak, minutes: float, seconds: float) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=20)
+    options.add_argument("--every", type=float, default=60, help="seconds from one fault to the next")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
     given = options.parse_args()
@@ -107,8 +109,8 @@ def main() -> int:
         assert soak.run is not None
         assert soak.run.wait() == 0, (folder / "driver.log").read_text()
         soak.run, begun = None, time.monotonic()
-        break_things(soak, given.minutes, lambda: print(report(soak, given.minutes, time.monotonic() - begun), flush=True))
-        text = report(soak, given.minutes, time.monotonic() - begun)
+        break_things(soak, given.minutes, given.every, lambda: print(report(soak, given, time.monotonic() - begun), flush=True))
+        text = report(soak, given, time.monotonic() - begun)
     finally:
         cluster.shutdown()
         shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)

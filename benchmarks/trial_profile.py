@@ -31,7 +31,8 @@ NOTES = (
     "convolution_backward, mkldnn_convolution, _convolution: convolutions. native_batch_norm, native_group_norm and their",
     "backward: the models' norms, instance norms among them. _prelu_kernel: V-Net's activations; threshold_backward: those of",
     "the others. copy_: casts, and changes of layout; in the 3D U-Net mostly those of its instance norms, which torch does in",
-    "another layout than the one convolutions are fastest in. gc.collect: once a trial, before its peak of memory counts.",
+    "another layout than the one convolutions are fastest in. uniform_: first weights of the ResNet, of which the whole trial",
+    "has a third of this share.",
 )
 
 
@@ -67,7 +68,7 @@ def by_function(job: Job) -> Iterator[tuple[str, float]]:
 def listed(shares: Iterator[tuple[str, float]]) -> list[str]:
     """The larger ones, largest first."""
     large = sorted((share, name) for name, share in shares if share >= LEAST)
-    return [f"  {share:6.1%}  {name}" for share, name in reversed(large)]
+    return [f"  {share:6.1%}  {name}" for share, name in reversed(large)] or ["          none"]
 
 
 def profiled(ready: Ready) -> Iterator[str]:
