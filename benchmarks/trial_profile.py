@@ -31,8 +31,8 @@ NOTES = (
     "convolution_backward, mkldnn_convolution, _convolution: convolutions. native_batch_norm, native_group_norm and their",
     "backward: the models' norms, instance norms among them. _prelu_kernel: V-Net's activations; threshold_backward: those of",
     "the others. copy_: casts, and changes of layout; in the 3D U-Net mostly those of its instance norms, which torch does in",
-    "another layout than the one convolutions are fastest in. uniform_: first weights of the ResNet, of which the whole trial",
-    "has a third of this share.",
+    "another layout than the one convolutions are fastest in. uniform_: first weights of the ResNet, which weigh",
+    "less in the whole of a trial.",
 )
 
 
