@@ -38,7 +38,18 @@ function withColours(value) {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withColours(inner)]));
 }
 
-function themed(layout) {
+// The left margin that the names beside a figure need, in pixels: plotly finds it only by drawing the figure twice.
+// Like plotly, a figure does not give them more than half its width.
+const ruler = document.createElement("canvas").getContext("2d");
+const NAME_GAP = 16;
+function roomForNames({ font, margin = {}, yaxis }, width) {
+  ruler.font = `${font.size}px ${font.family}`;
+  const widths = (yaxis.categoryarray ?? []).map((name) => ruler.measureText(name).width + NAME_GAP);
+  const room = Math.ceil(Math.max(0, ...widths));
+  return room > margin.l && room < width / 2 ? room : margin.l;
+}
+
+function themed(layout, width) {
   const ink = resolveColour("var(--ink)"), muted = resolveColour("var(--muted)"), line = resolveColour("var(--line)");
   const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted }, automargin: true };
   const base = {
@@ -49,6 +60,7 @@ function themed(layout) {
     xaxis: {}, yaxis: {},
     ...withColours(layout),
   };
+  base.margin = { ...base.margin, l: roomForNames(base, width) };
   for (const key of Object.keys(base)) {
     if (!/^[xy]axis\d*$/.test(key)) continue;
     const title = { ...base[key].title, font: { color: muted, size: 12.5 } };
@@ -105,8 +117,9 @@ async function draw(figure, onPaper = false) {
     return;
   }
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
-  const layout = themed({ ...content.layout, ...view.layout });
-  if (onPaper) layout.width = Math.max(PAPER, parseInt(canvas.style.minWidth) || 0);
+  const paper = Math.max(PAPER, parseInt(canvas.style.minWidth) || 0);
+  const layout = themed({ ...content.layout, ...view.layout }, onPaper ? paper : canvas.clientWidth);
+  if (onPaper) layout.width = paper;
   canvas.style.zoom = onPaper ? PAPER / layout.width : "";
   canvas.querySelector(".waiting")?.remove();
   await window.Plotly.react(canvas, withColours(view.data), layout, OPTIONS);
