@@ -102,6 +102,7 @@ def _gain(board: Board, studies: Studies) -> Figure | None:
         layout=layout,
         table=_gain_table(board, studies, order),
         height=110 + 24 * len(order),
+        least_width=640,
     )
 
 
