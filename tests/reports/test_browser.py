@@ -1,11 +1,11 @@
 """The page in headless Chromium: quiet, sealed, drawn, sortable, light and dark."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import ARGUMENTS, CHROMIUM, DESKTOP, IN_CI, TOO_WIDE, opened, scroll_through
 from made_up import MODELS, MadeUp, plausible_quality, write_run
 
 from bench.ledger import read_results
@@ -15,13 +15,6 @@ from reports.page import LONG_FROM, render
 from reports.section import Column, Entry, Section, Table
 from reports.sections.registry import SECTIONS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-DESKTOP = {"width": 1280, "height": 900}
-IN_CI = os.environ.get("CI") == "true"
 # Where there is no Chromium these tests are skipped, but never in CI.
 pytestmark = [
     pytest.mark.browser,
@@ -50,9 +43,9 @@ def browser() -> Iterator:
     sync_api = pytest.importorskip("playwright.sync_api")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,26 +60,6 @@ def drawn(browser, report):
     for page in opened(browser, report):
         page.num_figures = scroll_through(page)
         yield page
-
-
-def opened(browser, report, **options):
-    context = browser.new_context(viewport=DESKTOP, **options)
-    page = context.new_page()
-    page.heard = []
-    page.on("console", lambda message: page.heard.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.heard.append(str(error)))
-    page.on("request", lambda request: page.heard.append(request.url) if request.url.startswith(("http", "ws")) else None)
-    page.goto(report.as_uri())
-    yield page
-    context.close()
-
-
-def scroll_through(page) -> int:
-    figures = page.query_selector_all("figure.plot")
-    for figure in figures:
-        figure.scroll_into_view_if_needed()
-        page.wait_for_function("figure => figure.dataset.drawn === 'true'", arg=figure)
-    return len(figures)
 
 
 def test_f86_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
@@ -202,19 +175,6 @@ def test_axe_finds_nothing_serious_in_light_or_dark(drawn):
             for node in one["nodes"][:3]
         ]
         assert serious == [], scheme
-
-
-TOO_WIDE = """() => {
-  const far = document.documentElement.clientWidth + 1;
-  const words = [...document.querySelectorAll('figure.plot svg text')].filter(text => text.textContent.trim());
-  const outside = words.filter(text => {
-    const box = text.getBoundingClientRect(), canvas = text.closest('.canvas').getBoundingClientRect();
-    return box.width && (box.left < canvas.left - 2 || box.right > canvas.right + 2 || box.right > far);
-  }).map(text => `${text.closest('figure').id}: ${text.textContent}`);
-  const tables = [...document.querySelectorAll('.block > .scroll > table, .heat table')]
-    .filter(table => table.checkVisibility() && table.getBoundingClientRect().right > far).map(table => table.id);
-  return [...outside, ...tables];
-}"""
 
 
 def test_the_page_prints_with_every_figure_and_no_label_clipped(browser, report):
