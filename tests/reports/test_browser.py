@@ -133,6 +133,16 @@ def test_figures_wait_until_they_come_into_view(page):
     assert last.get_attribute("data-drawn") is None
 
 
+def test_where_only_scripts_in_the_page_are_allowed_the_figures_are_drawn_too(browser, report):
+    context = browser.new_context(viewport=DESKTOP)
+    context.add_init_script("URL.createObjectURL = () => 'blob:refused'")
+    page = context.new_page()
+    page.goto(report.as_uri())
+
+    assert scroll_through(page) >= 12
+    context.close()
+
+
 def test_every_section_is_there_and_the_first_screen_answers(page):
     assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == list(SECTIONS)
     assert page.locator("h1").bounding_box()["y"] < 400
