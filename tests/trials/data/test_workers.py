@@ -50,6 +50,6 @@ def is_gone(process):
             with open(f"/proc/{process}/stat") as stat:
                 if stat.read().rpartition(")")[2].split()[0] == "Z":
                     return True
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
             return True
     return False
