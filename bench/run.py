@@ -3,10 +3,8 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,27 +13,14 @@ from bench.check import check_grid, check_settings
 from bench.codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.expand import outline, planned
 from bench.grids import Grid
+from bench.jobs import Places, job_maker
 from bench.lock import driving, refuse_second
 from bench.stopping import Stopping
 from bench.storage import on_disk
 from bench.user_grid import load_grid
 
-if TYPE_CHECKING:
-    from bench.agenda import Due
-    from bench.prepared import Prepared
-    from trials.job import Job
-
 # Between two looks at a run folder.
 WATCH_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where a run reads and writes. data None lets the data set say how to get it."""
-
-    out: Path
-    cache: Path
-    data: Path | None
 
 
 def run_grid(options: argparse.Namespace) -> int:
@@ -112,45 +97,6 @@ def execute(
         if agenda.finished():
             write_ceilings(places.out, prepared)
     return agenda.finished()
-
-
-def job_maker(
-    places: Places,
-    prepared: "Prepared",
-    files: Mapping[str, Path],
-    digests: Mapping[str, str],
-    options: argparse.Namespace,
-    revision: str,
-) -> "Callable[[Due], Job]":
-    """A function that turns a spec into the job a worker runs; only final trials are given test cases.
-
-    files holds the first weights by model, digests the SHA-256 of each.
-    """
-    from bench.ledger import digest_of
-    from trials.job import Job, best_path
-    from trials.spec import FINAL
-
-    def make_job(due: "Due") -> Job:
-        spec = due.spec
-        source, _, trial = spec.weights.partition(":")
-        weights = best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
-        return Job(
-            trial=due.trial,
-            spec=spec,
-            out=str(places.out),
-            cache=str(prepared.folders[spec.recipe.preparation]),
-            train=prepared.split.train,
-            val=prepared.split.val,
-            test=prepared.split.test if spec.phase == FINAL else (),
-            rungs=due.rungs,
-            weights=None if weights is None or spec.weights == "random" else str(weights),
-            weights_sha256=digest_of(places.out, trial) if source == "pretrain" else digests.get(spec.cell.model, ""),
-            save_predictions=options.save_predictions and spec.phase == FINAL,
-            checkpoint_minutes=options.checkpoint_minutes,
-            commit=revision,
-        )
-
-    return make_job
 
 
 def random_notes(grid: Grid) -> list[str]:

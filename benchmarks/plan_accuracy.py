@@ -27,10 +27,10 @@ from bench.agenda import Agenda
 from bench.estimate import Measured, models_to_time, trial_seconds, wall
 from bench.expand import Facts
 from bench.grids import Grid
+from bench.jobs import Places, job_maker
 from bench.ledger import read_results
 from bench.plan import gathered, sample
 from bench.prepared import Prepared, open_grid_data, prepare_grid
-from bench.run import Places, job_maker
 from bench.tuning.driver import Cluster, connect
 from bench.tuning.measure import measure
 from bench.user_grid import load_grid

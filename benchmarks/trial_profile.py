@@ -19,7 +19,7 @@ import torch
 
 from bench.agenda import Agenda, Due
 from bench.grids import Grid
-from bench.run import Places, job_maker
+from bench.jobs import Places, job_maker
 from benchmarks.compare import keep
 from benchmarks.plan_accuracy import Ready, made_ready
 from trials.attempt import attempt

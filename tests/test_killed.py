@@ -20,9 +20,9 @@ from rich.console import Console
 
 from bench.agenda import Agenda
 from bench.cli import main
+from bench.jobs import Places, job_maker
 from bench.prepared import open_grid_data, prepare_grid
 from bench.provenance import write_provenance
-from bench.run import Places, job_maker
 from bench.status import status_text
 from bench.user_grid import load_grid
 from reports.build import build_report

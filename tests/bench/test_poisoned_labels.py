@@ -11,7 +11,7 @@ import pytest
 from bench.agenda import Agenda
 from bench.expand import Facts
 from bench.grids import DEMO, Tuning, product
-from bench.run import Places, job_maker
+from bench.jobs import Places, job_maker
 from trials.attempt import attempt
 from trials.data.cache import open_cache
 from trials.data.datasets import Split

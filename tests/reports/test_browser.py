@@ -138,7 +138,6 @@ def test_where_only_scripts_in_the_page_are_allowed_the_figures_are_drawn_too(br
     context.add_init_script("URL.createObjectURL = () => 'blob:refused'")
     page = context.new_page()
     page.goto(report.as_uri())
-
     assert scroll_through(page) >= 12
     context.close()
 

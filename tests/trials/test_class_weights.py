@@ -1,10 +1,11 @@
 """The weights of classes by their counts, on KiTS23's own: from equal to inverse frequency, and what is refused."""
 
 import pytest
-from test_losses import KITS, random_batch
+from test_losses import ALPHA, HYPER, KITS, random_batch
 
 from trials.data.sampling import ClassCounts
 from trials.losses import (
+    build_loss,
     class_balanced,
     class_balanced_weights,
     focal,
@@ -97,3 +98,9 @@ def test_classes_of_equal_count_are_refused_with_a_hint_at_the_unit():
 
     with pytest.raises(ValueError, match="another class_unit"):
         class_balanced(counts, 1e-2, 2.0)
+
+
+def test_the_weights_in_use_can_be_read_from_the_loss():
+    assert build_loss("class_balanced", KITS, HYPER).weights == class_balanced_weights(KITS, 1e-6)
+    assert build_loss("weighted_focal", KITS, HYPER).weights == inverse_frequency_weights(KITS)
+    assert build_loss("weighted_focal", KITS, HYPER | {"alpha": ALPHA}).weights == ALPHA

@@ -6,7 +6,7 @@ A gzip stream is read to its end, where its checksum lies.
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,14 @@ def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]
     if bad.count:
         text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
         raise FileFault(header.path, "not_finite", text, "correct the file")
+
+
+def placed(slabs: Iterable[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Each slab of a stream with the planes that it holds, counted from the file's first."""
+    first = 0
+    for slab in slabs:
+        yield slice(first, first + len(slab)), slab
+        first += len(slab)
 
 
 def scaled(header: Header, stored: np.ndarray) -> np.ndarray:

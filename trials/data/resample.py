@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trials.data.header import Header
-from trials.data.nifti import Met, count_labels, label_slabs, scaled, stored_slabs
+from trials.data.nifti import Met, count_labels, label_slabs, placed, scaled, stored_slabs
 from trials.data.volume import Axes, file_axes
 
 
@@ -65,12 +65,10 @@ def label_cube(header: Header, edge: int, num_classes: int, met: Met | None = No
     columns, rows, planes = (nearest_index(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
     cube = np.zeros((edge, edge, edge), np.uint8)
     class_voxels = np.zeros(num_classes, np.int64)
-    first = 0
-    for slab in label_slabs(header, num_classes, met):
+    for held, slab in placed(label_slabs(header, num_classes, met)):
         class_voxels += count_labels(slab, num_classes)
-        targets = np.flatnonzero((planes >= first) & (planes < first + len(slab)))
-        cube[targets] = slab.take(planes[targets] - first, axis=0).take(rows, axis=1).take(columns, axis=2)
-        first += len(slab)
+        targets = np.flatnonzero((planes >= held.start) & (planes < held.stop))
+        cube[targets] = slab.take(planes[targets] - held.start, axis=0).take(rows, axis=1).take(columns, axis=2)
     return cube.transpose(2, 1, 0).transpose(axes.order), class_voxels
 
 

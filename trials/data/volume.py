@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from trials.data.nifti import label_slabs, read_header, scaled, stored_slabs
+from trials.data.nifti import label_slabs, placed, read_header, scaled, stored_slabs
 from trials.files import write_whole
 
 # D runs from the head down, H from front to back, W from the right to the left: as KiTS stores its files.
@@ -63,9 +63,8 @@ def read_image(path: Path) -> Volume:
     """Read a whole image as float32, scaled (HU for a CT). Raises ValueError naming the file for any fault in it."""
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.float32)
-    first = 0
-    for slab in stored_slabs(header):
-        voxels[first : (first := first + len(slab))] = scaled(header, slab)
+    for planes, slab in placed(stored_slabs(header)):
+        voxels[planes] = scaled(header, slab)
     return Volume(voxels.T, header.affine)
 
 
@@ -73,9 +72,8 @@ def read_labels(path: Path, num_classes: int) -> Volume:
     """Read a whole mask as uint8 class indices below num_classes. Raises ValueError naming the file for any fault in it."""
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.uint8)
-    first = 0
-    for slab in label_slabs(header, num_classes):
-        voxels[first : (first := first + len(slab))] = slab
+    for planes, slab in placed(label_slabs(header, num_classes)):
+        voxels[planes] = slab
     return Volume(voxels.T, header.affine)
 
 
