@@ -1,12 +1,13 @@
 """The losses' arithmetic: softmax focal and Dice + cross-entropy over every voxel of a batch, in float32 under any autocast.
 
-logits [B, K, ...] of any float type, labels [B, ...] of integers 0..K-1, uint8 best; float64 logits are computed in float64.
-Both gradients are written out: they keep one copy of the probabilities where autograd would keep three.
+logits [B, K, ...] of any float type, finite, labels [B, ...] of integers 0..K-1, uint8 best; float64 logits are computed in
+float64. Both gradients are written out, and voxels go through in pieces that stay in the processor's cache: a loss keeps
+no probabilities between forward and backward, and of the size of the logits it makes nothing but their gradient.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,8 @@ from torch.nn import functional as F
 SMOOTHING = 1e-12
 # Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its logarithm is finite.
 TINY = 1e-30
-# Voxels that are added up at a time, so that their copies in float64 stay small.
-PIECE = 2**18
+# Voxels computed at a time: on a processor what its cache holds, on a card enough to keep it busy.
+PIECE, PIECE_ON_CARD = 2**15, 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Combined:
         """Return the loss as a scalar."""
         check_labels(logits, labels)
         with torch.autocast(logits.device.type, enabled=False):
-            log_true, overlap, predicted, true = SoftmaxSums.apply(exact(logits), labels)
+            log_true, overlap, predicted, true = SoftmaxSums.apply(logits.flatten(2), labels.flatten(1))
             dice = 2 * overlap / (predicted + true + SMOOTHING)
-            return 0.5 * (1 - dice.mean()) - 0.5 * log_true.mean()
+            return 0.5 * (1 - dice.mean()) - 0.5 * log_true.sum() / labels.numel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,99 +61,98 @@ class Focal:
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss as a scalar."""
         check_labels(logits, labels)
+        weights = self.weights or (1.0,) * logits.shape[1]
         with torch.autocast(logits.device.type, enabled=False):
-            losses = FocalTerms.apply(exact(logits), labels, self.gamma)
-            if self.weights is not None:
-                losses = losses * look_up(self.weights, labels, losses)
-            return losses.mean()
-
-
-class FocalTerms(torch.autograd.Function):
-    """-(1 - p)^gamma log p of each voxel's true class [B, ...]."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
-        index = labels.long().unsqueeze(1)
-        log_probs = F.log_softmax(logits, dim=1)
-        log_true = log_probs.gather(1, index)
-        missed = torch.expm1(log_true).neg_().clamp_min_(TINY)  # 1 - p
-        power = missed.log().mul_(gamma).exp_()
-        # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), in which nothing blows up where p is 1 and gamma below 1.
-        slope = torch.sub(1, missed).mul_(log_true).div_(missed).mul_(gamma).sub_(1).mul_(power)
-        ctx.save_for_backward(log_probs.exp_(), index, slope)
-        return power.mul_(log_true).neg_().squeeze(1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, by_terms: Tensor) -> tuple[Tensor, None, None]:
-        """d log p_y / d logit_c = [y = c] - p_c."""
-        probs, index, slope = ctx.saved_tensors
-        by_log_true = by_terms.unsqueeze(1) * slope
-        return (probs * -by_log_true).scatter_add_(1, index, by_log_true), None, None
+            table = weight_table(weights, exact_type(logits), logits.device)
+            return FocalSum.apply(logits.flatten(2), labels.flatten(1), self.gamma, table) / labels.numel()
 
 
 class SoftmaxSums(torch.autograd.Function):
-    """log p of the true class [B, ...], and for each class [K] the sums of p where it is true, of p, and of true voxels."""
+    """Four sums for each class [4, K]: of log p and of p where it is true, of p everywhere, and of true voxels."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        index = labels.long().unsqueeze(1)
-        log_probs = F.log_softmax(logits, dim=1)
-        log_true = log_probs.gather(1, index)
-        probs, prob_true = log_probs.exp_(), log_true.exp()
-        overlap, true = sums_by_class(labels, prob_true.squeeze(1), logits.shape[1])
-        predicted = probs.sum([axis for axis in range(probs.dim()) if axis != 1])
-        ctx.save_for_backward(probs, prob_true, index)
-        ctx.mark_non_differentiable(true)
-        return log_true.squeeze(1), overlap, predicted, true
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, labels)
+        classes, sums = all_classes(logits), []
+        for items, voxels in pieces(labels):
+            log_probs = F.log_softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
+            is_true = one_hot(labels[items, voxels], classes)
+            probs = log_probs.exp()
+            sums += [summed.sum((0, 2)) for summed in (log_probs.mul_(is_true), probs * is_true, probs, is_true)]
+        return torch.stack(sums).unflatten(0, (-1, 4)).sum(0, dtype=torch.float64).to(classes.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_log_true: Tensor, by_overlap: Tensor, by_predicted: Tensor, _: Tensor) -> tuple[Tensor, None]:
-        """d p_k / d logit_c = p_k ([k = c] - p_c), summed over what depends on each p_k."""
-        probs, prob_true, index = ctx.saved_tensors
-        at_true = by_overlap.index_select(0, index.flatten()).view_as(prob_true)
-        at_true.mul_(prob_true).add_(by_log_true.unsqueeze(1))
-        shared = at_true + torch.einsum("bk...,k->b...", probs, by_predicted).unsqueeze(1)
-        by_class = by_predicted.view(-1, *[1] * (probs.dim() - 2))
-        by_logits = torch.sub(by_class, shared).mul_(probs)
-        return by_logits.scatter_add_(1, index, at_true), None
+    def backward(ctx: Any, by_sums: Tensor) -> tuple[Tensor, None]:
+        """With t_k what a voxel's p_k and log p_k pass on, each times its derivative: d / d logit_c = t_c - p_c sum of t."""
+        logits, labels = ctx.saved_tensors
+        by_log_true, by_overlap, by_predicted, _ = by_sums[..., None]
+        classes, by_logits = all_classes(logits), torch.empty_like(logits)
+        for items, voxels in pieces(labels):
+            probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
+            is_true = one_hot(labels[items, voxels], classes)
+            passed = (is_true * by_overlap).add_(by_predicted).mul_(probs).add_(is_true.mul_(by_log_true))
+            by_logits[items, :, voxels] = passed.addcmul_(probs, passed.sum(1, keepdim=True), value=-1)
+        return by_logits, None
 
 
-def sums_by_class(labels: Tensor, values: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """For each class [K] the sum of values [B, ...] over its voxels, and how many they are, in the type of values.
+class FocalSum(torch.autograd.Function):
+    """The sum over voxels of -w (1 - p)^gamma log p, with p and the weight w of each voxel's true class."""
 
-    One pass on a processor. On a card bincount would make the processor wait for its largest label: there a pass a class.
-    """
-    if labels.device.type != "cpu":
-        return sums_class_after_class(labels, values, num_classes)
-    sums = torch.zeros(2, num_classes, dtype=torch.float64)
-    for index, part in zip(labels.flatten().split(PIECE), values.flatten().split(PIECE), strict=True):
-        # bincount adds one number after the other, which float32 would not bear.
-        sums[0] += torch.bincount(index, weights=part.double(), minlength=num_classes)
-        sums[1] += torch.bincount(index, minlength=num_classes)
-    return sums[0].to(values.dtype), sums[1].to(values.dtype)
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, gamma: float, weights: Tensor) -> Tensor:
+        classes, sums = all_classes(logits), []
+        slopes = torch.empty(labels.shape, dtype=classes.dtype, device=logits.device)
+        for items, voxels in pieces(labels):
+            log_probs = F.log_softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
+            is_true = one_hot(labels[items, voxels], classes)
+            log_true = log_probs.mul_(is_true).sum(1)
+            missed = torch.expm1(log_true).neg_().clamp_min_(TINY)  # 1 - p
+            power = missed.log().mul_(gamma).exp_().mul_(weights @ is_true)
+            # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), in which nothing blows up where p is 1 and gamma below 1.
+            slope = torch.sub(1, missed).mul_(log_true).div_(missed).mul_(gamma).sub_(1).mul_(power)
+            slopes[items, voxels] = slope
+            sums.append(power.mul_(log_true).sum())
+        ctx.save_for_backward(logits, labels, slopes)
+        return -torch.stack(sums).sum(dtype=torch.float64).to(classes.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_total: Tensor) -> tuple[Tensor, None, None, None]:
+        """d log p_y / d logit_c = [y = c] - p_c."""
+        logits, labels, slopes = ctx.saved_tensors
+        classes, by_logits = all_classes(logits), torch.empty_like(logits)
+        for items, voxels in pieces(labels):
+            probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
+            is_true = one_hot(labels[items, voxels], classes)
+            by_logits[items, :, voxels] = is_true.sub_(probs).mul_((by_total * slopes[items, voxels])[:, None])
+        return by_logits, None, None, None
 
 
-def sums_class_after_class(labels: Tensor, values: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """sums_by_class with nothing to wait for."""
-    sums, counts = [], []
-    for label in range(num_classes):
-        is_label = (labels == label).to(values.dtype)
-        sums.append((is_label * values).sum())
-        counts.append(is_label.sum())
-    return torch.stack(sums), torch.stack(counts)
+def pieces(labels: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Which items of labels [B, V] and which of their voxels are computed at a time: parts of a volume, or some slices."""
+    most = PIECE if labels.device.type == "cpu" else PIECE_ON_CARD
+    items = max(1, most // labels.shape[1])
+    for first in range(0, labels.shape[0], items):
+        for start in range(0, labels.shape[1], most):
+            yield slice(first, first + items), slice(start, start + most)
 
 
-def exact(logits: Tensor) -> Tensor:
-    """Widen half precision to float32: a sum over 128^3 voxels overflows float16."""
-    return logits if logits.dtype == torch.float64 else logits.float()
+def all_classes(logits: Tensor) -> Tensor:
+    """The numbers 0..K-1 as a column [K, 1], in the type to compute in."""
+    return torch.arange(logits.shape[1], dtype=exact_type(logits), device=logits.device)[:, None]
 
 
-def look_up(weights: Sequence[float], labels: Tensor, like: Tensor) -> Tensor:
-    """Give each voxel the weight of its label."""
-    table = weight_table(tuple(weights), like.dtype, like.device)
-    return table.index_select(0, labels.flatten().long()).view_as(labels)
+def one_hot(labels: Tensor, classes: Tensor) -> Tensor:
+    """1 where a voxel of labels [b, n] has a class of the column [K, 1], else 0: [b, K, n], in the column's type."""
+    # Compared as floats into floats: of all ways to say it the one that the processor's vector instructions take.
+    at_voxels = labels[:, None].to(classes.dtype)
+    return torch.eq(at_voxels, classes, out=classes.new_empty(len(labels), len(classes), labels.shape[1]))
+
+
+def exact_type(logits: Tensor) -> torch.dtype:
+    """The type to compute in, float32 for half precision: a sum over 128^3 voxels overflows float16."""
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 @functools.cache

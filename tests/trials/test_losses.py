@@ -9,6 +9,7 @@ import torch
 from monai.losses import DiceCELoss, FocalLoss
 from torch.nn import functional as F
 
+from trials import voxel_losses
 from trials.data.sampling import ClassCounts
 from trials.losses import (
     LOSSES,
@@ -18,7 +19,6 @@ from trials.losses import (
     focal,
     weighted_focal,
 )
-from trials.voxel_losses import sums_by_class, sums_class_after_class
 
 # KiTS23, the paper's 337 training cases on a cube of 128: voxels of background, kidney, tumour, cyst.
 KITS = ClassCounts(
@@ -144,16 +144,38 @@ def test_combined_equals_monai_dice_and_cross_entropy_over_the_pooled_batch():
     assert combined(KITS)(logits, labels).item() == pytest.approx(expected.item(), abs=1e-14)
 
 
-def test_sums_by_class_are_those_of_float64_whichever_way_they_are_added_up():
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 3, (2, 64, 64, 64), generator=generator, dtype=torch.uint8)
-    values = torch.rand(labels.shape, generator=generator)
+@pytest.mark.parametrize("piece", [5, 20, 10_000], ids=["parts of a volume", "one item", "all at once"])
+@pytest.mark.parametrize("loss", [combined(KITS), weighted_focal(KITS, 2.0, ALPHA)], ids=["combined", "weighted_focal"])
+def test_the_pieces_of_a_batch_make_no_difference(monkeypatch, loss, piece):
+    logits, labels = random_batch(shape=(3, 4, 3, 2, 3))
+    whole = loss(at := logits.clone().requires_grad_(), labels)
+    (by_logits,) = torch.autograd.grad(whole, at)
 
-    for sums, counts in (sums_by_class(labels, values, 4), sums_class_after_class(labels, values, 4)):
-        expected = [values[labels == label].double().sum().item() for label in range(4)]
-        assert sums.tolist() == pytest.approx(expected, rel=2e-7)
-        assert counts.tolist() == [int((labels == label).sum()) for label in range(4)]
-        assert (sums.dtype, counts.dtype) == (torch.float32, torch.float32)
+    monkeypatch.setattr(voxel_losses, "PIECE", piece)
+    value = loss(in_pieces := logits.to(memory_format=torch.channels_last_3d).requires_grad_(), labels)
+    value.backward()
+
+    assert value.item() == pytest.approx(whole.item(), rel=1e-12)
+    torch.testing.assert_close(in_pieces.grad, by_logits, rtol=1e-12, atol=1e-18)
+
+
+@pytest.mark.parametrize(("loss", "planes"), [(combined(KITS), 0), (focal(KITS, 2.0), 1)], ids=["combined", "focal"])
+def test_a_loss_keeps_no_probabilities_for_its_gradient(loss, planes):
+    logits, labels = random_batch(torch.float32)
+    kept: dict[int, torch.Tensor] = {}
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.setdefault(tensor.data_ptr(), tensor), lambda kept: kept):
+        loss(logits.requires_grad_(), labels)
+
+    large = [tensor for place, tensor in kept.items() if tensor.numel() >= labels.numel() and place != logits.data_ptr()]
+    assert sum(tensor.numel() for tensor in large if tensor.is_floating_point()) == planes * labels.numel()
+
+
+def test_float32_bears_the_sums_over_a_whole_cube():
+    logits, labels = random_batch(torch.float32, (1, 4, 64, 64, 64))
+
+    for loss in (combined(KITS), focal(KITS, 2.0)):
+        assert loss(logits, labels).item() == pytest.approx(loss(logits.double(), labels).item(), rel=2e-7)
 
 
 def test_combined_has_the_gradient_of_monai():
