@@ -130,7 +130,8 @@ class Agenda:
         hyper = setting | propose(study_name(self.grid, cell), number, space_of(self.grid, self.facts, cell), tried)
         spec = tune_spec(self.grid, self.facts, cell, number, hyper)
         assert self.grid.tuning is not None
-        return due(spec, rungs([one.curve for one in tried], spec.recipe.epochs) if self.grid.tuning.prune else ())
+        recipe, curves = spec.recipe, [one.curve for one in tried]
+        return due(spec, rungs(curves, recipe.epochs, recipe.validate_every) if self.grid.tuning.prune else ())
 
     def _is_pretrained(self, cell: Cell, seed: int) -> bool:
         if not needs_pretraining(self.grid, cell.model, self.facts.weights):
@@ -146,5 +147,5 @@ def due(spec: TrialSpec, rungs: tuple[Rung, ...] = ()) -> Due:
 
 def tried_of(result: TrialResult) -> Tried:
     """What a study learns of a finished trial."""
-    curve = tuple(headline(epoch.val_dice) for epoch in result.curve)
+    curve = tuple(headline(epoch.val_dice) for epoch in result.curve if epoch.val_dice)
     return Tried(hyper=result.spec.hyper, state=result.state, score=result.val_score, curve=curve)

@@ -20,7 +20,7 @@ CHOICES = {
     "class_unit": UNITS,
 }
 SHARES = ("turned_share", "subsample_background")
-AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "width", "patience")
+AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "width", "validate_every", "patience")
 
 
 def check_grid(grid: Grid) -> None:

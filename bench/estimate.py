@@ -61,7 +61,8 @@ def trial_seconds(grid: Grid, cell: Cell, phase: str, measured: Measured) -> flo
     epochs = recipe.pretrain_epochs if phase == PRETRAIN else recipe.epochs
     if phase == TUNE and grid.tuning is not None:
         epochs = grid.tuning.epochs or epochs
-    training = epochs * (timing.steps[cell.sampling] * timing.step + timing.validation)
+    training = epochs * timing.steps[cell.sampling] * timing.step
+    training += -(-epochs // recipe.validate_every) * timing.validation
     # One after so many minutes, and the weights that are kept at the end.
     saves = min(epochs, training / 60 / measured.checkpoint_minutes) if measured.checkpoint_minutes else epochs
     saves += phase != TUNE

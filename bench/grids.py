@@ -128,6 +128,7 @@ _SMALL = Recipe(
     log_frequency_bias=True,
     subsample_background=0.97,
     train_cases_scored=2,
+    validate_every=2,
 )
 DEMO = Grid(
     name="demo",
@@ -157,6 +158,7 @@ DEMO = Grid(
             steps_per_epoch=9,
             batch_size=24,
             width=None,
+            validate_every=3,
             model_options=(("depth", 4.0),),
             weights="random",
         ),

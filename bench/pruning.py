@@ -1,4 +1,4 @@
-"""Successive halving within one study: what a trial must have reached after 1, 3, 9, ... epochs to go on; pure."""
+"""Successive halving within one study: what a trial must have reached after 1, 3, 9, ... validations to go on; pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,21 +8,21 @@ from trials.job import Rung
 ETA = 3
 
 
-def rungs(curves: Sequence[Sequence[float]], epochs: int) -> tuple[Rung, ...]:
-    """The rungs of a study's next trial, from the validation scores by epoch of the trials before it.
+def rungs(curves: Sequence[Sequence[float]], epochs: int, every: int = 1) -> tuple[Rung, ...]:
+    """The rungs of a study's next trial, from the validation scores of the trials before it, one every so many epochs.
 
-    A trial stands at a rung with the best score of its epochs up to it, and goes on where it is among the best third of
+    A trial stands at a rung with the best of its scores up to it, and goes on where it is among the best third of
     those that got there, itself counted; equal scores go on. The first two at a rung always do, so a study's first trial is
     never pruned. epochs is the length of a whole trial; its last epoch is no rung.
     """
-    return tuple(_rungs(curves, epochs))
+    return tuple(_rungs(curves, epochs, every))
 
 
-def _rungs(curves: Sequence[Sequence[float]], epochs: int) -> Iterator[Rung]:
-    epoch = 1
-    while epoch < epochs:
-        reached = sorted((max(curve[:epoch]) for curve in curves if len(curve) >= epoch), reverse=True)
+def _rungs(curves: Sequence[Sequence[float]], epochs: int, every: int) -> Iterator[Rung]:
+    number = 1
+    while number * every < epochs:
+        reached = sorted((max(curve[:number]) for curve in curves if len(curve) >= number), reverse=True)
         places = (len(reached) + 1) // ETA
         if places:
-            yield Rung(epochs=epoch, least=reached[places - 1])
-        epoch *= ETA
+            yield Rung(epochs=number * every, least=reached[places - 1])
+        number *= ETA

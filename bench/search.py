@@ -17,7 +17,7 @@ STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: Tria
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """A finished trial of a study: its state, its best validation score (None for a failure), and the score of each epoch."""
+    """A finished trial of a study: its state, its best validation score (None for a failure), and that of each validation."""
 
     hyper: Hyper
     state: str
@@ -47,7 +47,7 @@ def distributions_of(space: Mapping[str, Range]) -> dict[str, BaseDistribution]:
 
 
 def frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
-    """A finished trial as Optuna keeps it; a pruned one has the score of its last epoch, as Study.tell gives it.
+    """A finished trial as Optuna keeps it; a pruned one has its last score, as Study.tell gives it.
 
     A default may lie outside the range that is searched: Optuna then learns from the parameters that lie inside.
     """

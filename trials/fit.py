@@ -29,9 +29,9 @@ SCHEDULES = ("fixed", "onecycle")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What an epoch reached. score selects the best epoch, higher is better."""
+    """What an epoch reached. score selects the best epoch, higher is better; without a validation it is the least."""
 
-    score: float
+    score: float = -math.inf
     val_loss: float | None = None
     train_dice: Mapping[int, float | None] = field(default_factory=dict)
     val_dice: Mapping[int, float | None] = field(default_factory=dict)
@@ -90,9 +90,10 @@ class Progress:
         seconds = sum(passed.seconds for passed in self.passes)
         return 1 - sum(passed.model_seconds for passed in self.passes) / seconds if seconds else 0.0
 
-    def exhausted(self, patience: int | None) -> bool:
-        """True when the last `patience` epochs brought nothing better."""
-        return patience is not None and len(self.curve) - 1 - self.best_epoch >= patience
+    def exhausted(self, recipe: Recipe) -> bool:
+        """True when recipe.patience epochs up to the last validation brought nothing better."""
+        validated = len(self.curve) - len(self.curve) % recipe.validate_every
+        return recipe.patience is not None and validated - 1 - self.best_epoch >= recipe.patience
 
     def is_pruned(self, rungs: Sequence[Rung]) -> bool:
         """True when this is the epoch of a rung and no epoch so far has reached its score."""
@@ -110,12 +111,13 @@ def fit(
     """
     optimizer, scheduler = descent(network.module, task, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
-    while len(progress.curve) < task.epochs and not progress.exhausted(recipe.patience) and not progress.is_pruned(task.rungs):
+    while len(progress.curve) < task.epochs and not progress.exhausted(recipe) and not progress.is_pruned(task.rungs):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
         passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
         progress.passes.append(passed)
-        reached = task.validate(network)
+        is_due = (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == task.epochs
+        reached = task.validate(network) if is_due else Validation()
         progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started))
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score

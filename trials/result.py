@@ -80,7 +80,8 @@ def headline(dice_by_label: Mapping[int, float | None]) -> float:
 class EpochScore:
     """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive cases.
 
-    Dice maps a foreground label to 0..1, or to None where no case holds the label.
+    Dice maps a foreground label to 0..1, or to None where no case holds the label. An epoch without validation has no
+    val_loss and empty mappings.
     """
 
     epoch: int

@@ -39,6 +39,7 @@ class Recipe:
     width None takes the model's own; model_options are further arguments of its function, such as ("kernel", 3.0) for a
     V-Net of smaller kernels. steps_per_epoch None is one pass over the training items.
     weight_decay None takes the optimizer's own: 0 for adam, 0.01 for adamw.
+    validate_every counts the epochs from one validation to the next; the last epoch always has one.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
@@ -64,6 +65,7 @@ class Recipe:
     turned_share: float = 0.0
     compile: bool = False
     log_frequency_bias: bool = False
+    validate_every: int = 1
     patience: int | None = None
     precision: str = "auto"
     weights: str = "default"

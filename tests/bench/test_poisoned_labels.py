@@ -21,7 +21,7 @@ from trials.records import unsealed
 from trials.result import PRUNED
 from trials.spec import FINAL
 
-RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=1, train_cases_scored=0, augment=False)
+RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=1, validate_every=1, train_cases_scored=0, augment=False)
 GRID = replace(
     DEMO,
     name="poisoned",

@@ -17,7 +17,8 @@ from trials.records import record_hash
 from trials.result import COMPLETE, FAILED, PRUNED, EpochScore, TrialResult
 from trials.spec import FINAL, TUNE
 
-PRUNING = replace(GRID, tuning=Tuning(trials=9, epochs=9), seeds=(0,))
+EACH = {name: replace(recipe, validate_every=1) for name, recipe in GRID.recipes.items()}
+PRUNING = replace(GRID, recipes=EACH, tuning=Tuning(trials=9, epochs=9), seeds=(0,))
 
 
 def result(due, prune=True):
@@ -56,6 +57,13 @@ def test_the_first_two_at_a_rung_always_go_on_and_the_last_epoch_is_no_rung():
     assert rungs([[0.9] * 27], epochs=27) == ()
     assert [rung.epochs for rung in rungs([[0.9] * 27] * 2, epochs=27)] == [1, 3, 9]
     assert rungs([[0.9]] * 5, epochs=1) == ()
+
+
+def test_where_not_every_epoch_is_validated_the_rungs_are_epochs_that_are():
+    curves = [[0.1, 0.2, 0.3], [0.2, 0.4, 0.4]]
+
+    assert rungs(curves, epochs=8, every=2) == (Rung(epochs=2, least=0.2), Rung(epochs=6, least=0.4))
+    assert rungs(curves, epochs=6, every=2) == (Rung(epochs=2, least=0.2),)
 
 
 def test_trials_are_pruned_in_every_cell_and_never_the_first():

@@ -11,7 +11,7 @@ from trials.attempt import attempt
 from trials.data.cache import open_cache
 from trials.job import Job, best_path, result_path, trial_folder
 from trials.records import from_json, record_hash
-from trials.result import COMPLETE, FAILED, TrialResult
+from trials.result import COMPLETE, FAILED, TrialResult, headline
 from trials.run import run_trial
 from trials.setup import make_network
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
@@ -245,6 +245,27 @@ def test_patience_stops_early_and_ties_go_to_the_earlier_epoch(small_cache, tmp_
 
     assert result.best_epoch == 0
     assert len(result.curve) == 3
+
+
+def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(small_cache, tmp_path):
+    every = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5)))
+    second = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5, validate_every=2)))
+
+    assert [epoch.epoch for epoch in second.curve if epoch.val_dice] == [1, 3, 4]
+    assert [(epoch.val_loss, epoch.train_dice) for epoch in second.curve if not epoch.val_dice] == [(None, {})] * 2
+    assert [epoch.train_loss for epoch in second.curve] == [epoch.train_loss for epoch in every.curve]
+    known = {epoch.epoch: epoch.val_dice for epoch in every.curve}
+    assert all(epoch.val_dice == known[epoch.epoch] for epoch in second.curve if epoch.val_dice)
+    assert second.best_epoch in (1, 3, 4)
+    assert second.val_score == headline(known[second.best_epoch])
+
+
+def test_patience_ends_a_training_at_a_validation(small_cache, tmp_path):
+    recipe = replace(RECIPE, epochs=9, patience=1, validate_every=2, schedule="fixed", train_cases_scored=0, augment=False)
+
+    result = attempt(make_job(small_cache, tmp_path, recipe=recipe, hyper={"lr": 1e-12}))
+
+    assert (result.best_epoch, len(result.curve)) == (1, 4)
 
 
 def test_a_trial_past_its_limit_is_a_failed_result_with_that_reason(small_cache, tmp_path):
