@@ -26,9 +26,9 @@ RULES = Rules(classes=("background", "kidney", "tumor", "cyst"))
 
 
 def ours(case: Case, place: Path) -> None:
-    """The case as the product prepares it: checked, resampled, counted, digested, written whole."""
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        prepared_record(Store(folder=Path(folder), preparation=Preparation(cube=EDGE), rules=RULES), case)
+    """The case as the product prepares it, in a folder that does not know it: checked, resampled, digested, written whole."""
+    folder = Path(tempfile.mkdtemp(dir=place))
+    prepared_record(Store(folder=folder, preparation=Preparation(cube=EDGE), rules=RULES), case)
 
 
 def inflated(case: Case) -> None:

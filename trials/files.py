@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import xxhash
+
 from trials.remote import PATIENCE_SECONDS, patiently, put, remote_path
 
 
@@ -102,3 +104,17 @@ def sha256(path: Path) -> str:
     """Digest of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """XXH3 of a file's bytes, 128 bits: tells damage and change, not malice, in a tenth of the time of SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+def fingerprint_of(*parts: bytes | memoryview) -> str:
+    """The fingerprint of a file that holds these parts, one after the other."""
+    whole = xxhash.xxh3_128()
+    for part in parts:
+        whole.update(part)
+    return whole.hexdigest()

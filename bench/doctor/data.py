@@ -7,8 +7,9 @@ from bench.check_data import told_by
 from bench.doctor.findings import Finding, error, fine, warning
 from bench.storage import reason_of
 from trials.data.datasets import find_dataset
-from trials.data.manifest import CaseRecord, Manifest
-from trials.files import matching, read_text, sha256
+from trials.data.manifest import Manifest
+from trials.data.store import is_whole
+from trials.files import matching, read_text
 from trials.records import from_json
 
 PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
@@ -52,9 +53,3 @@ def prepared_finding(path: Path) -> Finding:
         told = f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"
         return error("cache", told, PREPARE)
     return fine("cache", f"{len(cases)} cases in {folder}, every digest right")
-
-
-def is_whole(folder: Path, record: CaseRecord) -> bool:
-    """Whether both cubes of a case are there, with the bytes that were written."""
-    files = [(folder / name, digest) for name, digest in zip(record.arrays, record.digests, strict=True)]
-    return all(path.is_file() and sha256(path) == digest for path, digest in files)

@@ -16,7 +16,7 @@ from trials.attempt import attempt
 from trials.data.cache import open_cache
 from trials.data.datasets import Split
 from trials.data.loading import count_classes
-from trials.files import sha256
+from trials.files import fingerprint
 from trials.records import unsealed
 from trials.result import PRUNED
 from trials.spec import FINAL
@@ -65,7 +65,7 @@ def poison(folder: Path, place: Path) -> Path:
     for case in Sample(copy).split.test:
         path = copy.parent / "cases" / cache.cases[case].arrays[1]
         np.save(path, generator.permutation(np.load(path).ravel()).reshape((cache.preparation.cube,) * 3))
-        text = text.replace(cache.cases[case].digests[1], sha256(path))
+        text = text.replace(cache.cases[case].digests[1], fingerprint(path))
     (copy / "manifest.json").write_text(text)
     return copy
 

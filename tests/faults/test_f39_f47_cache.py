@@ -88,7 +88,7 @@ def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):
 
     assert not temporary(again)
     assert cube(again, "case_00000").stat().st_mtime_ns == kept
-    assert open_cache(again).cases["case_00001"].image.sha256 != open_cache(prepared).cases["case_00001"].image.sha256
+    assert open_cache(again).cases["case_00001"].image.digest != open_cache(prepared).cases["case_00001"].image.digest
 
 
 def in_child(work) -> int:

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.files import write_whole
+from trials.files import fingerprint_of, write_whole
 
 
-def packed_array(array: np.ndarray) -> bytes:
-    """What np.save writes."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file whole. Raises OSError naming it where it cannot be written."""
-    write_whole(path, lambda file: file.write(packed_array(array)))
+def write_array(path: Path, array: np.ndarray) -> str:
+    """Write a .npy file whole and return its fingerprint. Raises OSError naming it where it cannot be written."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    parts = (header.getvalue(), array.data)
+    write_whole(path, lambda file: file.writelines(parts))
+    return fingerprint_of(*parts)

@@ -31,7 +31,7 @@ from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
 
 # Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
-FORMAT = 1
+FORMAT = 2
 # What a trial opens besides the maps of the cases.
 OTHER_DESCRIPTORS = 256
 # The record of a case and the headers of its two cubes, rounded up.
@@ -72,8 +72,8 @@ def prepare_dataset(
     sweep(store.folder)
     _check_room(store, dataset.cases)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
-    refuse(dataset.root, twins({case: (Path(record.image.path), record.image.sha256) for case, record in records.items()}))
-    sources = [(case, record.image.sha256, record.labels.sha256) for case, record in records.items()]
+    refuse(dataset.root, twins({case: (Path(record.image.path), record.image.digest) for case, record in records.items()}))
+    sources = [(case, record.image.digest, record.labels.digest) for case, record in records.items()]
     return _write_manifest(dataset, preparation, statistics, folder / content_hash([key, sources], 16), records)
 
 
@@ -159,7 +159,7 @@ def open_cache(folder: Path) -> Cache:
 def native_labels(record: CaseRecord) -> np.ndarray:
     """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one that was prepared."""
     path = Path(record.labels.path)
-    if look_at(path, record.labels).sha256 != record.labels.sha256:
+    if look_at(path, record.labels).digest != record.labels.digest:
         raise ValueError(f"{path} has changed since it was prepared; prepare the data set again")
     volume = read_labels(path, len(record.class_voxels))
     return to_dhw(volume.voxels, volume.affine)

@@ -11,7 +11,7 @@ from trials.data.examine import Rules, examine_case, rules_of
 from trials.data.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
 from trials.data.store import Store, content_hash, verdict
 from trials.data.workers import try_on
-from trials.files import sha256
+from trials.files import fingerprint
 from trials.spec import Preparation
 
 # Part of every verdict's key: raise it when a rule changes.
@@ -64,7 +64,7 @@ def twin_images(dataset: Dataset) -> list[Fault]:
     for case in dataset.cases:
         by_size[case.image.stat().st_size].append(case)
     suspects = [case for cases in by_size.values() if len(cases) > 1 for case in cases]
-    return twins({case.case: (case.image, sha256(case.image)) for case in suspects})
+    return twins({case.case: (case.image, fingerprint(case.image)) for case in suspects})
 
 
 def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:

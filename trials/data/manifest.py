@@ -16,7 +16,7 @@ class CaseRecord:
     """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the native grid.
 
     class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are what the cube was
-    normalised by. arrays names the files of the image and the labels cube, digests is the SHA-256 of each. notes say
+    normalised by. arrays names the files of the image and the labels cube, digests is the fingerprint of each. notes say
     what is worth a look in its files.
     """
 

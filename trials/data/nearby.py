@@ -1,6 +1,5 @@
 """A prepared set on the node's own disk: trials map its arrays, and a map needs a file that stays and answers at once."""
 
-import hashlib
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from trials.data.manifest import Manifest
 from trials.data.mirror import AT_ONCE, mirror_of
-from trials.files import is_remote, read_bytes, read_text, sha256, write_text, write_whole
+from trials.files import fingerprint, fingerprint_of, is_remote, read_bytes, read_text, write_text, write_whole
 from trials.records import from_json
 from trials.scratch import VARIABLE, locked
 
@@ -79,9 +78,9 @@ def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
 
 def _bring(source: Path, target: Path, name: str, digest: str) -> None:
     """Copy an array unless it is there whole."""
-    if (target / name).is_file() and sha256(target / name) == digest:
+    if (target / name).is_file() and fingerprint(target / name) == digest:
         return
     content = read_bytes(source / name)
-    if hashlib.sha256(content).hexdigest() != digest:
+    if fingerprint_of(content) != digest:
         raise ValueError(f"{source / name} is damaged; prepare the data set again")
     write_whole(target / name, lambda file: file.write(content))

@@ -22,7 +22,7 @@ PIECE = 2**16
 MAX_INTENSITY = 1e30
 LABEL_TOLERANCE = 1e-3
 # Of a slab: few enough to stay in a processor's cache, and enough to make little of the cost of each call.
-SLAB_VOXELS = 2**17
+SLAB_BYTES = 2**18
 
 
 @dataclass(slots=True)
@@ -45,24 +45,8 @@ def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]
     voxels that are no finite numbers, telling how many and the first, and for a stream that is cut, altered or goes on for
     long.
     """
-    met = met if met is not None else Met()
-    planes = header.shape[2]
-    bad = _BadVoxels()
-    with opened(header.path) as file:
-        _skip(file, header.offset)
-        for first in range(0, planes, step := _planes_of_slab(header)):
-            slab = _slab(header, file, first, min(step, planes - first))
-            low, high = slab.min(), slab.max()
-            if not (low >= -MAX_INTENSITY and high <= MAX_INTENSITY):
-                bad.add(slab, first)
-            if bad.count:
-                continue
-            _widen(met, header, float(low), float(high))
-            yield slab
-        met.trailing_bytes = _to_the_end(header, file)
-    if bad.count:
-        text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
-        raise FileFault(header.path, "not_finite", text, "correct the file")
+    for slab, _, _ in _ranged_slabs(header, met if met is not None else Met()):
+        yield slab
 
 
 def placed(slabs: Iterable[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
@@ -89,16 +73,11 @@ def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Ite
     """
     met = met if met is not None else Met()
     strangers: Counter[str] = Counter()
-    for slab in stored_slabs(header, met):
-        if header.dtype.kind == "f" or (header.slope, header.inter) != (1, 0):
-            values = slab * header.slope + header.inter
-            slab = np.rint(values)
-            met.rounded = max(met.rounded, float(np.abs(values - slab).max()))
-            if met.rounded > LABEL_TOLERANCE:
-                value = values.flat[np.abs(values - slab).argmax()]
-                text = f"labels must be integers; got {value:g} ({met.rounded:.2g} off)"
-                raise FileFault(header.path, "labels", text, "correct the mask; was it resampled?")
-        if slab.min() < 0 or slab.max() >= num_classes:
+    needs_rounding = header.dtype.kind == "f" or (header.slope, header.inter) != (1, 0)
+    for slab, low, high in _ranged_slabs(header, met):
+        if needs_rounding:
+            slab = _rounded(header, slab, met)
+        if round(low) < 0 or round(high) >= num_classes:
             found, voxels = np.unique(slab[(slab < 0) | (slab >= num_classes)], return_counts=True)
             strangers.update(dict(zip((f"{label:g}" for label in found), voxels.tolist(), strict=True)))
         if not strangers:
@@ -111,10 +90,44 @@ def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Ite
 def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Voxels of each class, int64 [K], of an array of class indices below num_classes."""
     counts = np.zeros(num_classes, np.int64)
-    if labels.any():
-        counts[1:] = [np.count_nonzero(labels == label) for label in range(1, num_classes)]
+    for label in range(1, int(labels.max(initial=0)) + 1):
+        counts[label] = np.count_nonzero(labels == label)
     counts[0] = labels.size - counts.sum()
     return counts
+
+
+def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float, float]]:
+    """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
+    planes = header.shape[2]
+    bad = _BadVoxels()
+    with opened(header.path) as file:
+        _skip(file, header.offset)
+        for first in range(0, planes, step := _planes_of_slab(header)):
+            slab = _slab(header, file, first, min(step, planes - first))
+            stored = slab.min(), slab.max()
+            if not (stored[0] >= -MAX_INTENSITY and stored[1] <= MAX_INTENSITY):
+                bad.add(slab, first)
+            if bad.count:
+                continue
+            low, high = sorted(float(end) * header.slope + header.inter for end in stored)
+            met.low, met.high = min(met.low, low), max(met.high, high)
+            yield slab, low, high
+        met.trailing_bytes = _to_the_end(header, file)
+    if bad.count:
+        text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
+        raise FileFault(header.path, "not_finite", text, "correct the file")
+
+
+def _rounded(header: Header, slab: np.ndarray, met: Met) -> np.ndarray:
+    """Labels as the integers next to them. Raises FileFault for one that is too far from any."""
+    values = slab * header.slope + header.inter
+    labels = np.rint(values)
+    met.rounded = max(met.rounded, float(np.abs(values - labels).max()))
+    if met.rounded > LABEL_TOLERANCE:
+        value = values.flat[np.abs(values - labels).argmax()]
+        text = f"labels must be integers; got {value:g} ({met.rounded:.2g} off)"
+        raise FileFault(header.path, "labels", text, "correct the mask; was it resampled?")
+    return labels
 
 
 @dataclass(slots=True)
@@ -134,12 +147,7 @@ class _BadVoxels:
 
 
 def _planes_of_slab(header: Header) -> int:
-    return max(1, SLAB_VOXELS // (header.shape[0] * header.shape[1]))
-
-
-def _widen(met: Met, header: Header, low: float, high: float) -> None:
-    ends = (low * header.slope + header.inter, high * header.slope + header.inter)
-    met.low, met.high = min(met.low, *ends), max(met.high, *ends)
+    return max(1, SLAB_BYTES // (header.shape[0] * header.shape[1] * header.dtype.itemsize))
 
 
 def _skip(file: io.BufferedIOBase, count: int) -> None:

@@ -11,7 +11,7 @@ from trials.data.examine import Rules, check_same_grid, check_varies, image_note
 from trials.data.faults import Fault, FileFault
 from trials.data.header import Header, read_header
 from trials.data.nifti import Met, label_slabs, scaled, stored_slabs
-from trials.data.resample import image_cube, label_cube
+from trials.data.resample import image_cube, label_cube, laid_out
 from trials.spec import Preparation
 
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale up.
@@ -72,7 +72,7 @@ def prepare_case(case: Case, rules: Rules, preparation: Preparation, statistics:
     label_voxels, class_voxels = label_cube(label_header, preparation.cube, len(rules.classes), label_met)
     return PreparedCase(
         image=cube,
-        labels=np.ascontiguousarray(label_voxels),
+        labels=laid_out(label_voxels, np.uint8),
         header=label_header,
         class_voxels=class_voxels,
         mean=used.mean,
@@ -100,7 +100,7 @@ def normalised(path: Path, cube: np.ndarray, statistics: Statistics | None) -> t
     largest = np.finfo(np.float16).max
     if not (image.min() >= -largest and image.max() <= largest):
         raise FileFault(path, "intensity", "intensities leave float16 after normalisation", "set preparation.clip_hu")
-    return np.ascontiguousarray(image, dtype=np.float16), used
+    return laid_out(image, np.float16), used
 
 
 def _own_statistics(cube: np.ndarray) -> Statistics:

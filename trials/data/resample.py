@@ -49,13 +49,17 @@ def image_cube(header: Header, edge: int, clip_hu: tuple[float, float] | None = 
     """
     axes = file_axes(header.affine)
     columns, rows, planes = (linear_taps(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3))
-    cube = np.zeros((edge, edge, edge), np.float32)
-    stored = (plane for slab in stored_slabs(header, met) for plane in slab)
-    for uses, plane in zip(_uses(planes, header.shape[2]), stored, strict=True):
-        if uses:
-            flat = _resize_plane(header, plane, rows, columns, clip_hu)
-            for target, weight in uses:
-                cube[target] += weight * flat
+    cube = np.empty((edge, edge, edge), np.float32)
+    ends = _ends(planes, header.shape[2])
+    used = {int(plane) for plane in (*planes.low, *planes.high)}
+    held: dict[int, np.ndarray] = {}
+    for number, plane in enumerate(plane for slab in stored_slabs(header, met) for plane in slab):
+        if number in used:
+            held = {kept: held[kept] for kept in held if kept == number - 1}
+            held[number] = _resize_rows(header, plane, rows, clip_hu)
+        for target in ends[number]:
+            low, high, weight = held[planes.low[target]], held[planes.high[target]], planes.weight[target]
+            cube[target] = _resize_columns(low * (1 - weight) + high * weight, columns)
     return cube.transpose(2, 1, 0).transpose(axes.order)
 
 
@@ -66,33 +70,51 @@ def label_cube(header: Header, edge: int, num_classes: int, met: Met | None = No
     cube = np.zeros((edge, edge, edge), np.uint8)
     class_voxels = np.zeros(num_classes, np.int64)
     for held, slab in placed(label_slabs(header, num_classes, met)):
-        class_voxels += count_labels(slab, num_classes)
-        targets = np.flatnonzero((planes >= held.start) & (planes < held.stop))
-        cube[targets] = slab.take(planes[targets] - held.start, axis=0).take(rows, axis=1).take(columns, axis=2)
+        counts = count_labels(slab, num_classes)
+        class_voxels += counts
+        if counts[0] < slab.size:
+            targets = np.flatnonzero((planes >= held.start) & (planes < held.stop))
+            cube[targets] = slab.take(planes[targets] - held.start, axis=0).take(rows, axis=1).take(columns, axis=2)
     return cube.transpose(2, 1, 0).transpose(axes.order), class_voxels
+
+
+def laid_out(cube: np.ndarray, dtype: type) -> np.ndarray:
+    """A cube as a C-contiguous array of that type: a slice at a time, which stays in a processor's cache while it is turned."""
+    out: np.ndarray = np.empty(cube.shape, dtype)
+    for number in range(cube.shape[1]):
+        out[:, number] = cube[:, number].astype(dtype, order="K")
+    return out
 
 
 def _is_flipped(axes: Axes, file_axis: int) -> bool:
     return axes.flips[axes.order.index(file_axis)]
 
 
-def _uses(taps: Taps, num_planes: int) -> list[list[tuple[int, np.float32]]]:
-    """For each plane the (output, weight) pairs it takes part in."""
-    uses: list[list[tuple[int, np.float32]]] = [[] for _ in range(num_planes)]
-    for target, (low, high, weight) in enumerate(zip(taps.low, taps.high, taps.weight, strict=True)):
-        uses[low].append((target, 1 - weight))
-        if weight:
-            uses[high].append((target, weight))
-    return uses
+def _ends(taps: Taps, num_planes: int) -> list[list[int]]:
+    """For each plane the outputs that it is the last one of."""
+    ends: list[list[int]] = [[] for _ in range(num_planes)]
+    for target, last in enumerate(np.maximum(taps.low, taps.high)):
+        ends[last].append(target)
+    return ends
 
 
-def _resize_plane(
-    header: Header, plane: np.ndarray, rows: Taps, columns: Taps, clip_hu: tuple[float, float] | None
-) -> np.ndarray:
-    """Bilinear resize of one plane, float32 [rows, columns]; only the rows that count are converted and clipped."""
-    edge = len(rows.low)
-    pairs = scaled(header, plane.take(np.concatenate((rows.low, rows.high)), axis=0))
+def _resize_rows(header: Header, plane: np.ndarray, rows: Taps, clip_hu: tuple[float, float] | None) -> np.ndarray:
+    """The rows of one plane resized, float32 [rows, axis 0]; only those that count are converted and clipped."""
+    low, high = (scaled(header, plane.take(which, axis=0)) for which in (rows.low, rows.high))
     if clip_hu is not None:
-        np.clip(pairs, *clip_hu, out=pairs)
-    lines = pairs[:edge] * (1 - rows.weight)[:, None] + pairs[edge:] * rows.weight[:, None]
-    return lines.take(columns.low, axis=1) * (1 - columns.weight) + lines.take(columns.high, axis=1) * columns.weight
+        np.clip(low, *clip_hu, out=low)
+        np.clip(high, *clip_hu, out=high)
+    return _between(low, high, rows.weight[:, None])
+
+
+def _resize_columns(lines: np.ndarray, columns: Taps) -> np.ndarray:
+    """The columns of rows [rows, axis 0] resized, float32 [rows, columns]."""
+    return _between(lines.take(columns.low, axis=1), lines.take(columns.high, axis=1), columns.weight)
+
+
+def _between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(1 - weight) of low and weight of high, in the memory of low; high is spoilt too."""
+    low *= 1 - weight
+    high *= weight
+    low += high
+    return low

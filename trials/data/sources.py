@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trials.files import sha256
+from trials.files import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file as it was: where, its size in bytes, when it was modified (ns), and the SHA-256 of its bytes."""
+    """A file as it was: where, its size in bytes, when it was modified (ns), and the fingerprint of its bytes."""
 
     path: str
     size: int
     mtime_ns: int
-    sha256: str
+    digest: str
 
 
 def look_at(path: Path, known: Source | None = None) -> Source:
@@ -26,6 +26,6 @@ def look_at(path: Path, known: Source | None = None) -> Source:
         stat = path.stat()
         if known and (known.path, known.size, known.mtime_ns) == (str(path), stat.st_size, stat.st_mtime_ns):
             return known
-        return Source(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=sha256(path))
+        return Source(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest=fingerprint(path))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
-from trials.data.arrays import packed_array
+from trials.data.arrays import write_array
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
 from trials.data.manifest import CaseMoments, CaseRecord, Verdict
@@ -17,7 +17,7 @@ from trials.data.nifti import count_labels
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
 from trials.data.volume import file_axes, spacing_mm
-from trials.files import sha256, write_text, write_whole
+from trials.files import fingerprint, write_text
 from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
 
@@ -42,7 +42,7 @@ class Store:
 
 def prepared_record(store: Store, case: Case) -> CaseRecord:
     """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError for a faulty case."""
-    return _remembered(CaseRecord, store, case, partial(_make_cubes, store, case), partial(_is_whole, store))
+    return _remembered(CaseRecord, store, case, partial(_make_cubes, store, case), partial(is_whole, store.folder))
 
 
 def measured_record(store: Store, case: Case) -> CaseMoments:
@@ -62,12 +62,18 @@ def is_sound(path: Path, digest: str) -> bool:
         key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, digest)
         if key in _SOUND:
             return True
-        if sha256(path) != digest:
+        if fingerprint(path) != digest:
             return False
     except OSError:
         return False
     _SOUND.add(key)
     return True
+
+
+def is_whole(folder: Path, record: CaseRecord) -> bool:
+    """Whether both cubes of a case are in a folder, with the bytes that were written."""
+    paths = [folder / name for name in record.arrays]
+    return all(path.is_file() and fingerprint(path) == digest for path, digest in zip(paths, record.digests, strict=True))
 
 
 def sweep(folder: Path) -> None:
@@ -90,7 +96,7 @@ def _remembered(
     known = _read(kind, path)
     image = look_at(case.image, known.image if known else None)
     labels = look_at(case.labels, known.labels if known else None)
-    if known and (image.sha256, labels.sha256) == (known.image.sha256, known.labels.sha256) and is_whole(known):
+    if known and (image.digest, labels.digest) == (known.image.digest, known.labels.digest) and is_whole(known):
         record = replace(known, image=image, labels=labels)
     else:
         record = make(image, labels)
@@ -107,11 +113,6 @@ def _read(kind: type[R], path: Path) -> R | None:
         return None
 
 
-def _is_whole(store: Store, record: CaseRecord) -> bool:
-    paths = [store.folder / name for name in record.arrays]
-    return all(path.is_file() and sha256(path) == digest for path, digest in zip(paths, record.digests, strict=True))
-
-
 def _measure(store: Store, case: Case, image: Source, labels: Source) -> CaseMoments:
     moments = foreground_moments(case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu)
     return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
@@ -121,18 +122,15 @@ def _examine(store: Store, case: Case, image: Source, labels: Source) -> Verdict
     return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
 
 
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
-
-
 def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> CaseRecord:
     """Prepare a case and write its two cubes, under names that other content never takes."""
     prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
-    name = f"{case.case}-{content_hash([image.sha256, labels.sha256], 12)}"
+    name = f"{case.case}-{content_hash([image.digest, labels.digest], 12)}"
     arrays = (f"{name}.image.npy", f"{name}.labels.npy")
-    contents = (packed_array(prepared.image), packed_array(prepared.labels))
-    for array, content in zip(arrays, contents, strict=True):
-        write_whole(store.folder / array, partial(_write, content))
+    digests = (
+        write_array(store.folder / arrays[0], prepared.image),
+        write_array(store.folder / arrays[1], prepared.labels),
+    )
     header = prepared.header
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
@@ -148,6 +146,6 @@ def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> Case
         mean=prepared.mean,
         sd=prepared.sd,
         arrays=arrays,
-        digests=(hashlib.sha256(contents[0]).hexdigest(), hashlib.sha256(contents[1]).hexdigest()),
+        digests=digests,
         notes=prepared.notes,
     )

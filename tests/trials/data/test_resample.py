@@ -2,6 +2,7 @@
 
 import tracemalloc
 from fractions import Fraction
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from nifti_toys import IPL, asymmetric, blocks, save, turned
 from test_volume import ALL_CODES
 
 from trials.data.nifti import read_header
-from trials.data.resample import image_cube, label_cube, linear_taps, nearest_index
+from trials.data.resample import image_cube, label_cube, laid_out, linear_taps, nearest_index
 
 # Shapes of which some axes grow and some shrink to the edge of 8 or 16, by odd and by even ratios.
 SHAPES = [(11, 14, 9), (16, 32, 8), (1, 24, 40)]
@@ -39,6 +40,17 @@ def test_both_cubes_equal_torch_in_every_orientation(tmp_path, codes, shape):
         assert np.allclose(image, torch_image(asymmetric(shape), edge), rtol=1e-6, atol=1e-3)
         assert np.array_equal(labels, torch_labels(blocks(shape), edge))
         assert class_voxels.tolist() == np.bincount(blocks(shape).ravel(), minlength=4).tolist()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_cube_is_laid_out_as_it_is_seen(order):
+    seen = np.flip(np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32).transpose(order), axis=1)
+
+    out = laid_out(seen, np.float16)
+
+    assert out.flags.c_contiguous
+    assert out.dtype == np.float16
+    assert np.array_equal(out, seen.astype(np.float16))
 
 
 def test_the_window_is_applied_before_resampling(tmp_path):
