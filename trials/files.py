@@ -19,6 +19,10 @@ import xxhash
 from trials.remote import PATIENCE_SECONDS, patiently, put, remote_path
 
 
+class NotWritten(OSError):
+    """A file of ours could not be written: no fault of what it was made from."""
+
+
 def place(text: str | Path) -> Path:
     """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the methods of a Path."""
     return remote_path(str(text)) if "://" in str(text) else Path(text)
@@ -71,11 +75,12 @@ def _keep_names(folder: Path) -> None:
             os.close(handle)
 
 
-def not_written(path: Path, error: OSError) -> OSError:
-    """The same error with the file's name, and how much room there is: numpy's own has neither number nor name."""
+def not_written(path: Path, error: OSError) -> "NotWritten":
+    """The same error with the file's name and the way out: numpy's own has neither number nor name."""
     free = shutil.disk_usage(path.parent).free
-    text = f"{error.strerror or error}; {free / 1e6:.1f} MB are free there; make room and run again"
-    return OSError(error.errno or errno.ENOSPC, text, str(path))
+    ways = {errno.EISDIR: "a folder has this name; move it away", errno.EACCES: "take a folder that you may write to"}
+    way = ways.get(error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again")
+    return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {way}", str(path))
 
 
 def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> None:

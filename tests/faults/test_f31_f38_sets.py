@@ -147,6 +147,19 @@ def test_f32_a_file_this_user_may_not_read():
     assert "cannot be read as user" in faults[0].message
 
 
+def test_f32_an_unreadable_image_does_not_hide_the_faults_of_other_cases():
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        root = dataset_of(Path(place) / "data").root
+        twin = root / "case_00000" / "imaging.nii.gz"
+        twin.write_bytes(image(root).read_bytes())
+        labels(root).write_bytes(b"")
+        with as_nobody(twin):
+            faults = found(root, BAD_CASE)
+
+    assert [(fault.case, fault.code) for fault in faults] == [("case_00000", "unreadable"), (VICTIM, "empty")]
+
+
 @pytest.mark.parametrize("kind", ["dangling", "loop", "folder"])
 def test_f33_a_link_to_nowhere_or_a_folder(root, kind):
     image(root).unlink()

@@ -16,8 +16,9 @@ from nifti_toys import asymmetric, dataset_of, save
 import trials.data.cache as cache_module
 from benchmarks.write_faults import KINDS, sweep
 from trials.data.cache import open_cache, prepare_dataset
+from trials.data.door import without_bad_cases
 from trials.data.store import ABANDONED_SECONDS
-from trials.files import write_whole
+from trials.files import NotWritten, write_whole
 from trials.spec import Preparation
 
 SMALL = Preparation(cube=8)
@@ -58,7 +59,7 @@ def test_f39_cache_disk_full(dataset, prepared, tmp_path):
     save(dataset.cases[1].image, asymmetric(seed=9))
     before = {path: path.read_bytes() for path in prepared.parent.rglob("*.npy")}
 
-    with files_of_at_most(700), pytest.raises(ValueError, match=r"1 of 3 cases .*MB are free there; make room .*image.npy"):
+    with files_of_at_most(700), pytest.raises(NotWritten, match=r"MB are free there; make room .*case_00001-\w+.image.npy"):
         prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
 
     assert {path: path.read_bytes() for path in prepared.parent.rglob("*.npy")} == before
@@ -71,6 +72,23 @@ def test_f39_a_cache_that_cannot_hold_the_cubes_is_refused_before_any_work(datas
 
     with pytest.raises(ValueError, match=r"cases need [\d.]+ MB, [\d.]+ MB more than are free; make room, or choose"):
         prepare_dataset(many, Preparation(cube=512), tmp_path / "cache", workers=1)
+
+
+def test_f39_a_cache_that_cannot_be_written_is_no_fault_of_a_case(dataset, tmp_path):
+    without_bad_cases(dataset, tmp_path / "cache", workers=1)
+    (checked,) = (tmp_path / "cache").glob("phantoms-checked-*")
+    (checked / "case_00001.json").unlink()
+    (checked / "case_00001.json").mkdir()
+
+    with pytest.raises(NotWritten, match=r"a folder has this name; move it away: .*case_00001.json"):
+        without_bad_cases(dataset, tmp_path / "cache", workers=1)
+
+
+def test_f39_a_file_in_the_place_of_the_cache_is_named(dataset, tmp_path):
+    (tmp_path / "cache").write_text("not a folder")
+
+    with pytest.raises(ValueError, match=r"cache/phantoms-checked-\w+ cannot be made .*; choose another cache"):
+        without_bad_cases(dataset, tmp_path / "cache", workers=1)
 
 
 def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):

@@ -4,7 +4,6 @@ ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and array
 ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of cases, written last
 """
 
-import os
 import resource
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +17,12 @@ import numpy as np
 from trials.data.datasets import Case, Dataset
 from trials.data.door import all_faults, twins
 from trials.data.examine import rules_of
-from trials.data.faults import FaultyData, refuse, user_name
+from trials.data.faults import FaultyData, refuse
 from trials.data.manifest import CaseRecord, Manifest
 from trials.data.nearby import nearby
 from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
 from trials.data.sources import look_at
-from trials.data.store import Store, content_hash, is_sound, measured_record, prepared_record, sweep
+from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record, sweep
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
 from trials.files import write_text
@@ -217,12 +216,7 @@ def _work_on(
 
 def _check_room(store: Store, cases: Sequence[Case]) -> None:
     """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of the cases without a record."""
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{store.folder} cannot be made ({error.strerror}); choose another cache") from None
-    if not os.access(store.folder, os.W_OK):
-        raise ValueError(f"{store.folder} cannot be written by user {user_name()}; choose another cache")
+    open_folder(store.folder)
     missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
     needed = missing * (3 * store.preparation.cube**3 + RECORD_BYTES)
     free = shutil.disk_usage(store.folder).free

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from trials.data.datasets import Case, Dataset
 from trials.data.examine import Rules, examine_case, rules_of
 from trials.data.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
-from trials.data.store import Store, content_hash, verdict
+from trials.data.store import Store, content_hash, open_folder, verdict
 from trials.data.workers import try_on
 from trials.files import fingerprint
 from trials.spec import Preparation
@@ -38,6 +39,7 @@ def without_bad_cases(
     rules = rules_of(dataset)
     key = content_hash([FORMAT, rules.classes], 12)
     store = Store(folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Preparation(), rules=rules)
+    open_folder(store.folder)
     found, failed = try_on(dataset.cases, partial(verdict, store), workers, on_case)
     faults = (*dataset.faults, *failed, *(fault for one in found.values() for fault in one.faults))
     refuse(dataset.root, [fault for fault in faults if fault.level == FATAL])
@@ -59,12 +61,19 @@ def all_faults(cases: Sequence[Case], rules: Rules, failed: Sequence[Fault], wor
 
 
 def twin_images(dataset: Dataset) -> list[Fault]:
-    """Cases whose image is another case's, byte for byte; only files of one size are read."""
+    """Cases whose image is another case's, byte for byte; only files of one size are read.
+
+    An image that cannot be read is passed over: that is a fault of its own.
+    """
     by_size = defaultdict(list)
     for case in dataset.cases:
-        by_size[case.image.stat().st_size].append(case)
-    suspects = [case for cases in by_size.values() if len(cases) > 1 for case in cases]
-    return twins({case.case: (case.image, fingerprint(case.image)) for case in suspects})
+        with suppress(OSError):
+            by_size[case.image.stat().st_size].append(case)
+    digests: dict[str, tuple[Path, str]] = {}
+    for case in (case for cases in by_size.values() if len(cases) > 1 for case in cases):
+        with suppress(OSError):
+            digests[case.case] = (case.image, fingerprint(case.image))
+    return twins(digests)
 
 
 def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:

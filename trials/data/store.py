@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TypeVar
 from trials.data.arrays import write_array
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
+from trials.data.faults import user_name
 from trials.data.manifest import CaseMoments, CaseRecord, Verdict
 from trials.data.nifti import count_labels
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
@@ -76,6 +78,16 @@ def is_whole(folder: Path, record: CaseRecord) -> bool:
     return all(path.is_file() and fingerprint(path) == digest for path, digest in zip(paths, record.digests, strict=True))
 
 
+def open_folder(folder: Path) -> None:
+    """Make the folder of a store. Raises ValueError where it cannot be made, or not be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made ({error.strerror}); choose another cache") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{folder} cannot be written by user {user_name()}; choose another cache")
+
+
 def sweep(folder: Path) -> None:
     """Remove the temporary files of processes that were killed while writing."""
     for path in folder.glob(".*.npy.*"):
@@ -109,7 +121,7 @@ def _read(kind: type[R], path: Path) -> R | None:
     """The record in a file; None, to be made anew, where there is none or it cannot be read as one."""
     try:
         return from_json(kind, path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

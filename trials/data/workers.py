@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
 from trials.data.faults import Fault, FaultyData, fault_of
+from trials.files import NotWritten
 
 # From linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -35,7 +36,7 @@ def work_on(
     """Do work(case) for every case in that many processes (None: one a core) and return the results in the order of cases.
 
     on_done is called after each case. When all have been tried, raises one FaultyData that names every fault;
-    done_to_them is its word for the work.
+    done_to_them is its word for the work. A file of ours that cannot be written ends it at once, with NotWritten.
     """
     done, faults = try_on(cases, work, workers, on_done)
     if faults:
@@ -75,6 +76,8 @@ def num_cores() -> int:
 def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | None]:
     try:
         return case.case, work(case), None
+    except NotWritten:
+        raise
     except (ValueError, OSError) as error:
         return case.case, None, fault_of(error, case.case)
 
