@@ -1,7 +1,7 @@
 """Random flips, turns, scalings, shifts and intensity changes of a batch, on whatever device it lies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from torch.nn import functional as F
 SHIFT_SHARE = 0.06
 SCALE_DEVIATION, OFFSET_DEVIATION = 0.08, 0.08
 TURN_DEGREES, ZOOM = 15.0, 0.15
+# Voxels turned at a time on a processor: what its cache holds. A card turns all at once.
+PIECE = 2**17
 
 
 def augment(images: Tensor, labels: Tensor, generator: np.random.Generator, turned_share: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -48,20 +50,37 @@ def turned(images: Tensor, labels: Tensor, generator: np.random.Generator, share
         return images, labels
     matrices = np.stack([inverse_map(images.dim() - 2, generator) for _ in chosen])
     index = torch.from_numpy(chosen).to(images.device)
-    grid = sampling_grid(torch.from_numpy(matrices).to(images.device, images.dtype), images.shape[2:])
-    moved = F.grid_sample(images[index], grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return images.index_copy(0, index, moved), labels.index_copy(0, index, nearest(labels[index], grid))
+    inverse = torch.from_numpy(matrices).to(images.device, images.dtype)
+    still_images, still_labels = images[index], labels[index]
+    images, labels = images.clone(), labels.clone()
+    for planes in pieces(still_labels):
+        grid = sampling_grid(inverse, still_labels.shape[1:], planes)
+        moved = F.grid_sample(still_images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        images[index, :, planes] = moved
+        labels[index, planes] = nearest(still_labels, grid)
+    return images, labels
 
 
-def sampling_grid(matrices: Tensor, shape: Sequence[int]) -> Tensor:
-    """Where each output voxel lies in the input, for grid_sample: matrices [B, dims, dims] to [B, *shape, dims], in -1..1.
+def pieces(labels: Tensor) -> Iterator[slice]:
+    """Which planes of the first axis of labels [B, ...] are turned at a time."""
+    planes = labels.shape[1]
+    step = planes if labels.device.type != "cpu" else max(1, PIECE * planes // labels.numel())
+    for first in range(0, planes, step):
+        yield slice(first, min(first + step, planes))
 
-    What torch's affine_grid computes with half-pixel centres, from sums along the axes: three times faster on a CPU.
+
+def sampling_grid(matrices: Tensor, shape: Sequence[int], planes: slice) -> Tensor:
+    """Where output voxels lie in the input, for grid_sample: matrices [B, dims, dims] to [B, n, *shape[1:], dims], in -1..1.
+
+    n counts the planes of the first axis that are asked for. What torch's affine_grid computes with half-pixel centres, from
+    sums along the axes: three times faster on a CPU.
     """
     dims = len(shape)
-    grid = matrices.new_empty(len(matrices), *shape, dims)
     # Coordinates come x first, the axes of an array last first.
-    centres = [(2 * torch.arange(edge, device=grid.device, dtype=grid.dtype) + 1) / edge - 1 for edge in reversed(shape)]
+    axes = [torch.arange(edge, device=matrices.device, dtype=matrices.dtype) for edge in reversed(shape)]
+    centres = [(2 * axis + 1) / len(axis) - 1 for axis in axes]
+    centres[-1] = centres[-1][planes]
+    grid = matrices.new_empty(len(matrices), len(centres[-1]), *shape[1:], dims)
     for item, matrix in enumerate(matrices):
         for row in range(dims):
             parts = [matrix[row, axis] * centres[axis].view(-1, *[1] * axis) for axis in range(dims)]
@@ -75,7 +94,7 @@ def nearest(labels: Tensor, grid: Tensor) -> Tensor:
     for axis, edge in enumerate(labels.shape[1:]):
         place = grid[..., -1 - axis].add(1).mul_(edge / 2).sub_(0.5).round_().clamp_(0, edge - 1)
         flat = flat.mul_(edge).add_(place.long())
-    return labels.flatten(1).gather(1, flat.flatten(1)).view(labels.shape)
+    return labels.flatten(1).gather(1, flat.flatten(1)).view(flat.shape)
 
 
 def inverse_map(dims: int, generator: np.random.Generator) -> np.ndarray:

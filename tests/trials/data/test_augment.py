@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import trials.data.augment as augment_module
 from trials.data.augment import augment, inverse_map, nearest, sampling_grid, turned
 
 SHAPES = [(12, 14, 16), (20, 18)]
@@ -23,17 +24,29 @@ def test_the_sampling_grid_is_that_of_torch(shape):
     matrices = torch.from_numpy(np.stack([inverse_map(dims, generator) for _ in range(2)])).float()
     theirs = F.affine_grid(torch.cat([matrices, torch.zeros(2, dims, 1)], 2), [2, 1, *shape], align_corners=False)
 
-    torch.testing.assert_close(sampling_grid(matrices, shape), theirs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(sampling_grid(matrices, shape, slice(0, shape[0])), theirs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(sampling_grid(matrices, shape, slice(5, 9)), theirs[:, 5:9], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nearest_labels_are_those_of_grid_sample(shape):
     generator = np.random.default_rng(2)
     _, labels = batch(shape)
-    grid = sampling_grid(torch.from_numpy(np.stack([inverse_map(len(shape), generator) for _ in range(3)])).float(), shape)
+    matrices = torch.from_numpy(np.stack([inverse_map(len(shape), generator) for _ in range(3)])).float()
+    grid = sampling_grid(matrices, shape, slice(0, shape[0]))
     theirs = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
 
     assert torch.equal(nearest(labels, grid), theirs[:, 0].to(torch.uint8))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pieces_are_turned_as_the_whole_is(shape, monkeypatch):
+    whole = turned(*batch(shape), np.random.default_rng(8), 0.7)
+
+    monkeypatch.setattr(augment_module, "PIECE", 3 * 50)
+    pieces = turned(*batch(shape), np.random.default_rng(8), 0.7)
+
+    assert all(torch.equal(a, b) for a, b in zip(whole, pieces, strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
