@@ -6,7 +6,7 @@ from bench.prepared import Prepared
 from trials.ceiling import ceiling_scores
 from trials.data.cache import open_cache
 from trials.files import write_text
-from trials.records import from_json, to_json
+from trials.records import from_json, sealed, to_json
 from trials.result import Ceiling, Ceilings
 
 
@@ -21,7 +21,7 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
             scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
             known[digest] = Ceiling(data=digest, cube=preparation.cube, scores=scores)
         ceilings.append(known[digest])
-    write_text(path, to_json(Ceilings(ceilings=tuple(ceilings))))
+    write_text(path, sealed(to_json(Ceilings(ceilings=tuple(ceilings)))))
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:

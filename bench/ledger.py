@@ -1,12 +1,11 @@
 """Which trials of a run folder already have a result: our result files are the truth, whatever Ray remembers."""
 
-import json
 import sys
 from pathlib import Path
 
 from trials.files import matching, read_text
 from trials.job import result_path
-from trials.records import rebuild, unsealed
+from trials.records import parsed, rebuild
 from trials.result import TrialResult
 
 SCORES = ("scores", "surfaces")
@@ -28,7 +27,7 @@ def read_result(out: Path, trial: str) -> TrialResult | None:
     """
     path = result_path(out, trial)
     try:
-        document = json.loads(unsealed(read_text(path)))
+        document = parsed(read_text(path))
         result = rebuild(TrialResult, {name: value for name, value in document.items() if name not in SCORES}, "TrialResult")
         if result.trial != trial:
             raise ValueError(f"it holds trial {result.trial}")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.storage import on_disk
 from trials.data.datasets import open_dataset
 from trials.files import write_text
-from trials.records import read_document, record_hash, to_json
+from trials.records import read_document, record_hash, sealed, to_json
 from trials.result import RUN_KEYS, Outside
 from trials.scoring.contestant import contestant_pairs, count_contestant
 from trials.scoring.official import OFFICIAL
@@ -30,7 +30,7 @@ def add_contestants(run: Path, pairs: list[str], data: Path | None) -> None:
         raise ValueError("--add names two contestants alike; give each its own name")
     references = _references(record, data or Path(record["data"]["root"]))
     for outside in [_score(name, folder, references, record) for name, folder in named]:
-        write_text(run / "outside" / f"{record_hash(Outside(name=outside.name))}.json", to_json(outside))
+        write_text(run / "outside" / f"{record_hash(Outside(name=outside.name))}.json", sealed(to_json(outside)))
 
 
 def _score(name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]) -> Outside:

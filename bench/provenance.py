@@ -20,6 +20,7 @@ from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
 from trials.environment import processor_name, versions
 from trials.files import write_text
+from trials.records import sealed
 
 
 def commit() -> tuple[str, bool]:
@@ -92,4 +93,4 @@ def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, A
     }
     refuse_other_grid(out, record)
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())
-    write_text(out / "run.json", json.dumps(record, indent=1, sort_keys=True))
+    write_text(out / "run.json", sealed(json.dumps(record, indent=1, sort_keys=True)))

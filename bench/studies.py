@@ -11,7 +11,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from bench.search import Tried, distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
-from trials.records import read_document, rebuild
+from trials.records import read_document, rebuild, sealed
 from trials.result import COMPLETE, RUN_KEYS, TrialResult
 from trials.spec import TUNE, Cell, Hyper
 
@@ -35,7 +35,8 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
         ranges = rebuild(Mapping[str, Range], study.get("space"), "run.json studies: space")
         trials = scored.get(cell, [])
         studies.append({"cell": asdict(cell), "trials": len(trials), "importance": importance(trials, ranges)})
-    write_text(out / "studies.json", json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True))
+    text = json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True)
+    write_text(out / "studies.json", sealed(text))
 
 
 def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:

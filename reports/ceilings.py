@@ -1,6 +1,5 @@
 """What a run's preparations allow at most, and what predicting nothing scores: the two ends of every score's ladder."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,10 @@ from statistics import fmean
 import numpy as np
 
 from reports.counts import Counts
-from reports.run_folder import SCORE_TYPES, read_rows
 from reports.table import dice_of, iou_of
-from trials.result import CaseScore, dice, iou
+from trials.files import read_text
+from trials.records import from_json
+from trials.result import CaseScore, Ceilings, dice, iou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +40,17 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
         return {}
     again = "delete it and run the grid again"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["ceilings"]
-        found = {
-            entry["data"]: (int(entry["cube"]), read_rows(CaseScore, SCORE_TYPES, entry["scores"], "scores"))
-            for entry in entries
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as ceilings ({error!r}); {again}") from None
-    for _, scores in found.values():
-        true = {(score.case, score.label): score.true_voxels for score in scores}
+        found = {one.data: one for one in from_json(Ceilings, read_text(path)).ceilings}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as ceilings ({error}); {again}") from None
+    for one in found.values():
+        true = {(score.case, score.label): score.true_voxels for score in one.scores}
         ours = {
             (case, label): int(test.true[i, label]) for i, case in enumerate(test.cases) for label in range(test.true.shape[1])
         }
         if true != ours:
             raise ValueError(f"{path} speaks of other test cases or references than the run's trials; {again}")
-    return {data: Top(cube=cube, rungs=_rungs(scores)) for data, (cube, scores) in found.items()}
+    return {data: Top(cube=one.cube, rungs=_rungs(one.scores)) for data, one in found.items()}
 
 
 def background_floor(test: Counts) -> Rung:

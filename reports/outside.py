@@ -3,7 +3,6 @@
 They stand beside the configurations, but are never chosen, tuned or called a winner: nothing is known of their validation.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,8 @@ from reports.summary import Standing, resample_ratio, summarise
 from reports.surfaces import AREAS, LESIONS, Agreement, Surfaces, agreements
 from reports.table import COUNTS
 from reports.wording import cell_name
-from trials.records import rebuild
+from trials.files import matching, read_text
+from trials.records import parsed, rebuild
 from trials.result import NATIVE, CaseScore, Outside, SurfaceScore
 
 
@@ -42,7 +42,7 @@ class Field:
 
 def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
     """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file, or what does not agree."""
-    outside = [read_outside(path) for path in sorted(run.out.glob("outside/*.json"))]
+    outside = [read_outside(path) for path in matching(run.out, "outside/*.json")]
     outside = sorted(outside, key=lambda one: one.name) if test.cases else []
     for one in outside:
         _refuse_other_ground(one, test, run)
@@ -60,7 +60,7 @@ def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
 def read_outside(path: Path) -> Outside:
     """Read one contestant's file. Raises ValueError naming the file and the key."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parsed(read_text(path))
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
         return replace(rebuild(Outside, document, "outside"), scores=scores, surfaces=surfaces)

@@ -1,7 +1,6 @@
 """A run's folder as one record: what was asked (run.json), the grid's text, and every trial that has a result."""
 
 import gc
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trials.files import matching, read_text
-from trials.records import read_document, rebuild, unsealed
+from trials.records import parsed, read_document, rebuild, shown
 from trials.result import COMPLETE, RUN_KEYS, CaseScore, SurfaceScore, TrialResult
 from trials.spec import FINAL, PRETRAIN, Cell
 
@@ -88,7 +87,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
     if not path.is_file():
         return {}
     try:
-        studies = json.loads(path.read_text(encoding="utf-8"))["studies"]
+        studies = parsed(read_text(path))["studies"]
         return {rebuild(Cell, one["cell"], "cell"): dict(one["importance"]) for one in studies if one["importance"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not what studies taught ({error}); delete it and write the report again") from None
@@ -97,7 +96,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
 def read_result(path: Path) -> TrialResult:
     """Read one trial's result.json. Raises ValueError naming the file and the key."""
     try:
-        document = json.loads(unsealed(read_text(path)))
+        document = parsed(read_text(path))
         # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
@@ -112,10 +111,10 @@ def read_result(path: Path) -> TrialResult:
 def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -> tuple[S, ...]:
     """Many small records of one kind at once. Raises ValueError naming the first that is not one."""
     if not isinstance(rows, list):
-        raise ValueError(f"{where} must be a list; got {rows!r}")
+        raise ValueError(f"{where} must be a list; got {shown(rows)}")
     for i, row in enumerate(rows):
         if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
-            raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {row!r}")
+            raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {shown(row)}")
     return tuple(kind(**row) for row in rows)
 
 

@@ -1,9 +1,10 @@
-"""Records to JSON and back, and the hash that names a trial. Standard library only."""
+"""Records to JSON and back, sealed against damage, and the hash that names a trial. Standard library only."""
 
 import dataclasses
 import functools
 import hashlib
 import json
+import reprlib
 import sys
 import types
 import typing
@@ -16,6 +17,14 @@ from trials.files import read_text
 T = TypeVar("T")
 RECORD = object()
 SEAL = ',\n "sha256": "'
+BYTE_SEAL = b"sha256:"
+SHA256_DIGITS = 64
+UNSEALED = "its bytes are not those of its digest"
+# How deep a value that no record describes may be nested: our own are five deep, and whoever prints hundreds gives up.
+DEEPEST = 50
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 100
+SHORT.maxdict = 8
 
 
 def to_json(record: Any) -> str:
@@ -28,7 +37,29 @@ def from_json(kind: type[T], text: str) -> T:
 
     Raises ValueError naming the key that is missing, unknown or of a wrong type, or for a text that its seal does not fit.
     """
-    return rebuild(kind, json.loads(unsealed(text)), kind.__name__)
+    return rebuild(kind, parsed(text), kind.__name__)
+
+
+def read_record(kind: type[T], path: Path, way_out: str) -> T:
+    """The record in a file. Raises ValueError naming the file, what is wrong with it and the way out."""
+    try:
+        return from_json(kind, read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); {way_out}") from None
+
+
+def parsed(text: str) -> Any:
+    """The plain values of a JSON text, sealed or not; every file that we read goes through here.
+
+    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half a character.
+    """
+    try:
+        values = json.loads(unsealed(text))
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(values, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
+    return values
 
 
 def sealed(text: str) -> str:
@@ -43,8 +74,28 @@ def unsealed(text: str) -> str:
         return text
     original = body + "\n}"
     if digest != hashlib.sha256(original.encode()).hexdigest() + '"\n}':
-        raise ValueError("its bytes are not those of its digest")
+        raise ValueError(f"{UNSEALED}; a change made on purpose must take its last key, sha256, away")
     return original
+
+
+def sealed_bytes(content: bytes) -> bytes:
+    """A file's bytes with their SHA-256 behind them, where what reads zip archives passes over it."""
+    return content + BYTE_SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def unsealed_bytes(content: bytes) -> bytes:
+    """The bytes that sealed_bytes() was given; those without a seal as they are. Raises ValueError where any changed."""
+    original, seal, digest = content.rpartition(BYTE_SEAL)
+    if not seal or len(digest) != SHA256_DIGITS:
+        return content
+    if digest != hashlib.sha256(original).hexdigest().encode():
+        raise ValueError(UNSEALED)
+    return original
+
+
+def shown(value: Any) -> str:
+    """A foreign value in an error: cut where it is long, and where it is deep."""
+    return SHORT.repr(value)
 
 
 def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = ()) -> dict[str, Any]:
@@ -55,9 +106,9 @@ def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = 
     if not path.is_file():
         raise ValueError(f"{path} does not exist; name the folder that a run wrote")
     try:
-        document = json.loads(read_text(path))
+        document = parsed(read_text(path))
         if not isinstance(document, dict):
-            raise ValueError(f"it must be a mapping; got {document!r}")
+            raise ValueError(f"it must be a mapping; got {shown(document)}")
         for name in (*needed, *kinds):
             folder, _, key = name.rpartition(".")
             inner = document.get(folder) if folder else document
@@ -86,37 +137,47 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
         return _rebuild_union(args, value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ValueError(f"{where} must be a list; got {value!r}")
+            raise ValueError(f"{where} must be a list; got {shown(value)}")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
         if len(inner) != len(value):
-            raise ValueError(f"{where} must hold {len(inner)} values; got {value!r}")
+            raise ValueError(f"{where} must hold {len(inner)} values; got {shown(value)}")
         return tuple(
             rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True))
         )
     if origin is Mapping or origin is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"{where} must be a mapping; got {value!r}")
+            raise ValueError(f"{where} must be a mapping; got {shown(value)}")
         plain = _as_they_are(args[1])
         return {
             args[0](key): element if type(element) in plain else rebuild(args[1], element, f"{where}.{key}")
             for key, element in value.items()
         }
     if kind in (Any, object):
-        return value
+        return _not_too_deep(value, where, DEEPEST)
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{where} must be {kind.__name__}; got {value!r}")
+        raise ValueError(f"{where} must be {kind.__name__}; got {shown(value)}")
+    return value
+
+
+def _not_too_deep(value: Any, where: str, levels: int) -> Any:
+    """A value that no record describes, as it is."""
+    if isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"{where} is nested too deep")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _not_too_deep(inner, where, levels - 1)
     return value
 
 
 def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a {kind.__name__}; got {value!r}")
+        raise ValueError(f"{where} must be a {kind.__name__}; got {shown(value)}")
     hints = _type_hints(kind)
     if not value.keys() <= hints.keys():
         unknown = sorted(value.keys() - hints.keys())
-        raise ValueError(f"{where} has unknown key {unknown[0]!r}; known: {', '.join(hints)}")
+        raise ValueError(f"{where} has unknown key {shown(unknown[0])}; known: {', '.join(hints)}")
     plain = _plain_fields(kind)
     built = {
         name: element if type(element) in plain[name] else rebuild(hints[name], element, f"{where}.{name}")
@@ -162,7 +223,7 @@ def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
         except ValueError as error:
             refusal = error
     if len(others) > 1 and not isinstance(value, dict | list | tuple):
-        raise ValueError(f"{where} must be {' or '.join(_type_name(kind) for kind in others)}; got {value!r}")
+        raise ValueError(f"{where} must be {' or '.join(_type_name(kind) for kind in others)}; got {shown(value)}")
     raise refusal
 
 

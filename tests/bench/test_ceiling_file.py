@@ -4,12 +4,12 @@ from bench.ceiling import write_ceilings
 from bench.prepared import Prepared
 from trials.data.cache import open_cache
 from trials.data.datasets import Split
-from trials.records import from_json
+from trials.records import from_json, sealed, unsealed
 from trials.result import Ceilings
 from trials.spec import Preparation
 
 
-def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again(small_cache, tmp_path):
+def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again_unless_damaged(small_cache, tmp_path):
     cache = open_cache(small_cache)
     cases, preparation = tuple(sorted(cache.cases)), Preparation(cube=32)
     prepared = Prepared(
@@ -29,6 +29,10 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
     assert [(score.case, score.label) for score in ceiling.scores] == [
         (case, label) for case in cases[10:] for label in range(4)
     ]
-    (tmp_path / "ceiling.json").write_text((tmp_path / "ceiling.json").read_text().replace('"cube": 32', '"cube": 33'))
+    path, known = tmp_path / "ceiling.json", (tmp_path / "ceiling.json").read_text()
+    path.write_text(sealed(unsealed(known).replace('"cube": 32', '"cube": 33')))
     write_ceilings(tmp_path, prepared)
-    assert from_json(Ceilings, (tmp_path / "ceiling.json").read_text()).ceilings[0].cube == 33
+    assert from_json(Ceilings, path.read_text()).ceilings[0].cube == 33
+    path.write_text(known.replace('"overlap_voxels": 1', '"overlap_voxels": 2', 1))
+    write_ceilings(tmp_path, prepared)
+    assert path.read_text() == known

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
+from trials.records import unsealed
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
 from made_up import CLASSES, VOXELS, MadeUp, holds, write_run
@@ -126,10 +127,23 @@ def test_what_cannot_be_added_is_an_error_exit_code_2_and_nothing_kept(run, faul
 def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
     add(run, f"x={run.parent / 'perfect'}")
     (file,) = (run / "outside").iterdir()
-    kept = json.loads(file.read_text())
+    kept = json.loads(unsealed(file.read_text()))
     kept["scores"][1]["true_voxels"] += 1
     file.write_text(json.dumps(kept))
 
     assert main(["report", str(run)]) == 2
 
     assert "has 1001 reference voxels of label 1, the run 1000; add it again" in capsys.readouterr().err
+
+
+def test_a_changed_count_of_an_outsider_is_seen_by_its_digest(run, capsys):
+    add(run, f"x={run.parent / 'perfect'}")
+    (file,) = (run / "outside").iterdir()
+    file.write_text(file.read_text().replace('"pred_voxels": 1000', '"pred_voxels": 1001', 1))
+
+    assert main(["report", str(run)]) == 2
+
+    error = capsys.readouterr().err
+    assert str(file) in error
+    assert "its bytes are not those of its digest" in error
+    assert "delete it and add the contestant again" in error

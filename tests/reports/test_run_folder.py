@@ -13,7 +13,7 @@ from reports.run_folder import read_run
 from reports.table import load_run, write_tables
 from trials.data.mirror import transfer
 from trials.files import read_bytes
-from trials.records import from_json, record_hash
+from trials.records import from_json, record_hash, sealed
 from trials.result import TrialResult
 from trials.spec import FINAL, TUNE, Cell
 
@@ -131,3 +131,33 @@ def test_the_report_of_a_run_in_a_bucket_is_that_of_a_folder(bucket, tmp_path):
 
     assert read_bytes(remote) == local.read_bytes()
     assert read_bytes(bucket / "run" / "scores.parquet") == (folder / "scores.parquet").read_bytes()
+
+
+def sealed_files(out):
+    """A made-up run whose files bear their digests, as a run writes them."""
+    made = MadeUp(tunings=1, models=("unet3d",), losses=("focal",), num_test=2, ceiling=0.9)
+    write_run(out, made)
+    importance = {"cell": dataclasses.asdict(made.cells[0]), "importance": {"lr": 1.0}}
+    (out / "studies.json").write_text(json.dumps({"studies": [importance]}, indent=1))
+    (out / "run.json").write_text(json.dumps(json.loads((out / "run.json").read_text()), indent=1))
+    for path in (out / "run.json", out / "studies.json", out / "ceiling.json"):
+        path.write_text(sealed(path.read_text()))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("file", "number", "other"),
+    [
+        ("run.json", '"cases": 8', '"cases": 9'),
+        ("studies.json", '"lr": 1.0', '"lr": 0.5'),
+        ("ceiling.json", '"pred_voxels": 1000', '"pred_voxels": 1001'),
+    ],
+)
+def test_a_number_changed_in_a_file_that_the_page_prints_is_seen_by_the_files_digest(tmp_path, file, number, other):
+    path = sealed_files(tmp_path) / file
+    build_report(tmp_path, "none")
+    assert number in path.read_text()
+    path.write_text(path.read_text().replace(number, other, 1))
+
+    with pytest.raises(ValueError, match=rf"{file}.*not those of its digest.*; (delete it and|run the grid again)"):
+        build_report(tmp_path, "none")

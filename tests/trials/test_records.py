@@ -1,10 +1,22 @@
-"""The seal of a record's file: every changed byte is seen, and the file stays plain JSON."""
+"""The seal of a record's file: every changed byte is seen, and the file stays what it was; and what JSON may do to a reader."""
 
+import io
 import json
 
+import numpy as np
 import pytest
 
-from trials.records import from_json, sealed, to_json, unsealed
+from trials.records import (
+    from_json,
+    parsed,
+    read_document,
+    read_record,
+    sealed,
+    sealed_bytes,
+    to_json,
+    unsealed,
+    unsealed_bytes,
+)
 from trials.spec import Cell
 
 CELL = Cell(model="unet3d", loss="focal", sampling="none")
@@ -33,3 +45,51 @@ def test_every_flipped_bit_of_a_sealed_record_is_seen():
 def test_a_cut_record_is_refused(length):
     with pytest.raises(ValueError, match=r"."):
         from_json(Cell, sealed(to_json(CELL))[:-length])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ('{"a": ' * 100_000, "nested too deep"),
+        ("[" * 900 + "]" * 900, "must be a mapping; got"),
+        ("1" * 5000, "4300 digits"),
+        (r'{"model": "\ud800"}', "surrogates not allowed"),
+    ],
+)
+def test_a_hostile_json_file_is_refused_by_name_with_the_way_out(tmp_path, text, words):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+
+    with pytest.raises(ValueError, match=rf"run.json cannot be read \(.*{words}.*\); run the grid again"):
+        read_document(path, {})
+    with pytest.raises(ValueError, match=r"run.json is damaged \(.*\); delete it$"):
+        read_record(Cell, path, "delete it")
+
+
+def test_a_value_that_no_record_describes_may_not_be_nested_deeply(tmp_path):
+    deep = []
+    for _ in range(60):
+        deep = [deep]
+    (tmp_path / "run.json").write_text(json.dumps({"machine": deep, "note": deep}))
+
+    with pytest.raises(ValueError, match="machine is nested too deep"):
+        read_document(tmp_path / "run.json", {"machine": object})
+
+
+def test_a_whole_character_outside_the_basic_plane_is_read():
+    assert parsed(r'["\ud83d\ude00"]') == ["\U0001f600"]
+
+
+def test_sealed_bytes_read_back_and_every_flipped_bit_of_them_is_seen():
+    file = io.BytesIO()
+    np.savez_compressed(file, labels=np.arange(4))
+    content = sealed_bytes(file.getvalue())
+
+    assert unsealed_bytes(content) == file.getvalue() == unsealed_bytes(file.getvalue())
+    assert np.load(io.BytesIO(content))["labels"].tolist() == [0, 1, 2, 3]
+    for place in range(8 * len(file.getvalue())):
+        spoilt = bytearray(content)
+        spoilt[place // 8] ^= 1 << place % 8
+        with pytest.raises(ValueError, match="not those of its digest"):
+            unsealed_bytes(bytes(spoilt))

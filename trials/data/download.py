@@ -4,7 +4,6 @@ A file gets its name only when it is whole, so a download that was cut is resume
 """
 
 import http.client
-import json
 import ssl
 import time
 import urllib.error
@@ -16,6 +15,8 @@ from urllib.parse import urlsplit
 from isal import igzip, igzip_lib
 
 from trials.data.kits23 import CASE_IDS, IMAGE, LABELS, case_name
+from trials.files import read_text
+from trials.records import parsed
 
 IMAGE_URL = "https://huggingface.co/datasets/neheller/KiTS-Challenge-Imaging/resolve/main/images"
 MASK_URL = "https://raw.githubusercontent.com/neheller/kits23/main/dataset"
@@ -82,7 +83,7 @@ def fault_in(path: Path, name: str = "") -> str | None:
     """What is wrong with a fetched file, None if it is whole: a gzip stream to its checksum, or JSON to its end."""
     try:
         if (name or path.name).endswith(".json"):
-            json.loads(path.read_bytes())
+            parsed(read_text(path))
         else:
             with igzip.open(path, "rb") as file:
                 while file.read(PIECE):

@@ -1,14 +1,16 @@
 """Anybody's data set, told by its dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon, one channel."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from trials.data.datasets import DATASETS, Case, Dataset
 from trials.data.faults import FATAL, Fault, FileFault, printable, why_no_file
+from trials.files import read_text
+from trials.records import parsed, shown
 
 ENDINGS = (".nii.gz", ".nii")
+LONGEST_LABEL = 9
 
 
 def nnunet(root: Path) -> Dataset:
@@ -29,8 +31,8 @@ def nnunet(root: Path) -> Dataset:
         root=root,
         classes=classes,
         cases=tuple(case for case in named if case.case not in without),
-        published=published if isinstance(published, int) else None,
-        licence=str(facts.get("licence") or facts.get("license") or "not stated"),
+        published=published if type(published) is int else None,
+        licence=_told(facts.get("licence") or facts.get("license") or "not stated"),
         faults=(*faults, *lacking),
     )
 
@@ -44,7 +46,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path.parent} holds no dataset.json; point to a folder of nnU-Net or the Decathlon")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parsed(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); correct it") from None
     if not isinstance(facts, dict) or not isinstance(facts.get("labels"), dict):
@@ -58,17 +60,29 @@ def _classes(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
     for key, value in facts["labels"].items():
         if isinstance(value, list):
             raise ValueError(
-                f"{path}: label {key!r} is a region, {value}; region-based labels are not supported, give one label a class"
+                f"{path}: label {shown(key)} is a region, {shown(value)}; region-based labels are not supported, "
+                "give one label a class"
             )
         if key == "ignore":
             raise ValueError(f"{path}: an 'ignore' label is not supported; map it to a class")
         name, label = (value, key) if isinstance(value, str) and str(key).isdecimal() else (key, value)
-        if not str(label).isdecimal() or isinstance(label, bool):
-            raise ValueError(f"{path}: label {key!r} must have a whole number; got {value!r}")
+        if not _is_number(label):
+            raise ValueError(f"{path}: label {shown(key)} must have a whole number; got {shown(value)}")
         by_label[int(label)] = str(name)
     if sorted(by_label) != list(range(len(facts["labels"]))) or len(by_label) < 2:
-        raise ValueError(f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got {sorted(by_label)}")
+        raise ValueError(f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got {shown(sorted(by_label))}")
     return tuple(by_label[label] for label in range(len(by_label)))
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a whole number, written as one or as text."""
+    if isinstance(label, str):
+        return label.isdecimal() and len(label) <= LONGEST_LABEL
+    return type(label) is int and label >= 0
 
 
 def _check_channels(path: Path, facts: dict[str, Any]) -> None:
@@ -76,14 +90,14 @@ def _check_channels(path: Path, facts: dict[str, Any]) -> None:
     if not isinstance(channels, dict) or not channels:
         raise ValueError(f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the channel; add it")
     if len(channels) > 1:
-        names = ", ".join(map(str, channels.values()))
+        names = ", ".join(map(_told, channels.values()))
         raise ValueError(f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them")
 
 
 def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """The Decathlon lists its pairs of files, relative to the folder."""
     if not isinstance(facts["training"], list):
-        raise ValueError(f"{path}: 'training' must be a list of image and label; got {facts['training']!r}")
+        raise ValueError(f"{path}: 'training' must be a list of image and label; got {shown(facts['training'])}")
     cases: dict[str, Case] = {}
     faults = []
     for entry in facts["training"]:
@@ -98,10 +112,11 @@ def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[F
 
 
 def _listed_case(path: Path, entry: Any) -> Case:
-    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
-        text = f"each entry of 'training' must have 'image' and 'label'; got {entry!r}"
+    files = [entry.get(key) for key in ("image", "label")] if isinstance(entry, dict) else [None]
+    if not all(isinstance(file, str) for file in files):
+        text = f"each entry of 'training' must have 'image' and 'label', each a file's path; got {shown(entry)}"
         raise FileFault(path, "layout", text, "correct it", FATAL)
-    image, labels = (_inside(path, str(entry[key])) for key in ("image", "label"))
+    image, labels = (_inside(path, str(file)) for file in files)
     return Case(case=_case_name(path, labels.name), image=image, labels=labels)
 
 
@@ -109,7 +124,7 @@ def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fa
     """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is kept, to be reported."""
     ending = facts.get("file_ending")
     if ending not in ENDINGS:
-        raise ValueError(f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {ending!r}; convert the files")
+        raise ValueError(f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {shown(ending)}; convert the files")
     images, labels = path.parent / "imagesTr", path.parent / "labelsTr"
     names = {file.name.removesuffix(ending) for file in _visible(labels, ending)}
     names |= {file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)}
@@ -132,7 +147,7 @@ def _inside(path: Path, name: str) -> Path:
     file = path.parent / name
     if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
         raise FileFault(
-            path, "path", f"files must lie inside the folder; got {name!r}", "move the file, correct the entry", FATAL
+            path, "path", f"files must lie inside the folder; got {shown(name)}", "move the file, correct the entry", FATAL
         )
     return file
 
@@ -140,11 +155,11 @@ def _inside(path: Path, name: str) -> Path:
 def _case_name(path: Path, file: str) -> str:
     ending = next((ending for ending in ENDINGS if file.endswith(ending)), None)
     if ending is None:
-        text = f"files must end in {' or '.join(ENDINGS)}; got {file!r}"
+        text = f"files must end in {' or '.join(ENDINGS)}; got {shown(file)}"
         raise FileFault(path, "wrong_name", text, "convert it", FATAL)
     name = file.removesuffix(ending)
     if not re.fullmatch(DATASETS["nnunet"].case_names, name, re.ASCII):
-        text = f"case names are up to 64 letters, digits, '_', '.' and '-'; got {name!r}"
+        text = f"case names are up to 64 letters, digits, '_', '.' and '-'; got {shown(name)}"
         raise FileFault(path, "id", text, "rename its files", FATAL)
     return name
 

@@ -1,11 +1,12 @@
 """What is known of each case besides its voxels, for the report to group patients by: KiTS23's cohort and tumour stage."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from trials.data.datasets import DATASETS, Dataset
+from trials.files import read_text
 from trials.parts import Part, pick
+from trials.records import parsed
 
 Traits = Mapping[str, Mapping[str, str]]
 CLINICAL = "kits23.json"
@@ -37,7 +38,7 @@ def _stages(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parsed(read_text(path))
         given = {row["case_id"]: str(row["pathology_t_stage"] or "") for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the challenge's list of patients ({error!r}); fetch it again or delete it") from None

@@ -112,6 +112,7 @@ def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
         ({"image": "imagesTr/a.png", "label": "labelsTr/a.png"}, "must end in .nii.gz or .nii"),
         ({"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/<script>.nii.gz"}, "case names are up to 64"),
         ({"image": "imagesTr/toy_0.nii.gz"}, "must have 'image' and 'label'"),
+        ({"image": "imagesTr/toy_0.nii.gz", "label": {}}, "each a file's path; got {'image'"),
     ],
 )
 def test_a_listed_file_of_another_place_or_kind_is_refused(tmp_path, entry, word):
