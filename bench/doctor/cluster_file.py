@@ -19,6 +19,11 @@ SECRETS = {
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,})",
     "Ray's token": r"RAY_AUTH_TOKEN\s*=\s*[\"']?[^\s\"'$]",
 }
+# What the rules below read: a mapping by its keys, a list by what each of its parts is. So has Ray's own schema it.
+SOURCES = [{"CidrIp": str, "CidrIpv6": str}]
+RULES = [{"IpRanges": SOURCES, "Ipv6Ranges": SOURCES, "FromPort": int, "ToPort": int}]
+SHAPE: dict[str, Any] = {"provider": {"security_group": {"IpPermissions": RULES}}, "file_mounts": {}}
+KINDS = {dict: "a mapping", list: "a list", str: "text", int: "a whole number", type(None): "nothing"}
 ANYWHERE = ("0.0.0.0/0", "::/0")
 SSH = 22
 EXAMPLES = {
@@ -31,22 +36,38 @@ EXAMPLES = {
 def cluster_findings(path: Path) -> Iterator[Finding]:
     """Every rule on a cluster file. Raises ValueError where it cannot be read as one."""
     config, text = read_yaml(path), path.read_text(encoding="utf-8")
-    findings = [
-        *secrets(text),
-        *dashboard(config),
-        *security_group(config),
-        *token(config),
-        *rays(config),
-        *autoscaler(config),
-        *examples(text),
-    ]
+    wrong = list(misshapen(config, SHAPE | {key: [str] for key in config if str(key).endswith("commands")}))
+    findings = [*secrets(text), *(wrong or rules_on(config)), *examples(text)]
     yield from findings or [fine(str(path), "no open door, a token, no secret, one Ray")]
+
+
+def misshapen(value: Any, shape: Any, where: str = "") -> Iterator[Finding]:
+    """What no rule can read: a key that is no text, a value of another kind. The value is not told: it may be a secret."""
+    kind: Any = shape if isinstance(shape, type) else type(shape)
+    if not isinstance(value, kind):
+        came = KINDS.get(type(value), f"of the type {type(value).__name__}")
+        yield error("cluster file", f"{where} must be {KINDS[kind]}; it is {came}", "write it as cluster.yaml does")
+    elif isinstance(shape, list):
+        for number, part in enumerate(value):
+            yield from misshapen(part, shape[0], f"{where}[{number}]")
+    elif isinstance(shape, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                told = f"{where or 'the file'} has a key that must be text; got {key!r}"
+                yield error("cluster file", told, "put it in quotes, or take it out")
+            elif key in shape:
+                yield from misshapen(part, shape[key], f"{where}.{key}".strip("."))
+
+
+def rules_on(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """The rules that read the file's values, all of which are of their kinds."""
+    for rule in (dashboard, security_group, token, rays, autoscaler):
+        yield from rule(config)
 
 
 def commands(config: Mapping[str, Any], kind: str = "commands") -> list[str]:
     """The shell commands of a cluster file, all or those under keys that end as asked."""
-    lists = [value for key, value in config.items() if key.endswith(kind) and isinstance(value, list)]
-    return [command for part in lists for command in part if isinstance(command, str)]
+    return [command for key, listed in config.items() if key.endswith(kind) for command in listed]
 
 
 def secrets(text: str) -> Iterator[Finding]:
@@ -69,8 +90,7 @@ def dashboard(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 def security_group(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Rules of AWS's firewall that admit the world to more than SSH."""
-    rules = (config.get("provider") or {}).get("security_group", {}).get("IpPermissions", [])
-    for rule in rules:
+    for rule in config.get("provider", {}).get("security_group", {}).get("IpPermissions", []):
         sources = [part.get("CidrIp") for part in rule.get("IpRanges", [])]
         sources += [part.get("CidrIpv6") for part in rule.get("Ipv6Ranges", [])]
         first, last = rule.get("FromPort", 0), rule.get("ToPort", 65535)
@@ -85,7 +105,7 @@ def token(config: Mapping[str, Any]) -> Iterator[Finding]:
     if not re.search(r"RAY_AUTH_MODE=[\"']?token", told):
         fix = "export RAY_AUTH_MODE=token on every node, in initialization_commands; cluster.yaml shows how"
         yield error("token", "whoever reaches Ray's ports may run what he likes: RAY_AUTH_MODE=token is missing", fix)
-    elif not any(str(place).endswith(".ray/auth_token") for place in (config.get("file_mounts") or {})):
+    elif not any(str(place).endswith(".ray/auth_token") for place in config.get("file_mounts", {})):
         yield error("token", "the nodes are not given the token", "file_mounts: ~/.ray/auth_token: ~/.ray/auth_token")
 
 
@@ -108,7 +128,7 @@ def rays(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 def autoscaler(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Machines of one's own need the autoscaler's first version: the second starts one worker too few."""
-    own = (config.get("provider") or {}).get("type") == "local"
+    own = config.get("provider", {}).get("type") == "local"
     if own and not any("RAY_enable_autoscaler_v2=0" in command for command in commands(config, "head_start_ray_commands")):
         fix = "RAY_enable_autoscaler_v2=0 ray start --head ..., as in clusters/onprem.yaml"
         yield warning("autoscaler", "its second version leaves one of your workers out", fix)

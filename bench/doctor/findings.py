@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trials.data.faults import printable
+
 # An error stops a run or opens a door; a warning may; what is fine is said too, so that one sees what was looked at.
 FINE, WARNING, ERROR = "fine", "warning", "error"
 STYLES = {FINE: "green", WARNING: "yellow", ERROR: "bold red"}
@@ -54,7 +56,7 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
     for _ in range(3):
         table.add_column(overflow="fold")
     for finding in sorted(findings, key=lambda finding: list(STYLES).index(finding.level)):
-        told = Text(finding.message)
+        told = Text(printable(finding.message))
         if finding.fix:
             told.append(f"\n-> {finding.fix}", style="cyan")
         table.add_row(Text(finding.level, style=STYLES[finding.level]), Text(finding.subject), told)

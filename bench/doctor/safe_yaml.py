@@ -10,23 +10,35 @@ from typing import Any
 
 import yaml
 
+from trials.data.faults import why_no_file
+
 LARGEST, MOST_NODES, DEEPEST = 2**20, 10_000, 50
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a file. Raises ValueError, in one line with the file and the line in it, for what is refused."""
+    if why := why_no_file(path):
+        raise ValueError(f"{path} {why}; name a cluster file")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a cluster file has at most {LARGEST:,}; is it another file?")
     try:
         text = path.read_text(encoding="utf-8")
         refuse_tricks(path, text)
         refuse_twins(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        value = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as wrong:
         raise ValueError(f"{path} is not YAML: {' '.join(str(wrong).split())}") from None
+    value = built(path, text)
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds no mapping of keys to values; is it another file?")
     return value
+
+
+def built(path: Path, text: str) -> Any:
+    """The file's value. Raises ValueError for one that YAML's own words promise and no value has, such as a 45th of May."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as wrong:
+        raise ValueError(f"{path} holds a value that is none: {' '.join(str(wrong).split())}; put it in quotes") from None
 
 
 def refuse_tricks(path: Path, text: str) -> None:

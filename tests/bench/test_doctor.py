@@ -1,13 +1,17 @@
 """segbench doctor: what stands in the way is found in real files or in facts, and each finding says what to do."""
 
 import json
+import os
 import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.cli import main
 from bench.doctor.client import token_file
@@ -16,6 +20,7 @@ from bench.doctor.data import cache_findings, data_finding
 from bench.doctor.findings import ERROR, FINE, WARNING, errors, print_findings
 from bench.doctor.machine import FILES_OF_KITS23, GIB, MIB, Machine, listening, machine_findings
 from bench.doctor.nodes import rules
+from bench.doctor.run import file_findings
 from bench.doctor.safe_yaml import read_yaml
 from bench.tuning.launcher import complaint
 from bench.tuning.sight import Sight
@@ -152,6 +157,78 @@ def test_a_port_open_to_the_world_is_found_in_awss_firewall(tmp_path, source, po
     assert [f"ports {port} to {port}" in found.message for found in errors(cluster_findings(file))] == [True] * is_open
 
 
+def told_by_doctor(file: Path, capsys) -> list[str]:
+    """What `segbench doctor --cluster` says must be mended; it always ends by itself, with exit code 2."""
+    assert main(["doctor", "--json", "--cluster", str(file)]) == 2
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert all(finding["fix"] for finding in findings if finding["level"] == ERROR)
+    return [finding["message"] for finding in findings if finding["level"] == ERROR]
+
+
+RULE = "provider.security_group.IpPermissions"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("provider: 3", "provider must be a mapping; it is a whole number"),
+        ("provider:", "provider must be a mapping; it is nothing"),
+        ("provider: {security_group: null}", "provider.security_group must be a mapping; it is nothing"),
+        ("provider: {security_group: {IpPermissions: null}}", f"{RULE} must be a list; it is nothing"),
+        ("provider: {security_group: {IpPermissions: [3]}}", f"{RULE}[0] must be a mapping; it is a whole number"),
+        ("provider: {security_group: {IpPermissions: [{IpRanges: null}]}}", f"{RULE}[0].IpRanges must be a list"),
+        ("provider: {security_group: {IpPermissions: [{IpRanges: [x]}]}}", f"{RULE}[0].IpRanges[0] must be a mapping"),
+        (
+            "provider: {security_group: {IpPermissions: [{IpRanges: [{CidrIp: [1]}]}]}}",
+            f"{RULE}[0].IpRanges[0].CidrIp must be text; it is a list",
+        ),
+        ("provider: {security_group: {IpPermissions: [{FromPort: '22'}]}}", f"{RULE}[0].FromPort must be a whole number"),
+        ("provider: {3: x}", "provider has a key that must be text; got 3"),
+        ("3: x", "the file has a key that must be text; got 3"),
+        ("file_mounts: [a]", "file_mounts must be a mapping; it is a list"),
+        ("setup_commands: pip install ray", "setup_commands must be a list; it is text"),
+        ("head_start_ray_commands: [3]", "head_start_ray_commands[0] must be text"),
+        ("a: 2026-13-45", "holds a value that is none: month must be in 1..12; put it in quotes"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_by_its_key_and_never_ends_in_a_traceback(tmp_path, capsys, text, told):
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+
+    assert any(told in message for message in told_by_doctor(file, capsys))
+
+
+def test_a_secret_in_a_value_of_another_kind_is_not_printed(tmp_path):
+    leak = LEAKS["a GitHub token"]
+    file = tmp_path / "my.yaml"
+    file.write_text(f"setup_commands: export TOKEN={leak}")
+
+    assert leak not in repr(list(file_findings(file)))
+
+
+KEYS = ("provider", "security_group", "IpPermissions", "IpRanges", "Ipv6Ranges", "CidrIp", "FromPort", "file_mounts", "type")
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.dates(), st.text(max_size=4))
+ANY_KEY = st.one_of(st.sampled_from([*KEYS, "setup_commands", "head_start_ray_commands"]), st.integers(), st.none())
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_KEY, inner, max_size=4), max_leaves=12
+)
+
+
+@given(config=st.dictionaries(ANY_KEY, VALUES, max_size=5))
+@settings(max_examples=40, deadline=None, database=None, derandomize=True)
+def test_whatever_a_cluster_file_holds_its_faults_are_findings(tmp_path_factory, config):
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text(yaml.safe_dump(config))
+
+    assert errors(file_findings(file))
+
+
+def test_a_cluster_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.yaml")
+
+    assert any("is a pipe, a socket or a device" in told for told in told_by_doctor(tmp_path / "pipe.yaml", capsys))
+
+
 TRAPS = {
     "a: 1\nb:\n  c: 2\n  c: 3\n": "the key 'c' stands in line 3 and again in line 4",
     "a: 1\nb: 2\na: 3\n": "the key 'a' stands in line 1 and again in line 3",
@@ -170,7 +247,7 @@ TRAPS = {
 
 
 @pytest.mark.parametrize(("text", "told"), TRAPS.items(), ids=[told[:24] for told in TRAPS.values()])
-def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, monkeypatch, text, told):
+def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, monkeypatch, capsys, text, told):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "trap.yaml"
     file.write_text(text)
@@ -184,6 +261,7 @@ def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, mon
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
     assert grown < 20 * MIB
+    assert any(told in message for message in told_by_doctor(file, capsys))
     assert [path.name for path in tmp_path.iterdir()] == ["trap.yaml"]
 
 

@@ -89,6 +89,8 @@ def why_no_file(path: Path) -> str | None:
         return None
     if os.path.isdir(path):
         return "is a folder, not a file"
+    if os.path.exists(path):
+        return "is a pipe, a socket or a device, not a regular file"
     return "is a link that leads nowhere" if os.path.lexists(path) else "is missing"
 
 
