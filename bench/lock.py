@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trials.files import is_remote, matching, read_bytes, read_text
+from trials.files import UNFINISHED, is_remote, matching, read_bytes, read_text
 from trials.records import from_json, to_json
 from trials.remote import put, put_new
 
@@ -209,7 +209,7 @@ def _age(path: Path) -> float:
     if is_remote(path):
         return max(0.0, time.time() - sign)
     try:
-        with tempfile.NamedTemporaryFile(prefix=".now.", dir=path.parent) as file:
+        with tempfile.NamedTemporaryFile(prefix=".now.", suffix=UNFINISHED, dir=path.parent) as file:
             now = os.stat(file.fileno()).st_mtime
     except OSError:
         now = time.time()

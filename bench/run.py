@@ -72,6 +72,7 @@ def execute(
     from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
+    from trials.files import sweep
 
     console = Console(stderr=True)
     probe(places.out)
@@ -82,6 +83,7 @@ def execute(
     facts = prepared.facts(digests(files))
     check_settings(grid, facts)
     with driving(places.out) as lock:
+        sweep(places.out)
         agenda = Agenda(grid, facts, read_results(places.out))
         write_provenance(places.out, grid, grid_text, prepared.record(), facts, random_notes(grid))
         if agenda.finished():

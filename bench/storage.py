@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from trials.files import is_remote, place, read_bytes, write_text
+from trials.files import UNFINISHED, is_remote, place, read_bytes, write_text
 
 REASONS = {
     errno.ENOSPC: "its disk is full; free some space or give another folder",
@@ -20,7 +20,7 @@ NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 
 def probe(folder: Path) -> None:
     """Raise ValueError in one sentence unless a file in the folder, or below the URL, can be written, read and deleted."""
-    path, token = folder / f".probe-{platform.node()}-{secrets.token_hex(4)}", secrets.token_hex(8)
+    path, token = folder / f".probe-{platform.node()}-{secrets.token_hex(4)}{UNFINISHED}", secrets.token_hex(8)
     try:
         write_text(path, token, patience=0)
         found = read_bytes(path, patience=0).decode()

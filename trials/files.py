@@ -1,6 +1,7 @@
 """Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT.
 
-The folder is fsynced after the renaming, or a loss of power could take the name back that a reader has seen.
+The folder is fsynced after the renaming, and those above it that were made, or a loss of power could take the name back
+that a reader has seen.
 """
 
 import errno
@@ -17,6 +18,16 @@ from typing import BinaryIO
 import xxhash
 
 from trials.remote import PATIENCE_SECONDS, patiently, put, remote_path
+
+# How the name of every temporary file and folder of ours ends; it begins with a dot.
+UNFINISHED = ".unfinished"
+# Nobody takes an hour to write a file: an older temporary one was left by a killed process.
+ABANDONED_SECONDS = 3600.0
+WAYS_OUT = {
+    errno.EISDIR: "a folder has this name; move it away",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder must be; move it away"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "take a folder that you may write to"),
+}
 
 
 class NotWritten(OSError):
@@ -36,15 +47,34 @@ def is_remote(path: Path) -> bool:
 def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float = PATIENCE_SECONDS) -> None:
     """Let write() fill an open file, then give it its name in one step; on failure nothing of it remains.
 
-    The temporary file lies beside the final one and starts with a dot, so no reader's pattern matches it. An object store
-    that is away is asked again for so many seconds of patience; a disk is not, since a full one stays full.
+    An object store that is away is asked again for so many seconds of patience; a disk is not, since a full one stays full.
+    Raises NotWritten.
     """
     if is_remote(path):
-        buffer = BytesIO()
-        write(buffer)
-        return put(path, buffer.getvalue(), patience)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        return _put_whole(path, write, patience)
+    new = [folder for folder in path.parents if not os.path.exists(folder)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fill(path, write)
+        for folder in (path.parent, *(made.parent for made in new)):
+            _keep_names(folder)
+    except OSError as error:
+        raise not_written(path, error) from error
+    return None
+
+
+def _put_whole(path: Path, write: Callable[[BinaryIO], object], patience: float) -> None:
+    buffer = BytesIO()
+    write(buffer)
+    try:
+        put(path, buffer.getvalue(), patience)
+    except OSError as error:
+        raise NotWritten(*error.args) from error
+
+
+def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """The temporary file lies beside the final one and starts with a dot: no reader's pattern matches it, and sweep() does."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -52,14 +82,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        _keep_names(path.parent)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise not_written(path, error) from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return None
 
 
 def _keep_names(folder: Path) -> None:
@@ -77,10 +102,31 @@ def _keep_names(folder: Path) -> None:
 
 def not_written(path: Path, error: OSError) -> "NotWritten":
     """The same error with the file's name and the way out: numpy's own has neither number nor name."""
-    free = shutil.disk_usage(path.parent).free
-    ways = {errno.EISDIR: "a folder has this name; move it away", errno.EACCES: "take a folder that you may write to"}
-    way = ways.get(error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again")
+    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if os.path.exists(folder))).free
+    way = WAYS_OUT.get(error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again")
     return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {way}", str(path))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file or folder of this name is a temporary one of ours."""
+    return name.startswith(".") and name.endswith(UNFINISHED)
+
+
+def sweep(folder: Path) -> None:
+    """Remove below a folder what processes that were killed while writing left there; an object store keeps nothing of it.
+
+    Ages are told by the folder's own file system, since the clock of another machine may be wrong.
+    """
+    walked = () if is_remote(folder) else os.walk(folder)
+    left = [Path(at, name) for at, folders, files in walked for name in (*folders, *files) if is_unfinished(name)]
+    if not left:
+        return
+    with tempfile.NamedTemporaryFile(prefix=".now.", suffix=UNFINISHED, dir=folder) as file:
+        now = os.stat(file.fileno()).st_mtime
+    for path in left:
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> None:

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.tuning.sight import Sight
 from trials.data.workers import num_cores
-from trials.files import matching, place, write_text
+from trials.files import UNFINISHED, matching, place, write_text
 
 WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and RAY_AUTH_MODE=token where it asks for a token"
 CALL_SECONDS = 10.0
@@ -79,7 +79,7 @@ def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[st
 
     It takes no core, since a node may be busy. Nothing of it remains in out.
     """
-    folder = out / f".preflight-{secrets.token_hex(4)}"
+    folder = out / f".preflight-{secrets.token_hex(4)}{UNFINISHED}"
     write_text(folder / "driver", "")
     try:
         asked = {node: begin(node, address, folder, needed) for node, address in nodes.items()}

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,8 @@ import trials.data.cache as cache_module
 from benchmarks.write_faults import KINDS, sweep
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.door import without_bad_cases
-from trials.data.store import ABANDONED_SECONDS
 from trials.files import NotWritten, write_whole
+from trials.files import sweep as sweep_unfinished
 from trials.spec import Preparation
 
 SMALL = Preparation(cube=8)
@@ -94,19 +95,47 @@ def test_f39_a_file_in_the_place_of_the_cache_is_named(dataset, tmp_path):
 def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):
     kept = cube(prepared, "case_00000").stat().st_mtime_ns
     save(dataset.cases[1].image, asymmetric(seed=9))
-    child = os.fork()
-    if not child:
-        write_whole(cube(prepared), lambda file: (file.write(b"half"), os.kill(os.getpid(), signal.SIGKILL)))
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    (left,) = temporary(prepared)
-    os.utime(left, (left.stat().st_atime, left.stat().st_mtime - 2 * ABANDONED_SECONDS))
+    left = {killed_writing(path) for path in (cube(prepared), cube(prepared).with_name("case_00001.json"))}
+    young = killed_writing(prepared / "manifest.json", hours=0)
 
     again = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
 
-    assert not temporary(again)
+    assert len(left) == 2
+    assert unfinished(tmp_path / "cache") == {young}
     assert cube(again, "case_00000").stat().st_mtime_ns == kept
     assert open_cache(again).cases["case_00001"].image.digest != open_cache(prepared).cases["case_00001"].image.digest
+
+
+def killed_writing(path: Path, hours: float = 2) -> Path:
+    """What a process left that was killed so many hours ago while it wrote a file."""
+    before = unfinished(path.parent)
+    child = os.fork()
+    if not child:
+        write_whole(path, lambda file: (file.write(b"half"), os.kill(os.getpid(), signal.SIGKILL)))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    (left,) = unfinished(path.parent) - before
+    os.utime(left, (left.stat().st_atime, left.stat().st_mtime - 3600 * hours))
+    return left
+
+
+def unfinished(folder: Path) -> set[Path]:
+    return set(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("clock", [1.0, 2.0**32])
+def test_f40_what_a_killed_driver_left_in_a_run_folder_is_swept_whatever_the_clock_says(tmp_path, monkeypatch, clock):
+    names = ("run.json", "report.html", "scores.parquet", "trials/a/result.json", "trials/a/best.pt")
+    (tmp_path / "trials" / "a").mkdir(parents=True)
+    old = {killed_writing(tmp_path / name) for name in names}
+    young = {killed_writing(tmp_path / name, hours=0) for name in names}
+    (tmp_path / ".hidden").write_text("not ours")
+    monkeypatch.setattr(time, "time", lambda: clock)
+
+    sweep_unfinished(tmp_path)
+
+    assert len(old) == len(young) == 5
+    assert unfinished(tmp_path) == {*young, tmp_path / ".hidden"}
 
 
 def in_child(work) -> int:

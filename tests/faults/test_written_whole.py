@@ -3,19 +3,21 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
-from trials.files import write_text
+from trials.files import NotWritten, write_text
 
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """What was asked of the system: which kind of thing was brought to the disk, and when a file got its name."""
+    """What was asked of the system: a file or which folder was brought to the disk, and when a file got its name."""
     asked, fsync, replace = [], os.fsync, os.replace
 
     def told_fsync(handle):
-        asked.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        asked.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name if is_folder else "file")
         fsync(handle)
 
     def told_replace(*names):
@@ -28,9 +30,24 @@ def asked(monkeypatch) -> list[str]:
 
 
 def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_writer_goes_on(asked, tmp_path):
-    write_text(tmp_path / "new" / "a.txt", "whole")
+    write_text(tmp_path / "a.txt", "whole")
 
-    assert asked == ["file", "name", "folder"]
+    assert asked == ["file", "name", tmp_path.name]
+
+
+def test_a_folder_that_was_made_for_a_file_is_kept_with_the_folders_above_it(asked, tmp_path):
+    (tmp_path / "run").mkdir()
+
+    write_text(tmp_path / "run" / "trials" / "0123" / "result.json", "whole")
+
+    assert asked == ["file", "name", "0123", "trials", "run"]
+
+
+def test_what_stands_in_the_way_of_a_file_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(NotWritten, match=r"a file stands where a folder must be; move it away: '.*/file/run/a.txt'"):
+        write_text(tmp_path / "file" / "run" / "a.txt", "whole")
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

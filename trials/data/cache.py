@@ -18,15 +18,15 @@ from trials.data.datasets import Case, Dataset
 from trials.data.door import all_faults, twins
 from trials.data.examine import rules_of
 from trials.data.faults import FaultyData, refuse
-from trials.data.manifest import CaseRecord, Manifest
+from trials.data.manifest import CaseRecord, Manifest, read_manifest
 from trials.data.nearby import nearby
 from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
 from trials.data.sources import look_at
-from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record, sweep
+from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
-from trials.files import write_text
-from trials.records import from_json, sealed, to_json
+from trials.files import sweep, write_text
+from trials.records import sealed, to_json
 from trials.spec import Preparation
 
 # Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
@@ -68,7 +68,7 @@ def prepare_dataset(
     key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
     folder = cache_root / f"{dataset.name}-{key}"
     store = Store(folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics)
-    sweep(store.folder)
+    sweep(cache_root)
     _check_room(store, dataset.cases)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
     refuse(dataset.root, twins({case: (Path(record.image.path), record.image.digest) for case, record in records.items()}))
@@ -136,11 +136,7 @@ def open_cache(folder: Path) -> Cache:
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{folder} holds no prepared data set; prepare it first")
     folder = nearby(folder)
-    path = folder / "manifest.json"
-    try:
-        manifest = from_json(Manifest, path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
+    manifest = read_manifest(folder / "manifest.json")
     records = manifest.cases.values()
     _allow_maps(2 * len(records))
     dataset = Dataset(

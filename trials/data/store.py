@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,9 +21,6 @@ from trials.data.volume import file_axes, spacing_mm
 from trials.files import fingerprint, write_text
 from trials.records import from_json, sealed, to_json
 from trials.spec import Preparation
-
-# Nobody takes an hour to write a cube: an older temporary file was left by a killed process.
-ABANDONED_SECONDS = 3600.0
 
 R = TypeVar("R", CaseRecord, CaseMoments, Verdict)
 
@@ -75,7 +71,8 @@ def is_sound(path: Path, digest: str) -> bool:
 def is_whole(folder: Path, record: CaseRecord) -> bool:
     """Whether both cubes of a case are in a folder, with the bytes that were written."""
     paths = [folder / name for name in record.arrays]
-    return all(path.is_file() and fingerprint(path) == digest for path, digest in zip(paths, record.digests, strict=True))
+    held = zip(paths, record.digests, strict=True)
+    return all(path.parent == folder and path.is_file() and fingerprint(path) == digest for path, digest in held)
 
 
 def open_folder(folder: Path) -> None:
@@ -86,13 +83,6 @@ def open_folder(folder: Path) -> None:
         raise ValueError(f"{folder} cannot be made ({error.strerror}); choose another cache") from None
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{folder} cannot be written by user {user_name()}; choose another cache")
-
-
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed while writing."""
-    for path in folder.glob(".*.npy.*"):
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            path.unlink(missing_ok=True)
 
 
 def content_hash(content: object, digits: int) -> str:
