@@ -7,10 +7,9 @@ from bench.check_data import told_by
 from bench.doctor.findings import Finding, error, fine, warning
 from bench.storage import reason_of
 from trials.data.datasets import find_dataset
-from trials.data.manifest import Manifest
+from trials.data.manifest import read_manifest
 from trials.data.store import is_whole
-from trials.files import matching, read_text
-from trials.records import from_json
+from trials.files import matching
 
 PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
 
@@ -45,9 +44,9 @@ def prepared_finding(path: Path) -> Finding:
     """One prepared set, by its manifest."""
     folder = path.parent
     try:
-        cases = from_json(Manifest, read_text(path)).cases
+        cases = read_manifest(path).cases
     except ValueError as wrong:
-        return error("cache", f"{path} is damaged ({wrong})", PREPARE)
+        return error("cache", str(wrong), PREPARE)
     damaged = [record.case for record in cases.values() if not is_whole(folder.parent / "cases", record)]
     if damaged:
         told = f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"

@@ -1,13 +1,20 @@
 """What is remembered of prepared cases: one record a case, one manifest a set. Pure values, as JSON beside the arrays."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from trials.data.datasets import DATASETS
 from trials.data.faults import Fault
 from trials.data.prepare import Moments, Statistics
 from trials.data.sources import Source
+from trials.files import read_text
+from trials.records import from_json, shown
 from trials.spec import Preparation
 
+# The name of a cube's file: nothing that leads out of the folder it lies in.
+ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\.npy", re.ASCII)
 Affine = tuple[tuple[float, float, float, float], ...]
 
 
@@ -69,3 +76,30 @@ class Manifest:
     statistics: Statistics | None
     digest: str
     cases: Mapping[str, CaseRecord]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a prepared set, whose names lead nowhere else. Raises ValueError naming the file where it is damaged."""
+    return manifest_of(path, read_text(path))
+
+
+def manifest_of(path: Path, text: str) -> Manifest:
+    """The same from the file's text."""
+    try:
+        manifest = from_json(Manifest, text)
+        _check_names(manifest)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
+    return manifest
+
+
+def _check_names(manifest: Manifest) -> None:
+    """Raise ValueError unless every case has a name of its data set, and every array lies beside the others."""
+    part = DATASETS.get(manifest.dataset, DATASETS["nnunet"])
+    is_case_name = re.compile(part.case_names, re.ASCII).fullmatch
+    for case, record in manifest.cases.items():
+        if record.case != case or not is_case_name(case):
+            raise ValueError(f"case names must match {part.case_names} and be those of their records; got {shown(case)}")
+        for name in record.arrays:
+            if not ARRAY_NAME.fullmatch(name):
+                raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(name)}")

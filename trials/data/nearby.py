@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from trials.data.manifest import Manifest
+from trials.data.manifest import Manifest, manifest_of
 from trials.data.mirror import AT_ONCE, mirror_of
 from trials.files import fingerprint, fingerprint_of, is_remote, read_bytes, read_text, write_text, write_whole
-from trials.records import from_json
 from trials.scratch import VARIABLE, locked
 
 # File systems that another machine holds.
@@ -30,7 +29,7 @@ def nearby(folder: Path) -> Path:
     text = read_text(folder / "manifest.json")
     with locked(copy.parent / f".{copy.name}.lock"):
         if not _holds(copy / "manifest.json", text):
-            _copy(folder, copy, _manifest(folder, text))
+            _copy(folder, copy, manifest_of(folder / "manifest.json", text))
             write_text(copy / "manifest.json", text)
     return copy
 
@@ -48,13 +47,6 @@ def filesystem(folder: Path) -> str:
     fields = [line.split() for line in mounts.read_text().splitlines()]
     holding = [(len(point), kind) for _, point, kind, *_ in fields if folder.resolve().is_relative_to(point)]
     return max(holding, default=(0, ""))[1]
-
-
-def _manifest(folder: Path, text: str) -> Manifest:
-    try:
-        return from_json(Manifest, text)
-    except ValueError as error:
-        raise ValueError(f"{folder / 'manifest.json'} is damaged ({error}); prepare the data set again") from None
 
 
 def _holds(path: Path, text: str) -> bool:
