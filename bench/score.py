@@ -9,13 +9,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.storage import probe
 from trials.files import write_text
 from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
 from trials.scoring.official import OFFICIAL
+from trials.spreadsheet import as_text
 
 
 def score_folders(options: argparse.Namespace) -> ScoreTable:
-    """Score options.prediction against options.reference and write options.csv. Raises ValueError naming every fault."""
+    """Score options.prediction against options.reference and write options.csv. Raises ValueError naming every fault.
+
+    Whether the table can be written is found out before hours are spent on what stands in it.
+    """
+    if options.csv:
+        refuse_place(options.csv)
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
     classes = classes_of(options.dataset, options.reference)
     console = Console(stderr=True)
@@ -29,11 +36,25 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
     return table
 
 
+def refuse_place(path: Path) -> None:
+    """Raise ValueError where no file of that name can be written."""
+    if path.is_dir():
+        raise ValueError(f"--csv {path} is a folder; name a file, in it or elsewhere")
+    probe(path.parent)
+
+
 def write_csv(path: Path, table: ScoreTable) -> None:
     """Write one row a case in full precision; what is not a number, because there is nothing to score, is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.rows[0])
+    writer.writerow(map(as_text, table.rows[0]))
     for row in table.rows:
-        writer.writerow("" if isinstance(value, float) and math.isnan(value) else value for value in row.values())
+        writer.writerow(map(cell_of, row.values()))
     write_text(path, text.getvalue())
+
+
+def cell_of(value: str | float) -> str | float:
+    """A case's name or one of its scores as it stands in the table."""
+    if isinstance(value, str):
+        return as_text(value)
+    return "" if math.isnan(value) else value

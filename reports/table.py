@@ -17,14 +17,13 @@ from pyarrow import csv
 from reports.run_folder import SCORE_TYPES, Run, read_run
 from trials.files import write_whole
 from trials.result import TrialResult
+from trials.spreadsheet import as_text
 
 IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
 COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")
 SCORE_COLUMNS = (*IDENTITY, "split", "case", "label", "class_name", "space", *COUNTS, "dice", "iou")
 IDENTITY_TYPES = {name: "int64" if name in ("seed", "fold") else "str" for name in IDENTITY}
 DTYPES = {str: "str", int: "int64", float: "float64"}
-# A spreadsheet runs a cell that begins with one of these as a formula.
-FORMULA_STARTS = r"^[=+\-@\t\r]"
 
 
 def load_run(folder: Path | str) -> pd.DataFrame:
@@ -164,7 +163,8 @@ def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     safe = table.copy(deep=False)
     names: list[str] = list(table.select_dtypes("str").columns)
     for name in names:
-        risky = table[name].str.contains(FORMULA_STARTS, na=False)
-        if risky.any():
-            safe[name] = table[name].where(~risky, "'" + table[name])
+        # A large run has a million rows and few texts among them.
+        texts = {text: as_text(text) for text in table[name].dropna().unique()}
+        if any(text != cell for text, cell in texts.items()):
+            safe[name] = table[name].map(texts)
     return safe

@@ -107,3 +107,24 @@ def test_ones_own_data_set_has_its_own_classes_and_no_official_scores(two_cases)
     right, wrong = read(two_cases / "scores.csv")
     assert {name.rpartition("_")[2] for name in right if name != "case"} == {"a", "b", "c"}
     assert math.isclose(float(wrong["dice_a"]), 2 / 3)
+
+
+def test_a_mask_named_like_a_formula_is_a_row_that_no_spreadsheet_runs(two_cases):
+    for folder in ("reference", "prediction"):
+        save(two_cases / folder / "=cmd|x!A1.nii.gz", kidney=(2, 6))
+
+    assert main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1")) == 0
+
+    assert [row["case"] for row in read(two_cases / "scores.csv")] == ["'=cmd|x!A1", "case_00001", "case_00002"]
+
+
+@pytest.mark.parametrize("place", ["prediction", "reference/case_00001/segmentation.nii.gz/scores.csv"])
+def test_a_table_that_cannot_be_written_is_refused_before_a_case_is_scored(two_cases, place, capsys):
+    (two_cases / "prediction" / "case_00001.nii.gz").write_bytes(b"")
+
+    assert main(arguments(two_cases, "--csv", str(two_cases / place), "--workers", "1")) == 2
+
+    error = capsys.readouterr().err
+    assert "case_00001.nii.gz: is empty" not in error
+    assert "name a file, in it or elsewhere" in error or "cannot be written, read and deleted from" in error
+    assert len(error.splitlines()) == 1
