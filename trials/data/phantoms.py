@@ -16,16 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from trials.data.faults import FileFault
+from trials.data.header import read_header
+from trials.data.opening import opened
 from trials.data.phantom_body import paint_body
 from trials.data.phantom_organs import paint_abdomen, paint_kidneys
 from trials.data.phantom_shapes import FRAME_MM, Canvas, blank
 from trials.data.workers import num_cores
 from trials.files import write_text, write_whole
-from trials.records import from_json, to_json
+from trials.records import read_record, to_json
 
 # Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
 VERSION = 1
 RECORD = "phantoms.json"
+# Where a NIfTI-1 header has its description.
+DESCRIP = slice(148, 228)
 # Starting processes takes as long as making this many patients.
 WORTH_A_POOL = 24
 
@@ -59,7 +64,7 @@ def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.u
 
 
 def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
-    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are left alone.
+    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are left alone, others mended.
 
     The files are byte for byte the same on each run of one machine and one numpy. Images are int16 and labels uint8, without
     scale factors; affines have the codes I, P, L. phantoms.json, written last, records how many cases there are, their seed
@@ -70,7 +75,8 @@ def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
             f"phantoms need num_cases of at least 1 and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
         )
     written = _num_written(root / RECORD, seed)
-    missing = [number for number in range(num_cases) if not _is_written(root / f"case_{number:05d}", number, seed)]
+    folders = [root / f"case_{number:05d}" for number in range(num_cases)]
+    missing = [number for number, folder in enumerate(folders) if not _is_written(folder, number, seed, number < written)]
     write = partial(_write_case, root, seed)
     if len(missing) < WORTH_A_POOL:
         list(map(write, missing))
@@ -91,10 +97,7 @@ def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
 def _num_written(record: Path, seed: int) -> int:
     if not record.exists():
         return 0
-    try:
-        found = from_json(Written, record.read_text())
-    except ValueError as error:
-        raise ValueError(f"{record} cannot be read ({error}); delete it, whole cases are kept") from None
+    found = read_record(Written, record, "delete it, whole cases are kept")
     if (found.seed, found.version) != (seed, VERSION):
         raise ValueError(
             f"{record}: holds phantoms of seed {found.seed}, version {found.version}, "
@@ -110,11 +113,19 @@ def _write_case(root: Path, seed: int, number: int) -> None:
         write_whole(path, partial(_write_nifti, voxels=voxels, spacing_mm=spacing_mm, origin=_origin(number, seed)))
 
 
-def _is_written(folder: Path, number: int, seed: int) -> bool:
-    """True for a whole case. Files name their origin, so that other cases are refused even in a half-written folder."""
+def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
+    """True for a whole case. Files name their origin, so that other cases are refused even in a half-written folder.
+
+    Of a damaged header nothing can be told: the case is made again where phantoms.json says that it is_ours.
+    """
     paths = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
-    found = [_origin_of(path) for path in paths if path.exists()]
     origin = _origin(number, seed)
+    try:
+        found = [_origin_of(path) for path in paths if path.exists()]
+    except FileFault as fault:
+        if is_ours:
+            return False
+        raise ValueError(f"{fault.path}: {fault.message}; choose another folder or delete {folder}") from None
     if strange := [text for text in found if text != origin]:
         raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder or delete this one")
     return len(found) == len(paths)
@@ -125,7 +136,10 @@ def _origin(number: int, seed: int) -> str:
 
 
 def _origin_of(path: Path) -> str:
-    return nib.Nifti1Image.from_filename(path).header["descrip"].item().decode("latin-1")
+    """What a file names as its origin. Raises FileFault for a header that makes no sense."""
+    read_header(path)
+    with opened(path) as file:
+        return file.read(DESCRIP.stop)[DESCRIP].rstrip(b"\0").decode("latin-1")
 
 
 def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: str) -> None:

@@ -1,6 +1,7 @@
 """Phantoms are reproducible to the byte, lie as KiTS23 cases lie, and hold what they claim."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -97,6 +98,38 @@ def test_whole_cases_are_left_alone_and_torn_ones_mended(root, tmp_path):
 
     assert kept.stat().st_ino == inode
     assert digests(tmp_path) == digests(root)
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[:200],
+    "junk": lambda content: b"junk" * 50,
+    "flipped": lambda content: content[:40] + bytes([content[40] ^ 255]) + content[41:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_phantom_is_made_again_where_its_folder_is_known_to_be_ours(root, tmp_path, damage):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    victim = tmp_path / "case_00001" / "imaging.nii.gz"
+    victim.write_bytes(damage(victim.read_bytes()))
+
+    write_phantoms(tmp_path, 3, seed=5)
+
+    assert digests(tmp_path) == digests(root)
+    victim.write_bytes(damage(victim.read_bytes()))
+    (tmp_path / "phantoms.json").unlink()
+    with pytest.raises(ValueError, match=rf"^{victim}: .*; choose another folder or delete {victim.parent}$"):
+        write_phantoms(tmp_path, 3, seed=5)
+
+
+def test_a_record_of_phantoms_that_is_no_json_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "phantoms.json").write_text("[" * 100_000)
+
+    with pytest.raises(
+        ValueError, match=r"phantoms.json is damaged \(its values are nested too deep\); delete it, whole cases"
+    ):
+        write_phantoms(tmp_path, 1)
 
 
 def test_asking_for_fewer_cases_keeps_the_record_of_all(tmp_path):
