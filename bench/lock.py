@@ -4,9 +4,9 @@ Made by exclusive creation, which is atomic on NFS too. A dead driver's lock is 
 the highest number holds, so that of two that take over at once exactly one does.
 """
 
-import json
 import os
 import platform
+import re
 import secrets
 import tempfile
 import time
@@ -21,6 +21,7 @@ from trials.records import from_json, to_json
 from trials.remote import put, put_new
 
 NAME = "driver.lock"
+LOCK = re.compile(r"driver\.lock(?:\.([0-9]{1,9}))?")
 BEAT_SECONDS = 10
 # A driver on another host counts as dead after so long without a sign; NFS may hold a file's time back for a minute.
 STALE_SECONDS = 180
@@ -168,15 +169,14 @@ def successor(path: Path) -> Path:
 
 
 def _number(path: Path) -> int:
-    return int(path.name.removeprefix(NAME).removeprefix(".") or 0)
+    found = LOCK.fullmatch(path.name)
+    assert found, "a lock"
+    return int(found[1] or 0)
 
 
 def _locks(out: Path) -> list[Path]:
-    """Every lock of a run folder, the one that holds last."""
-    return sorted(
-        (path for path in matching(out, f"{NAME}*", patience=0) if path.name.removeprefix(NAME).strip(".0123456789") == ""),
-        key=_number,
-    )
+    """Every lock of a run folder, the one that holds last; no other file, whatever its name begins with."""
+    return sorted((path for path in matching(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)), key=_number)
 
 
 def _create(path: Path) -> bool:
@@ -196,7 +196,7 @@ def _create(path: Path) -> bool:
 def _owner(path: Path) -> Owner | None:
     try:
         return from_json(Owner, read_text(path))
-    except (ValueError, json.JSONDecodeError):
+    except ValueError:
         return None
 
 

@@ -1,6 +1,5 @@
 """segbench status: what a run has done, what runs now, when it ends, and whether its driver is still there."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from bench.lock import find, is_alive
 from trials.files import matching, read_text, write_text
-from trials.records import from_json, read_document, to_json
+from trials.records import parsed, read_document, read_record, rebuild, to_json
 from trials.result import COMPLETE, FAILED, PRUNED, RUN_KEYS
 
 NAME = "status.json"
@@ -48,8 +47,7 @@ def write_status(out: Path, status: Status) -> None:
 def status_text(out: Path, now: datetime) -> str:
     """Everything `segbench status` prints. Raises ValueError where there is no run."""
     record = read_document(out / "run.json", RUN_KEYS, ("grid", "planned", "command", "started"))
-    path = out / NAME
-    status = from_json(Status, read_text(path)) if path.is_file() else None
+    status = read_status(out / NAME)
     held = find(out)
     lives = held is not None and is_alive(held)
     running = status.running if status and lives else ()
@@ -65,14 +63,37 @@ def status_text(out: Path, now: datetime) -> str:
     return "\n".join(lines)
 
 
+def read_status(path: Path) -> Status | None:
+    """What the driver said last, None before its first word. Raises ValueError naming the file where it is damaged."""
+    if not path.is_file():
+        return None
+    way_out = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
+    status = read_record(Status, path, way_out)
+    for name, time in (("updated", status.updated), ("ends", status.ends)):
+        if time is not None and not is_local_time(time):
+            raise ValueError(
+                f"{path} is damaged ({name} must be a date and time by the driver's clock; got {time!r}); {way_out}"
+            )
+    return status
+
+
+def is_local_time(text: str) -> bool:
+    """Whether a text is a date and time without a zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
 def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     """Phase and state of every trial that has a result; interrupted ones count as not done."""
     for path in matching(out, "trials/*/result.json"):
         try:
-            result = json.loads(read_text(path))
-            phase, state, reason = result["spec"]["phase"], result["state"], result.get("reason")
+            result = parsed(read_text(path))
+            phase, state = rebuild(str, result["spec"]["phase"], "spec.phase"), rebuild(str, result["state"], "state")
+            reason = result.get("reason")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); delete its folder and run again") from None
+            raise ValueError(f"{path} is damaged ({error}); run the grid again, which repeats this trial") from None
         if reason != "interrupted":
             yield phase, state
 

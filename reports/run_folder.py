@@ -65,11 +65,10 @@ def read_run(out: Path) -> Run:
     with _collector_at_rest():
         results = [read_result(path) for path in matching(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
-    grid_file = out / "grid.py"
     return Run(
         out=out,
         record=record,
-        grid_text=read_text(grid_file) if grid_file.is_file() else "",
+        grid_text=_grid_text(out / "grid.py"),
         classes=tuple(record["classes"]),
         cells=cells,
         seeds=tuple(record["seeds"]),
@@ -116,6 +115,16 @@ def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -
         if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
             raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {shown(row)}")
     return tuple(kind(**row) for row in rows)
+
+
+def _grid_text(path: Path) -> str:
+    """The grid's file, "" where there is none."""
+    try:
+        return read_text(path) if path.is_file() else ""
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no text ({error}); delete it: the page goes without it, and a run writes it anew"
+        ) from None
 
 
 @contextmanager

@@ -105,3 +105,18 @@ def test_a_driver_that_was_taken_over_notices(tmp_path):
     leave(tmp_path, ELSEWHERE, name=successor(mine).name)
 
     assert not is_mine(mine)
+
+
+@pytest.mark.parametrize("name", ["driver.lock.1.2", "driver.lock.", "driver.lock.1.tmp", "driver.lock.\u00b2"])
+def test_a_file_that_only_begins_like_a_lock_is_none(tmp_path, name):
+    (tmp_path / name).write_text("")
+
+    with driving(tmp_path) as lock:
+        assert lock.name == NAME
+        assert is_mine(lock)
+
+
+def test_a_lock_of_nested_junk_counts_as_one_without_an_owner(tmp_path):
+    (tmp_path / NAME).write_text("[" * 100_000)
+
+    assert find(tmp_path).owner is None

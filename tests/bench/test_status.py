@@ -11,7 +11,7 @@ import pytest
 from bench.heartbeat import beating
 from bench.lock import NAME, driving, myself
 from bench.status import Running, Status, status_text, write_status
-from trials.records import to_json
+from trials.records import sealed, to_json
 
 NOW = datetime(2026, 11, 23, 12, 0, 10)
 STATUS = Status(
@@ -98,3 +98,22 @@ def test_an_event_is_told_at_once(tmp_path):
 
     assert len(asked) >= 3
     assert json.loads((tmp_path / "status.json").read_text())["updated"] == asked[-1].isoformat()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("status.json", "junk", "Expecting value"),
+        ("status.json", "[" * 100_000, "nested too deep"),
+        ("status.json", to_json(replace(STATUS, updated="yesterday")), "updated must be a date and time"),
+        ("status.json", to_json(replace(STATUS, ends="2026-11-24T07:30:00+00:00")), "ends must be a date and time"),
+        ("trials/0/result.json", "[" * 100_000, "nested too deep"),
+        ("trials/0/result.json", '{"spec": {"phase": "tune"}, "state": ["x"]}', "state must be str"),
+        ("trials/0/result.json", sealed('{"spec": {"phase": "tune"},\n "state": "COMPLETE"\n}').replace("tu", "to"), "digest"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_way_out(out, file, text, words):
+    (out / file).write_text(text)
+
+    with pytest.raises(ValueError, match=rf"^{out / file} is damaged \(.*{words}.*\); (delete it|run the grid again)"):
+        status_text(out, NOW)

@@ -133,6 +133,14 @@ def test_the_report_of_a_run_in_a_bucket_is_that_of_a_folder(bucket, tmp_path):
     assert read_bytes(bucket / "run" / "scores.parquet") == (folder / "scores.parquet").read_bytes()
 
 
+def test_a_grid_file_that_is_no_text_is_named_with_the_way_out(tmp_path):
+    out = write_run(tmp_path, MadeUp(), [])
+    (out / "grid.py").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ValueError, match=rf"^{out / 'grid.py'} is no text \(.*\); delete it"):
+        read_run(out)
+
+
 def sealed_files(out):
     """A made-up run whose files bear their digests, as a run writes them."""
     made = MadeUp(tunings=1, models=("unet3d",), losses=("focal",), num_test=2, ceiling=0.9)
