@@ -1,8 +1,9 @@
 """Refuses a grid that cannot run, before anything starts: the rule, what came, the way out."""
 
+from bench.check_parts import check_parts
 from bench.check_search import check_search
 from bench.expand import Facts, default_of, recipe_of
-from bench.grid_values import check_options, check_size, check_values
+from bench.grid_values import check_options, check_size, check_values, check_within
 from bench.grids import Grid
 from bench.spaces import check_setting
 from trials.data.sampling import READINGS, SAMPLINGS, UNITS
@@ -20,11 +21,21 @@ CHOICES = {
     "class_unit": UNITS,
 }
 SHARES = ("turned_share", "subsample_background")
-AT_LEAST_ONE = ("epochs", "batch_size", "pretrain_epochs", "steps_per_epoch", "width", "validate_every", "patience")
+# Whole numbers from one to far more than anybody trains with.
+LARGEST = {
+    "epochs": 10**6,
+    "batch_size": 2**16,
+    "pretrain_epochs": 10**6,
+    "steps_per_epoch": 10**6,
+    "width": 1024,
+    "validate_every": 10**6,
+    "patience": 10**6,
+}
 
 
 def check_grid(grid: Grid) -> None:
     """Refuse what can be seen without data. Raises ValueError."""
+    check_parts()
     check_values(grid)
     if not grid.cells or not grid.seeds:
         raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
@@ -54,7 +65,7 @@ def check_families(grid: Grid) -> None:
 
 
 def check_recipe(grid: Grid, model: str) -> None:
-    """Refuse a cube that the model's poolings cannot halve, numbers below one, and names that no recipe knows."""
+    """Refuse a cube that the model's poolings cannot halve, counts out of range, and names that no recipe knows."""
     recipe = recipe_of(grid, model)
     check_cube(model, recipe.preparation.cube, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
@@ -63,10 +74,9 @@ def check_recipe(grid: Grid, model: str) -> None:
             f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} of random weights is refused, since a frozen random "
             "encoder learns nothing; give weights or set recipe.weights to 'default'"
         )
-    for name in AT_LEAST_ONE:
-        value = getattr(recipe, name)
-        if value is not None and value < 1:
-            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must be at least 1; got {value}")
+    for name, largest in LARGEST.items():
+        if getattr(recipe, name) is not None:
+            check_within(f"grid {grid.name!r}, {model}: recipe.{name}", getattr(recipe, name), 1, largest)
     for name in SHARES:
         if not 0 <= getattr(recipe, name) <= 1:
             raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must lie in 0..1; got {getattr(recipe, name)}")

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from bench.expand import ANY_COUNTS, given_for, numbers_of, recipe_of
+from bench.grid_values import MOST_TRIALS, SEEDS, check_within
 from bench.grids import Grid
 from bench.spaces import Range, cell_space, default_hyper, settable_names
 from trials.losses import LOSSES
@@ -21,6 +22,7 @@ LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "weight_decay": ("0 or greater", lambda value: value >= 0),
     "clip_gradient": ("greater than 0", lambda value: value > 0),
 }
+OF_TUNING = {"trials": (1, MOST_TRIALS), "epochs": (1, 10**6), "seed": SEEDS, "parallel": (1, MOST_TRIALS)}
 
 
 def check_search(grid: Grid) -> None:
@@ -30,7 +32,7 @@ def check_search(grid: Grid) -> None:
     for model, settings in grid.hyper.items():
         for name, value in settings.items():
             for number in value if isinstance(value, tuple) else (value,):
-                check_number(f"grid {grid.name!r}: hyper[{model!r}][{name!r}]", name, number)
+                check_number(f"grid {grid.name!r}: hyper[{model!r}][{name!r}]", name, number, "or leave it out for the default")
     for model, ranges in grid.spaces.items():
         for name, span in ranges.items():
             check_range(f"grid {grid.name!r}: spaces[{model!r}][{name!r}]", name, span)
@@ -50,18 +52,18 @@ def check_names(grid: Grid, field: str) -> None:
                 raise ValueError(f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, takes)}")
 
 
-def check_number(where: str, name: str, value: Any) -> None:
-    """Refuse what is no finite number, or lies outside the parameter's limits."""
+def check_number(where: str, name: str, value: Any, way_out: str) -> None:
+    """Refuse what is no finite number, or lies outside the parameter's limits; way_out is what to do besides mending it."""
     rule, fits = LIMITS.get(name, ("a number", lambda value: True))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not fits(value):
-        raise ValueError(f"{where} must be {rule} and finite; got {value!r}")
+        raise ValueError(f"{where} must be {rule} and finite; got {value!r}; write such a number, {way_out}")
 
 
 def check_range(where: str, name: str, span: Range) -> None:
     """Refuse a range whose ends are out of order or of limits, or that its scale cannot span."""
     for end in (span.low, span.high):
-        check_number(f"{where}: an end of the range", name, end)
+        check_number(f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper alone")
         if span.integer and end != int(end):
             raise ValueError(f"{where}: a range of whole numbers has whole ends; got {end!r}")
     if span.low >= span.high:
@@ -71,11 +73,10 @@ def check_range(where: str, name: str, span: Range) -> None:
 
 
 def check_tuning(grid: Grid) -> None:
-    """Refuse counts below one, and a parameter that a cell tunes without a default or without a range."""
-    for name in ("trials", "epochs", "parallel"):
-        value = getattr(grid.tuning, name, None)
-        if value is not None and value < 1:
-            raise ValueError(f"grid {grid.name!r}: tuning.{name} must be at least 1; got {value}; tuning=None tunes nothing")
+    """Refuse counts out of range, and a parameter that a cell tunes without a default or without a range."""
+    for name, ends in OF_TUNING.items():
+        if (value := getattr(grid.tuning, name, None)) is not None:
+            check_within(f"grid {grid.name!r}: tuning.{name}", value, *ends, "; tuning=None tunes nothing")
     for cell in grid.cells:
         given = given_for(grid, cell.model)
         default_hyper(cell, ANY_COUNTS, "random", given)

@@ -41,7 +41,8 @@ def run_grid(options: argparse.Namespace) -> int:
 
 
 def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
-    """--weights MODEL=PATH as a mapping; each path must exist and each model be one of the grid's."""
+    """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and its tensors fit."""
+    from bench.start_weights import check_fit
     from trials.parts import unknown
 
     files = {}
@@ -53,6 +54,7 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
         if not path or not on_disk(path).exists():
             raise ValueError(f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of a MONAI bundle")
         files[model] = Path(path).absolute()
+        check_fit(grid, model, files[model])
     return files
 
 

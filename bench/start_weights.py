@@ -8,6 +8,9 @@ from bench.grids import Grid
 from trials.files import sha256
 from trials.models.registry import MODELS
 
+# A file may have other classes than the data, which are not known before they are opened.
+ANY_CLASSES = 2
+
 
 def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
     """One file for each model of the grid that starts from ImageNet and was given none, so that workers read a path.
@@ -25,6 +28,14 @@ def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
     from trials.models.imagenet import prefetch_imagenet
 
     return {model: prefetch_imagenet(model) for model in wanted}
+
+
+def check_fit(grid: Grid, model: str, path: Path) -> None:
+    """Refuse a file that does not fit its model before anything is made of it. Raises ValueError naming file and tensors."""
+    from trials.models.build import build_with
+
+    recipe = recipe_of(grid, model)
+    build_with(model, path, ANY_CLASSES, width=recipe.width, options=recipe.model_options)
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -1,19 +1,23 @@
 """A grid by its name or from a user's own Python file, which may add models, losses and samplings of its own."""
 
+import ast
 import difflib
 import re
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import Any
 
-from bench.grids import GRIDS, Grid, Tuning
+from bench.grids import GRIDS, Family, Grid, Tuning
 from bench.spaces import Range
 from bench.storage import on_disk
 from trials.parts import unknown
 from trials.spec import Cell, Preparation, Recipe
 
 MODULE = "user_grid"
+# What a grid file makes of ours: a keyword or a field of one of them is told with all that there are.
+RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Preparation, Tuning, Family, Range)}
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
@@ -25,7 +29,10 @@ def load_grid(name: str) -> tuple[Grid, str]:
     path = on_disk(name)
     if not path.is_file():
         raise ValueError(f"--grid {name}: no such file; built-in grids: {', '.join(sorted(GRIDS))}")
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is no text in UTF-8 (byte {error.start}); name a Python file that defines one Grid") from None
     return load_grid_text(text, name), text
 
 
@@ -38,8 +45,8 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
     sys.modules[MODULE] = module
     try:
         exec(compile(text, name, "exec"), module.__dict__)
-    except Exception as error:
-        raise ValueError(f"{name}{_line_of(error, name)}: {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{name}{_line_of(error, name)}: {_told(error, name, text)}") from error
     grids = {id(value): value for value in vars(module).values() if isinstance(value, Grid)}
     own = [grid for grid in grids.values() if grid not in GRIDS.values()]
     if len(own) != 1:
@@ -48,28 +55,57 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
     return own[0]
 
 
-def _told(error: Exception) -> str:
-    """What went wrong in the file, and what was probably meant: a keyword of one of our records, or a name that is there."""
-    text = str(error) or type(error).__name__
-    if found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
-        kinds = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Preparation, Tuning, Range)}
-        if found[1] in kinds:
-            return unknown(f"key of {found[1]}", found[2], [field.name for field in fields(kinds[found[1]])])
-    if isinstance(error, KeyError):
-        text = f"there is no key {text}"
-    known: Iterable[str] = ()
-    if lacking := re.search(r"cannot import name '(\w+)' from '([\w.]+)'", text):
-        text, meant, known = f"{lacking[2]} has no {lacking[1]!r}", lacking[1], dir(sys.modules[lacking[2]])
-    elif isinstance(error, NameError):
-        meant, known = error.name, vars(sys.modules[MODULE])
-    elif isinstance(error, AttributeError):
-        meant, known = error.name, dir(error.obj)
-    close = difflib.get_close_matches(meant, known, 1) if known else ()
-    return f"{text}; did you mean {close[0]!r}?" if close else text
+def _told(error: BaseException, name: str, text: str) -> str:
+    """What went wrong in the file, in one line, and what was probably meant: a key that is there, or a name that is known."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"it leaves by sys.exit({error.code!r}); a grid file defines one Grid and comes to its end"
+    if isinstance(error, SyntaxError) and error.filename == name:
+        return error.msg
+    keyword = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", told)
+    if keyword and keyword[1] in RECORDS:
+        return unknown(f"key of {keyword[1]}", keyword[2], _fields(RECORDS[keyword[1]]))
+    if isinstance(error, AttributeError) and type(error.obj) in RECORDS.values():
+        return unknown(f"key of {type(error.obj).__name__}", error.name, _fields(type(error.obj)))
+    if isinstance(error, KeyError) and error.args:
+        where, known = _looked_into(text, error.args[0])
+        return unknown(f"key of {where}", error.args[0], known) if known else f"there is no key {told}"
+    if lacking := re.search(r"cannot import name '(\w+)' from '([\w.]+)'", told):
+        return f"{lacking[2]} has no {lacking[1]!r}{_meant(lacking[1], dir(sys.modules.get(lacking[2])))}"
+    if isinstance(error, NameError):
+        return told + _meant(error.name, vars(sys.modules[MODULE]))
+    return told + (_meant(error.name, dir(error.obj)) if isinstance(error, AttributeError) else "")
 
 
-def _line_of(error: Exception, name: str) -> str:
-    if isinstance(error, SyntaxError):
+def _meant(name: str | None, known: Iterable[str]) -> str:
+    """The name that was probably meant, among those that there are."""
+    close = difflib.get_close_matches(name, known, 1) if name else ()
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _looked_into(text: str, key: object) -> tuple[str, list[object]]:
+    """How the file writes the mapping in which it looked a key up, and the keys which that has; none where it is no name."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value == key:
+            found = _value_of(node.value)
+            if isinstance(found, Mapping) and key not in found:
+                return ast.unparse(node.value), list(found)
+    return "", []
+
+
+def _value_of(node: ast.expr) -> Any:
+    """What a name of the file, or an attribute of one, stands for; None for any other expression."""
+    if isinstance(node, ast.Name):
+        return vars(sys.modules[MODULE]).get(node.id)
+    return getattr(_value_of(node.value), node.attr, None) if isinstance(node, ast.Attribute) else None
+
+
+def _line_of(error: BaseException, name: str) -> str:
+    if isinstance(error, SyntaxError) and error.filename == name:
         return f" line {error.lineno}"
     trace, line = error.__traceback__, ""
     while trace is not None:

@@ -21,11 +21,18 @@ class Part:
     about: str = ""
 
     def load(self) -> Callable[..., Any]:
-        """Import and return the function this part names."""
+        """Import and return the function this part names. Raises ValueError where it names none."""
         if callable(self.target):
             return self.target
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
+        module, _, name = str(self.target).partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except Exception as error:  # a user's own module runs here, and raises what it likes
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"target {self.target!r} names no function ({reason}); write 'module:function'") from error
+        if not callable(found):
+            raise ValueError(f"target {self.target!r} must name a function, not {found!r}; write 'module:function'")
+        return found
 
 
 P = TypeVar("P", bound=Part)
@@ -38,9 +45,9 @@ def pick(registry: Mapping[str, P], kind: str, name: str) -> P:
     raise ValueError(unknown(kind, name, registry))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: object, known: Iterable[object]) -> str:
     """Say that a name is not known, what was probably meant, and what is known."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), known, 1, 0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}"

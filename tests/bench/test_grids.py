@@ -64,7 +64,7 @@ def test_given_weights_replace_pretraining():
         ({"cells": ()}, "at least one cell"),
         ({"seeds": (1, 1)}, "twice"),
         ({"recipes": {}}, "has no recipe for"),
-        ({"tuning": replace(DEMO.tuning, trials=0)}, "tuning.trials must be at least 1"),
+        ({"tuning": replace(DEMO.tuning, trials=0)}, r"tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing"),
         ({"hyper": {"*": {"lrr": 0.1}}}, "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'"),
         ({"hyper": {"unet": {"lr": 0.1}}}, "unknown model in hyper 'unet'; did you mean 'unet3d'"),
         ({"spaces": {"segresnet": {"one_minus_bet": Range(low=0.1, high=0.2)}}}, "unknown hyperparameter in spaces"),
@@ -135,9 +135,9 @@ def test_alpha_reaches_only_the_loss_that_takes_it():
         ({"slice_axis": "axal"}, "did you mean 'axial'"),
         ({"oversample": "contents"}, "did you mean 'content'"),
         ({"class_unit": "voxel"}, "did you mean 'voxels'"),
-        ({"epochs": 0}, "recipe.epochs must be at least 1; got 0"),
+        ({"epochs": 0}, "recipe.epochs must lie in 1..1000000; got 0"),
         ({"turned_share": 1.5}, "recipe.turned_share must lie in 0..1; got 1.5"),
-        ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must be at least 1"),
+        ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must lie in 1..1000000; got 0"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused_by_key_and_value(change, message):

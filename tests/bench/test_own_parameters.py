@@ -126,5 +126,5 @@ def test_what_cannot_be_searched_is_refused_by_key_and_value(own, hyper, spaces,
 
 @pytest.mark.parametrize("field", ["trials", "epochs", "parallel"])
 def test_a_count_below_one_is_refused(field):
-    with pytest.raises(ValueError, match=f"tuning.{field} must be at least 1; got 0"):
+    with pytest.raises(ValueError, match=rf"tuning.{field} must lie in 1..\d+; got 0; tuning=None tunes nothing"):
         check_grid(replace(GRID, tuning=replace(GRID.tuning, **{field: 0})))

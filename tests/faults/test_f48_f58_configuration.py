@@ -3,6 +3,7 @@
 Grids are Python files; YAML faults concern cluster files.
 """
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,10 @@ import torch
 from bench.check import check_grid, check_settings
 from bench.cli import main
 from bench.expand import Facts
-from bench.grids import DEMO, FULL, Tuning, product
+from bench.grids import DEMO, product
 from trials.data.sampling import ClassCounts
 from trials.models.build import build
 from trials.models.imagenet import TIMEOUT_SECONDS, prefetch_imagenet
-from trials.models.weights import load_weights
 
 GRID = """\
 from dataclasses import replace
@@ -46,9 +46,18 @@ MISTAKES = [
     ("trials=2", "trails=2", "line 13: unknown key of Tuning 'trails'; did you mean 'trials'?"),
     ("low=1e-3", "lo=1e-3", "line 16: unknown key of Range 'lo'; did you mean 'low'?"),
     ("cube=32)", "cbe=32)", "line 6: unknown key of Preparation 'cbe'; did you mean 'cube'?"),
-    ('name="mine",', 'name="mine"', "line 8: "),
-    ("MINE = Grid(", "DEMO.lossy\nMINE = Grid(", "line 7: 'Grid' object has no attribute 'lossy'"),
-    ("RECIPE = ", "RECIPE = DEMO.recipes['4d'] or ", "line 6: there is no key '4d'"),
+    ('name="mine",', 'name="mine"', "line 8: invalid syntax. Perhaps you forgot a comma?"),
+    ('name="mine",', 'name="mine,', "line 8: unterminated string literal (detected at line 8)"),
+    (
+        "MINE = Grid(",
+        "DEMO.lossy\nMINE = Grid(",
+        "line 7: unknown key of Grid 'lossy'; known: cells, dataset, families, fold, ",
+    ),
+    (
+        "RECIPE = ",
+        "RECIPE = DEMO.recipes['4d'] or ",
+        "line 6: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, vnet",
+    ),
     ("MINE = Grid(", "OTHER = replace(DEMO, name='x')\nMINE = Grid(", "must define exactly one Grid of its own; found mine, x"),
     ('"unet3d"', '"unet_3d"', "unknown model 'unet_3d'; did you mean 'unet3d'?"),
     ('"focal"', '"focl"', "unknown loss 'focl'; did you mean 'focal'?"),
@@ -57,14 +66,30 @@ MISTAKES = [
     ('"num_cases"', '"num_case"', "unknown key of generate 'num_case'; did you mean 'num_cases'?"),
     ("seeds=(0,)", "seeds=()", "at least one cell and one seed"),
     ("seeds=(0,)", "seeds=(0, 0)", "names a cell or a seed twice"),
-    ("seeds=(0,)", "seeds=(-1,)", "seeds must be whole numbers of at least 0; got (-1,)"),
+    ("seeds=(0,)", "seeds=(-1,)", "seeds[0] must lie in 0..4294967295; got -1"),
+    ("seeds=(0,)", "seeds=(2**70,)", "seeds[0] must lie in 0..4294967295; got 1180591620717411303424"),
+    ("seeds=(0,)", "seeds=(seed for seed in (0,))", "must hold plain values, tuples and dicts; cannot pickle 'generator'"),
     ("seeds=(0,)", "seeds=(0.5,)", "seeds[0] must be int; got 0.5"),
     ("seeds=(0,)", "seeds=0", "seeds must be a list; got 0"),
     ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must lie in 0..0; got 3"),
     ("seeds=(0,)", "seeds=(0,), splits='paper'", "unknown split of phantoms 'paper'; known: sequential"),
-    ("trials=2", "trials=0", "tuning.trials must be at least 1; got 0"),
-    ("trials=2", "trials='2'", "tuning.trials must be int; got '2'"),
-    ("epochs=1", "epochs=0", "recipe.epochs must be at least 1; got 0"),
+    ("trials=2", "trials=0", "tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing"),
+    ("trials=2", "trials='2'", "tuning.trials must be int; got '2'; write 2 without quotes"),
+    ("trials=2", "trials=2, seed=-1", "tuning.seed must lie in 0..4294967295; got -1"),
+    ("epochs=1", "epochs=0", "recipe.epochs must lie in 1..1000000; got 0"),
+    ("width=4", "width=10**20", "recipe.width must lie in 1..1024; got 100000000000000000000"),
+    ("width=4", "gpus=1.5", "recipes['3d'].gpus must be a share of one card, at most 1, or a whole number of cards; got 1.5"),
+    ("width=4", "model_options=(('kernel', float('nan')),)", "recipes['3d'].model_options: kernel must be a finite number"),
+    ('"num_cases": 11', '"num_cases": -1', "generate['num_cases'] must lie in 1..100000; got -1"),
+    ('"num_cases": 11', '"num_cases": 10**9', "generate['num_cases'] must lie in 1..100000; got 1000000000"),
+    ("cube=32)", "cube=10**20)", "recipes['3d'].preparation.cube must lie in 8..512 voxels; got 100000000000000000000"),
+    ("cube=32)", "cube=32, normalise='x')", "preparation.normalise must be one of volume, train; got 'x'"),
+    ("cube=32)", "cube=32, clip_hu=(3, 1))", "preparation.clip_hu must be (low, high) with low < high; got (3, 1)"),
+    ("cube=32)", "cube=32, clip_hu=(float('nan'), 1))", "preparation.clip_hu must be two finite numbers; got (nan, 1"),
+    ('name="mine"', 'name="../../x"', "name must be a letter or digit, then up to 59 letters"),
+    ('name="mine"', 'name=""', "since it names the run folder; got ''"),
+    ('"3d": RECIPE', "3: RECIPE", "unknown key of recipes 3; did you mean '3d'? known: 2d, 3d, "),
+    ('"lr": 0.01', "3: 0.01", "unknown hyperparameter in hyper 3; known: alpha, "),
     ("epochs=1", "epochs=None", "recipes.3d.epochs must be int; got None"),
     ("cube=32", "cube=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
     ("width=4", "optimizer='sgd'", "unknown recipe.optimizer 'sgd'; known: adam, adamw"),
@@ -78,11 +103,11 @@ MISTAKES = [
 ]
 
 
-def refused(text, tmp_path, capsys) -> str:
+def refused(text, tmp_path, capsys, *flags: str) -> str:
     """What a run of a grid file prints; always one line, without a traceback, with exit code 2."""
     grid = tmp_path / "mine.py"
     grid.write_text(text)
-    assert main(["run", "--grid", str(grid), "--dry-run"]) == 2
+    assert main(["run", "--grid", str(grid), "--dry-run", *flags]) == 2
     error = capsys.readouterr().err
     assert error.startswith("segbench: ")
     assert len(error.splitlines()) == 1
@@ -97,7 +122,7 @@ def test_the_grid_without_a_mistake_is_taken(tmp_path, capsys):
 
 @pytest.mark.parametrize(("right", "wrong", "answer"), MISTAKES, ids=[wrong for _, wrong, _ in MISTAKES])
 def test_a_seeded_mistake_is_named_by_line_or_key_with_the_way_out(right, wrong, answer, tmp_path, capsys):
-    assert GRID.count(right) == 1 or right in ("import DEMO", "epochs=1", '"3d"')
+    assert GRID.count(right) == 1 or right in ("import DEMO", "epochs=1", '"3d"', '"num_cases"')
 
     assert answer in refused(GRID.replace(right, wrong, 1), tmp_path, capsys)
 
@@ -113,9 +138,10 @@ def test_f48_unknown_key(tmp_path, capsys):
 
 
 def test_f49_learning_rate_as_text(tmp_path, capsys):
-    text = GRID.replace('"lr": 0.01', '"lr": "1e-4"')
+    text = GRID.replace('"lr": 0.01', '"lr": "1.0e-4"')
 
-    assert "hyper.*.lr must be float or tuple; got '1e-4'" in refused(text, tmp_path, capsys)
+    told = "hyper.*.lr must be float or tuple; got '1.0e-4'; write 1.0e-4 without quotes"
+    assert told in refused(text, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +158,8 @@ def test_f49_learning_rate_as_text(tmp_path, capsys):
     ],
 )
 def test_f50_hyperparameters_out_of_range(name, value, rule):
-    with pytest.raises(ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}"):
+    way_out = "write such a number, or leave it out for the default"
+    with pytest.raises(ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {way_out}"):
         check_grid(replace(DEMO, hyper={"*": {name: value}}))
 
 
@@ -155,11 +182,13 @@ def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
     assert "nearest legal: 96 or 112" in answer
 
 
-def test_f53_freezing_without_pretrained_weights():
-    recipes = {**DEMO.recipes, "segresnet": replace(DEMO.recipes["segresnet"], weights="random")}
+def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
+    text = GRID.replace("width=4", 'width=4, weights="random"').replace('"unet3d"', '"segresnet"')
 
-    with pytest.raises(ValueError, match=r"frozen_stages=2 of random weights is refused.*give weights or set"):
-        check_grid(replace(DEMO, recipes=recipes, hyper={"segresnet": {"frozen_stages": 2.0}}))
+    answer = refused(text.replace('"lr": 0.01', '"lr": 0.01, "frozen_stages": 2.0'), tmp_path, capsys)
+
+    assert "grid 'mine', segresnet: frozen_stages=2 of random weights is refused" in answer
+    assert "give weights or set recipe.weights to 'default'" in answer
 
 
 def test_f54_pretrained_file_missing_or_hub_out_of_reach(tmp_path, capsys, monkeypatch):
@@ -173,18 +202,32 @@ def test_f54_pretrained_file_missing_or_hub_out_of_reach(tmp_path, capsys, monke
     assert "no such file; write segresnet=PATH" in capsys.readouterr().err
 
 
-def test_f55_pretrained_weights_that_do_not_fit(tmp_path):
-    torch.save({"state_dict": build("unet3d", 4, width=4).state_dict()}, tmp_path / "other.pt")
+def test_f55_pretrained_weights_that_do_not_fit(tmp_path, capsys):
+    file = tmp_path / "other.pt"
+    torch.save({"state_dict": build("vnet", 4, width=4).state_dict()}, file)
 
-    with pytest.raises(ValueError, match=r"other.pt: only \d+ of \d+ tensors fit this model and 95% must; .*here and .*there"):
-        load_weights(build("vnet", 4, width=4), tmp_path / "other.pt")
+    answer = refused(GRID, tmp_path, capsys, "--weights", f"unet3d={file}")
+
+    assert re.search(r"other.pt: only \d+ of \d+ tensors fit this model and 95% must; ", answer)
+    assert len(re.findall(r"\w is \S+ here and \S+ there", answer)) == 5
+    assert "give weights of the same architecture and width" in answer
 
 
-def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand():
-    with pytest.raises(ValueError, match="needs at least one cell and one seed"):
-        check_grid(replace(DEMO, cells=()))
-    with pytest.raises(ValueError, match=r"plans 48\d{3} trials, more than 10000; .* GPU-hours; take fewer"):
-        check_grid(replace(FULL, tuning=Tuning(trials=1000)))
+def test_a_file_of_weights_that_fits_is_taken_whatever_its_classes(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(GRID)
+    torch.save(build("unet3d", 7, width=4).state_dict(), tmp_path / "mine.pt")
+
+    assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run", "--weights", f"unet3d={tmp_path / 'mine.pt'}"]) == 0
+
+
+def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand(tmp_path, capsys):
+    without = refused(GRID.replace("cells=product", "cells=() and product"), tmp_path, capsys)
+    larger = refused(
+        GRID.replace("MINE", "HERS").replace("trials=2", "trials=9999").replace("(0,)", "(0, 1)"), tmp_path, capsys
+    )
+
+    assert "grid 'mine' needs at least one cell and one seed" in without
+    assert re.search(r"plans 10001 trials, more than 10000; .* take 1667 GPU-hours; take fewer cells, seeds or", larger)
 
 
 def test_a_model_option_that_does_not_exist_is_refused_before_training():

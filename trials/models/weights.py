@@ -93,7 +93,7 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     - A first convolution with one input channel takes the sum over the file's: as if each had seen the same image.
     - Weights of an encoder alone (no "decoder." in the file) go into model.encoder where there is one; 95 % of it must fit.
 
-    Raises ValueError naming the source, how many tensors fit and three that do not.
+    Raises ValueError naming the source, how many tensors fit and five that do not.
     """
     encoder = getattr(model, "encoder", None)
     target = encoder if isinstance(encoder, nn.Module) and not any("decoder." in name for name in tensors) else model
@@ -152,7 +152,7 @@ def _refusal(
 
     examples = [
         f"{name} is {shape(wanted[name])} here and {shape(found[name]) if name in found else 'missing'} there"
-        for name in missing[:3]
+        for name in missing[:5]
     ]
     return (
         f"{source}: only {num_fitting} of {num_fitting + len(missing)} tensors fit this model and {ENOUGH:.0%} must; "

@@ -1,0 +1,108 @@
+"""A user's grid file: one line for whatever is wrong in it, and for whatever it adds to the registries that is no part."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS
+
+HEAD = """\
+from dataclasses import replace
+from bench.grids import DEMO, product
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS, ModelPart
+from trials.parts import Part
+"""
+MINE = 'MINE = replace(DEMO, name="mine", cells=product(("vnet",), ("focal",), ("none",)))'
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """What a grid file adds is taken out again."""
+    before = [(registry, dict(registry)) for registry in (MODELS, LOSSES, SAMPLINGS)]
+    yield
+    for registry, parts in before:
+        registry.clear()
+        registry.update(parts)
+
+
+def refused(content: str | bytes, tmp_path: Path, capsys) -> str:
+    """The one line that a grid file is refused with, without its beginning; it names the file."""
+    file = tmp_path / "mine.py"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["run", "--grid", str(file), "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("segbench: ").replace(str(file), "mine.py")
+
+
+def test_the_file_without_an_addition_is_taken(tmp_path):
+    (tmp_path / "mine.py").write_text(HEAD + MINE)
+
+    assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("addition", "told"),
+    [
+        ("LOSSES['x'] = 3", "LOSSES['x']: an entry must be a Part; got 3; write Part('module:function')"),
+        ("MODELS['x'] = 3", "MODELS['x']: an entry must be a ModelPart; got 3; write ModelPart('module:function')"),
+        ("MODELS['x'] = Part('math:sqrt')", "MODELS['x']: an entry must be a ModelPart; got Part("),
+        ("LOSSES['x'] = Part('nomodule:f')", "LOSSES['x']: target 'nomodule:f' names no function (No module named 'nomodule')"),
+        ("MODELS['x'] = ModelPart('nomodule:f')", "MODELS['x']: target 'nomodule:f' names no function (No module"),
+        ("SAMPLINGS['x'] = Part('nomodule:f')", "SAMPLINGS['x']: target 'nomodule:f' names no function (No module"),
+        (
+            "LOSSES['x'] = Part('user_grid:gone')",
+            "target 'user_grid:gone' names no function (module 'user_grid' has no attribute",
+        ),
+        ("LOSSES['x'] = Part('user_grid')", "target 'user_grid' names no function"),
+        ("LOSSES['x'] = Part('')", "target '' names no function (Empty module name); write 'module:function'"),
+        ("LOSSES['x'] = Part(None)", "LOSSES['x']: target None names no function"),
+        ("LOSSES['x'] = Part('math:pi')", "LOSSES['x']: target 'math:pi' must name a function, not 3.14"),
+        ("LOSSES['x'] = Part(lambda: 3)", "LOSSES['x']: its function must take the class counts; it takes ()"),
+        ("MODELS['x'] = ModelPart(lambda channels: 3)", "its function must take in_channels, num_classes, width"),
+        ("LOSSES['x'] = Part(lambda counts: 3, tuned='gamma')", "LOSSES['x']: tuned must be a list; got 'gamma'"),
+        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, multiple=0)", "MODELS['x']: multiple must be at least 1; got 0"),
+        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, dims=4)", "MODELS['x']: dims must be 2 or 3; got 4"),
+    ],
+)
+def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(addition, told, tmp_path, capsys):
+    line = refused(f"{HEAD}{addition}\n{MINE}", tmp_path, capsys)
+
+    assert line.startswith(f"{addition.partition(' =')[0]}: ")
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            "import sys\nsys.exit(0)",
+            "mine.py line 2: it leaves by sys.exit(0); a grid file defines one Grid and comes to its end",
+        ),
+        ("raise SystemExit('x')", "mine.py line 1: it leaves by sys.exit('x')"),
+        ("raise ValueError('a\\nb\\nc')", "mine.py line 1: a b c"),
+        ("raise NameError('x')", "mine.py line 1: x"),
+        ("raise AttributeError('x')", "mine.py line 1: x"),
+        ("{'a': 3}['b']", "mine.py line 1: there is no key 'b'"),
+        ("def f():\n    return f()\nf()", "mine.py line 2: maximum recursion depth exceeded"),
+        (b"\xff\xfe\x00", "mine.py is no text in UTF-8 (byte 0); name a Python file that defines one Grid"),
+        (b"x = 1\0", "mine.py: source code string cannot contain null bytes"),
+        ("", "mine.py must define exactly one Grid of its own; found none"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_file_that_is_no_grid_is_refused_in_one_line(content, told, tmp_path, capsys):
+    assert refused(content, tmp_path, capsys).startswith(told)
+
+
+def test_a_pipe_is_no_grid_file(tmp_path, capsys):
+    os.mkfifo(tmp_path / "mine.py")
+
+    assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run"]) == 2
+    assert "no such file" in capsys.readouterr().err
