@@ -14,8 +14,8 @@ from trials.data.cache import Cache, open_cache, prepare_dataset
 from trials.data.datasets import DATASETS, Dataset, Split, find_dataset, open_dataset, split_cases
 from trials.data.door import without_bad_cases
 from trials.data.faults import WARNING, Fault, bad_cases, fault_line
-from trials.data.loading import count_classes
 from trials.data.mirror import at_hand
+from trials.data.occurrence import count_classes
 from trials.data.sampling import ClassCounts
 from trials.data.traits import case_traits
 from trials.parts import Part, pick

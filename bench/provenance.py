@@ -18,9 +18,9 @@ from bench import grids
 from bench.continuing import refuse_other_grid
 from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
-from trials.environment import processor_name, versions
 from trials.files import write_text
 from trials.records import sealed
+from trials.versions import processor_name, versions
 
 
 def commit() -> tuple[str, bool]:

@@ -22,8 +22,8 @@ from reports.counts import Counts
 from reports.families import DEFAULT, LEVEL, compare_family
 from reports.run_folder import Run
 from reports.summary import resample_ratio, resample_values
-from trials.environment import processor_name
 from trials.spec import Cell
+from trials.versions import processor_name
 
 CASES, VALIDATION_CASES, REPLICATES, SEED = 81, 70, 2000, 20_261_123
 VOXELS = 10_000

@@ -35,7 +35,7 @@ from bench.cli import main as segbench
 from benchmarks.tiny_grid import tiny_grid
 from reports.run_folder import read_run
 from reports.table import write_tables
-from trials.environment import processor_name
+from trials.versions import processor_name
 
 GRID = tiny_grid("Tuning(trials=8, epochs=2)", epochs=3, steps=4, seeds=(0, 1, 2))
 TRIALS = 22

@@ -36,9 +36,9 @@ from bench.tuning.measure import measure
 from bench.user_grid import load_grid
 from trials import timing
 from trials.attempt import attempt
-from trials.environment import processor_name
 from trials.job import Job
 from trials.records import from_json
+from trials.versions import processor_name
 
 GRID = """
 from dataclasses import replace

@@ -28,10 +28,10 @@ from reports.board import build_board
 from reports.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
-from trials.environment import processor_name
 from trials.records import to_json
 from trials.result import NATIVE, Outside
 from trials.spec import Cell
+from trials.versions import processor_name
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 MADE = MadeUp(

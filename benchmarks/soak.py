@@ -20,8 +20,8 @@ from pathlib import Path
 from bench.ledger import read_result
 from benchmarks.breaking import FAULTS, NODE, Soak
 from benchmarks.tiny_grid import tiny_grid
-from trials.environment import processor_name
 from trials.result import COMPLETE, PRUNED
+from trials.versions import processor_name
 
 GRID = tiny_grid("Tuning(trials=3, epochs=2)", epochs=6, steps=12, seeds=(0, 1))
 TRIALS = 10

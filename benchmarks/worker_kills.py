@@ -25,11 +25,11 @@ from trials.attempt import attempt
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.datasets import open_dataset
 from trials.data.phantoms import write_phantoms
-from trials.environment import processor_name
 from trials.job import Job, best_path, result_path
 from trials.records import from_json, record_hash
 from trials.result import TrialResult
 from trials.spec import FINAL, Cell, TrialSpec
+from trials.versions import processor_name
 
 RECIPE = replace(DEMO.recipes["3d"], epochs=6, steps_per_epoch=3, train_cases_scored=1)
 

@@ -1,4 +1,4 @@
-"""Where a trial ran: versions, device, threads, and the most memory it took."""
+"""Where a trial runs: device, threads, memory that is kept for it, and the most that it took."""
 
 import ctypes
 import functools
@@ -7,20 +7,15 @@ import os
 import platform
 import resource
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
+from trials.versions import processor_name
+
 GIB = 2**30
 # Numbers of glibc's mallopt: how many allocations may be maps of their own, and how much free memory stays on the heap's top.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a number."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
 
 
 def device_name(device: torch.device) -> str:
@@ -28,17 +23,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return processor_name()
-
-
-def processor_name() -> str:
-    """The processor's model as Linux names it, else the architecture."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.is_file()
-        else []
-    )
-    return names[0] if names else platform.machine()
 
 
 def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[str, object]:

@@ -8,7 +8,7 @@ import torch
 
 from trials.checkpoint import Checkpoints, save_weights
 from trials.data.cache import Cache, open_cache
-from trials.environment import machine_facts, peak_gib, reset_peak, versions
+from trials.environment import machine_facts, peak_gib, reset_peak
 from trials.evaluate import Evaluated, Evaluation, evaluate
 from trials.files import place
 from trials.fit import Progress, fit
@@ -19,6 +19,7 @@ from trials.network import Network
 from trials.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
 from trials.spec import FINAL, PRETRAIN, TUNE
+from trials.versions import versions
 
 OnEpoch = Callable[[EpochScore, float], None]
 

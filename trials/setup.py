@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from trials.data.cache import Cache
-from trials.data.loading import Items, count_classes, slice_items, volume_items
+from trials.data.loading import Items, slice_items, volume_items
+from trials.data.occurrence import count_classes
 from trials.data.resident import source_on
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.files import place

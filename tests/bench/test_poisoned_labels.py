@@ -15,7 +15,7 @@ from bench.jobs import Places, job_maker
 from trials.attempt import attempt
 from trials.data.cache import open_cache
 from trials.data.datasets import Split
-from trials.data.loading import count_classes
+from trials.data.occurrence import count_classes
 from trials.files import fingerprint
 from trials.records import unsealed
 from trials.result import PRUNED

@@ -166,16 +166,6 @@ def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))
 
 
-def slice_class_voxels(labels: np.ndarray, num_classes: int, axis: int = 0) -> np.ndarray:
-    """Voxels of each class in each slice across an axis of a labels cube, int64 [S, K]."""
-    others = tuple(other for other in range(3) if other != axis)
-    counts = np.zeros((labels.shape[axis], num_classes), np.int64)
-    for label in range(1, num_classes):
-        counts[:, label] = np.count_nonzero(labels == label, axis=others)
-    counts[:, 0] = labels.size // labels.shape[axis] - counts.sum(axis=1)
-    return counts
-
-
 def _allow_maps(number: int) -> None:
     """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the usual 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

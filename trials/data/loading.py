@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trials.data.cache import Cache, slice_class_voxels
-from trials.data.sampling import ClassCounts, draw
+from trials.data.cache import Cache
+from trials.data.occurrence import slice_class_voxels
+from trials.data.sampling import draw
 from trials.data.slices import SLICE_AXES
 
 
@@ -63,20 +64,6 @@ def _items(cache: Cache, cases: Sequence[str], index: np.ndarray, voxels: np.nda
     # Plain views: an index into a np.memmap makes a np.memmap, which costs more than to copy the slice.
     images, labels = ([np.moveaxis(np.asarray(of(case)), axis, 0) for case in cases] for of in (cache.image, cache.labels))
     return Items(images=images, labels=labels, index=index, class_voxels=voxels)
-
-
-def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
-    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it, cases that hold it."""
-    voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
-    slices = np.zeros(len(cache.classes), np.int64)
-    for case in cases:
-        slices += (slice_class_voxels(cache.labels(case), len(cache.classes), 0) > 0).sum(0)
-    return ClassCounts(
-        voxels=tuple(voxels.sum(0).tolist()),
-        slices=tuple(slices.tolist()),
-        cases=tuple((voxels > 0).sum(0).tolist()),
-        unit=unit,
-    )
 
 
 def epoch_batches(

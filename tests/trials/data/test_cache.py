@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
-from trials.data.cache import native_labels, open_cache, prepare_dataset, slice_class_voxels, to_file_axes
+from trials.data.cache import native_labels, open_cache, prepare_dataset, to_file_axes
 from trials.data.datasets import Case, Dataset, split_cases
 from trials.data.examine import Rules
+from trials.data.occurrence import slice_class_voxels
 from trials.data.prepare import prepare_case
 from trials.spec import Preparation
 
