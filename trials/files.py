@@ -63,6 +63,18 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
     return None
 
 
+def keep(partial: Path, path: Path) -> None:
+    """Give a file that was filled bit by bit its name, as write_whole() does: bytes, name, folders. Raises NotWritten."""
+    try:
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        for folder in (path.parent, path.parent.parent):
+            _keep_names(folder)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
 def _put_whole(path: Path, write: Callable[[BinaryIO], object], patience: float) -> None:
     buffer = BytesIO()
     write(buffer)

@@ -1,12 +1,14 @@
 """What the system is asked for when a file is written, in which order: a loss of power must find the old file or the new."""
 
 import errno
+import gzip
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from trials.data.download import fetch
 from trials.files import NotWritten, write_text
 
 
@@ -48,6 +50,16 @@ def test_what_stands_in_the_way_of_a_file_is_named_with_the_way_out(tmp_path):
 
     with pytest.raises(NotWritten, match=r"a file stands where a folder must be; move it away: '.*/file/run/a.txt'"):
         write_text(tmp_path / "file" / "run" / "a.txt", "whole")
+
+
+def test_a_download_is_on_the_disk_before_its_name_and_its_name_before_the_next(asked, tmp_path):
+    (tmp_path / "published.nii.gz").write_bytes(gzip.compress(b"a mask", mtime=0))
+    (tmp_path / "case_00000").mkdir()
+
+    fetch((tmp_path / "published.nii.gz").as_uri(), tmp_path / "case_00000" / "mask.nii.gz")
+
+    assert asked == ["file", "name", "case_00000", tmp_path.name]
+    assert [path.name for path in (tmp_path / "case_00000").iterdir()] == ["mask.nii.gz"]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

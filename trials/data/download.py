@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from isal import igzip, igzip_lib
 
 from trials.data.kits23 import CASE_IDS, IMAGE, LABELS, case_name
-from trials.files import read_text
+from trials.files import keep, read_text
 from trials.records import parsed
 
 IMAGE_URL = "https://huggingface.co/datasets/neheller/KiTS-Challenge-Imaging/resolve/main/images"
@@ -56,7 +56,7 @@ def download_kits23(
 
 def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
     """Fetch one file whole. Raises ValueError when it is refused, or cannot be had in four attempts."""
-    if path.exists() and fault_in(path) is None:
+    if path.is_file() and fault_in(path) is None:
         return
     partial = path.with_name(f".{path.name}.partial")
     reason = ""
@@ -74,7 +74,7 @@ def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
             partial.unlink()
             reason = f"what {url} sent {fault}; try again later, or copy the file to {path} from elsewhere"
             continue
-        partial.replace(path)
+        keep(partial, path)
         return
     raise ValueError(reason)
 
