@@ -32,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def lines_of(error: Exception) -> list[str]:
-    """An error as it is printed: one line, or several where it lists the faults of a data set."""
-    from trials.data.faults import FaultyData
+    """An error as it is printed: one line, or several where it lists the faults of a data set; foreign names spelled out."""
+    from trials.data.faults import FaultyData, printable
 
-    return error.lines() if isinstance(error, FaultyData) else [str(error) or type(error).__name__]
+    lines = error.lines() if isinstance(error, FaultyData) else [str(error) or type(error).__name__]
+    return [printable(line) for line in lines]
 
 
 def parser() -> argparse.ArgumentParser:

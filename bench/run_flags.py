@@ -1,6 +1,7 @@
 """The flags of `segbench run` and `segbench plan`: which grid, and where things are."""
 
 import argparse
+import math
 
 from bench.storage import folder_or_url, here
 
@@ -32,7 +33,7 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--checkpoint-minutes",
-        type=float,
+        type=minutes,
         default=1.0,
         metavar="M",
         help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
@@ -42,6 +43,14 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"
     )
+
+
+def minutes(text: str) -> float:
+    """For argparse: a length of time, 0 or longer."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"minutes must be a finite number of at least 0; got {text}")
+    return value
 
 
 def add_plan_flags(sub: argparse.ArgumentParser) -> None:

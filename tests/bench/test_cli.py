@@ -1,5 +1,6 @@
 """What a user types and what comes back: exit codes, one line for what can be mended, no traceback."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,24 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_2(arguments, line, capsy
     assert line in error
     assert error.startswith("segbench: ")
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1", "soon"])
+def test_minutes_that_are_no_length_of_time_are_refused_by_their_flag(minutes, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--grid", "demo", "--dry-run", "--checkpoint-minutes", minutes])
+
+    assert ended.value.code == 2
+    assert re.search(rf"argument --checkpoint-minutes: .*{minutes}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\ud800b", "a\u202eb"])
+def test_an_odd_name_on_the_command_line_stays_in_one_line(name, capsys):
+    assert main(["report", f"/nowhere/{name}"]) == 2
+
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.rstrip().isprintable()
 
 
 def test_debug_shows_the_traceback():
