@@ -1,11 +1,14 @@
 """Small files for the report: a case on the cube in a few axial slices, its whole reference and a whole prediction."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trials.data.cache import Cache
 from trials.files import write_whole
+from trials.records import sealed_bytes
 
 NUM_SLICES = 8
 SHEET_SLICES = 16
@@ -44,13 +47,19 @@ def save_reference(path: Path, cache: Cache, case: str) -> None:
         "volume": labels,
         "size_mm": np.multiply(record.shape, record.spacing_mm),
     }
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+    _write(path, arrays)
 
 
 def save_prediction(path: Path, predicted: np.ndarray, reference: np.ndarray) -> None:
     """Keep a prediction uint8 [D, H, W], whole as volume, and as prediction [n, H, W] the slices that save_reference keeps."""
-    index = telling_slices(reference)
-    write_whole(path, lambda file: np.savez_compressed(file, prediction=predicted[index], volume=predicted.astype(np.uint8)))
+    _write(path, {"prediction": predicted[telling_slices(reference)], "volume": predicted.astype(np.uint8)})
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays as an .npz file with its digest behind it."""
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_whole(path, lambda file: file.write(sealed_bytes(content.getvalue())))
 
 
 def equidistant_slices(depth: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from reports.board import Board
 from reports.picked import Patient, patients_of
-from reports.pictures import Volumes, ct_uri, has_volumes, mask_uri, read_volumes
+from reports.pictures import Volumes, ct_uri, damage, has_volumes, mask_uri, read_volumes
 from reports.section import Picture, Section, Sheet
 from reports.shading import SIDES, seen
 from reports.wording import cell_name, listed, number
@@ -24,6 +24,8 @@ def figures(board: Board) -> Section | None:
     if found is None:
         return None
     fullest, volumes = found
+    damaged = [text for one in patients if one not in known and (text := damage(board.run.out, trial.trial, one.case))]
+    left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
     legend = listed([board.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
     blocks = (_solid(fullest, volumes, legend), _slices(board, fullest, volumes), _results(board, trial, known))
@@ -32,7 +34,8 @@ def figures(board: Board) -> Section | None:
         id="figures",
         title="The paper's figures",
         question="What does a case look like, and what does the network see?",
-        finding=f"Figures 1 to 3 of the paper in the same form, from this run's test patients; predictions by {unet}, {name}.",
+        finding=f"Figures 1 to 3 of the paper in the same form, from this run's test patients; predictions by {unet}, {name}."
+        + left_out,
         blocks=blocks,
     )
 

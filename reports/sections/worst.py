@@ -6,7 +6,7 @@ from reports.board import Board
 from reports.counts import Counts
 from reports.palette import label_colour
 from reports.picked import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
-from reports.pictures import ERRORS, PicturedCase, Volumes, has_volumes, picture_case, read_volumes
+from reports.pictures import ERRORS, PicturedCase, Volumes, damage, has_volumes, picture_case, read_volumes
 from reports.scene import scene
 from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
 from reports.wording import cell_name, listed, many, number, plain
@@ -127,8 +127,10 @@ def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]
             missing.append(patient.case)
         else:
             pictured.append(_pictured(board, patient, why, case))
+    damaged = [text for case in missing if (text := damage(board.run.out, trial.trial, case))]
+    left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
     if not pictured:
-        return [Text(("The run folder holds no slices of these patients, so there are no pictures.",))]
+        return [Text((f"The run folder holds no slices of these patients, so there are no pictures.{left_out}",))]
     labels = [(board.run.classes[label], f"rgb{label_colour(label)}") for label in board.run.labels]
     caption = (
         f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} "
@@ -136,7 +138,7 @@ def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]
         "slice with most wrong voxels is shown first."
     )
     if missing:
-        caption += f" No slices were stored for {listed(missing)}."
+        caption += f" No slices are shown of {listed(missing)}.{left_out}"
     licence = (board.run.record.get("data") or {}).get("licence") or "none is recorded in run.json"
     terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
     return [Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)]

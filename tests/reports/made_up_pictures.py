@@ -1,10 +1,12 @@
 """Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a little beside it."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from trials.records import record_hash
+from trials.records import record_hash, sealed_bytes
 from trials.spec import Preparation
 
 
@@ -26,11 +28,17 @@ def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
             "sheet_index": np.arange(0, edge, 2)[:16],
             "size_mm": np.array([300.0, 200.0, 200.0]),
         }
-        np.savez_compressed(out / "cases" / f"{case}.npz", **stored)
+        write_arrays(out / "cases" / f"{case}.npz", stored)
         path = out / "trials" / trial / "cases" / f"{case}.npz"
         path.parent.mkdir(exist_ok=True)
         shifted = np.roll(volume, 1 + hash_of(f"{trial}{case}") % 3, axis=2)
-        np.savez_compressed(path, prediction=shifted[index], volume=shifted)
+        write_arrays(path, {"prediction": shifted[index], "volume": shifted})
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    path.write_bytes(sealed_bytes(content.getvalue()))
 
 
 def ball_with_tumor(edge: int, centre: np.ndarray) -> np.ndarray:
