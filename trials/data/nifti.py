@@ -98,20 +98,22 @@ def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float, float]]:
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
-    planes = header.shape[2]
+    planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
     bad = _BadVoxels()
     with opened(header.path) as file:
         _skip(file, header.offset)
         for first in range(0, planes, step := _planes_of_slab(header)):
-            slab = _slab(header, file, first, min(step, planes - first))
-            stored = slab.min(), slab.max()
+            slab = _slab(header, file, min(step, planes - first))
+            high = slab.max()
+            # Of most slabs of a mask this spares the second pass.
+            stored = high if is_unsigned and not high else slab.min(), high
             if not (stored[0] >= -MAX_INTENSITY and stored[1] <= MAX_INTENSITY):
                 bad.add(slab, first)
             if bad.count:
                 continue
-            low, high = sorted(float(end) * header.slope + header.inter for end in stored)
-            met.low, met.high = min(met.low, low), max(met.high, high)
-            yield slab, low, high
+            lowest, highest = sorted(float(end) * header.slope + header.inter for end in stored)
+            met.low, met.high = min(met.low, lowest), max(met.high, highest)
+            yield slab, lowest, highest
         met.trailing_bytes = _to_the_end(header, file)
     if bad.count:
         text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
@@ -155,7 +157,7 @@ def _skip(file: io.BufferedIOBase, count: int) -> None:
         count -= len(piece)
 
 
-def _slab(header: Header, file: io.BufferedIOBase, first: int, count: int) -> np.ndarray:
+def _slab(header: Header, file: io.BufferedIOBase, count: int) -> np.ndarray:
     """The next planes of a file, count of them. Raises FileFault where the stream ends before."""
     columns, rows, planes = header.shape
     size = columns * rows * header.dtype.itemsize
@@ -164,9 +166,9 @@ def _slab(header: Header, file: io.BufferedIOBase, first: int, count: int) -> np
     except EOFError:
         piece = b""
     if len(piece) < size * count:
-        at = size * first + len(piece)
-        total = header.offset + size * planes
-        text = f"ends early, in plane {at // size} of {planes}, at about {header.offset + at} of {total} bytes"
+        reached, total = file.tell(), header.offset + size * planes
+        plane = max(0, reached - header.offset) // size
+        text = f"ends early, in plane {plane} of {planes}, at about {reached} of {total} bytes"
         raise FileFault(header.path, "cut", text, FETCH)
     return np.frombuffer(piece, header.dtype).reshape(count, rows, columns)
 
