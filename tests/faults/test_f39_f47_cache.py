@@ -240,6 +240,7 @@ def test_f45_a_cache_that_cannot_be_written_is_refused_once(dataset, tmp_path):
 
 
 def test_f45_a_folder_of_somebody_else_is_refused_once():
+    """No NFS is mounted here: what a read-only or foreign export answers is what a folder of another user answers."""
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         dataset = dataset_of(Path(place) / "data", 2)
