@@ -5,7 +5,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from broken_cases import DIM, FORM_CODES, OFFSET, PIXDIM, SFORM, altered, assert_skippable, assert_warned, found, image, labels
+from broken_cases import (
+    DIM,
+    FORM_CODES,
+    OFFSET,
+    PIXDIM,
+    SFORM,
+    altered,
+    assert_skippable,
+    assert_warned,
+    checked,
+    image,
+    labels,
+)
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
 from trials.data.examine import Rules
@@ -21,41 +33,41 @@ def root(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("at", "values", "word"),
+    ("at", "values", "told"),
     [
-        (DIM, np.array([3, 0], "<i2"), "edges"),
-        (DIM + 2, np.array([-32], "<i2"), "edges"),
-        (DIM, np.array([0], "<i2"), "three axes"),
-        (OFFSET, np.array([np.nan], "<f4"), "offset"),
-        (OFFSET, np.array([-5], "<f4"), "offset"),
-        (OFFSET, np.array([1e9], "<f4"), "offset"),
+        (DIM, np.array([3, 0], "<i2"), "edges must lie in 1..4096, voxels up to 2147483648; the header says [0, 14, 9]"),
+        (DIM + 2, np.array([-32], "<i2"), "edges must lie in 1..4096, voxels up to 2147483648; the header says [-32, 14, 9]"),
+        (DIM, np.array([0], "<i2"), "must hold one volume of three axes; its shape is []"),
+        (OFFSET, np.array([np.nan], "<f4"), "within the first 16 MiB, after the header; got offset nan"),
+        (OFFSET, np.array([-5], "<f4"), "within the first 16 MiB, after the header; got offset -5"),
+        (OFFSET, np.array([1e9], "<f4"), "within the first 16 MiB, after the header; got offset 1000000000"),
     ],
 )
-def test_f15_edges_or_offset_without_sense(root, at, values, word):
+def test_f15_edges_or_offset_without_sense(root, at, values, told):
     altered(image(root), at, values)
 
-    assert_skippable(root, image(root), word)
+    assert_skippable(root, image(root), told)
 
 
 def test_f16_four_axes(root):
     save(image(root), np.stack([asymmetric(), asymmetric()], axis=3))
 
-    assert_skippable(root, image(root), "one volume of three axes", "[11, 14, 9, 2]")
+    assert_skippable(root, image(root), "must hold one volume of three axes; its shape is [11, 14, 9, 2]; split")
 
     save(image(root), asymmetric(seed=1)[..., None])
-    assert_warned(root, image(root), "extra_axes", "dropped")
+    assert_warned(root, image(root), "extra_axes", "has 4 axes; those beyond the third have length 1 and are dropped")
 
 
 @pytest.mark.parametrize("kind", ["two axes", "complex", "colours"])
 def test_f17_two_axes_complex_or_colours(root, kind):
-    if kind == "two axes":
-        save(image(root), asymmetric()[0])
-    elif kind == "complex":
-        save(image(root), asymmetric().astype(np.complex64))
-    else:
-        save(image(root), np.zeros((11, 14, 9), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    voxels, told = {
+        "two axes": (asymmetric()[0], "must hold one volume of three axes; its shape is [14, 9]; split or convert it"),
+        "complex": (asymmetric().astype(np.complex64), "integers or floats up to 64 bits; got complex64; convert it"),
+        "colours": (np.zeros((11, 14, 9), [(letter, "u1") for letter in "RGB"]), "integers or floats up to 64 bits; got [('R'"),
+    }[kind]
+    save(image(root), voxels)
 
-    assert_skippable(root, image(root), "three axes" if kind == "two axes" else "integers or floats")
+    assert_skippable(root, image(root), told)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
@@ -64,28 +76,28 @@ def test_f18_voxels_that_are_no_numbers(root, bad):
     voxels[5, 3, 2] = voxels[6, 3, 7] = bad
     save(image(root), voxels)
 
-    assert_skippable(root, image(root), "2 voxels", f"first: {bad} at index (5, 3, 2)")
+    assert_skippable(root, image(root), "2 voxels are NaN, infinite or beyond", f"first: {bad} at index (5, 3, 2)")
 
 
 @pytest.mark.parametrize("value", [0, 40, 0.1])
 def test_f19_constant_image(root, value):
     save(image(root), np.full((11, 14, 9), value, np.float32))
 
-    assert_skippable(root, image(root), f"every voxel is {value:g}")
+    assert_skippable(root, image(root), f"is constant: every voxel is {value:g}; fetch or export it again")
 
 
 def test_f20_image_in_another_unit(root):
-    for case in ("case_00000", "case_00002"):
-        save(root / case / "imaging.nii.gz", asymmetric() - 500)
+    for seed, case in enumerate(("case_00000", "case_00002")):
+        save(root / case / "imaging.nii.gz", asymmetric(seed=seed) - 500)
     save(image(root), asymmetric().astype(np.uint16) + 24)
 
-    assert_warned(root, image(root), "intensity", "a CT in HU passes -200 and 100", "0..100: ")
+    assert_warned(root, image(root), "intensity", "a CT in HU passes -200 and 100", "0..100: ", "look whether it is")
 
 
 def test_f21_mask_of_another_shape(root):
     save(labels(root), blocks((10, 14, 9)))
 
-    assert_skippable(root, labels(root), "10x14x9", "11x14x9")
+    assert_skippable(root, labels(root), "labels are 10x14x9 but the image is 11x14x9; fetch the case again")
 
 
 def test_f22_mask_with_another_affine(root):
@@ -93,7 +105,7 @@ def test_f22_mask_with_another_affine(root):
     shifted[0, 3] += 5
     save(labels(root), blocks(), shifted)
 
-    assert_skippable(root, labels(root), "up to 5 mm")
+    assert_skippable(root, labels(root), "its affine differs from the image's by up to 5 mm; fetch the case again")
 
 
 @pytest.mark.parametrize("edge", [0, -1, np.nan, 0.001, 300])
@@ -101,22 +113,28 @@ def test_f23_spacing_without_sense(root, edge):
     if edge in (0.001, 300):
         save(image(root), asymmetric(), IPL @ np.diag([edge, 1, 1, 1]))
         save(labels(root), blocks(), IPL @ np.diag([edge, 1, 1, 1]))
-        faults = {fault.file: fault.message for fault in found(root, BAD_CASE)}
-        assert faults.keys() == {str(image(root)), str(labels(root))}
-        assert "0.1..20 mm" in faults[str(image(root))]
+        code, faults = checked(root)
+        told = {fault.file: fault.message for fault in faults if fault.level == BAD_CASE}
+        assert (code, told.keys()) == (2, {str(image(root)), str(labels(root))})
+        assert f"voxel edges must lie in 0.1..20 mm; its affine says {3 * edge:g} x 2 x 1.5" in told[str(image(root))]
         return
     altered(image(root), PIXDIM + 4, np.array([edge], "<f4"))
 
-    assert_skippable(root, image(root), "pixdim")
+    told = f"voxel edges (pixdim) must be positive; got [{float(edge)}, 2.0, 1.5]; write the header again"
+    assert_skippable(root, image(root), told)
 
 
 @pytest.mark.parametrize(
-    ("row", "word"), [(np.zeros(12, "<f4"), "invertible"), (np.array([0, 0.3, -1.5, 40], "<f4"), "sheared")]
+    ("row", "told"),
+    [
+        (np.zeros(12, "<f4"), "its affine must be finite and invertible; got [[0.0, 0.0, 0.0, 0.0], "),
+        (np.array([0, 0.3, -1.5, 40], "<f4"), "its axes are sheared, not perpendicular; resample it on a rectangular grid"),
+    ],
 )
-def test_f24_singular_or_sheared_affine(root, row, word):
+def test_f24_singular_or_sheared_affine(root, row, told):
     altered(image(root), SFORM, row)
 
-    assert_skippable(root, image(root), word)
+    assert_skippable(root, image(root), told)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR"])
@@ -138,16 +156,18 @@ def test_f25_another_orientation_gives_the_same_cubes(tmp_path, codes):
 def test_f26_neither_sform_nor_qform(root):
     altered(image(root), FORM_CODES, np.array([0, 0], "<i2"))
 
-    assert_skippable(root, image(root), "neither sform nor qform")
+    assert_skippable(root, image(root), "has neither sform nor qform, so its orientation is unknown; set one")
 
 
 @pytest.mark.parametrize(("label", "dtype"), [(7, np.uint8), (-1, np.int16)])
 def test_f27_a_label_that_no_class_has(root, label, dtype):
     voxels = blocks().astype(dtype)
     voxels[0, 0, :3] = label
+    voxels[0, 1, :2] = 9
     save(labels(root), voxels)
 
-    assert_skippable(root, labels(root), f"0..3; got {label} (3 voxels)")
+    told = f"labels must lie in 0..3; got {label} (3 voxels), 9 (2 voxels); correct the mask"
+    assert_skippable(root, labels(root), told)
 
 
 def test_f28_labels_that_are_not_quite_integers(root):
@@ -155,20 +175,20 @@ def test_f28_labels_that_are_not_quite_integers(root):
     close[close == 1] = 0.9995
     far[far == 1] = 0.99
     save(labels(root), close)
-    assert_warned(root, labels(root), "label_rounding", "0.0005 off an integer")
+    assert_warned(root, labels(root), "label_rounding", "labels were up to 0.0005 off an integer and are rounded")
 
     save(labels(root), far)
 
-    assert_skippable(root, labels(root), "must be integers; got 0.99")
+    assert_skippable(root, labels(root), "labels must be integers; got 0.99 (0.01 off); correct the mask")
 
 
 def test_f29_an_empty_mask_is_listed_and_kept(root):
     save(labels(root), np.zeros((11, 14, 9), np.uint8))
 
-    assert_warned(root, labels(root), "empty_mask", "nothing but background")
+    assert_warned(root, labels(root), "empty_mask", "marks nothing but background; look whether")
 
 
 def test_f30_a_tumour_without_a_kidney_is_listed(root):
     save(labels(root), (blocks() == 2).astype(np.uint8) * 2)
 
-    assert_warned(root, labels(root), "lesion_alone", "tumor but no kidney")
+    assert_warned(root, labels(root), "lesion_alone", "marks tumor but no kidney, in which it grows")
