@@ -46,7 +46,8 @@ class Recipe:
     augment flips, shifts and changes intensities at random; with it turned_share of the items are turned and zoomed too.
     compile lets torch compile the network: minutes at the start, for trials of many hours.
     limit_minutes ends a trial as FAILED, reason timeout, once its training epochs have taken longer; None never does.
-    gpus is the share of a card that one trial takes; 0.5 lets two trials run on it.
+    gpus is the share of a card that one trial takes; 0.5 lets two trials run on it. Up to one it means a card where there
+    is one, and a processor where there is none; more than one is refused where no machine has as many.
     """
 
     epochs: int

@@ -109,13 +109,15 @@ def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) ->
 def check_room(grid: Grid, most: float) -> None:
     """Refuse a trial that no machine can hold, which would wait for ever. Raises ValueError.
 
-    most is the number of cards of the largest machine; with none at all trials run on processors.
+    most is the number of cards of the largest machine. A recipe's one card, or share of one, means a card where there is
+    one: with none at all such trials run on processors, so that a laptop runs any grid. Whoever asks for more than one
+    needs them, and is refused.
     """
     for name, recipe in grid.recipes.items():
-        if most and recipe.gpus > most:
+        if recipe.gpus > (most or 1):
             raise ValueError(
-                f"grid {grid.name!r}: recipes[{name!r}].gpus asks for {recipe.gpus:g} graphics cards a trial, and the largest "
-                f"machine of the cluster has {most:g}; lower it, or add a larger machine"
+                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} graphics cards a trial, the largest "
+                f"machine has {most:g}; lower it, or add a larger machine"
             )
 
 

@@ -60,7 +60,15 @@ def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_e
     grid = replace(FULL, recipes={"3d": replace(FULL.recipes["3d"], gpus=4)})
     larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}
 
-    with pytest.raises(ValueError, match=r"'3d'.*asks for 4 graphics cards a trial, and the largest machine.* has 1; lower it"):
-        check_room(grid, most_cards([node, node], {}))
+    for nodes, has in (([node, node], 1), ([{"Resources": {}}], 0)):
+        told = rf"recipes\['3d'\].gpus: asked 4 graphics cards a trial, the largest machine has {has}; lower it, or add"
+        with pytest.raises(ValueError, match=told):
+            check_room(grid, most_cards(nodes, {}))
     check_room(grid, most_cards([node, node], larger))
-    check_room(grid, most_cards([{"Resources": {}}], {}))
+
+
+def test_f59_a_card_or_a_share_of_one_is_a_processor_where_there_is_no_card():
+    assert {recipe.gpus for recipe in FULL.recipes.values()} == {1, 0.5}
+
+    check_room(FULL, most_cards([{"Resources": {}}], {}))
+    check_room(FULL, most_cards([{"Resources": {"GPU": 1.0}}], {}))
