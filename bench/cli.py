@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.codes import FINISHED, INTERRUPTED, MENDABLE
 from bench.doctor.flags import add_doctor_flags
 from bench.passwords import refuse_passwords
-from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags
+from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags, processes
 from bench.storage import folder_or_url, here
 
 
@@ -128,7 +128,7 @@ def add_check(verbs) -> None:
     sub.add_argument(
         "--json", action="store_true", help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead'
     )
-    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
 
 
 def check(options: argparse.Namespace) -> int:
@@ -144,7 +144,7 @@ def add_prepare(verbs) -> None:
     sub.add_argument("folder", type=here, help="the data set's folder")
     sub.add_argument("--cache", type=folder_or_url, required=True, metavar="DIR|URL", help="where the prepared data go")
     sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
-    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     sub.add_argument("--download", action="store_true", help="first fetch what is missing (kits23; about 30 GB), resumable")
 
@@ -235,7 +235,7 @@ def add_score(verbs) -> None:
     )
     sub.add_argument("--cases", nargs="+", metavar="CASE", help="score these alone (default: all, and none may lack)")
     sub.add_argument("--csv", type=here, metavar="FILE", help="write every score of every case")
-    sub.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
 
 
 def score(options: argparse.Namespace) -> int:

@@ -94,7 +94,7 @@ def open_sound_part(name: str, root: Path, cache: Path, console: Console, worker
         task = bars.add_task(found.name, total=len(found.cases))
         dataset = without_bad_cases(found, cache, workers, on_case=lambda: bars.advance(task))
     for case, reason in bad_cases(dataset.faults).items():
-        console.print(f"left out: {case}: {reason}", highlight=False, markup=False)
+        console.print(f"left out: {case}: {reason}", highlight=False, markup=False, soft_wrap=True)
     return dataset
 
 

@@ -53,6 +53,14 @@ def minutes(text: str) -> float:
     return value
 
 
+def processes(text: str) -> int:
+    """For argparse: a number of processes, 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"processes must be at least 1; got {text}")
+    return value
+
+
 def add_plan_flags(sub: argparse.ArgumentParser) -> None:
     """What a plan may be told."""
     sub.add_argument("--grid", required=True, metavar="NAME|FILE.py", help="demo, paper, full, or a Python file with one Grid")

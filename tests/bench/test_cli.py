@@ -63,6 +63,14 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_2(arguments, line, capsy
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize("number", ["0", "-3", "many"])
+def test_processes_that_are_no_number_of_them_are_refused_by_their_flag(number, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(tmp_path), "--workers", number])
+
+    assert re.search(rf"argument --workers: .*{number}", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("minutes", ["nan", "inf", "-1", "soon"])
 def test_minutes_that_are_no_length_of_time_are_refused_by_their_flag(minutes, capsys):
     with pytest.raises(SystemExit) as ended:
