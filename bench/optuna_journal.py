@@ -4,7 +4,7 @@ Nothing of a run is read from it: lost, torn or edited, it is written anew at th
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from optuna.storages.journal import BaseJournalBackend
 
 from bench.agenda import tried_of
 from bench.search import distributions_of, frozen
-from bench.spaces import Range
+from bench.studies import Declared, read_declared
 from trials.files import write_text
-from trials.records import read_document, rebuild
-from trials.result import RUN_KEYS, TrialResult
-from trials.spec import TUNE, Cell
+from trials.result import TrialResult
+from trials.spec import TUNE
 
 NAME = "optuna.journal"
 
@@ -43,7 +42,7 @@ def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
 
     Equal results give equal bytes.
     """
-    studies = read_document(out / "run.json", RUN_KEYS).get("studies")
+    studies = read_declared(out)
     if not studies:
         return None
     tuned = sorted((one for one in results if one.spec.phase == TUNE), key=lambda one: one.spec.number)
@@ -52,18 +51,16 @@ def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
     return path
 
 
-def journal_lines(studies: Sequence[Mapping[str, Any]], tuned: Sequence[TrialResult]) -> Iterator[str]:
-    """The lines of a journal of these studies, each a name, a cell and a space, with the finished trials in order."""
+def journal_lines(studies: Sequence[Declared], tuned: Sequence[TrialResult]) -> Iterator[str]:
+    """The lines of a journal of these studies with their finished trials in order."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = InMemory()
     storage = optuna.storages.JournalStorage(backend)
-    for record in studies:
-        cell = rebuild(Cell, record.get("cell"), "run.json studies: cell")
-        distributions = distributions_of(rebuild(Mapping[str, Range], record.get("space"), "run.json studies: space"))
-        name = rebuild(str, record.get("name"), "run.json studies: name")
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    for declared in studies:
+        distributions = distributions_of(declared.space)
+        study = optuna.create_study(storage=storage, study_name=declared.name, direction="maximize")
         for result in tuned:
-            if result.spec.cell == cell:
+            if result.spec.cell == declared.cell:
                 study.add_trial(dated(result, frozen(tried_of(result), distributions)))
     for log in backend.logs:
         # Optuna names each writer at random.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import optuna
@@ -21,22 +21,44 @@ BEST_SHARE = 0.25
 Scored = tuple[Hyper, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A study as run.json declares it: a cell and the ranges that its trials are drawn from."""
+
+    name: str
+    cell: Cell
+    space: Mapping[str, Range]
+
+
 def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
     """Write studies.json: for every cell of a tuned run its complete trials and the importances, None where too few.
 
     results are those of the run's folder, of which not all need be there. Raises ValueError naming a damaged run.json.
     """
-    declared = read_document(out / "run.json", RUN_KEYS).get("studies")
+    declared = read_declared(out)
     if not declared:
         return
     scored, studies = _scored(results), []
     for study in declared:
-        cell = rebuild(Cell, study.get("cell"), "run.json studies: cell")
-        ranges = rebuild(Mapping[str, Range], study.get("space"), "run.json studies: space")
-        trials = scored.get(cell, [])
-        studies.append({"cell": asdict(cell), "trials": len(trials), "importance": importance(trials, ranges)})
+        trials = scored.get(study.cell, [])
+        studies.append({"cell": asdict(study.cell), "trials": len(trials), "importance": importance(trials, study.space)})
     text = json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True)
     write_text(out / "studies.json", sealed(text))
+
+
+def read_declared(out: Path) -> tuple[Declared, ...]:
+    """The studies of a run folder. Raises ValueError naming run.json and the key."""
+    path = out / "run.json"
+    found = read_document(path, RUN_KEYS).get("studies", ())
+    try:
+        declared: tuple[Declared, ...] = rebuild(tuple[Declared, ...], found, "studies")
+        for study in declared:
+            distributions_of(study.space)
+        if len({study.name for study in declared}) < len(declared):
+            raise ValueError("two studies have one name")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
+    return declared
 
 
 def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:

@@ -45,6 +45,8 @@ scalars = st.one_of(
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
+# No value at all.
+GONE = object()
 kinds = st.sampled_from([Cell, Recipe, Preparation, Tuning, Range, TrialSpec])
 # Fields that decide about size first, then any byte of the header.
 patches = st.lists(
@@ -176,19 +178,23 @@ def json_file(number: int, kind: Kind) -> Outcome:
             kind.path.write_text(sealed(document) if kind.is_sealed else document)
             outcome.attempt(reader)
 
-    found = fuzz(number, st.tuples(st.lists(st.integers(0, 99), min_size=1, max_size=6), values), action)
+    drawn = st.tuples(st.lists(st.integers(0, 99), min_size=1, max_size=6), st.one_of(values, scalars, st.just(GONE)))
+    found = fuzz(number, drawn, action)
     kind.path.write_text(text)
     return replace(outcome, examples=found.examples, crashes=(*outcome.crashes, *found.crashes), grown_mib=found.grown_mib)
 
 
 def changed(document: Any, steps: list[int], value: Any) -> Any:
-    """A copy in which what lies at the end of the steps is another value; a step chooses among keys or elements."""
+    """A copy in which what lies at the end of the steps is another value, or GONE; a step chooses among keys or elements."""
     if not steps or not isinstance(document, dict | list) or not document:
-        return value
+        return None if value is GONE else value
     keys = list(document) if isinstance(document, dict) else list(range(len(document)))
     key = keys[steps[0] % len(keys)]
-    copy = dict(document) if isinstance(document, dict) else list(document)
-    copy[key] = changed(document[key], steps[1:], value)
+    copy: Any = dict(document) if isinstance(document, dict) else list(document)
+    if value is GONE and len(steps) == 1:
+        del copy[key]
+    else:
+        copy[key] = changed(document[key], steps[1:], value)
     return copy
 
 

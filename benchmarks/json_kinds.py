@@ -1,62 +1,60 @@
-"""One of each kind of JSON file that we read, and all that read it, for benchmarks/fuzz.py."""
+"""One of each kind of JSON file that we read, and all that a user calls which reads it, for benchmarks/fuzz.py."""
 
+import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
+
+from made_up import MadeUp, complete, write_run
+
 from bench.continuing import refuse_other_grid
-from bench.ledger import read_result, read_results
-from bench.lock import find, refuse_second, take
-from bench.optuna_journal import write_journal
-from bench.run import left_out_of
-from bench.status import Running, Status, outcomes, status_text, write_status
-from bench.studies import write_studies
+from bench.doctor.data import data_finding, prepared_finding
+from bench.ledger import read_results
+from bench.lock import refuse_second, take
+from bench.outside import add_contestants
+from bench.run import left_out_of, write_report
+from bench.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
-from benchmarks.write_faults import SPEC
-from reports.outside import read_outside
-from reports.run_folder import read_run, read_studies
-from trials.attempt import write_result
+from reports.build import build_report
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.datasets import find_dataset, open_dataset
 from trials.data.examine import rules_of
 from trials.data.phantoms import write_phantoms
-from trials.data.store import Store, prepared_record
+from trials.data.store import Store, measured_record, prepared_record, verdict
+from trials.data.traits import case_traits
 from trials.files import write_text
-from trials.records import SEAL, from_json, record_hash, to_json
-from trials.result import COMPLETE, Ceiling, Ceilings, Outside, TrialResult
+from trials.records import SEAL, sealed, to_json
+from trials.result import NATIVE, Outside
 from trials.spec import Preparation
 
 NOON = "2026-11-23T12:00:00"
 RUNNING = Running(phase="tune", text="t", epoch=1, epochs=2, seconds=1.0)
-RUN: dict[str, Any] = {
-    "grid": "g",
-    "dataset": "phantoms",
-    "splits": "s",
-    "fold": 0,
-    "classes": ["a", "b"],
-    "seeds": [0],
-    "cells": [{"model": "unet3d", "loss": "focal", "sampling": "none"}],
-    "tuning": {"trials": 1},
-    "studies": [
-        {
-            "name": "g/unet3d/focal/none",
-            "cell": {"model": "unet3d", "loss": "focal", "sampling": "none"},
-            "space": {"lr": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False}},
-        }
-    ],
-    "planned": {"pretrain": 0, "tune": 1, "final": 1},
-    "data": {"bad_cases": {"case_00042": "is empty"}, "data_digest": "0", "split_hash": "0", "split_cases": {"test": ["case"]}},
-    "recipes": {"unet3d": {"epochs": 1, "preparation": {"cube": 8}}},
-    "hyper": {"*": {"lr": 0.01}},
-    "spaces": {},
-    "weights": {},
-    "command": "python -m bench.run --grid g",
-    "started": NOON,
-}
 DATASET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 0, "file_ending": ".nii.gz"}
+# What a small run may record besides what every run does.
+RECORD = {
+    "families": [{"name": "all", "pairs": "all", "score": "mean", "vary": None}],
+    "hyper": {"*": {"lr": 0.01}},
+    "spaces": {"*": {"lr": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False}}},
+    "weights_notes": ["random"],
+}
+MADE = MadeUp(
+    models=("unet3d", "vnet"),
+    losses=("focal",),
+    seeds=(0,),
+    num_val=1,
+    num_test=2,
+    tunings=1,
+    epochs=2,
+    ceiling=0.9,
+    record=RECORD,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,45 +68,65 @@ class Kind:
 
 def json_kinds(place: Path) -> dict[str, Kind]:
     """One file of each kind below place, with its readers."""
-    run, data = place / "run", write_small_data(place / "data", 1)
-    dataset = open_dataset("phantoms", data)
-    prepared = prepare_dataset(dataset, Preparation(cube=8), place / "cache", workers=1)
-    cases = prepared.parent / "cases"
-    store = Store(folder=cases, preparation=Preparation(cube=8), rules=rules_of(dataset))
-    write_result(run, TrialResult(trial=record_hash(SPEC), spec=SPEC, state=COMPLETE, val_score=0.5))
-    write_status(run, Status(host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="", ends=NOON))
+    readers = {**of_a_run(place), **of_prepared_data(place), **of_data_sets(place)}
+    return {name: Kind(path=path, readers=found, is_sealed=SEAL in path.read_text()) for name, (path, found) in readers.items()}
+
+
+def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
+    """What lies in a run folder: each file is read by all that a run, its report and its status do."""
+    data, run = write_small_data(place / "data", 3), write_run(place / "run", MADE)
+    record = json.loads((run / "run.json").read_text())
+    trial = complete(MADE, MADE.cells[0], 0)
+    scores = tuple(score for score in trial.scores if (score.split, score.space) == ("test", NATIVE))
+    write_status(run, Status(host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="b", ends=NOON))
+    studies = {"studies": [{"cell": dataclasses.asdict(MADE.cells[0]), "importance": {"lr": 1.0}}]}
+    write_text(run / "studies.json", sealed(json.dumps(studies, indent=1)))
+    write_text(run / "outside" / "us.json", sealed(to_json(Outside(name="us", scores=scores, surfaces=trial.surfaces))))
     lock = take(run)
-    write_text(run / "run.json", json.dumps(RUN))
-    write_text(run / "studies.json", json.dumps({"studies": [{"cell": RUN["cells"][0], "importance": {"lr": 1.0}}]}))
-    write_text(run / "outside" / "us.json", to_json(Outside(name="us")))
-    write_text(run / "ceiling.json", to_json(Ceilings(ceilings=(Ceiling(data="0", cube=8, scores=()),))))
-    write_text(place / "nnunet" / "dataset.json", json.dumps(DATASET))
-    write_phantoms(place / "phantoms", 1)
-    trial, case = record_hash(SPEC), dataset.cases[0]
-    readers = {
-        run / "trials" / trial / "result.json": (
-            lambda: read_run(run),
-            lambda: read_result(run, trial),
-            lambda: list(outcomes(run)),
-        ),
-        prepared / "manifest.json": (lambda: open_cache(prepared),),
-        cases / f"{case.case}.json": (lambda: prepared_record(store, case),),
-        run / "run.json": (
-            lambda: read_run(run),
-            lambda: status_text(run, datetime.fromisoformat(NOON)),
-            lambda: write_studies(run, read_results(run).values()),
-            lambda: write_journal(run, read_results(run).values()),
-            lambda: refuse_other_grid(run, RUN),
-            lambda: left_out_of(run),
-        ),
-        run / "status.json": (lambda: status_text(run, datetime.fromisoformat(NOON)),),
-        lock: (lambda: find(run), lambda: refuse_second(run)),
-        run / "studies.json": (lambda: read_studies(run),),
-        run / "outside" / "us.json": (lambda: read_outside(run / "outside" / "us.json"),),
-        run / "ceiling.json": (lambda: from_json(Ceilings, (run / "ceiling.json").read_text()),),
-        place / "nnunet" / "dataset.json": (lambda: find_dataset("nnunet", place / "nnunet"),),
-        place / "phantoms" / "phantoms.json": (lambda: write_phantoms(place / "phantoms", 1),),
+    report, status = partial(build_report, run, "none"), partial(status_text, run, datetime.fromisoformat(NOON))
+    whole = (partial(write_report, run, "none"), status, partial(read_results, run))
+    of_settings = (partial(refuse_other_grid, run, record), partial(left_out_of, run), partial(add_contestants, run, [], data))
+    return {
+        "result.json": (run / "trials" / trial.trial / "result.json", whole),
+        "run.json": (run / "run.json", (*whole, *of_settings)),
+        "status.json": (run / "status.json", (status,)),
+        "driver.lock": (lock, (partial(refuse_second, run), status)),
+        "studies.json": (run / "studies.json", (report,)),
+        "outside/*.json": (run / "outside" / "us.json", (report,)),
+        "ceiling.json": (run / "ceiling.json", (report,)),
     }
-    names = {path: path.name for path in readers} | {run / "outside" / "us.json": "outside/*.json"}
-    names |= {cases / f"{case.case}.json": "case_*.json"}
-    return {names[path]: Kind(path=path, readers=found, is_sealed=SEAL in path.read_text()) for path, found in readers.items()}
+
+
+def of_prepared_data(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
+    """What lies in a cache: the manifest of a set, and what is remembered of a case at each of its stages."""
+    dataset = open_dataset("phantoms", write_small_data(place / "small", 1))
+    case, preparation = dataset.cases[0], Preparation(cube=8)
+    prepared = prepare_dataset(dataset, preparation, place / "cache", workers=1)
+
+    def store(name: str) -> Store:
+        return Store(folder=place / "cache" / name, preparation=preparation, rules=rules_of(dataset))
+
+    of_cubes = dataclasses.replace(store(""), folder=prepared.parent / "cases")
+    stages: dict[str, Any] = {"examined": (verdict, store("examined")), "measured": (measured_record, store("measured"))}
+    for remember, where in stages.values():
+        remember(where, case)
+    stages["prepared"] = (prepared_record, of_cubes)
+    kinds = {
+        f"{name}/case_*.json": (where.folder / f"{case.case}.json", (partial(remember, where, case),))
+        for name, (remember, where) in stages.items()
+    }
+    manifest = prepared / "manifest.json"
+    return {"manifest.json": (manifest, (partial(open_cache, prepared), partial(prepared_finding, manifest))), **kinds}
+
+
+def of_data_sets(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
+    """What lies beside somebody's images: their list of classes, of patients, and our own word on phantoms."""
+    lists, phantoms, kits = place / "nnunet", place / "phantoms", write_small_data(place / "kits23", 1)
+    write_text(lists / "dataset.json", json.dumps(DATASET))
+    write_phantoms(phantoms, 1)
+    write_text(kits / "kits23.json", json.dumps([{"case_id": "case_00000", "pathology_t_stage": "1a"}]))
+    return {
+        "dataset.json": (lists / "dataset.json", (partial(find_dataset, "nnunet", lists), partial(data_finding, lists))),
+        "phantoms.json": (phantoms / "phantoms.json", (partial(write_phantoms, phantoms, 1),)),
+        "kits23.json": (kits / "kits23.json", (partial(case_traits, open_dataset("kits23", kits)),)),
+    }

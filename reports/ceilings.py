@@ -8,7 +8,8 @@ from statistics import fmean
 import numpy as np
 
 from reports.counts import Counts
-from reports.table import dice_of, iou_of
+from reports.run_folder import refuse_beyond, refuse_overlaps
+from reports.table import COUNTS, dice_of, iou_of
 from trials.files import read_text
 from trials.records import from_json
 from trials.result import CaseScore, Ceilings, dice, iou
@@ -41,6 +42,9 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
     again = "delete it and run the grid again"
     try:
         found = {one.data: one for one in from_json(Ceilings, read_text(path)).ceilings}
+        for one in found.values():
+            refuse_beyond(one.scores, COUNTS, "scores")
+            refuse_overlaps(one.scores)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as ceilings ({error}); {again}") from None
     for one in found.values():

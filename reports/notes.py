@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -38,6 +39,7 @@ def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
         _absent_classes,
         _excluded,
         _warned,
+        _repaired,
     )
     notes = [note for source in sources for note in source(run)]
     return (*notes, *_unscored(run, scores), *_strangers(run), *_dirty(run))
@@ -161,8 +163,8 @@ def _absent_classes(run: Run) -> Iterator[Note]:
 def _untrained(run: Run) -> Iterator[Note]:
     """Classes that no training case holds, told from what the trials counted."""
     counts = [result.facts.get("class_counts") for result in run.results]
-    voxels = [count["voxels"] for count in counts if isinstance(count, dict) and count.get("voxels")]
-    absent = [name for label, name in enumerate(run.classes) if any(count[label] == 0 for count in voxels)]
+    voxels = [count["voxels"] for count in counts if isinstance(count, dict) and "voxels" in count]
+    absent = [name for label, name in enumerate(run.classes) if any(0 in count[label : label + 1] for count in voxels)]
     if absent:
         yield Note(
             "Untrained class", f"No training case holds {listed(absent)}: what is said of it there was learned from none."
@@ -175,6 +177,20 @@ def _warned(run: Run) -> Iterator[Note]:
     if warnings:
         names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
         yield Note("Worth a look", f"The files of {many(len(warnings), 'case')} were taken with a warning.", names)
+
+
+def _repaired(run: Run) -> Iterator[Note]:
+    """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of a failing disk."""
+    cubes: set[str] = set()
+    for result in run.results:
+        again: Any = result.facts.get("cubes_made_again", ())
+        cubes.update(again)
+    if cubes:
+        text = (
+            f"{many(len(cubes), 'prepared cube')} no longer held what was written and came anew from the patients' files: no "
+            "number here rests on the damage, but look at the disk of the cache."
+        )
+        yield Note("Damaged cache", text, tuple(sorted(cubes)))
 
 
 def _excluded(run: Run) -> Iterator[Note]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reports.counts import Counts
-from reports.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows
+from reports.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows, refuse_overlaps
 from reports.summary import Standing, resample_ratio, summarise
 from reports.surfaces import AREAS, LESIONS, Agreement, Surfaces, agreements
 from reports.table import COUNTS
@@ -63,6 +63,7 @@ def read_outside(path: Path) -> Outside:
         document = parsed(read_text(path))
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
+        refuse_overlaps(scores)
         return replace(rebuild(Outside, document, "outside"), scores=scores, surfaces=surfaces)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path}: not an outside contestant ({error}); delete it and add the contestant again") from None

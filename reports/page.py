@@ -30,10 +30,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
 
     The content security policy names our two scripts by their hashes, so no string from a file can run as a third.
     """
-    environment = Environment(
-        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"table_row": table_row, "drawing": drawing, "unbroken": unbroken}
+    environment = templates()
     sources = environment.loader
     assert sources is not None
     style, script = (sources.get_source(environment, name)[0] for name in ("style.css", "page.js"))
@@ -49,6 +46,16 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
         plotly=packed_plotly(),
         long_from=LONG_FROM,
     )
+
+
+@cache
+def templates() -> Environment:
+    """The templates, which take longer to compile than a small page to fill."""
+    environment = Environment(
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"table_row": table_row, "drawing": drawing, "unbroken": unbroken}
+    return environment
 
 
 def table_row(row: Sequence[Entry], columns: Sequence[Column]) -> Markup:

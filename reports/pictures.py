@@ -135,7 +135,8 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
 
 
 def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
-    return out / "cases" / f"{case}.npz", out / "trials" / trial / "cases" / f"{case}.npz"
+    name = f"{case.replace('/', '_')}.npz"  # a case's name comes from a file, and must lead nowhere else
+    return out / "cases" / name, out / "trials" / trial / "cases" / name
 
 
 def _are_whole(out: Path, trial: str, case: str) -> bool:

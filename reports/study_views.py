@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.palette import CIVIDIS, heat
+from reports.run_folder import LOGARITHMIC
 from reports.section import View
 from reports.wording import plain
 from trials.result import TrialResult
 
-# These range over orders of magnitude.
-LOGARITHMIC = ("lr", "one_minus_beta")
 SCALE = [[i / (len(CIVIDIS) - 1), colour] for i, colour in enumerate(CIVIDIS)]
 # A map between points needs some: with fewer it would show the points' own triangle.
 LEAST_MAPPED = 6

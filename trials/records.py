@@ -22,6 +22,8 @@ SHA256_DIGITS = 64
 UNSEALED = "its bytes are not those of its digest"
 # How deep a value that no record describes may be nested: our own are five deep, and whoever prints hundreds gives up.
 DEEPEST = 50
+# What a table of 64-bit integers and the sums and products over its rows can hold.
+LARGEST_WHOLE, LARGEST = 2**53, 1e100
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 100
 SHORT.maxdict = 8
@@ -51,15 +53,19 @@ def read_record(kind: type[T], path: Path, way_out: str) -> T:
 def parsed(text: str) -> Any:
     """The plain values of a JSON text, sealed or not; every file that we read goes through here.
 
-    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half a character.
+    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half a character or NaN.
     """
     try:
-        values = json.loads(unsealed(text))
+        values = json.loads(unsealed(text), parse_constant=_refuse_constant)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("its values are nested too deep") from None
     return values
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def sealed(text: str) -> str:
@@ -109,16 +115,31 @@ def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = 
         document = parsed(read_text(path))
         if not isinstance(document, dict):
             raise ValueError(f"it must be a mapping; got {shown(document)}")
-        for name in (*needed, *kinds):
-            folder, _, key = name.rpartition(".")
-            inner = document.get(folder) if folder else document
-            if isinstance(inner, dict) and key in inner:
-                rebuild(kinds.get(name, object), inner[key], name)
-            elif name in needed:
-                raise ValueError(f"it has no {name!r}")
+        refuse_huge(document, "")
+        check_kinds(document, kinds, needed)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
     return document
+
+
+def check_kinds(document: Mapping[str, Any], kinds: Mapping[str, Any], needed: Sequence[str] = ()) -> None:
+    """Raise ValueError naming the key, dotted or not, that is needed and not there, or not of the type that kinds gives it."""
+    for name in (*needed, *kinds):
+        folder, _, key = name.rpartition(".")
+        inner = document.get(folder) if folder else document
+        if isinstance(inner, dict) and key in inner:
+            rebuild(kinds.get(name, object), inner[key], name)
+        elif name in needed:
+            raise ValueError(f"it has no {name!r}")
+
+
+def refuse_huge(value: Any, where: str) -> None:
+    """Raise ValueError naming the key of a number with which no table can reckon."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            refuse_huge(inner, f"{where}.{key}".removeprefix("."))
+    elif isinstance(value, int | float) and not abs(value) <= (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
+        raise ValueError(f"{where} is {shown(value)}, beyond every number of ours")
 
 
 def record_hash(record: Any, digits: int = 12) -> str:

@@ -150,23 +150,55 @@ class Ceilings:
     ceilings: tuple[Ceiling, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of its trials from all.
+
+    importance is None where there are too few trials to say.
+    """
+
+    cell: Cell
+    importance: Mapping[str, float] | None
+    trials: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """A case's native grid in (D, H, W), and the voxels of every class on it."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    class_voxels: tuple[int, ...]
+
+
+# Of what a trial's facts hold, what is more than printed: each key with its type.
+FACT_KEYS: dict[str, Any] = {
+    **dict.fromkeys(("device", "device_type", "host", "weights_sha256"), str),
+    "threads": int,
+    "cubes_made_again": tuple[str, ...],
+    "class_counts.voxels": tuple[int, ...],
+}
 # What run.json holds, as far as anybody reads it: each key with its type.
 RUN_KEYS: dict[str, Any] = {
-    **dict.fromkeys(("grid", "dataset", "splits", "command", "started"), str),
+    **dict.fromkeys(("grid", "dataset", "splits", "command", "started", "grid_file"), str),
     "fold": int,
+    "dirty": bool,
     "classes": tuple[str, ...],
     "cells": tuple[Cell, ...],
     "seeds": tuple[int, ...],
     "commit": str | None,
     "planned": Mapping[str, int],
     **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
+    "tuning.trials": int,
     **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
     **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
     "weights": Mapping[str, str],
     "weights_notes": tuple[str, ...],
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
-    **dict.fromkeys(("data.excluded", "data.bad_cases"), Mapping[str, str]),
-    **dict.fromkeys(("data.geometry", "data.warnings"), Mapping[str, object]),
+    **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
+    "data.geometry": Mapping[str, Geometry],
+    "data.traits": Mapping[str, Mapping[str, str]],
+    "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
 }

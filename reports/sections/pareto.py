@@ -152,7 +152,7 @@ def _layout(titles: list[str], sizes: list[float]) -> dict[str, Any]:
 
 def _decades(sizes: list[float]) -> dict[str, Any]:
     """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words; a narrow range is marked at its ends."""
-    low, high = min(sizes) / 1.5, max(sizes) * 1.5
+    low, high = max(1.0, min(sizes)) / 1.5, max(1.0, *sizes) * 1.5
     ticks: list[float] = [tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high]
     if len(ticks) < 2:
         ticks = sorted({min(sizes), max(sizes)})

@@ -44,6 +44,7 @@ def with_names(prepared: Path, place: Path, case: str, array: str) -> Path:
         (VICTIM, "/etc/passwd", "must lie in cases/"),
         (VICTIM, "a\0b.npy", "must lie in cases/"),
         (VICTIM, "..", "must lie in cases/"),
+        (VICTIM, "y" * 300, "must lie in cases/"),
     ],
 )
 def test_f34_f35_a_prepared_set_whose_names_lead_elsewhere_is_refused_by_all_who_open_it(

@@ -1,9 +1,10 @@
 """What a page says of files in the run folder that are damaged, or lead elsewhere: left out and named, or an error by name."""
 
+import dataclasses
 import re
 
 import pytest
-from made_up import MadeUp, write_run
+from made_up import MadeUp, all_results, write_run
 
 from reports.build import build_report
 from reports.pictures import damage, has_volumes, picture_case, read_volumes
@@ -72,3 +73,29 @@ def test_a_page_leaves_damaged_pictures_out_names_them_and_is_whole_again_withou
         assert str(out) not in text
     assert spoilt.count("data:image") < page.count("data:image")
     assert build_report(out).read_text() == page
+
+
+def test_f42_cubes_that_were_made_again_during_the_run_are_a_warning_on_page_one(tmp_path):
+    results = all_results(MADE)
+    again = {"cubes_made_again": ["case_00001-0a1b.image.npy"]}
+    results[0] = dataclasses.replace(results[0], facts=results[0].facts | again)
+
+    page = build_report(write_run(tmp_path, MADE, results), "none").read_text()
+
+    first_page = page.split('<section id="validity"')[0]
+    assert "1 prepared cube no longer held what was written and came anew from the patients" in first_page
+    assert "case_00001-0a1b.image.npy" in first_page
+    assert "prepared cube" not in build_report(write_run(tmp_path, MADE), "none").read_text().split('<section id="validity"')[0]
+
+
+def test_f34_a_case_name_in_a_result_leads_to_no_picture_outside_the_run(page_and_run, tmp_path):
+    _, out = page_and_run
+    source, predicted = pictures_of(out, VICTIM)
+    trial = predicted.parents[1].name
+    for path in (source, predicted):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+
+    for name in (f"../../../{tmp_path.name}/{VICTIM}", str(tmp_path / VICTIM), f"x/../{VICTIM}", f"{VICTIM}\0"):
+        assert not has_volumes(out, trial, name)
+        assert picture_case(out, trial, name, "ct", MADE.classes) is None
+    assert has_volumes(out, trial, VICTIM)

@@ -3,9 +3,12 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 from made_up import MadeUp, all_results, complete, failure, specification, write_run
+from page_tables import agrees, frames, numbers
 
+from reports.build import build_report
 from reports.checks import refuse_infeasible, refuse_unsound
 from reports.notes import page_one_notes
 from reports.run_folder import Run, read_run
@@ -174,6 +177,31 @@ def test_f84_page_one_says_which_class_nobody_holds(tmp_path):
     assert "Absent class" not in notes
     made = MadeUp(num_test=1, num_val=5)
     assert "No test case holds cyst" in notes_of(read_run(write_run(tmp_path / "other", made)))["Absent class"]
+
+
+def without_cysts(result):
+    """The same trial had no reference held a cyst: what it predicts of them is false everywhere."""
+    none = {"true_voxels": 0, "overlap_voxels": 0}
+    no_surface = none | {"true_mm2": 0.0, "true_within_mm2": 0.0, "pred_within_mm2": 0.0, "lesions": 0, "lesions_found": 0}
+    scores = [dataclasses.replace(one, **none) if one.label == 3 else one for one in result.scores]
+    surfaces = [dataclasses.replace(one, **no_surface) if one.region == "cyst" else one for one in result.surfaces]
+    return dataclasses.replace(result, scores=tuple(scores), surfaces=tuple(surfaces))
+
+
+def test_f84_a_class_that_no_case_has_is_not_available_in_the_tables_and_never_0(tmp_path):
+    made = MadeUp(seeds=(0,))
+
+    page = build_report(write_run(tmp_path, made, list(map(without_cysts, all_results(made)))), "none").read_text()
+
+    texts = {name: text for name, (text, _) in frames(page).items()}
+    answer = texts["answer-by-class"].set_index("class").loc["cyst"]
+    assert list(answer[["Dice", "IoU", "patients with it"]]) == ["n/a (0 of 8 cases hold it)", "n/a", "0 of 8"]
+    assert set(texts["leaderboard-table"]["cyst"]) == {"n/a"}
+    assert set(texts["grid-table"]["cyst Dice"]) == set(texts["grid-table"]["cyst IoU"]) == {"n/a"}
+    assert set(texts["patients-table"]["cyst"]) == {"n/a"}
+    # The mean is over the classes that are there, and no 0 enters it.
+    row = texts["leaderboard-table"].iloc[0]
+    agrees(row["mean of classes"], np.mean([numbers(row[name])[0] for name in ("kidney", "tumor")]))
 
 
 def test_a_complete_clean_run_with_three_seeds_has_nothing_to_warn_of(tmp_path):

@@ -123,7 +123,8 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
             for factor in [1 + int(score.case.removeprefix("case_"))]
         )
         results.append(dataclasses.replace(result, scores=grown, surfaces=()))
-    data = {"geometry": {case: {"spacing_mm": [2.0, 1.0, 1.0]} for case in made.splits["test"]}}
+    grid = {"shape": [9, 9, 9], "spacing_mm": [2.0, 1.0, 1.0], "class_voxels": [1, 1, 1, 1]}
+    data = {"geometry": dict.fromkeys(made.splits["test"], grid)}
     board = board_of(tmp_path, dataclasses.replace(made, record={"data": data}), results)
 
     found = size(board)

@@ -54,6 +54,7 @@ def test_a_cut_record_is_refused(length):
         ('{"a": ' * 100_000, "nested too deep"),
         ("[" * 900 + "]" * 900, "must be a mapping; got"),
         ("1" * 5000, "4300 digits"),
+        ('{"planned": NaN}', "NaN is no number"),
         (r'{"model": "\ud800"}', "surrogates not allowed"),
     ],
 )

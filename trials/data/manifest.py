@@ -100,6 +100,10 @@ def _check_names(manifest: Manifest) -> None:
     for case, record in manifest.cases.items():
         if record.case != case or not is_case_name(case):
             raise ValueError(f"case names must match {part.case_names} and be those of their records; got {shown(case)}")
-        for name in record.arrays:
-            if not ARRAY_NAME.fullmatch(name):
-                raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(name)}")
+        if not lies_inside(record):
+            raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(record.arrays)}")
+
+
+def lies_inside(record: CaseRecord) -> bool:
+    """Whether a case's arrays have names that lead nowhere else."""
+    return all(map(ARRAY_NAME.fullmatch, record.arrays))

@@ -13,7 +13,7 @@ from trials.data.arrays import write_array
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
 from trials.data.faults import user_name
-from trials.data.manifest import CaseMoments, CaseRecord, Verdict
+from trials.data.manifest import CaseMoments, CaseRecord, Verdict, lies_inside
 from trials.data.nifti import count_labels
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
@@ -72,7 +72,7 @@ def is_whole(folder: Path, record: CaseRecord) -> bool:
     """Whether both cubes of a case are in a folder, with the bytes that were written."""
     paths = [folder / name for name in record.arrays]
     held = zip(paths, record.digests, strict=True)
-    return all(path.parent == folder and path.is_file() and fingerprint(path) == digest for path, digest in held)
+    return lies_inside(record) and all(path.is_file() and fingerprint(path) == digest for path, digest in held)
 
 
 def open_folder(folder: Path) -> None:
