@@ -5,66 +5,105 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from trials.attempts import attempts_facts, begin, forget, halved
+from trials.checkpoint import save_weights
+from trials.divergence import Diverged
 from trials.environment import peak_gib
-from trials.files import read_bytes, write_text
-from trials.job import Job, result_path
-from trials.memory import can_halve, forget, halved, is_out_of_memory, memory_facts, oom_text, remembered
+from trials.files import NotWritten, read_bytes, write_text
+from trials.job import Job, best_path, result_path, trial_folder
+from trials.memory import can_halve, is_out_of_memory, memory_facts, oom_text
 from trials.network import pick_device
 from trials.records import from_json, sealed, to_json
 from trials.result import FAILED, PRUNED, TrialResult
 from trials.run import OnEpoch, checkpoints, run_trial
 from trials.scratch import deliver, undelivered
 
+# Beside the result.json of a trial that raised what no user can be expected to understand.
+TRACEBACK = "traceback.txt"
+
 
 def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
     """Run a job and write its result.json, last and whole; returns the result.
 
     A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
-    wrote before its worker was lost stands.
+    wrote before its worker was lost stands. Raises OSError where a file of ours finds no place, ValueError where this node
+    has no scratch folder: neither says anything of the trial, which is still to be run.
     """
-    path, started = result_path(job.out, job.trial), time.perf_counter()
-    if (text := undelivered(path)) is not None:
-        deliver(path, text)
-        return from_json(TrialResult, text)
-    if (found := written_before(job)) is not None:
-        checkpoints(job).discard()
-        forget(job)
-        return found
-    job = remembered(job)
-    result = outcome(job, on_epoch)
-    if result.reason == "oom" and can_halve(job):
-        job = halved(job)
-        result = outcome(job, on_epoch)
-    result = replace(result, seconds=round(time.perf_counter() - started, 3))
-    deliver(path, result_text(result))
+    started = time.perf_counter()
+    result = brought(job) or written_before(job)
+    if result is None:
+        job, number = begin(job)
+        result = in_halves_at_need(job, on_epoch)
+        seconds = round(time.perf_counter() - started, 3)
+        result = replace(result, seconds=seconds, facts={**result.facts, **attempts_facts(number)})
+        deliver(result_path(job.out, job.trial), result_text(result))
     checkpoints(job).discard()
     forget(job)
     return result
 
 
-def written_before(job: Job) -> TrialResult | None:
-    """The result that a job's trial has; None without one that can be read, and where the trial is to go on.
+def in_halves_at_need(job: Job, on_epoch: OnEpoch) -> TrialResult:
+    """The job's outcome; where memory ran out, that of a second time with each batch in two halves."""
+    result = outcome(job, on_epoch)
+    return outcome(halved(job), on_epoch) if result.reason == "oom" and can_halve(job) else result
 
-    That is one which was stopped, or was pruned when its grid still pruned.
-    """
+
+def brought(job: Job) -> TrialResult | None:
+    """The result of a job's trial that waited on this node, brought to the run folder; None where there is none."""
+    path = result_path(job.out, job.trial)
+    if (text := undelivered(path)) is None:
+        return None
+    try:
+        found = from_json(TrialResult, text)
+    except ValueError:
+        return None
+    if goes_on(found, job):
+        return None
+    deliver(path, text)
+    return found
+
+
+def written_before(job: Job) -> TrialResult | None:
+    """The result that a job's trial has; None without one that can be read, and where the trial is to go on."""
     try:
         found = from_json(TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode())
     except (OSError, ValueError):
         return None
-    goes_on = found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
-    return None if goes_on else found
+    return None if goes_on(found, job) else found
+
+
+def goes_on(found: TrialResult, job: Job) -> bool:
+    """Whether a trial with this result is to go on: it was stopped, or was pruned when its grid still pruned."""
+    return found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
 
 
 def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:
-    """The trial's result, a FAILED one for whatever was raised."""
+    """The trial's result, a FAILED one for whatever was raised but NotWritten."""
     try:
         return run_trial(job, on_epoch)
+    except NotWritten:
+        raise
+    except Diverged as error:
+        return diverged(job, error)
     except FloatingPointError as error:
         return failure(job, "diverged", error)
     except TimeoutError as error:
         return failure(job, "timeout", error)
     except Exception as error:
-        return out_of_memory(job, error) if is_out_of_memory(error) else failure(job, "exception", error)
+        if is_out_of_memory(error):
+            return out_of_memory(job, error)
+        write_text(trial_folder(job.out, job.trial) / TRACEBACK, "".join(traceback.format_exception(error)))
+        return failure(job, "exception", error)
+
+
+def diverged(job: Job, error: Diverged) -> TrialResult:
+    """A FAILED result; the weights of the best epoch before it, where there was one, stay in best.pt, as its facts say."""
+    result = failure(job, "diverged", error)
+    if not error.best_weights:
+        return result
+    digest = save_weights(best_path(job.out, job.trial), error.best_weights)
+    facts = {"weights_kept": f"best.pt, of epoch {error.best_epoch + 1}", "weights_sha256": digest}
+    return replace(result, best_epoch=error.best_epoch, facts=facts)
 
 
 def out_of_memory(job: Job, error: BaseException) -> TrialResult:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trials.checkpoint import Checkpoints
 from trials.data.augment import augment
 from trials.data.resident import ahead
+from trials.divergence import Diverged, check_validation, not_finite
 from trials.job import Rung
 from trials.network import Network
 from trials.records import rebuild
@@ -106,18 +107,24 @@ def fit(
     """Train to the last epoch, or until patience or a rung ends it, and leave the network with the weights of its best epoch.
 
     Continues from the newest whole checkpoint where there is one; on a CPU with the same number of threads the result is
-    bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises
-    FloatingPointError when the loss is no longer finite, TimeoutError past recipe.limit_minutes.
+    bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises Diverged
+    when the loss is no longer finite, see train_epoch, TimeoutError past recipe.limit_minutes.
     """
     optimizer, scheduler = descent(network.module, task, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
     while len(progress.curve) < task.epochs and not progress.exhausted(recipe) and not progress.is_pruned(task.rungs):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
-        passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
-        progress.passes.append(passed)
         is_due = (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == task.epochs
-        reached = task.validate(network) if is_due else Validation()
+        try:
+            passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+            reached = task.validate(network) if is_due else Validation()
+            if is_due:
+                check_validation(reached.score, reached.val_loss)
+        except FloatingPointError as error:
+            text = f"epoch {epoch + 1} of {task.epochs}: {error}"
+            raise Diverged(text, progress.best_epoch, progress.best_weights) from error
+        progress.passes.append(passed)
         progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started))
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
@@ -163,9 +170,14 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> Pass:
-    """One pass of task.steps batches."""
+    """One pass of task.steps batches.
+
+    Raises FloatingPointError naming the first step whose loss is not finite: on the processor before that step changes a
+    weight; on a card at the end of the epoch, since asking for each step's number would make the processor wait for it.
+    """
     network.train()
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+    losses: list[Tensor] = []
     total = torch.zeros((), device=network.device)
     started, watch = time.perf_counter(), Stopwatch(network.device)
     for images, labels in ahead(task.batches(generator), network.device):
@@ -173,17 +185,17 @@ def train_epoch(
             images, labels = augment(images, labels, generator, recipe.turned_share)
         with watch:
             optimizer.zero_grad(set_to_none=True)
-            loss = add_gradients(network, task, images, labels)
+            losses.append(add_gradients(network, task, images, labels))
+            if network.device.type == "cpu" and not losses[-1].isfinite():
+                raise not_finite(losses, task.steps, task.lr)
             if recipe.clip_gradient is not None:
                 nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
             optimizer.step()
             scheduler.step()
-            # Added up on the device: asking for each step's number would make the processor wait for the card.
-            total += loss
-    mean = float(total) / task.steps
-    if not math.isfinite(mean):
-        raise FloatingPointError(f"the training loss became {mean} at learning rate {task.lr:g}")
-    return Pass(loss=mean, model_seconds=watch.seconds(), seconds=time.perf_counter() - started)
+            total += losses[-1]
+    if not total.isfinite():
+        raise not_finite(losses, task.steps, task.lr)
+    return Pass(loss=float(total) / task.steps, model_seconds=watch.seconds(), seconds=time.perf_counter() - started)
 
 
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:

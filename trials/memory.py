@@ -1,18 +1,12 @@
-"""A trial's share of a card's memory, and its second chance when memory runs out: each batch in two halves, remembered."""
-
-import json
-from dataclasses import replace
-from pathlib import Path
+"""A trial's share of a card's memory, and what is said and may be done when memory runs out."""
 
 import torch
 
+from trials.attempts import HALVES
 from trials.environment import peak_gib
-from trials.files import write_text
-from trials.job import Job, trial_folder
+from trials.job import Job
 from trials.models.registry import check_cube
 from trials.network import pick_device
-
-HALVES = 2
 
 
 def limit_share(gpus: float) -> None:
@@ -32,12 +26,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
-def remembered(job: Job) -> Job:
-    """The job in as many parts a batch as an earlier attempt of it came to, so that a restart goes on as it was."""
-    path = _memory_path(job)
-    return replace(job, parts=json.loads(path.read_text())["parts"]) if path.is_file() else job
-
-
 def can_halve(job: Job) -> bool:
     """True where the batch is whole and its halves are legal for the model: batch norm may need two values a channel."""
     recipe = job.spec.recipe
@@ -48,17 +36,6 @@ def can_halve(job: Job) -> bool:
     except ValueError:
         return False
     return True
-
-
-def halved(job: Job) -> Job:
-    """The same job with each batch in two halves whose gradients are added up; its folder remembers."""
-    write_text(_memory_path(job), json.dumps({"parts": HALVES}))
-    return replace(job, parts=HALVES)
-
-
-def forget(job: Job) -> None:
-    """Delete what only a continuation needs."""
-    _memory_path(job).unlink(missing_ok=True)
 
 
 def memory_facts(job: Job) -> dict[str, object]:
@@ -72,7 +49,3 @@ def oom_text(job: Job, error: BaseException) -> str:
     batch = f"batch {recipe.batch_size}" + (f" in {job.parts} parts" if job.parts > 1 else "")
     first = (str(error) or type(error).__name__).splitlines()[0]
     return f"out of memory at {batch}, cube {recipe.preparation.cube}^3, peak {peak} GiB: {first}"
-
-
-def _memory_path(job: Job) -> Path:
-    return trial_folder(job.out, job.trial) / "memory.json"

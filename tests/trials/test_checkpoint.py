@@ -1,12 +1,17 @@
 """Checkpoints: the last two, each checked by its digest; damage costs epochs, never the trial, and code is never run."""
 
+import os
 import pickle
+import signal
+import sys
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from bench.run import verdict
+from bench.stopping import Stopping
 from trials.checkpoint import Checkpoints, digest, packed, read_checkpoint
 from trials.fit import Validation, fit
 from trials.network import Network
@@ -199,6 +204,35 @@ def test_short_epochs_share_a_checkpoint_and_whoever_stops_a_trial_leaves_one(tm
 
     assert seen == [0, 0, 0]
     assert [path.name[:17] for path in tmp_path.iterdir()] == ["checkpoint-000002"]
+
+
+def test_f66_a_lone_sigterm_leaves_a_checkpoint_code_143_and_the_command_that_goes_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["segbench", "run", "--grid", "my grid.py"])
+    straight = trained(tmp_path / "straight")
+    seen = []
+
+    class Asked(BaseException):
+        pass
+
+    def on_epoch(score, reached):
+        seen.append(score.epoch)
+        if score.epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if stopping.code:
+            raise Asked
+
+    kept = Checkpoints(folder=tmp_path / "run", spec=SPEC, minutes=60.0)
+    with Stopping() as stopping:
+        stopping.gently()
+        with pytest.raises(Asked):
+            fit(network(), Toy(), RECIPE, 0, kept, on_epoch)
+
+    assert seen == [0, 1]
+    assert verdict(tmp_path / "run", False, stopping.code) == 143
+    said = capsys.readouterr().err
+    assert "stopping: running trials have 30 s to end their epoch and keep it" in said
+    assert "the same command goes on from here: python -m bench.run --grid 'my grid.py'" in said
+    assert trained(tmp_path / "run") == straight
 
 
 def test_discarding_takes_half_written_ones_along(tmp_path):

@@ -8,6 +8,7 @@ from test_run import CELL, RECIPE, make_job
 from torch import nn
 
 from trials.attempt import attempt
+from trials.attempts import begin, halved
 from trials.fit import add_gradients
 from trials.memory import can_halve, is_out_of_memory, memory_fraction
 from trials.models.registry import MODELS, ModelPart
@@ -68,7 +69,7 @@ def test_a_batch_that_does_not_fit_goes_through_in_two_halves_and_the_result_say
     assert result.state == COMPLETE, result.error
     assert (result.facts["batch"], result.facts["accumulation"]) == (2, 2)
     assert result.peak_gib > 0
-    assert not list(tmp_path.rglob("memory.json"))
+    assert not list(tmp_path.rglob("attempts.json"))
 
 
 def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, small_cache, tmp_path):
@@ -81,6 +82,7 @@ def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, sm
     again = attempt(job)
 
     assert Hungry.largest == 1
+    assert again.facts["attempts"] == 2
     assert again.scores == straight.scores
     assert [score.train_loss for score in again.curve] == [score.train_loss for score in straight.curve]
 
@@ -89,7 +91,20 @@ def kill_after_first_epoch(score, reached):
     raise KeyboardInterrupt
 
 
-def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak(hungry, small_cache, tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b'{"number": 2, "parts": "two"}', b'{"number": 2'])
+def test_a_damaged_note_of_earlier_attempts_counts_as_not_there(small_cache, tmp_path, damage):
+    job = make_job(small_cache, tmp_path)
+    begin(job)
+    halved(job)
+    assert begin(job) == (replace(job, parts=2), 2)
+    (note,) = tmp_path.rglob("attempts.json")
+    note.write_bytes(damage)
+
+    assert begin(job) == (job, 1)
+    assert begin(job) == (job, 2)
+
+
+def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak_and_another_trial_goes_on(hungry, small_cache, tmp_path):
     Hungry.room = 0
 
     result = attempt(make_job(small_cache, tmp_path, hungry, SMALL))
@@ -98,6 +113,10 @@ def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak(hungry, small_c
     assert "out of memory at batch 2 in 2 parts, cube 32^3, peak " in result.error
     assert result.error.endswith("CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert result.facts == {"batch": 2, "accumulation": 2}
+
+    Hungry.room = 2
+    other = attempt(make_job(small_cache, tmp_path, hungry, replace(SMALL, epochs=1)))
+    assert (other.state, other.facts["accumulation"]) == (COMPLETE, 1)
 
 
 def test_only_a_batch_whose_halves_are_legal_is_halved(small_cache, tmp_path):

@@ -1,15 +1,22 @@
 """One trial, without Ray and without a grid: what it leaves, how it resumes, what becomes of its failures."""
 
+import hashlib
+import math
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
-from trials.attempt import attempt
+from trials.attempt import TRACEBACK, attempt
 from trials.data.cache import open_cache
 from trials.job import Job, best_path, result_path, trial_folder
+from trials.losses import LOSSES
+from trials.parts import Part
 from trials.records import from_json, record_hash
 from trials.result import COMPLETE, FAILED, TrialResult, headline
 from trials.run import run_trial
@@ -222,12 +229,80 @@ def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, t
     assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
 
 
-def test_f62_divergence_is_a_failed_result_with_that_reason(small_cache, tmp_path):
+class Bursting:
+    """A loss that is infinite from its `good`-th training step on, and counts the steps that were tried."""
+
+    def __init__(self, good: int):
+        self.good, self.tried = good, 0
+
+    def __call__(self, logits, labels):
+        self.tried += logits.requires_grad
+        return cross_entropy(logits, labels.long()) * (math.inf if self.tried > self.good else 1.0)
+
+
+def bursting_after(good, monkeypatch):
+    """Such a loss, under a name of its own."""
+    loss = Bursting(good)
+    monkeypatch.setitem(LOSSES, "bursting", Part(lambda counts: loss))
+    return loss, replace(CELL, loss="bursting")
+
+
+@pytest.mark.parametrize("phase", [TUNE, FINAL])
+def test_f62_a_trial_stops_at_the_step_that_diverges_and_keeps_its_last_good_weights(small_cache, tmp_path, monkeypatch, phase):
+    recipe = replace(RECIPE, schedule="fixed", train_cases_scored=0)
+    loss, cell = bursting_after(3, monkeypatch)
+    job = make_job(small_cache, tmp_path, cell, recipe, phase)
+
+    result = attempt(job)
+
+    assert (result.state, result.reason, loss.tried) == (FAILED, "diverged", 4)
+    assert result.error == "epoch 2 of 3: step 2 of 2: the training loss became inf at learning rate 0.01"
+    assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
+    content = best_path(tmp_path, job.trial).read_bytes()
+    assert result.facts == {"weights_kept": "best.pt, of epoch 1", "weights_sha256": hashlib.sha256(content).hexdigest()}
+    short = make_job(small_cache, tmp_path / "short", bursting_after(9, monkeypatch)[1], replace(recipe, epochs=1))
+    assert attempt(short).state == COMPLETE
+    assert content == best_path(tmp_path / "short", short.trial).read_bytes()
+
+
+def test_f62_divergence_before_a_first_score_keeps_nothing(small_cache, tmp_path):
     recipe = replace(RECIPE, schedule="fixed", clip_gradient=None)
 
     result = attempt(make_job(small_cache, tmp_path, recipe=recipe, hyper={"lr": 1e30}))
 
-    assert (result.state, result.reason) == (FAILED, "diverged")
+    assert (result.state, result.reason, result.facts) == (FAILED, "diverged", {})
+    assert re.match(r"epoch 1 of 3: step 2 of 2: the training loss became (inf|nan) at learning rate 1e\+30$", result.error)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_f63_a_trial_that_raises_leaves_its_whole_traceback_beside_its_row(small_cache, tmp_path, monkeypatch):
+    def broken_loss(logits, labels):
+        raise RuntimeError("the loss is broken")
+
+    monkeypatch.setitem(LOSSES, "broken", Part(lambda counts: broken_loss))
+    job = make_job(small_cache, tmp_path, replace(CELL, loss="broken"))
+
+    result = attempt(job)
+
+    assert (result.state, result.reason) == (FAILED, "exception")
+    assert re.match(r"RuntimeError: the loss is broken \(test_run.py:\d+\)$", result.error)
+    text = (result_path(tmp_path, job.trial).parent / TRACEBACK).read_text()
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert "in train_epoch" in text
+    assert re.search(r'test_run.py", line \d+, in broken_loss\n.*\nRuntimeError: the loss is broken\n$', text)
+
+
+def test_f94_a_clock_that_jumps_back_leaves_no_negative_duration(small_cache, tmp_path, monkeypatch):
+    clock = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    recipe = replace(RECIPE, epochs=1, steps_per_epoch=1, limit_minutes=10.0)
+
+    result = attempt(make_job(small_cache, tmp_path, recipe=recipe, checkpoint_minutes=0.0))
+
+    assert result.state == COMPLETE, result.error
+    durations = [result.seconds, result.curve[0].seconds, result.facts["train_seconds"], result.facts["score_seconds"]]
+    assert all(0 <= seconds < 600 for seconds in durations)
+    assert result.seconds > 0
 
 
 def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):

@@ -1,4 +1,4 @@
-"""A training worker that is killed and started again leaves the result and the weights of one that was left alone."""
+"""A training worker that is killed and started again leaves the weights of one that was left alone, and says what happened."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ attempt(from_json(Job, sys.stdin.read()), tell)
 """
 
 
-def test_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights(small_cache, tmp_path):
+def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights_and_its_row_says_so(small_cache, tmp_path):
     recipe = replace(RECIPE, steps_per_epoch=1)
     straight, killed = (
         make_job(small_cache, tmp_path / name, recipe=recipe, checkpoint_minutes=0.0) for name in ("straight", "killed")
@@ -48,4 +48,5 @@ def test_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights(sma
 
     assert epochs == [1, 2]
     assert comparable(resumed) == comparable(whole)
+    assert (whole.facts.get("attempts"), resumed.facts.get("attempts")) == (None, 2)
     assert best_path(killed.out, killed.trial).read_bytes() == best_path(straight.out, straight.trial).read_bytes()

@@ -1,0 +1,57 @@
+"""What a trial's folder remembers from one attempt to the next, until there is a result: how often it began, in which parts."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trials.files import NotWritten, read_text, write_text
+from trials.job import Job, trial_folder
+from trials.records import from_json, sealed, to_json
+
+HALVES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """How often a trial was begun, and in how many parts its batches go through."""
+
+    number: int = 0
+    parts: int = 1
+
+
+def begin(job: Job) -> tuple[Job, int]:
+    """The job in as many parts a batch as an earlier attempt of it came to, and the number of this attempt, from 1."""
+    before = attempts(job)
+    now = replace(before, number=before.number + 1)
+    # A store that is away costs the count: training goes on without it.
+    with suppress(NotWritten):
+        write_text(_path(job), sealed(to_json(now)), patience=0)
+    return replace(job, parts=max(job.parts, before.parts)), now.number
+
+
+def halved(job: Job) -> Job:
+    """The same job with each batch in two halves whose gradients are added up; its folder remembers."""
+    write_text(_path(job), sealed(to_json(replace(attempts(job), parts=HALVES))))
+    return replace(job, parts=HALVES)
+
+
+def attempts(job: Job) -> Attempts:
+    """What the trial's folder remembers; of a damaged file nothing."""
+    try:
+        return from_json(Attempts, read_text(_path(job)))
+    except (FileNotFoundError, ValueError):
+        return Attempts()
+
+
+def attempts_facts(number: int) -> dict[str, object]:
+    """What a result says of attempts before it: of workers that were lost, and of stops in between."""
+    return {"attempts": number} if number > 1 else {}
+
+
+def forget(job: Job) -> None:
+    """Delete what only a continuation needs."""
+    _path(job).unlink(missing_ok=True)
+
+
+def _path(job: Job) -> Path:
+    return trial_folder(job.out, job.trial) / "attempts.json"
