@@ -69,7 +69,7 @@ def execute(
     from bench.prepared import open_grid_data, prepare_grid
     from bench.provenance import commit, write_provenance
     from bench.start_weights import digests, fetch_imagenet
-    from bench.storage import local_beside, probe
+    from bench.storage import local_beside, probe, probe_scratch
     from bench.tuning.driver import check_room, connect, drive, smallest_share
     from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
@@ -78,6 +78,7 @@ def execute(
 
     console = Console(stderr=True)
     probe(places.out)
+    probe_scratch()
     skip_bad = places.cache if options.skip_bad else None
     dataset, scheme, split = open_grid_data(grid, places.data, local_beside(places.out) / "data", console, skip_bad)
     files = dict(given) | fetch_imagenet(grid, given)
@@ -149,7 +150,11 @@ def write_report(out: Path, images: str = "masks") -> Path:
 
 
 def report_folder(options: argparse.Namespace) -> int:
-    """segbench report: once, or with --watch whenever the run has got further, until it ends or Ctrl-C."""
+    """segbench report: once, or with --watch whenever the run has got further, until it ends or Ctrl-C.
+
+    Returns the exit code: 3 where no trial has ended yet, of which the page says no more.
+    """
+    from bench.ledger import read_results
     from bench.lock import find, is_alive
     from reports.watch import watch
 
@@ -173,7 +178,7 @@ def report_folder(options: argparse.Namespace) -> int:
         if not options.watch:
             raise
         print("segbench: stopped watching; the page stays as it is", file=sys.stderr)
-    return FINISHED
+    return FINISHED if read_results(options.run) else WITH_FAILURES
 
 
 def verdict(out: Path, finished: bool, stopped: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trials.files import UNFINISHED, is_remote, place, read_bytes, write_text
+from trials.scratch import VARIABLE, scratch
 
 REASONS = {
     errno.ENOSPC: "its disk is full; free some space or give another folder",
@@ -29,6 +30,14 @@ def probe(folder: Path) -> None:
         raise ValueError(f"{folder} cannot be written, read and deleted from: {reason_of(error)}") from None
     if found != token:
         raise ValueError(f"{folder} gives back something else than was written there; give another folder")
+
+
+def probe_scratch() -> None:
+    """Raise ValueError in one sentence, which names the variable, unless this node's own folder can be used."""
+    try:
+        probe(scratch())
+    except ValueError as error:
+        raise ValueError(f"{VARIABLE}: {error}") from None
 
 
 def on_disk(text: str) -> Path:

@@ -1,6 +1,7 @@
 """A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report.
 
-Two of its cells must fail: they are results with their reasons, and the others go on. One case is damaged, and left out.
+Three of its cells must fail: they are results with their reasons, and the others go on. A worker is killed and goes on from its
+checkpoint. One case is damaged, and left out.
 """
 
 import json
@@ -11,10 +12,18 @@ import pandas as pd
 import pytest
 from conftest import ROOT, SECRET, bench_run, on_one_core
 
+from bench.ledger import read_results
+
 GRID = """
+import itertools
+import os
+import signal
 from dataclasses import replace
+
+import torch
+
 from bench.grids import DEMO, product
-from trials.losses import LOSSES
+from trials.losses import LOSSES, combined
 from trials.parts import Part
 
 def broken(counts):
@@ -25,6 +34,22 @@ def broken(counts):
 def exploding(counts):
     return lambda logits, labels: logits.square().mean() * float("inf")
 
+def hungry(counts):
+    def loss(logits, labels):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return loss
+
+def dying(counts):
+    # At its sixth training step; a worker that goes on from the checkpoint after the fourth comes to the end.
+    same, steps = combined(counts), itertools.count(1)
+    def loss(logits, labels):
+        if logits.requires_grad and next(steps) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return same(logits, labels)
+    return loss
+
+LOSSES["hungry"] = Part(hungry, about="wants more memory than there is")
+LOSSES["dying"] = Part(dying, about="kills its worker")
 LOSSES["broken"] = Part(broken, about="raises")
 LOSSES["exploding"] = Part("user_grid:exploding", about="is infinite")
 RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=4)
@@ -35,7 +60,7 @@ TINY = replace(
     dataset="nnunet",
     generate={},
     cells=(
-        *product(("unet3d",), ("broken", "exploding"), ("none",)),
+        *product(("unet3d",), ("broken", "exploding", "hungry", "dying"), ("none",)),
         *product(("unet3d", "unet2d_resnet18"), ("combined",), ("none",)),
     ),
     tuning=None,
@@ -75,7 +100,8 @@ def livers(tmp_path_factory):
     (place / "data" / "imagesTr" / "liver_010_0000.nii.gz").write_bytes(b"")
     (place / "grid.py").write_text(GRID)
     where = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
-    return bench_run(*where, "--save-predictions", "--skip-bad", cwd=ROOT, under=on_one_core())
+    flags = ("--save-predictions", "--skip-bad", "--checkpoint-minutes", "0")
+    return bench_run(*where, *flags, cwd=ROOT, under=on_one_core())
 
 
 def test_three_classes_reach_the_report_by_their_names(livers):
@@ -113,6 +139,8 @@ def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
     assert livers.code == 3, livers.stderr[-3000:]
     assert "failed: final unet3d broken" in livers.stderr
     assert "Traceback" not in livers.stderr
+    assert "unet3d dying none seed 0: its worker was lost and it is tried again (The actor is dead because" in livers.stderr
+    assert livers.stdout == f"{livers.out / 'report.html'}\n"
 
 
 def test_a_damaged_case_is_left_out_by_name_wherever_one_looks(livers):
@@ -134,7 +162,7 @@ def test_f90_no_secret_of_the_environment_is_in_anything_that_the_run_left_or_sa
     assert [path.name for path in left if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_f63_each_failure_is_a_row_with_its_reason(livers):
+def test_f63_each_failure_is_a_row_with_its_reason_and_what_was_raised_lies_beside_it(livers):
     trials = pd.read_parquet(livers.out / "trials.parquet").set_index("loss")
 
     assert trials.state["combined"].tolist() == ["COMPLETE"] * 2
@@ -142,6 +170,28 @@ def test_f63_each_failure_is_a_row_with_its_reason(livers):
     assert trials.reason["broken"] == "exception"
     assert trials.reason["exploding"] == "diverged"
     assert "the loss of <this> cell is broken" in trials.error["broken"]
+    (raised,) = livers.out.glob("trials/*/traceback.txt")
+    assert raised.parent.name == trials.trial["broken"]
+    assert raised.read_text().endswith("RuntimeError: the loss of <this> cell is broken\n")
+
+
+def test_f60_a_trial_without_enough_memory_is_a_row_and_the_others_go_on(livers):
+    trials = pd.read_parquet(livers.out / "trials.parquet").set_index("loss")
+
+    assert (trials.state["hungry"], trials.reason["hungry"]) == ("FAILED", "oom")
+    assert trials.error["hungry"].startswith("out of memory at batch 2 in 2 parts, cube 32^3, peak ")
+    assert trials.state["combined"].tolist() == ["COMPLETE"] * 2
+
+
+def test_f61_a_killed_worker_is_tried_again_from_its_checkpoint_and_its_row_says_so(livers):
+    rows = {result.spec.cell.loss: result for result in read_results(livers.out).values() if result.spec.cell.model == "unet3d"}
+    scores = pd.read_parquet(livers.out / "scores.parquet").query("model == 'unet3d'").set_index("loss")
+    counts = ["case", "label", "space", "pred_voxels", "overlap_voxels"]
+
+    assert (rows["dying"].state, rows["dying"].facts["attempts"]) == ("COMPLETE", 2)
+    assert "attempts" not in rows["combined"].facts
+    assert scores.loc["dying", counts].values.tolist() == scores.loc["combined", counts].values.tolist()
+    assert ">attempts<" in (livers.out / "report.html").read_text()
 
 
 def test_the_report_shows_the_holes_and_escapes_the_message(livers):

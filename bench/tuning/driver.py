@@ -15,6 +15,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
 import ray
@@ -128,7 +129,10 @@ def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Clu
 
 
 def run_cell_trial(config: Mapping[str, Any]) -> None:
-    """What a Ray worker runs: one job, reporting each epoch to the live view."""
+    """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its state.
+
+    Where it has none because its files find no place, that is a hindrance, for the searcher: no failure of the trial.
+    """
     if config["grid_file"]:
         from bench.user_grid import load_grid_text
 
@@ -147,6 +151,9 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
         result = attempt(job, report)
     except Asked:
         return
+    except (OSError, ValueError) as wrong:
+        tune.report({"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "hindrance": str(wrong)})
+        return
     tune.report(
         {"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds}
     )
@@ -158,6 +165,7 @@ def drive(
     """Run every trial that is due until the agenda is finished, or until the user asks to stop.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
+    Raises ValueError naming the trials whose files found no place.
     """
     preflight.check()
     run = uuid.uuid4().hex
@@ -188,6 +196,18 @@ def drive(
         with suppress(Overdue):
             tuner.fit()
     stopping.at_once()
+    if searcher.hindered and not stopping.code:
+        raise ValueError(hindrances(searcher.hindered))
+
+
+def hindrances(hindered: Mapping[str, str]) -> str:
+    """Which trials have no result because their files find no place, the first with its reason, and the way out."""
+    trial, reason = next(iter(hindered.items()))
+    others = f" (and {len(hindered) - 1} more)" if len(hindered) > 1 else ""
+    return (
+        f"trial {trial}{others} could not keep its files: {reason}. Nothing finished is lost: mend that and give the same "
+        "command, which brings what waits on its node and runs the rest"
+    )
 
 
 def resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:

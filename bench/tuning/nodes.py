@@ -11,10 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.storage import probe_scratch
 from bench.tuning.sight import Sight
 from trials.data.workers import num_cores
 from trials.files import UNFINISHED, matching, place, write_text
@@ -33,6 +34,7 @@ def start_alone() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         ray.init(num_cpus=num_cores(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        keep_quiet()
     except Exception as wrong:  # Ray raises the bare class where its own processes are too slow
         told = " ".join(str(wrong).split())[:300]
         raise ValueError(f"Ray did not start on this machine: {told}; try again when it has less to do") from wrong
@@ -44,9 +46,15 @@ def join(address: str) -> None:
         refuse_silence(address)
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        keep_quiet()
     except (RayError, ConnectionError, RuntimeError, ValueError) as wrong:
         told = " ".join(str(wrong).split())[:300]
         raise ValueError(f"no cluster for us at {address}: {told}; {WAY_IN}") from None
+
+
+def keep_quiet() -> None:
+    """Let Ray say nothing of workers on standard output, where the report's path stands alone: the live view tells of them."""
+    worker._worker_logs_enabled = False
 
 
 def refuse_silence(address: str) -> None:
@@ -104,11 +112,16 @@ def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight
     seen = Sight(address=address, missing=missing, versions=versions)
     if not (place(folder) / "driver").exists():
         return seen
+    seen = replace(seen, sees_driver=True)
     try:
         write_text(place(folder) / node, "", patience=0)
     except OSError as error:
-        return replace(seen, sees_driver=True, error=str(error))
-    return replace(seen, sees_driver=True)
+        return replace(seen, error=str(error))
+    try:
+        probe_scratch()
+    except ValueError as error:
+        return replace(seen, no_scratch=str(error))
+    return seen
 
 
 def heard(address: str, answer: ray.ObjectRef) -> Sight:

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -94,8 +95,10 @@ class LiveView(Callback):
         """A trial left its result."""
         spec, _, started = self.running.pop(trial.trial_id)
         self.changed.set()
-        if self._live is None:
-            last = trial.last_result or {}
+        last = trial.last_result or {}
+        if hindrance := last.get("hindrance"):
+            self.console.print(f"{describe(spec)} could not keep its files: {hindrance}", soft_wrap=True, markup=False)
+        elif self._live is None:
             outcome = last.get("state") or ("stopped" if last else FAILED)
             score = f" validation {last.get('score', 0):.3f}" if outcome in (COMPLETE, PRUNED) else ""
             text = f"{self.headline()}; {describe(spec)}: {outcome.lower()}{score} in {time.monotonic() - started:.0f} s"
@@ -104,9 +107,16 @@ class LiveView(Callback):
                 text = f"{text}; {self._told}"
             self.console.print(text, soft_wrap=True, highlight=False)
 
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A worker was lost and its trial is tried again."""
+        text = f"{describe(self.running[trial.trial_id][0])}: its worker was lost and it is tried again"
+        self.console.print(f"{text} ({last_words(trial)})", soft_wrap=True, highlight=False, markup=False)
+
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A worker was lost for good."""
-        self.running.pop(trial.trial_id, None)
+        spec, _, _ = self.running.pop(trial.trial_id)
+        text = f"{describe(spec)}: its worker was lost for good"
+        self.console.print(f"{text} ({last_words(trial)})", soft_wrap=True, highlight=False, markup=False)
 
     def summary(self) -> str:
         """What came of it, in one line."""
@@ -226,6 +236,12 @@ class LiveView(Callback):
 def by_the_clock(moment: datetime, now: datetime) -> str:
     """A time of day, with its date where that is not today's."""
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%a %d %b %H:%M}"
+
+
+def last_words(trial: Any) -> str:
+    """What a trial's worker raised, or what Ray says of its end: the last line that it wrote of it, cut to a line's length."""
+    lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nobody knows why")[:160]
 
 
 def describe(spec: TrialSpec) -> str:

@@ -8,19 +8,26 @@ from ray.tune.search import Searcher
 
 from bench.agenda import Agenda, Due
 from bench.ledger import read_result
-from trials.attempt import write_result
-from trials.job import Job
+from trials.attempt import brought, result_text
+from trials.attempts import attempts, attempts_facts
+from trials.job import Job, result_path
 from trials.records import to_json
 from trials.result import FAILED, TrialResult
+from trials.scratch import deliver
 
 
 class GridSearcher(Searcher):
-    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result files."""
+    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result files.
+
+    hindered maps a trial to why it has no result although it ended: its files find no place. It is due again as soon as
+    another trial's result found one, and in the next run; a result that was made waits on its node.
+    """
 
     def __init__(self, agenda: Agenda, make_job: Callable[[Due], Job], out: Path):
         super().__init__(metric="score", mode="max")
         self.agenda, self.make_job, self.out = agenda, make_job, out
         self.running: dict[str, Due] = {}
+        self.hindered: dict[str, str] = {}
         self.is_stopping = False
 
     def __getstate__(self) -> dict:
@@ -33,7 +40,8 @@ class GridSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict | None:
         """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left to start."""
-        due = None if self.is_stopping else self.agenda.next({running.trial for running in self.running.values()})
+        busy = {running.trial for running in self.running.values()} | self.hindered.keys()
+        due = None if self.is_stopping else self.agenda.next(busy)
         if due is None:
             return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
         self.running[trial_id] = due
@@ -44,16 +52,26 @@ class GridSearcher(Searcher):
         due = self.running.pop(trial_id, None)
         if due is None:
             return
-        found = read_result(self.out, due.trial)
-        if found is None and error:
-            found = self._lost(due)
+        hindrance = (result or {}).get("hindrance", "")
+        try:
+            found = read_result(self.out, due.trial) or (self._lost(due) if error else None)
+        except (OSError, ValueError) as wrong:
+            found, hindrance = None, str(wrong)
         if found is not None:
+            self.hindered.clear()
             self.agenda.add(found)
+        elif hindrance:
+            self.hindered[due.trial] = hindrance
 
     def _lost(self, due: Due) -> TrialResult:
+        """What becomes of a trial whose worker was lost for good: the result that waits on this node, else a failure."""
+        job = self.make_job(due)
+        if (found := brought(job)) is not None:
+            return found
         text = "its worker was lost again and again: too little memory is the usual cause, or machines that were taken back"
-        result = TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text)
-        write_result(self.out, result)
+        facts = attempts_facts(attempts(job).number)
+        result = TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text, facts=facts)
+        deliver(result_path(self.out, due.trial), result_text(result))
         return result
 
     def save(self, checkpoint_path: str) -> None:

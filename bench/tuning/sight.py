@@ -9,7 +9,8 @@ from pathlib import Path
 class Sight:
     """What the node at an address sees. sees_driver: the driver's marker is there; is_seen: the driver sees the node's.
 
-    lost says why it gave no answer, broken why it could not look, error why it could not write its marker; else "".
+    lost says why it gave no answer, broken why it could not look, error why it could not write its marker, no_scratch why
+    it cannot use a folder on its own disk; else "".
     missing names what trials read and the node does not see; versions by package.
     """
 
@@ -18,6 +19,7 @@ class Sight:
     broken: str = ""
     sees_driver: bool = False
     error: str = ""
+    no_scratch: str = ""
     is_seen: bool = False
     missing: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +46,8 @@ def complaints(out: Path, sights: Sequence[Sight]) -> Iterator[tuple[str, str]]:
         yield f"{out} cannot be written from {failed}", "give every node the right to write there"
     if unseen := ", ".join(sight.address for sight in sights if not sight.is_seen):
         yield f"{out} is not shared: the driver cannot see what {unseen} wrote there", "give --out on shared storage"
+    if homeless := ", ".join(f"{sight.address} ({sight.no_scratch})" for sight in sights if sight.no_scratch):
+        yield f"no folder on its own disk for {homeless}", "set the variable there before `ray start`"
     for name in dict.fromkeys(name for sight in sights for name in sight.missing):
         blind = ", ".join(sight.address for sight in sights if name in sight.missing)
         yield f"{blind} cannot see {name}", "put it on storage that every node mounts at the same path"

@@ -41,6 +41,15 @@ def test_f80_a_second_driver_is_refused_with_host_and_process_of_the_first(tmp_p
         take(tmp_path)
 
 
+def test_f94_a_lock_from_the_future_is_no_younger_than_this_moment(tmp_path):
+    leave(tmp_path, ELSEWHERE, silent_seconds=-86400.0)
+
+    held = find(tmp_path)
+
+    assert held.silent_seconds == 0.0
+    assert is_alive(held)
+
+
 def test_a_lock_goes_with_its_driver(tmp_path):
     with driving(tmp_path) as lock:
         assert lock == tmp_path / "driver.lock"

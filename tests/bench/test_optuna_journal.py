@@ -101,15 +101,17 @@ def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
         assert path.read_bytes() == whole
 
 
-def test_f77_a_stale_lock_beside_it_holds_nobody_up(folder):
+def test_f77_a_stale_lock_beside_it_holds_up_neither_us_nor_the_dashboard(folder):
     out, _ = folder
     whole = (out / NAME).read_bytes()
     lock = out / f"{NAME}.lock"
     lock.symlink_to(out / "gone")
+    (out / NAME).write_bytes(b"torn")
 
     write_journal(out, read_results(out).values())
 
     assert (out / NAME).read_bytes() == whole
+    assert len(opened(out)) == 4
     lock.unlink()
 
 

@@ -23,6 +23,16 @@ def test_a_node_with_a_disk_of_its_own_sees_no_marker_and_leaves_none(tmp_path):
     assert not (tmp_path / "marks").exists()
 
 
+def test_a_node_without_a_folder_on_its_own_disk_says_so(tmp_path, monkeypatch):
+    write_text(tmp_path / "marks" / "driver", "")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "file"))
+
+    seen = look("node", "10.0.0.1", str(tmp_path / "marks"), ())
+
+    assert seen.no_scratch.startswith(f"SEGBENCH_SCRATCH: {tmp_path / 'file'}")
+
+
 def test_a_bucket_is_seen_as_shared(bucket):
     write_text(bucket / "run" / "marks" / "driver", "")
 
@@ -38,6 +48,7 @@ BLIND = Sight(address="10.0.0.3", sees_driver=True, is_seen=True, missing=("/dat
 REFUSED = Sight(address="10.0.0.4", sees_driver=True, error="No space left on device")
 UNSEEN = Sight(address="10.0.0.5", sees_driver=True)
 BARE = Sight(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
+HOMELESS = Sight(address="10.0.0.8", sees_driver=True, is_seen=True, no_scratch="SEGBENCH_SCRATCH: /x cannot be made")
 LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
 
 
@@ -55,6 +66,11 @@ LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
         (
             [REFUSED],
             "/run cannot be written from 10.0.0.4 (No space left on device); give every node the right to write there",
+        ),
+        (
+            [WELL, HOMELESS, BLIND],
+            "no folder on its own disk for 10.0.0.8 (SEGBENCH_SCRATCH: /x cannot be made); "
+            "set the variable there before `ray start`",
         ),
         (
             [BLIND, WELL, BLIND],

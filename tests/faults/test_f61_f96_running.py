@@ -1,24 +1,37 @@
 """Faults of a run that other files do not show: a worker lost for good, leftovers, a trial asked for twice."""
 
+import errno
 import os
-from dataclasses import replace
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+from made_up import MadeUp, failure, write_run
 from nifti_toys import asymmetric, dataset_of, save
 
+import trials.remote
+import trials.scratch
 from bench.agenda import Agenda
 from bench.check import check_grid
+from bench.cli import main
 from bench.expand import Facts
 from bench.grids import DEMO, product
 from bench.ledger import read_results
 from bench.lock import NAME, STALE_SECONDS, driving, find, myself, take
-from trials.attempt import attempt, write_result
+from bench.tuning.driver import RETRIES_OF_LOST_WORKERS, hindrances
+from bench.tuning.searcher import GridSearcher
+from trials.attempt import attempt, result_text, write_result
+from trials.attempts import begin
 from trials.data.datasets import find_dataset
 from trials.data.faults import WARNING
 from trials.data.sampling import ClassCounts
-from trials.job import Job
-from trials.records import to_json
+from trials.files import NotWritten
+from trials.job import Job, result_path
+from trials.records import from_json, to_json
 from trials.result import COMPLETE, FAILED, TrialResult
+from trials.scratch import deliver, undelivered
 
 CELLS = product(("unet3d",), ("focal",), ("none",))
 GRID = replace(DEMO, cells=CELLS, tuning=None, seeds=(0, 1))
@@ -33,19 +46,139 @@ def agenda() -> Agenda:
     return Agenda(GRID, Facts(splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}), {})
 
 
+def plain_job(due, out) -> Job:
+    """A job that could not train, since there is no cache."""
+    return Job(trial=due.trial, spec=due.spec, out=str(out), cache=str(out / "gone"), train=(), val=())
+
+
+@dataclass
+class Disk:
+    """The disk of a run folder, which can be made full. What a node keeps lies on another one."""
+
+    out: Path
+    is_full: bool = False
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch) -> Disk:
+    disk, fsync = Disk(tmp_path / "run"), os.fsync
+
+    def told(handle):
+        if disk.is_full and disk.out in Path(os.readlink(f"/proc/self/fd/{handle}")).parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", told)
+    monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr(trials.scratch, "FULL_SECONDS", 0.0)
+    return disk
+
+
+def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_there_is_room(agenda, disk):
+    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+    first, second = (from_json(Job, searcher.suggest(name)["job"]) for name in ("first", "second"))
+    results = [TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5) for job in (first, second)]
+
+    disk.is_full = True
+    for made in (lambda: deliver(result_path(disk.out, first.trial), result_text(results[0])), lambda: attempt(first)):
+        with pytest.raises(NotWritten, match=r"No space left on device; .* MB are free there; make room and run again"):
+            made()
+    searcher.on_trial_complete("first", error=True)
+    assert read_results(disk.out) == {}
+    assert "No space left" in hindrances(searcher.hindered)
+    assert searcher.suggest("third") is None
+
+    disk.is_full = False
+    write_result(disk.out, results[1])
+    searcher.on_trial_complete("second", {})
+    assert searcher.suggest("fourth")["job"] == to_json(first)
+    assert attempt(first) == results[0]
+    searcher.on_trial_complete("fourth", {})
+    assert searcher.suggest("fifth") == GridSearcher.FINISHED
+    assert read_results(disk.out) == {result.trial: result for result in results}
+    assert not searcher.hindered
+
+
+def test_f71_a_result_that_waits_here_is_brought_where_its_worker_was_lost_for_good(agenda, disk):
+    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+    job = from_json(Job, searcher.suggest("first")["job"])
+    result = TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5)
+    disk.is_full = True
+    with pytest.raises(NotWritten):
+        deliver(result_path(disk.out, job.trial), result_text(result))
+
+    disk.is_full = False
+    searcher.on_trial_complete("first", error=True)
+
+    assert read_results(disk.out) == {job.trial: result}
+
+
+def test_f71_where_files_find_no_place_the_run_says_so_and_how_it_goes_on(agenda, disk):
+    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+    for name in ("first", "second"):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, {"hindrance": "result.json: No space left on device"})
+
+    assert searcher.suggest("third") == GridSearcher.FINISHED
+    said = (
+        r"trial \w{12} \(and 1 more\) could not keep its files: result.json: No space left on device. Nothing finished is lost"
+    )
+    assert re.match(said, hindrances(searcher.hindered))
+
+
+def test_f71_a_disk_that_is_full_for_a_moment_is_asked_again(disk, monkeypatch):
+    class MakesRoom:
+        """Standard error, at whose first words somebody makes room."""
+
+        def write(self, text):
+            disk.is_full = False
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(trials.scratch, "FULL_SECONDS", 60.0)
+    monkeypatch.setattr(trials.remote, "FIRST_PAUSE_SECONDS", 1e-3)
+    monkeypatch.setattr(sys, "stderr", MakesRoom())
+    disk.is_full = True
+
+    deliver(disk.out / "result.json", "whole")
+
+    assert (disk.out / "result.json").read_text() == "whole"
+    assert undelivered(disk.out / "result.json") is None
+
+
+def test_f71_a_disk_that_is_full_while_a_trial_runs_makes_no_failed_row(agenda, disk):
+    job = plain_job(next(iter(agenda.due())), disk.out)
+    disk.is_full = True
+
+    with pytest.raises(NotWritten, match=r"No space left on device"):
+        attempt(job)
+
+    assert read_results(disk.out) == {}
+
+
+def test_an_unusable_folder_on_the_nodes_own_disk_ends_a_run_before_it_begins(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "file" / "scratch"))
+
+    assert main(["run", "--grid", "demo", "--out", str(tmp_path / "run")]) == 2
+
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"segbench: SEGBENCH_SCRATCH: .*/scratch/segbench-\d+ cannot be made \(.*\); set .* may write\n", said)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "run"] == ["file"]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_others_go_on(agenda, tmp_path):
-    from bench.tuning.driver import RETRIES_OF_LOST_WORKERS
-    from bench.tuning.searcher import GridSearcher
-
-    def job(due):
-        return Job(trial=due.trial, spec=due.spec, out=str(tmp_path), cache="", train=(), val=())
-
-    searcher = GridSearcher(agenda, job, tmp_path)
-    searcher.suggest("first")
+    searcher = GridSearcher(agenda, lambda due: plain_job(due, tmp_path), tmp_path)
+    job = from_json(Job, searcher.suggest("first")["job"])
+    for _ in range(1 + RETRIES_OF_LOST_WORKERS):
+        begin(job)
     searcher.on_trial_complete("first", error=True)
 
     (lost,) = read_results(tmp_path).values()
     assert (lost.state, "worker was lost" in lost.error) == (FAILED, True)
+    assert lost.facts == {"attempts": 1 + RETRIES_OF_LOST_WORKERS}
     assert searcher.suggest("second") is not None
     assert RETRIES_OF_LOST_WORKERS >= 2
 
@@ -53,7 +186,7 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
 def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(agenda, tmp_path):
     done = next(iter(agenda.due()))
     result = TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5)
-    job = Job(trial=done.trial, spec=done.spec, out=str(tmp_path), cache=str(tmp_path / "gone"), train=(), val=())
+    job = plain_job(done, tmp_path)
     write_result(tmp_path, result)
     left = tmp_path / "trials" / done.trial / "checkpoint-000001-0123456789abcdef.pt"
     left.touch()
@@ -80,6 +213,18 @@ def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_run
         assert find(tmp_path).path == mine != lock
         assert after.next(set()) == left
         assert after.next({left.trial}) is None
+
+
+def test_f83_a_report_without_a_finished_trial_says_so_and_ends_with_code_3(tmp_path, capsys):
+    made = MadeUp()
+    out = write_run(tmp_path / "run", made, [])
+
+    assert main(["report", str(out)]) == 3
+    assert "No trial has ended" in (out / "report.html").read_text()
+
+    write_result(out, failure(made, made.cells[0], 0, "oom", "out of memory"))
+    assert main(["report", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}\n" * 2
 
 
 def test_f95_an_unfinished_download_is_listed_and_ignored(tmp_path):
