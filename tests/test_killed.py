@@ -27,6 +27,7 @@ from bench.status import status_text
 from bench.user_grid import load_grid
 from reports.build import build_report
 from trials.attempt import attempt
+from trials.files import ABANDONED_SECONDS
 
 GRID = """
 from dataclasses import replace
@@ -84,6 +85,9 @@ def story(tmp_path_factory):
     again = start(place, out)
     wait_for_a_result(again)
     stops["kill -9"] = stop(again, out, lambda: os.kill(again.pid, signal.SIGKILL))
+    left = next(out.glob("trials/*")) / ".result.json.half.unfinished"
+    left.write_text("what a process leaves that is killed while it writes")
+    os.utime(left, (0, left.stat().st_mtime - 2 * ABANDONED_SECONDS))
     last = start(place, out)
     wait_for_a_result(last)
     stops["Ctrl-C, SIGTERM"] = stop(last, out, lambda: send_twice(last))
@@ -152,6 +156,10 @@ def test_no_finished_trial_is_lost_or_run_again(story):
     assert number[-1] < TRIALS
     for stopped in story.stops.values():
         assert {path: path.stat().st_mtime_ns for path in stopped.results} == stopped.results
+
+
+def test_what_a_process_left_half_written_that_was_killed_two_hours_ago_is_swept_at_the_next_start(story):
+    assert not list(story.out.rglob(".result.json.half.unfinished"))
 
 
 @pytest.mark.parametrize(("name", "code"), [("Ctrl-C", 130), ("Ctrl-C, SIGTERM", 143), ("kill -9", -9)])

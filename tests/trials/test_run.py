@@ -250,13 +250,13 @@ def bursting_after(good, monkeypatch):
 @pytest.mark.parametrize("phase", [TUNE, FINAL])
 def test_f62_a_trial_stops_at_the_step_that_diverges_and_keeps_its_last_good_weights(small_cache, tmp_path, monkeypatch, phase):
     recipe = replace(RECIPE, schedule="fixed", train_cases_scored=0)
-    loss, cell = bursting_after(3, monkeypatch)
+    loss, cell = bursting_after(2, monkeypatch)
     job = make_job(small_cache, tmp_path, cell, recipe, phase)
 
     result = attempt(job)
 
-    assert (result.state, result.reason, loss.tried) == (FAILED, "diverged", 4)
-    assert result.error == "epoch 2 of 3: step 2 of 2: the training loss became inf at learning rate 0.01"
+    assert (result.state, result.reason, loss.tried) == (FAILED, "diverged", 3)
+    assert result.error == "epoch 2 of 3: step 1 of 2: the training loss became inf at learning rate 0.01"
     assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
     content = best_path(tmp_path, job.trial).read_bytes()
     assert result.facts == {"weights_kept": "best.pt, of epoch 1", "weights_sha256": hashlib.sha256(content).hexdigest()}
