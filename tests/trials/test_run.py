@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from trials.attempt import TRACEBACK, attempt
 from trials.data.cache import open_cache
+from trials.divergence import not_finite
 from trials.job import Job, best_path, result_path, trial_folder
 from trials.losses import LOSSES
 from trials.parts import Part
@@ -263,6 +264,12 @@ def test_f62_a_trial_stops_at_the_step_that_diverges_and_keeps_its_last_good_wei
     short = make_job(small_cache, tmp_path / "short", bursting_after(9, monkeypatch)[1], replace(recipe, epochs=1))
     assert attempt(short).state == COMPLETE
     assert content == best_path(tmp_path / "short", short.trial).read_bytes()
+
+
+def test_f62_where_losses_are_only_read_at_the_end_of_an_epoch_the_first_step_that_diverged_is_named():
+    losses = [torch.tensor(value) for value in (0.5, math.inf, math.nan)]
+
+    assert str(not_finite(losses, 3, 0.1)) == "step 2 of 3: the training loss became inf at learning rate 0.1"
 
 
 def test_f62_divergence_before_a_first_score_keeps_nothing(small_cache, tmp_path):
