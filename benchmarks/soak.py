@@ -46,11 +46,14 @@ def ended(soak: Soak) -> None:
         soak.told.append(f"{soak.out.name} ended with exit code {soak.run.returncode}: {' / '.join(last)}")
 
 
-def break_things(soak: Soak, minutes: float, every: float, show: Callable[[], object]) -> None:
-    """A fault every so many seconds for so many minutes, while runs follow one another; the last one is left to end."""
-    begun, next_fault = time.monotonic(), time.monotonic() + every / 2
+def break_things(soak: Soak, given: argparse.Namespace, show: Callable[[], object]) -> None:
+    """A fault every so many seconds for so many minutes, and until there were enough, while runs follow one another.
+
+    The last one is left to end.
+    """
+    begun, next_fault = time.monotonic(), time.monotonic() + given.every / 2
     while True:
-        is_over = time.monotonic() - begun > 60 * minutes
+        is_over = time.monotonic() - begun > 60 * given.minutes and soak.faults.total() >= given.least
         if soak.run is None or soak.run.poll() is not None:
             if soak.run is not None:
                 ended(soak)
@@ -64,7 +67,7 @@ def break_things(soak: Soak, minutes: float, every: float, show: Callable[[], ob
             # Where there is nothing to break yet, its turn comes at the next look.
             if FAULTS[soak.bag[-1]](soak):
                 soak.faults[soak.bag.pop()] += 1
-                next_fault += every
+                next_fault += given.every
                 show()
         soak.look()
         time.sleep(0.5)
@@ -91,6 +94,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=20)
     options.add_argument("--every", type=float, default=60, help="seconds from one fault to the next")
+    options.add_argument("--least", type=int, default=0, help="faults that there must have been before it ends")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
     given = options.parse_args()
@@ -109,7 +113,7 @@ def main() -> int:
         assert soak.run is not None
         assert soak.run.wait() == 0, (folder / "driver.log").read_text()
         soak.run, begun = None, time.monotonic()
-        break_things(soak, given.minutes, given.every, lambda: print(report(soak, given, time.monotonic() - begun), flush=True))
+        break_things(soak, given, lambda: print(report(soak, given, time.monotonic() - begun), flush=True))
         text = report(soak, given, time.monotonic() - begun)
     finally:
         cluster.shutdown()
