@@ -62,7 +62,10 @@ def test_help_and_listing_load_no_heavy_package():
 
 
 def test_a_data_set_is_checked_and_prepared_without_torch():
-    code = "import sys, bench.check_data, bench.prepare; print([name for name in ('torch', 'monai', 'ray') if name in sys.modules])"
+    code = (
+        "import sys, bench.check_data, bench.prepare; "
+        "print([name for name in ('torch', 'monai', 'ray') if name in sys.modules])"
+    )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
 
