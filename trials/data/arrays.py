@@ -17,5 +17,5 @@ def write_array(path: Path, array: np.ndarray) -> str:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
     parts = (header.getvalue(), array.data)
-    write_whole(path, lambda file: file.writelines(parts))
+    write_whole(path, lambda file: [file.write(part) for part in parts])
     return fingerprint_of(*parts)
