@@ -202,7 +202,7 @@ def test_a_folder_without_a_sound_manifest_is_no_cache(tmp_path, text):
 def test_what_a_killed_process_left_is_swept_once_it_is_old(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
     cases = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1).parent / "cases"
-    old, young = cases / ".case_00000.image.npy.a1b2", cases / ".case_00000.image.npy.c3d4"
+    old, young = cases / ".case_00000.image.npy.a1b2.unfinished", cases / ".case_00000.image.npy.c3d4.unfinished"
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
