@@ -76,8 +76,7 @@ class LiveView(Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A trial got its place."""
-        spec = from_json(Job, trial.config["job"]).spec
-        self.running[trial.trial_id] = (spec, 0, time.monotonic())
+        self.running[trial.trial_id] = (spec_of(trial), 0, time.monotonic())
         self.changed.set()
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
@@ -108,14 +107,14 @@ class LiveView(Callback):
             self.console.print(text, soft_wrap=True, highlight=False)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A worker was lost and its trial is tried again."""
-        text = f"{describe(self.running[trial.trial_id][0])}: its worker was lost and it is tried again"
+        """A worker was lost, perhaps before it began, and its trial is tried again."""
+        text = f"{describe(spec_of(trial))}: its worker was lost and it is tried again"
         self.console.print(f"{text} ({last_words(trial)})", soft_wrap=True, highlight=False, markup=False)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A worker was lost for good."""
-        spec, _, _ = self.running.pop(trial.trial_id)
-        text = f"{describe(spec)}: its worker was lost for good"
+        self.running.pop(trial.trial_id, None)
+        text = f"{describe(spec_of(trial))}: its worker was lost for good"
         self.console.print(f"{text} ({last_words(trial)})", soft_wrap=True, highlight=False, markup=False)
 
     def summary(self) -> str:
@@ -238,9 +237,15 @@ def by_the_clock(moment: datetime, now: datetime) -> str:
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%a %d %b %H:%M}"
 
 
+def spec_of(trial: Any) -> TrialSpec:
+    """What one of Ray's trials was asked to do."""
+    return from_json(Job, trial.config["job"]).spec
+
+
 def last_words(trial: Any) -> str:
     """What a trial's worker raised, or what Ray says of its end: the last line that it wrote of it, cut to a line's length."""
-    lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
+    path = Path(trial.error_file or "")
+    lines = path.read_text(errors="replace").split("\n") if path.is_file() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "nobody knows why")[:160]
 
 

@@ -13,7 +13,7 @@ from test_agenda import FACTS, GRID, outcome
 from bench.agenda import Agenda
 from bench.expand import planned
 from bench.grids import Tuning
-from bench.tuning.progress import LiveView, by_the_clock
+from bench.tuning.progress import LiveView, by_the_clock, describe
 from trials.job import Job
 from trials.records import to_json
 from trials.result import COMPLETE, PRUNED, EpochScore
@@ -118,3 +118,19 @@ def test_a_date_is_told_where_the_end_is_not_today():
 
     assert by_the_clock(now + timedelta(hours=1), now) == "23:00:00"
     assert by_the_clock(now + timedelta(hours=9), now) == "Tue 24 Nov 07:00"
+
+
+def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view, tmp_path):
+    (tmp_path / "error.txt").write_text("Traceback\n  of something\nActorDiedError: its node died\n\n")
+    trial, spec = start(view)
+    del view.running[trial.trial_id]
+
+    for file in (str(tmp_path / "error.txt"), str(tmp_path / "gone.txt"), None):
+        trial.error_file = file
+        view.on_trial_recover(0, [], trial)
+    view.on_trial_error(0, [], trial)
+
+    told = view.console.file.getvalue().splitlines()
+    assert told[0] == f"{describe(spec)}: its worker was lost and it is tried again (ActorDiedError: its node died)"
+    assert told[1] == told[2] == f"{describe(spec)}: its worker was lost and it is tried again (nobody knows why)"
+    assert told[3] == f"{describe(spec)}: its worker was lost for good (nobody knows why)"
