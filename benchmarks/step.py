@@ -24,7 +24,7 @@ from trials.segment import Segmentation
 from trials.setup import make_network, make_segmentation
 from trials.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
 
-EDGE, STEPS, ROUNDS = 48, 2, 30
+EDGE, STEPS, ROUNDS = 48, 2, 24
 VOLUMES = Recipe(epochs=1, batch_size=2, steps_per_epoch=STEPS, preparation=Preparation(cube=EDGE), width=8, weights="random")
 SLICES = replace(VOLUMES, batch_size=16, width=None)
 MODELS = {"unet3d": VOLUMES, "vnet": VOLUMES, "segresnet": VOLUMES, "unet2d_resnet18": SLICES, "unet2d_resnet50": SLICES}
