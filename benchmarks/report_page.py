@@ -136,13 +136,14 @@ def in_chromium(page: Path) -> dict[str, str]:
         tab.on("request", lambda request: heard.append(request.url) if request.url.startswith(("http", "ws")) else None)
         clock = time.perf_counter()
         tab.goto(page.as_uri())
-        tab.locator("figure.plot").first.scroll_into_view_if_needed()
+        # As a link jumps there: sections above that are laid out meanwhile move a view on its middle away.
+        tab.eval_on_selector("figure.plot", "figure => figure.scrollIntoView()")
         tab.wait_for_function("() => document.querySelector('figure.plot').dataset.drawn")
         first = time.perf_counter() - clock
         sections = tab.eval_on_selector_all("main > section", "all => all.length")
         figures = tab.query_selector_all("figure.plot")
         for figure in figures:
-            figure.scroll_into_view_if_needed()
+            figure.evaluate("figure => figure.scrollIntoView()")
             tab.wait_for_function("figure => figure.dataset.drawn === 'true'", arg=figure)
         session = tab.context.new_cdp_session(tab)
         session.send("HeapProfiler.collectGarbage")

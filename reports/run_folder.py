@@ -95,7 +95,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
         return {}
     try:
         document = parsed(read_text(path))
-        refuse_huge(document, "")
+        refuse_huge(document)
         studies = rebuild(tuple[Taught, ...], document["studies"], "studies")
         return {one.cell: dict(one.importance) for one in studies if one.importance}
     except (ValueError, KeyError, TypeError) as error:
@@ -109,7 +109,7 @@ def read_result(path: Path) -> TrialResult:
         # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
-        refuse_huge(document, "")
+        refuse_huge(document)
         result = replace(rebuild(TrialResult, document, "result"), scores=scores, surfaces=surfaces)
         _refuse_impossible(result)
     except (OSError, ValueError, AttributeError, TypeError) as error:

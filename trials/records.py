@@ -20,6 +20,7 @@ SEAL = ',\n "sha256": "'
 BYTE_SEAL = b"sha256:"
 SHA256_DIGITS = 64
 UNSEALED = "its bytes are not those of its digest"
+TOO_DEEP = "its values are nested too deep"
 # How deep a value that no record describes may be nested: our own are five deep, and whoever prints hundreds gives up.
 DEEPEST = 50
 # What a table of 64-bit integers and the sums and products over its rows can hold.
@@ -60,7 +61,7 @@ def parsed(text: str) -> Any:
         if "\\ud" in text or "\\uD" in text:
             json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:
-        raise ValueError("its values are nested too deep") from None
+        raise ValueError(TOO_DEEP) from None
     return values
 
 
@@ -115,7 +116,7 @@ def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = 
         document = parsed(read_text(path))
         if not isinstance(document, dict):
             raise ValueError(f"it must be a mapping; got {shown(document)}")
-        refuse_huge(document, "")
+        refuse_huge(document)
         check_kinds(document, kinds, needed)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
@@ -133,13 +134,26 @@ def check_kinds(document: Mapping[str, Any], kinds: Mapping[str, Any], needed: S
             raise ValueError(f"it has no {name!r}")
 
 
-def refuse_huge(value: Any, where: str) -> None:
-    """Raise ValueError naming the key of a number with which no table can reckon."""
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            refuse_huge(inner, f"{where}.{key}".removeprefix("."))
-    elif isinstance(value, int | float) and not abs(value) <= (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
-        raise ValueError(f"{where} is {shown(value)}, beyond every number of ours")
+def refuse_huge(value: Any) -> None:
+    """Raise ValueError naming the key of a number with which no table can reckon, or for values nested too deep to look."""
+    try:
+        found = _huge_in(value)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    if found:
+        raise ValueError(f"{'.'.join(map(str, found[0]))} is {shown(found[1])}, beyond every number of ours")
+
+
+def _huge_in(value: Any) -> tuple[list[Any], Any] | None:
+    """The keys that lead to the first such number, and the number."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        kind = type(inner)
+        if kind is dict or kind is list:
+            if found := _huge_in(inner):
+                return [key, *found[0]], found[1]
+        elif (kind is int or kind is float) and not abs(inner) <= (LARGEST_WHOLE if kind is int else LARGEST):
+            return [key], inner
+    return None
 
 
 def record_hash(record: Any, digits: int = 12) -> str:
