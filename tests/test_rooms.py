@@ -50,26 +50,24 @@ def test_only_the_command_line_joins_the_rooms_and_only_tuning_knows_ray(file):
     assert "ray" not in rooms(names) or file.startswith(RAY_ALLOWED)
 
 
+def loaded(code: str, packages: tuple[str, ...]) -> list[str]:
+    """Which of these packages a new process has loaded after some code."""
+    code = f"import sys; {code}; print(*[name for name in {packages} if name in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+
+
 def test_help_and_listing_load_no_heavy_package():
-    code = (
-        "import sys, bench.cli as cli, bench.listing as listing; cli.parser().format_help(); listing.listing(); "
-        "print([name for name in ('torch', 'monai', 'ray', 'optuna', 'pandas', 'plotly', 'scipy') if name in sys.modules])"
-    )
+    code = "import bench.cli as cli, bench.listing as listing; cli.parser().format_help(); listing.listing()"
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-
-    assert done.stdout.strip() == "[]"
+    assert loaded(code, ("torch", "monai", "ray", "optuna", "pandas", "plotly", "scipy")) == []
 
 
 def test_a_data_set_is_checked_and_prepared_without_torch():
-    code = (
-        "import sys, bench.check_data, bench.prepare; "
-        "print([name for name in ('torch', 'monai', 'ray') if name in sys.modules])"
-    )
+    assert loaded("import bench.check_data, bench.prepare", ("torch", "monai", "ray")) == []
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
 
-    assert done.stdout.strip() == "[]"
+def test_what_is_loaded_is_seen():
+    assert loaded("import scipy", ("scipy", "torch")) == ["scipy"]
 
 
 @pytest.mark.parametrize("file", FILES)
