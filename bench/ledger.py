@@ -1,6 +1,7 @@
 """Which trials of a run folder already have a result: our result files are the truth, whatever Ray remembers."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from trials.files import matching, read_text
@@ -16,8 +17,12 @@ def read_results(out: Path) -> dict[str, TrialResult]:
 
     So do those whose file is damaged, which is said: the trial is run again and its file written anew.
     """
-    results = (read_result(out, path.parent.name) for path in matching(out, "trials/*/result.json"))
-    return {result.trial: result for result in results if result is not None and result.reason != "interrupted"}
+    return {result.trial: result for result in _finished(out)}
+
+
+def has_results(out: Path) -> bool:
+    """Whether any trial of a run folder is finished; no more files are read than that takes."""
+    return next(_finished(out), None) is not None
 
 
 def read_result(out: Path, trial: str) -> TrialResult | None:
@@ -43,3 +48,8 @@ def digest_of(out: Path, trial: str) -> str:
     """The SHA-256 of the weights that a finished trial left, "" where its result names none."""
     result = read_result(out, trial)
     return str(result.facts.get("weights_sha256", "")) if result else ""
+
+
+def _finished(out: Path) -> Iterator[TrialResult]:
+    results = (read_result(out, path.parent.name) for path in matching(out, "trials/*/result.json"))
+    return (result for result in results if result is not None and result.reason != "interrupted")

@@ -154,7 +154,7 @@ def report_folder(options: argparse.Namespace) -> int:
 
     Returns the exit code: 3 where no trial has ended yet, of which the page says no more.
     """
-    from bench.ledger import read_results
+    from bench.ledger import has_results
     from bench.lock import find, is_alive
     from reports.watch import watch
 
@@ -178,7 +178,7 @@ def report_folder(options: argparse.Namespace) -> int:
         if not options.watch:
             raise
         print("segbench: stopped watching; the page stays as it is", file=sys.stderr)
-    return FINISHED if read_results(options.run) else WITH_FAILURES
+    return FINISHED if has_results(options.run) else WITH_FAILURES
 
 
 def verdict(out: Path, finished: bool, stopped: int) -> int:

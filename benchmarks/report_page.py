@@ -9,9 +9,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from os import getloadavg
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from reports.board import build_board
 from reports.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
-from trials.records import to_json
+from trials.records import sealed, sealed_bytes, to_json
 from trials.result import NATIVE, Outside
 from trials.spec import Cell
 from trials.versions import processor_name
@@ -54,13 +55,21 @@ SLICES, CUBE = 8, 128
 def large_run(out: Path) -> Path:
     """The run, its studies, a contestant from outside, and the pictures of those trials that its page shows."""
     write_run(out, MADE)
+    seal(out.glob("trials/*/result.json"))
     write_studies(out, read_results(out).values())
     stranger = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
     scores = tuple(score for score in stranger.scores if score.split == "test" and score.space == NATIVE)
     (out / "outside").mkdir(exist_ok=True)
-    (out / "outside" / "one.json").write_text(to_json(Outside(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)))
+    outside = Outside(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)
+    (out / "outside" / "one.json").write_text(sealed(to_json(outside)))
     write_pictures(out, shown_trials(out))
     return out
+
+
+def seal(records: Iterable[Path]) -> None:
+    """Give each file its digest, as a run does."""
+    for path in records:
+        path.write_text(sealed(path.read_text()))
 
 
 def shown_trials(out: Path) -> set[str]:
@@ -84,12 +93,19 @@ def write_pictures(out: Path, trials: set[str]) -> None:
         image = {at: rng.normal(60 + 50.0 * labels[at], 20).clip(0, 255).astype(np.uint8) for at in wanted}
         stored = {"image": np.stack([image[at] for at in index]), "reference": labels[index], "index": index, "volume": labels}
         stored |= {"sheet": np.stack([image[at] for at in sheet]), "sheet_index": sheet, "size_mm": np.array([300.0, 360, 360])}
-        np.savez_compressed(out / "cases" / f"{case}.npz", **stored)
+        write_arrays(out / "cases" / f"{case}.npz", stored)
         for trial in trials:
             path = out / "trials" / trial / "cases" / f"{case}.npz"
             path.parent.mkdir(exist_ok=True)
             beside = np.roll(labels, 3 + hash_of(f"{trial}{case}") % 6, axis=2)
-            np.savez_compressed(path, prediction=beside[index], volume=beside)
+            write_arrays(path, {"prediction": beside[index], "volume": beside})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays with their digest behind them, as a trial writes them."""
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    path.write_bytes(sealed_bytes(content.getvalue()))
 
 
 def built(out: Path) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """The ledger: a result counts once it is whole; a damaged one is said, and its trial counts as not run."""
 
+from dataclasses import replace
+
 import pytest
 
-from bench.ledger import read_result, read_results
+from bench.ledger import has_results, read_result, read_results
 from trials.attempt import write_result
 from trials.job import result_path
 from trials.records import record_hash
@@ -61,3 +63,21 @@ def test_a_result_copied_under_another_trials_name_counts_as_not_run(tmp_path, c
 
     assert read_result(tmp_path, "0123456789ab") is None
     assert f"it holds trial {result(0).trial}" in capsys.readouterr().err
+
+
+def test_a_folder_has_results_as_soon_as_one_trial_is_finished(tmp_path):
+    assert not has_results(tmp_path)
+    write_result(tmp_path, replace(result(0), reason="interrupted"))
+    assert not has_results(tmp_path)
+    write_result(tmp_path, result(1))
+    assert has_results(tmp_path)
+
+
+def test_nothing_is_read_beyond_the_first_result(tmp_path, capsys):
+    sound, spoilt = sorted((result(0), result(1)), key=lambda one: one.trial)
+    write_result(tmp_path, sound)
+    write_result(tmp_path, spoilt)
+    result_path(tmp_path, spoilt.trial).write_text("{")
+
+    assert has_results(tmp_path)
+    assert not capsys.readouterr().err
