@@ -6,8 +6,9 @@ from bench.prepared import Prepared
 from trials.ceiling import ceiling_scores
 from trials.data.cache import open_cache
 from trials.files import write_text
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
 from trials.result import Ceiling, Ceilings
+from trials.seal import sealed
 
 
 def write_ceilings(out: Path, prepared: Prepared) -> None:

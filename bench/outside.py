@@ -9,11 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.storage import on_disk
 from trials.data.datasets import open_dataset
 from trials.files import write_text
-from trials.records import read_document, record_hash, sealed, to_json
+from trials.records import read_document, record_hash, to_json
 from trials.result import RUN_KEYS, Outside
 from trials.scoring.contestant import contestant_pairs, count_contestant
 from trials.scoring.official import OFFICIAL
 from trials.scoring.regions import all_regions
+from trials.seal import sealed
 
 LONGEST_NAME = 60
 

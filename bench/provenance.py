@@ -19,7 +19,7 @@ from bench.continuing import refuse_other_grid
 from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
 from trials.files import write_text
-from trials.records import sealed
+from trials.seal import sealed
 from trials.versions import processor_name, versions
 
 

@@ -11,8 +11,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from bench.search import Tried, distributions_of, frozen
 from bench.spaces import Range
 from trials.files import write_text
-from trials.records import read_document, rebuild, sealed
+from trials.records import read_document, rebuild
 from trials.result import COMPLETE, RUN_KEYS, TrialResult
+from trials.seal import sealed
 from trials.spec import TUNE, Cell, Hyper
 
 # PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.

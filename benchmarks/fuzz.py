@@ -28,7 +28,7 @@ from benchmarks.small_data import AFFINE, SHAPE
 from benchmarks.write_faults import SPEC
 from trials.data.datasets import Case
 from trials.data.examine import Rules, examine_case
-from trials.records import sealed, unsealed
+from trials.seal import sealed, unsealed
 from trials.spec import Cell, Preparation, Recipe, TrialSpec
 
 HANG_SECONDS = 5.0

@@ -30,8 +30,9 @@ from trials.data.phantoms import write_phantoms
 from trials.data.store import Store, measured_record, prepared_record, verdict
 from trials.data.traits import case_traits
 from trials.files import write_text
-from trials.records import SEAL, sealed, to_json
+from trials.records import to_json
 from trials.result import NATIVE, Outside
+from trials.seal import SEAL, sealed
 from trials.spec import Preparation
 
 NOON = "2026-11-23T12:00:00"

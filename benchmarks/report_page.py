@@ -29,8 +29,9 @@ from reports.board import build_board
 from reports.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
-from trials.records import sealed, sealed_bytes, to_json
+from trials.records import to_json
 from trials.result import NATIVE, Outside
+from trials.seal import sealed, sealed_bytes
 from trials.spec import Cell
 from trials.versions import processor_name
 

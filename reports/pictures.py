@@ -14,7 +14,7 @@ from PIL import Image
 from reports.palette import label_colour
 from reports.section import Slice
 from trials.files import read_bytes
-from trials.records import unsealed_bytes
+from trials.seal import unsealed_bytes
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
 # Vermilion, violet and white: apart from each other, from grey, and from the colours of the labels.

@@ -13,10 +13,11 @@ from trials.files import NotWritten, read_bytes, write_text
 from trials.job import Job, best_path, result_path, trial_folder
 from trials.memory import can_halve, is_out_of_memory, memory_facts, oom_text
 from trials.network import pick_device
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
 from trials.result import FAILED, PRUNED, TrialResult
 from trials.run import OnEpoch, checkpoints, run_trial
 from trials.scratch import deliver, undelivered
+from trials.seal import sealed
 
 # Beside the result.json of a trial that raised what no user can be expected to understand.
 TRACEBACK = "traceback.txt"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from trials.files import NotWritten, read_text, write_text
 from trials.job import Job, trial_folder
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
+from trials.seal import sealed
 
 HALVES = 2
 

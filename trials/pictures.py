@@ -8,7 +8,7 @@ import numpy as np
 
 from trials.data.cache import Cache
 from trials.files import write_whole
-from trials.records import sealed_bytes
+from trials.seal import sealed_bytes
 
 NUM_SLICES = 8
 SHEET_SLICES = 16

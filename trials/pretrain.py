@@ -10,9 +10,9 @@ from torch.nn.functional import interpolate
 
 from trials.data.cache import Cache
 from trials.data.loading import Source, epoch_batches
-from trials.fit import Validation
 from trials.job import Rung
 from trials.network import Network, cube_logits
+from trials.progress import Validation
 from trials.spec import Recipe
 
 MASKED_SHARE = 0.5

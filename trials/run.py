@@ -11,11 +11,12 @@ from trials.data.cache import Cache, open_cache
 from trials.environment import machine_facts, peak_gib, reset_peak
 from trials.evaluate import Evaluated, Evaluation, evaluate
 from trials.files import place
-from trials.fit import Progress, fit
+from trials.fit import fit
 from trials.job import Job, best_path, trial_folder
 from trials.memory import limit_share, memory_facts
 from trials.models.build import multiply_adds, num_parameters, num_trainable
 from trials.network import Network
+from trials.progress import Progress
 from trials.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
 from trials.spec import FINAL, PRETRAIN, TUNE

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from trials.data.cache import Cache
 from trials.data.loading import Source, epoch_batches
-from trials.fit import Validation
 from trials.job import Rung
 from trials.network import Network, cube_logits
+from trials.progress import Validation
 from trials.result import headline
 from trials.scoring.metrics import argmax_labels, label_counts, mean_dice_by_label
 from trials.spec import Recipe

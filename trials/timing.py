@@ -23,13 +23,14 @@ from trials.data.sampling import SAMPLINGS
 from trials.environment import device_name, memory_gib, peak_gib, reset_peak
 from trials.evaluate import Evaluation, score_case
 from trials.files import place
-from trials.fit import Progress, checkpoint, descent, train_epoch
+from trials.fit import descent, train_epoch
 from trials.job import Job
 from trials.memory import limit_share
 from trials.models.build import build, multiply_adds
 from trials.network import Network, cube_logits
 from trials.parts import pick
 from trials.pretrain import Restoration
+from trials.progress import Progress, checkpoint
 from trials.segment import Segmentation
 from trials.setup import make_network, make_restoration, make_segmentation, training_items
 from trials.spec import PRETRAIN

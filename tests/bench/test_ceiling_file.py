@@ -4,8 +4,9 @@ from bench.ceiling import write_ceilings
 from bench.prepared import Prepared
 from trials.data.cache import open_cache
 from trials.data.datasets import Split
-from trials.records import from_json, sealed, unsealed
+from trials.records import from_json
 from trials.result import Ceilings
+from trials.seal import sealed, unsealed
 from trials.spec import Preparation
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from trials.records import unsealed
+from trials.seal import unsealed
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))
 from made_up import CLASSES, VOXELS, MadeUp, holds, write_run

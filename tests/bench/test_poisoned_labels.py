@@ -17,8 +17,8 @@ from trials.data.cache import open_cache
 from trials.data.datasets import Split
 from trials.data.occurrence import count_classes
 from trials.files import fingerprint
-from trials.records import unsealed
 from trials.result import PRUNED
+from trials.seal import unsealed
 from trials.spec import FINAL
 
 RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=1, validate_every=1, train_cases_scored=0, augment=False)

@@ -11,7 +11,8 @@ import pytest
 from bench.heartbeat import beating
 from bench.lock import NAME, driving, myself
 from bench.status import Running, Status, status_text, write_status
-from trials.records import sealed, to_json
+from trials.records import to_json
+from trials.seal import sealed
 
 NOW = datetime(2026, 11, 23, 12, 0, 10)
 STATUS = Status(

@@ -55,6 +55,18 @@ def test_the_file_without_an_addition_is_taken(tmp_path):
         ("MODELS['x'] = Part('math:sqrt')", "MODELS['x']: an entry must be a ModelPart; got Part("),
         ("LOSSES['x'] = Part('nomodule:f')", "LOSSES['x']: target 'nomodule:f' names no function (No module named 'nomodule')"),
         ("MODELS['x'] = ModelPart('nomodule:f')", "MODELS['x']: target 'nomodule:f' names no function (No module"),
+        (
+            "MODELS['x'] = ModelPart('trials.models.vnet:vnett')",
+            "MODELS['x']: target 'trials.models.vnet:vnett' names no function (trials.models.vnet has no 'vnett')",
+        ),
+        ("MODELS['x'] = ModelPart('trials.models.vnet')", "names no function (trials.models.vnet has no '')"),
+        ("MODELS['x'] = ModelPart('trials.models.gone:x')", "names no function (no module trials.models.gone)"),
+        ("MODELS['x'] = ModelPart('trials.models.vnet.gone:x')", "names no function (no module trials.models.vnet.gone)"),
+        (
+            "MODELS['x'] = ModelPart(lambda i, k, w: 3, stages='trials.models.vnet:gone')",
+            "target 'trials.models.vnet:gone' names no function (trials.models.vnet has no 'gone')",
+        ),
+        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, like='nomodule:f')", "target 'nomodule:f' names no function (No module"),
         ("SAMPLINGS['x'] = Part('nomodule:f')", "SAMPLINGS['x']: target 'nomodule:f' names no function (No module"),
         (
             "LOSSES['x'] = Part('user_grid:gone')",

@@ -12,7 +12,8 @@ from bench.doctor.data import prepared_finding
 from trials.data.cache import open_cache, prepare_dataset
 from trials.data.manifest import CaseRecord, Manifest
 from trials.files import write_text
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
+from trials.seal import sealed
 from trials.spec import Preparation
 
 VICTIM = "case_00001"

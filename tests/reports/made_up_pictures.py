@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trials.records import record_hash, sealed_bytes
+from trials.records import record_hash
+from trials.seal import sealed_bytes
 from trials.spec import Preparation
 
 

@@ -8,7 +8,7 @@ from made_up import MadeUp, all_results, write_run
 
 from reports.build import build_report
 from reports.pictures import damage, has_volumes, picture_case, read_volumes
-from trials.records import unsealed_bytes
+from trials.seal import unsealed_bytes
 
 MADE = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=3, edge=16)
 VICTIM = "case_00002"

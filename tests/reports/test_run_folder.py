@@ -13,8 +13,9 @@ from reports.run_folder import read_run
 from reports.table import load_run, write_tables
 from trials.data.mirror import transfer
 from trials.files import read_bytes
-from trials.records import from_json, record_hash, sealed
+from trials.records import from_json, record_hash
 from trials.result import TrialResult
+from trials.seal import sealed
 from trials.spec import FINAL, TUNE, Cell
 
 

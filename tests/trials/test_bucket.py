@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from test_run import RECIPE, comparable, make_job
+from small_jobs import RECIPE, comparable, make_job
 
 from trials.attempt import attempt
 from trials.data.mirror import transfer

@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 from bench.run import verdict
 from bench.stopping import Stopping
 from trials.checkpoint import Checkpoints, digest, packed, read_checkpoint
-from trials.fit import Validation, fit
+from trials.fit import fit
 from trials.network import Network
+from trials.progress import Validation
 from trials.records import to_json
 from trials.spec import FINAL, Cell, Recipe, TrialSpec
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_run import CELL, RECIPE, make_job
+from small_jobs import CELL, RECIPE, make_job
 from torch import nn
 
 from trials.attempt import attempt

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from test_run import RECIPE, comparable, interrupt, make_job
+from small_jobs import RECIPE, comparable, interrupt, make_job
 
 from trials.attempt import attempt, write_result
 from trials.job import Rung, result_path, trial_folder

@@ -6,17 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from trials.records import (
-    from_json,
-    parsed,
-    read_document,
-    read_record,
-    sealed,
-    sealed_bytes,
-    to_json,
-    unsealed,
-    unsealed_bytes,
-)
+from trials.records import from_json, parsed, read_document, read_record, to_json
+from trials.seal import sealed, sealed_bytes, unsealed, unsealed_bytes
 from trials.spec import Cell
 
 CELL = Cell(model="unet3d", loss="focal", sampling="none")

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 from conftest import ROOT
-from test_run import RECIPE, comparable, make_job
+from small_jobs import RECIPE, comparable, make_job
 
 from trials.attempt import attempt
 from trials.job import best_path

@@ -26,7 +26,8 @@ from trials.data.store import Store, content_hash, is_sound, measured_record, op
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
 from trials.files import sweep, write_text
-from trials.records import sealed, to_json
+from trials.records import to_json
+from trials.seal import sealed
 from trials.spec import Preparation
 
 # Part of every key: raise it when the cubes change, or old caches would be taken for new ones.

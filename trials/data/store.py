@@ -19,7 +19,8 @@ from trials.data.prepare import Statistics, foreground_moments, prepare_case
 from trials.data.sources import Source, look_at
 from trials.data.volume import file_axes, spacing_mm
 from trials.files import fingerprint, write_text
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
+from trials.seal import sealed
 from trials.spec import Preparation
 
 R = TypeVar("R", CaseRecord, CaseMoments, Verdict)

@@ -14,8 +14,9 @@ from trials.data.cache import open_cache
 from trials.data.manifest import Manifest
 from trials.data.nearby import filesystem, is_far, nearby
 from trials.files import write_text
-from trials.records import from_json, sealed, to_json
+from trials.records import from_json, to_json
 from trials.scratch import locked
+from trials.seal import sealed
 
 
 @pytest.fixture

@@ -1,0 +1,71 @@
+"""Trials small enough to run whole in a test, and what of a result is the same from run to run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from trials.data.cache import open_cache
+from trials.job import Job
+from trials.records import record_hash
+from trials.result import TrialResult
+from trials.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+
+RECIPE = Recipe(
+    epochs=3,
+    steps_per_epoch=2,
+    batch_size=2,
+    preparation=Preparation(cube=32),
+    width=4,
+    pretrain_epochs=3,
+    pretrain_lr=3e-3,
+    optimizer="adamw",
+    schedule="onecycle",
+    clip_gradient=5.0,
+    augment=True,
+    train_cases_scored=1,
+)
+# What makes each model small.
+SMALL = {
+    "unet3d": {"width": 4},
+    "vnet": {"width": 4},
+    "segresnet": {"width": 8},
+    "unet2d_resnet18": {"width": None, "weights": "random", "model_options": (("depth", 3.0),)},
+}
+CELL = Cell(model="unet3d", loss="combined", sampling="none")
+
+
+def make_job(cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more) -> Job:
+    cases = sorted(open_cache(cache).cases)
+    spec = TrialSpec(
+        dataset="phantoms",
+        data=open_cache(cache).digest,
+        splits="sequential",
+        fold=0,
+        cell=cell,
+        hyper=hyper or {"lr": 0.01},
+        recipe=recipe,
+        seed=0,
+        phase=phase,
+    )
+    test = tuple(cases[10:]) if phase == FINAL else ()
+    trial = record_hash(spec)
+    return Job(
+        trial=trial,
+        spec=spec,
+        out=str(out),
+        cache=str(cache),
+        train=tuple(cases[:8]),
+        val=tuple(cases[8:10]),
+        test=test,
+        **more,
+    )
+
+
+def comparable(result: TrialResult) -> TrialResult:
+    """A result without what differs from run to run: clocks and memory."""
+    curve = tuple(replace(score, seconds=0.0) for score in result.curve)
+    return replace(result, curve=curve, seconds=0.0, peak_gib=0.0, started="", facts={})
+
+
+def interrupt():
+    """What Ctrl-C does."""
+    raise KeyboardInterrupt
