@@ -23,7 +23,7 @@ BASHRC = """
 export PYTHONPATH=$HOME/segbench RAY_OVERRIDE_RESOURCES='{"CPU":1}'
 export RAY_health_check_period_ms=2000 RAY_health_check_timeout_ms=4000 RAY_health_check_failure_threshold=3
 """
-# 11 phantoms at 32^3, 2 cells under 3 seeds, a few seconds a trial.
+# 11 phantoms at 32^3, 2 cells under 3 seeds; trials long enough that every host has begun one before two hosts have done all.
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, product
@@ -35,7 +35,7 @@ HOSTS = replace(
     cells=product(("unet3d",), ("combined", "focal"), ("none",)),
     seeds=(0, 1, 2),
     tuning=None,
-    recipes={"3d": replace(DEMO.recipes["3d"], epochs=3, steps_per_epoch=3)},
+    recipes={"3d": replace(DEMO.recipes["3d"], epochs=10, steps_per_epoch=4, validate_every=5)},
 )
 """
 NUM_TRIALS = 6
