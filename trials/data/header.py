@@ -44,7 +44,7 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Read and check a file's header without touching its voxels. Raises FileFault, a ValueError."""
-    with opened(path) as file:
+    with opened(path) as (file, _):
         block = file.read(540)
     raw = _parse(path, block)
     shape = _checked_shape(path, raw["dim"])

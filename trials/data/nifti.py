@@ -29,13 +29,15 @@ SLAB_BYTES = 2**18
 class Met:
     """What a stream turned out to hold, filled in while its planes are read.
 
-    low and high are values (HU for a CT), rounded the largest distance of a label from its integer.
+    low and high are values (HU for a CT), rounded the largest distance of a label from its integer, digest the fingerprint of
+    the file as it was read.
     """
 
     low: float = math.inf
     high: float = -math.inf
     trailing_bytes: int = 0
     rounded: float = 0.0
+    digest: str = ""
 
 
 def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]:
@@ -100,7 +102,7 @@ def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float,
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
     planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
     bad = _BadVoxels()
-    with opened(header.path) as file:
+    with opened(header.path) as (file, source):
         _skip(file, header.offset)
         for first in range(0, planes, step := _planes_of_slab(header)):
             slab = _slab(header, file, min(step, planes - first))
@@ -115,6 +117,7 @@ def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float,
             met.low, met.high = min(met.low, lowest), max(met.high, highest)
             yield slab, lowest, highest
         met.trailing_bytes = _to_the_end(header, file)
+        met.digest = source.digest()
     if bad.count:
         text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
         raise FileFault(header.path, "not_finite", text, "correct the file")

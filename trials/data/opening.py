@@ -7,7 +7,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import xxhash
 from isal import igzip, igzip_lib
 
 from trials.data.faults import FileFault, user_name
@@ -15,14 +17,35 @@ from trials.data.faults import FileFault, user_name
 FETCH = "fetch it again"
 
 
+class Digested(io.FileIO):
+    """A file that keeps the XXH3 of the bytes that readinto() took from it, 128 bits."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._sum = xxhash.xxh3_128()
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer and return how many bytes that took."""
+        count = super().readinto(buffer)
+        self._sum.update(memoryview(buffer)[:count])
+        return count
+
+    def digest(self) -> str:
+        """The fingerprint of the whole file, once it has been read from its start to its end."""
+        return self._sum.hexdigest()
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a NIfTI file by its content. Raises FileFault for what is none, is cut, is damaged or cannot be read."""
+def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
+    """Open a NIfTI file by its content: its bytes, inflated, and the file itself, which tells their digest at the end.
+
+    Raises FileFault for what is none, is cut, is damaged or cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            is_gzip = _check_start(path, file.read(64))
-            file.seek(0)
-            yield igzip.IGzipFile(fileobj=file, mode="rb") if is_gzip else file
+        with Digested(path) as source:
+            is_gzip = _check_start(path, source.read(64))
+            source.seek(0)
+            yield (igzip.IGzipFile(fileobj=source, mode="rb") if is_gzip else io.BufferedReader(source)), source
     except EOFError:
         raise FileFault(path, "cut", f"ends early: its gzip stream is cut after {path.stat().st_size} bytes", FETCH) from None
     except (gzip.BadGzipFile, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]

@@ -138,7 +138,7 @@ def _origin(number: int, seed: int) -> str:
 def _origin_of(path: Path) -> str:
     """What a file names as its origin. Raises FileFault for a header that makes no sense."""
     read_header(path)
-    with opened(path) as file:
+    with opened(path) as (file, _):
         return file.read(DESCRIP.stop)[DESCRIP].rstrip(b"\0").decode("latin-1")
 
 

@@ -40,7 +40,7 @@ class Moments:
 class PreparedCase:
     """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the native mask.
 
-    notes say what is worth a look in its files.
+    notes say what is worth a look in its files; digests are the fingerprints of image and mask as they were read.
     """
 
     image: np.ndarray
@@ -50,6 +50,7 @@ class PreparedCase:
     mean: float
     sd: float
     notes: tuple[Fault, ...]
+    digests: tuple[str, str]
 
 
 def check_preparation(preparation: Preparation) -> None:
@@ -81,6 +82,7 @@ def prepare_case(case: Case, rules: Rules, preparation: Preparation, statistics:
             *image_notes(rules, case.case, header, met),
             *label_notes(rules, case.case, label_header, label_met, class_voxels),
         ),
+        digests=(met.digest, label_met.digest),
     )
 
 

@@ -1,6 +1,6 @@
 """What a file held when it was last read: its digest, and the size and time that spare reading it again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trials.files import fingerprint
@@ -21,11 +21,20 @@ def look_at(path: Path, known: Source | None = None) -> Source:
 
     Raises ValueError if the file cannot be read.
     """
+    now = unread(path)
+    if known and (known.path, known.size, known.mtime_ns) == (now.path, now.size, now.mtime_ns):
+        return known
+    try:
+        return replace(now, digest=fingerprint(path))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+
+
+def unread(path: Path) -> Source:
+    """Describe a file before it is read: its digest is "" until it has been. Raises ValueError if there is none."""
     path = path.absolute()
     try:
         stat = path.stat()
-        if known and (known.path, known.size, known.mtime_ns) == (str(path), stat.st_size, stat.st_mtime_ns):
-            return known
-        return Source(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest=fingerprint(path))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    return Source(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest="")

@@ -16,7 +16,7 @@ from trials.data.faults import user_name
 from trials.data.manifest import CaseMoments, CaseRecord, Verdict, lies_inside
 from trials.data.nifti import count_labels
 from trials.data.prepare import Statistics, foreground_moments, prepare_case
-from trials.data.sources import Source, look_at
+from trials.data.sources import look_at, unread
 from trials.data.volume import file_axes, spacing_mm
 from trials.files import fingerprint, write_text
 from trials.records import from_json, to_json
@@ -91,21 +91,23 @@ def content_hash(content: object, digits: int) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:digits]
 
 
-def _remembered(
-    kind: type[R], store: Store, case: Case, make: Callable[[Source, Source], R], is_whole: Callable[[R], bool]
-) -> R:
+def _remembered(kind: type[R], store: Store, case: Case, make: Callable[[], R], is_whole: Callable[[R], bool]) -> R:
     """A case's record: from its file while the sources hold the same bytes, otherwise made anew and written last."""
     path = store.folder / f"{case.case}.json"
     known = _read(kind, path)
-    image = look_at(case.image, known.image if known else None)
-    labels = look_at(case.labels, known.labels if known else None)
-    if known and (image.digest, labels.digest) == (known.image.digest, known.labels.digest) and is_whole(known):
-        record = replace(known, image=image, labels=labels)
-    else:
-        record = make(image, labels)
+    record = _of_the_same_bytes(known, case) if known else None
+    if record is None or not is_whole(record):
+        record = make()
     if record != known:
         write_text(path, sealed(to_json(record)))
     return record
+
+
+def _of_the_same_bytes(known: R, case: Case) -> R | None:
+    """The known record, of the files as they lie there now; None where they hold other bytes."""
+    image, labels = look_at(case.image, known.image), look_at(case.labels, known.labels)
+    is_same = (image.digest, labels.digest) == (known.image.digest, known.labels.digest)
+    return replace(known, image=image, labels=labels) if is_same else None
 
 
 def _read(kind: type[R], path: Path) -> R | None:
@@ -116,19 +118,22 @@ def _read(kind: type[R], path: Path) -> R | None:
         return None
 
 
-def _measure(store: Store, case: Case, image: Source, labels: Source) -> CaseMoments:
+def _measure(store: Store, case: Case) -> CaseMoments:
+    image, labels = look_at(case.image), look_at(case.labels)
     moments = foreground_moments(case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu)
     return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
 
 
-def _examine(store: Store, case: Case, image: Source, labels: Source) -> Verdict:
+def _examine(store: Store, case: Case) -> Verdict:
+    image, labels = look_at(case.image), look_at(case.labels)
     return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
 
 
-def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> CaseRecord:
+def _make_cubes(store: Store, case: Case) -> CaseRecord:
     """Prepare a case and write its two cubes, under names that other content never takes."""
+    image, labels = unread(case.image), unread(case.labels)
     prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
-    name = f"{case.case}-{content_hash([image.digest, labels.digest], 12)}"
+    name = f"{case.case}-{content_hash(prepared.digests, 12)}"
     arrays = (f"{name}.image.npy", f"{name}.labels.npy")
     digests = (
         write_array(store.folder / arrays[0], prepared.image),
@@ -138,8 +143,8 @@ def _make_cubes(store: Store, case: Case, image: Source, labels: Source) -> Case
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
         case=case.case,
-        image=image,
-        labels=labels,
+        image=replace(image, digest=prepared.digests[0]),
+        labels=replace(labels, digest=prepared.digests[1]),
         file_shape=header.shape,
         affine=tuple(tuple(row) for row in header.affine.tolist()),
         shape=(header.shape[d], header.shape[h], header.shape[w]),

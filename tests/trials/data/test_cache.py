@@ -13,6 +13,7 @@ from trials.data.datasets import Case, Dataset, split_cases
 from trials.data.examine import Rules
 from trials.data.occurrence import slice_class_voxels
 from trials.data.prepare import prepare_case
+from trials.files import fingerprint
 from trials.spec import Preparation
 
 SMALL = Preparation(cube=8)
@@ -171,6 +172,21 @@ def test_native_labels_go_to_the_patients_axes_and_back_to_the_files(tmp_path, c
     assert record.file_shape == labels.shape
     assert record.shape == (11, 14, 9)
     assert np.allclose(record.affine, affine)
+
+
+def test_a_file_that_changes_while_it_is_prepared_is_recorded_with_the_bytes_that_were_read(tmp_path, monkeypatch):
+    dataset = dataset_of(tmp_path / "data", 1)
+    (case,) = dataset.cases
+
+    def prepared_late(*given):
+        save(case.image, asymmetric(seed=7))
+        return prepare_case(*given)
+
+    monkeypatch.setattr("trials.data.store.prepare_case", prepared_late)
+    cache = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1))
+
+    assert cache.cases[case.case].image.digest == fingerprint(case.image)
+    assert np.array_equal(cache.image(case.case), prepare_case(case, Rules(classes=dataset.classes), SMALL).image)
 
 
 def test_a_mask_that_changed_since_is_not_scored_against(tmp_path):

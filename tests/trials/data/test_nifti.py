@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save
 
-from trials.data.nifti import count_labels, label_slabs, read_header, stored_slabs
+from trials.data.nifti import Met, count_labels, label_slabs, read_header, stored_slabs
 from trials.data.volume import read_image, read_labels
+from trials.files import fingerprint
 
 
 def refusal(path, read=read_image):
@@ -38,6 +39,33 @@ def test_planes_are_those_that_nibabel_reads(tmp_path, dtype, ending):
     planes = np.concatenate(list(stored_slabs(read_header(tmp_path / f"a{ending}"))))
 
     assert np.array_equal(planes.T, voxels)
+
+
+def two_members(content):
+    return gzip.compress(content[:400]) + gzip.compress(content[400:])
+
+
+STORED = {
+    "as it is": (".nii", bytes),
+    "gzip": (".nii.gz", gzip.compress),
+    "two gzip members": (".nii.gz", two_members),
+    "zeros behind the stream": (".nii.gz", lambda content: gzip.compress(content) + bytes(100)),
+    "bytes behind the voxels": (".nii.gz", lambda content: gzip.compress(content + bytes(70_000))),
+    "large": (".nii.gz", lambda content: gzip.compress(content, 0) + bytes(1_000_000)),
+}
+
+
+@pytest.mark.parametrize(("ending", "stored"), STORED.values(), ids=list(STORED))
+def test_what_a_stream_met_has_the_fingerprint_of_the_whole_file(tmp_path, ending, stored):
+    content = save(tmp_path / "plain.nii", asymmetric()).read_bytes()
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(stored(content))
+    met = Met()
+
+    for _ in stored_slabs(read_header(path), met):
+        assert not met.digest
+
+    assert met.digest == fingerprint(path)
 
 
 def test_a_nifti_2_file_reads_the_same(tmp_path):
