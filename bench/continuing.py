@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trials.files import matching
+from trials.files import is_there, matching
 from trials.records import read_document
 from trials.result import RUN_KEYS
 
@@ -20,7 +20,7 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
     What only one of the two names, such as the recipe of a model that is new, is no difference.
     """
     path = out / "run.json"
-    if not path.is_file() or not matching(out, "trials/*/result.json"):
+    if not is_there(path) or not matching(out, "trials/*/result.json"):
         return
     before, now = settings(read_document(path, RUN_KEYS)), settings(json.loads(json.dumps(record)))
     changed = [f"{key} {before[key]} -> {now[key]}" for key in before if key in now and before[key] != now[key]]

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.lock import find, is_alive
-from trials.files import matching, read_text, write_text
+from trials.files import is_there, matching, read_text, write_text
 from trials.records import parsed, read_document, read_record, rebuild, to_json
 from trials.result import COMPLETE, FAILED, PRUNED, RUN_KEYS
 
@@ -65,7 +65,7 @@ def status_text(out: Path, now: datetime) -> str:
 
 def read_status(path: Path) -> Status | None:
     """What the driver said last, None before its first word. Raises ValueError naming the file where it is damaged."""
-    if not path.is_file():
+    if not is_there(path):
         return None
     way_out = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
     status = read_record(Status, path, way_out)

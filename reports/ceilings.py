@@ -10,7 +10,7 @@ import numpy as np
 from reports.counts import Counts
 from reports.run_folder import refuse_beyond, refuse_overlaps
 from reports.table import COUNTS, dice_of, iou_of
-from trials.files import read_text
+from trials.files import is_there, read_text
 from trials.records import from_json
 from trials.result import CaseScore, Ceilings, dice, iou
 
@@ -37,7 +37,7 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
     Raises ValueError for a damaged file, and for ceilings of other test cases or references than the run's.
     """
     path = out / "ceiling.json"
-    if not path.is_file() or not test.cases:
+    if not is_there(path) or not test.cases:
         return {}
     again = "delete it and run the grid again"
     try:

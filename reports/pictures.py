@@ -13,7 +13,7 @@ from PIL import Image
 
 from reports.palette import label_colour
 from reports.section import Slice
-from trials.files import read_bytes
+from trials.files import is_there, read_bytes
 from trials.seal import unsealed_bytes
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
@@ -63,7 +63,7 @@ class Volumes:
 def _is_there(path: Path) -> bool:
     """Whether a file can be read; none has a name too long for its folder."""
     try:
-        return path.is_file()
+        return is_there(path)
     except OSError:
         return False
 

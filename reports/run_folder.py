@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trials.files import matching, read_text
+from trials.files import is_there, matching, read_text
 from trials.records import LARGEST_WHOLE, check_kinds, parsed, read_document, rebuild, refuse_huge, shown
 from trials.result import COMPLETE, FACT_KEYS, FAILED, PRUNED, RUN_KEYS, CaseScore, SurfaceScore, Taught, TrialResult
 from trials.spec import FINAL, PRETRAIN, TUNE, Cell
@@ -91,7 +91,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
     Raises ValueError naming the file if it is damaged.
     """
     path = out / "studies.json"
-    if not path.is_file():
+    if not is_there(path):
         return {}
     try:
         document = parsed(read_text(path))
@@ -185,7 +185,7 @@ def _refuse_other_classes(path: Path, record: Mapping[str, Any]) -> None:
 def _grid_text(path: Path) -> str:
     """The grid's file, "" where there is none."""
     try:
-        return read_text(path) if path.is_file() else ""
+        return read_text(path) if is_there(path) else ""
     except ValueError as error:
         raise ValueError(
             f"{path} is no text ({error}); delete it: the page goes without it, and a run writes it anew"

@@ -14,6 +14,7 @@ from trials.job import Job, best_path, result_path, trial_folder
 from trials.memory import can_halve, is_out_of_memory, memory_facts, oom_text
 from trials.network import pick_device
 from trials.records import from_json, to_json
+from trials.remote import StoreAway
 from trials.result import FAILED, PRUNED, TrialResult
 from trials.run import OnEpoch, checkpoints, run_trial
 from trials.scratch import deliver, undelivered
@@ -27,8 +28,8 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     """Run a job and write its result.json, last and whole; returns the result.
 
     A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
-    wrote before its worker was lost stands. Raises OSError where a file of ours finds no place, ValueError where this node
-    has no scratch folder: neither says anything of the trial, which is still to be run.
+    wrote before its worker was lost stands. Raises OSError where a file of ours finds no place or a store stays away,
+    ValueError where this node has no scratch folder: none says anything of the trial, which is still to be run.
     """
     started = time.perf_counter()
     result = brought(job) or written_before(job)
@@ -79,10 +80,10 @@ def goes_on(found: TrialResult, job: Job) -> bool:
 
 
 def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:
-    """The trial's result, a FAILED one for whatever was raised but NotWritten."""
+    """The trial's result, a FAILED one for whatever was raised but NotWritten and StoreAway."""
     try:
         return run_trial(job, on_epoch)
-    except NotWritten:
+    except (NotWritten, StoreAway):
         raise
     except Diverged as error:
         return diverged(job, error)

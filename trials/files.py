@@ -146,6 +146,16 @@ def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> Non
     write_whole(path, lambda file: file.write(text.encode()), patience)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path is a file. A store that is away is asked again: a Path's own is_file() would say no."""
+    if not is_remote(path):
+        return path.is_file()
+    try:
+        return patiently(lambda: path.fs.info(path.path)["type"] == "file", str(path))  # type: ignore[attr-defined]
+    except FileNotFoundError:
+        return False
+
+
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
     """A file's content; patience as for write_whole. Raises FileNotFoundError where there is none."""
     return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()

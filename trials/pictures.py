@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trials.data.cache import Cache
-from trials.files import write_whole
+from trials.files import is_there, write_whole
 from trials.seal import sealed_bytes
 
 NUM_SLICES = 8
@@ -33,7 +33,7 @@ def save_reference(path: Path, cache: Cache, case: str) -> None:
     image and reference uint8 [n, H, W] are the slices that index names; sheet uint8 [16, H, W] is the image in equidistant
     slices, sheet_index; volume uint8 [D, H, W] the whole reference; size_mm the cube's extent in D, H and W.
     """
-    if path.is_file():
+    if is_there(path):
         return
     labels, record = cache.labels(case), cache.cases[case]
     index, sheet_index = telling_slices(labels), equidistant_slices(len(labels))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trials.files import read_text
+from trials.files import is_there, read_text
 from trials.seal import unsealed
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = 
 
     A key may be dotted. Raises ValueError naming file and key.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise ValueError(f"{path} does not exist; name the folder that a run wrote")
     try:
         document = parsed(read_text(path))

@@ -17,6 +17,10 @@ FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 T = TypeVar("T")
 
 
+class StoreAway(OSError):
+    """A store did not answer for as long as it was asked: no fault of whoever asked."""
+
+
 def remote_path(url: str) -> Path:
     """The folder or object at a URL such as s3://bucket/run, with the methods of a Path that read.
 
@@ -49,7 +53,7 @@ def put_new(path: Path, content: bytes) -> bool:
 def patiently(action: Callable[[], T], what: str, patience: float = PATIENCE_SECONDS) -> T:
     """What action() returns; where a store fails it is tried again after growing pauses for so many seconds.
 
-    A file that is not there is an answer and raised at once. Raises OSError naming what in the end.
+    A file that is not there is an answer and raised at once. Raises StoreAway naming what in the end.
     """
     ends, pause = time.monotonic() + patience, FIRST_PAUSE_SECONDS
     while True:
@@ -59,7 +63,7 @@ def patiently(action: Callable[[], T], what: str, patience: float = PATIENCE_SEC
             raise
         except Exception as error:  # the package of each store has errors of its own
             if time.monotonic() + pause > ends:
-                raise OSError(f"{what}: the store refuses or does not answer ({type(error).__name__}: {error})") from error
+                raise StoreAway(f"{what}: the store refuses or does not answer ({type(error).__name__}: {error})") from error
             if pause == FIRST_PAUSE_SECONDS:
                 print(f"{what}: the store refuses or does not answer ({error}); trying again", file=sys.stderr, flush=True)
         # Nodes that lost the store together do not come back to it together.

@@ -44,6 +44,25 @@ def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(stor
     assert read_bytes(bucket / "run" / "trials" / job.trial / "best.pt")
 
 
+def test_f69_a_store_that_stays_away_is_no_failure_of_the_trial_which_runs_once_it_is_back(
+    store, bucket, small_cache, straight, tmp_path, monkeypatch
+):
+    files = [path for path in small_cache.parents[1].glob("*/*/*") if path.is_file()]
+    transfer(small_cache.parents[1], bucket / "other", files)
+    cache = bucket / "other" / small_cache.parent.name / small_cache.name
+    job = replace(straight[0], out=str(tmp_path / "run"), cache=str(cache))
+    store.stop()
+
+    with monkeypatch.context() as impatient:
+        impatient.setattr("trials.remote.FIRST_PAUSE_SECONDS", 1e6)
+        with pytest.raises(OSError, match=r"manifest\.json: the store refuses or does not answer"):
+            attempt(job)
+    assert not matching(tmp_path / "run", "trials/*/result.json")
+
+    store.start()
+    assert comparable(attempt(job)) == comparable(straight[1])
+
+
 def test_a_result_that_could_not_be_written_is_delivered_by_the_next_attempt_without_training(straight, tmp_path, monkeypatch):
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     job = replace(straight[0], out=str(tmp_path / "run"))

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 import trials.remote
-from trials.files import matching, place, read_bytes, read_text, write_text
-from trials.remote import patiently, put_new
+from trials.files import is_there, matching, place, read_bytes, read_text, write_text
+from trials.remote import StoreAway, patiently, put_new
 
 
 def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
@@ -22,6 +22,19 @@ def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
     assert [str(found) for found in matching(bucket / "run", "trials/*/result.json")] == [str(path)]
     with pytest.raises(FileNotFoundError):
         read_bytes(bucket / "nothing")
+
+
+def test_whether_an_object_is_there_is_not_answered_by_a_store_that_is_away(store, bucket, monkeypatch):
+    write_text(bucket / "run" / "a.json", "{}")
+    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [True, False, False]
+    store.stop()
+
+    monkeypatch.setattr(trials.remote, "FIRST_PAUSE_SECONDS", 1e6)
+    try:
+        with pytest.raises(StoreAway, match=r"run/a\.json: the store refuses or does not answer"):
+            is_there(bucket / "run" / "a.json")
+    finally:
+        store.start()
 
 
 def test_of_two_who_store_a_new_object_one_does(bucket):

@@ -25,7 +25,7 @@ from trials.data.sources import look_at
 from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
-from trials.files import sweep, write_text
+from trials.files import is_there, sweep, write_text
 from trials.records import to_json
 from trials.seal import sealed
 from trials.spec import Preparation
@@ -134,7 +134,7 @@ def open_cache(folder: Path) -> Cache:
 
     Raises ValueError if there is none or its manifest is damaged.
     """
-    if not (folder / "manifest.json").is_file():
+    if not is_there(folder / "manifest.json"):
         raise ValueError(f"{folder} holds no prepared data set; prepare it first")
     folder = nearby(folder)
     manifest = read_manifest(folder / "manifest.json")
