@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from trials.files import changed_ns, matching
+
 
 def watch(out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]) -> Path:
     """Rebuild the page whenever the run folder has changed, until the run no longer goes on; return its path.
@@ -21,6 +23,5 @@ def watch(out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], w
 
 def _fingerprint(out: Path) -> frozenset[tuple[str, int]]:
     """Every result there is and run.json, by name and time of change."""
-    return frozenset(
-        (str(path), path.stat().st_mtime_ns) for path in (*out.glob("trials/*/result.json"), *out.glob("run.json"))
-    )
+    paths = (*matching(out, "trials/*/result.json"), *matching(out, "run.json"))
+    return frozenset((str(path), changed_ns(path)) for path in paths)

@@ -156,6 +156,11 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def changed_ns(path: Path) -> int:
+    """When a file was last written, in ns since 1970. Raises FileNotFoundError where there is none."""
+    return (patiently(path.stat, str(path)) if is_remote(path) else path.stat()).st_mtime_ns
+
+
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
     """A file's content; patience as for write_whole. Raises FileNotFoundError where there is none."""
     return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()

@@ -1,11 +1,12 @@
 """An object store: one PUT an object, exclusive creation, and patience while it is away. S3 is moto's, on loopback."""
 
 import logging
+import time
 
 import pytest
 
 import trials.remote
-from trials.files import is_there, matching, place, read_bytes, read_text, write_text
+from trials.files import changed_ns, is_there, matching, place, read_bytes, read_text, write_text
 from trials.remote import StoreAway, patiently, put_new
 
 
@@ -19,6 +20,7 @@ def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
     assert len(requests) == 1
     assert "PUT /" in requests[0]
     assert read_text(path) == "{}"
+    assert abs(changed_ns(path) / 1e9 - time.time()) < 600
     assert [str(found) for found in matching(bucket / "run", "trials/*/result.json")] == [str(path)]
     with pytest.raises(FileNotFoundError):
         read_bytes(bucket / "nothing")
