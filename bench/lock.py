@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trials.files import UNFINISHED, is_remote, matching, read_bytes, read_text
+from trials.files import UNFINISHED, changed_ns, delete, is_remote, matching, read_bytes, read_text
 from trials.records import from_json, to_json
-from trials.remote import put, put_new
+from trials.remote import StoreAway, put, put_new
 
 NAME = "driver.lock"
 LOCK = re.compile(r"driver\.lock(?:\.([0-9]{1,9}))?")
@@ -75,19 +75,20 @@ def take(out: Path) -> Path:
         found = _locks(out)
         if found[-1] == mine:
             for older in found[:-1]:
-                older.unlink(missing_ok=True)
+                delete(older)
             return mine
-        mine.unlink()
+        delete(mine)
 
 
 @contextmanager
 def driving(out: Path) -> Iterator[Path]:
-    """Hold a run folder's lock, see take()."""
+    """Hold a run folder's lock, see take(). A store that is away in the end keeps it: it is that of a dead driver."""
     mine = take(out)
     try:
         yield mine
     finally:
-        mine.unlink(missing_ok=True)
+        with suppress(StoreAway):
+            delete(mine, patience=0)
 
 
 def refuse_second(out: Path) -> Held | None:
@@ -205,7 +206,7 @@ def _age(path: Path) -> float:
 
     A reader who may not write there has only its own clock to go by, and so has whoever asks an object store.
     """
-    sign = path.stat().st_mtime
+    sign = changed_ns(path, patience=0) / 1e9
     if is_remote(path):
         return max(0.0, time.time() - sign)
     try:

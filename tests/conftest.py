@@ -112,12 +112,16 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def bucket(store, request, monkeypatch, tmp_path) -> Path:
-    """A new bucket, as place() gives it; what a node keeps on its own disk lies in tmp_path/scratch."""
+    """A new bucket, as place() gives it; what a node keeps on its own disk lies in tmp_path/scratch.
+
+    The package does not ask again by itself: how long we ask is what the tests are about.
+    """
     import boto3
 
     from trials.files import place
 
     names = {"ENDPOINT_URL": store.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    names["MAX_ATTEMPTS"] = "1"
     for name, value in names.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))

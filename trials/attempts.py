@@ -4,9 +4,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trials.files import NotWritten, read_text, write_text
+from trials.files import NotWritten, delete, read_text, write_text
 from trials.job import Job, trial_folder
 from trials.records import from_json, to_json
+from trials.remote import StoreAway
 from trials.seal import sealed
 
 HALVES = 2
@@ -50,8 +51,9 @@ def attempts_facts(number: int) -> dict[str, object]:
 
 
 def forget(job: Job) -> None:
-    """Delete what only a continuation needs."""
-    _path(job).unlink(missing_ok=True)
+    """Delete what only a continuation needs; a store that stays away keeps it."""
+    with suppress(StoreAway):
+        delete(_path(job))
 
 
 def _path(job: Job) -> Path:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trials.files import matching, read_bytes, write_whole
+from trials.files import delete, matching, read_bytes, write_whole
 from trials.records import record_hash, to_json
+from trials.remote import StoreAway
 from trials.spec import TrialSpec
 
 KEPT = 2
@@ -54,17 +56,20 @@ class Checkpoints:
             self.notes.append(f"no checkpoint after epoch {epoch} ({error})")
             return
         self._written = time.monotonic()
-        for old in self._newest_first()[KEPT:]:
-            old.unlink(missing_ok=True)
+        with suppress(StoreAway):
+            for old in matching(self.folder, PATTERN, patience=0)[:-KEPT]:
+                delete(old, patience=0)
 
     def load(self) -> dict[str, Any] | None:
         """The newest whole checkpoint, or None where training begins. A damaged one is noted and the one before it taken.
 
-        Raises ValueError for a checkpoint of another trial.
+        Raises ValueError for a checkpoint of another trial, StoreAway where there is no telling.
         """
         for path in self._newest_first():
             try:
                 state = read_checkpoint(path)
+            except StoreAway:
+                raise
             except (OSError, ValueError) as error:
                 self.notes.append(f"{error}; went on from the one before")
                 continue
@@ -75,9 +80,10 @@ class Checkpoints:
         return None
 
     def discard(self) -> None:
-        """Delete them all, with what a killed process left half written."""
-        for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
-            path.unlink(missing_ok=True)
+        """Delete them all, with what a killed process left half written; a store that stays away keeps them."""
+        with suppress(StoreAway):
+            for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
+                delete(path)
 
     def _newest_first(self) -> list[Path]:
         return matching(self.folder, PATTERN)[::-1]

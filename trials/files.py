@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -156,9 +157,18 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def changed_ns(path: Path) -> int:
-    """When a file was last written, in ns since 1970. Raises FileNotFoundError where there is none."""
-    return (patiently(path.stat, str(path)) if is_remote(path) else path.stat()).st_mtime_ns
+def changed_ns(path: Path, patience: float = PATIENCE_SECONDS) -> int:
+    """When a file was last written, in ns since 1970; patience as for write_whole. Raises FileNotFoundError for none."""
+    return (patiently(path.stat, str(path), patience) if is_remote(path) else path.stat()).st_mtime_ns
+
+
+def delete(path: Path, patience: float = PATIENCE_SECONDS) -> None:
+    """Delete a file if it is there; patience as for write_whole."""
+    remove = partial(path.unlink, missing_ok=True)
+    if is_remote(path):
+        patiently(remove, str(path), patience)
+    else:
+        remove()
 
 
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:

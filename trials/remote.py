@@ -42,12 +42,22 @@ def put(path: Path, content: bytes, patience: float = PATIENCE_SECONDS) -> None:
 
 
 def put_new(path: Path, content: bytes) -> bool:
-    """Store an object unless there is one of this name; False where there is. Exclusive on stores that offer it, as S3 does."""
+    """Store an object unless there is one of this name; False where there is. Exclusive on stores that offer it, as S3 does.
+
+    It is not tried again, since who gets no answer cannot tell its own object from another's. Raises StoreAway.
+    """
     try:
         path.fs.pipe_file(path.path, content, mode="create")  # type: ignore[attr-defined]
     except FileExistsError:
         return False
+    except Exception as error:  # the package of each store has errors of its own
+        raise away(str(path), error) from error
     return True
+
+
+def away(what: str, error: Exception) -> StoreAway:
+    """The error that says which store, whatever its package raised."""
+    return StoreAway(f"{what}: the store refuses or does not answer ({type(error).__name__}: {error})")
 
 
 def patiently(action: Callable[[], T], what: str, patience: float = PATIENCE_SECONDS) -> T:
@@ -63,7 +73,7 @@ def patiently(action: Callable[[], T], what: str, patience: float = PATIENCE_SEC
             raise
         except Exception as error:  # the package of each store has errors of its own
             if time.monotonic() + pause > ends:
-                raise StoreAway(f"{what}: the store refuses or does not answer ({type(error).__name__}: {error})") from error
+                raise away(what, error) from error
             if pause == FIRST_PAUSE_SECONDS:
                 print(f"{what}: the store refuses or does not answer ({error}); trying again", file=sys.stderr, flush=True)
         # Nodes that lost the store together do not come back to it together.

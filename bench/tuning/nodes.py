@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bench.storage import probe_scratch
 from bench.tuning.sight import Sight
 from trials.data.workers import num_cores
-from trials.files import UNFINISHED, matching, place, write_text
+from trials.files import UNFINISHED, delete, matching, place, write_text
 
 WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and RAY_AUTH_MODE=token where it asks for a token"
 CALL_SECONDS = 10.0
@@ -139,6 +139,6 @@ def heard(address: str, answer: ray.ObjectRef) -> Sight:
 def remove(folder: Path) -> None:
     """Delete the markers and, where there are folders, theirs."""
     for path in matching(folder, "*"):
-        path.unlink(missing_ok=True)
+        delete(path)
     if isinstance(folder, Path):
         folder.rmdir()

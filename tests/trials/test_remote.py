@@ -6,8 +6,23 @@ import time
 import pytest
 
 import trials.remote
-from trials.files import changed_ns, is_there, matching, place, read_bytes, read_text, write_text
+from bench.lock import driving
+from trials.checkpoint import Checkpoints
+from trials.files import changed_ns, delete, is_there, matching, place, read_bytes, read_text, write_text
 from trials.remote import StoreAway, patiently, put_new
+from trials.spec import FINAL, Cell, Recipe, TrialSpec
+
+SPEC = TrialSpec(
+    dataset="phantoms",
+    data="d",
+    splits="s",
+    fold=0,
+    cell=Cell(model="unet3d", loss="focal", sampling="none"),
+    hyper={"lr": 0.01},
+    recipe=Recipe(epochs=1, batch_size=2),
+    seed=0,
+    phase=FINAL,
+)
 
 
 def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
@@ -26,17 +41,47 @@ def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
         read_bytes(bucket / "nothing")
 
 
-def test_whether_an_object_is_there_is_not_answered_by_a_store_that_is_away(store, bucket, monkeypatch):
+@pytest.fixture
+def away(store, bucket, monkeypatch):
+    """A bucket with one checkpoint, whose store went away, for longer than anybody asks again."""
     write_text(bucket / "run" / "a.json", "{}")
-    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [True, False, False]
+    Checkpoints(folder=bucket / "run", spec=SPEC).save(0, {})
     store.stop()
-
     monkeypatch.setattr(trials.remote, "FIRST_PAUSE_SECONDS", 1e6)
-    try:
-        with pytest.raises(StoreAway, match=r"run/a\.json: the store refuses or does not answer"):
-            is_there(bucket / "run" / "a.json")
-    finally:
-        store.start()
+    yield bucket
+    store.start()
+
+
+def test_whether_an_object_is_there(bucket):
+    write_text(bucket / "run" / "a.json", "{}")
+
+    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [True, False, False]
+    for _ in range(2):
+        delete(bucket / "run" / "a.json")
+        assert not is_there(bucket / "run" / "a.json")
+
+
+@pytest.mark.parametrize("ask", [is_there, read_bytes, changed_ns, delete, lambda path: put_new(path, b"")])
+def test_a_store_that_is_away_is_no_answer_to_any_question(away, ask):
+    with pytest.raises(StoreAway, match=r"run/a\.json: the store refuses or does not answer"):
+        ask(away / "run" / "a.json")
+
+
+def test_checkpoints_that_cannot_be_read_for_an_outage_do_not_make_a_trial_begin_anew(away):
+    with pytest.raises(StoreAway):
+        Checkpoints(folder=away / "run", spec=SPEC).load()
+
+
+def test_what_cannot_be_deleted_for_an_outage_stays(away):
+    Checkpoints(folder=away / "run", spec=SPEC).discard()
+
+
+def test_a_lock_is_left_by_a_driver_that_ends_in_an_outage(store, bucket, monkeypatch):
+    with driving(bucket / "run") as lock:
+        store.stop()
+    store.start()
+
+    assert is_there(lock)
 
 
 def test_of_two_who_store_a_new_object_one_does(bucket):
