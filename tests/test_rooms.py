@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 RAY_ALLOWED = "bench/tuning/"
 JOINS_ROOMS = {"bench/run.py", "bench/cli.py"}
-REPORTS_MAY_SEE = {"trials.spec", "trials.result", "trials.records", "trials.files", "trials.parts", "trials.spreadsheet"}
+REPORTS_MAY_SEE = {f"trials.{name}" for name in ("spec", "result", "records", "seal", "files", "parts", "spreadsheet")}
 FILES = sorted(
     path.relative_to(ROOT).as_posix() for room in ("bench", "trials", "reports") for path in (ROOT / room).rglob("*.py")
 )
