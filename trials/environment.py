@@ -11,11 +11,10 @@ from pathlib import Path
 
 import torch
 
+from trials.heap import keep_freed_memory
 from trials.versions import processor_name
 
 GIB = 2**30
-# Numbers of glibc's mallopt: how many allocations may be maps of their own, and how much free memory stays on the heap's top.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def device_name(device: torch.device) -> str:
@@ -49,16 +48,6 @@ def freeze_imports() -> None:
     """Spare the collector what was imported, once a process: it never goes, and to walk it costs a quarter of a second."""
     gc.collect()
     gc.freeze()
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed and hand it out again, once a process: a step takes and frees the same large
-    tensors as the step before, and fresh pages for them cost up to a seventh of it. reset_peak gives it back."""
-    libc = ctypes.CDLL(None)
-    if sys.platform == "linux" and hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def reset_peak() -> None:

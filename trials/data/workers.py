@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from trials.data.faults import Fault, FaultyData, fault_of
 from trials.files import NotWritten
+from trials.heap import keep_freed_memory
 
 # From linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -73,6 +74,12 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _begin() -> None:
+    """How a process starts that works on one case after the other."""
+    end_with_parent()
+    keep_freed_memory()
+
+
 def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | None]:
     try:
         return case.case, work(case), None
@@ -85,10 +92,11 @@ def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | No
 def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Generator[tuple]:
     """Outcomes as they come; when the reader stops, what has not begun is dropped."""
     if workers <= 1:
+        keep_freed_memory()
         yield from map(attempt, cases)
         return
     # A forked child of a process with threads may hang; a spawned one starts clean.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
         try:
             for future in as_completed([pool.submit(attempt, case) for case in cases]):
                 yield future.result()

@@ -1,12 +1,17 @@
-"""Worker processes do not outlive the process that started them, however it ends."""
+"""Worker processes keep the memory of one case for the next, and do not outlive the process that started them."""
 
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
+
+from trials.data.workers import work_on
 
 PARENT = """
 import os, time
@@ -40,6 +45,30 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     # Both held the pipe's other end; it closes when the last of them is gone.
     assert parent.stdout.read() == ""
     assert all(is_gone(worker) for worker in workers)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One piece of work."""
+
+    case: str
+
+
+def new_pages(turn):
+    """How many pages the system had to give for as many bytes each time."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"." * 64 * 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc can be told to keep what is freed")
+def test_a_worker_hands_the_memory_of_a_case_to_the_next():
+    turns = [Turn(f"{number}") for number in range(6)]
+
+    pages = work_on(turns, new_pages, 2, lambda: None).values()
+
+    # 64 MiB are 16,384 pages: each of the two workers takes them once.
+    assert sum(count > 8000 for count in pages) <= 2
 
 
 def is_gone(process):
