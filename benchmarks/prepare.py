@@ -7,6 +7,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.compare import compare, keep, table
 from trials.data.datasets import Case
 from trials.data.examine import Rules
 from trials.data.store import Store, prepared_record
+from trials.heap import keep_freed_memory
 from trials.spec import Preparation
 
 EDGE = 128
@@ -118,7 +120,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("cases", type=Path, nargs="+", metavar="CASE")
     torch.set_num_threads(1)
-    lines = [line for folder in options.parse_args().cases for line in one_case(folder.absolute())]
+    cases = [folder.absolute() for folder in options.parse_args().cases]
+    lines = ["The C library as it is installed", "", *chain.from_iterable(map(one_case, cases))]
+    keep_freed_memory()
+    lines += ["As a worker prepares, keeping freed memory; the peers too", "", *one_case(cases[0])]
     keep("prepare", f"An image and its mask to cubes of {EDGE}^3 on disk, one thread", lines)
 
 
