@@ -31,6 +31,18 @@ SMALL = {
     "unet2d_resnet18": {"width": None, "weights": "random", "model_options": (("depth", 3.0),)},
 }
 CELL = Cell(model="unet3d", loss="combined", sampling="none")
+# A trial that is named and never trained.
+SPEC = TrialSpec(
+    dataset="phantoms",
+    data="d",
+    splits="s",
+    fold=0,
+    cell=Cell(model="unet3d", loss="focal", sampling="none"),
+    hyper={"lr": 0.01, "gamma": 2.0},
+    recipe=Recipe(epochs=4, batch_size=2, optimizer="adamw", schedule="onecycle"),
+    seed=0,
+    phase=FINAL,
+)
 
 
 def make_job(cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more) -> Job:

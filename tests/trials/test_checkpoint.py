@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from small_jobs import SPEC
 from torch.nn.functional import cross_entropy
 
 from bench.run import verdict
@@ -17,20 +18,8 @@ from trials.fit import fit
 from trials.network import Network
 from trials.progress import Validation
 from trials.records import to_json
-from trials.spec import FINAL, Cell, Recipe, TrialSpec
 
-RECIPE = Recipe(epochs=4, batch_size=2, optimizer="adamw", schedule="onecycle")
-SPEC = TrialSpec(
-    dataset="phantoms",
-    data="d",
-    splits="s",
-    fold=0,
-    cell=Cell(model="unet3d", loss="focal", sampling="none"),
-    hyper={"lr": 0.01, "gamma": 2.0},
-    recipe=RECIPE,
-    seed=0,
-    phase=FINAL,
-)
+RECIPE = SPEC.recipe
 
 
 @dataclass

@@ -4,25 +4,13 @@ import logging
 import time
 
 import pytest
+from small_jobs import SPEC
 
 import trials.remote
 from bench.lock import driving
 from trials.checkpoint import Checkpoints
 from trials.files import changed_ns, delete, is_there, matching, place, read_bytes, read_text, write_text
 from trials.remote import StoreAway, patiently, put_new
-from trials.spec import FINAL, Cell, Recipe, TrialSpec
-
-SPEC = TrialSpec(
-    dataset="phantoms",
-    data="d",
-    splits="s",
-    fold=0,
-    cell=Cell(model="unet3d", loss="focal", sampling="none"),
-    hyper={"lr": 0.01},
-    recipe=Recipe(epochs=1, batch_size=2),
-    seed=0,
-    phase=FINAL,
-)
 
 
 def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
