@@ -9,10 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
-from io import BytesIO
 from os import getloadavg
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
 from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
-from made_up_pictures import ball_with_tumor, hash_of
+from made_up_pictures import ball_with_tumor, hash_of, write_arrays
 
 from bench.ledger import read_results
 from bench.studies import write_studies
@@ -31,7 +30,7 @@ from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
 from trials.records import to_json
 from trials.result import NATIVE, Outside
-from trials.seal import sealed, sealed_bytes
+from trials.seal import sealed
 from trials.spec import Cell
 from trials.versions import processor_name
 
@@ -100,13 +99,6 @@ def write_pictures(out: Path, trials: set[str]) -> None:
             path.parent.mkdir(exist_ok=True)
             beside = np.roll(labels, 3 + hash_of(f"{trial}{case}") % 6, axis=2)
             write_arrays(path, {"prediction": beside[index], "volume": beside})
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Arrays with their digest behind them, as a trial writes them."""
-    content = BytesIO()
-    np.savez_compressed(content, **arrays)
-    path.write_bytes(sealed_bytes(content.getvalue()))
 
 
 def built(out: Path) -> dict[str, str]:

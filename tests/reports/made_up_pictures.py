@@ -37,6 +37,7 @@ def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Arrays with their digest behind them, as a trial writes them."""
     content = BytesIO()
     np.savez_compressed(content, **arrays)
     path.write_bytes(sealed_bytes(content.getvalue()))
