@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from trials.result import dice, headline, iou
-from trials.scoring.metrics import argmax_labels, case_scores, label_counts, mean_dice_by_label
+from trials.scoring.metrics import (
+    argmax_labels,
+    case_scores,
+    device_argmax,
+    device_counts,
+    label_counts,
+    mean_dice_by_label,
+    read_counts,
+)
 
 
 def box(start, edge=4, size=12):
@@ -68,6 +76,55 @@ def test_a_diverged_output_does_not_pass_for_background(value):
 
     with pytest.raises(FloatingPointError):
         argmax_labels(logits)
+
+
+def tied_batch(shape, num_classes):
+    generator = torch.Generator().manual_seed(num_classes)
+    logits = torch.randint(-2, 3, (3, num_classes, *shape), generator=generator).float()
+    return logits, torch.randint(0, num_classes, (3, *shape), generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("shape", [(9, 10, 11), (30, 33)])
+@pytest.mark.parametrize("num_classes", [2, 3, 4, 5])
+def test_counts_on_the_device_are_those_of_the_labels(shape, num_classes):
+    logits, labels = tied_batch(shape, num_classes)
+
+    counts = device_counts(logits, labels, num_classes)
+
+    assert counts.dtype == torch.int64
+    for item, (scores, true) in enumerate(zip(logits, labels, strict=True)):
+        pred = argmax_labels(scores)
+        assert torch.equal(pred.long(), scores.argmax(0))
+        assert np.array_equal(counts[item].numpy(), label_counts(pred.numpy(), true.numpy(), num_classes))
+
+
+def test_counts_of_strided_logits_are_those_of_their_copy():
+    logits, labels = tied_batch((6, 7, 8), 4)
+    strided = logits.movedim(2, 4).contiguous().movedim(4, 2)
+
+    assert torch.equal(device_counts(strided, labels, 4), device_counts(logits, labels, 4))
+
+
+def test_counts_on_the_device_need_no_value_on_the_cpu():
+    # A meta tensor has no values, so whatever would wait for one raises.
+    logits, labels = tied_batch((6, 7, 8), 4)
+
+    assert device_counts(logits.to("meta"), labels.to("meta"), 4).shape == (3, 4, 3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_counts_of_a_diverged_item_cannot_be_read(value):
+    logits, labels = tied_batch((6, 7, 8), 4)
+    logits[1, 2, 3, 0, 5] = value
+
+    _, is_finite = device_argmax(logits)
+    counts = device_counts(logits, labels, 4)
+
+    assert is_finite.tolist() == [True, False, True]
+    assert read_counts(counts[::2]).sum() > 0
+    for unreadable in (counts, counts.sum(0)):
+        with pytest.raises(FloatingPointError, match="not finite"):
+            read_counts(unreadable)
 
 
 def test_mean_dice_is_over_the_cases_that_hold_the_label():
