@@ -15,6 +15,7 @@ CHOICES = {
     "optimizer": ("adam", "adamw"),
     "schedule": ("fixed", "onecycle"),
     "precision": ("auto", "float32", "bf16"),
+    "compile": ("auto", "always", "never"),
     "weights": ("default", "random"),
     "slice_axis": ("axial", "coronal", "sagittal"),
     "oversample": tuple(READINGS),

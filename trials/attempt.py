@@ -11,12 +11,13 @@ from trials.divergence import Diverged
 from trials.environment import peak_gib
 from trials.files import NotWritten, read_bytes, write_text
 from trials.job import Job, best_path, result_path, trial_folder
-from trials.memory import can_halve, is_out_of_memory, memory_facts, oom_text
+from trials.memory import can_halve, is_out_of_memory, memory_facts, note_exhausted, oom_text
 from trials.network import pick_device
+from trials.precision import WrongArithmetic
 from trials.records import from_json, to_json
 from trials.remote import StoreAway
 from trials.result import FAILED, PRUNED, TrialResult
-from trials.run import OnEpoch, checkpoints, run_trial
+from trials.run import OnEpoch, OnNote, checkpoints, run_trial
 from trials.scratch import deliver, undelivered
 from trials.seal import sealed
 
@@ -24,7 +25,7 @@ from trials.seal import sealed
 TRACEBACK = "traceback.txt"
 
 
-def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialResult:
+def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: OnNote = lambda note: None) -> TrialResult:
     """Run a job and write its result.json, last and whole; returns the result.
 
     A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
@@ -35,7 +36,7 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     result = brought(job) or written_before(job)
     if result is None:
         job, number = begin(job)
-        result = in_halves_at_need(job, on_epoch)
+        result = in_halves_at_need(job, on_epoch, on_note)
         seconds = round(time.perf_counter() - started, 3)
         result = replace(result, seconds=seconds, facts={**result.facts, **attempts_facts(number)})
         deliver(result_path(job.out, job.trial), result_text(result))
@@ -44,10 +45,10 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None) -> TrialR
     return result
 
 
-def in_halves_at_need(job: Job, on_epoch: OnEpoch) -> TrialResult:
+def in_halves_at_need(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
     """The job's outcome; where memory ran out, that of a second time with each batch in two halves."""
-    result = outcome(job, on_epoch)
-    return outcome(halved(job), on_epoch) if result.reason == "oom" and can_halve(job) else result
+    result = outcome(job, on_epoch, on_note)
+    return outcome(halved(job), on_epoch, on_note) if result.reason == "oom" and can_halve(job) else result
 
 
 def brought(job: Job) -> TrialResult | None:
@@ -79,20 +80,23 @@ def goes_on(found: TrialResult, job: Job) -> bool:
     return found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
 
 
-def outcome(job: Job, on_epoch: OnEpoch) -> TrialResult:
+def outcome(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
     """The trial's result, a FAILED one for whatever was raised but NotWritten and StoreAway."""
     try:
-        return run_trial(job, on_epoch)
+        return run_trial(job, on_epoch, on_note)
     except (NotWritten, StoreAway):
         raise
     except Diverged as error:
         return diverged(job, error)
     except FloatingPointError as error:
         return failure(job, "diverged", error)
+    except WrongArithmetic as error:
+        return failure(job, "precision", error)
     except TimeoutError as error:
         return failure(job, "timeout", error)
     except Exception as error:
         if is_out_of_memory(error):
+            note_exhausted()
             return out_of_memory(job, error)
         write_text(trial_folder(job.out, job.trial) / TRACEBACK, "".join(traceback.format_exception(error)))
         return failure(job, "exception", error)
@@ -117,7 +121,7 @@ def out_of_memory(job: Job, error: BaseException) -> TrialResult:
 def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
     """A FAILED result; a ValueError is written for its reader, anything else keeps the line where it arose."""
     text = str(error) or type(error).__name__
-    if not isinstance(error, ValueError | FloatingPointError):
+    if not isinstance(error, ValueError | FloatingPointError | WrongArithmetic):
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
     return TrialResult(trial=job.trial, spec=job.spec, state=FAILED, reason=reason, error=text, commit=job.commit)

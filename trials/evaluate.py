@@ -1,6 +1,8 @@
 """Scores a trained network on whole cases: predicted on the cube, brought back to the case's own grid, counted on both."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +23,14 @@ from trials.scoring.regions import all_regions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Where the files of an evaluation go. pictures and predictions are folders, or None to leave none."""
+    """Where the files of an evaluation go. pictures and predictions are folders, or None to leave none.
+
+    threads is how many cases are counted at once, while the network predicts the next ones.
+    """
 
     cache: Cache
     batch_size: int
+    threads: int = 1
     references: Path | None = None
     pictures: Path | None = None
     predictions: Path | None = None
@@ -39,11 +45,23 @@ class Evaluated:
 
 
 def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[Evaluated]:
-    """Yield the counts of every case of the splits ("val", "test")."""
+    """Yield the counts of every case of the splits ("val", "test"), in order."""
+    with ThreadPoolExecutor(plan.threads, thread_name_prefix="score") as pool:
+        waiting: deque[Future[Evaluated]] = deque()
+        for case, split, logits in predicted(network, plan, splits):
+            waiting.append(pool.submit(score_case, plan, logits, case, split))
+            # No more logits lie in memory than threads can count soon.
+            while len(waiting) >= 2 * plan.threads:
+                yield waiting.popleft().result()
+        yield from (done.result() for done in waiting)
+
+
+def predicted(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield every case with its split and its logits [K, D, H, W], on the CPU."""
     for split, cases in splits.items():
         images = [plan.cache.image(case) for case in cases]
         for case, logits in zip(cases, cube_logits(network, images, plan.batch_size), strict=True):
-            yield score_case(plan, logits, case, split)
+            yield case, split, logits.cpu()
 
 
 def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evaluated:

@@ -23,7 +23,7 @@ class Job:
     rungs prune a search trial; they follow from its study's earlier results and are no part of the spec, whose hash names it.
     weights is the file that spec.weights names, or None, and weights_sha256 the file's digest where it is known.
     checkpoint_minutes is the least time between two checkpoints, 0 for one after every epoch.
-    threads is the number of CPU threads, which results depend on.
+    threads is the number of CPU threads, which results depend on; scoring_threads how many cases are counted at once.
     parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
     """
 
@@ -40,6 +40,7 @@ class Job:
     checkpoint_minutes: float = 1.0
     save_predictions: bool = False
     threads: int = 1
+    scoring_threads: int = 1
     commit: str = ""
     parts: int = 1
 

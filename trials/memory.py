@@ -8,17 +8,31 @@ from trials.job import Job
 from trials.models.registry import check_cube
 from trials.network import pick_device
 
+_EXHAUSTED: set[bool] = set()
+
 
 def limit_share(gpus: float) -> None:
-    """Hold this process to its share of the card it sees, so that a trial beside it keeps its own."""
-    fraction = memory_fraction(gpus)
-    if fraction is not None and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(fraction)
+    """Hold this process to its share of the GPU it sees, so that a trial beside it keeps its own.
+
+    Set anew for each trial, since the process may have run one with another share before.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus))
 
 
-def memory_fraction(gpus: float) -> float | None:
-    """The part of a card's memory that a trial with this share of it may take; None for a whole card, or for none."""
-    return gpus if 0 < gpus < 1 else None
+def memory_fraction(gpus: float) -> float:
+    """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a whole GPU and more."""
+    return gpus if 0 < gpus < 1 else 1.0
+
+
+def note_exhausted() -> None:
+    """Remember that memory ran out in this process."""
+    _EXHAUSTED.add(True)
+
+
+def is_exhausted() -> bool:
+    """Whether memory ever ran out in this process, which may have left libraries without what they had begun to allocate."""
+    return bool(_EXHAUSTED)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """A model together with how it is run: on which device, in which precision, on volumes or on slices."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trials.data.loading import pinned
 from trials.data.slices import SLICE_AXES
+from trials.environment import reset_peak
 from trials.models.freezing import set_train
 
 PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
@@ -20,7 +21,7 @@ class Network:
     """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in evaluation mode.
-    parts is how many pieces a batch goes through in, to save memory.
+    parts is how many pieces a batch goes through in, to save memory. is_compiled says that torch compiled the module.
     """
 
     module: nn.Module
@@ -30,6 +31,16 @@ class Network:
     autocast: torch.dtype | None
     frozen: list[nn.Module] = field(default_factory=list)
     parts: int = 1
+    is_compiled: bool = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float32 logits [B, K, ...] of images [B, C, ...], computed in the network's precision."""
+        if self.is_compiled:
+            # One graph serves every number of items: half a batch, or the last cases of a validation, compile nothing.
+            torch._dynamo.maybe_mark_dynamic(images, 0)
+        with self.low_precision():
+            logits = self.module(images)
+        return logits.float()
 
     def low_precision(self) -> AbstractContextManager:
         """The context of a forward pass."""
@@ -40,26 +51,50 @@ class Network:
         set_train(self.module, self.frozen)
 
 
+@contextmanager
+def untouched(network: Network) -> Iterator[None]:
+    """Take back what steps do to a network that change no weight: running statistics, random draws, gradients, peak memory."""
+    kept = [(buffer, buffer.detach().clone()) for buffer in network.module.buffers()]
+    try:
+        with torch.random.fork_rng([network.device] if network.device.type == "cuda" else []):
+            yield
+    finally:
+        network.module.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
+        del kept
+        reset_peak()
+
+
+def memory_format(layout: str, dims: int) -> torch.memory_format:
+    """The torch name of a layout, "channels_last" or "contiguous", for volumes (dims 3) or slices (dims 2)."""
+    if layout == "contiguous":
+        return torch.contiguous_format
+    return torch.channels_last_3d if dims == 3 else torch.channels_last
+
+
 def pick_device() -> torch.device:
-    """The graphics card that this process sees, else the processor."""
+    """The GPU that this process sees, else the CPU."""
     return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
 
 def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type: bfloat16 where asked for, or where the hardware computes it ("auto"); else None, float32."""
+    """The autocast type, None for float32: bfloat16 where it is asked for by name, and by "auto" on a GPU that computes it.
+
+    On a CPU "auto" is float32: bfloat16 is faster on few processors, and on some of those its gradients are wrong.
+    """
     if precision not in PRECISIONS:
         raise ValueError(f"recipe.precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     if precision != "auto":
         return PRECISIONS[precision]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    capabilities = torch.cpu.get_capabilities()
-    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
+    is_low = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_low else None
 
 
 @torch.inference_mode()
 def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int) -> Iterator[Tensor]:
-    """Yield float32 logits [K, D, H, W] on the CPU for each prepared image [D, H, W], in order.
+    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image [D, H, W], in order.
 
     Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the other, twice as many
     at once as in training, since nothing is kept for a gradient.
@@ -71,19 +106,15 @@ def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int)
             yield _sliced_logits(network, image, 2 * batch_size)
         return
     for start in range(0, len(images), batch_size):
-        batch = np.stack(images[start : start + batch_size])[:, None]
-        yield from _forward(network, batch)
+        yield from network.forward(on_device(np.stack(images[start : start + batch_size])[:, None], network.device))
 
 
-def _forward(network: Network, batch: np.ndarray) -> Tensor:
-    images = pinned(torch.from_numpy(batch), network.device).to(network.device, torch.float32, non_blocking=True)
-    with network.low_precision():
-        logits = network.module(images)
-    return logits.float().cpu()
+def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a float32 tensor on a device, which the copy does not wait for."""
+    return pinned(torch.from_numpy(batch), device).to(device, torch.float32, non_blocking=True)
 
 
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
     axis = SLICE_AXES[network.slice_axis]
-    slices = np.array(np.moveaxis(image, axis, 0))[:, None]
-    parts = [_forward(network, slices[start : start + batch_size]) for start in range(0, len(slices), batch_size)]
-    return torch.cat(parts).movedim(0, axis + 1)
+    slices = on_device(np.array(np.moveaxis(image, axis, 0))[:, None], network.device)
+    return torch.cat([network.forward(part) for part in slices.split(batch_size)]).movedim(0, axis + 1)

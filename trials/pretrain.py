@@ -55,9 +55,7 @@ class Restoration:
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
         """labels [B, D, H, W] is 1 where the image was hidden from the network."""
         mask = labels[:, None]
-        with network.low_precision():
-            restored = network.module(images * (1 - mask))
-        return restoration_loss(restored.float(), images, mask)
+        return restoration_loss(network.forward(images * (1 - mask)), images, mask)
 
     def validate(self, network: Network) -> Validation:
         """The loss of the fixed cases under their fixed mask."""
@@ -66,7 +64,7 @@ class Restoration:
         masks = [block_mask((1, 1, *image.shape), generator)[0] for image in images]
         hidden = [image * (1 - mask[0].numpy()) for image, mask in zip(images, masks, strict=True)]
         losses = [
-            float(restoration_loss(restored, torch.from_numpy(image)[None], mask))
+            float(restoration_loss(restored.cpu(), torch.from_numpy(image)[None], mask))
             for restored, image, mask in zip(cube_logits(network, hidden, self.recipe.batch_size), images, masks, strict=True)
         ]
         return Validation(score=-sum(losses) / len(losses))

@@ -7,7 +7,7 @@ from typing import Any
 from trials.spec import Cell, TrialSpec
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
-REASONS = ("oom", "diverged", "exception", "timeout", "interrupted")
+REASONS = ("oom", "diverged", "precision", "exception", "timeout", "interrupted")
 NATIVE, CUBE = "native", "cube"
 
 

@@ -14,21 +14,26 @@ from trials.files import place
 from trials.fit import fit
 from trials.job import Job, best_path, trial_folder
 from trials.memory import limit_share, memory_facts
-from trials.models.build import multiply_adds, num_parameters, num_trainable
+from trials.models.build import item_multiply_adds, num_parameters, num_trainable
 from trials.network import Network
 from trials.progress import Progress
 from trials.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.setup import make_network, make_restoration, make_segmentation
 from trials.spec import FINAL, PRETRAIN, TUNE
 from trials.versions import versions
+from trials.warm_up import warm_up
 
 OnEpoch = Callable[[EpochScore, float], None]
+OnNote = Callable[[str], None]
+# Facts that a user is told of when the trial begins.
+NOTES = ("compile_note", "precision_note")
 
 
-def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
+def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) -> TrialResult:
     """Train and score one trial, which a rung may prune unscored; the result is returned, not yet written.
 
-    Raises what went wrong: ValueError for what a user can mend, FloatingPointError for divergence, torch.OutOfMemoryError.
+    on_note is told, before the first step, of what the trial does otherwise than its recipe asks. Raises what went wrong:
+    ValueError for what a user can fix, FloatingPointError for divergence, WrongArithmetic, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpus)
@@ -36,7 +41,10 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     cache = open_cache(place(job.cache))
     task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
-    network = make_network(job, cache)
+    network, warmed = warm_up(make_network(job, cache), task, job.spec)
+    facts |= warmed
+    for note in (str(warmed[name]) for name in NOTES if name in warmed):
+        on_note(note)
     clock = time.perf_counter()
     kept = checkpoints(job)
     progress = fit(network, task, job.spec.recipe, job.spec.seed, kept, on_epoch)
@@ -72,6 +80,7 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
     plan = Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
+        threads=job.scoring_threads,
         references=place(job.out) / "cases" if is_final else None,
         pictures=folder / "cases" if is_final else None,
         predictions=folder / "predictions" if job.save_predictions else None,
@@ -97,7 +106,7 @@ def finished(
         peak_gib=peak_gib(network.device),
         num_parameters=num_parameters(module),
         num_trainable=num_trainable(module),
-        multiply_adds=multiply_adds(module, (1, 1, *[cube] * network.dims)) * (1 if network.dims == 3 else cube),
+        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe) * (1 if network.dims == 3 else cube),
         started=started,
         commit=job.commit,
         versions=versions(),

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from trials.data.cache import Cache
-from trials.data.loading import Source, epoch_batches
+from trials.data.loading import Source, epoch_batches, pinned
 from trials.job import Rung
 from trials.network import Network, cube_logits
 from trials.progress import Validation
 from trials.result import headline
-from trials.scoring.metrics import argmax_labels, label_counts, mean_dice_by_label
+from trials.scoring.metrics import argmax_labels, device_counts, label_counts, mean_dice_by_label, read_counts
 from trials.spec import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -41,9 +41,7 @@ class Segmentation:
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
         """The cell's loss; the forward pass in low precision where the network says so, the loss in float32."""
-        with network.low_precision():
-            logits = network.module(images)
-        return self.loss_function(logits.float(), labels)
+        return self.loss_function(network.forward(images), labels)
 
     def validate(self, network: Network) -> Validation:
         """Mean Dice by label on the cube, over the validation cases and over a fixed few training cases."""
@@ -55,12 +53,21 @@ class Segmentation:
         )
 
     def _score(self, network: Network, cases: Sequence[str]) -> tuple[list[np.ndarray], float]:
-        """Counts of each case and the mean of their losses."""
-        counts, total = [], 0.0
+        """Counts of each case and the mean of their losses; on a GPU both are computed there, and read once at the end."""
         images = [self.cache.image(case) for case in cases]
+        counts, losses = [], []
         for case, logits in zip(cases, cube_logits(network, images, self.recipe.batch_size), strict=True):
-            reference = self.cache.labels(case)
-            predicted = argmax_labels(logits).numpy()
-            counts.append(label_counts(predicted, reference, len(self.cache.classes)))
-            total += float(self.loss_function(logits[None], torch.from_numpy(np.array(reference))[None]))
-        return counts, total / max(1, len(cases))
+            labels = pinned(torch.from_numpy(np.array(self.cache.labels(case))), network.device)
+            labels = labels.to(network.device, non_blocking=True)
+            counts.append(counts_of(logits, labels))
+            losses.append(self.loss_function(logits[None], labels[None]))
+        if not counts:
+            return [], 0.0
+        return list(read_counts(torch.stack(counts))), float(torch.stack(losses).mean())
+
+
+def counts_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count each label's voxels in one case, where its logits lie: [K, D, H, W] and [D, H, W] to int64 [K, 3]."""
+    if logits.device.type == "cpu":
+        return torch.from_numpy(label_counts(argmax_labels(logits).numpy(), labels.numpy(), len(logits)))
+    return device_counts(logits[None], labels[None], len(logits))[0]

@@ -16,7 +16,7 @@ from trials.models.build import bias_from_frequencies, build, build_with
 from trials.models.freezing import freeze, stages_of
 from trials.models.registry import MODELS
 from trials.models.weights import check_digest
-from trials.network import Network, pick_device, pick_precision
+from trials.network import Network, memory_format, pick_device, pick_precision
 from trials.parts import pick
 from trials.pretrain import Restoration
 from trials.segment import Segmentation
@@ -32,12 +32,10 @@ def make_network(job: Job, cache: Cache) -> Network:
     part, device = pick(MODELS, "model", spec.cell.model), pick_device()
     torch.manual_seed(spec.seed)
     module = first_weights(job, cache)
-    layout = torch.channels_last_3d if part.dims == 3 else torch.channels_last
-    torch.backends.cudnn.benchmark = True
-    if spec.recipe.compile:
-        module.compile()
+    # Of an earlier trial in this process nothing may stay.
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = part.kernel_search > 1, part.kernel_search
     return Network(
-        module=module.to(memory_format=layout).to(device),
+        module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
         dims=part.dims,
         slice_axis=spec.recipe.slice_axis,
         device=device,

@@ -44,7 +44,9 @@ class Recipe:
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
     augment flips, shifts and changes intensities at random; with it turned_share of the items are turned and zoomed too.
-    compile lets torch compile the network: minutes at the start, for trials of many hours.
+    compile is "auto" (torch compiles the network on a GPU where the trial's steps earn that back), "always" or "never".
+    precision is "auto" (bfloat16 on a GPU that computes it, where the check of its arithmetic holds; else float32),
+    "float32", or "bf16", with which a trial fails where that check does not hold.
     limit_minutes ends a trial as FAILED, reason timeout, once its training epochs have taken longer; None never does.
     gpus is the share of a card that one trial takes; 0.5 lets two trials run on it. Up to one it means a card where there
     is one, and a processor where there is none; more than one is refused where no machine has as many.
@@ -64,7 +66,7 @@ class Recipe:
     clip_gradient: float | None = None
     augment: bool = False
     turned_share: float = 0.0
-    compile: bool = False
+    compile: str = "auto"
     log_frequency_bias: bool = False
     validate_every: int = 1
     patience: int | None = None

@@ -26,7 +26,7 @@ from trials.files import place
 from trials.fit import descent, train_epoch
 from trials.job import Job
 from trials.memory import limit_share
-from trials.models.build import build, multiply_adds
+from trials.models.build import build, item_multiply_adds
 from trials.network import Network, cube_logits
 from trials.parts import pick
 from trials.pretrain import Restoration
@@ -114,7 +114,7 @@ def timed(work: Callable[[], R]) -> tuple[float, R]:
 def counting_seconds(network: Network, job: Job) -> float:
     """Seconds of counting the network's multiply-adds, as each trial does once."""
     network.module.eval()
-    return timed(lambda: multiply_adds(network.module, (1, 1, *[job.spec.recipe.preparation.cube] * network.dims)))[0]
+    return timed(lambda: item_multiply_adds(network.module, network.dims, job.spec.recipe))[0]
 
 
 def with_first_weights(job: Job, folder: Path) -> Job:
@@ -193,7 +193,7 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
 
 
 def _logits(network: Network, cache: Cache, case: str, batch_size: int) -> Tensor:
-    return next(cube_logits(network, [cache.image(case)], batch_size))
+    return next(cube_logits(network, [cache.image(case)], batch_size)).cpu()
 
 
 def reference_logits(cache: Cache, case: str) -> Tensor:

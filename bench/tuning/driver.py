@@ -31,6 +31,7 @@ from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
 from trials.attempt import attempt
 from trials.job import Job
+from trials.memory import is_exhausted
 from trials.records import from_json
 from trials.result import EpochScore
 
@@ -128,6 +129,10 @@ def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Clu
     return Cluster(cpus=there.cpus * machines // num_nodes, gpus=there.gpus * machines / num_nodes, is_shared=True)
 
 
+class WorkerReplaced(Exception):
+    """Ends a worker in which memory ran out: Ray starts another, which finds the trial's result and goes on from there."""
+
+
 def run_cell_trial(config: Mapping[str, Any]) -> None:
     """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its state.
 
@@ -147,13 +152,18 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
         if is_raised(config["run"]):
             raise Asked
 
+    def tell(note: str) -> None:
+        tune.report({"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "note": note})
+
     try:
-        result = attempt(job, report)
+        result = attempt(job, report, tell)
     except Asked:
         return
     except (OSError, ValueError) as wrong:
         tune.report({"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "hindrance": str(wrong)})
         return
+    if is_exhausted():
+        raise WorkerReplaced("memory ran out in this worker; the trial's result is kept and a new worker takes its place")
     tune.report(
         {"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds}
     )
@@ -179,8 +189,8 @@ def drive(
                 search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=cluster.slots(smallest_share(searcher.agenda.grid)),
-                # On a card each trial gets a process of its own: memory that a library keeps is freed with it.
-                reuse_actors=on_cpu,
+                # A process costs seconds of imports and a GPU's context; what a trial left in it is given back by the next.
+                reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=RunConfig(

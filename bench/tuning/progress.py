@@ -80,8 +80,10 @@ class LiveView(Callback):
         self.changed.set()
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        """An epoch is over."""
+        """An epoch is over, or a trial says what it does otherwise than its recipe asks."""
         spec, epoch, started = self.running[trial.trial_id]
+        if note := result.get("note"):
+            self.console.print(f"{describe(spec)}: {note}", soft_wrap=True, highlight=False, markup=False)
         if result["epoch"] > epoch:
             self.pace[spec.cell.model].epochs.append(result["seconds"])
         elif result["state"]:
@@ -108,8 +110,10 @@ class LiveView(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A worker was lost, perhaps before it began, and its trial is tried again."""
-        text = f"{describe(spec_of(trial))}: its worker was lost and it is tried again"
-        self.console.print(f"{text} ({last_words(trial)})", soft_wrap=True, highlight=False, markup=False)
+        words = last_words(trial)
+        _, was_replaced, reason = words.partition("WorkerReplaced: ")
+        text = reason if was_replaced else f"its worker was lost and it is tried again ({words})"
+        self.console.print(f"{describe(spec_of(trial))}: {text}", soft_wrap=True, highlight=False, markup=False)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A worker was lost for good."""

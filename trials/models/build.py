@@ -15,6 +15,7 @@ from trials.models.initialise import convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import Loaded, load_tensors, read_tensors
 from trials.parts import pick, unknown
+from trials.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
 # Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one answer.
@@ -81,6 +82,11 @@ def num_parameters(model: nn.Module) -> int:
 def num_trainable(model: nn.Module) -> int:
     """Count the parameters that training may change."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe) -> int:
+    """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims 2) of one channel."""
+    return multiply_adds(model, (1, 1, *[recipe.preparation.cube] * dims))
 
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:

@@ -17,6 +17,9 @@ class ModelPart(Part):
     stages is "module:function", (model) -> encoder stages in order, for models that can be frozen.
     like is "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant
     that a file of weights was made with, for models whose public weights come in several.
+    layout is the memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and, compiled, on a GPU;
+    eager_gpu_layout that on a GPU without compiling. kernel_search is how many of cuDNN's kernels are tried for a
+    convolution; 1 takes its own first choice. Each was chosen by measurement (benchmarks/results/gpu.txt).
     """
 
     dims: int = 3
@@ -27,13 +30,26 @@ class ModelPart(Part):
     weights: str = "random"
     stages: str = ""
     like: str = ""
+    layout: str = "channels_last"
+    eager_gpu_layout: str = "channels_last"
+    kernel_search: int = 1
 
 
 MODELS: dict[str, ModelPart] = {
     "unet3d": ModelPart(
-        "trials.models.unet3d:unet3d", about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init", width=32
+        "trials.models.unet3d:unet3d",
+        about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init",
+        width=32,
+        # A step on an H200 at batch 4 of 128^3: 73 ms compiled, 109 ms contiguous, 155 ms channels last.
+        eager_gpu_layout="contiguous",
     ),
-    "vnet": ModelPart("trials.models.vnet:vnet", about="V-Net: residual blocks, PReLU, strided convolutions", smallest=16),
+    "vnet": ModelPart(
+        "trials.models.vnet:vnet",
+        about="V-Net: residual blocks, PReLU, strided convolutions",
+        smallest=16,
+        # 139 ms with a search, 172 ms without; a search among all kernels takes 70 s.
+        kernel_search=2,
+    ),
     "segresnet": ModelPart(
         "trials.models.segresnet:segresnet",
         ("frozen_stages",),

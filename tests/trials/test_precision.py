@@ -1,0 +1,239 @@
+"""Low precision is compared with float32 before it is trusted: what is caught, what passes, and that the check leaves no trace."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_jobs import CELL, RECIPE, comparable, make_job
+from torch import nn
+
+from trials.attempt import attempt
+from trials.data.cache import open_cache
+from trials.models.build import build
+from trials.models.registry import MODELS, ModelPart
+from trials.network import Network, pick_precision
+from trials.precision import LIMIT, LOGITS, compare, gradient_errors
+from trials.result import COMPLETE, FAILED
+from trials.setup import make_network, make_segmentation
+from trials.spec import Cell
+from trials.voxel_losses import Combined
+from trials.warm_up import warm_up
+
+CPU = torch.device("cpu")
+# A processor without bfloat16 imitates it a hundred times slower than float32: one step, and the narrowest networks.
+ONE_STEP = replace(
+    RECIPE, epochs=1, steps_per_epoch=1, precision="bf16", width=1, model_options=(("kernel", 3.0),), train_cases_scored=0
+)
+NARROW = {
+    "unet3d": {"width": 2},
+    "vnet": {"width": 2, "options": (("kernel", 3.0),)},
+    "segresnet": {"width": 8},
+    "unet2d_resnet18": {"options": (("depth", 3.0),)},
+    "unet2d_resnet50": {"options": (("depth", 3.0),)},
+}
+EDGES = {"vnet": 16, "segresnet": 8}
+
+
+class Scaled(torch.autograd.Function):
+    """The identity, with a gradient that is `factor` times too large in low precision alone."""
+
+    @staticmethod
+    def forward(ctx, features, factor):
+        ctx.factor = factor if features.dtype == torch.bfloat16 else 1.0
+        return features.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.factor, None
+
+
+class Planted(nn.Module):
+    """Two convolutions with a Scaled between them."""
+
+    def __init__(self, num_classes: int, factor: float):
+        super().__init__()
+        self.enter, self.leave, self.factor = nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, num_classes, 1), factor
+
+    def forward(self, images):
+        return self.leave(Scaled.apply(self.enter(images), self.factor))
+
+
+def planted(in_channels: int, num_classes: int, width: int, factor: float = 4.0) -> nn.Module:
+    return Planted(num_classes, factor)
+
+
+@pytest.fixture
+def plain_kernels():
+    """Torch's own convolutions, whose bfloat16 is right on every processor."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+def network_of(module: nn.Module, dims: int = 3) -> Network:
+    return Network(module=module, dims=dims, slice_axis="axial", device=CPU, autocast=torch.bfloat16)
+
+
+def batch(edge: int, dims: int = 3, items: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smooth images and labels that follow them."""
+    images = torch.randn(items, 1, *[edge] * dims, generator=torch.Generator().manual_seed(0))
+    smooth = nn.functional.avg_pool3d if dims == 3 else nn.functional.avg_pool2d
+    images = smooth(images, 3, 1, 1)
+    images /= images.std()
+    return images, sum((images[:, 0] > level).to(torch.uint8) for level in (0.5, 1.5, 2.2))
+
+
+def loss_of(network: Network, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return Combined()(network.forward(images), labels)
+
+
+def test_an_error_is_the_differences_norm_over_the_tensors_own_or_a_thousandth_of_the_wholes():
+    exact = {"large": torch.tensor([3.0, 4.0]), "small": torch.tensor([0.0])}
+    low = {"large": torch.tensor([3.0, 4.5]), "small": torch.tensor([0.001])}
+
+    errors = gradient_errors(low, exact)
+
+    assert errors["large"] == pytest.approx(0.1)
+    assert errors["small"] == pytest.approx(0.2)
+
+
+def test_the_error_of_a_tensor_that_is_not_finite_is_infinite():
+    assert gradient_errors({"a": torch.tensor([float("nan")])}, {"a": torch.ones(1)}) == {"a": float("inf")}
+
+
+def test_auto_is_float32_on_every_processor_and_bfloat16_is_taken_by_name_alone():
+    assert pick_precision("auto", CPU) is None
+    assert pick_precision("float32", CPU) is None
+    assert pick_precision("bf16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_of_the_registry_passes_with_kernels_that_are_right(name, plain_kernels):
+    torch.manual_seed(0)
+    dims = MODELS[name].dims
+    network = network_of(build(name, 4, **NARROW[name]), dims)
+
+    found = compare(network, loss_of, *batch(EDGES.get(name, 32), dims))
+
+    assert found.is_right, found.text()
+    assert found.repeats
+    assert found.error > 0
+
+
+@pytest.mark.parametrize("factor", [4.0, -1.0, 0.0, float("nan")])
+def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(factor, plain_kernels):
+    found = compare(network_of(Planted(4, factor)), loss_of, *batch(8))
+
+    assert not found.is_right
+    assert found.tensor.startswith("enter.")
+    assert found.error > LIMIT
+
+
+def test_logits_that_are_wrong_in_evaluation_alone_are_caught(plain_kernels):
+    class Shifted(Planted):
+        def forward(self, images):
+            logits = super().forward(images)
+            return logits if self.training or logits.dtype == torch.float32 else logits + 10
+
+    found = compare(network_of(Shifted(4, 1.0)), loss_of, *batch(8))
+
+    assert not found.is_right
+    assert found.tensor == LOGITS
+
+
+def test_two_calls_that_differ_are_caught_on_a_cpu_though_each_is_near_float32(plain_kernels):
+    class Drifting(Planted):
+        calls = 0
+
+        def forward(self, images):
+            Drifting.calls += 1
+            return super().forward(images) * (1 + 0.01 * Drifting.calls)
+
+    found = compare(network_of(Drifting(4, 1.0)), loss_of, *batch(8))
+
+    assert found.error < LIMIT
+    assert not found.repeats
+    assert not found.is_right
+
+
+def test_the_fault_of_small_grids_is_caught_where_this_processor_has_it():
+    torch.manual_seed(0)
+    convolution, images = nn.Conv3d(32, 64, 3, padding=1), torch.randn(2, 32, 2, 2, 2)
+    if has_sound_gradients(convolution, images):
+        pytest.skip("this processor's bfloat16 gradient of a 3x3x3 convolution on 2x2x2 is right")
+    module = nn.Sequential(nn.Conv3d(1, 32, 1), convolution, nn.Conv3d(64, 4, 1))
+
+    assert not compare(network_of(module), loss_of, *batch(2)).is_right
+
+
+def has_sound_gradients(convolution: nn.Conv3d, images: torch.Tensor) -> bool:
+    """Whether twelve equal backward passes in bfloat16 give equal, finite bits."""
+    found = []
+    for _ in range(12):
+        convolution.weight.grad = None
+        with torch.autocast("cpu", torch.bfloat16):
+            out = convolution(images)
+        out.float().square().sum().backward()
+        found.append(convolution.weight.grad)
+    return all(torch.equal(gradient, found[0]) for gradient in found)
+
+
+def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(small_cache, tmp_path, plain_kernels):
+    job = make_job(small_cache, tmp_path, cell=Cell(model="vnet", loss="combined", sampling="none"), recipe=ONE_STEP)
+    cache = open_cache(small_cache)
+    network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
+    before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+    draws = torch.get_rng_state()
+
+    warmed, facts = warm_up(network, task, job.spec)
+
+    assert warmed.autocast == torch.bfloat16
+    assert facts["arithmetic_right"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.module.state_dict().items())
+    assert torch.equal(draws, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in network.module.parameters())
+
+
+def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_check_and_without(
+    small_cache, tmp_path, plain_kernels, monkeypatch
+):
+    monkeypatch.setattr("trials.precision._CHECKED", {})
+    cell = Cell(model="vnet", loss="combined", sampling="none")
+    with_check, without = (
+        attempt(make_job(small_cache, tmp_path / name, cell=cell, recipe=ONE_STEP)) for name in ("first", "second")
+    )
+
+    assert with_check.state == without.state == COMPLETE, with_check.error
+    assert with_check.facts["precision"] == "bfloat16"
+    assert comparable(with_check) == comparable(without)
+    assert with_check.facts["weights_sha256"] == without.facts["weights_sha256"]
+
+
+@pytest.fixture
+def planted_model(monkeypatch):
+    monkeypatch.setitem(MODELS, "planted", ModelPart(planted, multiple=1, smallest=1, smallest_alone=1))
+    monkeypatch.setattr("trials.precision._CHECKED", {})
+    return replace(CELL, model="planted")
+
+
+def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_precision(small_cache, tmp_path, planted_model):
+    result = attempt(make_job(small_cache, tmp_path, cell=planted_model, recipe=ONE_STEP))
+
+    assert (result.state, result.reason) == (FAILED, "precision")
+    assert "recipe.precision is 'bf16'" in result.error
+    assert "planted" in result.error
+    assert "enter." in result.error
+    assert not result.curve
+
+
+def test_under_auto_a_network_whose_low_precision_is_wrong_trains_in_float32_and_says_so(small_cache, tmp_path, planted_model):
+    job = make_job(small_cache, tmp_path, cell=planted_model, recipe=replace(ONE_STEP, precision="auto", model_options=()))
+    cache = open_cache(small_cache)
+    # What "auto" picks on a GPU that computes bfloat16.
+    network = replace(make_network(job, cache), autocast=torch.bfloat16)
+
+    warmed, facts = warm_up(network, make_segmentation(job, cache)[0], job.spec)
+
+    assert warmed.autocast is None
+    assert facts["arithmetic_right"] is False
+    assert "planted trained in float32" in facts["precision_note"]
+    assert "enter." in facts["precision_note"]
