@@ -194,10 +194,13 @@ def add_export(verbs) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """segbench export."""
+    from bench.own_places import refuse_overlap
     from trials.data.cache import open_cache
     from trials.data.slices import export_slices
 
-    export_slices(open_cache(options.prepared), options.out, options.axis)
+    cache = open_cache(options.prepared)
+    refuse_overlap("OUT", options.out, "PREPARED", options.prepared.parent)
+    export_slices(cache, options.out, options.axis)
     print(options.out)
     return FINISHED
 

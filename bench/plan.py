@@ -29,6 +29,7 @@ SLOTS = (1, 4, 8)
 
 def plan_grid(options: argparse.Namespace) -> int:
     """Check, prepare, time and print; returns 0. Raises ValueError for what cannot run."""
+    from bench.own_places import refuse_cache
     from bench.prepared import open_grid_data, prepare_grid
     from bench.run import weight_files
     from bench.start_weights import digests, fetch_imagenet
@@ -39,9 +40,11 @@ def plan_grid(options: argparse.Namespace) -> int:
     check_grid(grid)
     given = weight_files(options.weights, grid)
     console, place = Console(stderr=True), Path("runs").absolute()
+    cache = (options.cache or place / "cache").absolute()
+    refuse_cache(cache, options.data)
     dataset, scheme, split = open_grid_data(grid, options.data, place / "data", console)
     files = dict(given) | fetch_imagenet(grid, given)
-    prepared = prepare_grid(grid, dataset, scheme, split, (options.cache or place / "cache").absolute(), console)
+    prepared = prepare_grid(grid, dataset, scheme, split, cache, console)
     facts = prepared.facts(digests(files))
     check_settings(grid, facts)
     cluster = connect(options.address)

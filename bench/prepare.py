@@ -5,6 +5,7 @@ import argparse
 from rich.console import Console
 
 from bench.codes import FINISHED, WITH_FAILURES
+from bench.own_places import refuse_cache
 from bench.prepared import open_sound_part, prepare_with_bar, print_notes
 from trials.data.cache import open_cache
 from trials.data.datasets import DATASETS, open_dataset
@@ -20,6 +21,7 @@ def prepare_folder(options: argparse.Namespace) -> int:
     """
     console = Console(stderr=True)
     pick(DATASETS, "data set", options.dataset)
+    refuse_cache(options.cache, options.folder)
     if options.download:
         download(options, console)
     if options.skip_bad:

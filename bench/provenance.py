@@ -92,5 +92,6 @@ def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, A
         "grid_file": "grid.py",
     }
     refuse_other_grid(out, record)
-    write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())
+    # run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his own.
     write_text(out / "run.json", sealed(json.dumps(record, indent=1, sort_keys=True)))
+    write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

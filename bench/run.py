@@ -15,6 +15,7 @@ from bench.expand import outline, planned
 from bench.grids import Grid
 from bench.jobs import Places, job_maker
 from bench.lock import driving, refuse_second
+from bench.own_places import refuse_places
 from bench.stopping import Stopping
 from bench.storage import on_disk
 from bench.user_grid import load_grid
@@ -32,6 +33,7 @@ def run_grid(options: argparse.Namespace) -> int:
         return print_outline(grid, given, options.grid)
     out = (options.out or Path("runs") / grid.name).absolute()
     places = Places(out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data)
+    refuse_places(places)
     refuse_second(out)
     with Stopping() as stopping:
         finished = execute(grid, grid_text, places, given, options, stopping)

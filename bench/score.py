@@ -4,6 +4,8 @@ import argparse
 import csv
 import io
 import math
+import os
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +16,9 @@ from trials.files import write_text
 from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
 from trials.scoring.official import OFFICIAL
 from trials.spreadsheet import as_text
+
+# How every table begins, whatever its classes.
+FIRST_COLUMNS = re.compile(rb'case,"?dice_')
 
 
 def score_folders(options: argparse.Namespace) -> ScoreTable:
@@ -37,10 +42,23 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
 
 
 def refuse_place(path: Path) -> None:
-    """Raise ValueError where no file of that name can be written."""
+    """Raise ValueError where no file of that name can be written, or another than a table of ours would be lost."""
     if path.is_dir():
         raise ValueError(f"--csv {path} is a folder; name a file, in it or elsewhere")
     probe(path.parent)
+    if os.path.lexists(path) and not is_own_table(path):
+        raise ValueError(
+            f"--csv {path} must be a new file or a table that segbench score wrote; it is another file; name another"
+        )
+
+
+def is_own_table(path: Path) -> bool:
+    """Whether a file may be replaced by a table: it is empty, or begins as write_csv() does. A link or a device never may."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(64)
+    return not start or bool(FIRST_COLUMNS.match(start))
 
 
 def write_csv(path: Path, table: ScoreTable) -> None:

@@ -30,7 +30,8 @@ def scratch() -> Path:
     except OSError as error:
         text = f"{folder} cannot be made ({error.strerror}); set {VARIABLE} to a folder where you may write"
         raise ValueError(text) from None
-    if folder.stat().st_uid != os.getuid():
+    # Of a link that somebody else left in a shared folder, the owner is not who owns what it leads to.
+    if folder.lstat().st_uid != os.getuid():
         raise ValueError(f"{folder} belongs to another user; set {VARIABLE} to a folder of your own")
     return folder
 

@@ -49,3 +49,55 @@ def test_a_name_that_no_text_may_hold_is_spelled_out_in_the_list(tmp_path, capsy
     assert faults
     assert all(value.isprintable() for fault in faults for value in fault.values())
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+def note_phantoms(root, num_cases, complete=True):
+    """Leave the phantoms.json of a generation of so many cases."""
+    text = json.dumps({"num_cases": num_cases, "seed": 0, "version": 1, "complete": complete})
+    (root / "phantoms.json").write_text(text)
+
+
+def test_patients_among_phantoms_are_a_fault_whatever_the_folder_is_taken_for(tmp_path, capsys):
+    dataset_of(tmp_path, 3)
+    note_phantoms(tmp_path, 2)
+
+    (as_phantoms,) = (fault for fault in listed(capsys, tmp_path) if fault["level"] != "warning")
+    (as_kits,) = (fault for fault in listed(capsys, tmp_path, "--dataset", "kits23") if fault["level"] != "warning")
+
+    assert (as_phantoms["case"], as_phantoms["level"]) == ("case_00002", "fatal")
+    assert as_phantoms["message"] == "is no generated phantom: phantoms.json counts 2, the first case_00000"
+    assert (as_kits["code"], as_kits["file"], as_kits["level"]) == ("phantoms", str(tmp_path / "phantoms.json"), "fatal")
+    assert (
+        "2 cases from case_00000 on are generated phantoms, not patients of KiTS23; other cases beside them: 1"
+        in as_kits["message"]
+    )
+    assert as_kits["fix"].startswith("move the patients to a folder of their own")
+
+
+def test_phantoms_beside_somebodys_data_set_are_a_warning(tmp_path, capsys):
+    sound = dataset_of(tmp_path / "made", 1).cases[0]
+    for folder, name, path in (("imagesTr", "liver_0000.nii.gz", sound.image), ("labelsTr", "liver.nii.gz", sound.labels)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        path.rename(tmp_path / "data" / folder / name)
+    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1, "b": 2, "c": 3}, "file_ending": ".nii.gz"}
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(facts))
+    assert main(["check", str(tmp_path / "data"), "--workers", "1"]) == 0
+    assert "phantoms" not in capsys.readouterr().out
+    note_phantoms(tmp_path / "data", 88)
+
+    assert main(["check", str(tmp_path / "data"), "--workers", "1"]) == 0
+
+    text = capsys.readouterr().out
+    assert f"warning: {tmp_path / 'data' / 'phantoms.json'}: says that phantoms were generated in this folder" in text
+    assert "delete it and the case_XXXXX folders beside it" in text
+
+
+def test_phantoms_whose_generation_was_interrupted_are_a_warning(tmp_path, capsys):
+    dataset_of(tmp_path, 2)
+    note_phantoms(tmp_path, 3, complete=False)
+
+    assert main(["check", str(tmp_path), "--workers", "1"]) == 0
+
+    assert "warning: " + str(tmp_path / "phantoms.json") + ": says that 3 phantoms were begun and not all made" in (
+        capsys.readouterr().out
+    )

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 
 import nibabel
 import numpy as np
@@ -128,3 +129,36 @@ def test_a_table_that_cannot_be_written_is_refused_before_a_case_is_scored(two_c
     assert "case_00001.nii.gz: is empty" not in error
     assert "name a file, in it or elsewhere" in error or "cannot be written, read and deleted from" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["prediction/case_00001.nii.gz", "notebook.ipynb", "link.csv", "theirs.csv", "pipe", "dead"])
+def test_a_table_replaces_no_file_but_a_table_of_ours(two_cases, name, capsys):
+    (two_cases / "notebook.ipynb").write_text('{"cells": []}')
+    (two_cases / "theirs.csv").write_text("case;dice_kidney\n")
+    (two_cases / "link.csv").symlink_to("notebook.ipynb")
+    (two_cases / "dead").symlink_to("nowhere")
+    os.mkfifo(two_cases / "pipe")
+    before = {path: path.read_bytes() for path in two_cases.rglob("*") if path.is_file()}
+
+    assert main(arguments(two_cases, "--csv", str(two_cases / name), "--workers", "1")) == 2
+
+    assert (
+        "must be a new file or a table that segbench score wrote; it is another file; name another" in capsys.readouterr().err
+    )
+    assert {path: path.read_bytes() for path in two_cases.rglob("*") if path.is_file()} == before
+    assert (two_cases / "link.csv").is_symlink()
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ["a,1", '"b"', "=c"]])
+def test_a_table_of_ours_is_replaced_and_so_is_an_empty_file(two_cases, labels):
+    names = {name: label for label, name in enumerate(["background", *labels])}
+    (two_cases / "reference" / "dataset.json").write_text(json.dumps({"labels": names}))
+    (two_cases / "scores.csv").touch()
+    command = arguments(two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1")
+    assert main(command) == 0
+    first = (two_cases / "scores.csv").read_bytes()
+    save(two_cases / "prediction" / "case_00001.nii.gz")
+
+    assert main(command) == 0
+
+    assert (two_cases / "scores.csv").read_bytes() != first

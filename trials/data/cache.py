@@ -25,7 +25,7 @@ from trials.data.sources import look_at
 from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
-from trials.files import is_there, sweep, write_text
+from trials.files import is_there, matching, sweep, write_text
 from trials.records import to_json
 from trials.seal import sealed
 from trials.spec import Preparation
@@ -69,7 +69,8 @@ def prepare_dataset(
     key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
     folder = cache_root / f"{dataset.name}-{key}"
     store = Store(folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics)
-    sweep(cache_root)
+    for own in matching(cache_root, f"{dataset.name}-*"):
+        sweep(own)
     _check_room(store, dataset.cases)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
     refuse(dataset.root, twins({case: (Path(record.image.path), record.image.digest) for case, record in records.items()}))

@@ -16,6 +16,7 @@ from isal import igzip, igzip_lib
 
 from trials.data.kits23 import CASE_IDS, IMAGE, LABELS, case_name
 from trials.files import keep, read_text
+from trials.own_folder import contents, refuse_foreign
 from trials.records import parsed
 
 IMAGE_URL = "https://huggingface.co/datasets/neheller/KiTS-Challenge-Imaging/resolve/main/images"
@@ -23,6 +24,7 @@ MASK_URL = "https://raw.githubusercontent.com/neheller/kits23/main/dataset"
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 30.0
 PIECE = 1 << 20
+TABLE = "kits23.json"
 REFUSALS = (400, 401, 403, 404, 410)
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
@@ -38,14 +40,16 @@ def download_kits23(
     """Fetch cases (None: all 489) and kits23.json into root; what lies there whole is kept, what was cut is resumed.
 
     on_case(done, total) follows each case. Before the k-th new attempt it waits 2**(k - 1) pauses. Raises ValueError
-    in one line, naming the host or the file and what to do, when a file cannot be had.
+    in one line, naming the host or the file and what to do, when a file cannot be had, and before anything is fetched for
+    a folder that holds other things and no kits23.json.
     """
     known = [case_name(number) for number in CASE_IDS]
     wanted = known if cases is None else list(cases)
     if strangers := sorted(set(wanted) - set(known)):
         raise ValueError(f"KiTS23 has no {', '.join(strangers)}; cases are case_00000-case_00299 and case_00400-case_00588")
+    _refuse_foreign_folder(root)
     root.mkdir(parents=True, exist_ok=True)
-    fetch(f"{mask_url}/kits23.json", root / "kits23.json", pause_seconds)
+    fetch(f"{mask_url}/{TABLE}", root / TABLE, pause_seconds)
     for done, case in enumerate(wanted, 1):
         (root / case).mkdir(exist_ok=True)
         fetch(f"{image_url}/{case}.nii.gz", root / case / IMAGE, pause_seconds)
@@ -54,11 +58,24 @@ def download_kits23(
             on_case(done, len(wanted))
 
 
+def _refuse_foreign_folder(root: Path) -> None:
+    """Raise ValueError unless a folder is missing, empty, or holds the table with which every download begins."""
+    names = contents(root)
+    fix = f"name an empty folder; beside cases of KiTS23 put its {TABLE} (from github.com/neheller/kits23, dataset/)"
+    is_ours = TABLE in names or partial_of(root / TABLE).name in names
+    refuse_foreign(root, [] if is_ours else names, f"hold {TABLE}, as a folder of KiTS23 does", fix)
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
 def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
     """Fetch one file whole. Raises ValueError when it is refused, or cannot be had in four attempts."""
     if path.is_file() and fault_in(path) is None:
         return
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trials.data.datasets import DATASETS, Case, Dataset
 from trials.data.faults import BAD_CASE, FATAL, WARNING, Fault, printable, why_no_file
+from trials.data.phantom_record import RECORD, read_written
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 IMAGE, LABELS = "imaging.nii.gz", "segmentation.nii.gz"
@@ -23,7 +24,10 @@ def case_name(number: int) -> str:
 
 
 def kits23(root: Path) -> Dataset:
-    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids and missing files."""
+    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids, missing files and phantoms.
+
+    Raises ValueError for a damaged phantoms.json.
+    """
     cases, faults = case_folders(root, DATASETS["kits23"].case_names)
     known = {case_name(number) for number in CASE_IDS}
     text = "cannot be a KiTS23 case: ids are 0-299 and 400-588"
@@ -35,14 +39,20 @@ def kits23(root: Path) -> Dataset:
         cases=cases,
         published=len(CASE_IDS),
         licence="CC BY-NC-SA 4.0",
-        faults=(*faults, *foreign),
+        faults=(*faults, *foreign, *_phantoms_among(root, cases)),
     )
 
 
 def phantoms(root: Path) -> Dataset:
-    """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's anatomy."""
+    """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's anatomy.
+
+    Its faults name the cases that phantoms.json does not count. Raises ValueError for a damaged one.
+    """
     cases, faults = case_folders(root, DATASETS["phantoms"].case_names)
-    return Dataset(name="phantoms", root=root, classes=CLASSES, cases=cases, licence="made by this program", faults=faults)
+    strangers = _not_generated(root, cases)
+    return Dataset(
+        name="phantoms", root=root, classes=CLASSES, cases=cases, licence="made by this program", faults=(*faults, *strangers)
+    )
 
 
 def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Fault, ...]]:
@@ -63,6 +73,38 @@ def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Faul
             text = f"holds a case, but {printable(folder.name)!r} is no case name: it must match {pattern}"
             faults.append(_fault(folder, "id", text, "rename or move the folder", FATAL))
     return tuple(cases), tuple(faults)
+
+
+def _phantoms_among(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
+    """A fault where a run has generated phantoms in a folder of patients: training on both would go unseen."""
+    written = read_written(root)
+    if written is None:
+        return []
+    names = {case_name(number) for number in range(written.num_cases)}
+    text = f"says that {len(names)} cases from {case_name(0)} on are generated phantoms, not patients of KiTS23"
+    if others := [case.case for case in cases if case.case not in names]:
+        text += f"; other cases beside them: {len(others)}, first {others[0]}"
+    fix = f"move the patients to a folder of their own, or delete the phantoms and {RECORD}"
+    return [_of_record(root, text, fix, FATAL)]
+
+
+def _not_generated(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
+    """A fault for every case that phantoms.json, where there is one, does not count."""
+    written = read_written(root)
+    if written is None:
+        return []
+    names = {case_name(number) for number in range(written.num_cases)}
+    text = f"is no generated phantom: {RECORD} counts {len(names)}, the first {case_name(0)}"
+    faults = [_fault(root / case.case, "id", text, MOVE, FATAL) for case in cases if case.case not in names]
+    if not written.complete:
+        text = f"says that {len(names)} phantoms were begun and not all made"
+        fix = "give the command that makes them again: it goes on"
+        faults.append(_of_record(root, text, fix, WARNING))
+    return faults
+
+
+def _of_record(root: Path, message: str, fix: str, level: str) -> Fault:
+    return Fault(case="", file=printable(str(root / RECORD)), code="phantoms", message=message, fix=fix, level=level)
 
 
 def _file_faults(folder: Path) -> list[Fault]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from trials.data.datasets import DATASETS, Case, Dataset
-from trials.data.faults import FATAL, Fault, FileFault, printable, why_no_file
+from trials.data.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
+from trials.data.phantom_record import RECORD
 from trials.files import read_text
 from trials.records import parsed, shown
 
@@ -33,8 +34,18 @@ def nnunet(root: Path) -> Dataset:
         cases=tuple(case for case in named if case.case not in without),
         published=published if type(published) is int else None,
         licence=_told(facts.get("licence") or facts.get("license") or "not stated"),
-        faults=(*faults, *lacking),
+        faults=(*faults, *lacking, *_phantoms_beside(root)),
     )
+
+
+def _phantoms_beside(root: Path) -> list[Fault]:
+    """A warning where a run has generated phantoms in the folder: they are not read, and are no part of it."""
+    path = root / RECORD
+    if why_no_file(path) is not None:
+        return []
+    text = "says that phantoms were generated in this folder; they are no part of the data set and are not read"
+    fix = "delete it and the case_XXXXX folders beside it"
+    return [Fault(case="", file=printable(str(path)), code="phantoms", message=text, fix=fix, level=WARNING)]
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

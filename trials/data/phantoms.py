@@ -4,8 +4,9 @@ They walk the path of real cases from the first file to the last score; what a n
 """
 
 import gzip
+import re
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,29 +22,25 @@ from trials.data.header import read_header
 from trials.data.opening import opened
 from trials.data.phantom_body import paint_body
 from trials.data.phantom_organs import paint_abdomen, paint_kidneys
+from trials.data.phantom_record import LARGEST, RECORD, Written, read_written, write_written
 from trials.data.phantom_shapes import FRAME_MM, Canvas, blank
 from trials.data.workers import num_cores
-from trials.files import write_text, write_whole
-from trials.records import read_record, to_json
+from trials.files import write_whole
+from trials.own_folder import contents, refuse_foreign
 
 # Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
 VERSION = 1
-RECORD = "phantoms.json"
+CASE = re.compile(r"case_([0-9]{5})")
+FIX = (
+    "leave --data out and they are generated in a folder of their own, name an empty folder, or, to use data of yours, "
+    'set dataset="nnunet" or "kits23" in a grid of your own'
+)
 # Where a NIfTI-1 header has its description.
 DESCRIP = slice(148, 228)
 # Starting processes takes as long as making this many patients.
 WORTH_A_POOL = 24
 
 Spacing = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What phantoms.json says of the cases beside it."""
-
-    num_cases: int
-    seed: int
-    version: int
 
 
 def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8], Spacing]:
@@ -67,23 +64,28 @@ def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
     """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are left alone, others mended.
 
     The files are byte for byte the same on each run of one machine and one numpy. Images are int16 and labels uint8, without
-    scale factors; affines have the codes I, P, L. phantoms.json, written last, records how many cases there are, their seed
-    and version. Raises ValueError if root holds other cases than these.
+    scale factors; affines have the codes I, P, L. phantoms.json records how many cases there are, their seed and version,
+    and whether all of them are there: an interrupted generation goes on. Where nothing is missing nothing is written.
+    Raises ValueError, before a file is written, if root holds anything else than these phantoms.
     """
-    if num_cases < 1 or seed < 0:
+    if not 1 <= num_cases <= LARGEST or seed < 0:
         raise ValueError(
-            f"phantoms need num_cases of at least 1 and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
+            f"phantoms need num_cases in 1..{LARGEST} and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
         )
-    written = _num_written(root / RECORD, seed)
-    folders = [root / f"case_{number:05d}" for number in range(num_cases)]
-    missing = [number for number, folder in enumerate(folders) if not _is_written(folder, number, seed, number < written)]
+    before = _written_before(root, seed)
+    whole = _whole_cases(root, before)
+    written = replace(before, num_cases=max(num_cases, before.num_cases), complete=False)
+    missing = [number for number in range(written.num_cases) if number not in whole]
+    if before.complete and not missing:
+        return
+    write_written(root, written)
     write = partial(_write_case, root, seed)
     if len(missing) < WORTH_A_POOL:
         list(map(write, missing))
     else:
         with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
             list(pool.map(write, missing, chunksize=4))
-    write_text(root / RECORD, to_json(Written(num_cases=max(num_cases, written), seed=seed, version=VERSION)) + "\n")
+    write_written(root, replace(written, complete=True))
 
 
 def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
@@ -94,16 +96,32 @@ def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
 
 
-def _num_written(record: Path, seed: int) -> int:
-    if not record.exists():
-        return 0
-    found = read_record(Written, record, "delete it, whole cases are kept")
+def _written_before(root: Path, seed: int) -> Written:
+    """What an earlier generation recorded; no case where there was none. Raises ValueError for a folder that is not ours."""
+    names = contents(root)
+    foreign = [name for name in names if RECORD not in names or not _may_be_ours(root / name)]
+    refuse_foreign(root, foreign, f"a folder of generated phantoms, that is {RECORD} and its cases", FIX)
+    found = read_written(root)
+    if found is None:
+        return Written(num_cases=0, seed=seed, version=VERSION, complete=False)
     if (found.seed, found.version) != (seed, VERSION):
         raise ValueError(
-            f"{record}: holds phantoms of seed {found.seed}, version {found.version}, "
+            f"{root / RECORD}: holds phantoms of seed {found.seed}, version {found.version}, "
             f"not of seed {seed}, version {VERSION}; choose another folder or delete this one"
         )
-    return found.num_cases
+    return found
+
+
+def _may_be_ours(path: Path) -> bool:
+    """Whether a name in the folder may be of a generation, which makes no links."""
+    return path.name == RECORD or bool(CASE.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
+
+
+def _whole_cases(root: Path, before: Written) -> set[int]:
+    """The numbers of the phantoms that lie whole in a folder. Raises ValueError for a case that is not one of them."""
+    numbers = [int(found[1]) for name in contents(root) if (found := CASE.fullmatch(name))]
+    known = before.num_cases if before.complete else 0
+    return {number for number in numbers if _is_written(root / f"case_{number:05d}", number, before.seed, number < known)}
 
 
 def _write_case(root: Path, seed: int, number: int) -> None:
@@ -114,9 +132,10 @@ def _write_case(root: Path, seed: int, number: int) -> None:
 
 
 def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
-    """True for a whole case. Files name their origin, so that other cases are refused even in a half-written folder.
+    """True for a whole case. Files name their origin, so that other cases are refused even in a folder of ours.
 
-    Of a damaged header nothing can be told: the case is made again where phantoms.json says that it is_ours.
+    Of a damaged header nothing can be told: the case is made again where a complete generation says that it is_ours. One
+    that was interrupted leaves no damaged file, since each gets its name when it is whole.
     """
     paths = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
     origin = _origin(number, seed)
@@ -125,9 +144,9 @@ def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
     except FileFault as fault:
         if is_ours:
             return False
-        raise ValueError(f"{fault.path}: {fault.message}; choose another folder or delete {folder}") from None
+        raise ValueError(f"{fault.path}: {fault.message}; choose another folder, or move {folder} elsewhere") from None
     if strange := [text for text in found if text != origin]:
-        raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder or delete this one")
+        raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder, or move this one elsewhere")
     return len(found) == len(paths)
 
 

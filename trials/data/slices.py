@@ -1,16 +1,30 @@
 """Volumes as slices: the view that 2D models train on, and the files of single slices that other programs read."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from trials.data.arrays import write_array
 from trials.data.cache import Cache
+from trials.data.faults import why_no_file
+from trials.files import write_text
+from trials.own_folder import contents, refuse_foreign
 from trials.parts import unknown
+from trials.records import read_record, to_json
 
 # The axis of a (D, H, W) cube that a slice lies across.
 SLICE_AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
+# Written before the first slice: whose slices a folder holds.
+RECORD = "slices.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The prepared set that a folder's slices are of, by the digest of its content."""
+
+    prepared: str
 
 
 def slices(volume: np.ndarray, axis: str) -> np.ndarray:
@@ -24,8 +38,12 @@ def export_slices(cache: Cache, out: Path, axis: str = "axial", on_case: Callabl
     """Write every slice of every cube as files of its own, for programs that read one array a slice.
 
     OUT/<axis>/images/<case>_slice_000.npy is float32, OUT/<axis>/masks/<case>_slice_000.npy uint8, both 2D and
-    numbered in the direction of D, H or W. Files that are there are written again. on_case(done, total) follows.
+    numbered in the direction of D, H or W. OUT/slices.json names the prepared set; slices of the same set that are there are
+    written again. on_case(done, total) follows. Raises ValueError, before a file is written, for a folder that holds
+    anything else.
     """
+    refuse_foreign_slices(out, cache.digest)
+    write_text(out / RECORD, to_json(Exported(prepared=cache.digest)))
     for done, case in enumerate(cache.cases, 1):
         images = slices(cache.image(case), axis).astype(np.float32)
         masks = slices(cache.labels(case), axis)
@@ -35,3 +53,14 @@ def export_slices(cache: Cache, out: Path, axis: str = "axial", on_case: Callabl
                 write_array(path, np.ascontiguousarray(array))
         if on_case:
             on_case(done, len(cache.cases))
+
+
+def refuse_foreign_slices(out: Path, digest: str) -> None:
+    """Raise ValueError unless a folder is missing, empty, or holds slices of the prepared set with this digest."""
+    fix = "name an empty folder"
+    names = contents(out)
+    refuse_foreign(out, [] if RECORD in names else names, f"hold the {RECORD} of an earlier export", fix)
+    if why_no_file(out / RECORD) is None:
+        found = read_record(Exported, out / RECORD, fix)
+        if found.prepared != digest:
+            raise ValueError(f"{out} holds slices of another prepared set, {found.prepared}, not of {digest}; {fix}")

@@ -188,3 +188,36 @@ def test_a_case_that_kits23_does_not_have_is_refused_before_anything_is_fetched(
         download_kits23(tmp_path / "kits", ["case_00000", "case_00300"])
 
     assert not (tmp_path / "kits").exists()
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "phantoms.json", "case_00000/imaging.nii.gz", ".bashrc"])
+def test_a_folder_of_other_files_is_refused_before_anything_is_fetched(site, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"of the user")
+
+    with pytest.raises(ValueError, match=r"or hold kits23.json, as a folder of KiTS23 does; it holds .*; name an empty folder"):
+        download(site, tmp_path)
+
+    assert files(tmp_path) == {name: b"of the user"}
+    assert site.asked == []
+
+
+def test_cases_beside_the_table_of_kits23_are_completed(site, tmp_path):
+    (tmp_path / "case_00000").mkdir()
+    (tmp_path / "case_00000" / "imaging.nii.gz").write_bytes(IMAGE)
+    (tmp_path / "kits23.json").write_bytes(FACTS)
+
+    download(site, tmp_path)
+
+    assert files(tmp_path) == WHOLE
+
+
+def test_a_download_that_was_cut_in_its_first_file_goes_on(site, tmp_path):
+    site.faults = {"/dataset/kits23.json": ["cut", "503", "503", "503"]}
+    with pytest.raises(ValueError, match="503"):
+        download(site, tmp_path)
+    assert set(files(tmp_path)) == {".kits23.json.partial"}
+
+    download(site, tmp_path)
+
+    assert files(tmp_path) == WHOLE

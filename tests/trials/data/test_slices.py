@@ -41,3 +41,34 @@ def test_exported_slices_stack_up_to_the_cubes(tmp_path, axis):
         assert stack[0].dtype == dtype
         assert np.array_equal(np.stack(stack), slices(cube, axis))
     assert calls == [(1, 2), (2, 2)]
+
+
+def test_slices_of_another_prepared_set_do_not_mix_with_those_that_are_there(tmp_path):
+    dataset = dataset_of(tmp_path / "data", 1)
+    first, second = (open_cache(prepare_dataset(dataset, Preparation(cube=n), tmp_path / "cache", workers=1)) for n in (8, 9))
+    export_slices(first, tmp_path / "out")
+    export_slices(first, tmp_path / "out", "sagittal")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npy")}
+
+    with pytest.raises(
+        ValueError, match=rf"holds slices of another prepared set, {first.digest}, not of {second.digest}; name"
+    ):
+        export_slices(second, tmp_path / "out")
+
+    assert len(written) == 2 * 2 * 8
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npy")} == written
+
+
+def test_slices_go_into_no_folder_of_other_files(tmp_path):
+    cache = open_cache(prepare_dataset(dataset_of(tmp_path / "data", 1), Preparation(cube=8), tmp_path / "cache", workers=1))
+    theirs = tmp_path / "out" / "axial" / "images" / "case_00000_slice_000.npy"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("of the user")
+
+    with pytest.raises(
+        ValueError, match=r"out must be missing or empty, or hold the slices.json of an earlier export; it holds"
+    ):
+        export_slices(cache, tmp_path / "out")
+
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [theirs]
+    assert theirs.read_text() == "of the user"
