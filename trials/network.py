@@ -106,7 +106,14 @@ def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int)
             yield _sliced_logits(network, image, 2 * batch_size)
         return
     for start in range(0, len(images), batch_size):
-        yield from network.forward(on_device(np.stack(images[start : start + batch_size])[:, None], network.device))
+        yield from _predict(network, on_device(np.stack(images[start : start + batch_size])[:, None], network.device))
+
+
+def _predict(network: Network, images: Tensor) -> Tensor:
+    """Logits of a batch. A compiled network is given at least two items: for a single one it would be compiled again."""
+    if network.is_compiled and len(images) == 1:
+        return network.forward(images.repeat(2, *[1] * (images.dim() - 1)))[:1]
+    return network.forward(images)
 
 
 def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
@@ -117,4 +124,4 @@ def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
     axis = SLICE_AXES[network.slice_axis]
     slices = on_device(np.array(np.moveaxis(image, axis, 0))[:, None], network.device)
-    return torch.cat([network.forward(part) for part in slices.split(batch_size)]).movedim(0, axis + 1)
+    return torch.cat([_predict(network, part) for part in slices.split(batch_size)]).movedim(0, axis + 1)

@@ -129,8 +129,8 @@ def test_only_a_batch_whose_halves_are_legal_is_halved(small_cache, tmp_path):
     assert not can_halve(make_job(small_cache, tmp_path, vnet, SMALL, parts=2))
 
 
-@pytest.mark.parametrize(("gpus", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, None), (0.0, None)])
-def test_a_share_of_a_card_is_the_same_share_of_its_memory(gpus, fraction):
+@pytest.mark.parametrize(("gpus", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0), (0.0, 1.0)])
+def test_a_share_of_a_gpu_is_the_same_share_of_its_memory_and_more_is_all_of_it(gpus, fraction):
     assert memory_fraction(gpus) == fraction
 
 

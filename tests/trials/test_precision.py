@@ -1,4 +1,4 @@
-"""Low precision is compared with float32 before it is trusted: what is caught, what passes, and that the check leaves no trace."""
+"""Low precision is compared with float32 before it is trusted: what is caught, what passes, and that no trace is left."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ import torch
 from small_jobs import CELL, RECIPE, comparable, make_job
 from torch import nn
 
+from benchmarks.bfloat16 import RoundedConvolutions
 from trials.attempt import attempt
 from trials.data.cache import open_cache
-from trials.models.build import build
 from trials.models.registry import MODELS, ModelPart
 from trials.network import Network, pick_precision
 from trials.precision import LIMIT, LOGITS, compare, gradient_errors
@@ -17,21 +17,17 @@ from trials.result import COMPLETE, FAILED
 from trials.setup import make_network, make_segmentation
 from trials.spec import Cell
 from trials.voxel_losses import Combined
-from trials.warm_up import warm_up
+from trials.warm_up import first_batch, warm_up
 
 CPU = torch.device("cpu")
-# A processor without bfloat16 imitates it a hundred times slower than float32: one step, and the narrowest networks.
-ONE_STEP = replace(
-    RECIPE, epochs=1, steps_per_epoch=1, precision="bf16", width=1, model_options=(("kernel", 3.0),), train_cases_scored=0
-)
-NARROW = {
-    "unet3d": {"width": 2},
-    "vnet": {"width": 2, "options": (("kernel", 3.0),)},
+ONE_STEP = replace(RECIPE, epochs=1, steps_per_epoch=1, precision="bf16", width=2, model_options=(("kernel", 3.0),))
+SMALL = {
+    "unet3d": {"width": 4},
+    "vnet": {"width": 4, "model_options": (("kernel", 3.0),)},
     "segresnet": {"width": 8},
-    "unet2d_resnet18": {"options": (("depth", 3.0),)},
-    "unet2d_resnet50": {"options": (("depth", 3.0),)},
+    "unet2d_resnet18": {"width": None, "batch_size": 24, "weights": "random", "model_options": (("depth", 4.0),)},
+    "unet2d_resnet50": {"width": None, "batch_size": 24, "weights": "random", "model_options": (("depth", 4.0),)},
 }
-EDGES = {"vnet": 16, "segresnet": 8}
 
 
 class Scaled(torch.autograd.Function):
@@ -58,26 +54,24 @@ class Planted(nn.Module):
         return self.leave(Scaled.apply(self.enter(images), self.factor))
 
 
-def planted(in_channels: int, num_classes: int, width: int, factor: float = 4.0) -> nn.Module:
+def planted(in_channels: int, num_classes: int, width: int, factor: float = 10.0) -> nn.Module:
     return Planted(num_classes, factor)
 
 
 @pytest.fixture
-def plain_kernels():
-    """Torch's own convolutions, whose bfloat16 is right on every processor."""
-    with torch.backends.mkldnn.flags(enabled=False):
+def right_kernels():
+    """Convolutions whose bfloat16 is right on every processor."""
+    with RoundedConvolutions():
         yield
 
 
-def network_of(module: nn.Module, dims: int = 3) -> Network:
-    return Network(module=module, dims=dims, slice_axis="axial", device=CPU, autocast=torch.bfloat16)
+def network_of(module: nn.Module) -> Network:
+    return Network(module=module, dims=3, slice_axis="axial", device=CPU, autocast=torch.bfloat16)
 
 
-def batch(edge: int, dims: int = 3, items: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smooth images and labels that follow them."""
-    images = torch.randn(items, 1, *[edge] * dims, generator=torch.Generator().manual_seed(0))
-    smooth = nn.functional.avg_pool3d if dims == 3 else nn.functional.avg_pool2d
-    images = smooth(images, 3, 1, 1)
+def batch(edge: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two smooth images and labels that follow them."""
+    images = nn.functional.avg_pool3d(torch.randn(2, 1, edge, edge, edge, generator=torch.Generator().manual_seed(0)), 3, 1, 1)
     images /= images.std()
     return images, sum((images[:, 0] > level).to(torch.uint8) for level in (0.5, 1.5, 2.2))
 
@@ -107,20 +101,21 @@ def test_auto_is_float32_on_every_processor_and_bfloat16_is_taken_by_name_alone(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_of_the_registry_passes_with_kernels_that_are_right(name, plain_kernels):
-    torch.manual_seed(0)
-    dims = MODELS[name].dims
-    network = network_of(build(name, 4, **NARROW[name]), dims)
-
-    found = compare(network, loss_of, *batch(EDGES.get(name, 32), dims))
+def test_every_model_of_the_registry_passes_on_a_batch_of_patients_with_kernels_that_are_right(
+    name, small_cache, tmp_path, right_kernels
+):
+    cell = Cell(model=name, loss="combined", sampling="none")
+    job = make_job(small_cache, tmp_path, cell=cell, recipe=replace(RECIPE, precision="bf16", **SMALL[name]))
+    cache = open_cache(small_cache)
+    network, task = make_network(job, cache), make_segmentation(job, cache)[0]
+    found = compare(network, task.loss, *first_batch(network, task, job.spec))
 
     assert found.is_right, found.text()
-    assert found.repeats
-    assert found.error > 0
+    assert 0 < found.error < LIMIT
 
 
-@pytest.mark.parametrize("factor", [4.0, -1.0, 0.0, float("nan")])
-def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(factor, plain_kernels):
+@pytest.mark.parametrize("factor", [10.0, -1.0, float("inf"), float("nan")])
+def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(factor, right_kernels):
     found = compare(network_of(Planted(4, factor)), loss_of, *batch(8))
 
     assert not found.is_right
@@ -128,7 +123,7 @@ def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(f
     assert found.error > LIMIT
 
 
-def test_logits_that_are_wrong_in_evaluation_alone_are_caught(plain_kernels):
+def test_logits_that_are_wrong_in_evaluation_alone_are_caught(right_kernels):
     class Shifted(Planted):
         def forward(self, images):
             logits = super().forward(images)
@@ -140,7 +135,7 @@ def test_logits_that_are_wrong_in_evaluation_alone_are_caught(plain_kernels):
     assert found.tensor == LOGITS
 
 
-def test_two_calls_that_differ_are_caught_on_a_cpu_though_each_is_near_float32(plain_kernels):
+def test_two_calls_that_differ_are_caught_on_a_cpu_though_each_is_near_float32(right_kernels):
     class Drifting(Planted):
         calls = 0
 
@@ -177,7 +172,7 @@ def has_sound_gradients(convolution: nn.Conv3d, images: torch.Tensor) -> bool:
     return all(torch.equal(gradient, found[0]) for gradient in found)
 
 
-def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(small_cache, tmp_path, plain_kernels):
+def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(small_cache, tmp_path, right_kernels):
     job = make_job(small_cache, tmp_path, cell=Cell(model="vnet", loss="combined", sampling="none"), recipe=ONE_STEP)
     cache = open_cache(small_cache)
     network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
@@ -194,7 +189,7 @@ def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(sm
 
 
 def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_check_and_without(
-    small_cache, tmp_path, plain_kernels, monkeypatch
+    small_cache, tmp_path, right_kernels, monkeypatch
 ):
     monkeypatch.setattr("trials.precision._CHECKED", {})
     cell = Cell(model="vnet", loss="combined", sampling="none")

@@ -13,7 +13,6 @@ from trials.job import best_path, result_path, trial_folder
 from trials.records import from_json
 from trials.result import COMPLETE, TrialResult, headline
 from trials.run import run_trial
-from trials.setup import make_network
 from trials.spec import PRETRAIN, TUNE, Cell
 
 
@@ -133,17 +132,6 @@ def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_ten
     assert frozen
     assert all(torch.equal(before[name], after[name]) for name in frozen)
     assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith("down_layers.2."))
-
-
-def test_a_network_that_is_to_be_compiled_keeps_the_names_of_its_tensors(small_cache, tmp_path):
-    cache = open_cache(small_cache)
-    plain, compiled = (
-        make_network(make_job(small_cache, tmp_path, recipe=replace(RECIPE, compile=wanted)), cache) for wanted in (False, True)
-    )
-
-    assert compiled.module.state_dict().keys() == plain.module.state_dict().keys()
-    assert compiled.module._compiled_call_impl is not None
-    assert plain.module._compiled_call_impl is None
 
 
 def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
