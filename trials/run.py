@@ -55,7 +55,8 @@ def run_trial(job: Job, on_epoch: OnEpoch) -> TrialResult:
 
 def checkpoints(job: Job) -> Checkpoints:
     """The checkpoints of a job's trial."""
-    return Checkpoints(folder=trial_folder(job.out, job.trial), spec=job.spec, minutes=job.checkpoint_minutes)
+    folder = trial_folder(job.out, job.trial)
+    return Checkpoints(folder=folder, spec=job.spec, code=job.code, minutes=job.checkpoint_minutes)
 
 
 def weights_facts(job: Job, network: Network) -> dict[str, object]:
@@ -100,6 +101,7 @@ def finished(
         multiply_adds=multiply_adds(module, (1, 1, *[cube] * network.dims)) * (1 if network.dims == 3 else cube),
         started=started,
         commit=job.commit,
+        code=job.code,
         versions=versions(),
         facts=facts | memory_facts(job) | machine_facts(network.device, network.autocast),
     )
