@@ -1,17 +1,47 @@
-"""A run folder goes on with the grid it was begun with: another one is refused with the difference."""
+"""A run folder goes on with the grid and the code it was begun with: others are refused with the difference."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trials.files import is_there, matching
+from bench.agenda import Agenda
+from bench.changed_code import Changed, changed_trials, refusal
+from bench.expand import Facts
+from bench.grids import Grid
+from bench.ledger import read_results
+from trials.files import is_there, matching, read_text
 from trials.records import read_document
 from trials.result import RUN_KEYS
 
 # Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names what it leaves out.
 KEPT = ("grid", "dataset", "splits", "fold", "classes", "tuning", "recipes", "hyper", "spaces", "weights")
 SHOWN = 5
+
+
+def resumed(
+    out: Path, grid: Grid, facts: Facts, record: Mapping[str, Any], grid_text: str, reruns: bool
+) -> tuple[Agenda, list[Changed]]:
+    """What is left to do in a run folder, and the trials in it that must be dropped before. Changes nothing.
+
+    record is the run.json to be. Raises ValueError where the folder holds trials of another grid, or, unless it reruns
+    them, trials that ran other code.
+    """
+    refuse_other_grid(out, record)
+    results = read_results(out)
+    changed = changed_trials(out, Agenda(grid, facts, results), results)
+    if changed and not reruns:
+        raise ValueError(refusal(out, changed, kept_text(out), grid_text))
+    dropped = {one.trial for one in changed}
+    return Agenda(grid, facts, {trial: one for trial, one in results.items() if trial not in dropped}), changed
+
+
+def kept_text(out: Path) -> str:
+    """The grid file of the run so far, "" where there is none that can be read."""
+    try:
+        return read_text(out / "grid.py")
+    except (FileNotFoundError, ValueError):
+        return ""
 
 
 def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:

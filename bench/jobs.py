@@ -34,6 +34,7 @@ def job_maker(
     files holds the first weights by model, digests the SHA-256 of each.
     """
     from bench.ledger import digest_of
+    from trials.code_identity import code_of
     from trials.job import Job, best_path
     from trials.spec import FINAL
 
@@ -55,6 +56,7 @@ def job_maker(
             save_predictions=options.save_predictions and spec.phase == FINAL,
             checkpoint_minutes=options.checkpoint_minutes,
             commit=revision,
+            code=code_of(spec),
         )
 
     return make_job

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import grids
-from bench.continuing import refuse_other_grid
 from bench.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
+from trials.code_identity import code_of_cell
 from trials.files import write_text
 from trials.seal import sealed
 from trials.versions import processor_name, versions
@@ -59,12 +59,12 @@ def command() -> str:
     return shlex.join(["python", "-m", "bench.run", *arguments])
 
 
-def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, Any], facts: Facts, notes: list[str]) -> None:
-    """Leave run.json and grid.py in the run folder. data describes the data set, facts what the grid made of it."""
+def run_record(grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[str]) -> dict[str, Any]:
+    """What run.json is to hold. data describes the data set, facts what the grid made of it."""
     revision, dirty = commit()
     models = dict.fromkeys(cell.model for cell in grid.cells)
     recipes = {model: dataclasses.asdict(recipe_of(grid, model)) for model in models}
-    record = {
+    return {
         "grid": grid.name,
         "dataset": grid.dataset,
         "splits": data["splits"],
@@ -86,12 +86,18 @@ def write_provenance(out: Path, grid: Grid, grid_text: str, data: Mapping[str, A
         "command": command(),
         "commit": revision,
         "dirty": dirty,
+        "code": {part: digest for cell in grid.cells for part, digest in code_of_cell(cell).items()},
         "versions": versions(),
         "machine": machine(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "grid_file": "grid.py",
     }
-    refuse_other_grid(out, record)
-    # run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his own.
+
+
+def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> None:
+    """Leave run.json and grid.py in the run folder.
+
+    run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his own.
+    """
     write_text(out / "run.json", sealed(json.dumps(record, indent=1, sort_keys=True)))
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

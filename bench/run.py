@@ -64,12 +64,12 @@ def execute(
     grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace, stopping: Stopping
 ) -> bool:
     """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop before the end."""
-    from bench.agenda import Agenda
     from bench.ceiling import write_ceilings
+    from bench.changed_code import drop
+    from bench.continuing import resumed
     from bench.heartbeat import beating
-    from bench.ledger import read_results
     from bench.prepared import open_grid_data, prepare_grid
-    from bench.provenance import commit, write_provenance
+    from bench.provenance import commit, run_record, write_provenance
     from bench.start_weights import digests, fetch_imagenet
     from bench.storage import local_beside, probe, probe_scratch
     from bench.tuning.driver import check_room, connect, drive, smallest_share
@@ -89,18 +89,21 @@ def execute(
     check_settings(grid, facts)
     with driving(places.out) as lock:
         sweep(places.out)
-        agenda = Agenda(grid, facts, read_results(places.out))
-        write_provenance(places.out, grid, grid_text, prepared.record(), facts, random_notes(grid))
-        if agenda.finished():
-            write_ceilings(places.out, prepared)
-            return True
-        cluster = connect(options.address)
-        check_room(grid, cluster.most)
-        view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
+        record = run_record(grid, prepared.record(), facts, random_notes(grid))
+        agenda, changed = resumed(places.out, grid, facts, record, grid_text, options.rerun_changed)
+        cluster = None if agenda.finished() else connect(options.address)
         preflight = Preflight(places.out, [str(path) for path in (*files.values(), *prepared.needed())])
-        make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
-        with view, beating(lock, view.status, view.changed):
-            drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping, preflight)
+        if cluster:
+            check_room(grid, cluster.most)
+            preflight.check()
+        # From here on nothing is refused any more.
+        drop(places.out, changed)
+        write_provenance(places.out, record, grid_text)
+        if cluster:
+            view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
+            make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
+            with view, beating(lock, view.status, view.changed):
+                drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping, preflight)
         if agenda.finished():
             write_ceilings(places.out, prepared)
     return agenda.finished()

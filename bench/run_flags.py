@@ -39,6 +39,11 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
         help="least time between two checkpoints of a trial, 0 for one after every epoch (default: 1)",
     )
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
+    sub.add_argument(
+        "--rerun-changed",
+        action="store_true",
+        help="delete the trials whose code has changed since they ran, and those that follow from them, and run them again",
+    )
     sub.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     sub.add_argument(
         "--save-predictions", action="store_true", help="write each test case's prediction as NIfTI on its own grid"

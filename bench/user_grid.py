@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import linecache
 import re
 import sys
 import types
@@ -9,10 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+# Loaded before a grid file adds to the registries: it tells the file's parts from ours.
+import trials.code_identity  # noqa: F401
 from bench.grids import GRIDS, Family, Grid, Tuning
 from bench.spaces import Range
 from bench.storage import on_disk
 from trials.parts import unknown
+from trials.source_text import TEXT
 from trials.spec import Cell, Preparation, Recipe
 
 MODULE = "user_grid"
@@ -42,6 +46,10 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
     A grid file is a program that its user trusts: it runs on the driver and on every worker.
     """
     module = types.ModuleType(MODULE)
+    module.__file__ = name
+    # What a trial's parts are made of is read from the text that was run, whatever becomes of its file meanwhile.
+    vars(module)[TEXT] = text
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     sys.modules[MODULE] = module
     try:
         exec(compile(text, name, "exec"), module.__dict__)

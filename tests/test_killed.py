@@ -22,7 +22,7 @@ from bench.agenda import Agenda
 from bench.cli import main
 from bench.jobs import Places, job_maker
 from bench.prepared import open_grid_data, prepare_grid
-from bench.provenance import write_provenance
+from bench.provenance import run_record, write_provenance
 from bench.status import status_text
 from bench.user_grid import load_grid
 from reports.build import build_report
@@ -134,7 +134,7 @@ def run_by_hand(place, out):
     dataset, scheme, split = open_grid_data(grid, None, place / "data", quiet)
     prepared = prepare_grid(grid, dataset, scheme, split, cache, quiet)
     facts = prepared.facts({})
-    write_provenance(out, grid, text, prepared.record(), facts, [])
+    write_provenance(out, run_record(grid, prepared.record(), facts, []), text)
     options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
     make_job = job_maker(Places(out=out, cache=cache, data=None), prepared, {}, {}, options, "")
     agenda = Agenda(grid, facts, {})

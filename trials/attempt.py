@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trials.attempts import attempts_facts, begin, forget, halved
 from trials.checkpoint import save_weights
+from trials.code_identity import code_of, other_parts
 from trials.divergence import Diverged
 from trials.environment import peak_gib
 from trials.files import NotWritten, read_bytes, write_text
@@ -30,9 +31,11 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: 
 
     A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
     wrote before its worker was lost stands. Raises OSError where a file of ours finds no place or a store stays away,
-    ValueError where this node has no scratch folder: none says anything of the trial, which is still to be run.
+    ValueError where this node has no scratch folder or would run other code than the driver: none says anything of the
+    trial, which is still to be run.
     """
     started = time.perf_counter()
+    job = identified(job)
     result = brought(job) or written_before(job)
     if result is None:
         job, number = begin(job)
@@ -43,6 +46,17 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: 
     checkpoints(job).discard()
     forget(job)
     return result
+
+
+def identified(job: Job) -> Job:
+    """The job with the digests of the code that this process runs. Raises ValueError where the job asks for others."""
+    code = code_of(job.spec)
+    if job.code and (changed := other_parts(job.code, code)):
+        raise ValueError(
+            f"this process would run another {', another '.join(changed)} than the driver; give every node the same segbench "
+            "and the same modules of yours, and let a grid file make the same parts wherever and whenever it is run"
+        )
+    return replace(job, code=code)
 
 
 def in_halves_at_need(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
@@ -60,24 +74,24 @@ def brought(job: Job) -> TrialResult | None:
         found = from_json(TrialResult, text)
     except ValueError:
         return None
-    if goes_on(found, job):
+    if is_to_run(found, job):
         return None
     deliver(path, text)
     return found
 
 
 def written_before(job: Job) -> TrialResult | None:
-    """The result that a job's trial has; None without one that can be read, and where the trial is to go on."""
+    """The result that a job's trial has; None without one that can be read, and where the trial is to run all the same."""
     try:
         found = from_json(TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode())
     except (OSError, ValueError):
         return None
-    return None if goes_on(found, job) else found
+    return None if is_to_run(found, job) else found
 
 
-def goes_on(found: TrialResult, job: Job) -> bool:
-    """Whether a trial with this result is to go on: it was stopped, or was pruned when its grid still pruned."""
-    return found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
+def is_to_run(found: TrialResult, job: Job) -> bool:
+    """Whether a trial with this result is to run: it was stopped, was pruned when its grid still pruned, or ran other code."""
+    return found.code != job.code or found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
 
 
 def outcome(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
@@ -124,7 +138,9 @@ def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
     if not isinstance(error, ValueError | FloatingPointError | WrongArithmetic):
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
-    return TrialResult(trial=job.trial, spec=job.spec, state=FAILED, reason=reason, error=text, commit=job.commit)
+    return TrialResult(
+        trial=job.trial, spec=job.spec, state=FAILED, reason=reason, error=text, commit=job.commit, code=job.code
+    )
 
 
 def write_result(out: Path, result: TrialResult) -> None:

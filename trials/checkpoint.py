@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trials.code_identity import other_parts
 from trials.files import delete, matching, read_bytes, write_whole
 from trials.records import record_hash, to_json
 from trials.remote import StoreAway
@@ -30,11 +31,13 @@ DIGITS = 16
 class Checkpoints:
     """The checkpoints of one trial, in its folder: checkpoint-<epoch>-<digest>.pt, each with the best weights so far.
 
+    code holds the digests of the code that trains: a checkpoint of other code is not continued.
     minutes is the least time between two; 0 asks for one after every epoch. notes tells what went wrong with any of them.
     """
 
     folder: Path
     spec: TrialSpec
+    code: Mapping[str, str] = field(default_factory=dict)
     minutes: float = 0.0
     notes: list[str] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)
@@ -48,7 +51,7 @@ class Checkpoints:
 
         Where it cannot be written that is noted and training goes on: it is due again after the next epoch.
         """
-        content = packed({**state, "spec": to_json(self.spec)})
+        content = packed({**state, "spec": to_json(self.spec), "code": dict(self.code)})
         path = self.folder / f"checkpoint-{epoch:06d}-{digest(content)}.pt"
         try:
             write_whole(path, lambda file: file.write(content), patience=0)
@@ -63,6 +66,7 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest whole checkpoint, or None where training begins. A damaged one is noted and the one before it taken.
 
+        One of other code is noted too, and all of them are deleted: no epoch of it may stand beside the new ones.
         Raises ValueError for a checkpoint of another trial, StoreAway where there is no telling.
         """
         for path in self._newest_first():
@@ -74,6 +78,10 @@ class Checkpoints:
                 self.notes.append(f"{error}; went on from the one before")
                 continue
             _refuse_strangers(path, self.spec, state["spec"])
+            if changed := other_parts(state.get("code", {}), self.code):
+                self.notes.append(f"{path.name} was made by other code ({', '.join(changed)}): training began anew")
+                self._delete_all()
+                return None
             return state
         if self.notes:
             self.notes.append("no whole checkpoint was left: training began anew")
@@ -82,8 +90,11 @@ class Checkpoints:
     def discard(self) -> None:
         """Delete them all, with what a killed process left half written; a store that stays away keeps them."""
         with suppress(StoreAway):
-            for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
-                delete(path)
+            self._delete_all()
+
+    def _delete_all(self) -> None:
+        for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
+            delete(path)
 
     def _newest_first(self) -> list[Path]:
         return matching(self.folder, PATTERN)[::-1]

@@ -171,6 +171,16 @@ def delete(path: Path, patience: float = PATIENCE_SECONDS) -> None:
         remove()
 
 
+def delete_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    if not is_remote(folder):
+        return shutil.rmtree(folder) if folder.is_dir() else None
+    for path in matching(folder, "**/*"):
+        if is_there(path):
+            delete(path)
+    return None
+
+
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
     """A file's content; patience as for write_whole. Raises FileNotFoundError where there is none."""
     return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()

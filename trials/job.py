@@ -1,6 +1,7 @@
 """A trial handed to a process: the spec, and where its files lie. Standard library only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trials.files import place
@@ -25,6 +26,7 @@ class Job:
     checkpoint_minutes is the least time between two checkpoints, 0 for one after every epoch.
     threads is the number of CPU threads, which results depend on; scoring_threads how many cases are counted at once.
     parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
+    code holds the digests of the code that the trial is to run, as code_of(spec) gives them on the driver.
     """
 
     trial: str
@@ -43,6 +45,7 @@ class Job:
     scoring_threads: int = 1
     commit: str = ""
     parts: int = 1
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def trial_folder(out: str | Path, trial: str) -> Path:

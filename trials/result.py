@@ -102,6 +102,8 @@ class TrialResult:
     and its val_score so far, and has no scores. surfaces holds every region of every test case, of a final trial alone.
     facts holds what explains the trial: class weights, draw histogram, dropped items, parameters,
     multiply-adds, device, threads, versions, host, seconds by part.
+    code holds the digests of the code that ran, by part: "segbench" for ours, and "loss tversky" or the like for each part
+    that a grid file brought; empty in results of versions that did not record it.
     """
 
     trial: str
@@ -121,6 +123,7 @@ class TrialResult:
     multiply_adds: int = 0
     started: str = ""
     commit: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
 
@@ -187,6 +190,7 @@ RUN_KEYS: dict[str, Any] = {
     "cells": tuple[Cell, ...],
     "seeds": tuple[int, ...],
     "commit": str | None,
+    "code": Mapping[str, str],
     "planned": Mapping[str, int],
     **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
     "tuning.trials": int,

@@ -63,7 +63,8 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
 
 def checkpoints(job: Job) -> Checkpoints:
     """The checkpoints of a job's trial."""
-    return Checkpoints(folder=trial_folder(job.out, job.trial), spec=job.spec, minutes=job.checkpoint_minutes)
+    folder = trial_folder(job.out, job.trial)
+    return Checkpoints(folder=folder, spec=job.spec, code=job.code, minutes=job.checkpoint_minutes)
 
 
 def weights_facts(job: Job, network: Network) -> dict[str, object]:
@@ -109,6 +110,7 @@ def finished(
         multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe) * (1 if network.dims == 3 else cube),
         started=started,
         commit=job.commit,
+        code=job.code,
         versions=versions(),
         facts=facts | memory_facts(job) | machine_facts(network.device, network.autocast),
     )

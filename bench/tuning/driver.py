@@ -136,7 +136,8 @@ class WorkerReplaced(Exception):
 def run_cell_trial(config: Mapping[str, Any]) -> None:
     """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its state.
 
-    Where it has none because its files find no place, that is a hindrance, for the searcher: no failure of the trial.
+    Where it has none because its files find no place, or this node has other code, that is a hindrance, for the searcher:
+    no failure of the trial.
     """
     if config["grid_file"]:
         from bench.user_grid import load_grid_text
@@ -177,7 +178,6 @@ def drive(
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
     Raises ValueError naming the trials whose files found no place.
     """
-    preflight.check()
     run = uuid.uuid4().hex
     stopping.gently()
     on_cpu = not cluster.gpus
@@ -211,11 +211,11 @@ def drive(
 
 
 def hindrances(hindered: Mapping[str, str]) -> str:
-    """Which trials have no result because their files find no place, the first with its reason, and the way out."""
+    """Which trials have no result although they did not fail, the first with its reason, and the way out."""
     trial, reason = next(iter(hindered.items()))
     others = f" (and {len(hindered) - 1} more)" if len(hindered) > 1 else ""
     return (
-        f"trial {trial}{others} could not keep its files: {reason}. Nothing finished is lost: mend that and give the same "
+        f"trial {trial}{others} has no result: {reason}. Nothing finished is lost: mend that and give the same "
         "command, which brings what waits on its node and runs the rest"
     )
 

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.storage import probe_scratch
 from bench.tuning.sight import Sight
+from trials.code_identity import OWN, own_code
 from trials.data.workers import num_cores
 from trials.files import UNFINISHED, delete, matching, place, write_text
 
@@ -108,6 +109,7 @@ def begin(node: str, address: str, folder: Path, needed: tuple[str, ...]) -> ray
 def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight:
     """Run on a node: look for the driver's marker and for what trials read, and write a marker beside the driver's."""
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in ("torch", "ray")}
+    versions[OWN] = own_code()
     missing = tuple(name for name in needed if not place(name).exists())
     seen = Sight(address=address, missing=missing, versions=versions)
     if not (place(folder) / "driver").exists():

@@ -98,7 +98,7 @@ class LiveView(Callback):
         self.changed.set()
         last = trial.last_result or {}
         if hindrance := last.get("hindrance"):
-            self.console.print(f"{describe(spec)} could not keep its files: {hindrance}", soft_wrap=True, markup=False)
+            self.console.print(f"{describe(spec)} has no result: {hindrance}", soft_wrap=True, markup=False)
         elif self._live is None:
             outcome = last.get("state") or ("stopped" if last else FAILED)
             score = f" validation {last.get('score', 0):.3f}" if outcome in (COMPLETE, PRUNED) else ""

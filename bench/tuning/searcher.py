@@ -70,7 +70,9 @@ class GridSearcher(Searcher):
             return found
         text = "its worker was lost again and again: too little memory is the usual cause, or machines that were taken back"
         facts = attempts_facts(attempts(job).number)
-        result = TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text, facts=facts)
+        result = TrialResult(
+            trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text, facts=facts, code=job.code
+        )
         deliver(result_path(self.out, due.trial), result_text(result))
         return result
 

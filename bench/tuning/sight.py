@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trials.code_identity import OWN, own_code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -37,6 +39,9 @@ def complaints(out: Path, sights: Sequence[Sight]) -> Iterator[tuple[str, str]]:
     """Everything that is wrong, the gravest first."""
     if broken := ", ".join(f"{sight.address} ({sight.broken})" for sight in sights if sight.broken):
         yield f"this project does not run on {broken}", "install the same version of it there"
+    others = {sight.address: theirs for sight in sights if (theirs := sight.versions.get(OWN, own_code())) != own_code()}
+    if told := ", ".join(f"{address} ({theirs})" for address, theirs in others.items()):
+        yield f"other training code than the driver's {own_code()} on {told}", "install the same version of segbench there"
     if apart := ", ".join(sight.address for sight in sights if not sight.sees_driver):
         yield (
             f"{out} is not shared: {apart} cannot see what the driver writes there",

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from reports.board import Board
-from reports.conditions import differences
+from reports.conditions import code_differences, code_in_words, machine_differences, without_code
 from reports.notes import num_states
 from reports.own_tables import audit_own_tables, own_tables
+from reports.run_folder import Run
 from reports.section import Check, Checklist, Section, Text
 from reports.wording import listed, many
 from trials.result import NATIVE
@@ -61,8 +62,7 @@ def _trial_checks(board: Board) -> list[Check]:
     complete = sum(seeds[cell] == len(run.seeds) for cell in run.cells)
     tuned = Counter(result.spec.cell for result in run.results if result.spec.phase == TUNE)
     budget = sorted({tuned[cell] for cell in run.cells})
-    differ = [line for line in differences(run) if not line.startswith("commit")]
-    commits = sorted({result.commit for result in run.results if result.commit})
+    differ = machine_differences(run)
     return [
         Check(
             "Every cell has all its seeds",
@@ -75,14 +75,18 @@ def _trial_checks(board: Board) -> list[Check]:
             len(budget) == 1 if sum(budget) else None,
             f"{' or '.join(map(str, budget))} tuning trials a cell" if sum(budget) else "no tuning in this run",
         ),
-        Check(
-            "All trials ran the same code",
-            len(commits) <= 1 if commits else None,
-            listed(commits) or "no trial names its commit",
-        ),
+        _same_code(run),
         Check("All trials ran with the same packages and hardware", not differ, listed(differ) or "no difference recorded"),
         Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
     ]
+
+
+def _same_code(run: Run) -> Check:
+    """Fails for what differs; where nothing does, trials that do not say what they ran leave it open."""
+    differ, silent = code_differences(run), without_code(run)
+    told = [*differ, f"{many(len(silent), 'trial')} did not record the code that ran"] if silent else list(differ)
+    holds = False if differ else None if silent or not run.results else True
+    return Check("All trials ran the same code", holds, listed(told) or code_in_words(run) or "no trial has ended")
 
 
 def _accounted(board: Board, phase: str) -> Check:

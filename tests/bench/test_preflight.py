@@ -4,6 +4,7 @@ import pytest
 
 from bench.tuning.nodes import join, look
 from bench.tuning.sight import Sight, complaint
+from trials.code_identity import own_code
 from trials.files import write_text
 
 
@@ -13,6 +14,7 @@ def test_a_node_on_shared_storage_writes_its_marker_beside_the_drivers(tmp_path)
     seen = look("node", "10.0.0.1", str(tmp_path / "marks"), (str(tmp_path),))
 
     assert (seen.sees_driver, seen.error, seen.missing) == (True, "", ())
+    assert seen.versions["segbench"] == own_code()
     assert sorted(path.name for path in (tmp_path / "marks").iterdir()) == ["driver", "node"]
 
 
@@ -49,6 +51,7 @@ REFUSED = Sight(address="10.0.0.4", sees_driver=True, error="No space left on de
 UNSEEN = Sight(address="10.0.0.5", sees_driver=True)
 BARE = Sight(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
 HOMELESS = Sight(address="10.0.0.8", sees_driver=True, is_seen=True, no_scratch="SEGBENCH_SCRATCH: /x cannot be made")
+OTHER = Sight(address="10.0.0.9", sees_driver=True, is_seen=True, versions={"segbench": "0.0.9 0123456789abcdef"})
 LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
 
 
@@ -57,6 +60,11 @@ LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
     [
         ([WELL], "; "),
         ([WELL, LOST], "; "),
+        (
+            [WELL, OTHER, UNSEEN],
+            f"other training code than the driver's {own_code()} on 10.0.0.9 (0.0.9 0123456789abcdef); "
+            "install the same version of segbench there",
+        ),
         (
             [WELL, APART, LOST, UNSEEN],
             "/run is not shared: 10.0.0.2 cannot see what the driver writes there; give --out on storage that every node "

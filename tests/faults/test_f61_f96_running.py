@@ -24,6 +24,7 @@ from bench.tuning.driver import RETRIES_OF_LOST_WORKERS, hindrances
 from bench.tuning.searcher import GridSearcher
 from trials.attempt import attempt, result_text, write_result
 from trials.attempts import begin
+from trials.code_identity import code_of, code_of_cell
 from trials.data.datasets import find_dataset
 from trials.data.faults import WARNING
 from trials.data.sampling import ClassCounts
@@ -35,6 +36,7 @@ from trials.scratch import deliver, undelivered
 
 CELLS = product(("unet3d",), ("focal",), ("none",))
 GRID = replace(DEMO, cells=CELLS, tuning=None, seeds=(0, 1))
+CODE = code_of_cell(CELLS[0])
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def agenda() -> Agenda:
 
 def plain_job(due, out) -> Job:
     """A job that could not train, since there is no cache."""
-    return Job(trial=due.trial, spec=due.spec, out=str(out), cache=str(out / "gone"), train=(), val=())
+    return Job(trial=due.trial, spec=due.spec, out=str(out), cache=str(out / "gone"), train=(), val=(), code=code_of(due.spec))
 
 
 @dataclass
@@ -77,7 +79,7 @@ def disk(tmp_path, monkeypatch) -> Disk:
 def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_there_is_room(agenda, disk):
     searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
     first, second = (from_json(Job, searcher.suggest(name)["job"]) for name in ("first", "second"))
-    results = [TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5) for job in (first, second)]
+    results = [TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE) for job in (first, second)]
 
     disk.is_full = True
     for made in (lambda: deliver(result_path(disk.out, first.trial), result_text(results[0])), lambda: attempt(first)):
@@ -102,7 +104,7 @@ def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_ther
 def test_f71_a_result_that_waits_here_is_brought_where_its_worker_was_lost_for_good(agenda, disk):
     searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
     job = from_json(Job, searcher.suggest("first")["job"])
-    result = TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5)
+    result = TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE)
     disk.is_full = True
     with pytest.raises(NotWritten):
         deliver(result_path(disk.out, job.trial), result_text(result))
@@ -120,9 +122,7 @@ def test_f71_where_files_find_no_place_the_run_says_so_and_how_it_goes_on(agenda
         searcher.on_trial_complete(name, {"hindrance": "result.json: No space left on device"})
 
     assert searcher.suggest("third") == GridSearcher.FINISHED
-    said = (
-        r"trial \w{12} \(and 1 more\) could not keep its files: result.json: No space left on device. Nothing finished is lost"
-    )
+    said = r"trial \w{12} \(and 1 more\) has no result: result.json: No space left on device. Nothing finished is lost"
     assert re.match(said, hindrances(searcher.hindered))
 
 
@@ -185,7 +185,7 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
 
 def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(agenda, tmp_path):
     done = next(iter(agenda.due()))
-    result = TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5)
+    result = TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE)
     job = plain_job(done, tmp_path)
     write_result(tmp_path, result)
     left = tmp_path / "trials" / done.trial / "checkpoint-000001-0123456789abcdef.pt"
@@ -200,7 +200,7 @@ def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(a
 
 def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(agenda, tmp_path):
     done, left = agenda.due()
-    write_result(tmp_path, TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5))
+    write_result(tmp_path, TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE))
     lock = tmp_path / NAME
     lock.write_text(to_json(replace(myself(), host="head-1", place="head-1 boot", pid=4321)))
 

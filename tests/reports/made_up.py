@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from made_up_pictures import hash_of, write_slices
-from made_up_record import VOXELS, holds, run_record
+from made_up_record import CODE, VOXELS, holds, run_record
 
 from trials.records import record_hash, to_json
 from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, Ceiling, Ceilings, EpochScore, SurfaceScore, TrialResult
@@ -165,6 +165,7 @@ def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: in
         multiply_adds=4_200_000_000,
         started=f"2026-11-23T14:{minute:02d}:00",
         commit="abc1234",
+        code=CODE,
         versions={"torch": "2.14.1", "monai": "1.6"},
         facts={
             "device": "cpu",
@@ -180,7 +181,7 @@ def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: in
 def failure(made: MadeUp, cell: Cell, seed: int, reason: str, error: str) -> TrialResult:
     spec = specification(made, cell, seed, FINAL)
     return TrialResult(
-        trial=record_hash(spec), spec=spec, state=FAILED, reason=reason, error=error, seconds=3.0, commit="abc1234"
+        trial=record_hash(spec), spec=spec, state=FAILED, reason=reason, error=error, seconds=3.0, commit="abc1234", code=CODE
     )
 
 

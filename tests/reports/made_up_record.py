@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from made_up import MadeUp
 
 VOXELS = 1000
+CODE = {"segbench": "0.1.0 0123456789abcdef"}
 
 
 def holds(case: str, label: int) -> bool:
@@ -48,6 +49,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
         "command": "python -m bench.run --grid demo",
         "commit": "abc1234",
         "dirty": False,
+        "code": CODE,
         "versions": {"torch": "2.14.1"},
         "machine": {"cpu": "a laptop", "cores": 2, "memory_gib": 24, "gpus": [], "python": "3.11.7", "os": "Linux"},
         "started": "2026-11-23T14:00:00",

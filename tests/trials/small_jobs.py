@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from trials.code_identity import code_of
 from trials.data.cache import open_cache
 from trials.job import Job
 from trials.records import record_hash
@@ -68,6 +69,7 @@ def make_job(cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hype
         train=tuple(cases[:8]),
         val=tuple(cases[8:10]),
         test=test,
+        code=code_of(spec),
         **more,
     )
 
