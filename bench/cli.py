@@ -160,7 +160,9 @@ def add_report(verbs) -> None:
     sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
     sub.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
     sub.add_argument(
-        "--images", choices=["none", "masks", "ct"], default="masks", help="pictures of patients in the page (default: masks)"
+        "--images",
+        choices=["none", "masks", "ct"],
+        help="pictures of patients in the page: none, masks alone, masks on the CT (default: ct for phantoms, else masks)",
     )
     sub.add_argument(
         "--watch", action="store_true", help="write it again whenever the run has got further, until it ends or Ctrl-C"

@@ -60,6 +60,7 @@ class Prepared:
             "bad_cases": left_out,
             "warnings": warnings_by_case(self.notes),
             "licence": self.dataset.licence,
+            "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
             "geometry": dict(self.geometry),
             "traits": case_traits(self.dataset),
         }

@@ -139,8 +139,8 @@ def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
     return FINISHED
 
 
-def write_report(out: Path, images: str = "masks") -> Path:
-    """What the studies taught, Optuna's storage, tables and the report of a run folder."""
+def write_report(out: Path, images: str | None = None) -> Path:
+    """What the studies taught, Optuna's storage, tables and the report of a run folder; images as in report_run."""
     from bench.optuna_journal import write_journal
     from bench.studies import write_studies
     from reports.build import report_run

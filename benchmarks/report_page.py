@@ -48,8 +48,8 @@ MADE = MadeUp(
     dataset="kits23",
     quality=cache(plausible_quality),
 )
-# As many slices as a real run keeps of a patient, and the cube of a full run.
-SLICES, CUBE = 8, 128
+# As many slices as a real run keeps of a patient, the cube of a full run, and the edge of a CT's slice.
+SLICES, CUBE, PLANE = 8, 128, 512
 
 
 def large_run(out: Path) -> Path:
@@ -83,22 +83,28 @@ def shown_trials(out: Path) -> set[str]:
 
 
 def write_pictures(out: Path, trials: set[str]) -> None:
-    """Reference, slices and whole cube of every test patient, and a prediction that lies a little beside it."""
+    """Reference, slices of a full CT and whole cube of every test patient, and a prediction that lies a little beside it."""
     index, sheet = np.linspace(34, 78, SLICES).astype(int), np.arange(0, CUBE, CUBE // 16)
+    finer = np.ones((1, PLANE // CUBE, PLANE // CUBE), np.uint8)
     (out / "cases").mkdir(exist_ok=True)
     for case in MADE.splits["test"]:
         rng = np.random.default_rng(hash_of(case))
         labels = ball_with_tumor(CUBE, rng.uniform(0.35, 0.65, 2))
-        wanted = sorted({*index.tolist(), *sheet.tolist()})
-        image = {at: rng.normal(60 + 50.0 * labels[at], 20).clip(0, 255).astype(np.uint8) for at in wanted}
-        stored = {"image": np.stack([image[at] for at in index]), "reference": labels[index], "index": index, "volume": labels}
-        stored |= {"sheet": np.stack([image[at] for at in sheet]), "sheet_index": sheet, "size_mm": np.array([300.0, 360, 360])}
+        reference, half = np.kron(labels[index], finer), np.kron(labels[sheet], finer[:, ::2, ::2])
+        stored = {"image": scan(rng, reference), "reference": reference, "index": index, "pixel_mm": np.array([0.7, 0.7])}
+        stored |= {"sheet": scan(rng, half), "sheet_reference": half, "sheet_index": sheet}
+        stored |= {"volume": labels, "size_mm": np.array([300.0, 360, 360])}
         write_arrays(out / "cases" / f"{case}.npz", stored)
         for trial in trials:
             path = out / "trials" / trial / "cases" / f"{case}.npz"
             path.parent.mkdir(exist_ok=True)
             beside = np.roll(labels, 3 + hash_of(f"{trial}{case}") % 6, axis=2)
-            write_arrays(path, {"prediction": beside[index], "volume": beside})
+            write_arrays(path, {"prediction": np.kron(beside[index], finer), "index": index, "volume": beside})
+
+
+def scan(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """Grey values uint8 of slices that hold these labels, with a scanner's noise."""
+    return rng.normal(60 + 50.0 * labels, 20).clip(0, 255).astype(np.uint8)
 
 
 def built(out: Path) -> dict[str, str]:

@@ -16,18 +16,21 @@ from trials.files import write_text
 IMAGES = ("none", "masks", "ct")
 
 
-def build_report(out: Path, images: str = "masks") -> Path:
+def build_report(out: Path, images: str | None = None) -> Path:
     """Read a run folder and write its report; report_run says what. Raises ValueError naming the file for a damaged folder."""
     return report_run(read_run(out), images)
 
 
-def report_run(run: Run, images: str = "masks") -> Path:
+def report_run(run: Run, images: str | None = None) -> Path:
     """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run's folder; return its path.
 
-    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none" no pictures; pictures
-    carry the data's licence. The page of a run that is not finished says so before all else. Raises ValueError naming the
-    trial for results that must not be compared.
+    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none" no pictures; None is "ct"
+    where the data set's entry lets a page show its images, otherwise "masks". Pictures carry the data's licence. The page of
+    a run that is not finished says so before all else. Raises ValueError naming the trial for results that must not be
+    compared.
     """
+    if images is None:
+        images = "ct" if (run.record.get("data") or {}).get("shows_images") else "masks"
     if images not in IMAGES:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
     board = build_board(run, *write_tables(run), images)

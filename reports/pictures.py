@@ -1,177 +1,144 @@
-"""Stored slices of a patient as small pictures: CT, reference, prediction and error, each a layer of its own."""
+"""Stored slices of a patient as small pictures: the CT, on it the borders of reference and prediction, and the errors."""
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from reports.contours import UNIT, outline
 from reports.palette import label_colour
 from reports.section import Slice
-from trials.files import is_there, read_bytes
-from trials.seal import unsealed_bytes
+from reports.shapes import Frame, Shape
+from reports.stored import Planes, read_slices
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
-# Vermilion, violet and white: apart from each other, from grey, and from the colours of the labels.
-ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (255, 255, 255))
+# Vermilion, violet and turquoise: apart from each other and from any grey of a CT.
+ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (40, 224, 208))
 ERRORS = tuple(zip(("missed", "false", "of another class"), (f"rgb{colour}" for colour in ERROR_PALETTE), strict=True))
-MASK_ALPHA = 165
-WITHOUT = "delete it, and the page goes without these slices"
-WITHOUT_BOTH = "delete both, and the page goes without these slices"
-# Below this many pixels a lossy code saves nothing and shows its blocks.
-LOSSLESS_PIXELS = 64 * 64
-# Of each stored array what its type and its axes must be.
-STORED = {
-    **dict.fromkeys(("image", "sheet"), ("u", 3)),
-    **dict.fromkeys(("reference", "prediction", "volume"), ("ui", 3)),
-    **dict.fromkeys(("index", "sheet_index"), ("ui", 1)),
-    "size_mm": ("f", 1),
-}
+# What the pictures of one patient may take of a page: with 12 worst and 4 random ones 3.2 MB of its 8.
+PATIENT_BYTES = 200_000
+# Grey below this is air, or what noise makes of it; a row or column of the body has more than this share above it.
+AIR, BODY_SHARE = 25, 0.02
+# How wide the surroundings are: of masks alone in extents of the masks, of a body in edges of its picture.
+AROUND, MARGIN = 0.1, 0.02
+# A CT with fewer pixels in a row is enlarged, more smoothly than a browser does it.
+LEAST_WIDTH = 360
+# A picture is tried at these (quality, share of its edge) until it is small enough.
+CODES = ((85, 1.0), (70, 1.0), (55, 1.0), (55, 0.7), (50, 0.5), (40, 0.35))
+Box = tuple[slice, slice]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PicturedCase:
-    """A patient's slices in axial order, and the place of the one with most wrong voxels."""
+    """A patient's slices in axial order, their frame, and the place of the one with most wrong voxels.
+
+    num_left_out slices are not among them, since their borders take too many bytes.
+    """
 
     slices: tuple[Slice, ...]
+    frame: Frame
     shown: int
-
-
-@dataclass(frozen=True, slots=True)
-class Volumes:
-    """A patient's whole reference and prediction on the cube, uint8 [D, H, W], and the cube's extent in mm.
-
-    sheet uint8 [n, H, W] is the image in the equidistant slices that sheet_index names.
-    """
-
-    reference: np.ndarray
-    prediction: np.ndarray
-    size_mm: np.ndarray
-    sheet: np.ndarray
-    sheet_index: np.ndarray
-
-    @property
-    def voxel_mm(self) -> np.ndarray:
-        return self.size_mm / self.reference.shape
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file can be read; none has a name too long for its folder."""
-    try:
-        return is_there(path)
-    except OSError:
-        return False
-
-
-def has_volumes(out: Path, trial: str, case: str) -> bool:
-    """Whether both files of one patient under one trial are there, whole, and hold whole cubes; damage() says why not."""
-    try:
-        return all(_is_there(path) and "volume" in _names(path) for path in _paths(out, trial, case))
-    except ValueError:
-        return False
-
-
-def damage(out: Path, trial: str, case: str) -> str:
-    """Which stored file of one patient under one trial is damaged, and how; "" where none of those that are there is."""
-    for path in _paths(out, trial, case):
-        if _is_there(path):
-            try:
-                _names(path)
-            except ValueError as error:
-                return str(error).removeprefix(f"{out}/")
-    return ""
-
-
-def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
-    """The whole cubes of one patient under one trial; None where either file is not there, damaged, or holds slices alone.
-
-    Raises ValueError naming the file if the two do not fit each other.
-    """
-    if not has_volumes(out, trial, case):
-        return None
-    source, predicted = _paths(out, trial, case)
-    stored, prediction = _read(source, ("volume", "size_mm", "sheet", "sheet_index")), _read(predicted, ("volume",))["volume"]
-    if stored["volume"].shape != prediction.shape:
-        shapes = f"prediction {prediction.shape} does not fit reference {stored['volume'].shape} of {source}"
-        raise ValueError(f"{predicted}: {shapes}; {WITHOUT_BOTH}")
-    places, depth = stored["sheet_index"].tolist(), len(prediction)
-    if len(places) != len(stored["sheet"]) or not all(0 <= place < depth for place in places) or len(stored["size_mm"]) != 3:
-        raise ValueError(f"{source}: its sheet, sheet_index and size_mm do not fit its volume; {WITHOUT}")
-    return Volumes(stored["volume"], prediction, stored["size_mm"], stored["sheet"], stored["sheet_index"])
+    is_native: bool
+    num_left_out: int
 
 
 def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]) -> PicturedCase | None:
-    """Draw the stored slices of one patient under one trial; None where either file is not there, or damaged.
+    """Draw the stored slices of one patient under one trial; None where there are none, see why_no_slices().
 
     images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
     """
-    if not _are_whole(out, trial, case):
+    found = read_slices(out, trial, case)
+    if found is None:
         return None
-    source, predicted = _paths(out, trial, case)
-    stored, prediction = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))["prediction"]
-    image, reference = stored["image"], stored["reference"]
-    if not image.shape == reference.shape == prediction.shape or not 0 < len(stored["index"]) == len(image):
-        shapes = f"image {image.shape} and reference {reference.shape} of {source}"
-        raise ValueError(f"{predicted}: prediction {prediction.shape} does not fit {shapes}; {WITHOUT_BOTH}")
+    planes, prediction = found
+    box = box_of(planes, images, prediction)
+    inside = (slice(None), *box)
+    reference, prediction = planes.reference[inside], prediction[inside]
     errors = _errors(reference, prediction)
-    palette = tuple(label_colour(label) for label in range(1, len(classes)))
+    panels = [_panels(*masks, len(classes)) for masks in zip(reference, prediction, errors, strict=True)]
+    wrong = (errors > 0).sum((1, 2))
+    sizes = [sum(len(shape.path) for _, shapes in each for shape in shapes) for each in panels]
+    kept = _affordable(sizes, wrong)
+    most = (PATIENT_BYTES - sum(sizes[i] for i in kept)) // len(kept)
+    uris = ct_uris([planes.image[i][box] for i in kept], most) if images == "ct" else [""] * len(kept)
     slices = tuple(
         Slice(
-            index=int(stored["index"][i]),
-            image=ct_uri(image[i]) if images == "ct" else "",
-            reference=_mask(reference[i], palette),
-            prediction=_mask(prediction[i], palette),
-            error=_mask(errors[i], ERROR_PALETTE),
+            index=int(planes.index[i]),
+            image=uri,
+            panels=(("CT", ()), *panels[i]) if images == "ct" else panels[i],
             text=_words(errors[i]),
         )
-        for i in range(len(image))
+        for i, uri in zip(kept, uris, strict=True)
     )
-    return PicturedCase(slices, int(np.argmax((errors > 0).sum(axis=(1, 2)))))
+    return PicturedCase(
+        slices=slices,
+        frame=frame_of(planes, box),
+        shown=int(np.argmax(wrong[kept])),
+        is_native=planes.is_native,
+        num_left_out=len(panels) - len(kept),
+    )
 
 
-def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
-    name = f"{case.replace('/', '_')}.npz"  # a case's name comes from a file, and must lead nowhere else
-    return out / "cases" / name, out / "trials" / trial / "cases" / name
+def box_of(planes: Planes, images: str, *masks: np.ndarray) -> Box:
+    """The rows and columns that are shown: of a CT the body, of masks alone their surroundings."""
+    is_held = np.max([mask.max(0) for mask in (planes.reference, *masks)], axis=0) > 0
+    is_body = planes.image.max(0) > AIR if images == "ct" else np.zeros_like(is_held)
+    return _extent(is_held, is_body, 1), _extent(is_held, is_body, 0)
 
 
-def _are_whole(out: Path, trial: str, case: str) -> bool:
-    """Whether both files are there, and neither is damaged."""
-    return all(map(_is_there, _paths(out, trial, case))) and not damage(out, trial, case)
+def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
+    """Along the other axis, from where masks or body begin to where they end; the whole where there are none."""
+    size = is_held.shape[1 - axis]
+    places = np.flatnonzero(is_held.any(axis) | (is_body.mean(axis) > BODY_SHARE))
+    if not places.size:
+        return slice(0, size)
+    if is_body.any():
+        room = round(MARGIN * size)
+    else:
+        room = round(AROUND * max(int(np.ptp(np.flatnonzero(is_held.any(other)))) + 1 for other in (0, 1)))
+    return slice(max(0, int(places[0]) - room), min(size, int(places[-1]) + 1 + room))
 
 
-def _names(path: Path) -> list[str]:
-    """The names of a file's arrays. Raises ValueError where a byte of it is not what was written."""
-    with _opened(path) as file:
-        return list(file)
+def frame_of(planes: Planes, box: Box) -> Frame:
+    """The frame of a picture of these rows and columns, in the true proportions of the body."""
+    height, width = (place.stop - place.start for place in box)
+    row_mm, column_mm = planes.pixel_mm
+    return Frame(width=UNIT * width, height=UNIT * height, aspect=round(width * column_mm / (height * row_mm), 4))
 
 
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    with _opened(path) as file:
-        arrays = {name: file[name] for name in names}
-    for name, array in arrays.items():
-        kinds, axes = STORED[name]
-        if array.dtype.kind not in kinds or array.ndim != axes:
-            raise ValueError(f"{path}: {name} is {array.dtype} of {array.ndim} axes, which is none of ours; {WITHOUT}")
-    return arrays
+def borders(labels: np.ndarray, num_classes: int, look: str) -> tuple[Shape, ...]:
+    """The border of every label of a slice [H, W] in its colour; look is "solid" or "dashed"."""
+    colours = [label_colour(label) for label in range(1, num_classes)]
+    return _shapes(labels, colours, look)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A file of arrays, held to its digest or, where an older run gave it none, to zip's own sums."""
-    try:
-        content = read_bytes(path)
-        original = unsealed_bytes(content)
-        with np.load(BytesIO(original), allow_pickle=False) as file:
-            if original == content and (other := file.zip.testzip()):
-                raise ValueError(f"{other} has another checksum")
-            yield file
-    except Exception as error:  # zip, deflate and numpy each raise errors of their own for damaged bytes
-        raise ValueError(f"{path} is damaged ({error or type(error).__name__}); {WITHOUT}") from None
+def _panels(
+    reference: np.ndarray, prediction: np.ndarray, errors: np.ndarray, num_classes: int
+) -> tuple[tuple[str, tuple[Shape, ...]], ...]:
+    both = borders(reference, num_classes, "solid") + borders(prediction, num_classes, "dashed")
+    return ("reference and prediction", both), ("errors", _shapes(errors, list(ERROR_PALETTE), "filled"))
+
+
+def _shapes(labels: np.ndarray, colours: list[tuple[int, int, int]], look: str) -> tuple[Shape, ...]:
+    # At the 400 pixels or so that a page gives to a picture, thinning must not be seen.
+    tolerance = max(0.1, max(labels.shape) / 1500)
+    paths = [(outline(labels == label, tolerance), colour) for label, colour in enumerate(colours, 1)]
+    return tuple(Shape(path, f"rgb{colour}", look) for path, colour in paths if path)
+
+
+def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
+    """Places of the slices whose borders fit into half of a patient's bytes, those with most wrong voxels first; never none."""
+    kept: list[int] = []
+    taken = 0
+    for i in np.argsort(-wrong, kind="stable").tolist():
+        taken += sizes[i]
+        if not kept or taken <= PATIENT_BYTES // 2:
+            kept.append(i)
+    return sorted(kept)
 
 
 def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -188,25 +155,23 @@ def _words(errors: np.ndarray) -> str:
     return f"{missed} missed, {false} false, {confused} of another class"
 
 
-def ct_uri(image: np.ndarray) -> str:
-    """A grey slice uint8 [H, W] as a data URI."""
+def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:
+    """Grey slices uint8 [H, W] as data URIs of at most so many bytes each, coarser if they must; the smallest there is.
+
+    Slices of one patient are alike: each starts from the code that the one before it needed.
+    """
+    uris, code = [], 0
+    for image in images:
+        while len(uri := _encoded(image, *CODES[code])) > most and code < len(CODES) - 1:
+            code += 1
+        uris.append(uri)
+    return uris
+
+
+def _encoded(image: np.ndarray, quality: int, share: float) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    scale = share * max(1.0, LEAST_WIDTH / picture.width)
+    size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
     file = BytesIO()
-    Image.fromarray(image).save(file, "WEBP", quality=85, method=4, lossless=image.size <= LOSSLESS_PIXELS)
-    return _data_uri("webp", file.getvalue())
-
-
-def mask_uri(labels: np.ndarray, num_classes: int) -> str:
-    """A slice of labels uint8 [H, W] in their colours, background transparent, as a data URI."""
-    return _mask(labels, tuple(label_colour(label) for label in range(1, num_classes)))
-
-
-def _mask(labels: np.ndarray, colours: tuple[tuple[int, int, int], ...]) -> str:
-    picture = Image.fromarray(np.minimum(labels, len(colours)).astype(np.uint8), "P")
-    picture.putpalette([0, 0, 0, *(part for colour in colours for part in colour)])
-    file = BytesIO()
-    picture.save(file, "PNG", transparency=bytes([0, *[MASK_ALPHA] * len(colours)]), optimize=True)
-    return _data_uri("png", file.getvalue())
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    picture.resize(size, Image.Resampling.BICUBIC).save(file, "WEBP", quality=quality, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -8,8 +8,8 @@ import numpy as np
 from reports.board import Board
 from reports.meshes import surface
 from reports.palette import label_colour
-from reports.pictures import Volumes
 from reports.section import Column, Entry, Figure, Table, View
+from reports.stored import Volumes
 from reports.wording import many, plain
 
 # How far the two stand apart, in widths of a volume.

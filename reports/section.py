@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reports.shapes import Frame, Shape
+
 # A table of trials is cut here: a browser takes seconds over 10,000 rows.
 LONGEST_TABLE = 2000
 
@@ -158,26 +160,25 @@ class Links:
     kind: str = field(default="links", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One axial slice as layers of pictures (data URIs, "" where left out) and the words for it."""
+    """One axial slice: its image (data URI, "" where left out), (panel's name, shapes over the image), ... and words for it."""
 
     index: int
     image: str
-    reference: str
-    prediction: str
-    error: str
+    panels: tuple[tuple[str, tuple[Shape, ...]], ...]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """One patient: heading, score line, slices, and the place in slices that is shown first."""
+    """One patient: heading, score line, slices in one frame, and the place in slices that is shown first."""
 
     case: str
     why: str
     score: str
     slices: tuple[Slice, ...]
+    frame: Frame
     shown: int
 
 
@@ -204,11 +205,12 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture: layers (data URIs, the uppermost first) and the words under it; is_free stands on the page's own ground."""
+    """One picture: image (data URI, "" for none), words under it, and shapes in a frame; no frame stands on the page itself."""
 
-    layers: tuple[str, ...]
+    image: str
     text: str
-    is_free: bool = False
+    shapes: tuple[Shape, ...] = ()
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,14 +78,14 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     if split == "test":
         regions = all_regions(cache.classes, OFFICIAL.get(cache.dataset.name, ()))
         surfaces = surface_scores(reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split)
-        _leave_files(plan, case, on_cube, on_native)
+        _leave_files(plan, case, on_cube, on_native, reference)
     return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))
 
 
-def _leave_files(plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray) -> None:
+def _leave_files(plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray) -> None:
     cache, record = plan.cache, plan.cache.cases[case]
     if plan.references is not None and plan.pictures is not None:
-        save_reference(plan.references / f"{case}.npz", cache, case)
-        save_prediction(plan.pictures / f"{case}.npz", on_cube, cache.labels(case))
+        save_reference(plan.references / f"{case}.npz", cache, case, reference)
+        save_prediction(plan.pictures / f"{case}.npz", on_cube, on_native, reference)
     if plan.predictions is not None:
         write_labels(plan.predictions / f"{case}.nii.gz", to_file_axes(record, on_native), np.array(record.affine))

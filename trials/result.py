@@ -205,4 +205,5 @@ RUN_KEYS: dict[str, Any] = {
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
+    "data.shows_images": bool,
 }

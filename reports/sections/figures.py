@@ -4,13 +4,16 @@ import numpy as np
 
 from reports.board import Board
 from reports.picked import Patient, patients_of
-from reports.pictures import Volumes, ct_uri, damage, has_volumes, mask_uri, read_volumes
+from reports.pictures import Box, borders, box_of, ct_uris, frame_of
 from reports.section import Picture, Section, Sheet
 from reports.shading import SIDES, seen
+from reports.stored import Planes, Volumes, damage, has_volumes, read_sheet, read_slices, read_volumes
 from reports.wording import cell_name, listed, number
 from trials.result import TrialResult
 
 UNET = "unet3d"
+# What the CT of a picture in a sheet may take, some 150 pixels wide on a page.
+SHEET_BYTES = 20_000
 
 
 def figures(board: Board) -> Section | None:
@@ -28,7 +31,7 @@ def figures(board: Board) -> Section | None:
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
     legend = listed([board.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
-    blocks = (_solid(fullest, volumes, legend), _slices(board, fullest, volumes), _results(board, trial, known))
+    blocks = (_solid(fullest, volumes, legend), _slices(board, trial, fullest), _results(board, trial, known))
     unet = "the 3D U-Net" if trial.spec.cell.model == UNET else f"{trial.spec.cell.model} (this grid has no {UNET})"
     return Section(
         id="figures",
@@ -61,38 +64,45 @@ def _unet_trial(board: Board) -> TrialResult | None:
 
 
 def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
-    pictures = tuple(Picture((seen(volumes.reference, volumes.size_mm, axis),), side, True) for side, axis in SIDES.items())
+    pictures = tuple(Picture(seen(volumes.reference, volumes.size_mm, axis), side) for side, axis in SIDES.items())
     size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)
     caption = f"{patient.case}: the reference of {legend}, cut out of {size} mm. What lies behind a surface shines through."
     return Sheet(id="figure-1", title="Figure 1. A patient in 3D", caption=caption, pictures=pictures, columns=3)
 
 
-def _slices(board: Board, patient: Patient, volumes: Volumes) -> Sheet:
-    pictures = []
-    for image, index in zip(volumes.sheet, volumes.sheet_index, strict=True):
-        mask = mask_uri(volumes.reference[index], len(board.run.classes))
-        pictures.append(Picture((mask, ct_uri(image)) if board.images == "ct" else (mask,), f"slice {index}"))
-    below = " on the CT" if board.images == "ct" else "; --images ct shows the CT below"
-    caption = f"{patient.case}, {len(pictures)} of {len(volumes.reference)} slices, head first: the reference{below}."
-    return Sheet(
-        id="figure-2", title="Figure 2. Equidistant axial slices", caption=caption, pictures=tuple(pictures), columns=8
+def _slices(board: Board, trial: TrialResult, patient: Patient) -> Sheet:
+    planes = read_sheet(board.run.out, trial.trial, patient.case)
+    box = box_of(planes, board.images)
+    pictures = tuple(
+        _picture(board, planes, box, i, planes.reference[i], f"slice {index}") for i, index in enumerate(planes.index.tolist())
     )
+    below = " on the CT" if board.images == "ct" else "; --images ct shows the CT below"
+    caption = f"{patient.case}, {len(pictures)} equidistant slices, head first: the reference{below}."
+    return Sheet(id="figure-2", title="Figure 2. Equidistant axial slices", caption=caption, pictures=pictures, columns=8)
 
 
 def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
-    """Reference and prediction of the worst, the middle and the best patient, in the slice with most foreground."""
+    """Reference and prediction of the worst, the middle and the best patient, in the stored slice with most foreground."""
     picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
     pictures = []
     for rank, patient in picked.items():
-        volumes = read_volumes(board.run.out, trial.trial, patient.case)
-        assert volumes is not None, "has_volumes said so"
-        index = int((volumes.reference > 0).sum((1, 2)).argmax())
-        for name, labels in (("reference", volumes.reference), ("prediction", volumes.prediction)):
-            mask = mask_uri(labels[index], len(board.run.classes))
-            text = f"{name}, slice {index}" if name == "prediction" else f"{rank}: {patient.case}, Dice {number(patient.mean)}"
-            pictures.append(Picture((mask,), text))
+        found = read_slices(board.run.out, trial.trial, patient.case)
+        if found is None:
+            continue
+        planes, prediction = found
+        box = box_of(planes, board.images, prediction)
+        i = int((planes.reference > 0).sum((1, 2)).argmax())
+        text = f"{rank}: {patient.case}, Dice {number(patient.mean)}"
+        pictures.append(_picture(board, planes, box, i, planes.reference[i], text))
+        pictures.append(_picture(board, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}"))
     caption = (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for the worst, the median and the "
         f"best of {len(known)} test patients by mean Dice over the classes they hold, in the slice with most foreground."
     )
     return Sheet(id="figure-3", title="Figure 3. Results of the 3D U-Net", caption=caption, pictures=tuple(pictures), columns=6)
+
+
+def _picture(board: Board, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str) -> Picture:
+    """One slice: the borders of its labels [H, W], on the CT where the page shows it."""
+    image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if board.images == "ct" else ""
+    return Picture(image, text, borders(labels[box], len(board.run.classes), "solid"), frame_of(planes, box))

@@ -6,9 +6,10 @@ from reports.board import Board
 from reports.counts import Counts
 from reports.palette import label_colour
 from reports.picked import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
-from reports.pictures import ERRORS, PicturedCase, Volumes, damage, has_volumes, picture_case, read_volumes
+from reports.pictures import ERRORS, PicturedCase, picture_case
 from reports.scene import scene
 from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
+from reports.stored import Volumes, has_volumes, read_volumes, why_no_slices
 from reports.wording import cell_name, listed, many, number, plain
 from trials.result import NATIVE, TrialResult
 
@@ -120,28 +121,45 @@ def _table(board: Board, patients: list[Patient]) -> Table:
 def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]], total: int) -> list[Block]:
     if board.images == "none":
         return [Text(("Pictures were left out of this page on request.",))]
-    pictured, missing = [], []
-    for patient, why in picked:
+    drawn: dict[str, PicturedCase] = {}
+    missing = []
+    for patient, _ in picked:
         case = picture_case(board.run.out, trial.trial, patient.case, board.images, board.run.classes)
         if case is None:
             missing.append(patient.case)
         else:
-            pictured.append(_pictured(board, patient, why, case))
-    damaged = [text for case in missing if (text := damage(board.run.out, trial.trial, case))]
-    left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
-    if not pictured:
+            drawn[patient.case] = case
+    reasons = [text for case in missing if (text := why_no_slices(board.run.out, trial.trial, case))]
+    left_out = f" Left out: {'; '.join(reasons)}." if reasons else ""
+    if not drawn:
         return [Text((f"The run folder holds no slices of these patients, so there are no pictures.{left_out}",))]
     labels = [(board.run.classes[label], f"rgb{label_colour(label)}") for label in board.run.labels]
-    caption = (
-        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} "
-        "of the others drawn with a fixed seed, so that not only failures are seen. Axial slices of the resampled cube; the "
-        "slice with most wrong voxels is shown first."
-    )
+    caption = _gallery_caption(board, total, drawn)
     if missing:
         caption += f" No slices are shown of {listed(missing)}.{left_out}"
+    pictured = [_pictured(board, patient, why, drawn[patient.case]) for patient, why in picked if patient.case in drawn]
     licence = (board.run.record.get("data") or {}).get("licence") or "none is recorded in run.json"
     terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
     return [Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)]
+
+
+def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -> str:
+    """Who is shown, on which grid, and what is not shown."""
+    grid = "each patient's own grid, on which the headline scores are taken"
+    if of_cube := [name for name, case in drawn.items() if not case.is_native]:
+        grid = f"the cube, as older versions took them ({listed(of_cube)}), otherwise of {grid}"
+    caption = (
+        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} "
+        f"of the others drawn with a fixed seed, so that not only failures are seen. Axial slices of {grid}; the "
+        "slice with most wrong voxels is shown first."
+    )
+    if board.images == "masks":
+        caption += " The images are left out: segbench report RUN --images ct shows them below the contours."
+    if num := sum(case.num_left_out for case in drawn.values()):
+        caption += (
+            f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} left out, to keep the page small."
+        )
+    return caption
 
 
 def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> Pictured:
@@ -149,4 +167,4 @@ def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> P
     for label, value, false in zip(board.run.labels, patient.by_label, patient.false_voxels, strict=True):
         name = board.run.classes[label]
         parts.append(f"{name} absent, {many(false, 'false voxel')}" if np.isnan(value) else f"{name} {number(value)}")
-    return Pictured(patient.case, why, "; ".join(parts), case.slices, case.shown)
+    return Pictured(patient.case, why, "; ".join(parts), case.slices, case.frame, case.shown)

@@ -1,4 +1,7 @@
-"""Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a little beside it."""
+"""Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a little beside it.
+
+A patient's own grid has the edge of the cube here.
+"""
 
 from io import BytesIO
 from pathlib import Path
@@ -25,15 +28,17 @@ def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
         (out / "cases").mkdir(exist_ok=True)
         stored = {"image": image[index], "reference": volume[index], "index": index, "volume": volume}
         stored |= {
+            "pixel_mm": np.array([200.0, 300.0]) / edge,
             "sheet": image[::2][:16],
+            "sheet_reference": volume[::2][:16],
             "sheet_index": np.arange(0, edge, 2)[:16],
-            "size_mm": np.array([300.0, 200.0, 200.0]),
+            "size_mm": np.array([300.0, 200.0, 300.0]),
         }
         write_arrays(out / "cases" / f"{case}.npz", stored)
         path = out / "trials" / trial / "cases" / f"{case}.npz"
         path.parent.mkdir(exist_ok=True)
         shifted = np.roll(volume, 1 + hash_of(f"{trial}{case}") % 3, axis=2)
-        write_arrays(path, {"prediction": shifted[index], "volume": shifted})
+        write_arrays(path, {"prediction": shifted[index], "index": index, "volume": shifted})
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
             "data_digest": "digest",
             "excluded": {},
             "licence": "made by this project, free to use",
+            "shows_images": made.dataset == "phantoms",
             "geometry": geometry(made),
             "traits": {"cohort": {case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])}},
         },

@@ -7,7 +7,8 @@ import pytest
 from made_up import MadeUp, all_results, write_run
 
 from reports.build import build_report
-from reports.pictures import damage, has_volumes, picture_case, read_volumes
+from reports.pictures import picture_case
+from reports.stored import damage, has_volumes, read_volumes
 from trials.seal import unsealed_bytes
 
 MADE = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=3, edge=16)

@@ -188,10 +188,10 @@ def test_pictures_can_be_left_out_or_shown_without_ct(tmp_path):
     sizes = {}
     for images in ("ct", "masks", "none"):
         page = build_report(out, images).read_text()
-        sizes[images] = (page.count("data:image/webp"), page.count("data:image/png"))
+        sizes[images] = (page.count("data:image/webp"), page.count('class="layers'), page.count("RUN --images ct shows them"))
 
-    # A sheet of 8 slices with the CT below, 3 results of 2 masks, and 3 views of the solid beside the gallery's 8 x 3 slices.
-    assert sizes == {"ct": (24 + 8 + 3, 72 + 8 + 6), "masks": (3, 72 + 8 + 6), "none": (0, 0)}
+    # 8 slices in a sheet, 3 results of 2 masks, 3 views of the solid, and the gallery: 8 x 3 slices of 2 panels, with CT of 3.
+    assert sizes == {"ct": (24 + 8 + 6 + 3, 72 + 8 + 6 + 3, 0), "masks": (3, 48 + 8 + 6 + 3, 1), "none": (0, 0, 0)}
     with pytest.raises(ValueError, match="unknown images 'all'"):
         build_report(out, "all")
 

@@ -8,7 +8,7 @@ import torch
 from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
 
 from trials.attempt import attempt
-from trials.data.cache import open_cache
+from trials.data.cache import native_labels, open_cache
 from trials.job import best_path, result_path, trial_folder
 from trials.records import from_json
 from trials.result import COMPLETE, TrialResult, headline
@@ -73,18 +73,22 @@ def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_th
         assert counted.tolist() == [stored[label] for label in range(4)]
 
 
-def test_final_trials_leave_slices_for_the_report_and_others_do_not(small_cache, tmp_path):
+def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_others_do_not(small_cache, tmp_path):
     job = make_job(small_cache, tmp_path)
+    cache = open_cache(small_cache)
     attempt(job)
     attempt(make_job(small_cache, tmp_path / "tune", phase=TUNE))
 
     for case in job.test:
         with np.load(tmp_path / "cases" / f"{case}.npz", allow_pickle=False) as kept:
             shape = kept["reference"].shape
-            assert kept["image"].shape == shape == (len(kept["index"]), 32, 32)
-            assert kept["reference"].max() > 0
+            index = kept["index"]
+            assert kept["image"].shape == shape == (len(index), *cache.cases[case].shape[1:])
+            assert np.array_equal(kept["reference"], native_labels(cache.cases[case])[index])
+            assert kept["volume"].shape == (32, 32, 32)
         with np.load(trial_folder(tmp_path, job.trial) / "cases" / f"{case}.npz", allow_pickle=False) as kept:
             assert kept["prediction"].shape == shape
+            assert np.array_equal(kept["index"], index)
     assert not list((tmp_path / "tune").rglob("*.npz"))
 
 

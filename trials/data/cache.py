@@ -21,7 +21,7 @@ from trials.data.faults import FaultyData, refuse
 from trials.data.manifest import CaseRecord, Manifest, read_manifest
 from trials.data.nearby import nearby
 from trials.data.prepare import Statistics, check_preparation, joined, train_statistics
-from trials.data.sources import look_at
+from trials.data.sources import unchanged
 from trials.data.store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
 from trials.data.volume import from_dhw, read_labels, to_dhw
 from trials.data.workers import try_on
@@ -155,10 +155,7 @@ def open_cache(folder: Path) -> Cache:
 
 def native_labels(record: CaseRecord) -> np.ndarray:
     """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one that was prepared."""
-    path = Path(record.labels.path)
-    if look_at(path, record.labels).digest != record.labels.digest:
-        raise ValueError(f"{path} has changed since it was prepared; prepare the data set again")
-    volume = read_labels(path, len(record.class_voxels))
+    volume = read_labels(unchanged(record.labels), len(record.class_voxels))
     return to_dhw(volume.voxels, volume.affine)
 
 

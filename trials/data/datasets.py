@@ -61,6 +61,10 @@ class DatasetPart(Part):
     case_names is the pattern of a case's name. intensity (low, high) is what an image in its unit passes on both sides,
     None where the unit is not known; within maps a class to the class it grows in. traits is "module:function",
     Dataset -> trait to case to value, for a set of whose cases more is known than their voxels.
+    window (low, high) is the range of intensities that a picture shows from black to white, None where the unit is not known.
+    shows_images lets a page show slices of the images without being asked. It is for images of nobody: a licence may allow
+    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but whether a page goes to where
+    they hold is its author's decision.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +76,8 @@ class DatasetPart(Part):
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
     traits: str = ""
+    window: tuple[float, float] | None = None
+    shows_images: bool = False
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
@@ -126,6 +132,8 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
 
 # A CT of the abdomen holds fat and air below the one and bone or contrast medium above the other.
 HU = (-200.0, 100.0)
+# Width 400 and level 40, the usual window of abdominal CT.
+ABDOMEN_HU = (-160.0, 240.0)
 IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
 
 DATASETS: dict[str, DatasetPart] = {
@@ -140,6 +148,8 @@ DATASETS: dict[str, DatasetPart] = {
         case_names=r"case_\d{5}",
         intensity=HU,
         within=IN_A_KIDNEY,
+        window=ABDOMEN_HU,
+        shows_images=True,
     ),
     "kits23": DatasetPart(
         "trials.data.kits23:kits23",
@@ -153,6 +163,7 @@ DATASETS: dict[str, DatasetPart] = {
         intensity=HU,
         within=IN_A_KIDNEY,
         traits="trials.data.traits:kits23",
+        window=ABDOMEN_HU,
     ),
     "nnunet": DatasetPart(
         "trials.data.nnunet:nnunet",

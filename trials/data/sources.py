@@ -30,6 +30,14 @@ def look_at(path: Path, known: Source | None = None) -> Source:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
 
 
+def unchanged(known: Source) -> Path:
+    """The path of a file that still is what it was when a case was prepared from it. Raises ValueError if it is not."""
+    path = Path(known.path)
+    if look_at(path, known).digest != known.digest:
+        raise ValueError(f"{path} has changed since it was prepared; prepare the data set again")
+    return path
+
+
 def unread(path: Path) -> Source:
     """Describe a file before it is read: its digest is "" until it has been. Raises ValueError if there is none."""
     path = path.absolute()
