@@ -36,7 +36,9 @@ class Network:
     def forward(self, images: Tensor) -> Tensor:
         """Float32 logits [B, K, ...] of images [B, C, ...], computed in the network's precision."""
         if self.is_compiled:
-            # One graph serves every number of items: half a batch, or the last cases of a validation, compile nothing.
+            # One graph serves every number of items: half a batch, or the last cases of a validation, compile nothing. The
+            # copy has the strides of a new tensor, which those of an axis of one item need not be.
+            images = images.clone(memory_format=torch.contiguous_format)
             torch._dynamo.maybe_mark_dynamic(images, 0)
         with self.low_precision():
             logits = self.module(images)

@@ -211,7 +211,7 @@ def planted_model(monkeypatch):
 
 
 def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_precision(small_cache, tmp_path, planted_model):
-    result = attempt(make_job(small_cache, tmp_path, cell=planted_model, recipe=ONE_STEP))
+    result = attempt(make_job(small_cache, tmp_path, cell=planted_model, recipe=replace(ONE_STEP, model_options=())))
 
     assert (result.state, result.reason) == (FAILED, "precision"), result.error
     assert "recipe.precision is 'bf16'" in result.error
