@@ -21,6 +21,7 @@ class Timing(Protocol):
     test_case: float
     steps: dict[str, int]
     peak_gib: float
+    precision: str
     checkpoint_mib: float
     weights_mib: float
     val_case_mib: float
@@ -31,7 +32,7 @@ class Timing(Protocol):
 class Measured:
     """What the estimate rests on. timings by (phase, model), phase pretrain or final; given names the models with weights.
 
-    start is what each process needs before its first trial; every_trial says that each trial has a process of its own.
+    start is what each process needs before its first trial, scoring_threads how many cases a trial counts at once.
     """
 
     timings: Mapping[tuple[str, str], Timing]
@@ -39,8 +40,8 @@ class Measured:
     num_val: int
     num_test: int
     start: float
-    every_trial: bool
     checkpoint_minutes: float = 1.0
+    scoring_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def trial_seconds(grid: Grid, cell: Cell, phase: str, measured: Measured) -> flo
     scoring = {PRETRAIN: 0.0, TUNE: measured.num_val * timing.val_case}.get(
         phase, measured.num_val * timing.val_case + measured.num_test * timing.test_case
     )
-    return timing.setup + training + saves * timing.checkpoint + scoring + (measured.start if measured.every_trial else 0.0)
+    return timing.setup + training + saves * timing.checkpoint + scoring / measured.scoring_threads
 
 
 def pieces(grid: Grid, measured: Measured) -> list[Piece]:
@@ -105,7 +106,7 @@ def wall(grid: Grid, measured: Measured, slots: float, on_cpu: bool) -> float:
     found = pieces(grid, measured)
     if on_cpu:
         found = [replace(piece, share=1.0) for piece in found]
-    return wall_seconds(found, slots) + (0.0 if measured.every_trial else measured.start)
+    return wall_seconds(found, slots) + measured.start
 
 
 def costs(grid: Grid, measured: Measured, on_cpu: bool) -> list[Cost]:

@@ -28,10 +28,11 @@ def job_maker(
     digests: Mapping[str, str],
     options: argparse.Namespace,
     revision: str,
+    scoring_threads: int = 1,
 ) -> "Callable[[Due], Job]":
     """A function that turns a spec into the job a worker runs; only final trials are given test cases.
 
-    files holds the first weights by model, digests the SHA-256 of each.
+    files holds the first weights by model, digests the SHA-256 of each; scoring_threads is how many cores a trial has.
     """
     from bench.ledger import digest_of
     from trials.code_identity import code_of
@@ -56,6 +57,7 @@ def job_maker(
             save_predictions=options.save_predictions and spec.phase == FINAL,
             checkpoint_minutes=options.checkpoint_minutes,
             commit=revision,
+            scoring_threads=scoring_threads,
             code=code_of(spec),
         )
 

@@ -106,7 +106,7 @@ def gathered(
         num_val=len(prepared.split.val),
         num_test=len(prepared.split.test),
         start=max(copy["start"] + copy["first"] for copies in taken for copy in copies),
-        every_trial=bool(cluster.gpus),
+        scoring_threads=cluster.cores_per_trial(min(recipe.gpus for recipe in grid.recipes.values())),
     )
 
 
@@ -142,6 +142,8 @@ def print_plan(grid: Grid, measured: Measured, cluster: "Cluster", spent: float)
     total, now = sum(row.hours for row in rows), wall(grid, measured, here, on_cpu)
     device = next(iter(measured.timings.values())).device  # type: ignore[attr-defined]
     console.print(f"\ntimed on {device} in {spent:.0f} s, {grid_samples(measured)}")
+    for (phase, model), timing in measured.timings.items():
+        console.print(f"{named(phase, model)} trains in {timing.precision}")
     walls = [f"{span(wall(grid, measured, slots, on_cpu))} on {slots:g}" for slots in sorted({*SLOTS, here})]
     console.print(f"wall time: {', '.join(walls)} {word}; here are {here:g}")
     disk = sum(row.disk_mib for row in rows) + working_mib(grid, measured, here)
@@ -155,8 +157,12 @@ def print_plan(grid: Grid, measured: Measured, cluster: "Cluster", spent: float)
 
 def grid_samples(measured: Measured) -> str:
     """What was timed."""
-    names = [f"{model}{' pretraining' if phase == PRETRAIN else ''}" for phase, model in measured.timings]
-    return f"a few steps each of {', '.join(names)}"
+    return f"a few steps each of {', '.join(named(phase, model) for phase, model in measured.timings)}"
+
+
+def named(phase: str, model: str) -> str:
+    """A model in words, or its pretraining."""
+    return f"{model} pretraining" if phase == PRETRAIN else model
 
 
 def premises(grid: Grid) -> str:

@@ -101,7 +101,8 @@ def execute(
         write_provenance(places.out, record, grid_text)
         if cluster:
             view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
-            make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0])
+            cores = cluster.cores_per_trial(smallest_share(grid))
+            make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0], cores)
             with view, beating(lock, view.status, view.changed):
                 drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping, preflight)
         if agenda.finished():

@@ -110,7 +110,7 @@ def timed_by(ready: Ready, clock: str) -> Measured:
         timings[key] = SimpleNamespace(**asdict(timing.time_trial(from_json(Job, one.job), one.samplings)))
     split = ready.prepared.split
     sizes = {"num_val": len(split.val), "num_test": len(split.test)}
-    return Measured(timings=timings, given={}, **sizes, start=0.0, every_trial=False)
+    return Measured(timings=timings, given={}, **sizes, start=0.0)
 
 
 def together(ready: Ready) -> list[str]:

@@ -176,7 +176,10 @@ class Geometry:
 
 # Of what a trial's facts hold, what is more than printed: each key with its type.
 FACT_KEYS: dict[str, Any] = {
-    **dict.fromkeys(("device", "device_type", "host", "weights_sha256"), str),
+    **dict.fromkeys(("device", "device_type", "host", "weights_sha256", "precision", "arithmetic"), str),
+    **dict.fromkeys(("precision_note", "compile_note"), str),
+    **dict.fromkeys(("compiled", "arithmetic_right"), bool),
+    "arithmetic_seconds": float,
     "threads": int,
     "cubes_made_again": tuple[str, ...],
     "class_counts.voxels": tuple[int, ...],

@@ -34,6 +34,7 @@ from trials.progress import Progress, checkpoint
 from trials.segment import Segmentation
 from trials.setup import make_network, make_restoration, make_segmentation, training_items
 from trials.spec import PRETRAIN
+from trials.warm_up import precision_text, warm_up
 
 R = TypeVar("R")
 # Steps are timed for so long, and at least so many of them, after two that warm up.
@@ -47,7 +48,8 @@ class Timing:
     """One model under one recipe. Seconds: what a process needs once, setting up, a training step, an epoch's validation, a
     checkpoint, and scoring a case of a split.
 
-    steps says for each sampling how many steps an epoch has. memory_gib is what the card, or else the machine, has in all.
+    steps says for each sampling how many steps an epoch has. precision says in which one a trial trains here, and what the
+    check of its arithmetic found. memory_gib is what the card, or else the machine, has in all.
     checkpoint_mib and weights_mib are files on disk, the other mib what a scored case leaves there.
     """
 
@@ -62,6 +64,7 @@ class Timing:
     peak_gib: float
     memory_gib: float
     device: str
+    precision: str
     checkpoint_mib: float
     weights_mib: float
     val_case_mib: float = 0.0
@@ -76,7 +79,7 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
     with tempfile.TemporaryDirectory(prefix="segbench-plan-") as folder:
         job = replace(with_first_weights(job, Path(folder)), out=folder)
         first, _ = timed(lambda: set_up(job))
-        setup, (cache, task, network) = timed(lambda: set_up(job))
+        setup, (cache, task, network, precision) = timed(lambda: set_up(job))
         step = step_seconds(network, task, job)
         validation = validation_seconds(network, task)
         saving, checkpoint_mib, weights_mib = saving_cost(network, task, job, Path(folder))
@@ -91,17 +94,19 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
             peak_gib=peak_gib(network.device),
             memory_gib=memory_gib(network.device),
             device=device_name(network.device),
+            precision=precision,
             checkpoint_mib=checkpoint_mib,
             weights_mib=weights_mib,
             **scored,
         )
 
 
-def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network]:
-    """All that a trial has before its first step."""
+def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
+    """All that a trial has before its first step, and in which precision it trains."""
     cache = open_cache(place(job.cache))
     task = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)[0]
-    return cache, task, make_network(job, cache)
+    network, facts = warm_up(make_network(job, cache), task, job.spec)
+    return cache, task, network, precision_text(network, facts)
 
 
 def timed(work: Callable[[], R]) -> tuple[float, R]:

@@ -57,6 +57,17 @@ def arithmetic_facts(found: Arithmetic) -> Facts:
     return {"arithmetic": found.text(), "arithmetic_right": found.is_right, "arithmetic_seconds": found.seconds}
 
 
+def precision_text(network: Network, facts: Facts) -> str:
+    """In which precision a network trains here and what the check found, in one sentence, from what warm_up returned."""
+    if "precision_note" in facts:
+        return str(facts["precision_note"])
+    precision = str(network.autocast or "float32").removeprefix("torch.")
+    checked = (
+        f", compared with float32 in {facts['arithmetic_seconds']} s: {facts['arithmetic']}" if "arithmetic" in facts else ""
+    )
+    return precision + checked + (", compiled" if network.is_compiled else "")
+
+
 def fallback_text(model: str, found: Arithmetic) -> str:
     """What is said where a trial trains in float32 since low precision is wrong here."""
-    return f"{model} trained in float32, since bfloat16 is wrong on this device: {found.text()}"
+    return f"{model} trained in float32, since bfloat16 is wrong here: {found.text()}"

@@ -15,4 +15,7 @@ def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--address", metavar="HOST:PORT", help="a Ray cluster: can each node write to --out, and see --data and --cache?"
     )
+    verb.add_argument(
+        "--grid", metavar="NAME|FILE.py", help="in which precision each model of a grid trains here, and whether it is right"
+    )
     verb.add_argument("--json", action="store_true", help='print {"findings": [{level, subject, message, fix}, ...]} instead')

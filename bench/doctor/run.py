@@ -22,7 +22,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def examined(options: argparse.Namespace) -> Iterator[Finding]:
-    """This machine always; the run folder, cluster file, data, cache and nodes where they are named."""
+    """This machine always; the run folder, cluster file, data, cache, grid and nodes where they are named."""
     out = (options.out or Path("runs")).absolute()
     yield from machine_findings(gather(scratch() if is_remote(out) else out))
     if options.data:
@@ -35,6 +35,10 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
         yield from cache_findings(options.cache)
     if options.cluster:
         yield from file_findings(options.cluster)
+    if options.grid:
+        from bench.doctor.arithmetic import arithmetic_findings
+
+        yield from arithmetic_findings(options.grid)
     if options.out or options.address:
         yield from storage_findings(out, options)
 

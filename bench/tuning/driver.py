@@ -61,6 +61,10 @@ class Cluster:
         # A trial lies on one card: of those that take 0.6 of one, two cards hold two.
         return max(1, min(self.cpus, int(self.gpus) * int(1 / smallest_share + 1e-9)))
 
+    def cores_per_trial(self, smallest_share: float) -> int:
+        """How many cores each of so many trials has: one without GPUs, more on a machine with many cores for each GPU."""
+        return max(1, self.cpus // self.slots(smallest_share))
+
 
 def smallest_share(grid: Grid) -> float:
     """The least part of a card that a trial of the grid takes."""

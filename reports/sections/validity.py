@@ -6,6 +6,7 @@ from reports.board import Board
 from reports.conditions import code_differences, code_in_words, machine_differences, without_code
 from reports.notes import num_states
 from reports.own_tables import audit_own_tables, own_tables
+from reports.precision import precision_check
 from reports.run_folder import Run
 from reports.section import Check, Checklist, Section, Text
 from reports.wording import listed, many
@@ -76,6 +77,7 @@ def _trial_checks(board: Board) -> list[Check]:
             f"{' or '.join(map(str, budget))} tuning trials a cell" if sum(budget) else "no tuning in this run",
         ),
         _same_code(run),
+        precision_check(run),
         Check("All trials ran with the same packages and hardware", not differ, listed(differ) or "no difference recorded"),
         Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
     ]

@@ -41,9 +41,9 @@ TWO = replace(
 )
 
 
-def measured(grid, **more):
+def measured(grid):
     timings = dict.fromkeys(models_to_time(grid, {}), TIMED)
-    return Measured(timings=timings, given={}, num_val=2, num_test=4, start=5.0, **{"every_trial": False, **more})
+    return Measured(timings=timings, given={}, num_val=2, num_test=4, start=5.0)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,6 @@ def test_a_trial_costs_what_its_parts_cost():
     assert trial_seconds(TWO, none, FINAL, measured(TWO)) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
     assert trial_seconds(TWO, none, TUNE, measured(TWO)) == 1 + 1 * (10 * 2 + 3) + 2 * 0.5
     assert trial_seconds(TWO, subsample, TUNE, measured(TWO)) == 1 + 1 * (5 * 2 + 3) + 2 * 0.5
-    assert trial_seconds(TWO, none, TUNE, measured(TWO, every_trial=True)) == 25 + 5
 
 
 def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
@@ -156,12 +155,13 @@ def planned(tmp_path_factory):
 def test_a_plan_is_timed_and_printed_by_cell(planned):
     text = planned.text
     words = [line.split() for line in text.splitlines()]
-    cells = [line[3] for line in words if line[:1] == ["unet3d"]]
+    cells = [line[3] for line in words if line[:1] == ["unet3d"] and line[1] != "trains"]
     total = next(line for line in words if line[:1] == ["all"])
     assert cells == ["6", "6"]
     assert total[1] == "12"
     assert 0 < float(total[2]) < 1
     assert "timed on " in text
+    assert "unet3d trains in float32" in text
     assert " on 1, " in text
     assert "one seed less would save" in text
     assert "half the tuning would save" in text

@@ -1,0 +1,76 @@
+"""In which precision each model of a grid trains on this machine, and whether its low precision agrees with float32."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.check import check_grid
+from bench.doctor.findings import Finding, error, fine, warning
+from bench.expand import recipe_of
+from bench.user_grid import load_grid
+from trials.models.build import build
+from trials.models.registry import MODELS
+from trials.network import Network, memory_format, pick_device, pick_precision, untouched
+from trials.precision import Arithmetic, compare
+from trials.spec import Recipe
+from trials.voxel_losses import Combined
+
+# A stand-in for a data set's, which is not looked at: background and three classes of KiTS23.
+NUM_CLASSES = 4
+# Thresholds of a smooth image of deviation 1, above which the labels 1, 2 and 3 begin.
+LEVELS = (0.5, 1.5, 2.2)
+
+
+def arithmetic_findings(name: str) -> Iterator[Finding]:
+    """A finding for each model of a grid, by the grid's name or file; a grid that cannot be run is one finding."""
+    try:
+        grid, _ = load_grid(name)
+        check_grid(grid)
+    except ValueError as wrong:
+        yield error("grid", str(wrong), "correct it; `segbench ls` lists what a grid may name")
+        return
+    for model in dict.fromkeys(cell.model for cell in grid.cells):
+        yield model_finding(model, recipe_of(grid, model))
+
+
+def model_finding(model: str, recipe: Recipe) -> Finding:
+    """One model under its recipe, with random weights, on a made-up batch of the recipe's size."""
+    device = pick_device()
+    precision = pick_precision(recipe.precision, device)
+    if precision is None:
+        return fine("precision", f"{model} trains in float32")
+    found = compared(model, recipe, device, precision)
+    low = str(precision).removeprefix("torch.")
+    if found.is_right:
+        return fine("precision", f"{model} trains in {low}, compared with float32: {found.text()}")
+    told = f"{model}: {low} is wrong here: {found.text()}"
+    if recipe.precision == "auto":
+        return warning("precision", f"{told}; it trains in float32", "another version of torch or of the driver may be right")
+    return error("precision", told, "set the recipe's precision to 'auto' or 'float32'")
+
+
+def compared(model: str, recipe: Recipe, device: torch.device, precision: torch.dtype) -> Arithmetic:
+    """The comparison of a network of the registry with float32, see trials.precision."""
+    part = MODELS[model]
+    torch.manual_seed(0)
+    module = build(model, NUM_CLASSES, width=recipe.width, options=recipe.model_options)
+    network = Network(
+        module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
+        dims=part.dims,
+        slice_axis=recipe.slice_axis,
+        device=device,
+        autocast=precision,
+    )
+    loss = Combined()
+    with untouched(network):
+        return compare(network, lambda net, images, labels: loss(net.forward(images), labels), *smooth_batch(recipe, network))
+
+
+def smooth_batch(recipe: Recipe, network: Network) -> tuple[Tensor, Tensor]:
+    """Smooth random images [B, 1, ...] of deviation 1 and labels that follow them, of the recipe's batch and size."""
+    edge, pool = recipe.preparation.cube, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
+    images = pool(torch.randn(recipe.batch_size, 1, *[edge] * network.dims, device=network.device), 3, 1, 1)
+    images /= images.std()
+    return images, torch.stack([images[:, 0] > level for level in LEVELS]).sum(0, dtype=torch.uint8)
