@@ -138,6 +138,7 @@ def test_a_box_of_liver_is_learned(livers):
 def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
     assert livers.code == 3, livers.stderr[-3000:]
     assert "failed: final unet3d broken" in livers.stderr
+    assert "final unet3d hungry none seed 0: memory ran out in this worker" in livers.stderr
     assert "Traceback" not in livers.stderr
     assert "unet3d dying none seed 0: its worker was lost and it is tried again (The actor is dead because" in livers.stderr
     assert livers.stdout == f"{livers.out / 'report.html'}\n"

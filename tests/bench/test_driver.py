@@ -24,6 +24,13 @@ def test_slots_are_cores_or_shares_of_cards(cpus, gpus, share, slots):
     assert Cluster(cpus=cpus, gpus=gpus).slots(share) == slots
 
 
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "share", "cores"), [(2, 0, 1.0, 1), (16, 1, 1.0, 16), (16, 1, 0.125, 2), (1, 1, 0.5, 1)]
+)
+def test_a_trial_has_its_share_of_the_cores(cpus, gpus, share, cores):
+    assert Cluster(cpus=cpus, gpus=gpus).cores_per_trial(share) == cores
+
+
 def test_a_trial_asks_for_its_recipes_share_of_a_card_and_for_none_where_there_is_none():
     config = {"gpus": FULL.recipes["2d"].gpus}
 

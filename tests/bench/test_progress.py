@@ -134,3 +134,24 @@ def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view
     assert told[0] == f"{describe(spec)}: its worker was lost and it is tried again (ActorDiedError: its node died)"
     assert told[1] == told[2] == f"{describe(spec)}: its worker was lost and it is tried again (nobody knows why)"
     assert told[3] == f"{describe(spec)}: its worker was lost for good (nobody knows why)"
+
+
+def test_a_worker_that_is_replaced_after_memory_ran_out_is_not_told_as_lost(view, tmp_path):
+    trial, _ = start(view)
+    error = tmp_path / "error.txt"
+    error.write_text("Traceback\nbench.tuning.driver.WorkerReplaced: memory ran out in this worker\n")
+    trial.error_file = error
+
+    view.on_trial_recover(0, [], trial)
+
+    printed = view.console.file.getvalue()
+    assert "seed 0: memory ran out in this worker" in printed
+    assert "lost" not in printed
+
+
+def test_what_a_trial_does_otherwise_than_its_recipe_asks_is_told_when_it_begins(view):
+    trial, _ = start(view)
+
+    view.on_trial_result(0, [], trial, {"epoch": 0, "seconds": 0.0, "state": "", "note": "unet3d trained in float32"})
+
+    assert "seed 0: unet3d trained in float32" in view.console.file.getvalue()
