@@ -18,7 +18,7 @@ from trials.memory import is_out_of_memory
 from trials.network import Network, untouched
 from trials.spec import TrialSpec
 
-# A tensor of the gradient, or the logits, may differ from float32 by this share of its norm. Healthy networks with random weights
+# A tensor of the gradient, or the logits, may differ from float32 by this share of its norm. Healthy networks of random weights
 # reach 0.1 to 1 (a norm's few scales), a random ResNet50 1.6: gradients of equal norm that rounding has made unrelated differ
 # by the square root of 2. A flipped sign gives 2, garbage anything up to inf (benchmarks/results/precision.txt).
 LIMIT = 1.8
