@@ -146,7 +146,7 @@ def _gradient(network: Network, loss: Loss, images: Tensor, labels: Tensor, garb
     return gradient
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _logits(network: Network, images: Tensor) -> Tensor:
     network.module.eval()
     return network.forward(images)

@@ -42,9 +42,15 @@ def fits(items: Items, free_bytes: int) -> bool:
 
 def source_on(items: Items, device: torch.device) -> Source:
     """The items as they should be read by a trial on this device: on the card where they fit, else from their maps."""
-    if device.type != "cuda" or not fits(items, torch.cuda.mem_get_info(device)[0]):
+    if device.type != "cuda" or not fits(items, free_share(device)):
         return items
     return resident(items, device)
+
+
+def free_share(device: torch.device) -> int:
+    """Bytes of a GPU that this process may still take: what is free there, and no more than its own share of it."""
+    free, total = torch.cuda.mem_get_info(device)
+    return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total))
 
 
 def resident(items: Items, device: torch.device) -> Resident:
