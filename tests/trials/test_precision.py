@@ -189,7 +189,7 @@ def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(sm
 
 
 def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_check_and_without(
-    small_cache, tmp_path, right_kernels, monkeypatch
+    small_cache, tmp_path, on_cpu, right_kernels, monkeypatch
 ):
     monkeypatch.setattr("trials.precision._CHECKED", {})
     cell = Cell(model="vnet", loss="combined", sampling="none")
