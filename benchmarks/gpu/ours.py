@@ -117,4 +117,5 @@ def forward_batches(trained: Trained) -> list[Tensor]:
         parts = list(torch.stack(images)[:, None].split(task.recipe.batch_size))
     else:
         parts = [part for image in images for part in image[:, None].split(2 * task.recipe.batch_size)]
-    return [part.to(network.device, torch.float32) for part in parts]
+    # In the strides of new tensors, for which the network was compiled.
+    return [part.to(network.device, torch.float32).clone(memory_format=torch.contiguous_format) for part in parts]
