@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import torch._inductor.config as inductor
 
 from benchmarks.gpu.bare import compile_bare, random_batch, search_kernels, step_ms, train_bare
 from benchmarks.gpu.machine import python
@@ -36,6 +35,9 @@ LR = 1e-4
 
 def bare(sizes: Sizes, model: str, layout: str, mode: str, steps: int) -> tuple[float, float]:
     """Milliseconds of a step of the bare loop in one way, and its peak memory in GiB."""
+    use_one_cache()
+    import torch._inductor.config as inductor
+
     part, recipe, device = MODELS[model], sizes.recipes[model], pick_device()
     reset_peak()
     search_kernels(part.kernel_search)
