@@ -1,5 +1,6 @@
 """What several tests share: the fixtures folder, one demo run, and one small prepared set of phantoms."""
 
+import functools
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,29 @@ def fixtures() -> Path:
     if not folder:
         pytest.skip("SEGBENCH_FIXTURES names no folder of real KiTS23 masks")
     return Path(folder)
+
+
+@contextmanager
+def without_gpus() -> Iterator[None]:
+    """Hide the machine's GPUs from the trials of this process, and from the processes that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
+
+
+@pytest.fixture
+def on_cpu() -> Iterator[None]:
+    """For a test of what only a CPU promises: the same bits from run to run, divergence noticed at its step."""
+    with without_gpus():
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_on_cpu() -> Iterator[None]:
+    """The same for every test of a file, and for the fixtures that they share."""
+    with without_gpus():
+        yield
 
 
 @dataclass(frozen=True)
@@ -131,5 +156,19 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests, a file at a time: the demo, which takes longest, comes first."""
+    """Two processes share the tests, a file at a time: the demo, which takes longest, comes first.
+
+    Tests marked `gpu` are skipped where torch sees no GPU.
+    """
     items.sort(key=lambda item: item.path.name != "test_demo.py")
+    for item in items:
+        if item.get_closest_marker("gpu") and not sees_gpu():
+            item.add_marker(pytest.mark.skip(reason="needs a GPU, and torch sees none"))
+
+
+@functools.cache
+def sees_gpu() -> bool:
+    """Whether torch sees a GPU; torch is loaded for tests that ask for one alone."""
+    import torch
+
+    return torch.cuda.is_available()

@@ -71,7 +71,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def story(module_on_cpu, tmp_path_factory):
     place = tmp_path_factory.mktemp("killed")
     (place / "grid.py").write_text(GRID)
     out, stops, refusal = place / "run", {}, StringIO()

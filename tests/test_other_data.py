@@ -94,7 +94,7 @@ def write_livers(root, num_cases=10):
 
 
 @pytest.fixture(scope="module")
-def livers(tmp_path_factory):
+def livers(module_on_cpu, tmp_path_factory):
     place = tmp_path_factory.mktemp("livers")
     write_livers(place / "data", num_cases=11)
     (place / "data" / "imagesTr" / "liver_010_0000.nii.gz").write_bytes(b"")

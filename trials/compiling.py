@@ -66,9 +66,12 @@ def compiled(network: Network, loss: Loss, images: Tensor, labels: Tensor) -> tu
 def use_one_cache() -> None:
     """Let all processes of this node share what was compiled, and let dropout draw as it does in eager mode."""
     import torch._inductor.config
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     folder = scratch() / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
+    # Importing the compiler, which much else of torch does, has named its default folder where none was named.
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR") in (None, default_cache_dir()):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
     os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
     torch._inductor.config.fallback_random = True
 

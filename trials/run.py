@@ -38,7 +38,7 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpus)
     reset_peak()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     cache = open_cache(place(job.cache))
     task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
     network, warmed = warm_up(make_network(job, cache), task, job.spec)
@@ -53,6 +53,7 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
     cases = score(job, network, cache) if is_scored else ()
     seconds = {
+        "seconds_to_first_step": round(clock - begun, 3),
         "train_seconds": round(trained - clock, 2),
         "score_seconds": round(time.perf_counter() - trained, 2),
         "share_beside_model": round(progress.share_beside_model(), 4),

@@ -71,7 +71,7 @@ def poison(folder: Path, place: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def both(small_cache, tmp_path_factory):
+def both(small_cache, module_on_cpu, tmp_path_factory):
     place = tmp_path_factory.mktemp("poisoned")
     return choices(small_cache, place / "clean"), choices(poison(small_cache, place / "cache"), place / "poisoned")
 

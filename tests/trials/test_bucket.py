@@ -15,7 +15,7 @@ from trials.result import TrialResult
 
 
 @pytest.fixture(scope="module")
-def straight(small_cache, tmp_path_factory):
+def straight(small_cache, module_on_cpu, tmp_path_factory):
     """A small trial in a folder, for comparison: its job and its result."""
     recipe = replace(RECIPE, epochs=2, steps_per_epoch=1)
     job = make_job(small_cache, tmp_path_factory.mktemp("straight"), recipe=recipe)

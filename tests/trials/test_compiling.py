@@ -1,5 +1,6 @@
 """When a network is compiled, how often, and what a trial does where it cannot be."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from small_jobs import CELL, RECIPE, make_job
 from torch import nn
 from torch._dynamo.utils import counters
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from trials.attempt import attempt
-from trials.compiling import earns_back, wants_compiling
+from trials.compiling import earns_back, use_one_cache, wants_compiling
 from trials.data.cache import open_cache
 from trials.models.build import build, item_multiply_adds
 from trials.models.registry import MODELS, ModelPart
@@ -122,3 +124,16 @@ def test_where_compiling_fails_a_trial_goes_on_eagerly_and_says_so(small_cache, 
     assert result.facts["compiled"] is False
     assert "went on eagerly" in result.facts["compile_note"]
     assert told == [result.facts["compile_note"]]
+
+
+@pytest.mark.parametrize(("named", "kept"), [(None, "segbench-"), (default_cache_dir(), "segbench-"), ("/own", "/own")])
+def test_what_is_compiled_lies_in_scratch_unless_a_user_names_a_folder(monkeypatch, tmp_path, named, kept):
+    monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("TRITON_CACHE_DIR", "")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", named or "")
+    if named is None:
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+
+    use_one_cache()
+
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"].removeprefix(f"{tmp_path}/").startswith(kept)

@@ -72,7 +72,7 @@ def test_a_batch_that_does_not_fit_goes_through_in_two_halves_and_the_result_say
     assert not list(tmp_path.rglob("attempts.json"))
 
 
-def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, small_cache, tmp_path):
+def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, small_cache, tmp_path, on_cpu):
     straight = attempt(make_job(small_cache, tmp_path / "straight", hungry, SMALL))
     job = make_job(small_cache, tmp_path / "killed", hungry, SMALL)
     with pytest.raises(KeyboardInterrupt):

@@ -189,7 +189,7 @@ def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(sm
 
 
 def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_check_and_without(
-    small_cache, tmp_path, right_kernels, monkeypatch
+    small_cache, tmp_path, on_cpu, right_kernels, monkeypatch
 ):
     monkeypatch.setattr("trials.precision._CHECKED", {})
     cell = Cell(model="vnet", loss="combined", sampling="none")
@@ -232,3 +232,11 @@ def test_under_auto_a_network_whose_low_precision_is_wrong_trains_in_float32_and
     assert facts["arithmetic_right"] is False
     assert "planted trained in float32" in facts["precision_note"]
     assert "enter." in facts["precision_note"]
+
+
+def test_a_network_with_batch_norm_has_no_error_against_itself():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv3d(1, 4, 1), nn.BatchNorm3d(4), nn.ReLU(), nn.Conv3d(4, 4, 1))
+    network = replace(network_of(module), autocast=None)
+
+    assert compare(network, loss_of, 5 + batch(4)[0], batch(4)[1]).error == 0

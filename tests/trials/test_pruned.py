@@ -17,7 +17,7 @@ OUT_OF_REACH = Rung(epochs=2, least=1.1)
 
 
 @pytest.fixture(scope="module")
-def whole(small_cache, tmp_path_factory):
+def whole(small_cache, module_on_cpu, tmp_path_factory):
     return attempt(make_job(small_cache, tmp_path_factory.mktemp("whole"), recipe=SHORT, phase=TUNE))
 
 

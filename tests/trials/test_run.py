@@ -93,7 +93,7 @@ def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_othe
 
 
 @pytest.mark.parametrize("model", ["unet3d", "vnet", "segresnet", "unet2d_resnet18"])
-def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, model):
+def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, model):
     recipe = replace(RECIPE, epochs=2, **SMALL[model])
     cell = replace(CELL, model=model)
     straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
@@ -145,7 +145,7 @@ def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
     assert not result.surfaces
 
 
-def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(small_cache, tmp_path):
+def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(small_cache, tmp_path, on_cpu):
     every = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5)))
     second = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5, validate_every=2)))
 

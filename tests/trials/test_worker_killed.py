@@ -28,7 +28,9 @@ attempt(from_json(Job, sys.stdin.read()), tell)
 """
 
 
-def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights_and_its_row_says_so(small_cache, tmp_path):
+def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights_and_its_row_says_so(
+    small_cache, tmp_path, on_cpu
+):
     recipe = replace(RECIPE, steps_per_epoch=1)
     straight, killed = (
         make_job(small_cache, tmp_path / name, recipe=recipe, checkpoint_minutes=0.0) for name in ("straight", "killed")
