@@ -140,31 +140,32 @@ DEMO = Grid(
         # The longest first: a short trial at the end leaves no worker waiting for long.
         *product(("vnet",), ("combined",), ("none", "oversample")),
         *product(("vnet",), ("class_balanced",), ("oversample",)),
-        *product(("segresnet",), ("combined", "focal"), ("none",)),
-        *product(("segresnet",), ("weighted_focal",), ("subsample",)),
-        *product(("unet3d", "unet2d_resnet18"), ("focal",), ("none",)),
-        *product(("unet3d", "unet2d_resnet18"), ("weighted_focal",), ("subsample",)),
-        *product(("unet3d", "unet2d_resnet18"), ("class_balanced",), ("oversample",)),
+        *product(("segresnet", "unet2d_resnet18"), ("class_balanced",), ("oversample",)),
+        *product(("segresnet", "unet2d_resnet18"), ("weighted_focal",), ("subsample",)),
+        *product(("segresnet", "unet2d_resnet18"), ("focal",), ("none",)),
+        *product(("unet3d",), ("combined", "focal"), ("none",)),
+        *product(("unet3d",), ("weighted_focal",), ("subsample",)),
     ),
     tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
-        "vnet": replace(_SMALL, epochs=25, validate_every=5, model_options=(("kernel", 3.0), ("dropout", 0.0))),
-        "segresnet": replace(_SMALL, width=8, epochs=7),
+        "vnet": replace(_SMALL, epochs=22, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))),
+        "segresnet": replace(_SMALL, width=8, epochs=8),
         # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so few steps.
-        "2d": replace(_SMALL, width=None, epochs=9, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
+        "2d": replace(_SMALL, width=None, epochs=10, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
     },
     hyper={
         "*": {"lr": 0.01, "one_minus_beta": 1e-4, "alpha": (0.3, 1.0, 1.2, 1.5)},
         "vnet": {"lr": 0.015},
-        "segresnet": {"lr": 0.012},
-        "unet2d_resnet18": {"lr": 0.005},
+        "segresnet": {"lr": 0.007, "frozen_stages": 1.0},
+        "unet2d_resnet18": {"lr": 0.006},
     },
     # A dozen steps tell little of a setting, so nothing is proposed with which a whole training would not do well.
     spaces={
-        "*": {"lr": Range(low=8e-3, high=1.6e-2, log=True), "gamma": Range(low=1.0, high=3.0)},
+        "*": {"lr": Range(low=5e-3, high=1.2e-2, log=True), "gamma": Range(low=1.0, high=2.5)},
         "vnet": {"lr": Range(low=1.2e-2, high=2e-2, log=True)},
-        "unet2d_resnet18": {"lr": Range(low=3e-3, high=8e-3, log=True)},
+        "segresnet": {"lr": Range(low=5e-3, high=9e-3, log=True)},
+        "unet2d_resnet18": {"lr": Range(low=5e-3, high=1e-2, log=True)},
     },
 )
 
