@@ -1,5 +1,6 @@
 """What the three grids promise, and what a grid is refused for."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -40,8 +41,10 @@ def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
     assert recipe_of(PAPER, "vnet").oversample == "literal"
 
 
-def test_demo_holds_every_loss_and_sampling_and_every_family_of_models():
+def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_times():
     assert 12 <= len(DEMO.cells) <= 16
+    for factor in ("model", "loss", "sampling"):
+        assert min(Counter(getattr(cell, factor) for cell in DEMO.cells).values()) >= 3, factor
     assert {cell.loss for cell in DEMO.cells} == set(LOSSES)
     assert {cell.sampling for cell in DEMO.cells} == set(SAMPLINGS)
     assert {cell.model for cell in DEMO.cells} == {"unet3d", "vnet", "segresnet", "unet2d_resnet18"}
@@ -165,7 +168,7 @@ def test_freezing_stages_of_random_weights_is_refused():
 
     with pytest.raises(ValueError, match="segresnet: frozen_stages=2 of random weights is refused"):
         check_grid(replace(DEMO, recipes=recipes, hyper=hyper))
-    check_grid(replace(DEMO, recipes=recipes))
+    check_grid(replace(DEMO, recipes=recipes, hyper={}))
     check_grid(replace(DEMO, hyper=hyper))
 
 
