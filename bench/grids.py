@@ -131,6 +131,8 @@ _SMALL = Recipe(
     subsample_background=0.97,
     train_cases_scored=2,
     validate_every=4,
+    # Eight of so small trials share a GPU.
+    gpus=0.125,
 )
 DEMO = Grid(
     name="demo",

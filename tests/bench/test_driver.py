@@ -40,7 +40,7 @@ def test_a_trial_asks_for_its_recipes_share_of_a_card_and_for_none_where_there_i
 
 def test_the_smallest_share_decides_how_many_trials_may_be_pending():
     assert smallest_share(FULL) == 0.5
-    assert smallest_share(replace(DEMO, recipes={"3d": DEMO.recipes["3d"]})) == 1.0
+    assert smallest_share(DEMO) == 0.125
 
 
 def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
