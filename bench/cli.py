@@ -4,11 +4,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench.codes import FINISHED, INTERRUPTED, MENDABLE
+from bench.commands.passwords import refuse_passwords
+from bench.commands.run_flags import SKIP_BAD, add_plan_flags, add_run_flags, processes
 from bench.doctor.flags import add_doctor_flags
-from bench.passwords import refuse_passwords
-from bench.run_flags import SKIP_BAD, add_plan_flags, add_run_flags, processes
-from bench.storage import folder_or_url, here
+from bench.exit_codes import FINISHED, INTERRUPTED, MENDABLE
+from trials.storage.probe import folder_or_url, here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def lines_of(error: Exception) -> list[str]:
     """An error as it is printed: one line, or several where it lists the faults of a data set; foreign names spelled out."""
-    from trials.data.faults import FaultyData, printable
+    from trials.records.faults import FaultyData, printable
 
     lines = error.lines() if isinstance(error, FaultyData) else [str(error) or type(error).__name__]
     return [printable(line) for line in lines]
@@ -88,7 +88,7 @@ def add_plan(verbs) -> None:
 
 def plan(options: argparse.Namespace) -> int:
     """segbench plan."""
-    from bench.plan import plan_grid
+    from bench.plan.plan import plan_grid
 
     return plan_grid(options)
 
@@ -102,7 +102,7 @@ def status(options: argparse.Namespace) -> int:
     """segbench status."""
     from datetime import datetime
 
-    from bench.status import status_text
+    from bench.run_folder.status import status_text
 
     print(status_text(options.run, datetime.now()))
     return FINISHED
@@ -114,7 +114,7 @@ def add_ls(verbs) -> None:
 
 def ls(options: argparse.Namespace) -> int:
     """segbench ls."""
-    from bench.listing import listing
+    from bench.commands.list import listing
 
     print(listing())
     return FINISHED
@@ -133,7 +133,7 @@ def add_check(verbs) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """segbench check."""
-    from bench.check_data import check_folder
+    from bench.commands.check import check_folder
 
     return check_folder(options)
 
@@ -151,7 +151,7 @@ def add_prepare(verbs) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """segbench prepare."""
-    from bench.prepare import prepare_folder
+    from bench.commands.prepare import prepare_folder
 
     return prepare_folder(options)
 
@@ -196,9 +196,9 @@ def add_export(verbs) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """segbench export."""
-    from bench.own_places import refuse_overlap
-    from trials.data.cache import open_cache
-    from trials.data.slices import export_slices
+    from bench.run_folder.own_places import refuse_overlap
+    from trials.data.batches.slices import export_slices
+    from trials.data.prepared.cache import open_cache
 
     cache = open_cache(options.prepared)
     refuse_overlap("OUT", options.out, "PREPARED", options.prepared.parent)
@@ -221,7 +221,7 @@ def add_audit(verbs) -> None:
 
 def audit(options: argparse.Namespace) -> int:
     """segbench audit."""
-    from reports.audit import audit_file
+    from reports.audit.rules import audit_file
 
     print(audit_file(options.tables, options.floor_dice, options.floor_iou, options.json))
     return FINISHED
@@ -245,8 +245,8 @@ def add_score(verbs) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """segbench score."""
-    from bench.score import score_folders
-    from reports.score_means import means_text, score_means
+    from bench.commands.score import score_folders
+    from reports.stats.score_means import means_text, score_means
 
     table = score_folders(options)
     print(means_text(score_means(table.rows, table.official, table.labels)))

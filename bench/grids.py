@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 
 from bench.spaces import Range
-from trials.spec import Cell, Hyper, Preparation, Recipe
+from trials.records.spec import Cell, Hyper, Preparation, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,8 @@ class Tuning:
     """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's proposals.
 
     epochs None trains each of them as long as a final trial. Every cell has the same budget.
-    prune stops a trial early by successive halving among the trials of its own cell (bench/pruning.py); False trains all to
-    their end. parallel proposals of a cell are made at once, from the results of those made before them.
+    prune stops a trial early by successive halving among the trials of its own cell (bench/search/pruning.py); False trains all
+    to their end. parallel proposals of a cell are made at once, from the results of those made before them.
     """
 
     trials: int

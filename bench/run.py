@@ -9,16 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.check import check_grid, check_settings
-from bench.codes import FINISHED, INTERRUPTED, WITH_FAILURES
-from bench.expand import outline, planned
+from bench.execution.jobs import Places, job_maker
+from bench.execution.signals import Stopping
+from bench.execution.start_weights import weight_files
+from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
+from bench.grid.expand import outline, planned
+from bench.grid.user_file import load_grid
+from bench.grid.validate import check_grid, check_settings
 from bench.grids import Grid
-from bench.jobs import Places, job_maker
-from bench.lock import driving, refuse_second
-from bench.own_places import refuse_places
-from bench.stopping import Stopping
-from bench.storage import on_disk
-from bench.user_grid import load_grid
+from bench.run_folder.lock import driving, refuse_second
+from bench.run_folder.own_places import refuse_places
 
 # Between two looks at a run folder.
 WATCH_SECONDS = 5.0
@@ -42,41 +42,23 @@ def run_grid(options: argparse.Namespace) -> int:
     return verdict(out, finished, stopping.code)
 
 
-def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
-    """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and its tensors fit."""
-    from bench.start_weights import check_fit
-    from trials.parts import unknown
-
-    files = {}
-    for pair in pairs:
-        model, _, path = pair.partition("=")
-        models = {cell.model for cell in grid.cells}
-        if model not in models:
-            raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
-        if not path or not on_disk(path).exists():
-            raise ValueError(f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of a MONAI bundle")
-        files[model] = Path(path).absolute()
-        check_fit(grid, model, files[model])
-    return files
-
-
 def execute(
     grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace, stopping: Stopping
 ) -> bool:
     """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop before the end."""
-    from bench.ceiling import write_ceilings
-    from bench.changed_code import drop
-    from bench.continuing import resumed
-    from bench.heartbeat import beating
-    from bench.prepared import open_grid_data, prepare_grid
-    from bench.provenance import commit, run_record, write_provenance
-    from bench.start_weights import digests, fetch_imagenet
-    from bench.storage import local_beside, probe, probe_scratch
+    from bench.execution.ceilings import write_ceilings
+    from bench.execution.data import open_grid_data, prepare_grid
+    from bench.execution.start_weights import digests, fetch_imagenet
+    from bench.run_folder.changed_code import drop
+    from bench.run_folder.continuing import resumed
+    from bench.run_folder.heartbeat import beating
+    from bench.run_folder.provenance import commit, run_record, write_provenance
     from bench.tuning.driver import check_room, connect, drive, smallest_share
     from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
-    from trials.files import sweep
+    from trials.storage.atomic import sweep
+    from trials.storage.probe import local_beside, probe, probe_scratch
 
     console = Console(stderr=True)
     probe(places.out)
@@ -112,7 +94,7 @@ def execute(
 
 def random_notes(grid: Grid) -> list[str]:
     """What the report must say of models that start from random weights although their entry asks for others."""
-    from bench.expand import recipe_of
+    from bench.grid.expand import recipe_of
     from trials.models.registry import MODELS
 
     models = dict.fromkeys(cell.model for cell in grid.cells)
@@ -142,10 +124,10 @@ def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
 
 def write_report(out: Path, images: str | None = None) -> Path:
     """What the studies taught, Optuna's storage, tables and the report of a run folder; images as in report_run."""
-    from bench.optuna_journal import write_journal
-    from bench.studies import write_studies
+    from bench.search.importance import write_studies
+    from bench.search.journal import write_journal
     from reports.build import report_run
-    from reports.run_folder import read_run
+    from reports.load.run_folder import read_run
 
     run = read_run(out)
     results = [result for result in run.results if result.reason != "interrupted"]
@@ -160,12 +142,12 @@ def report_folder(options: argparse.Namespace) -> int:
 
     Returns the exit code: 3 where no trial has ended yet, of which the page says no more.
     """
-    from bench.ledger import has_results
-    from bench.lock import find, is_alive
-    from reports.watch import watch
+    from bench.execution.results import has_results
+    from bench.run_folder.lock import find, is_alive
+    from reports.load.watch import watch
 
     if options.add:
-        from bench.outside import add_contestants
+        from bench.commands.predictions import add_contestants
 
         add_contestants(options.run, options.add, options.data)
 
@@ -189,9 +171,9 @@ def report_folder(options: argparse.Namespace) -> int:
 
 def verdict(out: Path, finished: bool, stopped: int) -> int:
     """The exit code of a run: that of the signal that stopped it, finished with failures, or finished."""
-    from bench.ledger import read_results
-    from bench.provenance import command
-    from trials.result import FAILED
+    from bench.execution.results import read_results
+    from bench.run_folder.provenance import command
+    from trials.records.result import FAILED
 
     if not finished:
         print(f"stopped: the report holds what is there; the same command goes on from here: {command()}", file=sys.stderr)
@@ -206,8 +188,8 @@ def verdict(out: Path, finished: bool, stopped: int) -> int:
 
 def left_out_of(out: Path) -> list[str]:
     """The cases that --skip-bad left out of a run."""
-    from trials.records import read_document
-    from trials.result import RUN_KEYS
+    from trials.records.codec import read_document
+    from trials.records.result import RUN_KEYS
 
     return sorted((read_document(out / "run.json", RUN_KEYS).get("data") or {}).get("bad_cases") or ())
 

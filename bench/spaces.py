@@ -9,7 +9,7 @@ from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
 from trials.models.registry import MODELS
 from trials.parts import pick
-from trials.spec import Cell, Hyper
+from trials.records.spec import Cell, Hyper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

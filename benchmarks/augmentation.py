@@ -7,7 +7,7 @@ import torch
 from monai.transforms import Compose, RandAffined, RandRotated, RandZoomd
 
 from benchmarks.compare import compare, keep, table
-from trials.data.augment import TURN_DEGREES, ZOOM, turned
+from trials.data.batches.augment import TURN_DEGREES, ZOOM, turned
 
 EDGE = 96
 

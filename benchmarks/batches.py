@@ -13,13 +13,13 @@ from monai.data import CacheDataset, DataLoader, ThreadDataLoader
 from monai.transforms import Compose, EnsureTyped, Lambdad
 
 from benchmarks.compare import compare, keep, table
-from trials.data.cache import Cache, open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.loading import Items, slice_items, volume_items
-from trials.data.phantoms import write_phantoms
-from trials.data.slices import export_slices
-from trials.environment import reset_peak
-from trials.spec import Preparation
+from trials.data.batches.loading import Items, slice_items, volume_items
+from trials.data.batches.slices import export_slices
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import open_dataset
+from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.process.environment import reset_peak
+from trials.records.spec import Preparation
 
 CASES, EDGE = 32, 128
 VOLUMES, SLICES, DROPPED = "ours, 32 volumes by 4", "ours, 1,024 slices by 64", "ours, 64 slices"

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.ledger import read_result
+from bench.execution.results import read_result
 from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import SPEC
-from trials.attempt import write_result
-from trials.checkpoint import Checkpoints
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.header import read_header
-from trials.data.nifti import label_slabs, stored_slabs
-from trials.records import record_hash
-from trials.result import COMPLETE, TrialResult
-from trials.spec import Preparation
+from trials.data.datasets.registry import open_dataset
+from trials.data.nifti.header import read_header
+from trials.data.nifti.voxels import label_slabs, stored_slabs
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.records.codec import record_hash
+from trials.records.result import COMPLETE, TrialResult
+from trials.records.spec import Preparation
+from trials.training.attempt import write_result
+from trials.training.checkpoint import Checkpoints
 
 TRIAL = record_hash(SPEC)
 # A reader tells what it read, to be compared; None says that it saw the damage.

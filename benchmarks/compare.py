@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trials.versions import processor_name
+from trials.process.versions import processor_name
 
 RESULTS = Path(__file__).parent / "results"
 MIB = 2**20

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.prepare_kills import start
 from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import check, finals
-from trials.data.datasets import open_dataset
+from trials.data.datasets.registry import open_dataset
 
 PREPARERS = 8
 

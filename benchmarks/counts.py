@@ -8,7 +8,7 @@ from monai.metrics import DiceMetric, MeanIoU
 from monai.networks.utils import one_hot
 
 from benchmarks.compare import compare, keep, table
-from trials.scoring.metrics import argmax_labels, label_counts
+from trials.scoring.overlap import argmax_labels, label_counts
 
 CUBES, CLASSES, EDGE = 2, 4, 128
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from reports.choice import choose
-from reports.counts import Counts
-from reports.families import DEFAULT, LEVEL, compare_family
-from reports.run_folder import Run
-from reports.summary import resample_ratio, resample_values
-from trials.spec import Cell
-from trials.versions import processor_name
+from reports.analysis.comparisons import DEFAULT, LEVEL, compare_family
+from reports.analysis.selection import choose
+from reports.analysis.summary import resample_ratio, resample_values
+from reports.load.counts import Counts
+from reports.load.run_folder import Run
+from trials.process.versions import processor_name
+from trials.records.spec import Cell
 
 CASES, VALIDATION_CASES, REPLICATES, SEED = 81, 70, 2000, 20_261_123
 VOXELS = 10_000

@@ -30,12 +30,12 @@ from typing import IO
 # Children find these imported.
 import bench.run
 import bench.tuning.driver
-import trials.attempt  # noqa: F401
+import trials.training.attempt  # noqa: F401
 from bench.cli import main as segbench
 from benchmarks.tiny_grid import tiny_grid
-from reports.run_folder import read_run
+from reports.load.run_folder import read_run
 from reports.table import write_tables
-from trials.versions import processor_name
+from trials.process.versions import processor_name
 
 GRID = tiny_grid("Tuning(trials=8, epochs=2)", epochs=3, steps=4, seeds=(0, 1, 2))
 TRIALS = 22

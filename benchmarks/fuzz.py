@@ -20,16 +20,16 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench.check import check_grid
+from bench.grid.validate import check_grid
 from bench.grids import DEMO, Grid, Tuning
 from bench.spaces import Range
 from benchmarks.json_kinds import Kind, json_kinds
 from benchmarks.small_data import AFFINE, SHAPE
 from benchmarks.write_faults import SPEC
-from trials.data.datasets import Case
-from trials.data.examine import Rules, examine_case
-from trials.seal import sealed, unsealed
-from trials.spec import Cell, Preparation, Recipe, TrialSpec
+from trials.data.datasets.registry import Case
+from trials.data.prepared.case_checks import Rules, examine_case
+from trials.records.spec import Cell, Preparation, Recipe, TrialSpec
+from trials.storage.checksum import sealed, unsealed
 
 HANG_SECONDS = 5.0
 MEMORY_MIB = 64.0

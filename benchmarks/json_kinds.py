@@ -14,26 +14,26 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
 from made_up import MadeUp, complete, write_run
 
-from bench.continuing import refuse_other_grid
+from bench.commands.predictions import add_contestants
 from bench.doctor.data import data_finding, prepared_finding
-from bench.ledger import read_results
-from bench.lock import refuse_second, take
-from bench.outside import add_contestants
+from bench.execution.results import read_results
 from bench.run import left_out_of, write_report
-from bench.status import Running, Status, status_text, write_status
+from bench.run_folder.continuing import refuse_other_grid
+from bench.run_folder.lock import refuse_second, take
+from bench.run_folder.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
 from reports.build import build_report
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import find_dataset, open_dataset
-from trials.data.examine import rules_of
-from trials.data.phantoms import write_phantoms
-from trials.data.store import Store, measured_record, prepared_record, verdict
-from trials.data.traits import case_traits
-from trials.files import write_text
-from trials.records import to_json
-from trials.result import NATIVE, Outside
-from trials.seal import SEAL, sealed
-from trials.spec import Preparation
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import find_dataset, open_dataset
+from trials.data.datasets.traits import case_traits
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.data.prepared.case_checks import rules_of
+from trials.data.prepared.case_store import Store, measured_record, prepared_record, verdict
+from trials.records.codec import to_json
+from trials.records.result import NATIVE, Outside
+from trials.records.spec import Preparation
+from trials.storage.atomic import write_text
+from trials.storage.checksum import SEAL, sealed
 
 NOON = "2026-11-23T12:00:00"
 RUNNING = Running(phase="tune", text="t", epoch=1, epochs=2, seconds=1.0)

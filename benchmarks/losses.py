@@ -7,7 +7,7 @@ import torch
 from monai.losses import DiceCELoss, FocalLoss
 
 from benchmarks.compare import compare, keep, table
-from trials.environment import reset_peak
+from trials.process.environment import reset_peak
 from trials.voxel_losses import Combined, Focal
 
 EDGE, CLASSES = 128, 4

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.hosts import GRID, HEAD, NUM_TRIALS, Hosts, OnPremises, three_hosts, why_not
-from trials.versions import processor_name
+from trials.process.versions import processor_name
 
 PATIENCE_SECONDS = 600.0
 # Longer than the head waits for a host that is silent, so that the host comes back to a head that has given it up.

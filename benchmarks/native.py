@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from benchmarks.compare import compare, keep, table
-from trials.predict import on_native_grid
+from trials.inference.predict import on_native_grid
 
 CLASSES, EDGE, NATIVE = 4, 128, (178, 512, 512)
 

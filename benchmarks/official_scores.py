@@ -16,8 +16,8 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.compare import compare, keep, table
-from trials.data.kits23 import CLASSES
-from trials.data.volume import read_labels, write_labels
+from trials.data.datasets.kits23 import CLASSES
+from trials.data.nifti.volume import read_labels, write_labels
 from trials.scoring.folders import Pair, read_pair, score_pair
 from trials.scoring.official import KITS23, official_scores
 

@@ -23,22 +23,22 @@ from types import SimpleNamespace
 import ray
 from rich.console import Console
 
-from bench.agenda import Agenda
-from bench.estimate import Measured, models_to_time, trial_seconds, wall
-from bench.expand import Facts
+from bench.execution.data import Prepared, open_grid_data, prepare_grid
+from bench.execution.jobs import Places, job_maker
+from bench.execution.results import read_results
+from bench.execution.trial_queue import Agenda
+from bench.grid.expand import Facts
+from bench.grid.user_file import load_grid
 from bench.grids import Grid
-from bench.jobs import Places, job_maker
-from bench.ledger import read_results
-from bench.plan import gathered, sample
-from bench.prepared import Prepared, open_grid_data, prepare_grid
+from bench.plan.estimate import Measured, models_to_time, trial_seconds, wall
+from bench.plan.plan import gathered, sample
 from bench.tuning.driver import Cluster, connect
 from bench.tuning.measure import measure
-from bench.user_grid import load_grid
-from trials import timing
-from trials.attempt import attempt
-from trials.job import Job
-from trials.records import from_json
-from trials.versions import processor_name
+from trials.process.versions import processor_name
+from trials.records.codec import from_json
+from trials.records.job import Job
+from trials.training import timing
+from trials.training.attempt import attempt
 
 GRID = """
 from dataclasses import replace

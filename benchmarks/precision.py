@@ -1,7 +1,7 @@
 """How far low precision is from float32 in healthy networks: every model of the registry at the sizes of the demo and of FULL.
 
 On a GPU the bfloat16 is the GPU's. On a CPU it is that of the processor's own kernels with --native, else it is imitated
-(bfloat16.py), which is right everywhere. The limit of trials/precision.py was set from this table.
+(bfloat16.py), which is right everywhere. The limit of trials/training/precision.py was set from this table.
 """
 
 import argparse
@@ -14,20 +14,20 @@ from pathlib import Path
 
 import torch
 
-from bench.expand import recipe_of
+from bench.grid.expand import recipe_of
 from bench.grids import DEMO, FULL
 from benchmarks.bfloat16 import RoundedConvolutions
 from benchmarks.compare import keep
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.phantoms import write_phantoms
-from trials.job import Job
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import open_dataset
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.inference.network import pick_device, untouched
 from trials.models.registry import MODELS
-from trials.network import pick_device, untouched
-from trials.precision import LIMIT, compare
-from trials.setup import make_network, make_segmentation
-from trials.spec import TUNE, Cell, Recipe, TrialSpec
-from trials.warm_up import first_batch
+from trials.records.job import Job
+from trials.records.spec import TUNE, Cell, Recipe, TrialSpec
+from trials.training.build import make_network, make_segmentation
+from trials.training.precision import LIMIT, compare
+from trials.training.warm_up import first_batch
 
 HEADER = f"{'model':18} {'size':>6} {'items':>5} {'seed':>4} {'largest error':>13}  {'in':52} {'seconds':>8}"
 

@@ -15,11 +15,11 @@ import torch
 from isal import igzip
 
 from benchmarks.compare import compare, keep, table
-from trials.data.datasets import Case
-from trials.data.examine import Rules
-from trials.data.store import Store, prepared_record
-from trials.heap import keep_freed_memory
-from trials.spec import Preparation
+from trials.data.datasets.registry import Case
+from trials.data.prepared.case_checks import Rules
+from trials.data.prepared.case_store import Store, prepared_record
+from trials.process.malloc import keep_freed_memory
+from trials.records.spec import Preparation
 
 EDGE = 128
 PIECE = 1 << 16

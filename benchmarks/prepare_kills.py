@@ -15,9 +15,9 @@ from pathlib import Path
 
 from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import check, finals
-from trials.data.cache import prepare_dataset
-from trials.data.datasets import Dataset, open_dataset
-from trials.spec import Preparation
+from trials.data.datasets.registry import Dataset, open_dataset
+from trials.data.prepared.cache import prepare_dataset
+from trials.records.spec import Preparation
 
 SMALL = Preparation(cube=16)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from isal import igzip
 
 from benchmarks.compare import keep
-from trials.data.phantoms import write_phantoms
+from trials.data.datasets.phantoms.writing import write_phantoms
 
 EDGE = 128
 

@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
 from made_up_pictures import ball_with_tumor, hash_of, write_arrays
 
-from bench.ledger import read_results
-from bench.studies import write_studies
-from reports.board import build_board
-from reports.run_folder import read_run
+from bench.execution.results import read_results
+from bench.search.importance import write_studies
+from reports.analysis.context import build_board
+from reports.load.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
-from trials.records import to_json
-from trials.result import NATIVE, Outside
-from trials.seal import sealed
-from trials.spec import Cell
-from trials.versions import processor_name
+from trials.process.versions import processor_name
+from trials.records.codec import to_json
+from trials.records.result import NATIVE, Outside
+from trials.records.spec import Cell
+from trials.storage.checksum import sealed
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 MADE = MadeUp(

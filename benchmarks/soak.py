@@ -17,11 +17,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from bench.ledger import read_result
+from bench.execution.results import read_result
 from benchmarks.breaking import FAULTS, NODE, Soak
 from benchmarks.tiny_grid import tiny_grid
-from trials.result import COMPLETE, PRUNED
-from trials.versions import processor_name
+from trials.process.versions import processor_name
+from trials.records.result import COMPLETE, PRUNED
 
 GRID = tiny_grid("Tuning(trials=3, epochs=2)", epochs=6, steps=12, seeds=(0, 1))
 TRIALS = 10

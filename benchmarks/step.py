@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from benchmarks.compare import keep
-from trials.data.cache import Cache, open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.phantoms import write_phantoms
-from trials.environment import reset_peak
-from trials.fit import descent, train_epoch
-from trials.job import Job
-from trials.network import Network
-from trials.segment import Segmentation
-from trials.setup import make_network, make_segmentation
-from trials.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import open_dataset
+from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.inference.network import Network
+from trials.process.environment import reset_peak
+from trials.records.job import Job
+from trials.records.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.training.build import make_network, make_segmentation
+from trials.training.loop import descent, train_epoch
+from trials.training.segmentation import Segmentation
 
 EDGE, STEPS, ROUNDS = 48, 2, 24
 VOLUMES = Recipe(epochs=1, batch_size=2, steps_per_epoch=STEPS, preparation=Preparation(cube=EDGE), width=8, weights="random")

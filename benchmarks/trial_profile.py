@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from bench.agenda import Agenda, Due
+from bench.execution.jobs import Places, job_maker
+from bench.execution.trial_queue import Agenda, Due
 from bench.grids import Grid
-from bench.jobs import Places, job_maker
 from benchmarks.compare import keep
 from benchmarks.plan_accuracy import Ready, made_ready
-from trials.attempt import attempt
-from trials.job import Job
-from trials.spec import PRETRAIN
+from trials.records.job import Job
+from trials.records.spec import PRETRAIN
+from trials.training.attempt import attempt
 
 LEAST, EPOCHS = 0.02, 2
 NOTES = (

@@ -2,7 +2,7 @@
 
     python benchmarks/worker_kills.py --times 100 --out benchmarks/results/worker_kills.txt
 
-Each worker is a fork of this process that runs trials.attempt on one job, as a Ray worker does.
+Each worker is a fork of this process that runs trials.training.attempt on one job, as a Ray worker does.
 """
 
 import argparse
@@ -21,15 +21,15 @@ import torch
 import torch._dynamo  # every optimizer imports it: children find it imported
 
 from bench.grids import DEMO
-from trials.attempt import attempt
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.phantoms import write_phantoms
-from trials.job import Job, best_path, result_path
-from trials.records import from_json, record_hash
-from trials.result import TrialResult
-from trials.spec import FINAL, Cell, TrialSpec
-from trials.versions import processor_name
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import open_dataset
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.process.versions import processor_name
+from trials.records.codec import from_json, record_hash
+from trials.records.job import Job, best_path, result_path
+from trials.records.result import TrialResult
+from trials.records.spec import FINAL, Cell, TrialSpec
+from trials.training.attempt import attempt
 
 RECIPE = replace(DEMO.recipes["3d"], epochs=6, steps_per_epoch=3, train_cases_scored=1)
 

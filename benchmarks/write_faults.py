@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from trials.attempt import write_result
-from trials.checkpoint import Checkpoints
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.volume import write_labels
-from trials.files import write_text
-from trials.records import from_json, record_hash
-from trials.result import COMPLETE, TrialResult
-from trials.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+from trials.data.datasets.registry import open_dataset
+from trials.data.nifti.volume import write_labels
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.records.codec import from_json, record_hash
+from trials.records.result import COMPLETE, TrialResult
+from trials.records.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+from trials.storage.atomic import write_text
+from trials.training.attempt import write_result
+from trials.training.checkpoint import Checkpoints
 
 KINDS = ("disk full", "I/O error", "kill")
 NUMBERS = {"disk full": errno.ENOSPC, "I/O error": errno.EIO}
@@ -182,7 +182,7 @@ def sweep(data: Path, kinds: tuple[str, ...], step: int = 1) -> tuple[int, list[
 
 def main() -> int:
     """Print the counts; the exit code is 1 if anything was lost."""
-    from trials.data.phantoms import write_phantoms
+    from trials.data.datasets.phantoms.writing import write_phantoms
 
     with tempfile.TemporaryDirectory() as data:
         write_phantoms(Path(data), 2)

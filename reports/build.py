@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from reports.board import Board, build_board
-from reports.entries import ranked
+from reports.analysis.caveats import num_missing
+from reports.analysis.context import Board, build_board
+from reports.figures.cells import ranked
+from reports.formatting import listed, many
 from reports.latex import LATEX, leaderboard_latex
-from reports.notes import num_missing
+from reports.load.run_folder import Run, read_run
 from reports.page import render
-from reports.run_folder import Run, read_run
 from reports.sections.registry import SECTIONS
 from reports.table import write_table, write_tables
-from reports.wording import listed, many
-from trials.files import write_text
+from trials.storage.atomic import write_text
 
 IMAGES = ("none", "masks", "ct")
 

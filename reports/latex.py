@@ -2,10 +2,10 @@
 
 import math
 
-from reports.board import Board
-from reports.entries import class_name, ranked
-from reports.summary import MEAN, Standing
-from trials.result import NATIVE
+from reports.analysis.context import Board
+from reports.analysis.summary import MEAN, Standing
+from reports.figures.cells import class_name, ranked
+from trials.records.result import NATIVE
 
 LATEX = "leaderboard.tex"
 SPECIAL = {

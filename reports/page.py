@@ -14,7 +14,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from reports.section import Column, Entry, Figure, Section
+from reports.elements import Column, Entry, Figure, Section
 
 # A figure with more characters of JSON than this is packed like plotly.js: what is short stays readable.
 PACKED_FROM = 40_000

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from reports.run_folder import SCORE_TYPES, Run, read_run
-from trials.files import write_whole
-from trials.result import TrialResult
-from trials.spreadsheet import as_text
+from reports.load.run_folder import SCORE_TYPES, Run, read_run
+from trials.records.result import TrialResult
+from trials.storage.atomic import write_whole
+from trials.storage.spreadsheet import as_text
 
 IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
 COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")
@@ -73,12 +73,12 @@ def identity(result: TrialResult) -> tuple[str | int, ...]:
 
 
 def dice_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
-    """trials.result.dice over arrays of one shape."""
+    """trials.records.result.dice over arrays of one shape."""
     return ratio_of(2 * overlap_voxels, true_voxels + pred_voxels)
 
 
 def iou_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
-    """trials.result.iou over arrays of one shape."""
+    """trials.records.result.iou over arrays of one shape."""
     return ratio_of(overlap_voxels, true_voxels + pred_voxels - overlap_voxels)
 
 

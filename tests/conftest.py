@@ -98,10 +98,10 @@ def demo(tmp_path_factory) -> Ran:
 @pytest.fixture(scope="session")
 def small_cache(tmp_path_factory) -> Path:
     """Twelve phantoms prepared at 32^3; the folder that open_cache takes."""
-    from trials.data.cache import prepare_dataset
-    from trials.data.datasets import open_dataset
-    from trials.data.phantoms import write_phantoms
-    from trials.spec import Preparation
+    from trials.data.datasets.phantoms.writing import write_phantoms
+    from trials.data.datasets.registry import open_dataset
+    from trials.data.prepared.cache import prepare_dataset
+    from trials.records.spec import Preparation
 
     place = tmp_path_factory.mktemp("small")
     write_phantoms(place / "phantoms", 12, 0)
@@ -143,7 +143,7 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
     """
     import boto3
 
-    from trials.files import place
+    from trials.storage.atomic import place
 
     names = {"ENDPOINT_URL": store.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
     names["MAX_ATTEMPTS"] = "1"

@@ -11,11 +11,11 @@ import pytest
 import torch
 from conftest import README, ROOT, bench_run, on_one_core
 
-from bench.expand import planned
+from bench.grid.expand import planned
 from bench.grids import DEMO
-from trials.job import best_path
-from trials.records import from_json
-from trials.result import Ceilings, TrialResult
+from trials.records.codec import from_json
+from trials.records.job import best_path
+from trials.records.result import Ceilings, TrialResult
 
 SCORE_COLUMNS = [
     *("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold", "split", "case", "label", "class_name"),

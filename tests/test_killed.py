@@ -18,16 +18,16 @@ import pytest
 from conftest import ROOT, bench_run, on_one_core
 from rich.console import Console
 
-from bench.agenda import Agenda
 from bench.cli import main
-from bench.jobs import Places, job_maker
-from bench.prepared import open_grid_data, prepare_grid
-from bench.provenance import run_record, write_provenance
-from bench.status import status_text
-from bench.user_grid import load_grid
+from bench.execution.data import open_grid_data, prepare_grid
+from bench.execution.jobs import Places, job_maker
+from bench.execution.trial_queue import Agenda
+from bench.grid.user_file import load_grid
+from bench.run_folder.provenance import run_record, write_provenance
+from bench.run_folder.status import status_text
 from reports.build import build_report
-from trials.attempt import attempt
-from trials.files import ABANDONED_SECONDS
+from trials.storage.atomic import ABANDONED_SECONDS
+from trials.training.attempt import attempt
 
 GRID = """
 from dataclasses import replace

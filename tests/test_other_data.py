@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, SECRET, bench_run, on_one_core
 
-from bench.ledger import read_results
+from bench.execution.results import read_results
 
 GRID = """
 import itertools

@@ -9,7 +9,7 @@ import pytest
 from conftest import COMMANDS, README, ROOT
 
 from bench.cli import main, parser
-from trials.data.phantoms import write_phantoms
+from trials.data.datasets.phantoms.writing import write_phantoms
 
 
 def test_set_up_is_two_commands_of_one_line_each():

@@ -8,10 +8,10 @@ from conftest import ROOT, bench_run, on_one_core
 from test_killed import run_by_hand
 
 from bench.cli import main
-from bench.ledger import read_results
-from trials.code_identity import code_of_cell
+from bench.execution.results import read_results
+from trials.identity.code_identity import code_of_cell
 from trials.losses import LOSSES
-from trials.spec import Cell
+from trials.records.spec import Cell
 
 GRID = """
 from dataclasses import replace

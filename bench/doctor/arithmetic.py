@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.check import check_grid
 from bench.doctor.findings import Finding, error, fine, warning
-from bench.expand import recipe_of
-from bench.user_grid import load_grid
+from bench.grid.expand import recipe_of
+from bench.grid.user_file import load_grid
+from bench.grid.validate import check_grid
+from trials.inference.network import Network, memory_format, pick_device, pick_precision, untouched
 from trials.models.build import build
 from trials.models.registry import MODELS
-from trials.network import Network, memory_format, pick_device, pick_precision, untouched
-from trials.precision import Arithmetic, compare
-from trials.spec import Recipe
+from trials.records.spec import Recipe
+from trials.training.precision import Arithmetic, compare
 from trials.voxel_losses import Combined
 
 # A stand-in for a data set's, which is not looked at: background and three classes of KiTS23.
@@ -52,7 +52,7 @@ def model_finding(model: str, recipe: Recipe) -> Finding:
 
 
 def compared(model: str, recipe: Recipe, device: torch.device, precision: torch.dtype) -> Arithmetic:
-    """The comparison of a network of the registry with float32, see trials.precision."""
+    """The comparison of a network of the registry with float32, see trials.training.precision."""
     part = MODELS[model]
     torch.manual_seed(0)
     module = build(model, NUM_CLASSES, width=recipe.width, options=recipe.model_options)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.check_data import told_by
+from bench.commands.check import told_by
 from bench.doctor.findings import Finding, error, fine, warning
-from bench.storage import reason_of
-from trials.data.datasets import find_dataset
-from trials.data.manifest import read_manifest
-from trials.data.store import is_whole
-from trials.files import matching
+from trials.data.datasets.registry import find_dataset
+from trials.data.prepared.case_store import is_whole
+from trials.data.prepared.manifest import read_manifest
+from trials.storage.atomic import matching
+from trials.storage.probe import reason_of
 
 PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
 

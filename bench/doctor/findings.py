@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trials.data.faults import printable
+from trials.records.faults import printable
 
 # An error stops a run or opens a door; a warning may; what is fine is said too, so that one sees what was looked at.
 FINE, WARNING, ERROR = "fine", "warning", "error"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bench.storage import folder_or_url, here
+from trials.storage.probe import folder_or_url, here
 
 
 def add_doctor_flags(verb: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from bench.doctor.findings import Finding, error, fine, warning
-from trials.data.workers import num_cores
+from trials.process.workers import num_cores
 
 GIB, MIB = 2**30, 2**20
 PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.doctor.findings import Finding, error, fine, warning
-from bench.tuning.sight import Sight, complaint
+from bench.tuning.node_report import Sight, complaint
 
 
 def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
     """Ask every node of the cluster at address for out and for what trials read; one that cannot be reached is one finding."""
-    from bench.tuning.nodes import WAY_IN, ask, joined, living
+    from bench.tuning.node_checks import WAY_IN, ask, joined, living
 
     try:
         with joined(address):

@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.codes import FINISHED, MENDABLE
 from bench.doctor.client import client_findings
 from bench.doctor.cluster_file import cluster_findings
 from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import gather, machine_findings
-from bench.storage import probe
-from trials.files import is_remote
-from trials.scratch import scratch
+from bench.exit_codes import FINISHED, MENDABLE
+from trials.storage.atomic import is_remote
+from trials.storage.probe import probe
+from trials.storage.spool import scratch
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from trials.data.faults import why_no_file
+from trials.records.faults import why_no_file
 
 LARGEST, MOST_NODES, DEEPEST = 2**20, 10_000, 50
 

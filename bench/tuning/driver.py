@@ -22,18 +22,18 @@ import ray
 from ray import tune
 from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
+from bench.execution.signals import Stopping
 from bench.grids import Grid
-from bench.stopping import Stopping
-from bench.tuning.nodes import join, start_alone
+from bench.tuning.node_checks import join, start_alone
 from bench.tuning.preflight import Preflight
 from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
-from trials.attempt import attempt
-from trials.job import Job
-from trials.memory import is_exhausted
-from trials.records import from_json
-from trials.result import EpochScore
+from trials.records.codec import from_json
+from trials.records.job import Job
+from trials.records.result import EpochScore
+from trials.training.attempt import attempt
+from trials.training.memory import is_exhausted
 
 RETRIES_OF_LOST_WORKERS = 2
 # On a cluster machines are taken back by their owner, which says nothing about the trial.
@@ -144,7 +144,7 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
     no failure of the trial.
     """
     if config["grid_file"]:
-        from bench.user_grid import load_grid_text
+        from bench.grid.user_file import load_grid_text
 
         load_grid_text(config["grid_file"])
     if not config["gpus"]:

@@ -22,13 +22,13 @@ class Sample:
 def _timed(job: str, samplings: Sequence[str], grid_file: str) -> dict[str, Any]:
     """A Timing as plain values with the seconds that this process needed before it, or {"error": why it cannot run}."""
     started = time.perf_counter()
-    from trials.job import Job
-    from trials.memory import is_out_of_memory, oom_text
-    from trials.records import from_json
-    from trials.timing import time_trial
+    from trials.records.codec import from_json
+    from trials.records.job import Job
+    from trials.training.memory import is_out_of_memory, oom_text
+    from trials.training.timing import time_trial
 
     if grid_file:
-        from bench.user_grid import load_grid_text
+        from bench.grid.user_file import load_grid_text
 
         load_grid_text(grid_file)
     start = time.perf_counter() - started

@@ -6,8 +6,8 @@ from typing import Any
 
 from ray.tune import Callback
 
-from bench.tuning.nodes import ask, living
-from bench.tuning.sight import complaint
+from bench.tuning.node_checks import ask, living
+from bench.tuning.node_report import complaint
 
 
 class Preflight(Callback):

@@ -17,14 +17,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.agenda import Agenda
-from bench.expand import pretrainings, recipe_of
+from bench.execution.trial_queue import Agenda
+from bench.grid.expand import pretrainings, recipe_of
 from bench.grids import Grid
-from bench.status import Running, Status
-from trials.job import Job
-from trials.records import from_json
-from trials.result import COMPLETE, FAILED, PRUNED
-from trials.spec import FINAL, PRETRAIN, TUNE, TrialSpec
+from bench.run_folder.status import Running, Status
+from trials.records.codec import from_json
+from trials.records.job import Job
+from trials.records.result import COMPLETE, FAILED, PRUNED
+from trials.records.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 
 def epochs_of(grid: Grid, model: str, phase: str) -> int:

@@ -6,14 +6,14 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from bench.agenda import Agenda, Due
-from bench.ledger import read_result
-from trials.attempt import brought, result_text
-from trials.attempts import attempts, attempts_facts
-from trials.job import Job, result_path
-from trials.records import to_json
-from trials.result import FAILED, TrialResult
-from trials.scratch import deliver
+from bench.execution.results import read_result
+from bench.execution.trial_queue import Agenda, Due
+from trials.records.codec import to_json
+from trials.records.job import Job, result_path
+from trials.records.result import FAILED, TrialResult
+from trials.storage.spool import deliver
+from trials.training.attempt import brought, result_text
+from trials.training.attempt_log import attempts, attempts_facts
 
 
 class GridSearcher(Searcher):

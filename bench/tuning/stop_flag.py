@@ -5,7 +5,7 @@ from typing import Any
 from ray.experimental.internal_kv import _internal_kv_exists, _internal_kv_put
 from ray.tune import Callback
 
-from bench.stopping import Stopping
+from bench.execution.signals import Stopping
 from bench.tuning.searcher import GridSearcher
 
 

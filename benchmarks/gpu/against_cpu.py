@@ -6,12 +6,12 @@ import torch
 from benchmarks.gpu.bare import Batch, train_bare
 from benchmarks.gpu.rows import COUNTS_ROW, LOSS_ROWS, VOXELS_ROW, Sheet
 from benchmarks.gpu.sizes import CLASSES, Sizes
-from trials.data.cache import Cache
+from trials.data.prepared.cache import Cache
 from trials.data.sampling import ClassCounts
+from trials.inference.network import pick_device
 from trials.losses import build_loss
 from trials.models.build import build
-from trials.network import pick_device
-from trials.scoring.metrics import argmax_labels, device_counts, label_counts, read_counts
+from trials.scoring.overlap import argmax_labels, device_counts, label_counts, read_counts
 from trials.voxel_losses import Combined
 
 COUNTS = ClassCounts(voxels=(10**6, 10**4, 3000, 500), slices=(900, 300, 90, 40), cases=(30, 30, 28, 15))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.expand import outline
+from bench.grid.expand import outline
 from bench.grids import DEMO, Grid
 from benchmarks.gpu.real_run import bench_run, results
 from benchmarks.gpu.rows import DICE_ROW, DONE_ROW, ROWS, WALL_ROW, Sheet

@@ -11,17 +11,17 @@ from benchmarks.gpu.busy import busy_percent, watching
 from benchmarks.gpu.real_run import bench_run, spans
 from benchmarks.gpu.rows import BUSY_ROW, GAP_ROW, ROWS, SIX_ROW, Sheet
 from benchmarks.gpu.sizes import CLASSES
-from trials.environment import reset_peak
+from trials.inference.network import memory_format, pick_device, pick_precision
 from trials.models.build import build
 from trials.models.registry import MODELS
-from trials.network import memory_format, pick_device, pick_precision
+from trials.process.environment import reset_peak
 from trials.voxel_losses import Combined
 
 # Five settings of a search and the final trial.
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, Tuning, product
-from trials.spec import Preparation
+from trials.records.spec import Preparation
 
 RECIPE = replace(
     DEMO.recipes["3d"],

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import torch
 
-from trials.network import pick_device
-from trials.versions import processor_name
+from trials.inference.network import pick_device
+from trials.process.versions import processor_name
 
 
 def stamp() -> str:

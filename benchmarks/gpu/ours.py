@@ -10,15 +10,15 @@ from torch import Tensor
 
 from benchmarks.gpu.machine import Marks, timed
 from benchmarks.gpu.sizes import job_of
-from trials.data.cache import Cache
-from trials.environment import peak_gib, reset_peak
-from trials.fit import descent, train_epoch
-from trials.network import Network
-from trials.precision import Arithmetic, check_arithmetic
-from trials.segment import Loss, Segmentation
-from trials.setup import make_network, make_segmentation
-from trials.spec import Recipe, TrialSpec
-from trials.warm_up import first_batch, warm_up
+from trials.data.prepared.cache import Cache
+from trials.inference.network import Network
+from trials.process.environment import peak_gib, reset_peak
+from trials.records.spec import Recipe, TrialSpec
+from trials.training.build import make_network, make_segmentation
+from trials.training.loop import descent, train_epoch
+from trials.training.precision import Arithmetic, check_arithmetic
+from trials.training.segmentation import Loss, Segmentation
+from trials.training.warm_up import first_batch, warm_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trials.files import write_text
-from trials.precision import LIMIT
+from trials.storage.atomic import write_text
+from trials.training.precision import LIMIT
 
 VOLUME_MODELS = ("unet3d", "segresnet", "vnet")
 SLICE_MODEL = "unet2d_resnet50"

@@ -8,11 +8,11 @@ from typing import Literal
 
 from bench.grids import FULL
 from benchmarks.gpu.rows import SLICE_MODEL, VOLUME_MODELS
-from trials.data.cache import Cache, open_cache, prepare_dataset
-from trials.data.datasets import open_dataset
-from trials.data.phantoms import write_phantoms
-from trials.job import Job
-from trials.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.data.datasets.phantoms.writing import write_phantoms
+from trials.data.datasets.registry import open_dataset
+from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.records.job import Job
+from trials.records.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
 
 # Training cases of FULL's split, each of 128 slices: what compile="auto" of a real trial goes by.
 FULL_CASES, FULL_SLICES = 337, 337 * 128

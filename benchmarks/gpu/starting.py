@@ -14,9 +14,9 @@ from benchmarks.gpu.machine import python
 from benchmarks.gpu.ours import train_ours
 from benchmarks.gpu.rows import Sheet, eager_start_row
 from benchmarks.gpu.sizes import SIZES, Sizes
-from trials.data.cache import Cache, open_cache
-from trials.environment import reset_peak
-from trials.records import from_json, to_json
+from trials.data.prepared.cache import Cache, open_cache
+from trials.process.environment import reset_peak
+from trials.records.codec import from_json, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from benchmarks.gpu.rows import (
 from benchmarks.gpu.sizes import SIZES, Sizes, prepared
 from benchmarks.gpu.starting import measure_starts
 from benchmarks.gpu.ways import OURS, bare, compiling_ahead
-from trials.data.cache import Cache
+from trials.data.prepared.cache import Cache
 
 # The likeliest best comes first, so that a ratio means something early.
 WAYS = (("channels_last", "compiled"), ("contiguous", "eager"), ("channels_last", "eager"), ("contiguous", "compiled"))

@@ -17,15 +17,15 @@ from benchmarks.gpu.bare import compile_bare, random_batch, search_kernels, step
 from benchmarks.gpu.machine import python
 from benchmarks.gpu.rows import LAYOUTS
 from benchmarks.gpu.sizes import CLASSES, SIZES, Sizes, job_of
-from trials.compiling import compiled, use_one_cache, wants_compiling
-from trials.data.cache import Cache, open_cache
-from trials.environment import memory_gib, peak_gib, reset_peak
+from trials.data.prepared.cache import Cache, open_cache
+from trials.inference.network import memory_format, pick_device, pick_precision
 from trials.models.build import build
 from trials.models.registry import MODELS
-from trials.network import memory_format, pick_device, pick_precision
-from trials.setup import make_network, make_segmentation
+from trials.process.environment import memory_gib, peak_gib, reset_peak
+from trials.training.build import make_network, make_segmentation
+from trials.training.compiling import compiled, use_one_cache, wants_compiling
+from trials.training.warm_up import first_batch
 from trials.voxel_losses import Combined
-from trials.warm_up import first_batch
 
 OURS = "ours"
 # GPU memory that one process may take which compiles a network and takes a step.

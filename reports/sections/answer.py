@@ -2,18 +2,18 @@
 
 import math
 
-from reports.board import Board
-from reports.choice import SAME, Choice, gap_to
-from reports.entries import scored
-from reports.notes import missing_finals
-from reports.patients import patient_dice
-from reports.section import Block, Column, Entry, Notes, Numbers, Section, Table, Text
+from reports.analysis.caveats import missing_finals
+from reports.analysis.context import Board
+from reports.analysis.patients import patient_dice
+from reports.analysis.selection import SAME, Choice, gap_to
+from reports.analysis.summary import MEAN
+from reports.elements import Block, Column, Entry, Notes, Numbers, Section, Table, Text
+from reports.figures.cells import scored
+from reports.formatting import cell_name, duration, listed, many, number, percent, quantity, ranged, signed, signed_range
 from reports.stats.intervals import DRAWS, nan_mean
 from reports.stats.pairs import superiority
 from reports.stats.power import cases_needed, seeds_needed
-from reports.summary import MEAN
-from reports.wording import cell_name, duration, listed, many, number, percent, quantity, ranged, signed, signed_range
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 MEANING = (
     f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, "

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.board import Board
-from reports.conventions import CONVENTIONS, Convention, kits_rank, mean_then_rank, rank_then_mean
-from reports.outside import Field
-from reports.section import Column, Entry, Section, Switch, Table, Text
+from reports.analysis.context import Board
+from reports.analysis.external import Field
+from reports.elements import Column, Entry, Section, Switch, Table, Text
+from reports.formatting import listed, many, number
+from reports.stats.conventions import CONVENTIONS, Convention, kits_rank, mean_then_rank, rank_then_mean
 from reports.stats.intervals import nan_mean
-from reports.wording import listed, many, number
 
 # The challenge's nested regions by their names in the table of surfaces; the last breaks its ties.
 NESTED = ("kidney_and_mass", "mass", "tumor")

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from reports.board import Board
-from reports.epochs import Value, at_best, by_epoch, is_rising, train_dice, train_loss, val_dice, val_loss
-from reports.palette import distinct, model_colour, trial_colour
-from reports.section import Column, Entry, Figure, Section, Table
-from reports.wording import cell_name, many, number, plain, span
-from trials.result import COMPLETE, EpochScore, TrialResult
-from trials.spec import FINAL, PRETRAIN, TUNE, Cell
+from reports.analysis.context import Board
+from reports.analysis.epochs import Value, at_best, by_epoch, is_rising, train_dice, train_loss, val_dice, val_loss
+from reports.elements import Column, Entry, Figure, Section, Table
+from reports.figures.colours import model_colour, trial_colour
+from reports.formatting import cell_name, distinct, many, number, plain, span
+from trials.records.result import COMPLETE, EpochScore, TrialResult
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 
 # How strongly a model's colour is drawn, by sampling.
 OPACITIES = (1.0, 0.72, 0.5)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from reports.board import Board
-from reports.section import Block, Column, Entry, Figure, Section, Table
-from reports.wording import listed, many, number
+from reports.analysis.context import Board
+from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.formatting import listed, many, number
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")

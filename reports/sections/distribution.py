@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from reports.board import Board
-from reports.entries import class_name, configuration, ranked
-from reports.palette import model_colour
-from reports.patients import held_labels, patient_dice
-from reports.section import Column, Entry, Figure, Section, Table, View
+from reports.analysis.context import Board
+from reports.analysis.patients import held_labels, patient_dice
+from reports.analysis.summary import MEAN
+from reports.elements import Column, Entry, Figure, Section, Table, View
+from reports.figures.cells import class_name, configuration, ranked
+from reports.figures.colours import model_colour
+from reports.formatting import cell_name, many, number, percent, plain
 from reports.stats.intervals import nan_mean
 from reports.stats.ranks import interquartile_mean
-from reports.summary import MEAN
-from reports.wording import cell_name, many, number, percent, plain
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 # Above so many configurations the boxes stand closer.

@@ -1,9 +1,9 @@
 """The numbers of this page as files beside it, and how to load them."""
 
-from reports.board import Board
-from reports.entries import ranked
+from reports.analysis.context import Board
+from reports.elements import Code, Links, Section
+from reports.figures.cells import ranked
 from reports.latex import LATEX
-from reports.section import Code, Links, Section
 
 FILES = (
     ("scores.csv", "a row a trial, patient, label and space: counts, Dice, IoU"),

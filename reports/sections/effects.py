@@ -6,19 +6,19 @@ from itertools import combinations
 
 import numpy as np
 
-from reports.board import Board
-from reports.entries import p_entry
-from reports.families import Family
-from reports.forest import FRAME, NAMES, PANEL, ROW, panels, points
-from reports.levels import Pair, level_family, level_pairs, scored_levels
-from reports.patients import patient_dice
-from reports.section import Block, Column, Entry, Figure, Section, Table, Text
+from reports.analysis.comparisons import Family
+from reports.analysis.context import Board
+from reports.analysis.levels import Pair, level_family, level_pairs, scored_levels
+from reports.analysis.patients import patient_dice
+from reports.analysis.summary import MEAN
+from reports.elements import Block, Column, Entry, Figure, Section, Table, Text
+from reports.figures.cells import p_entry
+from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
+from reports.formatting import interval, listed, many, number, plain, signed, signed_range
 from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
 from reports.stats.intervals import nan_mean
 from reports.stats.tests import critical_difference, friedman, mean_ranks
-from reports.summary import MEAN
-from reports.wording import interval, listed, many, number, plain, signed, signed_range
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
 RULE = (

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from reports.board import Board
-from reports.picked import Patient, patients_of
-from reports.pictures import Box, borders, box_of, ct_uris, frame_of
-from reports.section import Picture, Section, Sheet
-from reports.shading import SIDES, seen
-from reports.stored import Planes, Volumes, damage, has_volumes, read_sheet, read_slices, read_volumes
-from reports.wording import cell_name, listed, number
-from trials.result import TrialResult
+from reports.analysis.context import Board
+from reports.elements import Picture, Section, Sheet
+from reports.figures.example_cases import Patient, patients_of
+from reports.figures.shading import SIDES, seen
+from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of
+from reports.formatting import cell_name, listed, number
+from reports.load.stored import Planes, Volumes, damage, has_volumes, read_sheet, read_slices, read_volumes
+from trials.records.result import TrialResult
 
 UNET = "unet3d"
 # What the CT of a picture in a sheet may take, some 150 pixels wide on a page.

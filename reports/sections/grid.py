@@ -2,13 +2,13 @@
 
 import math
 
-from reports.board import Board
-from reports.palette import distinct, heat, model_colour
-from reports.section import Column, Entry, HeatMap, Section, Table, Text
-from reports.summary import MEAN, Standing
-from reports.wording import cell_name, listed, many, number, ranged, span
-from trials.result import COMPLETE, NATIVE
-from trials.spec import FINAL, Cell
+from reports.analysis.context import Board
+from reports.analysis.summary import MEAN, Standing
+from reports.elements import Column, Entry, HeatMap, Section, Table, Text
+from reports.figures.colours import heat, model_colour
+from reports.formatting import cell_name, distinct, listed, many, number, ranged, span
+from trials.records.result import COMPLETE, NATIVE
+from trials.records.spec import FINAL, Cell
 
 RULE = (
     "One scale for all maps: dark is 0, light is 1. Hatched cells have no score and say why; empty places are not in this grid."

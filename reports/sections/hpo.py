@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reports.board import Board
-from reports.entries import configuration
-from reports.importance import importance_figure, importance_words
-from reports.run_folder import read_studies
-from reports.section import Block, Column, Entry, Figure, Section, Table
-from reports.study_views import searched, study_view
-from reports.wording import cell_name, many, number, plain, signed, span
-from trials.result import COMPLETE, TrialResult
-from trials.spec import TUNE, Cell
+from reports.analysis.context import Board
+from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.figures.cells import configuration
+from reports.figures.importance import importance_figure, importance_words
+from reports.figures.study_plots import searched, study_view
+from reports.formatting import cell_name, many, number, plain, signed, span
+from reports.load.run_folder import read_studies
+from trials.records.result import COMPLETE, TrialResult
+from trials.records.spec import TUNE, Cell
 
 # With fewer trials a study is a handful of points: nothing is said of its hyperparameters.
 LEAST = 5

@@ -2,14 +2,14 @@
 
 import math
 
-from reports.board import Board
-from reports.ceilings import Top, background_floor, read_ceilings
-from reports.entries import configuration, ranked
-from reports.forest import FRAME, NAMES, PANEL, ROW, panels, points
-from reports.palette import distinct, mark, model_colour
-from reports.section import Column, Entry, Figure, Section, Table, Text
-from reports.wording import cell_name, listed, many, number, percent, plain
-from trials.result import NATIVE
+from reports.analysis.context import Board
+from reports.elements import Column, Entry, Figure, Section, Table, Text
+from reports.figures.cells import configuration, ranked
+from reports.figures.colours import mark, model_colour
+from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
+from reports.formatting import cell_name, distinct, listed, many, number, percent, plain
+from reports.load.ceilings import Top, background_floor, read_ceilings
+from trials.records.result import NATIVE
 
 RULE = (
     "The floor is an empty prediction: Dice 0 in every class but the background. The ceiling brings each test patient's "

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable
 
-from reports.board import Board
-from reports.entries import class_name, configuration, nothing_known, outsider, ranked, scored, surface_entries
-from reports.families import CHOSEN, CLASSES
-from reports.forest import difference_figure, mean_figure
-from reports.section import Block, Column, Entry, Section, Table, Text
-from reports.summary import MEAN
-from reports.wording import cell_name, listed, number, percent
-from trials.result import CUBE, NATIVE
+from reports.analysis.comparisons import CHOSEN, CLASSES
+from reports.analysis.context import Board
+from reports.analysis.summary import MEAN
+from reports.elements import Block, Column, Entry, Section, Table, Text
+from reports.figures.cells import class_name, configuration, nothing_known, outsider, ranked, scored, surface_entries
+from reports.figures.forest import difference_figure, mean_figure
+from reports.formatting import cell_name, listed, number, percent
+from trials.records.result import CUBE, NATIVE
 
 Row = tuple[Entry, ...]
 MakeRow = Callable[[int], Row]

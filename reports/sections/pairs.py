@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from reports.board import Board
-from reports.entries import p_entry, ranked
-from reports.families import CHOSEN, PATIENTS, Tested
-from reports.patients import patient_dice
-from reports.section import Column, Entry, Figure, Section, Table, Text
+from reports.analysis.comparisons import CHOSEN, PATIENTS, Tested
+from reports.analysis.context import Board
+from reports.analysis.patients import patient_dice
+from reports.analysis.summary import MEAN
+from reports.elements import Column, Entry, Figure, Section, Table, Text
+from reports.figures.cells import p_entry, ranked
+from reports.formatting import cell_name, interval, many, number, percent, plain, signed
 from reports.stats.intervals import nan_mean
 from reports.stats.pairs import hodges_lehmann, superiority
 from reports.stats.tests import sign_flip
-from reports.summary import MEAN
-from reports.wording import cell_name, interval, many, number, percent, plain, signed
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 # The table holds so many pairs at most, those of the smallest p.
 MOST_ROWS = 300

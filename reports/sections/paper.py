@@ -10,15 +10,15 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 
-from reports.audit import duplicates, feasible
-from reports.board import Board
-from reports.entries import scored
-from reports.palette import model_colour
-from reports.section import Column, Entry, Section, Table, Text
-from reports.summary import Standing
-from reports.wording import cell_name, listed, many, number, signed
-from trials.result import CUBE
-from trials.spec import Cell
+from reports.analysis.context import Board
+from reports.analysis.summary import Standing
+from reports.audit.rules import duplicates, feasible
+from reports.elements import Column, Entry, Section, Table, Text
+from reports.figures.cells import scored
+from reports.figures.colours import model_colour
+from reports.formatting import cell_name, listed, many, number, signed
+from trials.records.result import CUBE
+from trials.records.spec import Cell
 
 SOURCE = (
     "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, University of Granada, 12 January 2025"

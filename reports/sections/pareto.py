@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from reports.board import Board
-from reports.costs import Cost, costs_of, front, unit_of
-from reports.entries import configuration
-from reports.forest import KEY
-from reports.palette import distinct, mark, model_colour
-from reports.section import Block, Column, Entry, Figure, Section, Table
-from reports.wording import cell_name, duration, listed, many, number, plain, quantity
+from reports.analysis.context import Board
+from reports.analysis.costs import Cost, costs_of, front, unit_of
+from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.figures.cells import configuration
+from reports.figures.colours import mark, model_colour
+from reports.figures.forest import KEY
+from reports.formatting import cell_name, distinct, duration, listed, many, number, plain, quantity
 
 
 def pareto(board: Board) -> Section | None:

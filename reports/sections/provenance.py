@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.board import Board
-from reports.section import Block, Code, Column, Entry, Facts, Section, Table
+from reports.analysis.context import Board
+from reports.elements import Block, Code, Column, Entry, Facts, Section, Table
+from reports.formatting import cell_name, many
 from reports.table import compact
-from reports.wording import cell_name, many
-from trials.spec import FINAL
+from trials.records.spec import FINAL
 
 
 def provenance(board: Board) -> Section:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from reports.board import Board
-from reports.section import Section
+from reports.analysis.context import Board
+from reports.elements import Section
 from reports.sections.answer import answer
 from reports.sections.conventions import conventions
 from reports.sections.curves import curves

@@ -4,16 +4,16 @@ import math
 
 import numpy as np
 
-from reports.board import Board
-from reports.choice import Choice, gap_to
-from reports.entries import configuration, ranked
-from reports.palette import model_colour
-from reports.patients import patient_shares
-from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.analysis.context import Board
+from reports.analysis.patients import patient_shares
+from reports.analysis.selection import Choice, gap_to
+from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.figures.cells import configuration, ranked
+from reports.figures.colours import model_colour
+from reports.formatting import cell_name, many, number, percent, plain, signed
 from reports.stats.intervals import luck_variance, nan_mean
 from reports.stats.power import Split, cases_needed, seeds_needed, variance_split
-from reports.wording import cell_name, many, number, percent, plain, signed
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 PARTS = {
     "case": ("patient", "some patients are hard for all"),

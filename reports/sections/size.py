@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from reports.board import Board
-from reports.entries import configuration, ranked
-from reports.groups import groups_table
-from reports.patients import counted_cases, held_labels, patient_dice
-from reports.section import Block, Column, Entry, Figure, Section, Table
+from reports.analysis.context import Board
+from reports.analysis.groups import groups_table
+from reports.analysis.patients import counted_cases, held_labels, patient_dice
+from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.figures.cells import configuration, ranked
+from reports.formatting import cell_name, listed, many, number, plain
 from reports.stats.intervals import nan_mean
-from reports.wording import cell_name, listed, many, number, plain
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 # With fewer patients a quarter of them says nothing.
 FEWEST = 8

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from reports.board import Board
-from reports.entries import configuration, ranked
-from reports.palette import distinct, model_colour
-from reports.section import Column, Entry, Figure, Section, Table
+from reports.analysis.context import Board
+from reports.analysis.summary import MEAN
+from reports.elements import Column, Entry, Figure, Section, Table
+from reports.figures.cells import configuration, ranked
+from reports.figures.colours import model_colour
+from reports.formatting import cell_name, distinct, many, number, percent, plain
 from reports.stats.intervals import DRAWS
 from reports.stats.ranks import Stability, stability
-from reports.summary import MEAN
-from reports.wording import cell_name, many, number, percent, plain
-from trials.result import NATIVE
+from trials.records.result import NATIVE
 
 # Ranks rarer than this are not drawn.
 RARE = 0.005

@@ -2,15 +2,15 @@
 
 import math
 
-from reports.board import Board
-from reports.notes import num_states
-from reports.palette import trial_colour
-from reports.section import LONGEST_TABLE, Block, Column, Entry, Section, Table
+from reports.analysis.caveats import num_states
+from reports.analysis.context import Board
+from reports.elements import LONGEST_TABLE, Block, Column, Entry, Section, Table
+from reports.figures.colours import trial_colour
+from reports.figures.timeline import timeline
+from reports.formatting import cell_name, listed, number
 from reports.table import compact
-from reports.timeline import timeline
-from reports.wording import cell_name, listed, number
-from trials.result import COMPLETE, FAILED, PRUNED, TrialResult
-from trials.spec import FINAL, PRETRAIN, TUNE
+from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
+from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
 LONGEST = 160

@@ -2,16 +2,16 @@
 
 from collections import Counter
 
-from reports.board import Board
-from reports.conditions import code_differences, code_in_words, machine_differences, without_code
-from reports.notes import num_states
-from reports.own_tables import audit_own_tables, own_tables
-from reports.precision import precision_check
-from reports.run_folder import Run
-from reports.section import Check, Checklist, Section, Text
-from reports.wording import listed, many
-from trials.result import NATIVE
-from trials.spec import FINAL, PRETRAIN, TUNE
+from reports.analysis.caveats import num_states
+from reports.analysis.conditions import code_differences, code_in_words, machine_differences, without_code
+from reports.analysis.context import Board
+from reports.analysis.own_tables import audit_own_tables, own_tables
+from reports.analysis.precision import precision_check
+from reports.elements import Check, Checklist, Section, Text
+from reports.formatting import listed, many
+from reports.load.run_folder import Run
+from trials.records.result import NATIVE
+from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 REFUSALS = (
     "Had a trial counted a patient twice, had two cells been scored on different patients or against different references, "

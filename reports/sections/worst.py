@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from reports.board import Board
-from reports.counts import Counts
-from reports.palette import label_colour
-from reports.picked import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
-from reports.pictures import ERRORS, PicturedCase, picture_case
-from reports.scene import scene
-from reports.section import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
-from reports.stored import Volumes, has_volumes, read_volumes, why_no_slices
-from reports.wording import cell_name, listed, many, number, plain
-from trials.result import NATIVE, TrialResult
+from reports.analysis.context import Board
+from reports.elements import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
+from reports.figures.colours import label_colour
+from reports.figures.example_cases import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
+from reports.figures.scene import scene
+from reports.figures.slices import ERRORS, PicturedCase, picture_case
+from reports.formatting import cell_name, listed, many, number, plain
+from reports.load.counts import Counts
+from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
+from trials.records.result import NATIVE, TrialResult
 
 # Of the pictured patients, so many of the worst and of the random ones stand in the scene: a page holds only so many meshes.
 SCENES = (4, 2)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trials.spec import Cell
+from trials.records.spec import Cell
 
 FACTORS = ("model", "loss", "sampling")
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.user_grid import load_grid_text
-from trials.code_identity import REGISTRIES, code_of_cell
-from trials.spec import Cell
+from bench.grid.user_file import load_grid_text
+from trials.identity.code_identity import REGISTRIES, code_of_cell
+from trials.records.spec import Cell
 
 HEAD = '''\
 """A grid of three parts of its own."""

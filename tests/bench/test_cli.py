@@ -25,7 +25,7 @@ def test_help_names_every_verb():
 
 def test_ls_names_every_part(capsys):
     from bench.grids import GRIDS
-    from trials.data.datasets import DATASETS
+    from trials.data.datasets.registry import DATASETS
     from trials.data.sampling import SAMPLINGS
     from trials.losses import LOSSES
     from trials.models.registry import MODELS

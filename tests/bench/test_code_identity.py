@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from own_parts import CELLS, EDITS, IDLE, NAMES, code_with, grid_text, registries
 
-from bench.user_grid import load_grid_text
-from trials.code_identity import code_of_cell, folder_digest, own_code
-from trials.spec import PRETRAIN, Cell
+from bench.grid.user_file import load_grid_text
+from trials.identity.code_identity import code_of_cell, folder_digest, own_code
+from trials.records.spec import PRETRAIN, Cell
 
 ROOT = Path(__file__).parent.parent.parent
 EDITED = [(kind, *edit[:2]) for kind, edits in EDITS.items() for edit in edits]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from trials.data.datasets import find_dataset
-from trials.data.door import check_dataset
-from trials.data.faults import BAD_CASE, WARNING, Fault
+from trials.data.datasets.registry import find_dataset
+from trials.data.prepared.set_checks import check_dataset
+from trials.records.faults import BAD_CASE, WARNING, Fault
 
 VICTIM = "case_00001"
 # Byte positions in the header, NIfTI-1 standard.

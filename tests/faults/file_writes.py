@@ -1,4 +1,4 @@
-"""Finds in a source whatever writes, renames or copies a file by itself, instead of through trials/files.py."""
+"""Finds in a source whatever writes, renames or copies a file by itself, instead of through trials/storage/atomic.py."""
 
 import ast
 import re

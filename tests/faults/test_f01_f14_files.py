@@ -22,9 +22,9 @@ from broken_cases import (
 from isal import igzip
 from nifti_toys import blocks, dataset_of, save
 
-from trials.data.faults import BAD_CASE
-from trials.data.header import read_header
-from trials.data.nifti import stored_slabs
+from trials.data.nifti.header import read_header
+from trials.data.nifti.voxels import stored_slabs
+from trials.records.faults import BAD_CASE
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from broken_cases import (
 )
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
-from trials.data.examine import Rules
-from trials.data.faults import BAD_CASE
-from trials.data.prepare import prepare_case
-from trials.spec import Preparation
+from trials.data.prepared.case_checks import Rules
+from trials.data.prepared.preprocess import prepare_case
+from trials.records.faults import BAD_CASE
+from trials.records.spec import Preparation
 
 
 @pytest.fixture

@@ -18,15 +18,15 @@ from broken_cases import (
 from made_up import MadeUp, run_record, write_run
 from nifti_toys import asymmetric, blocks, dataset_of, save
 
-from bench.check import check_settings
 from bench.cli import main
-from bench.expand import Facts
+from bench.grid.expand import Facts
+from bench.grid.validate import check_settings
 from bench.grids import DEMO, product
 from bench.run import verdict
-from trials.data.datasets import Dataset, find_dataset, open_dataset, split_cases
-from trials.data.door import without_bad_cases
-from trials.data.faults import BAD_CASE, FATAL, WARNING, FaultyData
+from trials.data.datasets.registry import Dataset, find_dataset, open_dataset, split_cases
+from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
+from trials.records.faults import BAD_CASE, FATAL, WARNING, FaultyData
 
 
 @pytest.fixture

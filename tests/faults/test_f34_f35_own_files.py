@@ -9,12 +9,12 @@ from nifti_toys import dataset_of
 
 from bench.cli import main
 from bench.doctor.data import prepared_finding
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.manifest import CaseRecord, Manifest
-from trials.files import write_text
-from trials.records import from_json, to_json
-from trials.seal import sealed
-from trials.spec import Preparation
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.data.prepared.manifest import CaseRecord, Manifest
+from trials.records.codec import from_json, to_json
+from trials.records.spec import Preparation
+from trials.storage.atomic import write_text
+from trials.storage.checksum import sealed
 
 VICTIM = "case_00001"
 

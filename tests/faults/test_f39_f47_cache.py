@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from nifti_toys import asymmetric, dataset_of, save
 
-import trials.data.cache as cache_module
+import trials.data.prepared.cache as cache_module
 from benchmarks.write_faults import KINDS, sweep
-from trials.data.cache import open_cache, prepare_dataset
-from trials.data.door import without_bad_cases
-from trials.files import NotWritten, write_whole
-from trials.files import sweep as sweep_unfinished
-from trials.spec import Preparation
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.data.prepared.set_checks import without_bad_cases
+from trials.records.spec import Preparation
+from trials.storage.atomic import NotWritten, write_whole
+from trials.storage.atomic import sweep as sweep_unfinished
 
 SMALL = Preparation(cube=8)
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.check import check_grid, check_settings
 from bench.cli import main
-from bench.expand import Facts
+from bench.grid.expand import Facts
+from bench.grid.validate import check_grid, check_settings
 from bench.grids import DEMO, product
 from trials.data.sampling import ClassCounts
 from trials.models.build import build
@@ -21,7 +21,7 @@ GRID = """\
 from dataclasses import replace
 from bench.grids import DEMO, Grid, Tuning, product
 from bench.spaces import Range
-from trials.spec import Cell, Preparation, Recipe
+from trials.records.spec import Cell, Preparation, Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32), width=4)
 MINE = Grid(

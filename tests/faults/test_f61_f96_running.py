@@ -11,28 +11,28 @@ import pytest
 from made_up import MadeUp, failure, write_run
 from nifti_toys import asymmetric, dataset_of, save
 
-import trials.remote
-import trials.scratch
-from bench.agenda import Agenda
-from bench.check import check_grid
+import trials.storage.object_store
+import trials.storage.spool
 from bench.cli import main
-from bench.expand import Facts
+from bench.execution.results import read_results
+from bench.execution.trial_queue import Agenda
+from bench.grid.expand import Facts
+from bench.grid.validate import check_grid
 from bench.grids import DEMO, product
-from bench.ledger import read_results
-from bench.lock import NAME, STALE_SECONDS, driving, find, myself, take
+from bench.run_folder.lock import NAME, STALE_SECONDS, driving, find, myself, take
 from bench.tuning.driver import RETRIES_OF_LOST_WORKERS, hindrances
 from bench.tuning.searcher import GridSearcher
-from trials.attempt import attempt, result_text, write_result
-from trials.attempts import begin
-from trials.code_identity import code_of, code_of_cell
-from trials.data.datasets import find_dataset
-from trials.data.faults import WARNING
+from trials.data.datasets.registry import find_dataset
 from trials.data.sampling import ClassCounts
-from trials.files import NotWritten
-from trials.job import Job, result_path
-from trials.records import from_json, to_json
-from trials.result import COMPLETE, FAILED, TrialResult
-from trials.scratch import deliver, undelivered
+from trials.identity.code_identity import code_of, code_of_cell
+from trials.records.codec import from_json, to_json
+from trials.records.faults import WARNING
+from trials.records.job import Job, result_path
+from trials.records.result import COMPLETE, FAILED, TrialResult
+from trials.storage.atomic import NotWritten
+from trials.storage.spool import deliver, undelivered
+from trials.training.attempt import attempt, result_text, write_result
+from trials.training.attempt_log import begin
 
 CELLS = product(("unet3d",), ("focal",), ("none",))
 GRID = replace(DEMO, cells=CELLS, tuning=None, seeds=(0, 1))
@@ -72,7 +72,7 @@ def disk(tmp_path, monkeypatch) -> Disk:
 
     monkeypatch.setattr(os, "fsync", told)
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
-    monkeypatch.setattr(trials.scratch, "FULL_SECONDS", 0.0)
+    monkeypatch.setattr(trials.storage.spool, "FULL_SECONDS", 0.0)
     return disk
 
 
@@ -136,8 +136,8 @@ def test_f71_a_disk_that_is_full_for_a_moment_is_asked_again(disk, monkeypatch):
         def flush(self):
             pass
 
-    monkeypatch.setattr(trials.scratch, "FULL_SECONDS", 60.0)
-    monkeypatch.setattr(trials.remote, "FIRST_PAUSE_SECONDS", 1e-3)
+    monkeypatch.setattr(trials.storage.spool, "FULL_SECONDS", 60.0)
+    monkeypatch.setattr(trials.storage.object_store, "FIRST_PAUSE_SECONDS", 1e-3)
     monkeypatch.setattr(sys, "stderr", MakesRoom())
     disk.is_full = True
 

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from made_up import MadeUp, write_run
 
-from bench.grid_values import MOST_TRIALS
-from reports.board import build_board
+from bench.grid.grid_values import MOST_TRIALS
+from reports.analysis.context import build_board
+from reports.elements import LONGEST_TABLE
+from reports.load.run_folder import read_run
 from reports.page import render
-from reports.run_folder import read_run
-from reports.section import LONGEST_TABLE
 from reports.sections.trials import trials
 from reports.table import scores_table, trials_table
-from trials.spec import TUNE
+from trials.records.spec import TUNE
 
 LARGEST = 10e6
 

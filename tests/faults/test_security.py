@@ -23,11 +23,11 @@ IMPORTS = """
 import dataclasses, gzip, numpy, numpy as np, os, pyarrow.parquet as pq, shutil, tempfile, torch, zipfile
 from os import replace as swap
 from shutil import move
-from trials import files
-from trials.files import write_text, write_whole
+from trials.storage import atomic as files
+from trials.storage.atomic import write_text, write_whole
 """
 # The one place that runs a user's text: a grid file, which its user trusts as he trusts a program.
-MAY_EXEC = {"bench/user_grid.py"}
+MAY_EXEC = {"bench/grid/user_file.py"}
 
 
 def calls(path: Path):
@@ -67,15 +67,18 @@ def test_no_source_can_unpickle_or_run_what_a_file_holds(path):
 
 # Where a file is written by something else, and why. Each of these must still be there.
 OTHERWISE: dict[str, tuple[set[str], str]] = {
-    "trials/files.py": (
+    "trials/storage/atomic.py": (
         {"replace", "mkstemp", "fdopen", "NamedTemporaryFile"},
         "the function itself; a file that tells the time",
     ),
-    "trials/data/download.py": ({"open"}, "a download grows in a hidden file, which keep() gives its name"),
-    "trials/environment.py": ({"write_text"}, "/proc/self/clear_refs is the kernel's"),
-    "trials/scratch.py": ({"open"}, "a lock that flock() holds, empty"),
-    "bench/lock.py": ({"open", "NamedTemporaryFile"}, "a lock is made only where there is none; a file that tells the time"),
-    "trials/timing.py": ({"save"}, "Checkpoints.save, which writes whole"),
+    "trials/data/datasets/download.py": ({"open"}, "a download grows in a hidden file, which keep() gives its name"),
+    "trials/process/environment.py": ({"write_text"}, "/proc/self/clear_refs is the kernel's"),
+    "trials/storage/spool.py": ({"open"}, "a lock that flock() holds, empty"),
+    "bench/run_folder/lock.py": (
+        {"open", "NamedTemporaryFile"},
+        "a lock is made only where there is none; a file that tells the time",
+    ),
+    "trials/training/timing.py": ({"save"}, "Checkpoints.save, which writes whole"),
 }
 
 
@@ -164,7 +167,12 @@ def test_f94_durations_come_from_clocks_that_never_go_back():
     wall_clock = {name_of(path) for path in SOURCES if any(call == "time.time" for call, _ in calls(path))}
 
     # Ages of files, which only a file system's own clock can tell, and the signs of life of a driver on another machine.
-    assert wall_clock <= {"trials/data/store.py", "bench/lock.py", "bench/status.py", "bench/tuning/progress.py"}
+    assert wall_clock <= {
+        "trials/data/prepared/case_store.py",
+        "bench/run_folder/lock.py",
+        "bench/run_folder/status.py",
+        "bench/tuning/progress.py",
+    }
 
 
 class Evil:

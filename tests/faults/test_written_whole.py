@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trials.data.download import fetch
-from trials.files import NotWritten, write_text
+from trials.data.datasets.download import fetch
+from trials.storage.atomic import NotWritten, write_text
 
 
 @pytest.fixture

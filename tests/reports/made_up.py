@@ -15,9 +15,20 @@ import numpy as np
 from made_up_pictures import hash_of, write_slices
 from made_up_record import CODE, VOXELS, holds, run_record
 
-from trials.records import record_hash, to_json
-from trials.result import COMPLETE, CUBE, FAILED, NATIVE, CaseScore, Ceiling, Ceilings, EpochScore, SurfaceScore, TrialResult
-from trials.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.records.codec import record_hash, to_json
+from trials.records.result import (
+    COMPLETE,
+    CUBE,
+    FAILED,
+    NATIVE,
+    CaseScore,
+    Ceiling,
+    Ceilings,
+    EpochScore,
+    SurfaceScore,
+    TrialResult,
+)
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 MODELS = ("unet3d", "vnet", "segresnet", "unet2d_resnet18")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trials.records import record_hash
-from trials.seal import sealed_bytes
-from trials.spec import Preparation
+from trials.records.codec import record_hash
+from trials.records.spec import Preparation
+from trials.storage.checksum import sealed_bytes
 
 
 def hash_of(text: str) -> int:

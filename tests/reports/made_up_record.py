@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from trials.spec import Cell
+from trials.records.spec import Cell
 
 if TYPE_CHECKING:
     from made_up import MadeUp

@@ -9,9 +9,9 @@ from made_up import MadeUp, complete, plausible_quality, write_run
 from page_tables import frames
 
 from reports.build import build_report
-from trials.records import to_json
-from trials.result import NATIVE, Outside
-from trials.spec import Cell
+from trials.records.codec import to_json
+from trials.records.result import NATIVE, Outside
+from trials.records.spec import Cell
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import pytest
 from chromium import ARGUMENTS, CHROMIUM, DESKTOP, IN_CI, TOO_WIDE, opened, scroll_through
 from made_up import MODELS, MadeUp, plausible_quality, write_run
 
-from bench.ledger import read_results
-from bench.studies import write_studies
+from bench.execution.results import read_results
+from bench.search.importance import write_studies
 from reports.build import build_report
+from reports.elements import Column, Entry, Section, Table
 from reports.page import LONG_FROM, render
-from reports.section import Column, Entry, Section, Table
 from reports.sections.registry import SECTIONS
 
 # Where there is no Chromium these tests are skipped, but never in CI.

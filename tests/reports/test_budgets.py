@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from made_up import MadeUp, all_results, write_run
 
-from reports.board import build_board
-from reports.run_folder import read_run
+from reports.analysis.context import build_board
+from reports.load.run_folder import read_run
 from reports.sections.curves import curves
 from reports.sections.trials import trials
 from reports.sections.validity import validity
 from reports.table import write_tables
-from trials.result import FAILED, PRUNED
-from trials.spec import TUNE
+from trials.records.result import FAILED, PRUNED
+from trials.records.spec import TUNE
 
 MADE = MadeUp(models=("unet3d",), losses=("combined", "focal"), seeds=(0,), tunings=3)
 

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from reports.build import build_report
 from reports.page import digest, plotly
 from reports.sections.registry import SECTIONS
-from trials.spec import FINAL, PRETRAIN, TUNE, Cell
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 
 # Markup, a spreadsheet's formula, quotes, a mark that turns the line around, and far more letters than any name has.
 HOSTILE = "=cmd|<script>alert('x')</script>&\"\u202e" + "n" * 10_000

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from trials.code_identity import code_of
-from trials.data.cache import open_cache
-from trials.job import Job
-from trials.records import record_hash
-from trials.result import TrialResult
-from trials.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+from trials.data.prepared.cache import open_cache
+from trials.identity.code_identity import code_of
+from trials.records.codec import record_hash
+from trials.records.job import Job
+from trials.records.result import TrialResult
+from trials.records.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
 
 RECIPE = Recipe(
     epochs=3,

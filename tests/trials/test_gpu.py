@@ -13,21 +13,21 @@ from small_jobs import CELL, RECIPE, SMALL, interrupt, make_job
 from torch import nn
 from torch._dynamo.utils import counters
 
-from trials.attempt import attempt
-from trials.data.cache import open_cache
-from trials.data.loading import slice_items, volume_items
-from trials.data.resident import resident
-from trials.fit import add_gradients
-from trials.job import result_path
-from trials.memory import limit_share
+from trials.data.batches.loading import slice_items, volume_items
+from trials.data.batches.resident import resident
+from trials.data.prepared.cache import open_cache
+from trials.inference.network import cube_logits
 from trials.models.registry import MODELS, ModelPart
-from trials.network import cube_logits
-from trials.records import from_json, to_json
-from trials.result import COMPLETE, TrialResult
-from trials.run import run_trial
-from trials.segment import counts_of
-from trials.setup import make_network, make_segmentation
-from trials.warm_up import first_batch, warm_up
+from trials.records.codec import from_json, to_json
+from trials.records.job import result_path
+from trials.records.result import COMPLETE, TrialResult
+from trials.training.attempt import attempt
+from trials.training.build import make_network, make_segmentation
+from trials.training.loop import add_gradients
+from trials.training.memory import limit_share
+from trials.training.run import run_trial
+from trials.training.segmentation import counts_of
+from trials.training.warm_up import first_batch, warm_up
 
 pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda")
@@ -36,9 +36,9 @@ SHARE = 0.1
 # What a worker does with a job.
 WORKER = """
 import sys
-from trials.attempt import attempt
-from trials.job import Job
-from trials.records import from_json
+from trials.training.attempt import attempt
+from trials.records.job import Job
+from trials.records.codec import from_json
 
 attempt(from_json(Job, sys.stdin.read()))
 """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trials.parts import Part, unknown
-from trials.spec import Recipe
+from trials.records.spec import Recipe
 
 Counts = NDArray[np.int64]  # [N items, K classes]
 Weights = NDArray[np.float64]  # [N items]

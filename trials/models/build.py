@@ -15,7 +15,7 @@ from trials.models.initialise import convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import Loaded, load_tensors, read_tensors
 from trials.parts import pick, unknown
-from trials.spec import Recipe
+from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
 # Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one answer.

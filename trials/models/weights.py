@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from trials.files import read_bytes, sha256
 from trials.models.initialise import convolutions
+from trials.storage.atomic import read_bytes, sha256
 
 ENOUGH = 0.95
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network_weights", "net")

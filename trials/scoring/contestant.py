@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.nifti import read_header
-from trials.data.workers import work_on
-from trials.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.data.nifti.voxels import read_header
+from trials.process.workers import work_on
+from trials.records.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.scoring.case import surface_scores
 from trials.scoring.folders import Pair, listed_cases, mask_files, read_pair
-from trials.scoring.measure import surface_scores
 from trials.scoring.regions import Region
 
 # Starting processes takes longer than scoring so many.

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets import DATASETS
-from trials.data.kits23 import CLASSES, LABELS
-from trials.data.nifti import read_header
-from trials.data.nnunet import ENDINGS, read_classes
-from trials.data.volume import read_labels
-from trials.data.workers import work_on
+from trials.data.datasets.kits23 import CLASSES, LABELS
+from trials.data.datasets.nnunet import ENDINGS, read_classes
+from trials.data.datasets.registry import DATASETS
+from trials.data.nifti.volume import read_labels
+from trials.data.nifti.voxels import read_header
 from trials.parts import pick
+from trials.process.workers import work_on
 from trials.scoring.labels import label_scores
 from trials.scoring.official import official_scores
 from trials.scoring.regions import Region, label_regions

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trials.result import dice, iou
-from trials.scoring.measure import Measured, lesions_of, measure
+from trials.records.result import dice, iou
+from trials.scoring.case import Measured, lesions_of, measure
 from trials.scoring.regions import Region
 from trials.scoring.rows import shared_rows
 from trials.scoring.surface import Spacing, distances_between, hd95_mm, surface_dice

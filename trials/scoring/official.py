@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trials.result import dice
-from trials.scoring.measure import measure
+from trials.records.result import dice
+from trials.scoring.case import measure
 from trials.scoring.regions import Region
 from trials.scoring.rows import shared_rows
 from trials.scoring.surface import Spacing, surface_dice

@@ -10,8 +10,8 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial import KDTree
 
-from trials import result
-from trials.scoring.nearby import Spacing, near_each_other, offsets_within
+from trials.records import result
+from trials.scoring.lattice import Spacing, near_each_other, offsets_within
 from trials.scoring.rows import Rows, held_rows, rows_of
 
 # What marching cubes (Lorensen and Cline 1987) lays between the 2 x 2 x 2 voxels around a corner. The key has bit

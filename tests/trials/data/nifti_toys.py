@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from trials.data.datasets import Case, Dataset
+from trials.data.datasets.registry import Case, Dataset
 
 # Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.
 IPL = np.array([[0, 0, -1.5, 40.0], [0, -2.0, 0, 30.0], [-3.0, 0, 0, 20.0], [0, 0, 0, 1]])

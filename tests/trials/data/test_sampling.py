@@ -9,7 +9,7 @@ import pytest
 
 from trials.data.sampling import SAMPLINGS, ClassCounts, background_share, draw, draw_histogram, oversample, sampling_facts
 from trials.parts import pick
-from trials.spec import Recipe
+from trials.records.spec import Recipe
 
 # Three items of 100 voxels: nothing but background, a kidney, a kidney and a cyst.
 ITEMS = np.array([[100, 0, 0], [80, 20, 0], [60, 36, 4]])

@@ -247,8 +247,8 @@ def test_a_model_without_stages_cannot_be_frozen(name):
 
 
 def test_weights_that_are_no_longer_those_of_their_digest_are_refused(tmp_path):
-    from trials.checkpoint import save_weights
     from trials.models.weights import check_digest
+    from trials.training.checkpoint import save_weights
 
     known = save_weights(tmp_path / "best.pt", {"weight": torch.zeros(3)})
     check_digest(tmp_path / "best.pt", known)

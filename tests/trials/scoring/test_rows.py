@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from trials.scoring import nearby
+from trials.scoring import lattice
+from trials.scoring.case import surface_scores
+from trials.scoring.lattice import near_each_other, offsets_within
 from trials.scoring.lesions import lesion_counts
-from trials.scoring.measure import surface_scores
-from trials.scoring.nearby import near_each_other, offsets_within
 from trials.scoring.official import KITS23, official_scores
 from trials.scoring.regions import all_regions
 from trials.scoring.rows import rows_of, shared_rows
@@ -58,7 +58,7 @@ def test_a_tolerance_of_very_many_voxels_is_searched_by_distance(monkeypatch):
     assert offsets_within(spacing_mm, 1.0) is None
     searched = overlap_of(*surfaces, spacing_mm, 1.0)
 
-    monkeypatch.setattr(nearby, "MOST_OFFSETS", 10**6)
+    monkeypatch.setattr(lattice, "MOST_OFFSETS", 10**6)
     assert overlap_of(*surfaces, spacing_mm, 1.0) == searched
 
 

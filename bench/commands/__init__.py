@@ -1,0 +1,1 @@
+"""What segbench's smaller commands do, one file each."""

@@ -1,0 +1,75 @@
+"""segbench check: every fault of a data set at once, to read or as JSON."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.exit_codes import FINISHED, MENDABLE
+from trials.data.datasets.registry import DATASETS, Dataset, find_dataset
+from trials.data.prepared.set_checks import check_dataset
+from trials.parts import pick
+from trials.records.faults import FATAL, WARNING, Fault, FaultyData, fault_line, printable, why_no_file
+
+
+def check_folder(options: argparse.Namespace) -> int:
+    """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises ValueError for an unknown name."""
+    name = options.dataset or told_by(options.folder)
+    pick(DATASETS, "data set", name)
+    try:
+        dataset = find_dataset(name, options.folder)
+        faults: Sequence[Fault] = check_with_bar(dataset, options.workers)
+        num_cases = len({case.case for case in dataset.cases} | {fault.case for fault in faults if fault.case})
+    except FaultyData as error:
+        faults, num_cases = error.faults, 0
+    except (ValueError, OSError) as error:
+        faults, num_cases = [of_folder(error, options.folder)], 0
+    if options.json:
+        record = {"dataset": name, "folder": printable(str(options.folder)), "cases": num_cases}
+        print(json.dumps(record | {"faults": [spelled_out(fault) for fault in faults]}, indent=1))
+    else:
+        for fault in faults:
+            print(printable(f"{fault.level}: {fault_line(fault)}"))
+        print(f"{name}: {summary(num_cases, faults)}")
+    return MENDABLE if any(fault.level != WARNING for fault in faults) else FINISHED
+
+
+def of_folder(error: Exception, folder: Path) -> Fault:
+    """What is wrong with a data set as a whole, such as a folder without cases, as its fault."""
+    told, _, fix = str(error).rpartition("; ")
+    message = (told or fix).removeprefix(f"{folder} ")
+    return Fault(case="", file=str(folder), code="layout", message=message, fix=fix if told else "", level=FATAL)
+
+
+def spelled_out(fault: Fault) -> dict[str, str]:
+    """A fault as JSON has it: a foreign name's letters that no text may hold are spelled out."""
+    return {key: printable(value) for key, value in dataclasses.asdict(fault).items()}
+
+
+def told_by(folder: Path) -> str:
+    """The data set that a folder's own description tells: nnunet by dataset.json, phantoms by phantoms.json, else kits23."""
+    names = {"dataset.json": "nnunet", "phantoms.json": "phantoms"}
+    name = next((name for file, name in names.items() if why_no_file(folder / file) is None), "kits23")
+    assert name in DATASETS
+    return name
+
+
+def summary(num_cases: int, faults: Sequence[Fault]) -> str:
+    """How many cases, how many with faults, how many warnings."""
+    wrong = [fault for fault in faults if fault.level != WARNING]
+    in_cases = len({fault.case for fault in wrong if fault.case})
+    of_cases = f" in {in_cases} of them" if num_cases else ""
+    return f"{num_cases} cases, {len(wrong)} faults{of_cases}, {len(faults) - len(wrong)} warnings"
+
+
+def check_with_bar(dataset: Dataset, workers: int | None) -> tuple[Fault, ...]:
+    """check_dataset under a progress bar with the time that remains."""
+    console = Console(stderr=True)
+    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=len(dataset.cases))
+        return check_dataset(dataset, workers, lambda: bars.advance(task))

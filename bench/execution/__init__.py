@@ -1,0 +1,1 @@
+"""Which trials are due, what they start from, and which are done."""

@@ -1,0 +1,33 @@
+"""ceiling.json: what each of a run's preparations lets a network score on the test cases at most, once a preparation."""
+
+from pathlib import Path
+
+from bench.execution.data import Prepared
+from trials.data.prepared.cache import open_cache
+from trials.inference.ceiling import ceiling_scores
+from trials.records.codec import from_json, to_json
+from trials.records.result import Ceiling, Ceilings
+from trials.storage.atomic import write_text
+from trials.storage.checksum import sealed
+
+
+def write_ceilings(out: Path, prepared: Prepared) -> None:
+    """Leave RUN/ceiling.json; what it already holds of the same prepared data is kept."""
+    path = out / "ceiling.json"
+    known = {ceiling.data: ceiling for ceiling in _read(path)}
+    ceilings = []
+    for preparation, folder in prepared.folders.items():
+        digest = prepared.digests[preparation]
+        if digest not in known:
+            scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
+            known[digest] = Ceiling(data=digest, cube=preparation.cube, scores=scores)
+        ceilings.append(known[digest])
+    write_text(path, sealed(to_json(Ceilings(ceilings=tuple(ceilings)))))
+
+
+def _read(path: Path) -> tuple[Ceiling, ...]:
+    """What an earlier run has left; nothing, to be computed again, where it cannot be read."""
+    try:
+        return from_json(Ceilings, path.read_text(encoding="utf-8")).ceilings
+    except (FileNotFoundError, ValueError):
+        return ()

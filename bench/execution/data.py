@@ -1,0 +1,190 @@
+"""From a grid to prepared data: the folder is checked, split and brought to every cube that the grid's recipes ask for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.grid.expand import Facts, recipe_of
+from bench.grids import Grid
+from trials.data.batches.occurrence import count_classes
+from trials.data.datasets.registry import DATASETS, Dataset, Split, find_dataset, open_dataset, split_cases
+from trials.data.datasets.splits import split_hash
+from trials.data.datasets.traits import case_traits
+from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.data.prepared.set_checks import without_bad_cases
+from trials.data.sampling import ClassCounts
+from trials.parts import Part, pick
+from trials.records.faults import WARNING, Fault, bad_cases, fault_line
+from trials.records.spec import Preparation
+from trials.storage.mirror import at_hand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A data set ready for trials: who is in which split, and the folder and content of each preparation."""
+
+    dataset: Dataset
+    scheme: str
+    split: Split
+    folders: Mapping[Preparation, Path]
+    digests: Mapping[Preparation, str]
+    counts: Mapping[tuple[Preparation, str], ClassCounts]
+    geometry: Mapping[str, Mapping[str, object]]
+    notes: tuple[Fault, ...] = ()
+
+    def facts(self, weights: Mapping[str, str]) -> Facts:
+        """What the agenda needs to know of the data and of the weights that were given."""
+        return Facts(splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights)
+
+    def needed(self) -> tuple[Path, ...]:
+        """What every node must see: the data set's folder and the manifest of each preparation."""
+        return (self.dataset.root.absolute(), *(folder / "manifest.json" for folder in self.folders.values()))
+
+    def record(self) -> dict[str, object]:
+        """What run.json says of the data."""
+        splits = {name: list(getattr(self.split, name)) for name in ("train", "val", "test")}
+        left_out = bad_cases(self.dataset.faults)
+        return {
+            "root": str(self.dataset.root),
+            "splits": self.scheme,
+            "classes": list(self.dataset.classes),
+            "cases": len(self.dataset.cases),
+            "published": self.dataset.published,
+            "split_cases": splits,
+            "split_hash": split_hash(splits),
+            "data_digest": " ".join(self.digests.values()),
+            "excluded": dict(self.split.excluded) | left_out,
+            "bad_cases": left_out,
+            "warnings": warnings_by_case(self.notes),
+            "licence": self.dataset.licence,
+            "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
+            "geometry": dict(self.geometry),
+            "traits": case_traits(self.dataset),
+        }
+
+
+def open_grid_data(
+    grid: Grid, root: Path | None, place: Path, console: Console, skip_bad: Path | None = None
+) -> tuple[Dataset, str, Split]:
+    """Open and split a grid's data set: at root, or made under place where it is made. Returns it with its scheme and split.
+
+    skip_bad is the cache below which is remembered which cases cannot be used: they are left out of the set and its splits.
+    Raises ValueError: how to get a data set that is missing, or every fault of one that is there.
+    """
+    part = pick(DATASETS, "data set", grid.dataset)
+    if root is None and not part.generate:
+        raise ValueError(f"grid {grid.name!r} needs {grid.dataset}, and --data FOLDER says where it is: {part.how_to_get}")
+    root = root or place / "-".join([grid.dataset, *map(str, grid.generate.values())])
+    if part.generate and grid.generate:
+        console.print(f"making {grid.dataset} in {root}", highlight=False)
+        Part(part.generate).load()(root, **grid.generate)
+    dataset = open_dataset(grid.dataset, root) if skip_bad is None else open_sound_part(grid.dataset, root, skip_bad, console)
+    scheme = grid.splits or part.default_splits
+    split = split_cases(dataset, scheme, grid.fold)
+    console.print(case_count(dataset, split), highlight=False)
+    return dataset, scheme, split
+
+
+def open_sound_part(name: str, root: Path, cache: Path, console: Console, workers: int | None = None) -> Dataset:
+    """Open a data set without the cases that cannot be used, and say which they are and why."""
+    found = find_dataset(name, root)
+    with Progress(*columns("checking"), console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(found.name, total=len(found.cases))
+        dataset = without_bad_cases(found, cache, workers, on_case=lambda: bars.advance(task))
+    for case, reason in bad_cases(dataset.faults).items():
+        console.print(f"left out: {case}: {reason}", highlight=False, markup=False, soft_wrap=True)
+    return dataset
+
+
+def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console) -> Prepared:
+    """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming every faulty case."""
+    recipes = dict.fromkeys(recipe_of(grid, cell.model) for cell in grid.cells)
+    folders = {
+        preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
+        for preparation in dict.fromkeys(recipe.preparation for recipe in recipes)
+    }
+    caches = {preparation: open_cache(folder) for preparation, folder in folders.items()}
+    counts = {
+        (recipe.preparation, recipe.class_unit): count_classes(caches[recipe.preparation], split.train, recipe.class_unit)
+        for recipe in recipes
+    }
+    return Prepared(
+        dataset=dataset,
+        scheme=scheme,
+        split=split,
+        folders=folders,
+        digests={preparation: opened.digest for preparation, opened in caches.items()},
+        counts=counts,
+        geometry=geometry(next(iter(caches.values()))),
+        notes=notes_of(next(iter(caches.values()))),
+    )
+
+
+def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
+    """Each case's native grid in (D, H, W) and how many voxels each class has on it."""
+    return {
+        case: {
+            "shape": list(record.shape),
+            "spacing_mm": [round(edge, 4) for edge in record.spacing_mm],
+            "class_voxels": list(record.class_voxels),
+        }
+        for case, record in cache.cases.items()
+    }
+
+
+def case_count(dataset: Dataset, split: Split) -> str:
+    """How many cases are there, and in which split."""
+    of = f" of {dataset.published}" if dataset.published else ""
+    out = f", {len(split.excluded)} left out ({', '.join(sorted(split.excluded)[:3])})" if split.excluded else ""
+    return f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test{out}"
+
+
+def prepare_with_bar(
+    dataset: Dataset,
+    preparation: Preparation,
+    cache: Path,
+    train: tuple[str, ...],
+    console: Console,
+    workers: int | None = None,
+) -> Path:
+    """prepare_dataset under a progress bar with the time that remains."""
+    with Progress(*columns("preparing"), console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
+        with at_hand(cache, dataset.name) as local:
+            folder = prepare_dataset(
+                dataset,
+                preparation,
+                local,
+                train=train,
+                workers=workers,
+                on_case=lambda done, total: bars.update(task, completed=done, total=total),
+            )
+    return cache / folder.relative_to(local).as_posix()
+
+
+def columns(doing: str) -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
+    """What a progress bar over cases shows."""
+    return TextColumn(f"{doing} {{task.description}}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+def notes_of(cache: Cache) -> tuple[Fault, ...]:
+    """What was worth a look in the files of a prepared set."""
+    return tuple(note for record in cache.cases.values() for note in record.notes)
+
+
+def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
+    """Case to what is worth a look in its files, by their names alone."""
+    told: dict[str, list[str]] = {}
+    for note in notes:
+        if note.level == WARNING:
+            told.setdefault(note.case, []).append(f"{Path(note.file).name}: {note.message}")
+    return {case: "; ".join(texts) for case, texts in told.items()}
+
+
+def print_notes(cache: Cache, console: Console) -> None:
+    """A line for everything that is worth a look."""
+    for note in notes_of(cache):
+        console.print(f"warning: {fault_line(note)}", highlight=False, markup=False, soft_wrap=True)

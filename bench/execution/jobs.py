@@ -1,0 +1,64 @@
+"""From a trial that is due to the job a worker runs: which cases, which files, which first weights."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.execution.data import Prepared
+    from bench.execution.trial_queue import Due
+    from trials.records.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a run reads and writes. data None lets the data set say how to get it."""
+
+    out: Path
+    cache: Path
+    data: Path | None
+
+
+def job_maker(
+    places: Places,
+    prepared: "Prepared",
+    files: Mapping[str, Path],
+    digests: Mapping[str, str],
+    options: argparse.Namespace,
+    revision: str,
+    scoring_threads: int = 1,
+) -> "Callable[[Due], Job]":
+    """A function that turns a spec into the job a worker runs; only final trials are given test cases.
+
+    files holds the first weights by model, digests the SHA-256 of each; scoring_threads is how many cores a trial has.
+    """
+    from bench.execution.results import digest_of
+    from trials.identity.code_identity import code_of
+    from trials.records.job import Job, best_path
+    from trials.records.spec import FINAL
+
+    def make_job(due: "Due") -> Job:
+        spec = due.spec
+        source, _, trial = spec.weights.partition(":")
+        weights = best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
+        return Job(
+            trial=due.trial,
+            spec=spec,
+            out=str(places.out),
+            cache=str(prepared.folders[spec.recipe.preparation]),
+            train=prepared.split.train,
+            val=prepared.split.val,
+            test=prepared.split.test if spec.phase == FINAL else (),
+            rungs=due.rungs,
+            weights=None if weights is None or spec.weights == "random" else str(weights),
+            weights_sha256=digest_of(places.out, trial) if source == "pretrain" else digests.get(spec.cell.model, ""),
+            save_predictions=options.save_predictions and spec.phase == FINAL,
+            checkpoint_minutes=options.checkpoint_minutes,
+            commit=revision,
+            scoring_threads=scoring_threads,
+            code=code_of(spec),
+        )
+
+    return make_job

@@ -1,0 +1,1 @@
+"""What a grid unfolds into, and what it is refused for."""

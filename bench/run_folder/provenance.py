@@ -1,0 +1,97 @@
+"""What a run says of itself: run.json and the grid file as it was."""
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import grids
+from bench.grid.expand import Facts, planned, recipe_of, studies
+from bench.grids import Grid
+from trials.identity.code_identity import code_of_cell
+from trials.process.versions import processor_name, versions
+from trials.storage.atomic import write_text
+from trials.storage.checksum import sealed
+
+
+def commit() -> tuple[str, bool]:
+    """The project's commit and whether its files differ from it; ("", False) where it is not a git checkout."""
+    here = Path(__file__).resolve().parent
+    git = shutil.which("git")
+    if git is None:
+        return "", False
+    head = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    if head.returncode:
+        return "", False
+    status = subprocess.run([git, "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True)
+    return head.stdout.strip(), bool(status.stdout.strip())
+
+
+def machine() -> dict[str, Any]:
+    """The driver's machine."""
+    pages, page = (os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
+    return {
+        "cpu": processor_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages * page / 2**30, 1),
+        "python": platform.python_version(),
+        "os": platform.platform(terse=True),
+    }
+
+
+def command() -> str:
+    """What was typed, and goes on from here when it is typed again."""
+    arguments = sys.argv[1:] if sys.argv[1:2] != ["run"] else sys.argv[2:]
+    return shlex.join(["python", "-m", "bench.run", *arguments])
+
+
+def run_record(grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[str]) -> dict[str, Any]:
+    """What run.json is to hold. data describes the data set, facts what the grid made of it."""
+    revision, dirty = commit()
+    models = dict.fromkeys(cell.model for cell in grid.cells)
+    recipes = {model: dataclasses.asdict(recipe_of(grid, model)) for model in models}
+    return {
+        "grid": grid.name,
+        "dataset": grid.dataset,
+        "splits": data["splits"],
+        "fold": grid.fold,
+        "classes": data["classes"],
+        "cells": [dataclasses.asdict(cell) for cell in grid.cells],
+        "seeds": list(grid.seeds),
+        "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
+        "studies": studies(grid, facts) if grid.tuning else [],
+        "families": [dataclasses.asdict(family) for family in grid.families],
+        "planned": planned(grid, facts.weights),
+        "data": data,
+        "preparations": [recipe["preparation"] for recipe in recipes.values()],
+        "recipes": recipes,
+        "hyper": {model: dict(values) for model, values in grid.hyper.items()},
+        "spaces": {m: {name: dataclasses.asdict(span) for name, span in found.items()} for m, found in grid.spaces.items()},
+        "weights": dict(facts.weights),
+        "weights_notes": notes,
+        "command": command(),
+        "commit": revision,
+        "dirty": dirty,
+        "code": {part: digest for cell in grid.cells for part, digest in code_of_cell(cell).items()},
+        "versions": versions(),
+        "machine": machine(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "grid_file": "grid.py",
+    }
+
+
+def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> None:
+    """Leave run.json and grid.py in the run folder.
+
+    run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his own.
+    """
+    write_text(out / "run.json", sealed(json.dumps(record, indent=1, sort_keys=True)))
+    write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

@@ -1,0 +1,139 @@
+"""segbench status: what a run has done, what runs now, when it ends, and whether its driver is still there."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.run_folder.lock import find, is_alive
+from trials.records.codec import parsed, read_document, read_record, rebuild, to_json
+from trials.records.result import COMPLETE, FAILED, PRUNED, RUN_KEYS
+from trials.storage.atomic import is_there, matching, read_text, write_text
+
+NAME = "status.json"
+COLUMNS = ("planned", "done", "pruned", "failed", "running", "pending")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A trial that runs: what it is in words, how far it is, and for how long it has run."""
+
+    phase: str
+    text: str
+    epoch: int
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a driver says of itself. ends is the expected end by its clock, None before a first epoch."""
+
+    host: str
+    pid: int
+    started: str
+    updated: str
+    running: tuple[Running, ...]
+    best: str
+    ends: str | None
+
+
+def write_status(out: Path, status: Status) -> None:
+    """Leave RUN/status.json; the next sign is soon, so a store that is away is not waited for."""
+    write_text(out / NAME, to_json(status), patience=0)
+
+
+def status_text(out: Path, now: datetime) -> str:
+    """Everything `segbench status` prints. Raises ValueError where there is no run."""
+    record = read_document(out / "run.json", RUN_KEYS, ("grid", "planned", "command", "started"))
+    status = read_status(out / NAME)
+    held = find(out)
+    lives = held is not None and is_alive(held)
+    running = status.running if status and lives else ()
+    counts = phase_counts(record["planned"], outcomes(out), running)
+    lines = [f"{record['grid']} in {out}, started {record['started']}", driver_line(held, lives, status, record, counts), ""]
+    lines += table(counts)
+    if status and running:
+        lines += ["", *running_lines(running, (now - datetime.fromisoformat(status.updated)).total_seconds())]
+    if status and status.best:
+        lines += ["", status.best]
+    if lives and status and status.ends:
+        lines.append(f"ends about {datetime.fromisoformat(status.ends):%Y-%m-%d %H:%M:%S}")
+    return "\n".join(lines)
+
+
+def read_status(path: Path) -> Status | None:
+    """What the driver said last, None before its first word. Raises ValueError naming the file where it is damaged."""
+    if not is_there(path):
+        return None
+    way_out = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
+    status = read_record(Status, path, way_out)
+    for name, time in (("updated", status.updated), ("ends", status.ends)):
+        if time is not None and not is_local_time(time):
+            raise ValueError(
+                f"{path} is damaged ({name} must be a date and time by the driver's clock; got {time!r}); {way_out}"
+            )
+    return status
+
+
+def is_local_time(text: str) -> bool:
+    """Whether a text is a date and time without a zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
+def outcomes(out: Path) -> Iterator[tuple[str, str]]:
+    """Phase and state of every trial that has a result; interrupted ones count as not done."""
+    for path in matching(out, "trials/*/result.json"):
+        try:
+            result = parsed(read_text(path))
+            phase, state = rebuild(str, result["spec"]["phase"], "spec.phase"), rebuild(str, result["state"], "state")
+            reason = result.get("reason")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged ({error}); run the grid again, which repeats this trial") from None
+        if reason != "interrupted":
+            yield phase, state
+
+
+def phase_counts(
+    planned: Mapping[str, int], ended: Iterator[tuple[str, str]], running: tuple[Running, ...]
+) -> dict[str, dict[str, int]]:
+    """A row a phase with the numbers of COLUMNS."""
+    states, runs = Counter(ended), Counter(one.phase for one in running)
+    rows = {}
+    for phase, number in planned.items():
+        done, pruned, failed = (states[phase, state] for state in (COMPLETE, PRUNED, FAILED))
+        pending = max(0, number - done - pruned - failed - runs[phase])
+        rows[phase] = dict(zip(COLUMNS, (number, done, pruned, failed, runs[phase], pending), strict=True))
+    return rows
+
+
+def driver_line(held, lives: bool, status: Status | None, record: Mapping, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Who drives the run, or that nobody does and how to go on."""
+    if lives and held.owner is not None:
+        owner = held.owner
+        return f"driven by process {owner.pid} on {owner.host} since {owner.since}, last sign {held.silent_seconds:.0f} s ago"
+    if lives:
+        return "a driver is starting"
+    if not any(row["running"] or row["pending"] for row in counts.values()):
+        return "finished"
+    who = f"process {status.pid} on {status.host}, last sign {status.updated}" if status else "no driver has left a sign"
+    return f"the driver is gone ({who}); go on with: {record['command']}"
+
+
+def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The rows of phase_counts as text."""
+    head = f"{'phase':<10}" + "".join(f"{name:>9}" for name in COLUMNS)
+    return [head] + [
+        f"{phase:<10}" + "".join(f"{row[name]:>9}" for name in COLUMNS) for phase, row in counts.items() if row["planned"]
+    ]
+
+
+def running_lines(running: tuple[Running, ...], since_seconds: float) -> list[str]:
+    """A line a running trial; since_seconds is the age of what the driver said."""
+    return [
+        f"  {one.text}: epoch {one.epoch} of {one.epochs}, for {one.seconds + max(0.0, since_seconds):.0f} s" for one in running
+    ]

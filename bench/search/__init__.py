@@ -1,0 +1,1 @@
+"""Which hyperparameters a study tries next, which trials it stops, and what it learned."""

@@ -1,0 +1,90 @@
+"""What each cell's study taught: how much every hyperparameter mattered, left as studies.json for the report to draw."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from bench.search.propose import Tried, distributions_of, frozen
+from bench.spaces import Range
+from trials.records.codec import read_document, rebuild
+from trials.records.result import COMPLETE, RUN_KEYS, TrialResult
+from trials.records.spec import TUNE, Cell, Hyper
+from trials.storage.atomic import write_text
+from trials.storage.checksum import sealed
+
+# PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
+LEAST_TRIALS, BEST = 10, 5
+BEST_SHARE = 0.25
+Scored = tuple[Hyper, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A study as run.json declares it: a cell and the ranges that its trials are drawn from."""
+
+    name: str
+    cell: Cell
+    space: Mapping[str, Range]
+
+
+def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
+    """Write studies.json: for every cell of a tuned run its complete trials and the importances, None where too few.
+
+    results are those of the run's folder, of which not all need be there. Raises ValueError naming a damaged run.json.
+    """
+    declared = read_declared(out)
+    if not declared:
+        return
+    scored, studies = _scored(results), []
+    for study in declared:
+        trials = scored.get(study.cell, [])
+        studies.append({"cell": asdict(study.cell), "trials": len(trials), "importance": importance(trials, study.space)})
+    text = json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True)
+    write_text(out / "studies.json", sealed(text))
+
+
+def read_declared(out: Path) -> tuple[Declared, ...]:
+    """The studies of a run folder. Raises ValueError naming run.json and the key."""
+    path = out / "run.json"
+    found = read_document(path, RUN_KEYS).get("studies", ())
+    try:
+        declared: tuple[Declared, ...] = rebuild(tuple[Declared, ...], found, "studies")
+        for study in declared:
+            distributions_of(study.space)
+        if len({study.name for study in declared}) < len(declared):
+            raise ValueError("two studies have one name")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
+    return declared
+
+
+def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:
+    """Each hyperparameter's share in telling the best trials of a study from all, summing to 1 (Watanabe et al. 2023).
+
+    trials are complete ones, a higher score is better; a default outside the range that was searched is set aside. The best
+    are a quarter of them, and at least five. None below ten trials, and where all score alike.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = distributions_of(space)
+    tried = [frozen(Tried(hyper=hyper, state=COMPLETE, score=score), distributions) for hyper, score in trials]
+    inside = [trial for trial in tried if len(trial.params) == len(space)]
+    if len(inside) < LEAST_TRIALS or len({trial.value for trial in inside}) == 1:
+        return None
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(inside)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=max(BEST_SHARE, BEST / len(inside)))
+    found = get_param_importances(study, evaluator=evaluator)
+    return {name: round(share, 6) for name, share in sorted(found.items())}
+
+
+def _scored(results: Iterable[TrialResult]) -> dict[Cell, list[Scored]]:
+    """Setting and validation score of each cell's complete tuning trials, in the order of its study."""
+    numbered: dict[Cell, dict[int, Scored]] = {}
+    for result in results:
+        if result.spec.phase == TUNE and result.state == COMPLETE and result.val_score is not None:
+            numbered.setdefault(result.spec.cell, {})[result.spec.number] = (result.spec.hyper, result.val_score)
+    return {cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()}

@@ -1,0 +1,83 @@
+"""One Optuna study a cell: its next proposal, from nothing but the cell's own finished trials."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from bench.spaces import Range
+from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult, headline
+from trials.records.spec import Hyper
+
+STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A finished trial of a study: its state, its best validation score (None for a failure), and that of each validation."""
+
+    hyper: Hyper
+    state: str
+    score: float | None
+    curve: tuple[float, ...] = ()
+
+
+def propose(study_name: str, number: int, space: Mapping[str, Range], tried: Sequence[Tried]) -> dict[str, float]:
+    """The number-th setting of a study by TPE. Equal histories give equal proposals, on any machine and after any restart.
+
+    The study is rebuilt from its trials at each call, so no Optuna state is kept that could be lost or torn.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = distributions_of(space)
+    seed = int.from_bytes(hashlib.sha256(f"{study_name}/{number}".encode()).digest()[:4], "big")
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5)
+    study = optuna.create_study(direction="maximize", sampler=sampler, study_name=study_name)
+    for trial in tried:
+        study.add_trial(frozen(trial, distributions))
+    asked = study.ask(distributions)
+    return {name: _value(asked.params[name], space[name]) for name in space}
+
+
+def distributions_of(space: Mapping[str, Range]) -> dict[str, BaseDistribution]:
+    """A space in Optuna's words."""
+    return {name: _distribution(span) for name, span in space.items()}
+
+
+def frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
+    """A finished trial as Optuna keeps it; a pruned one has its last score, as Study.tell gives it.
+
+    A default may lie outside the range that is searched: Optuna then learns from the parameters that lie inside.
+    """
+    inside = {
+        name: value
+        for name, value in trial.hyper.items()
+        if name in distributions and not isinstance(value, tuple) and distributions[name]._contains(value)
+    }
+    state = STATES[trial.state]
+    return optuna.trial.create_trial(
+        state=state,
+        value=trial.score if state == TrialState.COMPLETE else trial.curve[-1] if state == TrialState.PRUNED else None,
+        params=inside,
+        distributions={name: distributions[name] for name in inside},
+        intermediate_values=dict(enumerate(trial.curve, 1)),
+    )
+
+
+def _distribution(span: Range) -> BaseDistribution:
+    if span.integer:
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
+
+
+def _value(value: float, span: Range) -> float:
+    """Six significant digits: a setting that can be read out loud and typed again."""
+    return float(value) if span.integer else min(span.high, max(span.low, float(f"{value:.6g}")))
+
+
+def tried_of(result: TrialResult) -> Tried:
+    """What a study learns of a finished trial."""
+    curve = tuple(headline(epoch.val_dice) for epoch in result.curve if epoch.val_dice)
+    return Tried(hyper=result.spec.hyper, state=result.state, score=result.val_score, curve=curve)

@@ -1,0 +1,234 @@
+"""What a reader must know before the first number: the list that stands on page one."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.analysis.conditions import differences
+from reports.formatting import cell_name, listed, many
+from reports.load.run_folder import Run
+from trials.records.result import COMPLETE, FAILED, TrialResult
+from trials.records.spec import FINAL, PRETRAIN, TUNE
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to know: a headline of a few words, the sentence behind it, and the names it is about."""
+
+    title: str
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
+    """Everything that limits what the page can say, the gravest first."""
+    sources = (
+        _missing,
+        _failed,
+        _short,
+        _twins,
+        _collapsed,
+        _random_weights,
+        _conditions,
+        _seeds,
+        _data,
+        _untrained,
+        _absent_classes,
+        _excluded,
+        _warned,
+        _repaired,
+    )
+    notes = [note for source in sources for note in source(run)]
+    return (*notes, *_unscored(run, scores), *_strangers(run), *_dirty(run))
+
+
+def missing_finals(run: Run) -> list[str]:
+    """The final trials that were asked for and have no complete result, by name, a cell with its seeds in a line."""
+    done = {(result.spec.cell, result.spec.seed) for result in run.finals}
+    lines = []
+    for cell in run.cells:
+        seeds = [str(seed) for seed in run.seeds if (cell, seed) not in done]
+        if seeds:
+            lines.append(f"{cell_name(cell)}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}")
+    return lines
+
+
+def num_missing(run: Run) -> dict[str, int]:
+    """How many trials of each phase (pretraining, tuning, final) were planned and have no result, where there are any."""
+    planned = dict(run.record.get("planned") or {}) | {FINAL: len(run.cells) * len(run.seeds)}
+    there = Counter(result.spec.phase for result in run.results)
+    words = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
+    return {word: planned[phase] - there[phase] for phase, word in words.items() if planned.get(phase, 0) > there[phase]}
+
+
+def _missing(run: Run) -> Iterator[Note]:
+    total = len(run.cells) * len(run.seeds)
+    if missing := missing_finals(run):
+        count = total - len({(result.spec.cell, result.spec.seed) for result in run.finals})
+        yield Note("Unfinished", f"{count} of {total} final trials have no complete result.", tuple(missing))
+
+
+def _failed(run: Run) -> Iterator[Note]:
+    failed = [result for result in run.results if result.state == FAILED]
+    if failed:
+        reasons = Counter(result.reason or "no reason recorded" for result in failed)
+        text = listed([f"{count} {reason}" for reason, count in sorted(reasons.items())])
+        names = tuple(
+            f"{result.spec.phase} {result.trial}, {cell_name(result.spec.cell)}, seed {result.spec.seed}: {result.reason}"
+            for result in failed
+        )
+        yield Note("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
+
+
+def _short(run: Run) -> Iterator[Note]:
+    """Tuning or pretraining that was planned and is not there; final trials have their own note."""
+    planned = run.record.get("planned") or {}
+    for phase, word in ((PRETRAIN, "pretraining"), (TUNE, "tuning")):
+        there = sum(result.spec.phase == phase for result in run.results)
+        if there < planned.get(phase, 0):
+            yield Note(f"Unfinished {word}", f"{there} of {planned[phase]} planned {word} trials have a result.")
+
+
+def _twins(run: Run) -> Iterator[Note]:
+    groups = defaultdict(list)
+    for result in run.finals:
+        counts = sorted((s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels) for s in result.scores)
+        groups[tuple(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
+    twins = [group for counts, group in groups.items() if len(group) > 1 and counts]
+    if twins:
+        text = (
+            "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
+        )
+        yield Note("Identical trials", text, tuple(" = ".join(group) for group in twins))
+
+
+def _collapsed(run: Run) -> Iterator[Note]:
+    empty = [
+        f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
+        for result in run.finals
+        if all(_never_predicts(result, label) for label in run.labels)
+    ]
+    if empty:
+        yield Note("Collapsed", f"{many(len(empty), 'final trial')} predicted background only, in every patient.", tuple(empty))
+    for label in run.labels:
+        names = tuple(
+            f"{cell_name(result.spec.cell)}, seed {result.spec.seed}" for result in run.finals if _never_predicts(result, label)
+        )
+        if len(names) > len(empty):
+            text = f"{len(names)} of {many(len(run.finals), 'final trial')} predict no {run.classes[label]} in any patient."
+            yield Note("Class never found", text, names)
+
+
+def _never_predicts(result: TrialResult, label: int) -> bool:
+    return bool(result.scores) and not any(score.pred_voxels for score in result.scores if score.label == label)
+
+
+def _random_weights(run: Run) -> Iterator[Note]:
+    if texts := tuple(run.record.get("weights_notes") or ()):
+        yield Note("First weights", "Not every model started from the weights it is known for.", texts)
+
+
+def _conditions(run: Run) -> Iterator[Note]:
+    if differ := differences(run):
+        text = "Not all trials ran with the same packages, code and hardware: equal settings need not have given equal numbers."
+        yield Note("Mixed conditions", text, differ)
+
+
+def _seeds(run: Run) -> Iterator[Note]:
+    if len(run.seeds) == 1:
+        yield Note("One seed", "Each cell was trained once: a gap between two cells cannot be told from the luck of a seed.")
+    elif len(run.seeds) == 2:
+        yield Note("Two seeds", "Two trainings a cell measure the luck of a seed only roughly: few gaps can be resolved.")
+
+
+def _data(run: Run) -> Iterator[Note]:
+    data = run.record.get("data") or {}
+    if data.get("published") and data.get("cases") != data["published"]:
+        yield Note("Part of the data", f"This run used {data['cases']} of {data['published']} published cases.")
+
+
+def _absent_classes(run: Run) -> Iterator[Note]:
+    scored = {(score.split, score.label) for result in run.finals for score in result.scores if score.true_voxels}
+    splits = {score.split for result in run.finals for score in result.scores}
+    for split in sorted(splits):
+        absent = [run.classes[label] for label in run.labels if (split, label) not in scored]
+        if absent:
+            text = f"No {split} case holds {listed(absent)}: such a class has no score and takes no part in a mean."
+            yield Note("Absent class", text)
+
+
+def _untrained(run: Run) -> Iterator[Note]:
+    """Classes that no training case holds, told from what the trials counted."""
+    counts = [result.facts.get("class_counts") for result in run.results]
+    voxels = [count["voxels"] for count in counts if isinstance(count, dict) and "voxels" in count]
+    absent = [name for label, name in enumerate(run.classes) if any(0 in count[label : label + 1] for count in voxels)]
+    if absent:
+        yield Note(
+            "Untrained class", f"No training case holds {listed(absent)}: what is said of it there was learned from none."
+        )
+
+
+def _warned(run: Run) -> Iterator[Note]:
+    """What the door let in and did not like."""
+    warnings = (run.record.get("data") or {}).get("warnings") or {}
+    if warnings:
+        names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
+        yield Note("Worth a look", f"The files of {many(len(warnings), 'case')} were taken with a warning.", names)
+
+
+def _repaired(run: Run) -> Iterator[Note]:
+    """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of a failing disk."""
+    cubes: set[str] = set()
+    for result in run.results:
+        again: Any = result.facts.get("cubes_made_again", ())
+        cubes.update(again)
+    if cubes:
+        text = (
+            f"{many(len(cubes), 'prepared cube')} no longer held what was written and came anew from the patients' files: no "
+            "number here rests on the damage, but look at the disk of the cache."
+        )
+        yield Note("Damaged cache", text, tuple(sorted(cubes)))
+
+
+def _excluded(run: Run) -> Iterator[Note]:
+    excluded = (run.record.get("data") or {}).get("excluded") or {}
+    if excluded:
+        names = tuple(f"{case}: {reason}" for case, reason in sorted(excluded.items()))
+        yield Note("Excluded cases", f"{many(len(excluded), 'case')} took no part.", names)
+
+
+def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
+    """Split cases that were to be scored and never appear, once any final trial is there."""
+    wanted = (run.record.get("data") or {}).get("split_cases") or {}
+    complete = {result.trial for result in run.finals}
+    finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
+    for split in ("val", "test"):
+        unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique()))
+        if complete and unscored:
+            yield Note(
+                "Unscored cases",
+                f"{many(len(unscored), f'{split} case')} of the split never appear in a score.",
+                tuple(unscored),
+            )
+
+
+def _strangers(run: Run) -> Iterator[Note]:
+    if run.strangers:
+        text = f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed or split and are left out."
+        yield Note("Left out", text, run.strangers)
+
+
+def _dirty(run: Run) -> Iterator[Note]:
+    if run.record.get("dirty"):
+        yield Note(
+            "Uncommitted changes", f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran."
+        )
+
+
+def num_states(run: Run, phase: str) -> dict[str, int]:
+    """How many trials of a phase ended in each state, COMPLETE first."""
+    states = Counter(result.state for result in run.results if result.spec.phase == phase)
+    return {state: states[state] for state in sorted(states, key=lambda state: (state != COMPLETE, state))}

@@ -1,0 +1,127 @@
+"""What must hold before a number is printed: refusals that name the trial, the patient and the way out."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis.summary import Standing
+from reports.audit.rules import feasible
+from reports.formatting import cell_name
+from reports.load.run_folder import Run
+from trials.records.result import TrialResult
+from trials.records.spec import FINAL
+
+PLACE = ["split", "space", "case", "label"]
+
+
+def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
+    """Raise ValueError if the results in this folder cannot stand beside each other on one page.
+
+    A patient counts once per trial; a cell has one final trial per seed; counts are possible; finals of one split were
+    scored on the same patients against the same references; only final trials opened the test split.
+    """
+    _refuse_impossible_counts(scores)
+    _refuse_double_cases(scores)
+    _refuse_double_trials(run)
+    _refuse_test_before_final(scores)
+    complete = {result.trial for result in run.finals}
+    finals = scores[scores["trial"].isin(complete)]
+    _refuse_missing_labels(run, finals)
+    _refuse_other_cases(run, finals)
+    _refuse_other_references(finals)
+
+
+def refuse_infeasible(run: Run, space: str, standings: Mapping[tuple[int, int], Standing]) -> None:
+    """Raise ValueError if a mean we are about to print breaks IoU <= Dice <= 2 IoU / (1 + IoU)."""
+    for (i, label), standing in standings.items():
+        if not math.isnan(standing.dice) and not feasible(standing.dice, standing.iou):
+            place = f"{cell_name(run.cells[i])}, label {label}, {space} space"
+            raise ValueError(
+                f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the counts are damaged"
+            )
+
+
+def _refuse_impossible_counts(scores: pd.DataFrame) -> None:
+    smaller = np.minimum(scores["true_voxels"], scores["pred_voxels"])
+    wrong = scores[(scores["overlap_voxels"] < 0) | (scores["overlap_voxels"] > smaller)]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise ValueError(
+            f"trial {row['trial']}: {row['case']} {row['class_name']} overlaps in {row['overlap_voxels']} voxels of "
+            f"{row['true_voxels']} true and {row['pred_voxels']} predicted; delete the trial's folder and run the grid again"
+        )
+
+
+def _refuse_double_cases(scores: pd.DataFrame) -> None:
+    double = scores[scores.duplicated(["trial", *PLACE])]
+    if len(double):
+        row = double.iloc[0]
+        raise ValueError(
+            f"trial {row['trial']} counts {row['case']} twice ({row['split']}, {row['class_name']}, {row['space']}); "
+            "delete its folder and run the grid again"
+        )
+
+
+def _refuse_double_trials(run: Run) -> None:
+    seen: dict[tuple[object, int], TrialResult] = {}
+    for result in run.results:
+        if result.spec.phase != FINAL:
+            continue
+        other = seen.setdefault((result.spec.cell, result.spec.seed), result)
+        if other is not result:
+            raise ValueError(
+                f"{_name(result)} has two final trials, {other.trial} and {result.trial}, "
+                "and its patients would count twice; remove the folder of the one that an earlier run left"
+            )
+
+
+def _refuse_test_before_final(scores: pd.DataFrame) -> None:
+    early = scores[(scores["split"] == "test") & (scores["phase"] != FINAL)]
+    if len(early):
+        row = early.iloc[0]
+        raise ValueError(
+            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only final trials may open the test "
+            "split: delete its folder and run the grid again"
+        )
+
+
+def _refuse_missing_labels(run: Run, finals: pd.DataFrame) -> None:
+    held = finals.groupby(["trial", "split", "space", "case"])["label"].size().reset_index()
+    short = held[held["label"] != len(run.classes)]
+    if len(short):
+        place = short.iloc[0]
+        raise ValueError(
+            f"trial {place['trial']} scores {place['label']} of {len(run.classes)} labels of {place['split']} case "
+            f"{place['case']} ({place['space']} space); delete its folder and run the grid again"
+        )
+
+
+def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
+    times = finals.groupby(PLACE)["trial"].nunique().reset_index()
+    lacking = times[times["trial"] != len(run.finals)]
+    if len(lacking):
+        place = lacking.iloc[0]
+        with_it = set(finals.loc[(finals[PLACE] == place[PLACE]).all(axis=1), "trial"])
+        one = next(result for result in run.finals if result.trial in with_it)
+        other = next(result for result in run.finals if result.trial not in with_it)
+        raise ValueError(
+            f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases ({place['space']} space): "
+            f"{place['case']}, label {place['label']}, is in the first only; score both on the same cases"
+        )
+
+
+def _refuse_other_references(finals: pd.DataFrame) -> None:
+    bounds = finals.groupby(PLACE)["true_voxels"].agg(["min", "max"]).reset_index()
+    changed = bounds[bounds["min"] != bounds["max"]]
+    if len(changed):
+        place = changed.iloc[0]
+        raise ValueError(
+            f"{place['case']}: label {place['label']} has {place['min']} reference voxels in one trial and {place['max']} in "
+            f"another ({place['split']}, {place['space']} space); the data changed between trials: run them all on one version"
+        )
+
+
+def _name(result: TrialResult) -> str:
+    return f"{cell_name(result.spec.cell)} seed {result.spec.seed}"

@@ -1,0 +1,155 @@
+"""Which comparisons a run declared before it began, and their p values: Holm inside each family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from reports.analysis.patients import held_labels, patient_dice
+from reports.analysis.summary import MEAN
+from reports.load.counts import Counts
+from reports.stats.effects import FACTORS
+from reports.stats.intervals import luck_variance, nan_mean
+from reports.stats.pairs import crossed_p
+from reports.stats.tests import holm, signed_rank
+from trials.records.codec import rebuild
+from trials.records.spec import Cell
+
+CHOSEN, ALL, LEVELS = "chosen", "all", "levels"
+CLASSES, PATIENTS = "classes", "mean"
+LEVEL = 0.05
+Tests = dict[tuple[int, int, int], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Comparisons that share one chance of a false claim.
+
+    pairs is "chosen" (the configuration chosen on validation against every other), "all", or "levels" (every two levels of
+    a factor, over the settings that both share); score is "classes" (each class on its own) or "mean" (a patient's mean
+    over its classes; levels have no other). vary keeps the pairs that differ in this factor alone.
+    """
+
+    name: str
+    pairs: str
+    score: str
+    vary: str | None = None
+
+
+OF_LEVELS = Family(name="levels of a factor", pairs=LEVELS, score=PATIENTS)
+# What a run without a declaration of its own compares.
+DEFAULT = (
+    Family(name="against the chosen", pairs=CHOSEN, score=CLASSES),
+    Family(name="every pair", pairs=ALL, score=PATIENTS),
+    OF_LEVELS,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases is Wilcoxon's alone.
+
+    luck_known says that at least one configuration has two seeds, without which nothing is resolved.
+    """
+
+    family: Family
+    over_cases: Mapping[tuple[int, int, int], float]
+    p: Mapping[tuple[int, int, int], float]
+    adjusted: Mapping[tuple[int, int, int], float]
+    luck_known: bool
+
+    def resolved(self, first: int, second: int, label: int) -> bool:
+        """Whether the family claims a difference."""
+        return self.luck_known and self.adjusted.get((first, second, label), 1.0) < LEVEL
+
+
+def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
+    """The families that run.json declares, DEFAULT where it has none. Raises ValueError naming the key."""
+    if "families" not in record:
+        return DEFAULT
+    families = tuple(rebuild(Family, of, f"run.json families[{i}]") for i, of in enumerate(record["families"]))
+    for i, family in enumerate(families):
+        scores = (PATIENTS,) if family.pairs == LEVELS else (CLASSES, PATIENTS)
+        known = {"pairs": (CHOSEN, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
+        for key, words in known.items():
+            if getattr(family, key) not in words:
+                raise ValueError(f"run.json families[{i}].{key} must be one of {words}; got {getattr(family, key)!r}")
+    return families
+
+
+def members(family: Family, cells: tuple[Cell, ...], chosen: int | None) -> list[tuple[int, int]]:
+    """The pairs of configurations of a family; none against the chosen where nothing was chosen, and none of levels."""
+    if family.pairs == LEVELS:
+        return []
+    if family.pairs == CHOSEN:
+        pairs = [] if chosen is None else [(chosen, i) for i in range(len(cells)) if i != chosen]
+    else:
+        pairs = list(combinations(range(len(cells)), 2))
+    return [pair for pair in pairs if family.vary is None or _differ(cells[pair[0]], cells[pair[1]]) == [family.vary]]
+
+
+def _differ(first: Cell, second: Cell) -> list[str]:
+    return [factor for factor in FACTORS if getattr(first, factor) != getattr(second, factor)]
+
+
+def compare_family(family: Family, cells: tuple[Cell, ...], counts: Counts, chosen: int | None) -> Tested:
+    """Test every pair of a family whose configurations both have scores; patients are the unit, seeds are averaged first.
+
+    A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros, which asks whether these
+    trainings differ, and Student's t over patients and trainings, which asks whether others would. Each is adjusted on
+    its own; against the chosen, the latter over all pairs of configurations, since the chosen was picked for its luck.
+    """
+    pairs = members(family, cells, chosen)
+    wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == CHOSEN else pairs
+    over_cases: Tests = {}
+    over_seeds: Tests = {}
+    for label in held_labels(counts) if family.score == CLASSES else [MEAN]:
+        values = patient_dice(counts, label)
+        over_cases |= _test_cases(pairs, values, label)
+        over_seeds |= _test_seeds(wider, values, label)
+    adjusted_cases, adjusted_seeds = _holm(over_cases), _holm(over_seeds)
+    p, adjusted = {}, {}
+    for i, j, label in over_cases:
+        both_ways = (min(i, j), max(i, j), label)
+        p[i, j, label] = max(over_cases[i, j, label], over_seeds.get(both_ways, 0.0))
+        adjusted[i, j, label] = max(adjusted_cases[i, j, label], adjusted_seeds.get(both_ways, 0.0))
+    return Tested(family=family, over_cases=over_cases, p=p, adjusted=adjusted, luck_known=luck_known(counts))
+
+
+def luck_known(counts: Counts) -> bool:
+    """Whether any configuration has two seeds."""
+    return bool((counts.available.sum(axis=1) > 1).any())
+
+
+def _holm(p: Tests) -> Tests:
+    return dict(zip(p, holm(list(p.values())), strict=True))
+
+
+def _scored(pairs: list[tuple[int, int]], values: np.ndarray) -> np.ndarray:
+    """The pairs, [P, 2], of which both sides have a seed; none where there is no patient."""
+    seeds = (~np.isnan(values)).any(axis=2).sum(axis=1)
+    found = [(i, j) for i, j in pairs if seeds[i] and seeds[j]]
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _test_cases(pairs: list[tuple[int, int]], values: np.ndarray, label: int) -> Tests:
+    first, second = _scored(pairs, values).T
+    by_case = nan_mean(values, 1)
+    return _keyed(first, second, label, signed_rank(by_case[first] - by_case[second]))
+
+
+def _test_seeds(pairs: list[tuple[int, int]], values: np.ndarray, label: int) -> Tests:
+    """By the pair in rising order; empty with fewer than two patients."""
+    if values.shape[2] < 2:
+        return {}
+    first, second = np.sort(_scored(pairs, values), axis=1).T
+    by_case, seeds = nan_mean(values, 1), (~np.isnan(values)).any(axis=2).sum(axis=1)
+    luck, luck_df = luck_variance(values)
+    p = crossed_p(by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df)
+    return _keyed(first, second, label, p)
+
+
+def _keyed(first: np.ndarray, second: np.ndarray, label: int, p: np.ndarray) -> Tests:
+    return {(i, j, label): value for i, j, value in zip(first.tolist(), second.tolist(), p.tolist(), strict=True)}

@@ -1,0 +1,80 @@
+"""What each configuration costs: device time, memory and size beside its validation Dice, and which of them none beats."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.analysis.context import Board
+from trials.records.result import TrialResult
+from trials.records.spec import TUNE
+
+HOURS = {"cuda": "GPU-hours", "cpu": "core-hours"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One configuration: validation Dice (mean of classes, native), and what it takes.
+
+    hours of device time a final training, search_hours of its whole study, peak_gib at most, parameters; of one trial where
+    they are the same for all.
+    """
+
+    i: int
+    dice: float
+    hours: float
+    search_hours: float
+    peak_gib: float
+    one: TrialResult
+
+    @property
+    def parameters(self) -> float:
+        return float(self.one.num_parameters)
+
+
+def costs_of(board: Board) -> list[Cost]:
+    """Every configuration with a validation score, in the order of the grid."""
+    if board.choice is None:
+        return []
+    costs = []
+    for i, cell in enumerate(board.run.cells):
+        mine = [result for result in board.run.finals if result.spec.cell == cell]
+        dice = float(board.choice.validation[i])
+        if mine and not math.isnan(dice):
+            search = [result for result in board.run.results if result.spec.cell == cell and result.spec.phase == TUNE]
+            costs.append(
+                Cost(
+                    i=i,
+                    dice=dice,
+                    hours=sum(map(device_hours, mine)) / len(mine),
+                    search_hours=sum(map(device_hours, search)),
+                    peak_gib=max(result.peak_gib for result in mine),
+                    one=mine[0],
+                )
+            )
+    return costs
+
+
+def device_hours(result: TrialResult) -> float:
+    """Hours times the share of a card, or the number of cores, that a trial held."""
+    on_card = result.facts.get("device_type") == "cuda"
+    threads = result.facts.get("threads", 1)
+    held = result.spec.recipe.gpus if on_card else float(threads) if isinstance(threads, int) else 1.0
+    return result.seconds / 3600 * held
+
+
+def front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
+    """The configurations that no other beats in Dice without costing more, the cheapest first."""
+    kept: list[Cost] = []
+    for cost in sorted(costs, key=lambda cost: (of(cost), -cost.dice, cost.i)):
+        if not kept or cost.dice > kept[-1].dice:
+            kept.append(cost)
+    return kept
+
+
+def unit_of(costs: list[Cost]) -> tuple[float, str]:
+    """How device time reads: hours, or less where trainings are short; GPU or core by where the trials ran."""
+    kinds = {HOURS.get(str(cost.one.facts.get("device_type")), "hours") for cost in costs}
+    name = kinds.pop() if len(kinds) == 1 else "hours"
+    longest = max(cost.hours for cost in costs)
+    factor, word = (1.0, "hours") if longest >= 1 else (60.0, "minutes") if longest >= 1 / 60 else (3600.0, "seconds")
+    return factor, name.replace("hours", word)

@@ -1,0 +1,132 @@
+"""Contestants from outside: predictions that somebody else made, scored by the run's rules and read from the run folder.
+
+They stand beside the configurations, but are never chosen, tuned or called a winner: nothing is known of their validation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from reports.analysis.summary import Standing, resample_ratio, summarise
+from reports.analysis.surfaces import AREAS, LESIONS, Agreement, Surfaces, agreements
+from reports.formatting import cell_name
+from reports.load.counts import Counts
+from reports.load.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows, refuse_overlaps
+from reports.table import COUNTS
+from trials.records.codec import parsed, rebuild
+from trials.records.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.storage.atomic import matching, read_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outsiders:
+    """Who they are, and their scores as those of as many configurations under one seed; empty where there are none."""
+
+    names: tuple[str, ...]
+    counts: Counts
+    surfaces: Surfaces
+    standings: Mapping[tuple[int, int], Standing]
+    agreements: Mapping[tuple[int, int], Agreement]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """Everybody with a test score, configurations first: names, and their counts and surfaces on the native grid."""
+
+    names: tuple[str, ...]
+    counts: Counts
+    surfaces: Surfaces
+
+
+def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
+    """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file, or what does not agree."""
+    outside = [read_outside(path) for path in matching(run.out, "outside/*.json")]
+    outside = sorted(outside, key=lambda one: one.name) if test.cases else []
+    for one in outside:
+        _refuse_other_ground(one, test, run)
+    counts = _counts(outside, test)
+    blocks = _surfaces(outside, surfaces)
+    return Outsiders(
+        names=tuple(one.name for one in outside),
+        counts=counts,
+        surfaces=blocks,
+        standings=summarise(counts, resample_ratio(counts)) if outside else {},
+        agreements=agreements(blocks, run.classes) if outside else {},
+    )
+
+
+def read_outside(path: Path) -> Outside:
+    """Read one contestant's file. Raises ValueError naming the file and the key."""
+    try:
+        document = parsed(read_text(path))
+        scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
+        surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
+        refuse_overlaps(scores)
+        return replace(rebuild(Outside, document, "outside"), scores=scores, surfaces=surfaces)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: not an outside contestant ({error}); delete it and add the contestant again") from None
+
+
+def everyone(run: Run, test: Counts, surfaces: Surfaces, outsiders: Outsiders) -> Field:
+    """Configurations and outside contestants as one block; of the latter only the first seed exists."""
+    num_seeds = test.available.shape[1]
+    held = Counts(
+        cases=test.cases,
+        true=test.true,
+        pred=_joined(test.pred, outsiders.counts.pred, num_seeds),
+        overlap=_joined(test.overlap, outsiders.counts.overlap, num_seeds),
+        available=_joined(test.available, outsiders.counts.available, num_seeds),
+    )
+    numbers = {name: _joined(block, outsiders.surfaces.numbers[name], num_seeds) for name, block in surfaces.numbers.items()}
+    available = _joined(surfaces.available, outsiders.surfaces.available, num_seeds)
+    names = (*map(cell_name, run.cells), *outsiders.names)
+    return Field(names=names, counts=held, surfaces=replace(surfaces, numbers=numbers, available=available))
+
+
+def _joined(ours: np.ndarray, theirs: np.ndarray, num_seeds: int) -> np.ndarray:
+    padded = np.zeros((len(theirs), num_seeds, *theirs.shape[2:]), ours.dtype)
+    padded[:, :1] = theirs
+    return np.concatenate([ours, padded])
+
+
+def _counts(outside: Sequence[Outside], test: Counts) -> Counts:
+    shape = (len(outside), 1, *test.true.shape)
+    pred, overlap = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    case_at = {case: i for i, case in enumerate(test.cases)}
+    for i, one in enumerate(outside):
+        for score in one.scores:
+            pred[i, 0, case_at[score.case], score.label] = score.pred_voxels
+            overlap[i, 0, case_at[score.case], score.label] = score.overlap_voxels
+    return Counts(cases=test.cases, true=test.true, pred=pred, overlap=overlap, available=np.ones(shape[:2], bool))
+
+
+def _surfaces(outside: Sequence[Outside], surfaces: Surfaces) -> Surfaces:
+    shape = (len(outside), 1, len(surfaces.cases), len(surfaces.regions))
+    numbers = {name: np.zeros(shape) for name in (*COUNTS, *AREAS, *LESIONS)}
+    case_at = {case: i for i, case in enumerate(surfaces.cases)}
+    for i, one in enumerate(outside):
+        for row in one.surfaces:
+            if row.case in case_at and row.region in surfaces.regions:
+                for name, block in numbers.items():
+                    block[i, 0, case_at[row.case], surfaces.regions.index(row.region)] = getattr(row, name)
+    return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
+
+
+def _refuse_other_ground(one: Outside, test: Counts, run: Run) -> None:
+    """Raise ValueError unless a contestant was scored once on every test case and label, against the same references."""
+    again = "add it again on this run's data"
+    places = [(score.case, score.label) for score in one.scores]
+    wanted = {(case, label) for case in test.cases for label in range(len(run.classes))}
+    if len(set(places)) < len(places) or set(places) != wanted or {score.space for score in one.scores} != {NATIVE}:
+        odd = sorted(set(places) ^ wanted)
+        where = f"{odd[0][0]}, label {odd[0][1]}" if odd else "some case twice or on another grid"
+        raise ValueError(f"outside contestant {one.name!r} was not scored on the run's test cases ({where}); {again}")
+    for score in one.scores:
+        ours = int(test.true[test.cases.index(score.case), score.label])
+        if score.true_voxels != ours:
+            raise ValueError(
+                f"outside contestant {one.name!r}: {score.case} has {score.true_voxels} reference voxels of label "
+                f"{score.label}, the run {ours}; {again}"
+            )

@@ -1,0 +1,64 @@
+"""Our own tables as anybody would read them, rounded as printed, under the audit that other people's tables get."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from reports.analysis.summary import MEAN, Standing
+from reports.audit.floor import Floor
+from reports.audit.printed_table import Row, figure
+from reports.audit.rules import Finding, audit
+from reports.formatting import cell_name
+from reports.load.ceilings import background_floor
+from reports.load.counts import Counts
+from reports.load.run_folder import Run
+from reports.stats.intervals import nan_mean
+from reports.table import dice_of, iou_of
+
+# The decimals that the page prints, of the classes and of the background.
+DECIMALS, BACKGROUND_DECIMALS = 3, 4
+
+
+def own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]) -> dict[str, tuple[Row, ...]]:
+    """A table a configuration that has a test score: the background, every class and their mean, native grid, as printed."""
+    tables = {}
+    for i, cell in enumerate(run.cells):
+        if np.isnan(standings[i, MEAN].dice):
+            continue
+        named = {label: run.classes[label] for label in run.labels if standings[i, label].n} | {MEAN: "mean of classes"}
+        rows = [
+            _row(line, name, standings[i, label].dice, standings[i, label].iou)
+            for line, (label, name) in enumerate(named.items(), 2)
+        ]
+        tables[cell_name(cell)] = (_background_row(run, test, i), *rows)
+    return tables
+
+
+def audit_own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]) -> list[Finding]:
+    """What the audit says of our tables; its floor is that of this run's own test patients.
+
+    Raises ValueError for a row that no masks can give: such a table is not printed.
+    """
+    tables = own_tables(run, test, standings)
+    if not tables:
+        return []
+    rung = background_floor(test)
+    dice, iou = (figure(f"{value:.{BACKGROUND_DECIMALS}f}") for value in (rung.dice, rung.iou))
+    findings = audit(tables, Floor(dice=dice, iou=iou, source="this run's test patients"))
+    for finding in findings:
+        if finding.rule == "infeasible":
+            raise ValueError(f"{finding.table}, {finding.row}: {finding.message}; the counts are damaged")
+    return findings
+
+
+def _row(line: int, name: str, dice: float, iou: float, decimals: int = DECIMALS, is_background: bool = False) -> Row:
+    dice_text, iou_text = f"{dice:.{decimals}f}", f"{iou:.{decimals}f}"
+    return Row(line=line, class_name=name, is_background=is_background, dice=figure(dice_text), iou=figure(iou_text))
+
+
+def _background_row(run: Run, test: Counts, i: int) -> Row:
+    """Label 0 of one configuration: the mean over all test patients, then over its seeds."""
+    counts = np.broadcast_to(test.true[:, 0], test.pred.shape[1:3]), test.pred[i, ..., 0], test.overlap[i, ..., 0]
+    held = test.available[i]
+    dice, iou = (float(nan_mean(nan_mean(ratio(*counts)[held], 1), 0)) for ratio in (dice_of, iou_of))
+    return _row(1, run.classes[0], dice, iou, BACKGROUND_DECIMALS, is_background=True)

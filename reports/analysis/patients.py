@@ -1,0 +1,51 @@
+"""Scores patient by patient: the unit of every statistic."""
+
+import numpy as np
+
+from reports.analysis.summary import MEAN
+from reports.load.counts import Counts
+from reports.stats.intervals import nan_mean
+
+
+def held_labels(counts: Counts) -> list[int]:
+    """The foreground labels that at least one patient's reference holds."""
+    return [label for label in range(1, counts.true.shape[1]) if counts.num_holding(label)]
+
+
+def counted_cases(counts: Counts, label: int) -> np.ndarray:
+    """The places of the patients that a label's score is over; for MEAN, those that hold any label."""
+    held = (counts.true[:, 1:] > 0).any(axis=1) if label == MEAN else counts.true[:, label] > 0
+    return np.flatnonzero(held)
+
+
+def patient_dice(counts: Counts, label: int) -> np.ndarray:
+    """Dice of every counted patient, [C, S, N]; for MEAN a patient's mean over the labels its reference holds.
+
+    NaN where a seed is missing.
+    """
+    cases = counted_cases(counts, label)
+    if label != MEAN:
+        return counts.ratio(label)[:, :, cases]
+    held = held_labels(counts)
+    if not held:
+        return np.full((*counts.available.shape, 0), np.nan)
+    return nan_mean(np.stack([counts.ratio(of)[:, :, cases] for of in held]), 0)
+
+
+def patient_shares(counts: Counts) -> np.ndarray:
+    """What each patient contributes to the mean of the classes, [C, S, N]: their mean over N is that mean.
+
+    A class's mean plus the patient's distance from it, the rarer the class the heavier (the linearisation of a mean of
+    ratios; Cochran 1977, chapter 6). NaN where a seed is missing; no patient where no label is held.
+    """
+    cases = counted_cases(counts, MEAN)
+    held = held_labels(counts)
+    if not held:
+        return np.full((*counts.available.shape, 0), np.nan)
+    shares = []
+    for label in held:
+        values = counts.ratio(label)[:, :, cases]
+        means = nan_mean(values, 2)[:, :, None]
+        distance = np.where(counts.true[cases, label] > 0, values - means, 0)
+        shares.append(means + distance * len(cases) / counts.num_holding(label))
+    return np.mean(shares, axis=0)

@@ -1,0 +1,1 @@
+"""Rules that any published table of scores must pass."""

@@ -1,0 +1,54 @@
+"""The test patients of one trial, the worst first, and which of them are shown as pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.analysis.context import Board
+from trials.records.result import NATIVE, TrialResult, dice
+
+NUM_WORST, NUM_RANDOM = 12, 4
+RANDOM = "drawn at random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """One test patient under the pictured trial: mean Dice over the labels it holds, and each label's Dice (NaN if absent)."""
+
+    case: str
+    mean: float
+    by_label: tuple[float, ...]
+    false_voxels: tuple[int, ...]
+
+    @property
+    def held(self) -> list[int]:
+        """The labels that the reference holds."""
+        return [label for label, value in enumerate(self.by_label, 1) if not np.isnan(value)]
+
+
+def patients_of(board: Board, trial: TrialResult) -> list[Patient]:
+    """Every test patient, the worst first; those that hold no label come last."""
+    scores = {(score.case, score.label): score for score in trial.scores if score.split == "test" and score.space == NATIVE}
+    patients = []
+    for case in sorted({case for case, _ in scores}):
+        of_case = [scores[case, label] for label in board.run.labels]
+        by_label = tuple(
+            dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) if score.true_voxels else float("nan")
+            for score in of_case
+        )
+        held = [value for value in by_label if not np.isnan(value)]
+        mean = sum(held) / len(held) if held else float("nan")
+        patients.append(
+            Patient(
+                case=case, mean=mean, by_label=by_label, false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case)
+            )
+        )
+    return sorted(patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case))
+
+
+def pick(patients: list[Patient]) -> list[tuple[Patient, str]]:
+    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each with why it is shown."""
+    worst_ones = [(patient, f"worst {i + 1} of {len(patients)}") for i, patient in enumerate(patients[:NUM_WORST])]
+    rest = sorted(patients[NUM_WORST:], key=lambda patient: patient.case)
+    drawn = np.random.default_rng(0).permutation(len(rest))[:NUM_RANDOM]
+    return worst_ones + [(rest[i], RANDOM) for i in sorted(drawn)]

@@ -1,0 +1,103 @@
+"""One 3D scene for all pictured patients: the reference and the prediction side by side, turned together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reports.analysis.context import Board
+from reports.elements import Column, Entry, Figure, Table, View
+from reports.figures.colours import label_colour
+from reports.figures.meshes import surface
+from reports.formatting import many, plain
+from reports.load.stored import Volumes
+
+# How far the two stand apart, in widths of a volume.
+APART = 1.1
+
+
+def scene(board: Board, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure | None:
+    """The scene over (case, why it is shown, its volumes); None where there are none."""
+    if not volumes:
+        return None
+    views, rows = [], []
+    for case, why, both in volumes:
+        traces = [*_traces(board, both.reference, both, 0.0), *_traces(board, both.prediction, both, APART * both.size_mm[2])]
+        views.append(View(name=f"{case}, {why}", data=tuple(traces), layout=_layout(both, traces)))
+        rows += [_row(board, case, label, both) for label in board.run.labels]
+    caption = (
+        f"{many(len(views), 'patient')} in 3D: the reference on the left, the prediction on the right; drag to turn both. The "
+        "masks' surfaces on the cube, in mm, smoothed and thinned to at most 5,000 triangles each: place, not borders."
+    )
+    columns = (Column("patient"), Column("class"), Column("reference, ml", True), Column("prediction, ml", True))
+    return Figure(
+        id="solids",
+        caption=caption,
+        layout={"margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
+        views=tuple(views),
+        view_label="Patient",
+        table=Table(id="solids-table", caption="Volumes of what is shown, on the cube.", columns=columns, rows=tuple(rows)),
+        height=390,
+        least_width=640,
+    )
+
+
+def _traces(board: Board, labels: np.ndarray, both: Volumes, shift: float) -> list[dict[str, Any]]:
+    traces = []
+    for label in board.run.labels:
+        mesh = surface(labels == label, both.voxel_mm)
+        if mesh is None:
+            continue
+        # D runs from the head down, H from front to back: the scene's z points up and its y to the back.
+        d, h, w = mesh.vertices.round(1).T
+        i, j, k = mesh.faces.T
+        traces.append(
+            {
+                "type": "mesh3d",
+                "x": _short(w + shift),
+                "y": _short(h),
+                "z": _short(both.size_mm[0] - d),
+                "i": i.tolist(),
+                "j": j.tolist(),
+                "k": k.tolist(),
+                "color": f"rgb{label_colour(label)}",
+                "opacity": 0.35 if label == 1 and len(board.run.labels) > 1 else 1.0,
+                "flatshading": False,
+                "lighting": {"ambient": 0.55, "diffuse": 0.7, "specular": 0.1, "roughness": 0.9},
+                "name": plain(board.run.classes[label]),
+                "hoverinfo": "name",
+            }
+        )
+    return traces
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return values.round(1).tolist()
+
+
+def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A scene cut to its meshes, with a word above each side."""
+    hidden = {"visible": False, "showspikes": False}
+    bounds = {axis: [f(f(trace[axis]) for trace in traces) for f in (min, max)] if traces else [0.0, 1.0] for axis in "xyz"}
+    width, (low, high) = float(both.size_mm[2]), bounds["z"]
+    words = [(width / 2, "reference"), ((APART + 0.5) * width, "prediction")]
+    place = {"y": sum(bounds["y"]) / 2, "z": high + 0.18 * (high - low), "showarrow": False}
+    bounds["x"] = [min(bounds["x"][0], words[0][0] - 30), max(bounds["x"][1], words[1][0] + 30)]
+    bounds["z"] = [low - 0.05 * (high - low), high + 0.3 * (high - low)]
+    return {
+        "scene": {
+            **{f"{axis}axis": {**hidden, "range": [round(bound, 1) for bound in bounds[axis]]} for axis in "xyz"},
+            "aspectmode": "data",
+            "camera": {"eye": {"x": 0.0, "y": -1.6, "z": 0.25}},
+            "annotations": [
+                {**place, "x": x, "text": f"<b>{text}</b>", "font": {"color": "var(--muted)"}} for x, text in words
+            ],
+            "dragmode": "orbit",
+        }
+    }
+
+
+def _row(board: Board, case: str, label: int, both: Volumes) -> tuple[Entry, ...]:
+    per_voxel = float(np.prod(both.voxel_mm)) / 1000
+    volumes = [int((labels == label).sum()) * per_voxel for labels in (both.reference, both.prediction)]
+    return (Entry(case), Entry(board.run.classes[label]), *(Entry(f"{volume:.1f}", volume) for volume in volumes))

@@ -1,0 +1,177 @@
+"""Stored slices of a patient as small pictures: the CT, on it the borders of reference and prediction, and the errors."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reports.elements import Slice
+from reports.figures.colours import label_colour
+from reports.figures.contours import UNIT, outline
+from reports.load.stored import Planes, read_slices
+from reports.shapes import Frame, Shape
+
+MISSED, FALSE, CONFUSED = 1, 2, 3
+# Vermilion, violet and turquoise: apart from each other and from any grey of a CT.
+ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (40, 224, 208))
+ERRORS = tuple(zip(("missed", "false", "of another class"), (f"rgb{colour}" for colour in ERROR_PALETTE), strict=True))
+# What the pictures of one patient may take of a page: with 12 worst and 4 random ones 3.2 MB of its 8.
+PATIENT_BYTES = 200_000
+# Grey below this is air, or what noise makes of it; a row or column of the body has more than this share above it.
+AIR, BODY_SHARE = 25, 0.02
+# How wide the surroundings are: of masks alone in extents of the masks, of a body in edges of its picture.
+AROUND, MARGIN = 0.1, 0.02
+# A CT with fewer pixels in a row is enlarged, more smoothly than a browser does it.
+LEAST_WIDTH = 360
+# A picture is tried at these (quality, share of its edge) until it is small enough.
+CODES = ((85, 1.0), (70, 1.0), (55, 1.0), (55, 0.7), (50, 0.5), (40, 0.35))
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PicturedCase:
+    """A patient's slices in axial order, their frame, and the place of the one with most wrong voxels.
+
+    num_left_out slices are not among them, since their borders take too many bytes.
+    """
+
+    slices: tuple[Slice, ...]
+    frame: Frame
+    shown: int
+    is_native: bool
+    num_left_out: int
+
+
+def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]) -> PicturedCase | None:
+    """Draw the stored slices of one patient under one trial; None where there are none, see why_no_slices().
+
+    images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
+    """
+    found = read_slices(out, trial, case)
+    if found is None:
+        return None
+    planes, prediction = found
+    box = box_of(planes, images, prediction)
+    inside = (slice(None), *box)
+    reference, prediction = planes.reference[inside], prediction[inside]
+    errors = _errors(reference, prediction)
+    panels = [_panels(*masks, len(classes)) for masks in zip(reference, prediction, errors, strict=True)]
+    wrong = (errors > 0).sum((1, 2))
+    sizes = [sum(len(shape.path) for _, shapes in each for shape in shapes) for each in panels]
+    kept = _affordable(sizes, wrong)
+    most = (PATIENT_BYTES - sum(sizes[i] for i in kept)) // len(kept)
+    uris = ct_uris([planes.image[i][box] for i in kept], most) if images == "ct" else [""] * len(kept)
+    slices = tuple(
+        Slice(
+            index=int(planes.index[i]),
+            image=uri,
+            panels=(("CT", ()), *panels[i]) if images == "ct" else panels[i],
+            text=_words(errors[i]),
+        )
+        for i, uri in zip(kept, uris, strict=True)
+    )
+    return PicturedCase(
+        slices=slices,
+        frame=frame_of(planes, box),
+        shown=int(np.argmax(wrong[kept])),
+        is_native=planes.is_native,
+        num_left_out=len(panels) - len(kept),
+    )
+
+
+def box_of(planes: Planes, images: str, *masks: np.ndarray) -> Box:
+    """The rows and columns that are shown: of a CT the body, of masks alone their surroundings."""
+    is_held = np.max([mask.max(0) for mask in (planes.reference, *masks)], axis=0) > 0
+    is_body = planes.image.max(0) > AIR if images == "ct" else np.zeros_like(is_held)
+    return _extent(is_held, is_body, 1), _extent(is_held, is_body, 0)
+
+
+def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
+    """Along the other axis, from where masks or body begin to where they end; the whole where there are none."""
+    size = is_held.shape[1 - axis]
+    places = np.flatnonzero(is_held.any(axis) | (is_body.mean(axis) > BODY_SHARE))
+    if not places.size:
+        return slice(0, size)
+    if is_body.any():
+        room = round(MARGIN * size)
+    else:
+        room = round(AROUND * max(int(np.ptp(np.flatnonzero(is_held.any(other)))) + 1 for other in (0, 1)))
+    return slice(max(0, int(places[0]) - room), min(size, int(places[-1]) + 1 + room))
+
+
+def frame_of(planes: Planes, box: Box) -> Frame:
+    """The frame of a picture of these rows and columns, in the true proportions of the body."""
+    height, width = (place.stop - place.start for place in box)
+    row_mm, column_mm = planes.pixel_mm
+    return Frame(width=UNIT * width, height=UNIT * height, aspect=round(width * column_mm / (height * row_mm), 4))
+
+
+def borders(labels: np.ndarray, num_classes: int, look: str) -> tuple[Shape, ...]:
+    """The border of every label of a slice [H, W] in its colour; look is "solid" or "dashed"."""
+    colours = [label_colour(label) for label in range(1, num_classes)]
+    return _shapes(labels, colours, look)
+
+
+def _panels(
+    reference: np.ndarray, prediction: np.ndarray, errors: np.ndarray, num_classes: int
+) -> tuple[tuple[str, tuple[Shape, ...]], ...]:
+    both = borders(reference, num_classes, "solid") + borders(prediction, num_classes, "dashed")
+    return ("reference and prediction", both), ("errors", _shapes(errors, list(ERROR_PALETTE), "filled"))
+
+
+def _shapes(labels: np.ndarray, colours: list[tuple[int, int, int]], look: str) -> tuple[Shape, ...]:
+    # At the 400 pixels or so that a page gives to a picture, thinning must not be seen.
+    tolerance = max(0.1, max(labels.shape) / 1500)
+    paths = [(outline(labels == label, tolerance), colour) for label, colour in enumerate(colours, 1)]
+    return tuple(Shape(path, f"rgb{colour}", look) for path, colour in paths if path)
+
+
+def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
+    """Places of the slices whose borders fit into half of a patient's bytes, those with most wrong voxels first; never none."""
+    kept: list[int] = []
+    taken = 0
+    for i in np.argsort(-wrong, kind="stable").tolist():
+        taken += sizes[i]
+        if not kept or taken <= PATIENT_BYTES // 2:
+            kept.append(i)
+    return sorted(kept)
+
+
+def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """MISSED where only the reference holds a class, FALSE where only the prediction does, CONFUSED where they name two."""
+    errors = np.zeros(reference.shape, np.uint8)
+    errors[(reference > 0) & (prediction == 0)] = MISSED
+    errors[(reference == 0) & (prediction > 0)] = FALSE
+    errors[(reference > 0) & (prediction > 0) & (reference != prediction)] = CONFUSED
+    return errors
+
+
+def _words(errors: np.ndarray) -> str:
+    missed, false, confused = (int((errors == kind).sum()) for kind in (MISSED, FALSE, CONFUSED))
+    return f"{missed} missed, {false} false, {confused} of another class"
+
+
+def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:
+    """Grey slices uint8 [H, W] as data URIs of at most so many bytes each, coarser if they must; the smallest there is.
+
+    Slices of one patient are alike: each starts from the code that the one before it needed.
+    """
+    uris, code = [], 0
+    for image in images:
+        while len(uri := _encoded(image, *CODES[code])) > most and code < len(CODES) - 1:
+            code += 1
+        uris.append(uri)
+    return uris
+
+
+def _encoded(image: np.ndarray, quality: int, share: float) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    scale = share * max(1.0, LEAST_WIDTH / picture.width)
+    size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+    file = BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(file, "WEBP", quality=quality, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

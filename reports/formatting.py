@@ -1,0 +1,94 @@
+"""How numbers and names read on the page: one place, so that the same thing always looks the same."""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+
+from trials.records.spec import Cell
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+def cell_name(cell: Cell) -> str:
+    """A configuration in one line."""
+    return f"{cell.model} / {cell.loss} / {cell.sampling}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A rounded number, n/a for NaN; a true minus sign in front of what is negative after rounding."""
+    if math.isnan(value):
+        return "n/a"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign."""
+    text = number(value, digits)
+    return text if text == "n/a" or text.startswith(MINUS) or float(text) == 0 else f"+{text}"
+
+
+def ranged(value: float, low: float, high: float) -> str:
+    """A mean with its interval; the mean alone where no interval can be given."""
+    return f"{number(value)} {interval(low, high)}".strip()
+
+
+def interval(low: float, high: float) -> str:
+    """Two bounds in brackets; nothing where they are not known."""
+    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+
+
+def span(values: Sequence[float], digits: int = 3) -> str:
+    """'0.10 to 0.20', or the one number where rounding leaves no difference."""
+    low, high = number(min(values), digits), number(max(values), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def signed_range(value: float, low: float, high: float) -> str:
+    """A difference with its interval."""
+    return signed(value) if math.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
+def percent(share: float) -> str:
+    """A share as whole per cent; 'below 1 %' and 'above 99 %' rather than a false 0 or 100."""
+    if math.isnan(share):
+        return "n/a"
+    if 0 < share < 0.01:
+        return "below 1 %"
+    return "above 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that keeps two figures."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.{0 if seconds / unit >= 10 else 1}f} {name}"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def quantity(value: float) -> str:
+    """A big count with its prefix: 1.2 M, 45 G."""
+    for limit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {name}"
+    return f"{value:.0f}"
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """'1 case', '3 cases'."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def plain(name: str) -> str:
+    """A user's string for a figure, which reads some markup: nothing in it is markup any more."""
+    return html.escape(name, quote=False)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names in the order they first appear."""
+    return list(dict.fromkeys(names))

@@ -1,0 +1,76 @@
+"""What a run's preparations allow at most, and what predicting nothing scores: the two ends of every score's ladder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from reports.load.counts import Counts
+from reports.load.run_folder import refuse_beyond, refuse_overlaps
+from reports.table import COUNTS, dice_of, iou_of
+from trials.records.codec import from_json
+from trials.records.result import CaseScore, Ceilings, dice, iou
+from trials.storage.atomic import is_there, read_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """Mean Dice and IoU (0..1) over the patients that hold a label."""
+
+    dice: float
+    iou: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Top:
+    """The ceiling of one preparation: the edge of its cube in voxels, and the rung of every label that some patient holds."""
+
+    cube: int
+    rungs: Mapping[int, Rung]
+
+
+def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
+    """The ceilings in RUN/ceiling.json by the digest of the prepared data; nothing where the file is not there yet.
+
+    Raises ValueError for a damaged file, and for ceilings of other test cases or references than the run's.
+    """
+    path = out / "ceiling.json"
+    if not is_there(path) or not test.cases:
+        return {}
+    again = "delete it and run the grid again"
+    try:
+        found = {one.data: one for one in from_json(Ceilings, read_text(path)).ceilings}
+        for one in found.values():
+            refuse_beyond(one.scores, COUNTS, "scores")
+            refuse_overlaps(one.scores)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as ceilings ({error}); {again}") from None
+    for one in found.values():
+        true = {(score.case, score.label): score.true_voxels for score in one.scores}
+        ours = {
+            (case, label): int(test.true[i, label]) for i, case in enumerate(test.cases) for label in range(test.true.shape[1])
+        }
+        if true != ours:
+            raise ValueError(f"{path} speaks of other test cases or references than the run's trials; {again}")
+    return {data: Top(cube=one.cube, rungs=_rungs(one.scores)) for data, one in found.items()}
+
+
+def background_floor(test: Counts) -> Rung:
+    """What an empty prediction scores in the background, as a mean over the test cases; in every other class it scores 0."""
+    background, voxels = test.true[:, 0], test.true.sum(axis=1)
+    return Rung(
+        dice=float(np.mean(dice_of(background, voxels, background))), iou=float(np.mean(iou_of(background, voxels, background)))
+    )
+
+
+def _rungs(scores: tuple[CaseScore, ...]) -> dict[int, Rung]:
+    held: dict[int, list[tuple[int, int, int]]] = {}
+    for score in scores:
+        if score.true_voxels:
+            held.setdefault(score.label, []).append((score.true_voxels, score.pred_voxels, score.overlap_voxels))
+    return {
+        label: Rung(dice=fmean(dice(*counts) for counts in rows), iou=fmean(iou(*counts) for counts in rows))
+        for label, rows in sorted(held.items())
+    }

@@ -1,0 +1,27 @@
+"""Keeps a page up to date while its run goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from trials.storage.atomic import changed_ns, matching
+
+
+def watch(out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]) -> Path:
+    """Rebuild the page whenever the run folder has changed, until the run no longer goes on; return its path.
+
+    wait() is called between two looks. What the run wrote last is on the page. Raises what rebuild raises.
+    """
+    seen = None
+    while True:
+        is_last = not goes_on()
+        if (now := _fingerprint(out)) != seen:
+            page, seen = rebuild(), now
+        if is_last:
+            return page
+        wait()
+
+
+def _fingerprint(out: Path) -> frozenset[tuple[str, int]]:
+    """Every result there is and run.json, by name and time of change."""
+    paths = (*matching(out, "trials/*/result.json"), *matching(out, "run.json"))
+    return frozenset((str(path), changed_ns(path)) for path in paths)

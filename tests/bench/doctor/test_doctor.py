@@ -1,0 +1,130 @@
+"""segbench doctor: what stands in the way of this machine and its data is found, and each finding says what to do."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bench.doctor.client import token_file
+from bench.doctor.data import cache_findings, data_finding
+from bench.doctor.findings import ERROR, FINE, WARNING, print_findings
+from bench.doctor.machine import FILES_OF_KITS23, GIB, MIB, Machine, listening, machine_findings
+from bench.doctor.nodes import rules
+from bench.tuning.node_report import Sight
+
+SOUND = Machine(
+    python="3.11.7",
+    versions={"torch": "2.14.1", "ray": "2.60.0"},
+    missing=(),
+    cuda="12.8",
+    sees_card=True,
+    driver="570.86.15",
+    cards=("NVIDIA A10G",),
+    cores=4,
+    memory=16 * GIB,
+    shm=1024 * MIB,
+    disk=100 * GIB,
+    open_files=65536,
+    open_ports=frozenset({22}),
+)
+
+
+def test_a_sound_machine_has_nothing_to_mend():
+    assert {finding.level for finding in machine_findings(SOUND)} == {FINE}
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "told", "fix"),
+    [
+        ({"python": "3.10.4"}, ERROR, "3.10.4 is too old", "3.11"),
+        ({"missing": ("monai",)}, ERROR, "monai missing", "pip install -e ."),
+        ({"versions": {"ray": "2.53.0"}}, ERROR, "2.53.0: its dashboard deletes for anybody", "ray[tune]>=2.54"),
+        ({"cuda": ""}, ERROR, "built for processors alone", "pytorch.org"),
+        ({"driver": "470.57.02"}, ERROR, "CUDA 12.8, for which torch is built, needs driver 525.60.13", "driver"),
+        ({"cuda": "13.0"}, ERROR, "needs driver 580.65.06", "driver"),
+        ({"sees_card": False}, ERROR, "torch sees none", "CUDA_VISIBLE_DEVICES"),
+        ({"memory": 1 * GIB}, WARNING, "1.0 GiB free for 1 trials", "more"),
+        ({"shm": 64 * MIB}, WARNING, "64 MiB; Ray needs 75", "--shm-size"),
+        ({"disk": GIB // 2}, ERROR, "0.5 GiB free", "--out"),
+        ({"disk": 3 * GIB}, WARNING, "take about 6", "--out"),
+        ({"open_files": 256}, ERROR, f"at most 256; KiTS23 needs {FILES_OF_KITS23}", f"ulimit -Hn {FILES_OF_KITS23}"),
+        ({"open_ports": frozenset({8265})}, ERROR, "port 8265 (dashboard and jobs)", "--dashboard-host=127.0.0.1"),
+        ({"open_ports": frozenset({6379})}, WARNING, "port 6379 (cluster store)", "firewall"),
+    ],
+)
+def test_f89_f92_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
+    (found,) = [finding for finding in machine_findings(replace(SOUND, **facts)) if finding.level != FINE]
+
+    assert found.level == level
+    assert told in found.message
+    assert fix in found.fix
+
+
+def test_f89_a_port_is_open_where_it_listens_on_every_address_of_either_kind():
+    table = """  sl  local_address rem_address   st tx_queue
+   0: 00000000:2049 00000000:0000 0A 00000000:00000000
+   1: 0100007F:18EB 00000000:0000 0A 00000000:00000000
+   2: 00000000:0050 0100007F:9999 01 00000000:00000000
+   3: 00000000000000000000000000000000:18EB 00000000000000000000000000000000:0000 0A 00000000:00000000"""
+
+    assert listening(table) == {0x2049, 0x18EB} == {8265, 6379}
+
+
+def test_the_token_has_to_be_there_and_ones_own(tmp_path):
+    path = tmp_path / "auth_token"
+    assert token_file(path).level == ERROR
+    path.write_text("abc")
+    path.chmod(0o644)
+    assert (token_file(path).level, token_file(path).fix) == (WARNING, f"chmod 600 {path}")
+    path.chmod(0o600)
+    assert token_file(path).level == FINE
+
+
+def test_a_damaged_cube_is_found_by_its_digest(tmp_path, small_cache):
+    root = shutil.copytree(small_cache.parents[1], tmp_path / "cache")
+    assert [finding.level for finding in cache_findings(root)] == [FINE]
+    cube = sorted(root.glob("*/cases/*.image.npy"))[3]
+    whole = cube.read_bytes()
+    cube.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+    (found,) = cache_findings(root)
+
+    assert found.level == ERROR
+    assert f"1 of 12 cases in {root}" in found.message
+    assert cube.name.partition("-")[0] in found.message
+
+
+def test_an_empty_cache_and_a_folder_without_data_are_told(tmp_path):
+    (cache,) = cache_findings(tmp_path)
+
+    assert cache.level == WARNING
+    assert data_finding(tmp_path).level == ERROR
+    assert "segbench check" in data_finding(tmp_path).fix
+
+
+def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
+    sound = Sight(address="10.0.0.1", sees_driver=True, is_seen=True, versions={"ray": "2.60.0"})
+    apart = Sight(address="10.0.0.2", versions={"ray": "2.59.0"})
+
+    assert [finding.level for finding in rules([sound], tmp_path)] == [FINE]
+    storage, versions = rules([sound, apart], tmp_path)
+    assert storage.level == ERROR
+    assert storage.message == f"{tmp_path} is not shared: 10.0.0.2 cannot see what the driver writes there"
+    assert "s3://" in storage.fix
+    assert versions.level == WARNING
+
+
+def test_a_node_without_an_answer_is_an_error_that_names_it(tmp_path):
+    *_, lost = rules([Sight(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
+
+    assert (lost.level, lost.message) == (ERROR, "no answer from 10.0.0.3 (NodeDiedError)")
+
+
+def test_every_finding_is_printed_with_its_fix_and_counted(tmp_path, capsys):
+    findings = list(machine_findings(replace(SOUND, open_files=256, shm=MIB)))
+
+    print_findings(findings, as_json=False)
+
+    printed = capsys.readouterr().out
+    assert all(finding.fix in printed for finding in findings)
+    assert "1 to mend, 1 to look at, 4 fine" in printed

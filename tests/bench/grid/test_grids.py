@@ -1,0 +1,179 @@
+"""What the three grids promise, and what a grid is refused for."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from bench.grid.expand import outline, planned, recipe_of
+from bench.grid.validate import check_grid
+from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
+from bench.spaces import Given, Range, cell_space, check_setting, default_hyper
+from trials.data.sampling import SAMPLINGS, ClassCounts
+from trials.losses import LOSSES, is_plain_focal
+from trials.models.registry import MODELS
+from trials.records.spec import Cell, Preparation
+
+# Voxels of the training split's cubes of 128, KiTS23.
+KITS = ClassCounts(
+    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43136, 16064, 6421, 2315), cases=(337, 337, 337, 168)
+)
+BALANCED = Cell(model="vnet", loss="class_balanced", sampling="none")
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_built_in_grid_can_run(name):
+    check_grid(GRIDS[name])
+
+
+def test_full_is_four_models_by_four_losses_by_three_samplings_under_three_seeds():
+    assert len(set(FULL.cells)) == 4 * 4 * 3
+    assert planned(FULL, {}) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
+
+
+def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
+    assert len(PAPER.cells) == 11
+    assert {cell.sampling for cell in PAPER.cells if cell.model != "unet2d_resnet50"} == {"oversample"}
+    assert [row.setting for row in outline(PAPER, {}) if row.cell.model == "unet2d_resnet50"] == ["lr=0.0001 gamma=2"] * 3
+    assert recipe_of(PAPER, "unet2d_resnet50").batch_size == 64
+    assert recipe_of(PAPER, "unet2d_resnet50").epochs == 15
+    assert recipe_of(PAPER, "vnet").batch_size == 4
+    assert recipe_of(PAPER, "vnet").oversample == "literal"
+
+
+def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_times():
+    assert 12 <= len(DEMO.cells) <= 16
+    for factor in ("model", "loss", "sampling"):
+        assert min(Counter(getattr(cell, factor) for cell in DEMO.cells).values()) >= 3, factor
+    assert {cell.loss for cell in DEMO.cells} == set(LOSSES)
+    assert {cell.sampling for cell in DEMO.cells} == set(SAMPLINGS)
+    assert {cell.model for cell in DEMO.cells} == {"unet3d", "vnet", "segresnet", "unet2d_resnet18"}
+
+
+def test_outline_lists_as_many_trials_as_are_planned():
+    assert len(list(outline(FULL, {}))) == sum(planned(FULL, {}).values())
+
+
+def test_given_weights_replace_pretraining():
+    assert planned(FULL, {"segresnet": "0" * 64})["pretrain"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cells": (Cell(model="unet3", loss="focal", sampling="none"),)}, "unknown model 'unet3'; did you mean 'unet3d'"),
+        ({"cells": (Cell(model="unet3d", loss="focl", sampling="none"),)}, "unknown loss 'focl'; did you mean 'focal'"),
+        ({"cells": (Cell(model="unet3d", loss="focal", sampling="over"),)}, "unknown sampling 'over'"),
+        ({"cells": ()}, "at least one cell"),
+        ({"seeds": (1, 1)}, "twice"),
+        ({"recipes": {}}, "has no recipe for"),
+        ({"tuning": replace(DEMO.tuning, trials=0)}, r"tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing"),
+        ({"hyper": {"*": {"lrr": 0.1}}}, "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'"),
+        ({"hyper": {"unet": {"lr": 0.1}}}, "unknown model in hyper 'unet'; did you mean 'unet3d'"),
+        ({"spaces": {"segresnet": {"one_minus_bet": Range(low=0.1, high=0.2)}}}, "unknown hyperparameter in spaces"),
+    ],
+)
+def test_a_grid_that_cannot_run_is_refused_with_the_way_out(change, message):
+    with pytest.raises(ValueError, match=message):
+        check_grid(replace(DEMO, **change))
+
+
+@pytest.mark.parametrize("name", [name for name, part in MODELS.items() if part.dims == 3])
+def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
+    recipe = replace(DEMO.recipes["3d"], preparation=Preparation(cube=44))
+    grid = replace(DEMO, cells=product((name,), ("focal",), ("none",)), recipes={"3d": recipe})
+
+    with pytest.raises(ValueError, match=f"{name} takes cubes .* got 44; nearest"):
+        check_grid(grid)
+
+
+def test_defaults_of_full_are_those_of_its_description():
+    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
+    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
+
+    assert setting["lr"] == 1e-4
+    assert setting["gamma"] == 2
+    assert setting["one_minus_beta"] == pytest.approx(1.26e-7, rel=0.01)
+    assert (space["one_minus_beta"].low, space["one_minus_beta"].high) == (1 / 699_955_698, 1 / 90_180)
+
+
+def test_stages_are_frozen_only_where_there_are_weights():
+    cell = Cell(model="segresnet", loss="combined", sampling="none")
+
+    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", Given())
+    assert "frozen_stages" not in default_hyper(cell, KITS, "random", Given())
+
+
+def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
+    with pytest.raises(ValueError, match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the focal loss"):
+        check_setting(BALANCED, KITS, {"one_minus_beta": 1e-3})
+    check_setting(BALANCED, KITS, {"one_minus_beta": 1e-7})
+
+
+def test_a_search_never_draws_plain_focal_however_wide_its_range():
+    wide = Given(spaces={"one_minus_beta": Range(low=1e-9, high=0.1, log=True)})
+
+    span = cell_space(BALANCED, KITS, "random", wide)["one_minus_beta"]
+
+    assert span.low == 1e-9
+    assert not is_plain_focal(KITS, span.high)
+    assert is_plain_focal(KITS, span.high * 1.01)
+
+
+def test_alpha_reaches_only_the_loss_that_takes_it():
+    given = Given(hyper={"alpha": (0.3, 1.0, 1.2, 1.5)})
+
+    settings = {loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES}
+
+    assert {loss for loss, setting in settings.items() if "alpha" in setting} == {"weighted_focal"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adm"}, "unknown recipe.optimizer 'adm'; did you mean 'adam'"),
+        ({"schedule": "cosine"}, "unknown recipe.schedule 'cosine'; known: fixed, onecycle"),
+        ({"precision": "fp16"}, "unknown recipe.precision 'fp16'"),
+        ({"weights": "imagenet"}, "unknown recipe.weights 'imagenet'"),
+        ({"slice_axis": "axal"}, "did you mean 'axial'"),
+        ({"oversample": "contents"}, "did you mean 'content'"),
+        ({"class_unit": "voxel"}, "did you mean 'voxels'"),
+        ({"epochs": 0}, "recipe.epochs must lie in 1..1000000; got 0"),
+        ({"turned_share": 1.5}, "recipe.turned_share must lie in 0..1; got 1.5"),
+        ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must lie in 1..1000000; got 0"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused_by_key_and_value(change, message):
+    recipes = dict(DEMO.recipes) | {"3d": replace(DEMO.recipes["3d"], **change)}
+
+    with pytest.raises(ValueError, match=message):
+        check_grid(replace(DEMO, recipes=recipes))
+
+
+def test_what_a_recipe_may_name_is_what_the_code_knows():
+    from bench.grid.validate import CHOICES
+    from trials.data.batches.slices import SLICE_AXES
+    from trials.inference.network import PRECISIONS
+    from trials.training.loop import OPTIMIZERS, SCHEDULES
+
+    known = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "slice_axis": SLICE_AXES}
+    assert {name: set(choices) for name, choices in CHOICES.items() if name in known} == {
+        name: set(v) for name, v in known.items()
+    }
+
+
+def test_freezing_stages_of_random_weights_is_refused():
+    recipes = dict(DEMO.recipes) | {"segresnet": replace(DEMO.recipes["segresnet"], weights="random")}
+    hyper = {"segresnet": {"frozen_stages": 2.0}}
+
+    with pytest.raises(ValueError, match="segresnet: frozen_stages=2 of random weights is refused"):
+        check_grid(replace(DEMO, recipes=recipes, hyper=hyper))
+    check_grid(replace(DEMO, recipes=recipes, hyper={}))
+    check_grid(replace(DEMO, hyper=hyper))
+
+
+def test_a_family_in_unknown_words_is_refused():
+    with pytest.raises(ValueError, match="family 'mine': pairs must be one of 'chosen', 'all', 'levels'; got 'some'"):
+        check_grid(replace(DEMO, families=(Family(name="mine", pairs="some", score="mean"),)))
+    with pytest.raises(ValueError, match="family 'mine': score must be one of 'mean'; got 'classes'"):
+        check_grid(replace(DEMO, families=(Family(name="mine", pairs="levels", score="classes"),)))

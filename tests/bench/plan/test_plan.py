@@ -1,0 +1,189 @@
+"""The estimate's arithmetic by hand, and a plan that is really timed on a small grid."""
+
+import os
+from contextlib import chdir, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from test_trial_queue import GRID
+
+from bench.cli import main
+from bench.grids import DEMO, Tuning, product
+from bench.plan.estimate import Measured, cheaper, costs, models_to_time, trial_seconds, wall
+from bench.plan.plan import check_memory, span
+from bench.plan.schedule import Piece, wall_seconds
+from bench.tuning.driver import Cluster
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Recipe
+
+TIMED = SimpleNamespace(
+    setup=1.0,
+    step=2.0,
+    validation=3.0,
+    checkpoint=0.0,
+    val_case=0.5,
+    test_case=0.25,
+    steps={"none": 10, "subsample": 5},
+    peak_gib=2.0,
+    checkpoint_mib=30.0,
+    weights_mib=10.0,
+    val_case_mib=0.0,
+    test_case_mib=1.0,
+)
+TWO = replace(
+    GRID,
+    cells=product(("unet3d",), ("combined",), ("none", "subsample")),
+    recipes={"3d": Recipe(epochs=4, batch_size=2, gpus=0.5)},
+    seeds=(0, 1),
+    tuning=Tuning(trials=2, epochs=1),
+)
+
+
+def measured(grid):
+    timings = dict.fromkeys(models_to_time(grid, {}), TIMED)
+    return Measured(timings=timings, given={}, num_val=2, num_test=4, start=5.0)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "slots", "seconds"),
+    [
+        ([], 1, 0),
+        ([Piece(seconds=3)] * 4, 1, 12),
+        ([Piece(seconds=3)] * 4, 2, 6),
+        ([Piece(seconds=3)] * 4, 9, 3),
+        # A chain waits, however many slots there are; what is free meanwhile takes the other piece.
+        ([Piece(seconds=3), Piece(seconds=3, after=(0,)), Piece(seconds=3)], 2, 6),
+        # Two halves of a card are a card.
+        ([Piece(seconds=3, share=0.5)] * 4, 1, 6),
+        ([Piece(seconds=3, share=1 / 3)] * 3, 1, 3),
+        # What is larger than all there is still runs, alone.
+        ([Piece(seconds=3, share=2), Piece(seconds=3)], 1, 6),
+    ],
+)
+def test_trials_side_by_side_take_as_long_as_by_hand(pieces, slots, seconds):
+    assert wall_seconds(pieces, slots) == pytest.approx(seconds)
+
+
+def test_a_trial_costs_what_its_parts_cost():
+    none, subsample = TWO.cells
+
+    # set up 1, four epochs of ten steps of 2 and a validation of 3, two validation and four test cases.
+    assert trial_seconds(TWO, none, FINAL, measured(TWO)) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
+    assert trial_seconds(TWO, none, TUNE, measured(TWO)) == 1 + 1 * (10 * 2 + 3) + 2 * 0.5
+    assert trial_seconds(TWO, subsample, TUNE, measured(TWO)) == 1 + 1 * (5 * 2 + 3) + 2 * 0.5
+
+
+def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
+    cost = costs(TWO, measured(TWO), on_cpu=False)[0]
+
+    assert cost.trials == 2 + 2
+    assert cost.hours == pytest.approx((2 * 25 + 2 * 95) * 0.5 / 3600)
+    assert cost.disk_mib == 2 * (10 + 4 * 1)
+    assert costs(TWO, measured(TWO), on_cpu=True)[0].hours == pytest.approx((2 * 25 + 2 * 95) / 3600)
+
+
+def test_the_wall_time_follows_each_cells_order():
+    # One cell's two settings one after the other, then its two seeds side by side; the other cell is shorter.
+    assert wall(TWO, measured(TWO), 8, on_cpu=True) == pytest.approx(5 + 25 + 25 + 95)
+
+
+def test_less_is_a_seed_less_and_half_the_tuning():
+    less = cheaper(replace(TWO, tuning=Tuning(trials=24)))
+
+    assert less["one seed less"].seeds == (0,)
+    assert less["half the tuning"].tuning.trials == 12
+    assert cheaper(replace(TWO, seeds=(0,), tuning=None)) == {}
+
+
+def test_every_model_is_timed_once_and_its_pretraining_too():
+    wanted = models_to_time(replace(DEMO, recipes={**DEMO.recipes}), {})
+
+    assert wanted.count((PRETRAIN, "segresnet")) == 1
+    assert {model for phase, model in wanted if phase == FINAL} == {cell.model for cell in DEMO.cells}
+    assert len(wanted) == 5
+
+
+def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
+    copies = [{"peak_gib": 3.0, "memory_gib": 5.0, "device": "a laptop"}] * 2
+
+    with pytest.raises(
+        ValueError, match=r"2 trials of unet3d side by side need 6\.0 GiB and a laptop has 5\.0; lower its batch"
+    ):
+        check_memory(TWO, "unet3d", copies, Cluster(cpus=2, gpus=0.0))
+    check_memory(TWO, "unet3d", copies[:1], Cluster(cpus=1, gpus=0.0))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(40, "40 s"), (600, "10.0 min"), (19800, "5.5 h"), (260000, "3.0 days"), (119.6, "120 s")]
+)
+def test_a_duration_is_said_in_the_unit_that_fits(seconds, words):
+    assert span(seconds) == words
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a plan printed and left, and on which addresses it and its Ray listened, in hexadecimal."""
+
+    text: str
+    doors: set[str]
+    left: set[str]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    import ray
+
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "grid.py").write_text(
+        "from dataclasses import replace\n"
+        "from bench.grids import DEMO, Tuning, product\n"
+        "TINY = replace(DEMO, name='tiny', generate={'num_cases': 11, 'seed': 1}, seeds=(0, 1),\n"
+        "    cells=product(('unet3d',), ('combined', 'focal'), ('none',)), tuning=Tuning(trials=4, epochs=1),\n"
+        "    recipes={'3d': replace(DEMO.recipes['3d'], epochs=3, steps_per_epoch=3)})\n"
+    )
+    with chdir(folder), redirect_stdout(StringIO()) as printed:
+        try:
+            assert main(["plan", "--grid", "grid.py"]) == 0
+            doors = listening(os.getpid())
+        finally:
+            ray.shutdown()
+    return Planned(printed.getvalue(), doors, {path.name for path in (folder / "runs").iterdir()})
+
+
+def test_a_plan_is_timed_and_printed_by_cell(planned):
+    text = planned.text
+    words = [line.split() for line in text.splitlines()]
+    cells = [line[3] for line in words if line[:1] == ["unet3d"] and line[1] != "trains"]
+    total = next(line for line in words if line[:1] == ["all"])
+    assert cells == ["6", "6"]
+    assert total[1] == "12"
+    assert 0 < float(total[2]) < 1
+    assert "timed on " in text
+    assert "unet3d trains in float32" in text
+    assert " on 1, " in text
+    assert "one seed less would save" in text
+    assert "half the tuning would save" in text
+    assert "tiny" not in planned.left
+
+
+def test_f89_on_one_machine_nothing_listens_on_another_address_than_the_loopback(planned):
+    assert planned.doors
+    # 127.0.0.1 as the kernel prints it, which ends its form in IPv6 too.
+    assert {door[-8:] for door in planned.doors} == {"0100007F"}
+
+
+def listening(process):
+    """The addresses on which a process and what it started listen, as in /proc/net/tcp (proc(5): state 0A)."""
+    parents, sockets = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end meanwhile
+            parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            sockets[folder.name] = {os.readlink(path) for path in (folder / "fd").iterdir()}
+    family, before = {str(process)}, set()
+    while family != before:
+        before, family = family, family | {child for child, parent in parents.items() if parent in family}
+    own = set().union(*(sockets.get(member, set()) for member in family))
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return {row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own}

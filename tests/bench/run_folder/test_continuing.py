@@ -1,0 +1,66 @@
+"""A run folder and another grid: what decides a trial must be as it was, what may grow may grow."""
+
+import json
+
+import pytest
+
+from bench.run_folder.continuing import refuse_other_grid
+
+RECORD = {
+    "grid": "mine",
+    "dataset": "phantoms",
+    "seeds": [0],
+    "cells": [{"model": "unet3d", "loss": "focal", "sampling": "none"}],
+    "tuning": {"trials": 2, "epochs": 1},
+    "recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 32}}},
+    "hyper": {"*": {"lr": 0.01, "alpha": [1.0, 2.0]}},
+    "data": {"data_digest": "abc", "split_hash": "def", "root": "/somewhere"},
+    "commit": "1234",
+    "versions": {"torch": "2.14"},
+}
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder of that run with one finished trial."""
+    (tmp_path / "run.json").write_text(json.dumps(RECORD))
+    (tmp_path / "trials" / "t").mkdir(parents=True)
+    (tmp_path / "trials" / "t" / "result.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"grid": "other"}, "grid mine -> other"),
+        ({"recipes": {"unet3d": {"epochs": 9, "preparation": {"cube": 32}}}}, "recipes.unet3d.epochs 8 -> 9"),
+        ({"recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 64}}}}, "recipes.unet3d.preparation.cube 32 -> 64"),
+        ({"hyper": {"*": {"lr": 0.02, "alpha": [1.0, 2.0]}}}, r"hyper\.\*\.lr 0.01 -> 0.02"),
+        ({"tuning": None}, "tuning.trials 2 -> 0"),
+        ({"data": {"data_digest": "xyz", "split_hash": "def"}}, "data.data_digest abc -> xyz"),
+    ],
+)
+def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change, difference):
+    with pytest.raises(ValueError, match=f"holds trials of another grid: {difference}; choose another --out"):
+        refuse_other_grid(out, RECORD | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"seeds": [0, 1, 2], "cells": []},
+        {"commit": "5678", "versions": {"torch": "3.0"}},
+        {"data": {**RECORD["data"], "root": "/elsewhere"}},
+        {"hyper": {"*": {"lr": 0.01, "alpha": (1.0, 2.0)}}},
+        {"recipes": {**RECORD["recipes"], "vnet": {"epochs": 1}}},
+    ],
+)
+def test_seeds_cells_places_and_versions_may_change(out, change):
+    refuse_other_grid(out, RECORD | change)
+
+
+def test_a_folder_without_a_finished_trial_takes_any_grid(out):
+    (out / "trials" / "t" / "result.json").unlink()
+
+    refuse_other_grid(out, RECORD | {"grid": "other"})

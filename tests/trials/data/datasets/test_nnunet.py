@@ -1,0 +1,147 @@
+"""Other people's data sets: both layouts read, and every unfit one refused by the key at fault."""
+
+import json
+
+import numpy as np
+import pytest
+from nifti_toys import IPL, asymmetric, blocks, save, turned
+
+from trials.data.datasets.registry import open_dataset, split_cases
+from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset
+from trials.records.spec import Preparation
+
+NNUNET = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "liver": 1, "tumour": 2},
+    "numTraining": 6,
+    "file_ending": ".nii.gz",
+}
+DECATHLON = {
+    "name": "Toy",
+    "modality": {"0": "CT"},
+    "licence": "CC-BY-SA 4.0",
+    "labels": {"0": "background", "1": "liver", "2": "tumour"},
+    "numTraining": 6,
+}
+
+
+def write_case(root, image, labels, seed):
+    """A three-class case whose axes run to the right, the front and the head, as most of these files do."""
+    save(root / "imagesTr" / image, *turned(asymmetric(seed=seed), IPL, "RAS"))
+    save(root / "labelsTr" / labels, *turned(blocks(seed=seed) % 3, IPL, "RAS"))
+
+
+def nnunet_folder(root, number=6, **changes):
+    for index in range(number):
+        write_case(root, f"toy_{index}_0000.nii.gz", f"toy_{index}.nii.gz", index)
+    (root / "dataset.json").write_text(json.dumps({**NNUNET, **changes}))
+    return root
+
+
+def decathlon_folder(root, number=6, **changes):
+    for index in range(number):
+        write_case(root, f"toy_{index}.nii.gz", f"toy_{index}.nii.gz", index)
+    (root / "imagesTr" / "._toy_0.nii.gz").touch()
+    listed = [{"image": f"./imagesTr/toy_{i}.nii.gz", "label": f"./labelsTr/toy_{i}.nii.gz"} for i in range(number)]
+    (root / "dataset.json").write_text(json.dumps({**DECATHLON, "training": listed, **changes}))
+    return root
+
+
+@pytest.mark.parametrize("write", [nnunet_folder, decathlon_folder])
+def test_both_layouts_open_alike(tmp_path, write):
+    dataset = open_dataset("nnunet", write(tmp_path))
+
+    assert [case.case for case in dataset.cases] == [f"toy_{index}" for index in range(6)]
+    assert dataset.classes == ("background", "liver", "tumour")
+    assert dataset.published == 6
+    assert all(case.image.is_file() and case.labels.is_file() for case in dataset.cases)
+
+
+def test_the_licence_is_taken_over(tmp_path):
+    assert open_dataset("nnunet", decathlon_folder(tmp_path)).licence == "CC-BY-SA 4.0"
+
+
+def test_uncompressed_files_are_found_by_their_ending(tmp_path):
+    save(tmp_path / "imagesTr" / "a_0000.nii", asymmetric())
+    save(tmp_path / "labelsTr" / "a.nii", blocks())
+    (tmp_path / "dataset.json").write_text(json.dumps({**NNUNET, "file_ending": ".nii"}))
+
+    assert [case.case for case in open_dataset("nnunet", tmp_path).cases] == ["a"]
+
+
+def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
+    dataset = open_dataset("nnunet", nnunet_folder(tmp_path / "data"))
+
+    cache = open_cache(prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1))
+    split = split_cases(cache.dataset, "seeded", 0)
+
+    record = cache.cases["toy_3"]
+    assert record.shape == (11, 14, 9)
+    assert record.file_shape == (9, 14, 11)
+    assert np.array_equal(native_labels(record), blocks(seed=3) % 3)
+    assert len(record.class_voxels) == 3
+    assert len({*split.train, *split.val, *split.test}) == 6
+    assert split == split_cases(dataset, "seeded", 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"channel_names": {"0": "T1", "1": "T2"}}, r"one channel; got 2 \(T1, T2\)"),
+        ({"channel_names": {}}, "key 'channel_names'"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "'whole' is a region"),
+        ({"labels": {"background": 0, "liver": 1, "ignore": 2}}, "'ignore' label"),
+        ({"labels": {"background": 0, "tumour": 2}}, r"without gaps, 0 the background; got \[0, 2\]"),
+        ({"labels": {"liver": 1, "tumour": 2}}, r"without gaps, 0 the background; got \[1, 2\]"),
+        ({"labels": {"background": 0}}, "without gaps"),
+        ({"labels": {"background": 0, "liver": 0.5}}, "'liver' must have a whole number"),
+        ({"labels": ["background", "liver"]}, "key 'labels'"),
+        ({"file_ending": ".png"}, "key 'file_ending' must be .nii.gz or .nii; got '.png'"),
+    ],
+)
+def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
+    with pytest.raises(ValueError, match=rf"dataset.json: .*{word}"):
+        open_dataset("nnunet", nnunet_folder(tmp_path, 1, **changes))
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        ({"image": "../../x/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"}, "must lie inside the folder"),
+        ({"image": "/etc/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"}, "must lie inside the folder"),
+        ({"image": "imagesTr/a.png", "label": "labelsTr/a.png"}, "must end in .nii.gz or .nii"),
+        ({"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/<script>.nii.gz"}, "case names are up to 64"),
+        ({"image": "imagesTr/toy_0.nii.gz"}, "must have 'image' and 'label'"),
+        ({"image": "imagesTr/toy_0.nii.gz", "label": {}}, "each a file's path; got {'image'"),
+    ],
+)
+def test_a_listed_file_of_another_place_or_kind_is_refused(tmp_path, entry, word):
+    with pytest.raises(ValueError, match=rf"dataset.json: .*{word}"):
+        open_dataset("nnunet", decathlon_folder(tmp_path, 1, training=[entry]))
+
+
+def test_a_case_listed_twice_is_refused(tmp_path):
+    entry = {"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/toy_0.nii.gz"}
+
+    with pytest.raises(ValueError, match="names a case twice"):
+        open_dataset("nnunet", decathlon_folder(tmp_path, 1, training=[entry, entry]))
+
+
+def test_missing_images_and_masks_are_named_together(tmp_path):
+    nnunet_folder(tmp_path, 3)
+    (tmp_path / "imagesTr" / "toy_0_0000.nii.gz").unlink()
+    (tmp_path / "labelsTr" / "toy_2.nii.gz").unlink()
+
+    with pytest.raises(ValueError, match=r"imagesTr/toy_0_0000.nii.gz: is missing; .*labelsTr/toy_2.nii.gz: is missing"):
+        open_dataset("nnunet", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [(None, "holds no dataset.json"), ("{", "not valid JSON"), ("[]", "key 'labels'")]
+)
+def test_a_folder_without_a_sound_dataset_json_is_refused(tmp_path, content, word):
+    if content is not None:
+        (tmp_path / "dataset.json").write_text(content)
+
+    with pytest.raises(ValueError, match=word):
+        open_dataset("nnunet", tmp_path)

@@ -1,0 +1,130 @@
+"""One case through the door: what is refused, and what the numbers are when it is not."""
+
+import numpy as np
+import pytest
+from nifti_toys import CLASSES, IPL, asymmetric, blocks, save
+
+from trials.data.datasets.registry import Case
+from trials.data.prepared.case_checks import Rules
+from trials.data.prepared.preprocess import (
+    Moments,
+    Statistics,
+    check_preparation,
+    foreground_moments,
+    joined,
+    prepare_case,
+    train_statistics,
+)
+from trials.records.spec import Preparation
+
+SMALL = Preparation(cube=8)
+RULES = Rules(classes=CLASSES)
+
+
+def made(tmp_path, image=None, labels=None, affine=IPL):
+    image_path = save(tmp_path / "imaging.nii.gz", asymmetric() if image is None else image)
+    labels_path = save(tmp_path / "segmentation.nii.gz", blocks() if labels is None else labels, affine)
+    return Case(case="case_00000", image=image_path, labels=labels_path)
+
+
+def test_a_prepared_image_has_mean_zero_and_deviation_one(tmp_path):
+    prepared = prepare_case(made(tmp_path), RULES, SMALL)
+
+    assert (prepared.image.dtype, prepared.image.shape) == (np.float16, (8, 8, 8))
+    assert prepared.image.astype(np.float64).mean() == pytest.approx(0, abs=1e-3)
+    assert prepared.image.astype(np.float64).std() == pytest.approx(1, abs=1e-3)
+    assert prepared.image.astype(np.float64) * prepared.sd + prepared.mean == pytest.approx(
+        prepare_case(made(tmp_path), RULES, SMALL, Statistics(mean=0, sd=1)).image.astype(np.float64), abs=1
+    )
+
+
+def test_prepared_labels_are_bytes_and_a_subset_of_the_masks_labels(tmp_path):
+    labels = np.where(blocks() == 3, 1, blocks())
+
+    prepared = prepare_case(made(tmp_path, labels=labels), RULES, SMALL)
+
+    assert prepared.labels.dtype == np.uint8
+    assert set(np.unique(prepared.labels)) <= {0, 1, 2}
+    assert prepared.class_voxels.tolist() == np.bincount(labels.ravel(), minlength=4).tolist()
+
+
+def test_a_case_of_one_slice_can_be_prepared(tmp_path):
+    prepared = prepare_case(made(tmp_path, asymmetric((1, 14, 9)), blocks((1, 14, 9))), RULES, SMALL)
+
+    assert np.isfinite(prepared.image).all()
+
+
+def test_given_statistics_are_used_as_they_are(tmp_path):
+    image = np.where(np.arange(11)[:, None, None] < 6, 150, 50) * np.ones((11, 14, 9), np.int16)
+
+    prepared = prepare_case(made(tmp_path, image=image.astype(np.int16)), RULES, SMALL, Statistics(mean=100, sd=25))
+
+    assert (prepared.image.max(), prepared.image.min()) == (2, -2)
+
+
+def test_intensities_beyond_float16_ask_for_a_window(tmp_path):
+    image = asymmetric().astype(np.float32) * 1e6
+
+    with pytest.raises(ValueError, match=r"imaging.nii.gz: intensities leave float16.*clip_hu"):
+        prepare_case(made(tmp_path, image=image), RULES, SMALL, Statistics(mean=0, sd=1))
+
+
+def test_a_mask_of_another_shape_is_named_with_both_shapes(tmp_path):
+    with pytest.raises(ValueError, match=r"segmentation.nii.gz: labels are 10x14x9 but the image is 11x14x9"):
+        prepare_case(made(tmp_path, labels=blocks((10, 14, 9))), RULES, SMALL)
+
+
+@pytest.mark.parametrize(("shift", "is_refused"), [(0.0005, False), (0.01, True), (5, True)])
+def test_a_mask_may_lie_a_thousandth_of_a_millimetre_off_and_no_more(tmp_path, shift, is_refused):
+    affine = IPL.copy()
+    affine[0, 3] += shift
+    case = made(tmp_path, affine=affine)
+
+    if is_refused:
+        with pytest.raises(ValueError, match=rf"segmentation.nii.gz: its affine differs .* {shift:.3g} mm"):
+            prepare_case(case, RULES, SMALL)
+    else:
+        prepare_case(case, RULES, SMALL)
+
+
+def test_foreground_moments_are_those_of_the_clipped_voxels_under_the_mask(tmp_path):
+    case = made(tmp_path)
+
+    moments = foreground_moments(case.image, case.labels, 4, (300, 900))
+
+    voxels = asymmetric().clip(300, 900)[blocks() > 0].astype(np.float64)
+    assert moments.count == voxels.size
+    assert moments.mean == pytest.approx(voxels.mean(), rel=1e-12)
+    assert moments.squares == pytest.approx(voxels.var() * voxels.size, rel=1e-12)
+
+
+def test_joined_moments_are_those_of_the_whole():
+    voxels = np.random.default_rng(0).normal(100, 30, 1000)
+    whole = Moments()
+    for part in (voxels[:1], voxels[1:700], voxels[:0], voxels[700:]):
+        mean = float(part.mean()) if part.size else 0.0
+        whole = joined(whole, Moments(count=part.size, mean=mean, squares=float(((part - mean) ** 2).sum())))
+
+    statistics = train_statistics(whole)
+
+    assert statistics.mean == pytest.approx(voxels.mean(), rel=1e-5)
+    assert statistics.sd == pytest.approx(voxels.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("moments", [Moments(), Moments(count=10, mean=40.0)])
+def test_statistics_of_nothing_or_of_a_constant_are_refused(moments):
+    with pytest.raises(ValueError, match="foreground of varying intensity"):
+        train_statistics(moments)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        (Preparation(cube=4), "cube"),
+        (Preparation(clip_hu=(300.0, -100.0)), "clip_hu"),
+        (Preparation(normalise="foreground"), "normalise"),
+    ],
+)
+def test_a_preparation_without_sense_is_refused_by_its_key(wrong, key):
+    with pytest.raises(ValueError, match=f"preparation.{key} must"):
+        check_preparation(wrong)

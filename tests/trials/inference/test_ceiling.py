@@ -1,0 +1,44 @@
+"""The ceiling of a preparation: what a perfect network's prediction scores after the way back."""
+
+import numpy as np
+import torch
+
+from trials.data.prepared.cache import open_cache
+from trials.inference.ceiling import ceiling_scores, class_shares
+from trials.records.result import dice
+
+
+def test_shares_of_a_voxel_that_covers_eight_are_eighths():
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[0, 0, :2], labels[2:, 2:, 2:] = 1, 2
+
+    shares = class_shares(labels, 2, 3)
+
+    assert shares[1, 0, 0, 0] == 2 / 8
+    assert shares[2, 1, 1, 1] == 1
+    assert torch.allclose(shares.sum(0), torch.ones(2, 2, 2))
+
+
+def test_shares_are_those_of_a_peer_at_any_size():
+    labels = np.random.default_rng(0).integers(0, 3, (9, 14, 10)).astype(np.uint8)
+
+    shares = class_shares(labels, 7, 3)
+
+    # Every voxel cut into 7 along each axis: blocks of 9, 14 and 10 pieces are the cube's voxels.
+    fine = torch.from_numpy(labels.repeat(7, 0).repeat(7, 1).repeat(7, 2).astype(np.int64))
+    for label in range(3):
+        theirs = torch.nn.functional.avg_pool3d((fine == label).float()[None], (9, 14, 10))[0]
+        assert torch.allclose(shares[label], theirs, atol=1e-5)
+
+
+def test_ceilings_are_below_one_and_count_every_label_of_every_case(small_cache):
+    cache = open_cache(small_cache)
+    cases = sorted(cache.cases)[:3]
+
+    scores = list(ceiling_scores(cache, cases))
+
+    assert [(score.case, score.label) for score in scores] == [(case, label) for case in cases for label in range(4)]
+    for score in scores:
+        assert score.true_voxels == cache.cases[score.case].class_voxels[score.label]
+        if score.true_voxels:
+            assert 0.8 < dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) < 1

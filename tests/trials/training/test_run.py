@@ -1,0 +1,173 @@
+"""One trial, without Ray and without a grid: what it leaves, and how it resumes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
+
+from trials.data.prepared.cache import native_labels, open_cache
+from trials.records.codec import from_json
+from trials.records.job import best_path, result_path, trial_folder
+from trials.records.result import COMPLETE, TrialResult, headline
+from trials.records.spec import PRETRAIN, TUNE, Cell
+from trials.training.attempt import attempt
+from trials.training.run import run_trial
+
+
+def test_a_final_trial_leaves_counts_of_every_case_label_and_space(small_cache, tmp_path):
+    job = make_job(small_cache, tmp_path, save_predictions=True)
+
+    result = attempt(job)
+
+    assert result.state == COMPLETE, result.error
+    keys = [(score.split, score.case, score.space, score.label) for score in result.scores]
+    assert len(set(keys)) == len(keys) == (2 + 2) * 2 * 4
+    assert from_json(TrialResult, result_path(tmp_path, job.trial).read_text()) == result
+    cache = open_cache(small_cache)
+    for score in result.scores:
+        record = cache.cases[score.case]
+        truth = record.class_voxels if score.space == "native" else record.cube_class_voxels
+        assert score.true_voxels == truth[score.label]
+        assert score.overlap_voxels <= min(score.true_voxels, score.pred_voxels)
+    assert_surfaces_agree_with_the_counts(result, job.test)
+    assert {"num_items", "draws", "class_counts", "threads", "device"} <= set(result.facts)
+    assert 0 < result.facts["share_beside_model"] < 1
+    assert result.num_parameters == result.num_trainable > 0
+    assert result.multiply_adds > 0
+
+
+def assert_surfaces_agree_with_the_counts(result, test):
+    regions = ["kidney_and_mass", "mass", "tumor", "kidney", "cyst"]
+    assert [(surface.case, surface.region) for surface in result.surfaces] == [
+        (case, name) for case in test for name in regions
+    ]
+    native = {(score.case, score.label): score for score in result.scores if score.space == "native"}
+    for surface in result.surfaces:
+        if surface.region in (labels := {"kidney": 1, "tumor": 2, "cyst": 3}):
+            score = native[surface.case, labels[surface.region]]
+            assert surface.true_voxels == score.true_voxels
+            assert (surface.pred_voxels, surface.overlap_voxels) == (score.pred_voxels, score.overlap_voxels)
+        assert (surface.true_mm2 > 0) == (surface.true_voxels > 0) == (surface.lesions > 0)
+        assert surface.true_within_mm2 <= surface.true_mm2
+        assert surface.pred_within_mm2 <= surface.pred_mm2
+
+
+def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
+    import nibabel
+
+    job = make_job(small_cache, tmp_path, save_predictions=True)
+
+    result = attempt(job)
+
+    cache = open_cache(small_cache)
+    for case in job.test:
+        written = nibabel.load(trial_folder(tmp_path, job.trial) / "predictions" / f"{case}.nii.gz")
+        source = nibabel.load(cache.cases[case].labels.path)
+        assert written.shape == source.shape
+        assert written.get_data_dtype() == np.uint8
+        assert np.array_equal(written.affine, source.affine)
+        counted = np.bincount(np.asarray(written.dataobj).ravel(), minlength=4)
+        stored = {s.label: s.pred_voxels for s in result.scores if s.case == case and s.space == "native"}
+        assert counted.tolist() == [stored[label] for label in range(4)]
+
+
+def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_others_do_not(small_cache, tmp_path):
+    job = make_job(small_cache, tmp_path)
+    cache = open_cache(small_cache)
+    attempt(job)
+    attempt(make_job(small_cache, tmp_path / "tune", phase=TUNE))
+
+    for case in job.test:
+        with np.load(tmp_path / "cases" / f"{case}.npz", allow_pickle=False) as kept:
+            shape = kept["reference"].shape
+            index = kept["index"]
+            assert kept["image"].shape == shape == (len(index), *cache.cases[case].shape[1:])
+            assert np.array_equal(kept["reference"], native_labels(cache.cases[case])[index])
+            assert kept["volume"].shape == (32, 32, 32)
+        with np.load(trial_folder(tmp_path, job.trial) / "cases" / f"{case}.npz", allow_pickle=False) as kept:
+            assert kept["prediction"].shape == shape
+            assert np.array_equal(kept["index"], index)
+    assert not list((tmp_path / "tune").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("model", ["unet3d", "vnet", "segresnet", "unet2d_resnet18"])
+def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, model):
+    recipe = replace(RECIPE, epochs=2, **SMALL[model])
+    cell = replace(CELL, model=model)
+    straight = make_job(small_cache, tmp_path / "straight", cell, recipe)
+    broken = make_job(small_cache, tmp_path / "broken", cell, recipe)
+
+    whole = attempt(straight)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(broken, lambda score, reached: interrupt())
+    resumed = attempt(broken)
+
+    assert whole.state == COMPLETE, whole.error
+    assert comparable(resumed) == comparable(whole)
+    weights = [torch.load(best_path(job.out, job.trial), weights_only=True)["state_dict"] for job in (straight, broken)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_tensors(small_cache, tmp_path):
+    pretraining = Cell(model="segresnet", loss="restoration", sampling="none")
+    recipe = replace(RECIPE, width=8, steps_per_epoch=6)
+    first = make_job(small_cache, tmp_path, pretraining, recipe, PRETRAIN)
+    learned = attempt(first)
+    weights = best_path(tmp_path, first.trial)
+    tuned = make_job(
+        small_cache,
+        tmp_path,
+        replace(CELL, model="segresnet"),
+        replace(recipe, epochs=1, steps_per_epoch=2),
+        hyper={"lr": 0.01, "frozen_stages": 2},
+        weights=str(weights),
+    )
+
+    result = attempt(tuned)
+
+    assert learned.curve[-1].train_loss < 0.9 * learned.curve[0].train_loss
+    assert result.state == COMPLETE, result.error
+    assert result.num_trainable < result.num_parameters
+    before = torch.load(weights, weights_only=True)["state_dict"]
+    after = torch.load(best_path(tmp_path, tuned.trial), weights_only=True)["state_dict"]
+    frozen = [name for name in after if name.startswith(("convInit.", "down_layers.0."))]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith("down_layers.2."))
+
+
+def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
+    result = attempt(make_job(small_cache, tmp_path, phase=TUNE))
+
+    assert {score.split for score in result.scores} == {"val"}
+    assert not result.surfaces
+
+
+def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(small_cache, tmp_path, on_cpu):
+    every = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5)))
+    second = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5, validate_every=2)))
+
+    assert [epoch.epoch for epoch in second.curve if epoch.val_dice] == [1, 3, 4]
+    assert [(epoch.val_loss, epoch.train_dice) for epoch in second.curve if not epoch.val_dice] == [(None, {})] * 2
+    assert [epoch.train_loss for epoch in second.curve] == [epoch.train_loss for epoch in every.curve]
+    known = {epoch.epoch: epoch.val_dice for epoch in every.curve}
+    assert all(epoch.val_dice == known[epoch.epoch] for epoch in second.curve if epoch.val_dice)
+    assert second.best_epoch in (1, 3, 4)
+    assert second.val_score == headline(known[second.best_epoch])
+
+
+def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
+    recipe = replace(RECIPE, slice_axis="coronal", epochs=1, **SMALL["unet2d_resnet18"])
+
+    result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="unet2d_resnet18"), recipe))
+
+    assert result.state == COMPLETE, result.error
+    assert all(
+        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "cube")) == 32**3 for case in cases_of(result)
+    )
+
+
+def cases_of(result):
+    return {score.case for score in result.scores}

@@ -1,0 +1,32 @@
+"""How often each class occurs on the cubes of a prepared set: in each slice of a case, in the cases of a split."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trials.data.prepared.cache import Cache
+from trials.data.sampling import ClassCounts
+
+
+def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
+    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it, cases that hold it."""
+    voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
+    slices = np.zeros(len(cache.classes), np.int64)
+    for case in cases:
+        slices += (slice_class_voxels(cache.labels(case), len(cache.classes), 0) > 0).sum(0)
+    return ClassCounts(
+        voxels=tuple(voxels.sum(0).tolist()),
+        slices=tuple(slices.tolist()),
+        cases=tuple((voxels > 0).sum(0).tolist()),
+        unit=unit,
+    )
+
+
+def slice_class_voxels(labels: np.ndarray, num_classes: int, axis: int = 0) -> np.ndarray:
+    """Voxels of each class in each slice across an axis of a labels cube, int64 [S, K]."""
+    others = tuple(other for other in range(3) if other != axis)
+    counts = np.zeros((labels.shape[axis], num_classes), np.int64)
+    for label in range(1, num_classes):
+        counts[:, label] = np.count_nonzero(labels == label, axis=others)
+    counts[:, 0] = labels.size // labels.shape[axis] - counts.sum(axis=1)
+    return counts

@@ -1,0 +1,91 @@
+"""The training set on the graphics card itself, where it fits: batches are gathered there and nothing is copied at a step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trials.data.batches.loading import Items, Source, pinned
+
+# The rest of the card is the model's: activations of 3D networks take far more than the images.
+SHARE_OF_CARD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """Items on a device: images [N, D, H, W] float16 and labels uint8, with the axis of slices in front; index as in Items."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+    of_slices: bool
+
+    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Gather items on the device that holds them."""
+        case, number = self.index[torch.from_numpy(chosen).to(self.index.device)].unbind(1)
+        if not self.of_slices:
+            return self.images[case][:, None], self.labels[case]
+        return self.images[case, number][:, None], self.labels[case, number]
+
+
+def num_bytes(items: Items) -> int:
+    """What a set takes: two bytes a voxel of image, one a voxel of labels."""
+    return sum(volume.nbytes for volumes in (items.images, items.labels) for volume in volumes)
+
+
+def fits(items: Items, free_bytes: int) -> bool:
+    """Whether a set may lie on a card with that much free memory, and leave most of it to the model."""
+    return num_bytes(items) <= SHARE_OF_CARD * free_bytes
+
+
+def source_on(items: Items, device: torch.device) -> Source:
+    """The items as they should be read by a trial on this device: on the card where they fit, else from their maps."""
+    if device.type != "cuda" or not fits(items, free_share(device)):
+        return items
+    return resident(items, device)
+
+
+def free_share(device: torch.device) -> int:
+    """Bytes of a GPU that this process may still take: what is free there, and no more than its own share of it."""
+    free, total = torch.cuda.mem_get_info(device)
+    return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total))
+
+
+def resident(items: Items, device: torch.device) -> Resident:
+    """Copy a set to a device, once."""
+    of_slices = bool(len(items.index)) and items.index[0, 1] >= 0
+    images, labels = (
+        torch.stack([torch.from_numpy(np.array(volume, order="C")).to(device) for volume in volumes])
+        for volumes in (items.images, items.labels)
+    )
+    return Resident(images, labels, torch.from_numpy(items.index).to(device), of_slices)
+
+
+def ahead(batches: Iterator[tuple[Tensor, Tensor]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches on the device, images as float32; on a card the next one's copy is under way while one is computed with."""
+    if device.type != "cuda":
+        yield from ((images.float(), labels) for images, labels in batches)
+        return
+    stream = torch.cuda.Stream(device)
+    waiting = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            parts = [pinned(part, device).to(device, non_blocking=True) for part in batch]
+            copied = stream.record_event()
+        if waiting is not None:
+            yield _received(*waiting)
+        waiting = parts, copied
+    if waiting is not None:
+        yield _received(*waiting)
+
+
+def _received(parts: list[Tensor], copied: torch.cuda.Event) -> tuple[Tensor, Tensor]:
+    """Let the computing stream wait for this copy alone, and keep its memory until that stream is done with it."""
+    current = torch.cuda.current_stream(parts[0].device)
+    current.wait_event(copied)
+    for part in parts:
+        part.record_stream(current)
+    images, labels = parts
+    return images.float(), labels

@@ -1,0 +1,1 @@
+"""The data sets: where their cases lie, who is trained on and who is tested."""

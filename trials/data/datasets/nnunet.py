@@ -1,0 +1,182 @@
+"""Anybody's data set, told by its dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon, one channel."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from trials.data.datasets.phantoms.record import RECORD
+from trials.data.datasets.registry import DATASETS, Case, Dataset
+from trials.records.codec import parsed, shown
+from trials.records.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
+from trials.storage.atomic import read_text
+
+ENDINGS = (".nii.gz", ".nii")
+LONGEST_LABEL = 9
+
+
+def nnunet(root: Path) -> Dataset:
+    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name the cases and files that are not as they must be.
+
+    Raises ValueError naming the key of dataset.json at fault.
+    """
+    path = root / "dataset.json"
+    facts = _read(path)
+    classes = _classes(path, facts)
+    _check_channels(path, facts)
+    named, faults = _listed_cases(path, facts) if "training" in facts else _found_cases(path, facts)
+    lacking = [fault for case in named for fault in _lacking(case)]
+    without = {fault.case for fault in lacking}
+    published = facts.get("numTraining")
+    return Dataset(
+        name="nnunet",
+        root=root,
+        classes=classes,
+        cases=tuple(case for case in named if case.case not in without),
+        published=published if type(published) is int else None,
+        licence=_told(facts.get("licence") or facts.get("license") or "not stated"),
+        faults=(*faults, *lacking, *_phantoms_beside(root)),
+    )
+
+
+def _phantoms_beside(root: Path) -> list[Fault]:
+    """A warning where a run has generated phantoms in the folder: they are not read, and are no part of it."""
+    path = root / RECORD
+    if why_no_file(path) is not None:
+        return []
+    text = "says that phantoms were generated in this folder; they are no part of the data set and are not read"
+    fix = "delete it and the case_XXXXX folders beside it"
+    return [Fault(case="", file=printable(str(path)), code="phantoms", message=text, fix=fix, level=WARNING)]
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the class names, by label, of a dataset.json. Raises ValueError naming the key at fault."""
+    return _classes(path, _read(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path.parent} holds no dataset.json; point to a folder of nnU-Net or the Decathlon")
+    try:
+        facts = parsed(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); correct it") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("labels"), dict):
+        raise ValueError(f"{path}: key 'labels' must map class names to numbers; add it")
+    return facts
+
+
+def _classes(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Class names by label: nnU-Net v2 writes {name: label}, the Decathlon {label: name}."""
+    by_label: dict[int, str] = {}
+    for key, value in facts["labels"].items():
+        if isinstance(value, list):
+            raise ValueError(
+                f"{path}: label {shown(key)} is a region, {shown(value)}; region-based labels are not supported, "
+                "give one label a class"
+            )
+        if key == "ignore":
+            raise ValueError(f"{path}: an 'ignore' label is not supported; map it to a class")
+        name, label = (value, key) if isinstance(value, str) and str(key).isdecimal() else (key, value)
+        if not _is_number(label):
+            raise ValueError(f"{path}: label {shown(key)} must have a whole number; got {shown(value)}")
+        by_label[int(label)] = str(name)
+    if sorted(by_label) != list(range(len(facts["labels"]))) or len(by_label) < 2:
+        raise ValueError(f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got {shown(sorted(by_label))}")
+    return tuple(by_label[label] for label in range(len(by_label)))
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a whole number, written as one or as text."""
+    if isinstance(label, str):
+        return label.isdecimal() and len(label) <= LONGEST_LABEL
+    return type(label) is int and label >= 0
+
+
+def _check_channels(path: Path, facts: dict[str, Any]) -> None:
+    channels = facts.get("channel_names", facts.get("modality"))
+    if not isinstance(channels, dict) or not channels:
+        raise ValueError(f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the channel; add it")
+    if len(channels) > 1:
+        names = ", ".join(map(_told, channels.values()))
+        raise ValueError(f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them")
+
+
+def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
+    """The Decathlon lists its pairs of files, relative to the folder."""
+    if not isinstance(facts["training"], list):
+        raise ValueError(f"{path}: 'training' must be a list of image and label; got {shown(facts['training'])}")
+    cases: dict[str, Case] = {}
+    faults = []
+    for entry in facts["training"]:
+        try:
+            case = _listed_case(path, entry)
+            if case.case in cases:
+                raise FileFault(path, "duplicate", f"'training' names a case twice, {case.case}", "remove one", FATAL)
+            cases[case.case] = case
+        except FileFault as fault:
+            faults.append(fault.of_case(""))
+    return [cases[name] for name in sorted(cases)], faults
+
+
+def _listed_case(path: Path, entry: Any) -> Case:
+    files = [entry.get(key) for key in ("image", "label")] if isinstance(entry, dict) else [None]
+    if not all(isinstance(file, str) for file in files):
+        text = f"each entry of 'training' must have 'image' and 'label', each a file's path; got {shown(entry)}"
+        raise FileFault(path, "layout", text, "correct it", FATAL)
+    image, labels = (_inside(path, str(file)) for file in files)
+    return Case(case=_case_name(path, labels.name), image=image, labels=labels)
+
+
+def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
+    """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is kept, to be reported."""
+    ending = facts.get("file_ending")
+    if ending not in ENDINGS:
+        raise ValueError(f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {shown(ending)}; convert the files")
+    images, labels = path.parent / "imagesTr", path.parent / "labelsTr"
+    names = {file.name.removesuffix(ending) for file in _visible(labels, ending)}
+    names |= {file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)}
+    cases, faults = [], []
+    for name in sorted(names):
+        try:
+            case = _case_name(path, name + ending)
+            cases.append(Case(case=case, image=images / f"{name}_0000{ending}", labels=labels / f"{name}{ending}"))
+        except FileFault as fault:
+            faults.append(fault.of_case(printable(name)))
+    return cases, faults
+
+
+def _visible(folder: Path, ending: str) -> list[Path]:
+    return [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
+
+
+def _inside(path: Path, name: str) -> Path:
+    """A file that the manifest names. Raises FileFault unless it lies below the manifest's folder, links followed."""
+    file = path.parent / name
+    if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
+        raise FileFault(
+            path, "path", f"files must lie inside the folder; got {shown(name)}", "move the file, correct the entry", FATAL
+        )
+    return file
+
+
+def _case_name(path: Path, file: str) -> str:
+    ending = next((ending for ending in ENDINGS if file.endswith(ending)), None)
+    if ending is None:
+        text = f"files must end in {' or '.join(ENDINGS)}; got {shown(file)}"
+        raise FileFault(path, "wrong_name", text, "convert it", FATAL)
+    name = file.removesuffix(ending)
+    if not re.fullmatch(DATASETS["nnunet"].case_names, name, re.ASCII):
+        text = f"case names are up to 64 letters, digits, '_', '.' and '-'; got {shown(name)}"
+        raise FileFault(path, "id", text, "rename its files", FATAL)
+    return name
+
+
+def _lacking(case: Case) -> list[Fault]:
+    files = {file: why for file in (case.image, case.labels) if (why := why_no_file(file))}
+    return [
+        FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case) for file, why in files.items()
+    ]

@@ -1,0 +1,151 @@
+"""What a NIfTI file says about itself, tested for sense before a voxel is read or memory is taken."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from trials.data.nifti.opening import FETCH, opened
+from trials.records.faults import FileFault
+
+MAX_EDGE = 4096
+MAX_VOXELS = 2**31
+MAX_OFFSET = 2**24
+# What is read at a time; a plane of 1024 x 1024 doubles is half of it.
+MAX_PLANE_BYTES = 2**24
+# Deflate stores at best 258 bytes in 2 bits: a header that claims more cannot be true.
+MAX_DEFLATE_RATIO = 1032
+SHEAR_TOLERANCE = 1e-3
+MAX_CONDITION = 1e6
+SPACING_MM = (0.1, 20.0)
+REWRITE = "write the header again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says about itself, already found plausible.
+
+    shape is in file axes, the first one fastest in the file; a stored value v means v * slope + inter.
+    affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the head.
+    extra_axes are the file's further axes, each of length 1.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    offset: int
+    slope: float
+    inter: float
+    affine: np.ndarray
+    extra_axes: int = 0
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a file's header without touching its voxels. Raises FileFault, a ValueError."""
+    with opened(path) as (file, _):
+        block = file.read(540)
+    raw = _parse(path, block)
+    shape = _checked_shape(path, raw["dim"])
+    dtype = _checked_dtype(path, raw)
+    offset = float(raw["vox_offset"])
+    if not raw["sizeof_hdr"] <= offset <= MAX_OFFSET:
+        text = f"voxels must start within the first 16 MiB, after the header; got offset {offset}"
+        raise FileFault(path, "offset", text, "write the file again")
+    _check_claim(path, int(offset) + math.prod(shape) * dtype.itemsize)
+    if (plane := shape[0] * shape[1] * dtype.itemsize) > MAX_PLANE_BYTES:
+        text = f"a plane of its first two axes must hold at most {MAX_PLANE_BYTES} bytes; it claims {plane}"
+        raise FileFault(path, "claim", text, "turn its axes, or resample it")
+    slope, inter = _scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]))
+    return Header(
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        offset=int(offset),
+        slope=slope,
+        inter=inter,
+        affine=_checked_affine(path, raw),
+        extra_axes=int(raw["dim"][0]) - 3,
+    )
+
+
+def _parse(path: Path, block: bytes) -> nib.Nifti1Header:
+    kinds = {348: (nib.Nifti1Header, b"n+1"), 540: (nib.Nifti2Header, b"n+2")}
+    for order in ("little", "big"):
+        size = int.from_bytes(block[:4], order)
+        if size in kinds and len(block) >= size:
+            kind, magic = kinds[size]
+            raw = kind(block[:size], check=False)
+            if bytes(raw["magic"].item()).startswith(magic):
+                return raw
+    raise FileFault(path, "header", "is not a single-file NIfTI: its header is cut or wrong", "fetch or write it again")
+
+
+def _checked_shape(path: Path, dim: np.ndarray) -> tuple[int, int, int]:
+    """The first three edges; further axes must have length 1."""
+    edges = [int(edge) for edge in dim[1 : max(int(dim[0]), 0) + 1]]
+    if len(edges) < 3 or any(edge != 1 for edge in edges[3:]) or not 3 <= dim[0] <= 7:
+        text = f"must hold one volume of three axes; its shape is {edges}"
+        raise FileFault(path, "shape", text, "split or convert it")
+    shape = (edges[0], edges[1], edges[2])
+    if not all(1 <= edge <= MAX_EDGE for edge in shape) or math.prod(shape) > MAX_VOXELS:
+        text = f"edges must lie in 1..{MAX_EDGE}, voxels up to {MAX_VOXELS}; the header says {list(shape)}"
+        raise FileFault(path, "shape", text, "fetch or write it again")
+    return shape
+
+
+def _checked_dtype(path: Path, raw: nib.Nifti1Header) -> np.dtype:
+    try:
+        dtype = raw.get_data_dtype()
+    except (KeyError, nib.spatialimages.HeaderDataError):
+        text = f"voxel type {int(raw['datatype'])} is not known"
+        raise FileFault(path, "voxel_type", text, "write it again") from None
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        text = f"voxels must be integers or floats up to 64 bits; got {dtype}"
+        raise FileFault(path, "voxel_type", text, "convert it to one channel")
+    return dtype
+
+
+def _check_claim(path: Path, claimed: int) -> None:
+    size = path.stat().st_size
+    limit = size * MAX_DEFLATE_RATIO if path.name.endswith(".gz") else size
+    if claimed > limit:
+        text = f"its header claims {claimed} bytes, more than a file of {size} bytes can hold"
+        raise FileFault(path, "claim", text, FETCH)
+
+
+def _scaling(path: Path, slope: float, inter: float) -> tuple[float, float]:
+    """Slope and intercept; a slope of 0 or NaN means unscaled (NIfTI-1 standard, scl_slope)."""
+    if slope == 0 or math.isnan(slope):
+        return 1.0, 0.0
+    if not math.isfinite(slope) or not math.isfinite(inter):
+        raise FileFault(path, "scaling", f"scl_slope and scl_inter must be finite; got {slope} and {inter}", "write it again")
+    return slope, inter
+
+
+def _checked_affine(path: Path, raw: nib.Nifti1Header) -> np.ndarray:
+    pixdim = raw["pixdim"][1:4]
+    if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
+        raise FileFault(path, "spacing", f"voxel edges (pixdim) must be positive; got {pixdim.tolist()}", REWRITE)
+    if raw["sform_code"] <= 0 and raw["qform_code"] <= 0:
+        raise FileFault(path, "orientation", "has neither sform nor qform, so its orientation is unknown", "set one")
+    try:
+        affine = raw.get_sform() if raw["sform_code"] > 0 else raw.get_qform()
+    except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError) as error:
+        raise FileFault(path, "affine", f"its qform is not a rotation ({error})", REWRITE) from None
+    affine = np.asarray(affine, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_sound = np.isfinite(affine).all() and np.linalg.cond(affine[:3, :3]) <= MAX_CONDITION
+        edges_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    if not is_sound:
+        text = f"its affine must be finite and invertible; got {affine[:3].tolist()}"
+        raise FileFault(path, "affine", text, REWRITE)
+    if not (SPACING_MM[0] <= edges_mm.min() and edges_mm.max() <= SPACING_MM[1]):
+        told = " x ".join(f"{edge:.4g}" for edge in edges_mm)
+        text = f"voxel edges must lie in {SPACING_MM[0]:g}..{SPACING_MM[1]:g} mm; its affine says {told}"
+        raise FileFault(path, "spacing", text, "write the header again, in millimetres")
+    directions = affine[:3, :3] / edges_mm
+    if np.abs(directions.T @ directions - np.eye(3)).max() > SHEAR_TOLERANCE:
+        raise FileFault(path, "affine", "its axes are sheared, not perpendicular", "resample it on a rectangular grid")
+    return affine

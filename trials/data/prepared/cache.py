@@ -1,0 +1,235 @@
+"""Every case prepared once, for every trial of a node: two memory-mapped arrays a case and one manifest.
+
+ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and arrays named by what they were made of
+ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of cases, written last
+"""
+
+import resource
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial, reduce
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from trials.data.datasets.registry import Case, Dataset
+from trials.data.nifti.volume import from_dhw, read_labels, to_dhw
+from trials.data.prepared.case_checks import rules_of
+from trials.data.prepared.case_store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
+from trials.data.prepared.manifest import CaseRecord, Manifest, read_manifest
+from trials.data.prepared.node_copy import nearby
+from trials.data.prepared.preprocess import Statistics, check_preparation, joined, train_statistics
+from trials.data.prepared.set_checks import all_faults, twins
+from trials.data.prepared.sources import unchanged
+from trials.process.workers import try_on
+from trials.records.codec import to_json
+from trials.records.faults import FaultyData, refuse
+from trials.records.spec import Preparation
+from trials.storage.atomic import is_there, matching, sweep, write_text
+from trials.storage.checksum import sealed
+
+# Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
+FORMAT = 2
+# What a trial opens besides the maps of the cases.
+OTHER_DESCRIPTORS = 256
+# The record of a case and the headers of its two cubes, rounded up.
+RECORD_BYTES = 4096
+
+R = TypeVar("R")
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    preparation: Preparation,
+    cache_root: Path,
+    *,
+    train: tuple[str, ...] = (),
+    workers: int | None = None,
+    on_case: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Prepare every case that is not prepared yet and return the folder of the set, for open_cache.
+
+    train names the cases whose foreground a "train" preparation is normalised by. workers is the number of
+    processes, None one a core. on_case(done, total) is called as cases are finished. What an earlier run has
+    finished is verified and kept; a file that changed is prepared again. Raises one FaultyData, a ValueError, with every
+    fault of every case; the sound ones stay prepared.
+    """
+    check_preparation(preparation)
+    measured = _train_cases(dataset, preparation, train)
+    tick = _counter(on_case, len(measured) + len(dataset.cases))
+    rules, num_classes = rules_of(dataset), len(dataset.classes)
+    statistics = None
+    if measured:
+        key = content_hash([FORMAT, preparation.clip_hu, num_classes], 12)
+        store = Store(folder=cache_root / f"{dataset.name}-foreground-{key}", preparation=preparation, rules=rules)
+        moments = _work_on(measured, store, measured_record, workers, tick).values()
+        statistics = train_statistics(reduce(joined, (record.moments for record in moments)))
+    key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
+    folder = cache_root / f"{dataset.name}-{key}"
+    store = Store(folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics)
+    for own in matching(cache_root, f"{dataset.name}-*"):
+        sweep(own)
+    _check_room(store, dataset.cases)
+    records = _work_on(dataset.cases, store, prepared_record, workers, tick)
+    refuse(dataset.root, twins({case: (Path(record.image.path), record.image.digest) for case, record in records.items()}))
+    sources = [(case, record.image.digest, record.labels.digest) for case, record in records.items()]
+    return _write_manifest(dataset, preparation, statistics, folder / content_hash([key, sources], 16), records)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A prepared set, open for reading. digest names its content; statistics is None unless normalised by the train cases.
+
+    made_again names the cubes that were found damaged since it was opened, and were made again.
+    """
+
+    folder: Path
+    dataset: Dataset
+    preparation: Preparation
+    statistics: Statistics | None
+    digest: str
+    cases: Mapping[str, CaseRecord]
+    made_again: list[str] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the index is the label."""
+        return self.dataset.classes
+
+    def image(self, case: str) -> np.ndarray:
+        """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a descriptor, not memory."""
+        return self._map(self.cases[case], 0, np.float16)
+
+    def labels(self, case: str) -> np.ndarray:
+        """The class indices on the cube, uint8 [D, H, W], a read-only map of the file."""
+        return self._map(self.cases[case], 1, np.uint8)
+
+    def _map(self, record: CaseRecord, which: int, dtype: type) -> np.ndarray:
+        """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill the process."""
+        path = self.folder.parent / "cases" / record.arrays[which]
+        if not is_sound(path, record.digests[which]):
+            self._make_again(record, path)
+            if not is_sound(path, record.digests[which]):
+                raise ValueError(f"{path} is damaged, and was not the same when made again; prepare the data set again")
+            self.made_again.append(path.name)
+        array = np.load(path, mmap_mode="r")
+        assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), f"{path} is not a cube"
+        return array
+
+    def _make_again(self, record: CaseRecord, path: Path) -> None:
+        store = Store(
+            folder=path.parent, preparation=self.preparation, rules=rules_of(self.dataset), statistics=self.statistics
+        )
+        case = Case(case=record.case, image=Path(record.image.path), labels=Path(record.labels.path))
+        try:
+            prepared_record(store, case)
+        except (ValueError, OSError) as error:
+            text = f"{path} is missing or damaged and cannot be made again ({error}); prepare the data set again"
+            raise ValueError(text) from None
+
+
+def open_cache(folder: Path) -> Cache:
+    """Open the set that prepare_dataset left in folder, or its copy on this node's own disk, see nearby().
+
+    Raises ValueError if there is none or its manifest is damaged.
+    """
+    if not is_there(folder / "manifest.json"):
+        raise ValueError(f"{folder} holds no prepared data set; prepare it first")
+    folder = nearby(folder)
+    manifest = read_manifest(folder / "manifest.json")
+    records = manifest.cases.values()
+    _allow_maps(2 * len(records))
+    dataset = Dataset(
+        name=manifest.dataset,
+        root=Path(manifest.root),
+        classes=manifest.classes,
+        cases=tuple(Case(case=r.case, image=Path(r.image.path), labels=Path(r.labels.path)) for r in records),
+        published=manifest.published,
+        licence=manifest.licence,
+        class_voxels={r.case: r.class_voxels for r in records},
+    )
+    return Cache(folder, dataset, manifest.preparation, manifest.statistics, manifest.digest, manifest.cases)
+
+
+def native_labels(record: CaseRecord) -> np.ndarray:
+    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one that was prepared."""
+    volume = read_labels(unchanged(record.labels), len(record.class_voxels))
+    return to_dhw(volume.voxels, volume.affine)
+
+
+def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
+    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as write_labels wants them."""
+    assert labels.shape == record.shape, "labels lie on the case's native grid"
+    return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))
+
+
+def _allow_maps(number: int) -> None:
+    """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = number + OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ValueError(
+            f"{number // 2} cases need {needed} open files, and the limit is {hard}; raise it (ulimit -Hn {needed})"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:
+    """The cases whose foreground is measured: none unless the preparation asks for it."""
+    if preparation.normalise != "train":
+        return []
+    if strangers := sorted(set(train) - {case.case for case in dataset.cases}):
+        raise ValueError(f"train names cases that {dataset.name} does not hold: {', '.join(strangers)}")
+    if not train:
+        raise ValueError("preparation.normalise='train' needs the training cases; name them, or take 'volume'")
+    return [case for case in dataset.cases if case.case in train]
+
+
+def _work_on(
+    cases: Sequence[Case], store: Store, work: Callable[[Store, Case], R], workers: int | None, tick: Callable[[], None]
+) -> dict[str, R]:
+    """work_on, but a case that fails is examined once more, since one fault may hide another."""
+    done, failed = try_on(cases, partial(work, store), workers, tick)
+    if failed:
+        summary = f"{len(failed)} of {len(cases)} cases cannot be prepared"
+        raise FaultyData(summary, all_faults(cases, store.rules, failed, workers))
+    return done
+
+
+def _check_room(store: Store, cases: Sequence[Case]) -> None:
+    """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of the cases without a record."""
+    open_folder(store.folder)
+    missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
+    needed = missing * (3 * store.preparation.cube**3 + RECORD_BYTES)
+    free = shutil.disk_usage(store.folder).free
+    if needed > free:
+        raise ValueError(
+            f"{store.folder}: {missing} cases need {needed / 1e6:.1f} MB, {(needed - free) / 1e6:.1f} MB more than are free; "
+            "make room, or choose another cache"
+        )
+
+
+def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    numbers = iter(range(1, total + 1))
+    return lambda: on_case(next(numbers), total) if on_case else None
+
+
+def _write_manifest(
+    dataset: Dataset, preparation: Preparation, statistics: Statistics | None, folder: Path, records: Mapping[str, CaseRecord]
+) -> Path:
+    manifest = Manifest(
+        dataset=dataset.name,
+        root=str(dataset.root),
+        classes=dataset.classes,
+        published=dataset.published,
+        licence=dataset.licence,
+        preparation=preparation,
+        statistics=statistics,
+        digest=folder.name,
+        cases=records,
+    )
+    write_text(folder / "manifest.json", sealed(to_json(manifest)))
+    return folder

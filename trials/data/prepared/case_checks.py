@@ -1,0 +1,157 @@
+"""Every fault of one case, found by reading both its files to their ends; and what is no fault but worth a look."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.datasets.registry import DATASETS, Case, Dataset
+from trials.data.nifti.header import Header, read_header
+from trials.data.nifti.opening import FETCH
+from trials.data.nifti.voxels import Met, count_labels, label_slabs, scaled, stored_slabs
+from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_file
+
+AFFINE_TOLERANCE_MM = 1e-3
+# Real masks reach a ratio of 216; beyond this a stream is worth a look.
+UNUSUAL_RATIO = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a data set's entry says of its cases.
+
+    intensity (low, high): an image that does not reach below and above is probably not in HU; None knows no unit.
+    within maps a class to the class it grows in.
+    """
+
+    classes: tuple[str, ...]
+    intensity: tuple[float, float] | None = None
+    within: Mapping[str, str] = field(default_factory=dict)
+
+
+def rules_of(dataset: Dataset) -> Rules:
+    """The rules for the cases of a data set; one that is not registered knows its classes alone."""
+    part = DATASETS.get(dataset.name)
+    if part is None:
+        return Rules(classes=dataset.classes)
+    return Rules(classes=dataset.classes, intensity=part.intensity, within=part.within)
+
+
+def examine_case(rules: Rules, case: Case) -> tuple[Fault, ...]:
+    """Every fault and warning of a case, the image's before the mask's. Nothing is raised."""
+    image, image_faults = _examine_image(rules, case)
+    labels, label_faults = _examine_labels(rules, case)
+    faults = [*image_faults, *label_faults]
+    if image and labels and (fault := _mismatch(image, labels)):
+        faults.append(fault.of_case(case.case))
+    return tuple(faults)
+
+
+def check_same_grid(image: Header, labels: Header) -> None:
+    """Raise FileFault, naming the mask, unless it lies on the grid of its image."""
+    if fault := _mismatch(image, labels):
+        raise fault
+
+
+def check_varies(image: Header, met: Met) -> None:
+    """Raise FileFault for an image of one value: it cannot be normalised."""
+    if met.low == met.high:
+        text = f"is constant: every voxel is {met.low:g}"
+        raise FileFault(image.path, "constant", text, "fetch or export it again")
+
+
+def image_notes(rules: Rules, case: str, header: Header, met: Met) -> list[Fault]:
+    """What is worth a look in an image that can be used."""
+    notes = _file_notes(case, header, met)
+    if rules.intensity and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1]):
+        low, high = rules.intensity
+        text = f"values run from {met.low:g} to {met.high:g}; a CT in HU passes {low:g} and {high:g} ({_histogram(header)})"
+        notes.append(_note(case, header.path, "intensity", text, "look whether it is in HU"))
+    return notes
+
+
+def label_notes(rules: Rules, case: str, header: Header, met: Met, class_voxels: np.ndarray) -> list[Fault]:
+    """What is worth a look in a mask that can be used."""
+    notes = _file_notes(case, header, met)
+    if met.rounded:
+        text = f"labels were up to {met.rounded:.2g} off an integer and are rounded"
+        notes.append(_note(case, header.path, "label_rounding", text, "look whether it was resampled"))
+    if not class_voxels[1:].any():
+        notes.append(_note(case, header.path, "empty_mask", "marks nothing but background", "look whether it is finished"))
+    present = {name for name, voxels in zip(rules.classes, class_voxels, strict=True) if voxels}
+    for inner, outer in rules.within.items():
+        if inner in present and outer in rules.classes and outer not in present:
+            text = f"marks {inner} but no {outer}, in which it grows"
+            notes.append(_note(case, header.path, "lesion_alone", text, "look whether a label is missing"))
+    return notes
+
+
+def _examine_image(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
+    header = None
+    try:
+        header = _header(case.image)
+        met = Met()
+        for _ in stored_slabs(header, met):
+            pass
+        check_varies(header, met)
+        return header, image_notes(rules, case.case, header, met)
+    except (ValueError, OSError) as error:
+        return header, [fault_of(error, case.case)]
+
+
+def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
+    header = None
+    try:
+        header = _header(case.labels)
+        met, class_voxels = Met(), np.zeros(len(rules.classes), np.int64)
+        for slab in label_slabs(header, len(rules.classes), met):
+            class_voxels += count_labels(slab, len(rules.classes))
+        return header, label_notes(rules, case.case, header, met, class_voxels)
+    except (ValueError, OSError) as error:
+        return header, [fault_of(error, case.case)]
+
+
+def _header(path: Path) -> Header:
+    if why := why_no_file(path):
+        raise FileFault(path, "missing", why, FETCH)
+    return read_header(path)
+
+
+def _mismatch(image: Header, labels: Header) -> FileFault | None:
+    fix = "fetch the case again"
+    if image.shape != labels.shape:
+        sizes = ("x".join(map(str, shape)) for shape in (labels.shape, image.shape))
+        return FileFault(labels.path, "grids_differ", f"labels are {' but the image is '.join(sizes)}", fix)
+    gap = float(np.abs(image.affine - labels.affine).max())
+    if gap > AFFINE_TOLERANCE_MM:
+        return FileFault(labels.path, "grids_differ", f"its affine differs from the image's by up to {gap:.3g} mm", fix)
+    return None
+
+
+def _file_notes(case: str, header: Header, met: Met) -> list[Fault]:
+    notes = []
+    if met.trailing_bytes:
+        text = f"{met.trailing_bytes} bytes follow the voxels and are ignored"
+        notes.append(_note(case, header.path, "trailing", text, "write it again"))
+    if header.extra_axes:
+        text = f"has {header.extra_axes + 3} axes; those beyond the third have length 1 and are dropped"
+        notes.append(_note(case, header.path, "extra_axes", text, "nothing needs to be done"))
+    ratio = int(np.prod(header.shape)) * header.dtype.itemsize / header.path.stat().st_size
+    if ratio > UNUSUAL_RATIO:
+        text = f"unpacks to {ratio:.0f} times its size"
+        notes.append(_note(case, header.path, "ratio", text, "look whether it holds what it should"))
+    return notes
+
+
+def _histogram(header: Header) -> str:
+    """Where an image's values lie, as shares of its voxels between some marks in HU."""
+    marks = np.array([-np.inf, -200, 0, 100, 1000, np.inf])
+    counts = sum(np.histogram(scaled(header, slab), marks)[0] for slab in stored_slabs(header))
+    shares = counts / np.sum(counts)
+    names = ("below -200", "-200..0", "0..100", "100..1000", "above 1000")
+    return ", ".join(f"{name}: {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
+
+
+def _note(case: str, path: Path, code: str, message: str, fix: str) -> Fault:
+    return Fault(case=case, file=str(path), code=code, message=message, fix=fix, level=WARNING)

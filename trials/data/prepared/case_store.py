@@ -1,0 +1,159 @@
+"""The folder where prepared cases lie: each made once, remembered with its sources, and made anew when they change."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from trials.data.datasets.registry import Case
+from trials.data.nifti.volume import file_axes, spacing_mm
+from trials.data.nifti.voxels import count_labels
+from trials.data.prepared.arrays import write_array
+from trials.data.prepared.case_checks import Rules, examine_case
+from trials.data.prepared.manifest import CaseMoments, CaseRecord, Verdict, lies_inside
+from trials.data.prepared.preprocess import Statistics, foreground_moments, prepare_case
+from trials.data.prepared.sources import look_at, unread
+from trials.records.codec import from_json, to_json
+from trials.records.faults import user_name
+from trials.records.spec import Preparation
+from trials.storage.atomic import fingerprint, write_text
+from trials.storage.checksum import sealed
+
+R = TypeVar("R", CaseRecord, CaseMoments, Verdict)
+
+# Files whose digest this process has tested: path, inode, size, time of change, digest.
+_SOUND: set[tuple[str, int, int, int, str]] = set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where cases of one preparation lie; statistics None normalises each by its own."""
+
+    folder: Path
+    preparation: Preparation
+    rules: Rules
+    statistics: Statistics | None = None
+
+
+def prepared_record(store: Store, case: Case) -> CaseRecord:
+    """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError for a faulty case."""
+    return _remembered(CaseRecord, store, case, partial(_make_cubes, store, case), partial(is_whole, store.folder))
+
+
+def measured_record(store: Store, case: Case) -> CaseMoments:
+    """The moments of a case's foreground; measured if need be. Raises ValueError for a faulty case."""
+    return _remembered(CaseMoments, store, case, partial(_measure, store, case), lambda record: True)
+
+
+def verdict(store: Store, case: Case) -> Verdict:
+    """Every fault of a case; examined if need be."""
+    return _remembered(Verdict, store, case, partial(_examine, store, case), lambda record: True)
+
+
+def is_sound(path: Path, digest: str) -> bool:
+    """Whether a file holds what was written; a process reads it for that once, while size and time stay as they were."""
+    try:
+        stat = path.stat()
+        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, digest)
+        if key in _SOUND:
+            return True
+        if fingerprint(path) != digest:
+            return False
+    except OSError:
+        return False
+    _SOUND.add(key)
+    return True
+
+
+def is_whole(folder: Path, record: CaseRecord) -> bool:
+    """Whether both cubes of a case are in a folder, with the bytes that were written."""
+    paths = [folder / name for name in record.arrays]
+    held = zip(paths, record.digests, strict=True)
+    return lies_inside(record) and all(path.is_file() and fingerprint(path) == digest for path, digest in held)
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder of a store. Raises ValueError where it cannot be made, or not be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made ({error.strerror}); choose another cache") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{folder} cannot be written by user {user_name()}; choose another cache")
+
+
+def content_hash(content: object, digits: int) -> str:
+    """Name plain values by the first digits of the SHA-256 of their JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def _remembered(kind: type[R], store: Store, case: Case, make: Callable[[], R], is_whole: Callable[[R], bool]) -> R:
+    """A case's record: from its file while the sources hold the same bytes, otherwise made anew and written last."""
+    path = store.folder / f"{case.case}.json"
+    known = _read(kind, path)
+    record = _of_the_same_bytes(known, case) if known else None
+    if record is None or not is_whole(record):
+        record = make()
+    if record != known:
+        write_text(path, sealed(to_json(record)))
+    return record
+
+
+def _of_the_same_bytes(known: R, case: Case) -> R | None:
+    """The known record, of the files as they lie there now; None where they hold other bytes."""
+    image, labels = look_at(case.image, known.image), look_at(case.labels, known.labels)
+    is_same = (image.digest, labels.digest) == (known.image.digest, known.labels.digest)
+    return replace(known, image=image, labels=labels) if is_same else None
+
+
+def _read(kind: type[R], path: Path) -> R | None:
+    """The record in a file; None, to be made anew, where there is none or it cannot be read as one."""
+    try:
+        return from_json(kind, path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _measure(store: Store, case: Case) -> CaseMoments:
+    image, labels = look_at(case.image), look_at(case.labels)
+    moments = foreground_moments(case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu)
+    return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
+
+
+def _examine(store: Store, case: Case) -> Verdict:
+    image, labels = look_at(case.image), look_at(case.labels)
+    return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
+
+
+def _make_cubes(store: Store, case: Case) -> CaseRecord:
+    """Prepare a case and write its two cubes, under names that other content never takes."""
+    image, labels = unread(case.image), unread(case.labels)
+    prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
+    name = f"{case.case}-{content_hash(prepared.digests, 12)}"
+    arrays = (f"{name}.image.npy", f"{name}.labels.npy")
+    digests = (
+        write_array(store.folder / arrays[0], prepared.image),
+        write_array(store.folder / arrays[1], prepared.labels),
+    )
+    header = prepared.header
+    d, h, w = file_axes(header.affine).order
+    return CaseRecord(
+        case=case.case,
+        image=replace(image, digest=prepared.digests[0]),
+        labels=replace(labels, digest=prepared.digests[1]),
+        file_shape=header.shape,
+        affine=tuple(tuple(row) for row in header.affine.tolist()),
+        shape=(header.shape[d], header.shape[h], header.shape[w]),
+        spacing_mm=spacing_mm(header.affine),
+        class_voxels=tuple(prepared.class_voxels.tolist()),
+        cube_class_voxels=tuple(count_labels(prepared.labels, len(store.rules.classes)).tolist()),
+        mean=prepared.mean,
+        sd=prepared.sd,
+        arrays=arrays,
+        digests=digests,
+        notes=prepared.notes,
+    )

@@ -1,0 +1,109 @@
+"""What is remembered of prepared cases: one record a case, one manifest a set. Pure values, as JSON beside the arrays."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trials.data.datasets.registry import DATASETS
+from trials.data.prepared.preprocess import Moments, Statistics
+from trials.data.prepared.sources import Source
+from trials.records.codec import from_json, shown
+from trials.records.faults import Fault
+from trials.records.spec import Preparation
+from trials.storage.atomic import read_text
+
+# The name of a cube's file: nothing that leads out of the folder it lies in.
+ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\.npy", re.ASCII)
+Affine = tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRecord:
+    """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the native grid.
+
+    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are what the cube was
+    normalised by. arrays names the files of the image and the labels cube, digests is the fingerprint of each. notes say
+    what is worth a look in its files.
+    """
+
+    case: str
+    image: Source
+    labels: Source
+    file_shape: tuple[int, int, int]
+    affine: Affine
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    class_voxels: tuple[int, ...]
+    cube_class_voxels: tuple[int, ...]
+    mean: float
+    sd: float
+    arrays: tuple[str, str]
+    digests: tuple[str, str]
+    notes: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseMoments:
+    """Foreground intensities of one case, remembered with the files they were measured on."""
+
+    case: str
+    image: Source
+    labels: Source
+    moments: Moments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found in one case, remembered with the files in which it was."""
+
+    case: str
+    image: Source
+    labels: Source
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One set of prepared cases. digest tells it from any other by case names, file contents and preparation alone."""
+
+    dataset: str
+    root: str
+    classes: tuple[str, ...]
+    published: int | None
+    licence: str
+    preparation: Preparation
+    statistics: Statistics | None
+    digest: str
+    cases: Mapping[str, CaseRecord]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a prepared set, whose names lead nowhere else. Raises ValueError naming the file where it is damaged."""
+    return manifest_of(path, read_text(path))
+
+
+def manifest_of(path: Path, text: str) -> Manifest:
+    """The same from the file's text."""
+    try:
+        manifest = from_json(Manifest, text)
+        _check_names(manifest)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
+    return manifest
+
+
+def _check_names(manifest: Manifest) -> None:
+    """Raise ValueError unless every case has a name of its data set, and every array lies beside the others."""
+    part = DATASETS.get(manifest.dataset, DATASETS["nnunet"])
+    is_case_name = re.compile(part.case_names, re.ASCII).fullmatch
+    for case, record in manifest.cases.items():
+        if record.case != case or not is_case_name(case):
+            raise ValueError(f"case names must match {part.case_names} and be those of their records; got {shown(case)}")
+        if not lies_inside(record):
+            raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(record.arrays)}")
+
+
+def lies_inside(record: CaseRecord) -> bool:
+    """Whether a case's arrays have names that lead nowhere else."""
+    return all(map(ARRAY_NAME.fullmatch, record.arrays))

@@ -1,0 +1,31 @@
+"""Some axial planes of a case's own image: its file is read as a stream, and never held whole."""
+
+import numpy as np
+
+from trials.data.nifti.volume import file_axes
+from trials.data.nifti.voxels import placed, read_header, scaled, stored_slabs
+from trials.data.prepared.manifest import CaseRecord
+from trials.data.prepared.sources import unchanged
+
+
+def native_planes(record: CaseRecord, wanted: np.ndarray) -> np.ndarray:
+    """Read axial planes of a case's image, float32 [n, H, W] in the order of wanted, scaled (HU for a CT).
+
+    wanted holds plane numbers 0..D-1, counted from the head down. Raises ValueError if the image is not the one that was
+    prepared.
+    """
+    header = read_header(unchanged(record.image))
+    axes = file_axes(header.affine)
+    at = record.shape[0] - 1 - wanted if axes.flips[0] else wanted
+    across = 2 - axes.order[0]  # a slab's axes are the file's in reverse
+    shape = list(header.shape[::-1])
+    shape[across] = len(at)
+    planes = np.empty(shape, np.float32)
+    for place, slab in placed(stored_slabs(header)):
+        if across:
+            planes[place] = scaled(header, slab.take(at, across))
+        else:
+            is_here = (at >= place.start) & (at < place.stop)
+            planes[is_here] = scaled(header, slab[at[is_here] - place.start])
+    turned = planes.T.transpose(axes.order)
+    return np.flip(turned, tuple(axis for axis in (1, 2) if axes.flips[axis]))

@@ -1,0 +1,87 @@
+"""Every fault of a data set at once: names and layout, every file of every case, and one image under two names."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from trials.data.datasets.registry import Case, Dataset
+from trials.data.prepared.case_checks import Rules, examine_case, rules_of
+from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
+from trials.process.workers import try_on
+from trials.records.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
+from trials.records.spec import Preparation
+from trials.storage.atomic import fingerprint
+
+# Part of every verdict's key: raise it when a rule changes.
+FORMAT = 1
+
+OnCase = Callable[[], None]
+
+
+def check_dataset(dataset: Dataset, workers: int | None = None, on_case: OnCase = lambda: None) -> tuple[Fault, ...]:
+    """Read every file of every case to its end and return all faults and warnings, in the order of cases."""
+    found, failed = try_on(dataset.cases, partial(examine_case, rules_of(dataset)), workers, on_case)
+    faults = [*dataset.faults, *failed, *(fault for faults in found.values() for fault in faults), *twin_images(dataset)]
+    return tuple(sorted(faults, key=lambda fault: (fault.case, fault.file)))
+
+
+def without_bad_cases(
+    dataset: Dataset, cache_root: Path, workers: int | None = None, on_case: OnCase = lambda: None
+) -> Dataset:
+    """The data set without the cases that cannot be used; its faults name them, and bad_cases() of these tells why.
+
+    What was found is remembered below cache_root with the digests of the files. Raises FaultyData for what no case can be
+    left out for, and ValueError where no case is sound.
+    """
+    rules = rules_of(dataset)
+    key = content_hash([FORMAT, rules.classes], 12)
+    store = Store(folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Preparation(), rules=rules)
+    open_folder(store.folder)
+    found, failed = try_on(dataset.cases, partial(verdict, store), workers, on_case)
+    faults = (*dataset.faults, *failed, *(fault for one in found.values() for fault in one.faults))
+    refuse(dataset.root, [fault for fault in faults if fault.level == FATAL])
+    left_out = bad_cases(faults)
+    sound = tuple(case for case in dataset.cases if case.case not in left_out)
+    if not sound:
+        raise FaultyData(f"{dataset.root} holds no sound case", [fault for fault in faults if fault.level == BAD_CASE])
+    return replace(dataset, cases=sound, faults=faults)
+
+
+def all_faults(cases: Sequence[Case], rules: Rules, failed: Sequence[Fault], workers: int | None) -> list[Fault]:
+    """What stopped some cases, with everything else that is wrong in them: one that names a fault may hide another."""
+    names = {fault.case for fault in failed}
+    again = [case for case in cases if case.case in names]
+    found, _ = try_on(again, partial(examine_case, rules), workers, lambda: None)
+    refused = [fault for faults in found.values() for fault in faults if fault.level == BAD_CASE]
+    told = {fault.case for fault in refused}
+    return sorted([*refused, *(fault for fault in failed if fault.case not in told)], key=lambda fault: fault.case)
+
+
+def twin_images(dataset: Dataset) -> list[Fault]:
+    """Cases whose image is another case's, byte for byte; only files of one size are read.
+
+    An image that cannot be read is passed over: that is a fault of its own.
+    """
+    by_size = defaultdict(list)
+    for case in dataset.cases:
+        with suppress(OSError):
+            by_size[case.image.stat().st_size].append(case)
+    digests: dict[str, tuple[Path, str]] = {}
+    for case in (case for cases in by_size.values() if len(cases) > 1 for case in cases):
+        with suppress(OSError):
+            digests[case.case] = (case.image, fingerprint(case.image))
+    return twins(digests)
+
+
+def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:
+    """A fault for every case that has the image of one before it; images maps a case to its file and the file's digest."""
+    first: dict[str, str] = {}
+    faults = []
+    for case, (path, digest) in images.items():
+        if (before := first.setdefault(digest, case)) != case:
+            text = f"is the image of {before} byte for byte: one patient in two splits would be a leak"
+            faults.append(Fault(case=case, file=str(path), code="twin", message=text, fix="remove one of the two", level=FATAL))
+    return faults

@@ -1,0 +1,1 @@
+"""Which code a trial runs, as digests."""

@@ -1,0 +1,129 @@
+"""A model together with how it is run: on which device, in which precision, on volumes or on slices."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trials.data.batches.loading import pinned
+from trials.data.batches.slices import SLICE_AXES
+from trials.models.freezing import set_train
+from trials.process.environment import reset_peak
+
+PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
+
+    autocast is the low precision of forward passes, or None for float32. frozen modules stay in evaluation mode.
+    parts is how many pieces a batch goes through in, to save memory. is_compiled says that torch compiled the module.
+    """
+
+    module: nn.Module
+    dims: int
+    slice_axis: str
+    device: torch.device
+    autocast: torch.dtype | None
+    frozen: list[nn.Module] = field(default_factory=list)
+    parts: int = 1
+    is_compiled: bool = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float32 logits [B, K, ...] of images [B, C, ...], computed in the network's precision."""
+        if self.is_compiled:
+            # One graph serves every number of items: half a batch, or the last cases of a validation, compile nothing. The
+            # copy has the strides of a new tensor, which those of an axis of one item need not be.
+            images = images.clone(memory_format=torch.contiguous_format)
+            torch._dynamo.maybe_mark_dynamic(images, 0)
+        with self.low_precision():
+            logits = self.module(images)
+        return logits.float()
+
+    def low_precision(self) -> AbstractContextManager:
+        """The context of a forward pass."""
+        return torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None)
+
+    def train(self) -> None:
+        """Training mode, but for the frozen stages, whose running statistics must not move."""
+        set_train(self.module, self.frozen)
+
+
+@contextmanager
+def untouched(network: Network) -> Iterator[None]:
+    """Take back what steps do to a network that change no weight: running statistics, random draws, gradients, peak memory."""
+    kept = [(buffer, buffer.detach().clone()) for buffer in network.module.buffers()]
+    try:
+        with torch.random.fork_rng([network.device] if network.device.type == "cuda" else []):
+            yield
+    finally:
+        network.module.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
+        del kept
+        reset_peak()
+
+
+def memory_format(layout: str, dims: int) -> torch.memory_format:
+    """The torch name of a layout, "channels_last" or "contiguous", for volumes (dims 3) or slices (dims 2)."""
+    if layout == "contiguous":
+        return torch.contiguous_format
+    return torch.channels_last_3d if dims == 3 else torch.channels_last
+
+
+def pick_device() -> torch.device:
+    """The GPU that this process sees, else the CPU."""
+    return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+
+
+def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
+    """The autocast type, None for float32: bfloat16 where it is asked for by name, and by "auto" on a GPU that computes it.
+
+    On a CPU "auto" is float32: bfloat16 is faster on few processors, and on some of those its gradients are wrong.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"recipe.precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    if precision != "auto":
+        return PRECISIONS[precision]
+    is_low = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_low else None
+
+
+@torch.inference_mode()
+def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int) -> Iterator[Tensor]:
+    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image [D, H, W], in order.
+
+    Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the other, twice as many
+    at once as in training, since nothing is kept for a gradient.
+    """
+    network.module.eval()
+    batch_size = -(-batch_size // network.parts)
+    if network.dims == 2:
+        for image in images:
+            yield _sliced_logits(network, image, 2 * batch_size)
+        return
+    for start in range(0, len(images), batch_size):
+        yield from _predict(network, on_device(np.stack(images[start : start + batch_size])[:, None], network.device))
+
+
+def _predict(network: Network, images: Tensor) -> Tensor:
+    """Logits of a batch. A compiled network is given at least two items: for a single one it would be compiled again."""
+    if network.is_compiled and len(images) == 1:
+        return network.forward(images.repeat(2, *[1] * (images.dim() - 1)))[:1]
+    return network.forward(images)
+
+
+def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a float32 tensor on a device, which the copy does not wait for."""
+    return pinned(torch.from_numpy(batch), device).to(device, torch.float32, non_blocking=True)
+
+
+def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
+    axis = SLICE_AXES[network.slice_axis]
+    slices = on_device(np.array(np.moveaxis(image, axis, 0))[:, None], network.device)
+    return torch.cat([_predict(network, part) for part in slices.split(batch_size)]).movedim(0, axis + 1)

@@ -1,0 +1,71 @@
+"""One region of one case: its voxels, surfaces and lesions as counts that add up, from the rows that hold something."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trials.records.result import SurfaceScore
+from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
+from trials.scoring.regions import Region, mask_of, voxel_counts
+from trials.scoring.rows import Rows, shared_rows
+from trials.scoring.surface import Spacing, Surface, SurfaceOverlap, overlap_of, surface_of_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """True, predicted and overlapping voxels of a region, both its surfaces, and how they overlap."""
+
+    masks: tuple[Rows, Rows]
+    voxels: tuple[int, int, int]
+    surfaces: tuple[Surface, Surface]
+    overlap: SurfaceOverlap
+
+
+def measure(true: Rows, pred: Rows, spacing_mm: Spacing, region: Region) -> Measured:
+    """Measure a region in two label volumes, uint8, given by the same rows."""
+    masks = _region_rows(true, region), _region_rows(pred, region)
+    surfaces = surface_of_rows(masks[0], spacing_mm), surface_of_rows(masks[1], spacing_mm)
+    return Measured(
+        masks=masks,
+        voxels=voxel_counts(masks[0].values, masks[1].values),
+        surfaces=surfaces,
+        overlap=overlap_of(*surfaces, spacing_mm, region.tolerance_mm),
+    )
+
+
+def lesions_of(measured: Measured) -> LesionCounts:
+    """Count the lesions of a measured region."""
+    return lesion_counts_of_rows(*measured.masks)
+
+
+def surface_scores(
+    true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region], case: str, split: str
+) -> list[SurfaceScore]:
+    """One record a region of labels [D, H, W] uint8 against the reference on their common grid."""
+    rows = shared_rows(true, pred)
+    return [_record(measure(*rows, spacing_mm, region), region, case, split) for region in regions]
+
+
+def _record(measured: Measured, region: Region, case: str, split: str) -> SurfaceScore:
+    (true_voxels, pred_voxels, overlap_voxels), lesions = measured.voxels, lesions_of(measured)
+    return SurfaceScore(
+        case=case,
+        split=split,
+        region=region.name,
+        tolerance_mm=region.tolerance_mm,
+        true_voxels=true_voxels,
+        pred_voxels=pred_voxels,
+        overlap_voxels=overlap_voxels,
+        true_mm2=measured.overlap.true_mm2,
+        pred_mm2=measured.overlap.pred_mm2,
+        true_within_mm2=measured.overlap.true_within_mm2,
+        pred_within_mm2=measured.overlap.pred_within_mm2,
+        lesions=lesions.lesions,
+        lesions_found=lesions.found,
+        lesions_false=lesions.false,
+    )
+
+
+def _region_rows(rows: Rows, region: Region) -> Rows:
+    return Rows(d=rows.d, h=rows.h, values=mask_of(region, rows.values))

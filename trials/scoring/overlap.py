@@ -1,0 +1,104 @@
+"""Voxel counts of a prediction against a reference: the integers from which every Dice and IoU is derived."""
+
+import numpy as np
+from torch import Tensor, arange, maximum, stack, uint8, zeros
+
+from trials.records.result import CaseScore, dice
+
+NOT_FINITE = "the model's output is not finite"
+# Stands for every count of an item whose scores are not finite: summed over up to 4096 items with counts it stays negative.
+NO_COUNT = -(2**50)
+
+
+def argmax_labels(logits: Tensor) -> Tensor:
+    """Give each voxel its likeliest class: [K, ...] scores to uint8 labels [...]; of equal scores the lowest label wins.
+
+    Raises FloatingPointError where a score is not finite: a diverged model must not pass for background.
+    """
+    labels, is_finite = device_argmax(logits[None])
+    if not bool(is_finite):
+        raise FloatingPointError(NOT_FINITE)
+    return labels[0]
+
+
+def device_argmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest class of each voxel of a batch, and which items' scores are finite, without waiting for a GPU.
+
+    float32 logits [B, K, ...] to uint8 labels [B, ...], of equal scores the lowest, and bool [B]. The labels of an item whose
+    scores are not finite mean nothing: the caller has to look at the second tensor when it reads the first.
+    """
+    is_finite = logits.sum(tuple(range(1, logits.dim()))).isfinite()
+    best = logits[:, 0]
+    labels = zeros(best.shape, dtype=uint8, device=logits.device)
+    # Channel by channel, in byte arithmetic: on a CPU 4 times faster than masked_fill_, 25 times faster than torch.argmax.
+    for label in range(1, logits.shape[1]):
+        is_better = logits[:, label] > best
+        maximum(labels, is_better.view(uint8).mul_(label), out=labels)
+        best = maximum(best, logits[:, label])
+    return labels, is_finite
+
+
+def label_counts(pred: np.ndarray, true: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count true, predicted and overlapping voxels of each label: uint8 [D, H, W] twice to int64 [K, 3].
+
+    Works slab by slab along the first axis, so its memory does not grow with the number of slices.
+    """
+    assert pred.shape == true.shape, f"{pred.shape} predicted, {true.shape} true"
+    joint = np.zeros(num_classes * num_classes, np.int64)
+    for pred_plane, true_plane in zip(pred, true, strict=True):
+        pairs = true_plane.astype(np.intp).ravel() * num_classes + pred_plane.ravel()
+        joint += np.bincount(pairs, minlength=len(joint))
+    confusion = joint.reshape(num_classes, num_classes)
+    return np.stack([confusion.sum(1), confusion.sum(0), confusion.diagonal()], axis=1)
+
+
+def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Count true, predicted and overlapping voxels on the device of a batch, without waiting for a GPU: int64 [B, K, 3].
+
+    float32 logits [B, K, ...] and labels [B, ...] of integers below K = num_classes. The same numbers as label_counts of
+    argmax_labels, which is several times faster on a CPU but runs nowhere else. Counts may be summed over items; read them
+    with read_counts, since those of an item whose logits are not finite are negative.
+    """
+    pred, is_finite = device_argmax(logits)
+    classes = arange(num_classes, dtype=uint8, device=logits.device)[:, None]
+    is_pred, is_true = (voxels.flatten(1)[:, None] == classes for voxels in (pred, labels))
+    # Sums of bool are exact, in int64.
+    true_voxels, pred_voxels = is_true.sum(2), is_pred.sum(2)
+    counts = stack([true_voxels, pred_voxels, is_pred.logical_and_(is_true).sum(2)], 2)
+    return counts.masked_fill_(~is_finite[:, None, None], NO_COUNT)
+
+
+def read_counts(counts: Tensor) -> np.ndarray:
+    """Copy counts of device_counts, or sums of them, to the CPU as int64; waits for the GPU.
+
+    Raises FloatingPointError where the logits of any item in them were not finite.
+    """
+    on_cpu = counts.cpu().numpy()
+    if (on_cpu < 0).any():
+        raise FloatingPointError(NOT_FINITE)
+    return on_cpu
+
+
+def case_scores(counts: np.ndarray, case: str, split: str, space: str) -> list[CaseScore]:
+    """One record a label from the counts of label_counts."""
+    return [
+        CaseScore(
+            case=case,
+            split=split,
+            space=space,
+            label=label,
+            true_voxels=int(true_voxels),
+            pred_voxels=int(pred_voxels),
+            overlap_voxels=int(overlap_voxels),
+        )
+        for label, (true_voxels, pred_voxels, overlap_voxels) in enumerate(counts)
+    ]
+
+
+def mean_dice_by_label(counts: list[np.ndarray]) -> dict[int, float | None]:
+    """Mean case Dice of each foreground label over the cases whose reference holds it; None where none does."""
+    means: dict[int, float | None] = {}
+    for label in range(1, len(counts[0]) if counts else 1):
+        present = [dice(*map(int, case[label])) for case in counts if case[label, 0] > 0]
+        means[label] = sum(present) / len(present) if present else None
+    return means

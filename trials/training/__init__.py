@@ -1,0 +1,1 @@
+"""One training run: built, trained, resumed, and ended."""

@@ -1,0 +1,139 @@
+"""What a trial needs before its first step: the network with its first weights, and the task with its items, draws and loss."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from trials.data.batches.loading import Items, slice_items, volume_items
+from trials.data.batches.occurrence import count_classes
+from trials.data.batches.resident import source_on
+from trials.data.prepared.cache import Cache
+from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
+from trials.inference.network import Network, memory_format, pick_device, pick_precision
+from trials.losses import build_loss
+from trials.models.build import bias_from_frequencies, build, build_with
+from trials.models.freezing import freeze, stages_of
+from trials.models.registry import MODELS
+from trials.models.weights import check_digest
+from trials.parts import pick
+from trials.records.job import Job
+from trials.records.spec import PRETRAIN, Hyper
+from trials.storage.atomic import place
+from trials.training.pretraining import Restoration
+from trials.training.segmentation import Segmentation
+
+
+def make_network(job: Job, cache: Cache) -> Network:
+    """Build the model under the trial's seed, with its first weights and its frozen stages, on the device it trains on.
+
+    Raises ValueError where a file of weights does not fit, or stages are to be frozen without weights worth keeping.
+    """
+    spec = job.spec
+    part, device = pick(MODELS, "model", spec.cell.model), pick_device()
+    torch.manual_seed(spec.seed)
+    module = first_weights(job, cache)
+    # Of an earlier trial in this process nothing may stay.
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = part.kernel_search > 1, part.kernel_search
+    return Network(
+        module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
+        dims=part.dims,
+        slice_axis=spec.recipe.slice_axis,
+        device=device,
+        autocast=pick_precision(spec.recipe.precision, device),
+        frozen=frozen_stages(job, module),
+        parts=job.parts,
+    )
+
+
+def first_weights(job: Job, cache: Cache) -> nn.Module:
+    """The model as it starts: random but for what job.weights holds; a pretraining restores one channel."""
+    spec, recipe = job.spec, job.spec.recipe
+    if spec.phase == PRETRAIN:
+        return build(spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
+    has_new_head = True
+    if job.weights is None:
+        module = build(spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options)
+    else:
+        path = place(job.weights)
+        if job.weights_sha256:
+            check_digest(path, job.weights_sha256)
+        module, loaded = build_with(spec.cell.model, path, len(cache.classes), width=recipe.width, options=recipe.model_options)
+        has_new_head = loaded.num_fitting < loaded.num_tensors
+    if recipe.log_frequency_bias and has_new_head:
+        voxels = np.array(count_classes(cache, job.train).voxels, float)
+        bias_from_frequencies(module, (voxels / voxels.sum()).tolist())
+    return module
+
+
+def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
+    """Freeze what the setting says and return it."""
+    count = int(scalar(job.spec.hyper, "frozen_stages", 0.0))
+    if not count or job.spec.phase == PRETRAIN:
+        return []
+    if job.weights is None:
+        raise ValueError(f"{job.spec.cell.model}: frozen_stages={count} needs weights; a frozen random encoder learns nothing")
+    return freeze(stages_of(job.spec.cell.model, module), count)
+
+
+def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, object]]:
+    """The task of a tuning or final trial, and what explains it: class weights, draws, dropped items."""
+    spec, recipe = job.spec, job.spec.recipe
+    items = training_items(job, cache)
+    counts = count_classes(cache, job.train, recipe.class_unit)
+    weights = pick(SAMPLINGS, "sampling", spec.cell.sampling).load()(items.class_voxels, recipe)
+    loss = build_loss(spec.cell.loss, counts, spec.hyper)
+    kept = int((weights > 0).sum())
+    task = Segmentation(
+        cache=cache,
+        source=source_on(items, pick_device()),
+        weights=weights,
+        loss_function=loss,
+        recipe=recipe,
+        lr=scalar(spec.hyper, "lr"),
+        epochs=recipe.epochs,
+        steps=recipe.steps_per_epoch or -(-kept // recipe.batch_size),
+        rungs=job.rungs,
+        val=job.val,
+        train_scored=job.train[: recipe.train_cases_scored],
+    )
+    facts: dict[str, object] = {
+        "num_items": len(weights),
+        "dropped_items": len(weights) - kept,
+        "draws": sampling_facts(spec.cell.sampling, weights, items.class_voxels, recipe),
+        "class_counts": {unit: list(getattr(counts, unit)) for unit in UNITS},
+        "class_weights": list(getattr(loss, "weights", None) or []),
+    }
+    return task, facts
+
+
+def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, object]]:
+    """The task of a pretraining, on training cases only."""
+    recipe = job.spec.recipe
+    items = training_items(job, cache)
+    task = Restoration(
+        cache=cache,
+        source=source_on(items, pick_device()),
+        num_items=len(items.index),
+        recipe=recipe,
+        lr=scalar(job.spec.hyper, "lr"),
+        epochs=recipe.pretrain_epochs,
+        steps=recipe.steps_per_epoch or -(-len(items.index) // recipe.batch_size),
+        seed=job.spec.seed,
+        scored=job.train[: max(1, recipe.train_cases_scored)],
+    )
+    return task, {"num_items": len(items.index)}
+
+
+def training_items(job: Job, cache: Cache) -> Items:
+    """Volumes for a 3D model, slices for a 2D one."""
+    if pick(MODELS, "model", job.spec.cell.model).dims == 3:
+        return volume_items(cache, job.train)
+    return slice_items(cache, job.train, job.spec.recipe.slice_axis)
+
+
+def scalar(hyper: Hyper, name: str, default: float | None = None) -> float:
+    """A hyperparameter that is one number. Raises ValueError where it is missing or a vector."""
+    value = hyper.get(name, default)
+    if not isinstance(value, int | float):
+        raise ValueError(f"hyperparameter {name} must be a number; got {value!r}")
+    return float(value)

@@ -1,0 +1,181 @@
+"""The training loop, to be read top to bottom. What is learned is a Task: segmentation, or restoration of masked blocks."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trials.data.batches.augment import augment
+from trials.data.batches.resident import ahead
+from trials.inference.network import Network
+from trials.process.stopwatch import Stopwatch
+from trials.records.job import Rung
+from trials.records.result import EpochScore
+from trials.records.spec import Recipe
+from trials.training.checkpoint import Checkpoints
+from trials.training.divergence import Diverged, check_validation, not_finite
+from trials.training.progress import Pass, Progress, Validation, checkpoint, epoch_score, resume
+
+OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SCHEDULES = ("fixed", "onecycle")
+
+
+class Task(Protocol):
+    """What a training loop needs to know of its subject."""
+
+    @property
+    def epochs(self) -> int:
+        """How many."""
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+
+    @property
+    def rungs(self) -> Sequence[Rung]:
+        """What must be reached after how many epochs to go on."""
+
+    @property
+    def lr(self) -> float:
+        """The (largest) learning rate."""
+
+    def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of images [B, 1, ...] float16 and labels [B, ...] uint8."""
+
+    def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
+        """Scalar to descend, from float32 images on the network's device."""
+
+    def validate(self, network: Network) -> Validation:
+        """Score the network as it is."""
+
+
+def fit(
+    network: Network, task: Task, recipe: Recipe, seed: int, kept: Checkpoints, on_epoch: Callable[[EpochScore, float], None]
+) -> Progress:
+    """Train to the last epoch, or until patience or a rung ends it, and leave the network with the weights of its best epoch.
+
+    Continues from the newest whole checkpoint where there is one; on a CPU with the same number of threads the result is
+    bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises Diverged
+    when the loss is no longer finite, see train_epoch, TimeoutError past recipe.limit_minutes.
+    """
+    optimizer, scheduler = descent(network.module, task, recipe)
+    progress = resume(kept, network.module, optimizer, scheduler)
+    while len(progress.curve) < task.epochs and not progress.exhausted(recipe) and not progress.is_pruned(task.rungs):
+        epoch, started = len(progress.curve), time.perf_counter()
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        is_due = (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == task.epochs
+        try:
+            passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+            reached = task.validate(network) if is_due else Validation()
+            if is_due:
+                check_validation(reached.score, reached.val_loss)
+        except FloatingPointError as error:
+            text = f"epoch {epoch + 1} of {task.epochs}: {error}"
+            raise Diverged(text, progress.best_epoch, progress.best_weights) from error
+        progress.passes.append(passed)
+        progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started))
+        if reached.score > progress.best_score:
+            progress.best_epoch, progress.best_score = epoch, reached.score
+            progress.best_weights = copied(network.module)
+        save = partial(kept.save, epoch, checkpoint(progress, network.module, optimizer, scheduler))
+        tell(on_epoch, progress.curve[-1], reached.score, save)
+        if kept.is_due():
+            save()
+        check_limit(progress, recipe.limit_minutes)
+    assert progress.best_weights, "no epoch of the training had a score"
+    network.module.load_state_dict(progress.best_weights)
+    return progress
+
+
+def tell(on_epoch: Callable[[EpochScore, float], None], score: EpochScore, reached: float, save: Callable[[], None]) -> None:
+    """Tell of an epoch; whoever stops the training there finds it saved as it was."""
+    try:
+        on_epoch(score, reached)
+    except BaseException:
+        save()
+        raise
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors as they are now, on the processor."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+
+
+def check_limit(progress: Progress, limit_minutes: float | None) -> None:
+    """Raise TimeoutError once the epochs have taken longer than the recipe allows."""
+    minutes = sum(score.seconds for score in progress.curve) / 60
+    if limit_minutes is not None and minutes > limit_minutes:
+        raise TimeoutError(
+            f"{len(progress.curve)} epochs took {minutes:.1f} minutes; recipe.limit_minutes is {limit_minutes:g}"
+        )
+
+
+def train_epoch(
+    network: Network,
+    task: Task,
+    recipe: Recipe,
+    generator: np.random.Generator,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> Pass:
+    """One pass of task.steps batches.
+
+    Raises FloatingPointError naming the first step whose loss is not finite: on the processor before that step changes a
+    weight; on a card at the end of the epoch, since asking for each step's number would make the processor wait for it.
+    """
+    network.train()
+    trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+    losses: list[Tensor] = []
+    total = torch.zeros((), device=network.device)
+    started, watch = time.perf_counter(), Stopwatch(network.device)
+    for images, labels in ahead(task.batches(generator), network.device):
+        if recipe.augment:
+            images, labels = augment(images, labels, generator, recipe.turned_share)
+        with watch:
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(add_gradients(network, task, images, labels))
+            if network.device.type == "cpu" and not losses[-1].isfinite():
+                raise not_finite(losses, task.steps, task.lr)
+            if recipe.clip_gradient is not None:
+                nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
+            optimizer.step()
+            scheduler.step()
+            total += losses[-1]
+    if not total.isfinite():
+        raise not_finite(losses, task.steps, task.lr)
+    return Pass(loss=float(total) / task.steps, model_seconds=watch.seconds(), seconds=time.perf_counter() - started)
+
+
+def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
+    """Add the gradient of a batch's mean loss to the parameters and return the loss, detached.
+
+    The batch goes through in network.parts pieces, each weighed by its share of the items. That is the gradient of the
+    whole batch for a loss that is a mean over items in a network without batch norm; what pools over the batch, batch
+    norm or the Dice of a batch, pools over a piece.
+    """
+    total = torch.zeros((), device=network.device)
+    for piece, reference in zip(images.chunk(network.parts), labels.chunk(network.parts), strict=True):
+        loss = task.loss(network, piece, reference) * (len(piece) / len(images))
+        loss.backward()
+        total += loss.detach()
+    return total
+
+
+def descent(
+    module: nn.Module, task: Task, recipe: Recipe
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for unknown names."""
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    decay = {} if recipe.weight_decay is None else {"weight_decay": recipe.weight_decay}
+    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True, **decay)
+    if recipe.schedule == "fixed":
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    if recipe.schedule == "onecycle":
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, task.lr, total_steps=task.epochs * task.steps + 1)
+    raise ValueError(f"recipe.schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}")

@@ -1,0 +1,65 @@
+"""A trial's share of a card's memory, and what is said and may be done when memory runs out."""
+
+import torch
+
+from trials.inference.network import pick_device
+from trials.models.registry import check_cube
+from trials.process.environment import peak_gib
+from trials.records.job import Job
+from trials.training.attempt_log import HALVES
+
+_EXHAUSTED: set[bool] = set()
+
+
+def limit_share(gpus: float) -> None:
+    """Hold this process to its share of the GPU it sees, so that a trial beside it keeps its own.
+
+    Set anew for each trial, since the process may have run one with another share before.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus))
+
+
+def memory_fraction(gpus: float) -> float:
+    """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a whole GPU and more."""
+    return gpus if 0 < gpus < 1 else 1.0
+
+
+def note_exhausted() -> None:
+    """Remember that memory ran out in this process."""
+    _EXHAUSTED.add(True)
+
+
+def is_exhausted() -> bool:
+    """Whether memory ever ran out in this process, which may have left libraries without what they had begun to allocate."""
+    return bool(_EXHAUSTED)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what torch or Python raises when memory runs out; on the processor torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def can_halve(job: Job) -> bool:
+    """True where the batch is whole and its halves are legal for the model: batch norm may need two values a channel."""
+    recipe = job.spec.recipe
+    if job.parts > 1 or recipe.batch_size < HALVES:
+        return False
+    try:
+        check_cube(job.spec.cell.model, recipe.preparation.cube, recipe.batch_size // HALVES)
+    except ValueError:
+        return False
+    return True
+
+
+def memory_facts(job: Job) -> dict[str, object]:
+    """What a result says of its batches: items a step, and how many pieces they went through in."""
+    return {"batch": job.spec.recipe.batch_size, "accumulation": job.parts}
+
+
+def oom_text(job: Job, error: BaseException) -> str:
+    """What a trial wanted when memory ran out: batch, size, peak, and the first line of the error."""
+    recipe, peak = job.spec.recipe, peak_gib(pick_device())
+    batch = f"batch {recipe.batch_size}" + (f" in {job.parts} parts" if job.parts > 1 else "")
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return f"out of memory at {batch}, cube {recipe.preparation.cube}^3, peak {peak} GiB: {first}"

@@ -1,0 +1,117 @@
+"""One trial from spec to result. Knows neither Ray nor a grid; attempt.py turns its failures into results."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import torch
+
+from trials.data.prepared.cache import Cache, open_cache
+from trials.inference.evaluate import Evaluated, Evaluation, evaluate
+from trials.inference.network import Network
+from trials.models.build import item_multiply_adds, num_parameters, num_trainable
+from trials.process.environment import machine_facts, peak_gib, reset_peak
+from trials.process.versions import versions
+from trials.records.job import Job, best_path, trial_folder
+from trials.records.result import COMPLETE, PRUNED, EpochScore, TrialResult
+from trials.records.spec import FINAL, PRETRAIN, TUNE
+from trials.storage.atomic import place
+from trials.training.build import make_network, make_restoration, make_segmentation
+from trials.training.checkpoint import Checkpoints, save_weights
+from trials.training.loop import fit
+from trials.training.memory import limit_share, memory_facts
+from trials.training.progress import Progress
+from trials.training.warm_up import warm_up
+
+OnEpoch = Callable[[EpochScore, float], None]
+OnNote = Callable[[str], None]
+# Facts that a user is told of when the trial begins.
+NOTES = ("compile_note", "precision_note")
+
+
+def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) -> TrialResult:
+    """Train and score one trial, which a rung may prune unscored; the result is returned, not yet written.
+
+    on_note is told, before the first step, of what the trial does otherwise than its recipe asks. Raises what went wrong:
+    ValueError for what a user can fix, FloatingPointError for divergence, WrongArithmetic, torch.OutOfMemoryError.
+    """
+    torch.set_num_threads(job.threads)
+    limit_share(job.spec.recipe.gpus)
+    reset_peak()
+    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    cache = open_cache(place(job.cache))
+    task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
+    network, warmed = warm_up(make_network(job, cache), task, job.spec)
+    facts |= warmed
+    for note in (str(warmed[name]) for name in NOTES if name in warmed):
+        on_note(note)
+    clock = time.perf_counter()
+    kept = checkpoints(job)
+    progress = fit(network, task, job.spec.recipe, job.spec.seed, kept, on_epoch)
+    trained = time.perf_counter()
+    facts |= weights_facts(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
+    is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
+    cases = score(job, network, cache) if is_scored else ()
+    seconds = {
+        "seconds_to_first_step": round(clock - begun, 3),
+        "train_seconds": round(trained - clock, 2),
+        "score_seconds": round(time.perf_counter() - trained, 2),
+        "share_beside_model": round(progress.share_beside_model(), 4),
+    }
+    repairs: dict[str, object] = {"cubes_made_again": cache.made_again} if cache.made_again else {}
+    return finished(job, network, progress, cases, facts | seconds | repairs, started)
+
+
+def checkpoints(job: Job) -> Checkpoints:
+    """The checkpoints of a job's trial."""
+    folder = trial_folder(job.out, job.trial)
+    return Checkpoints(folder=folder, spec=job.spec, code=job.code, minutes=job.checkpoint_minutes)
+
+
+def weights_facts(job: Job, network: Network) -> dict[str, object]:
+    """Leave the best weights for those who load them, and their digest; nobody loads those of a search."""
+    if job.spec.phase == TUNE:
+        return {}
+    return {"weights_sha256": save_weights(best_path(job.out, job.trial), network.module.state_dict())}
+
+
+def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
+    """Counts of every validation case, and in the final phase of every test case, which also leave files for the report."""
+    folder = trial_folder(job.out, job.trial)
+    is_final = job.spec.phase == FINAL
+    plan = Evaluation(
+        cache=cache,
+        batch_size=job.spec.recipe.batch_size,
+        threads=job.scoring_threads,
+        references=place(job.out) / "cases" if is_final else None,
+        pictures=folder / "cases" if is_final else None,
+        predictions=folder / "predictions" if job.save_predictions else None,
+    )
+    splits = {"val": job.val} | ({"test": job.test} if is_final else {})
+    return tuple(evaluate(network, plan, splits))
+
+
+def finished(
+    job: Job, network: Network, progress: Progress, cases: tuple[Evaluated, ...], facts: dict[str, object], started: str
+) -> TrialResult:
+    """The record of a trial that was trained to its end, or pruned before it."""
+    cube, module = job.spec.recipe.preparation.cube, network.module
+    return TrialResult(
+        trial=job.trial,
+        spec=job.spec,
+        state=PRUNED if progress.is_pruned(job.rungs) else COMPLETE,
+        val_score=progress.best_score,
+        best_epoch=progress.best_epoch,
+        scores=tuple(score for case in cases for score in case.scores),
+        surfaces=tuple(surface for case in cases for surface in case.surfaces),
+        curve=tuple(progress.curve),
+        peak_gib=peak_gib(network.device),
+        num_parameters=num_parameters(module),
+        num_trainable=num_trainable(module),
+        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe) * (1 if network.dims == 3 else cube),
+        started=started,
+        commit=job.commit,
+        code=job.code,
+        versions=versions(),
+        facts=facts | memory_facts(job) | machine_facts(network.device, network.autocast),
+    )

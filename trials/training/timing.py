@@ -1,0 +1,238 @@
+"""What the parts of a trial cost on this machine: really set up, trained for a few steps, validated, scored, thrown away.
+
+A prediction on the native grid costs what a trained network's does: the reference, moved by a voxel, stands in for it.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from trials.data.prepared.cache import Cache, open_cache
+from trials.data.sampling import SAMPLINGS
+from trials.inference.evaluate import Evaluation, score_case
+from trials.inference.network import Network, cube_logits
+from trials.models.build import build, item_multiply_adds
+from trials.parts import pick
+from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
+from trials.records.job import Job
+from trials.records.spec import PRETRAIN
+from trials.storage.atomic import place
+from trials.training.build import make_network, make_restoration, make_segmentation, training_items
+from trials.training.checkpoint import Checkpoints, save_weights
+from trials.training.loop import descent, train_epoch
+from trials.training.memory import limit_share
+from trials.training.pretraining import Restoration
+from trials.training.progress import Progress, checkpoint
+from trials.training.segmentation import Segmentation
+from trials.training.warm_up import precision_text, warm_up
+
+R = TypeVar("R")
+# Steps are timed for so long, and at least so many of them, after two that warm up.
+MEASURED_SECONDS = 2.0
+LEAST_STEPS = 3
+now = time.perf_counter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """One model under one recipe. Seconds: what a process needs once, setting up, a training step, an epoch's validation, a
+    checkpoint, and scoring a case of a split.
+
+    steps says for each sampling how many steps an epoch has. precision says in which one a trial trains here, and what the
+    check of its arithmetic found. memory_gib is what the card, or else the machine, has in all.
+    checkpoint_mib and weights_mib are files on disk, the other mib what a scored case leaves there.
+    """
+
+    first: float
+    setup: float
+    step: float
+    validation: float
+    checkpoint: float
+    val_case: float = 0.0
+    test_case: float = 0.0
+    steps: dict[str, int]
+    peak_gib: float
+    memory_gib: float
+    device: str
+    precision: str
+    checkpoint_mib: float
+    weights_mib: float
+    val_case_mib: float = 0.0
+    test_case_mib: float = 0.0
+
+
+def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
+    """Time the parts of a job. Raises what the trial itself would raise, torch.OutOfMemoryError among it."""
+    torch.set_num_threads(job.threads)
+    limit_share(job.spec.recipe.gpus)
+    reset_peak()
+    with tempfile.TemporaryDirectory(prefix="segbench-plan-") as folder:
+        job = replace(with_first_weights(job, Path(folder)), out=folder)
+        first, _ = timed(lambda: set_up(job))
+        setup, (cache, task, network, precision) = timed(lambda: set_up(job))
+        step = step_seconds(network, task, job)
+        validation = validation_seconds(network, task)
+        saving, checkpoint_mib, weights_mib = saving_cost(network, task, job, Path(folder))
+        scored = {} if job.spec.phase == PRETRAIN else scoring_cost(network, cache, job, Path(folder))
+        return Timing(
+            first=max(0.0, first - setup),
+            setup=setup + counting_seconds(network, job),
+            step=step,
+            validation=validation,
+            checkpoint=saving,
+            steps=steps_by_sampling(task, cache, job, samplings),
+            peak_gib=peak_gib(network.device),
+            memory_gib=memory_gib(network.device),
+            device=device_name(network.device),
+            precision=precision,
+            checkpoint_mib=checkpoint_mib,
+            weights_mib=weights_mib,
+            **scored,
+        )
+
+
+def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
+    """All that a trial has before its first step, and in which precision it trains."""
+    cache = open_cache(place(job.cache))
+    task = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)[0]
+    network, facts = warm_up(make_network(job, cache), task, job.spec)
+    return cache, task, network, precision_text(network, facts)
+
+
+def timed(work: Callable[[], R]) -> tuple[float, R]:
+    """How long some work takes, and what it returns."""
+    clock = now()
+    result = work()
+    return now() - clock, result
+
+
+def counting_seconds(network: Network, job: Job) -> float:
+    """Seconds of counting the network's multiply-adds, as each trial does once."""
+    network.module.eval()
+    return timed(lambda: item_multiply_adds(network.module, network.dims, job.spec.recipe))[0]
+
+
+def with_first_weights(job: Job, folder: Path) -> Job:
+    """The job with weights to start from where its own are still to be pretrained: frozen stages need some, any will do."""
+    recipe = job.spec.recipe
+    if job.weights is not None or not job.spec.weights.startswith("pretrain:"):
+        return job
+    module = build(job.spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
+    save_weights(folder / "first.pt", module.state_dict())
+    return replace(job, weights=str(folder / "first.pt"))
+
+
+def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -> float:
+    """Mean seconds of a training step: two to warm up, then ever more until they have taken long enough to tell."""
+    recipe, generator = job.spec.recipe, np.random.default_rng(0)
+    optimizer, scheduler = descent(network.module, replace(task, epochs=1_000_000), recipe)
+    train_epoch(network, replace(task, steps=2), recipe, generator, optimizer, scheduler)
+    steps, spent, number = 0, 0.0, LEAST_STEPS
+    while spent < MEASURED_SECONDS:
+        part = replace(task, steps=number)
+        seconds, _ = timed(partial(train_epoch, network, part, recipe, generator, optimizer, scheduler))
+        spent, steps, number = spent + seconds, steps + number, 2 * number
+    return spent / steps
+
+
+def validation_seconds(network: Network, task: Segmentation | Restoration) -> float:
+    """Seconds of an epoch's validation: of a batch or two of its cases, times how many more there are."""
+    if isinstance(task, Restoration):
+        return seconds_of(lambda: task.validate(network))
+    few = max(2, task.recipe.batch_size if network.dims == 3 else 2)
+    part = replace(task, val=task.val[:few], train_scored=task.train_scored[:few])
+    cases = len(part.val) + len(part.train_scored)
+    return seconds_of(lambda: part.validate(network)) * (len(task.val) + len(task.train_scored)) / cases
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long some work takes the second time."""
+    work()
+    return timed(work)[0]
+
+
+def saving_cost(network: Network, task: Segmentation | Restoration, job: Job, folder: Path) -> tuple[float, float, float]:
+    """Seconds of a checkpoint, its MiB, and the MiB of the weights alone."""
+    optimizer, scheduler = descent(network.module, task, job.spec.recipe)
+    best = {name: tensor.detach().cpu() for name, tensor in network.module.state_dict().items()}
+    state = checkpoint(Progress(best_weights=best), network.module, optimizer, scheduler)
+    kept = Checkpoints(folder=folder / "checkpoints", spec=job.spec)
+    seconds, _ = timed(lambda: kept.save(0, state))
+    save_weights(folder / "best.pt", best)
+    # Adam keeps two more numbers a trained parameter, which it does not before its first step.
+    moments = 8 * sum(parameter.numel() for parameter in network.module.parameters() if parameter.requires_grad) / 2**20
+    return seconds, mib(folder / "checkpoints") + moments, mib(folder / "best.pt")
+
+
+def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict[str, float]:
+    """Seconds of a validation and of a test case of average size, and the MiB that each leaves."""
+    plan = Evaluation(
+        cache=cache,
+        batch_size=job.spec.recipe.batch_size,
+        references=folder / "cases",
+        pictures=folder / "pictures",
+        predictions=folder / "predictions" if job.save_predictions else None,
+    )
+    splits, cost = {"val": job.val, "test": job.test}, {}
+    for split, cases in splits.items():
+        if not cases:
+            continue
+        case = middle_case(cache, cases)
+        forward, _ = timed(partial(_logits, network, cache, case, job.spec.recipe.batch_size))
+        counting, evaluated = timed(partial(score_case, plan, reference_logits(cache, case), case, split))
+        cost[f"{split}_case"] = (forward + counting) * mean_voxels(cache, cases) / voxels(cache, case)
+        cost[f"{split}_case_mib"] = len(json.dumps(asdict(evaluated), indent=1)) / 2**20
+    if job.test:
+        cost["test_case_mib"] += mib(folder / "pictures") + mib(folder / "predictions")
+    return cost
+
+
+def _logits(network: Network, cache: Cache, case: str, batch_size: int) -> Tensor:
+    return next(cube_logits(network, [cache.image(case)], batch_size)).cpu()
+
+
+def reference_logits(cache: Cache, case: str) -> Tensor:
+    """Logits [K, D, H, W] of a prediction that is the reference moved by a voxel."""
+    labels = torch.from_numpy(np.roll(cache.labels(case), 1, axis=0).astype(np.int64))
+    return one_hot(labels, len(cache.classes)).movedim(-1, 0).float() * 8
+
+
+def middle_case(cache: Cache, cases: Sequence[str]) -> str:
+    """The case of median size on its own grid."""
+    return sorted(cases, key=lambda case: (voxels(cache, case), case))[len(cases) // 2]
+
+
+def voxels(cache: Cache, case: str) -> int:
+    """Voxels of a case's own grid."""
+    return int(np.prod(cache.cases[case].shape))
+
+
+def mean_voxels(cache: Cache, cases: Sequence[str]) -> float:
+    """Mean voxels of the cases' own grids."""
+    return sum(voxels(cache, case) for case in cases) / len(cases)
+
+
+def steps_by_sampling(task: Segmentation | Restoration, cache: Cache, job: Job, samplings: Sequence[str]) -> dict[str, int]:
+    """Steps an epoch of each sampling, which may drop items."""
+    recipe = job.spec.recipe
+    if recipe.steps_per_epoch or isinstance(task, Restoration):
+        return dict.fromkeys(samplings, task.steps)
+    voxels = training_items(job, cache).class_voxels
+    weights = {name: pick(SAMPLINGS, "sampling", name).load()(voxels, recipe) for name in samplings}
+    return {name: -(-int((kept > 0).sum()) // recipe.batch_size) for name, kept in weights.items()}
+
+
+def mib(path: Path) -> float:
+    """Size of a file or of all files of a folder; 0 where there is none."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 2**20

@@ -1,0 +1,73 @@
+"""Between setting up and the first step: a network is compiled where that pays, and its low precision is checked."""
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from trials.data.batches.resident import ahead
+from trials.inference.network import Network, memory_format
+from trials.models.registry import MODELS
+from trials.records.spec import TrialSpec
+from trials.training.compiling import compiled, wants_compiling
+from trials.training.precision import Arithmetic, WrongArithmetic, check_arithmetic
+from trials.training.pretraining import Restoration
+from trials.training.segmentation import Segmentation
+
+Facts = dict[str, object]
+
+
+def warm_up(network: Network, task: Segmentation | Restoration, spec: TrialSpec) -> tuple[Network, Facts]:
+    """The network as it will train, and what the trial's result says of that: compiled, arithmetic, and notes on what changed.
+
+    A float32 trial that does not compile takes no step here. Raises WrongArithmetic where the recipe names a low precision
+    that is wrong here.
+    """
+    facts: Facts = {"compiled": False}
+    if wants_compiling(spec.recipe, network, task.epochs * task.steps * spec.recipe.batch_size):
+        images, labels = first_batch(network, task, spec)
+        network, failure = compiled(network, task.loss, images, labels)
+        facts = {"compiled": network.is_compiled} | ({"compile_note": failure} if failure else {})
+    if network.device.type == "cuda" and not network.is_compiled:
+        network.module.to(memory_format=memory_format(MODELS[spec.cell.model].eager_gpu_layout, network.dims))
+    if network.autocast is None:
+        return network, facts
+    images, labels = first_batch(network, task, spec)
+    found = check_arithmetic(network, task.loss, images, labels, spec)
+    facts |= arithmetic_facts(found)
+    if found.is_right:
+        return network, facts
+    if spec.recipe.precision != "auto":
+        raise WrongArithmetic(
+            f"recipe.precision is {spec.recipe.precision!r}, and that is wrong here for {spec.cell.model}: {found.text()}; "
+            "set precision='float32', or 'auto'"
+        )
+    return replace(network, autocast=None), facts | {"precision_note": fallback_text(spec.cell.model, found)}
+
+
+def first_batch(network: Network, task: Segmentation | Restoration, spec: TrialSpec) -> tuple[Tensor, Tensor]:
+    """One piece of a batch of the task, on the network's device, drawn apart from what the trial draws."""
+    images, labels = next(ahead(task.batches(np.random.default_rng(spec.seed)), network.device))
+    piece = -(-len(images) // network.parts)
+    return images[:piece], labels[:piece]
+
+
+def arithmetic_facts(found: Arithmetic) -> Facts:
+    """What a result says of the check: the sentence, and seconds it took."""
+    return {"arithmetic": found.text(), "arithmetic_right": found.is_right, "arithmetic_seconds": found.seconds}
+
+
+def precision_text(network: Network, facts: Facts) -> str:
+    """In which precision a network trains here and what the check found, in one sentence, from what warm_up returned."""
+    if "precision_note" in facts:
+        return str(facts["precision_note"])
+    precision = str(network.autocast or "float32").removeprefix("torch.")
+    checked = (
+        f", compared with float32 in {facts['arithmetic_seconds']} s: {facts['arithmetic']}" if "arithmetic" in facts else ""
+    )
+    return precision + checked + (", compiled" if network.is_compiled else "")
+
+
+def fallback_text(model: str, found: Arithmetic) -> str:
+    """What is said where a trial trains in float32 since low precision is wrong here."""
+    return f"{model} trained in float32, since bfloat16 is wrong here: {found.text()}"
