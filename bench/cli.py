@@ -8,6 +8,7 @@ from bench.commands.passwords import refuse_passwords
 from bench.commands.run_flags import SKIP_BAD, add_plan_flags, add_run_flags, processes
 from bench.doctor.flags import add_doctor_flags
 from bench.exit_codes import FINISHED, INTERRUPTED, MENDABLE
+from trials.process.versions import own_version
 from trials.storage.probe import folder_or_url, here
 
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         description="Benchmark volumetric segmentation: each cell of model x loss x sampling tuned, trained, scored.",
         epilog="Start with `segbench run --grid demo`: no data, no GPU, less than five minutes.",
     )
+    top.add_argument("--version", action="version", version=f"segbench {own_version()}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_run(verbs)
     add_plan(verbs)

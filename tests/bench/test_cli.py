@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def test_help_names_every_verb():
 
     assert done.returncode == 0
     assert all(verb in done.stdout for verb in ("run", "status", "ls", "prepare", "report", "export", "score", "audit"))
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"segbench {metadata.version('segbench')}\n"
 
 
 def test_ls_names_every_part(capsys):

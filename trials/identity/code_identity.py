@@ -5,7 +5,6 @@ A part is the model, loss or sampling of a cell. What a digest is made of stands
 
 import functools
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from trials.data.sampling import SAMPLINGS
@@ -14,6 +13,7 @@ from trials.identity.source_text import hashed
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
 from trials.parts import Part
+from trials.process.versions import own_version
 from trials.records.spec import FINAL, PRETRAIN, Cell, TrialSpec
 
 OWN = "segbench"
@@ -62,11 +62,7 @@ def part_digest(part: Part) -> str:
 @functools.cache
 def own_code() -> str:
     """The version of this package and a digest of the source of its training code, as "0.1.0 0123456789abcdef"."""
-    try:
-        version = metadata.version(OWN)
-    except metadata.PackageNotFoundError:  # a checkout that is on the path and was not installed
-        version = "0"
-    return f"{version} {folder_digest(Path(__file__).parents[1])}"
+    return f"{own_version()} {folder_digest(Path(__file__).parents[1])}"
 
 
 def folder_digest(folder: Path) -> str:

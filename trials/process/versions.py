@@ -7,6 +7,14 @@ from pathlib import Path
 PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
 
 
+def own_version() -> str:
+    """The version of segbench; "0" for a checkout that is not installed."""
+    try:
+        return metadata.version("segbench")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that decide a number."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
