@@ -16,7 +16,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+COMMANDS = [
+    line
+    for text in (README, *PAGES.values())
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in block.strip().splitlines()
+]
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Two processes share two cores: a thread pool in each would only make them wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"

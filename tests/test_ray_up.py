@@ -1,4 +1,4 @@
-"""The README's commands for machines of one's own, run as printed on three hosts, one of which is killed in the middle."""
+"""The commands of docs/cluster.md for machines of one's own, run as printed on three hosts, one of which is killed."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import README
+from conftest import PAGES
 
 from benchmarks.hosts import HEAD, NUM_TRIALS, WORKERS, OnPremises, three_hosts, why_not
 
 REASON = why_not()
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(REASON), reason=REASON)]
-SECTION = re.search(r"### Machines of your own\n(.*?)\n## ", README, re.DOTALL)[1]
+SECTION = PAGES["cluster"].partition("## Machines of your own\n")[2]
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL) for line in block.strip().splitlines()]
 # A folder that each host has for itself.
 OWN = "/root/runs/apart"
@@ -40,7 +40,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> Story:
-    """The README's lines, once through, on hosts that end with the test."""
+    """The page's lines, once through, on hosts that end with the test."""
     with three_hosts(tmp_path_factory.mktemp("hosts")) as hosts:
         return told(OnPremises.on(hosts))
 
@@ -73,7 +73,7 @@ def told(cluster: OnPremises) -> Story:
 
 
 def adapted(line: str, cluster: OnPremises) -> str:
-    """A line of the README with the test's own port, storage and grid."""
+    """A line of the page with the test's own port, storage and grid."""
     own = {"/shared": str(cluster.hosts.shared), "127.0.0.1:8265": f"127.0.0.1:{cluster.port}"}
     for printed, used in own.items():
         line = line.replace(printed, used)

@@ -1,4 +1,4 @@
-"""What the README tells a reader to type is what works."""
+"""What README and docs tell a reader to type is what works, and their links lead somewhere."""
 
 import re
 import shlex
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import COMMANDS, README, ROOT
+from conftest import COMMANDS, PAGES, README, ROOT
 
 from bench.cli import main, parser
 from trials.data.datasets.phantoms.writing import write_phantoms
@@ -64,7 +64,24 @@ def test_the_picture_is_there():
     assert (ROOT / "docs" / "report.png").is_file()
 
 
-def test_the_tree_of_the_readme_names_what_is_there():
-    tree = re.search(r"## The house\n\n(.*?)\n\n", README, re.DOTALL)[1]
-    for name in re.findall(r"^    (\w+)/", tree, re.MULTILINE):
-        assert (ROOT / name).is_dir()
+def test_the_tree_of_the_architecture_names_what_is_there():
+    tree = re.search(r"# Architecture\n\n(.*?)\n\n", PAGES["architecture"], re.DOTALL)[1]
+    room = ROOT
+    for indent, names in re.findall(r"^    ( *)((?:\w+/ ?)+)", tree, re.MULTILINE):
+        for name in names.split():
+            assert ((room if indent else ROOT) / name).is_dir(), name
+        room = room if indent else ROOT / names.split("/")[0]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
+def test_links_and_named_files_are_there(page):
+    text, folder = (ROOT / page).read_text(), (ROOT / page).parent
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (folder / target).exists(), target
+    # Figures in benchmarks/results/ are there once somebody with the hardware has measured them.
+    for name in re.findall(r"`((?:bench|trials|reports|tests|clusters)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_is_short():
+    assert 100 <= len(README.splitlines()) <= 150
