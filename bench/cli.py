@@ -230,7 +230,7 @@ def audit(options: argparse.Namespace) -> int:
 
 
 def add_score(verbs) -> None:
-    sub = add_verb(verbs, "score", "score a folder of predicted masks against the reference, whoever made them", score)
+    sub = add_verb(verbs, "score", "score a folder of predicted masks against the reference, made by any program", score)
     sub.add_argument(
         "--reference", type=here, required=True, metavar="DIR", help="masks as CASE.nii.gz or CASE/segmentation.nii.gz"
     )
@@ -256,7 +256,7 @@ def score(options: argparse.Namespace) -> int:
 
 
 def add_doctor(verbs) -> None:
-    add_doctor_flags(add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to mend it", doctor))
+    add_doctor_flags(add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to fix it", doctor))
 
 
 def doctor(options: argparse.Namespace) -> int:

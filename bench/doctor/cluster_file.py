@@ -104,7 +104,7 @@ def token(config: Mapping[str, Any]) -> Iterator[Finding]:
     told = "\n".join(commands(config))
     if not re.search(r"RAY_AUTH_MODE=[\"']?token", told):
         fix = "export RAY_AUTH_MODE=token on every node, in initialization_commands; cluster.yaml shows how"
-        yield error("token", "whoever reaches Ray's ports may run what he likes: RAY_AUTH_MODE=token is missing", fix)
+        yield error("token", "RAY_AUTH_MODE=token is missing: anyone who reaches Ray's ports can run code", fix)
     elif not any(str(place).endswith(".ray/auth_token") for place in config.get("file_mounts", {})):
         yield error("token", "the nodes are not given the token", "file_mounts: ~/.ray/auth_token: ~/.ray/auth_token")
 

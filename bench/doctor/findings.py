@@ -28,7 +28,7 @@ class Finding:
 
 
 def fine(subject: str, message: str) -> Finding:
-    """Nothing to mend."""
+    """Nothing to fix."""
     return Finding(level=FINE, subject=subject, message=message)
 
 
@@ -38,12 +38,12 @@ def warning(subject: str, message: str, fix: str) -> Finding:
 
 
 def error(subject: str, message: str, fix: str) -> Finding:
-    """Something to mend before a run."""
+    """Something to fix before a run."""
     return Finding(level=ERROR, subject=subject, message=message, fix=fix)
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that have to be mended."""
+    """Those that have to be fixed."""
     return [finding for finding in findings if finding.level == ERROR]
 
 
@@ -63,4 +63,4 @@ def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
     counts = {level: sum(finding.level == level for finding in findings) for level in STYLES}
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    console.print(f"{counts[ERROR]} to mend, {counts[WARNING]} to look at, {counts[FINE]} fine")
+    console.print(f"{counts[ERROR]} to fix, {counts[WARNING]} to look at, {counts[FINE]} fine")

@@ -7,7 +7,7 @@ from trials.storage.probe import folder_or_url, here
 
 def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
     """Everything is optional: this machine is always looked at."""
-    verb.epilog = "Exit code: 0, also with warnings; 2 where something must be mended."
+    verb.epilog = "Exit code: 0, also with warnings; 2 where something must be fixed."
     verb.add_argument("--cluster", type=here, metavar="FILE.yaml", help="a cluster file for `ray up`, and what it needs here")
     verb.add_argument("--data", type=here, metavar="DIR", help="a data set's folder")
     verb.add_argument("--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data: every digest is checked")

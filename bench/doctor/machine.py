@@ -148,24 +148,24 @@ def versions(machine: Machine) -> Iterator[Finding]:
 def card(machine: Machine) -> Finding:
     """Whether torch can use the cards that the driver shows."""
     if not machine.cards:
-        return fine("cards", "none: trials run on processors")
+        return fine("GPUs", "none: trials run on the CPU")
     names = f"{len(machine.cards)} x {machine.cards[0]}, driver {machine.driver}"
     if not machine.cuda:
         return error(
-            "cards",
+            "GPUs",
             f"{names}, but this torch is built for processors alone",
             "pip install --force-reinstall torch, from the index that pytorch.org names for your CUDA",
         )
     least = LEAST_DRIVER.get(machine.cuda.partition(".")[0])
     if least and Version(machine.driver) < Version(least):
         return error(
-            "cards",
+            "GPUs",
             f"{names}: CUDA {machine.cuda}, for which torch is built, needs driver {least}",
             "update NVIDIA's driver, or install a torch for an older CUDA",
         )
     if not machine.sees_card:
-        return error("cards", f"{names}, but torch sees none", "look at CUDA_VISIBLE_DEVICES, or restart the machine")
-    return fine("cards", f"{names}, torch for CUDA {machine.cuda}")
+        return error("GPUs", f"{names}, but torch sees none", "look at CUDA_VISIBLE_DEVICES, or restart the machine")
+    return fine("GPUs", f"{names}, torch for CUDA {machine.cuda}")
 
 
 def memory(machine: Machine) -> Finding:

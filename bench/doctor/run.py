@@ -1,4 +1,4 @@
-"""The verb: look at what was named, print every finding, and say by the exit code whether something must be mended."""
+"""The verb: look at what was named, print every finding, and say by the exit code whether something must be fixed."""
 
 import argparse
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from trials.storage.spool import scratch
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print what was found; returns 2 if something must be mended, else 0."""
+    """Print what was found; returns 2 if something must be fixed, else 0."""
     findings = list(examined(options))
     print_findings(findings, options.json)
     return MENDABLE if errors(findings) else FINISHED

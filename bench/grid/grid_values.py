@@ -124,5 +124,5 @@ def _wrong(name: str, value: float) -> str | None:
     if name in LEAST and value < LEAST[name]:
         return f"must be at least {LEAST[name]:g}"
     if name == "gpus" and value > 1 and value != int(value):
-        return "must be a share of one card, at most 1, or a whole number of cards"
+        return "must be a share of one GPU, at most 1, or a whole number of GPUs"
     return None

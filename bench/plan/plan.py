@@ -126,7 +126,7 @@ def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: 
         raise ValueError(
             f"grid {grid.name!r}: {len(copies)} trials of {model} side by side need {needed:.1f} GiB and {device} has "
             f"{there:.1f}; lower its batch_size ({recipe.batch_size}) or cube ({recipe.preparation.cube}), "
-            + ("or raise its share of a card" if cluster.gpus else "or run on a machine with more memory a core")
+            + ("or raise its share of a GPU" if cluster.gpus else "or run on a machine with more memory a core")
         )
 
 

@@ -122,7 +122,7 @@ def check_room(grid: Grid, most: float) -> None:
     for name, recipe in grid.recipes.items():
         if recipe.gpus > (most or 1):
             raise ValueError(
-                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} graphics cards a trial, the largest "
+                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} GPUs a trial, the largest "
                 f"machine has {most:g}; lower it, or add a larger machine"
             )
 
@@ -219,7 +219,7 @@ def hindrances(hindered: Mapping[str, str]) -> str:
     trial, reason = next(iter(hindered.items()))
     others = f" (and {len(hindered) - 1} more)" if len(hindered) > 1 else ""
     return (
-        f"trial {trial}{others} has no result: {reason}. Nothing finished is lost: mend that and give the same "
+        f"trial {trial}{others} has no result: {reason}. Nothing finished is lost: fix that and give the same "
         "command, which brings what waits on its node and runs the rest"
     )
 

@@ -64,7 +64,7 @@ def refuse_silence(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CALL_SECONDS).close()
     except (OSError, ValueError) as wrong:
-        raise ValueError(f"nobody answers at {address} ({wrong}); {WAY_IN}") from None
+        raise ValueError(f"no Ray answers at {address} ({wrong}); {WAY_IN}") from None
 
 
 @contextmanager

@@ -250,7 +250,7 @@ def last_words(trial: Any) -> str:
     """What a trial's worker raised, or what Ray says of its end: the last line that it wrote of it, cut to a line's length."""
     path = Path(trial.error_file or "")
     lines = path.read_text(errors="replace").split("\n") if path.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nobody knows why")[:160]
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no error was reported")[:160]
 
 
 def describe(spec: TrialSpec) -> str:

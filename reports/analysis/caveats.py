@@ -139,9 +139,13 @@ def _conditions(run: Run) -> Iterator[Note]:
 
 def _seeds(run: Run) -> Iterator[Note]:
     if len(run.seeds) == 1:
-        yield Note("One seed", "Each cell was trained once: a gap between two cells cannot be told from the luck of a seed.")
+        yield Note(
+            "One seed", "Each cell was trained once: a gap between two cells cannot be told from the variance between seeds."
+        )
     elif len(run.seeds) == 2:
-        yield Note("Two seeds", "Two trainings a cell measure the luck of a seed only roughly: few gaps can be resolved.")
+        yield Note(
+            "Two seeds", "Two trainings a cell measure the variance between seeds only roughly: few gaps can be resolved."
+        )
 
 
 def _data(run: Run) -> Iterator[Note]:

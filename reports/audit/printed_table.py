@@ -51,7 +51,7 @@ def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
     try:
         records = list(_records(file, lines))
     except csv.Error as error:
-        raise ValueError(f"{file} line {lines.line_num} is no CSV ({error}); mend its quotes") from error
+        raise ValueError(f"{file} line {lines.line_num} is no CSV ({error}); correct its quotes") from error
     if not records:
         raise ValueError(f"{file} holds no rows; give a line for each class of each table")
     tables: dict[str, list[tuple[int, Mapping[str, str]]]] = {}

@@ -104,7 +104,9 @@ def difference_figure(board: Board, choice: Choice, order: list[int]) -> Figure:
         values = [(choice.lead[i], choice.low[i], choice.high[i]) for i in cells]
         data.append(points(_names(board, cells[::-1]), values, colour, [symbol] * len(cells), 0))
     num_resolved = sum(bool(choice.resolved[i]) for i in rivals)
-    one_seed = " With one seed no gap can be: the luck of a training was not measured." if len(board.run.seeds) == 1 else ""
+    one_seed = (
+        " With one seed no gap can be: the variance between trainings was not measured." if len(board.run.seeds) == 1 else ""
+    )
     caption = (
         f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against {num_resolved} of "
         f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice with 95 % interval, "

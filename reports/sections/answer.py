@@ -161,7 +161,7 @@ def _certainty(board: Board, choice: Choice) -> str:
     rivals = _rivals(board, choice)
     resolved = sum(bool(choice.resolved[i]) for i in rivals)
     gap = f"The smallest gap that this run would see with 80 % power is about {number(choice.smallest_gap)} Dice"
-    drawn = "the patients (the luck of its one seed is not in them)" if _one_seed(board) else "patients and seeds"
+    drawn = "the patients (variance between seeds is not included)" if _one_seed(board) else "patients and seeds"
     more = _more(board, choice)
     return (
         f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of {drawn}, and is "

@@ -187,7 +187,7 @@ def _rank_table(found: list[Effect]) -> Table:
         )
     caption = (
         "Do these trainings' levels rank alike over the patients? Friedman's test, and by how much mean ranks must differ to "
-        "be told apart. It looks at these trainings alone: the luck of seeds is not in it."
+        "be told apart. It looks at these trainings alone: variance between seeds is not included."
     )
     return Table(id="effects-ranks", caption=caption, columns=columns, rows=tuple(rows))
 

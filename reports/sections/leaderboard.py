@@ -18,9 +18,9 @@ MakeRow = Callable[[int], Row]
 OPEN_ROWS = 16
 RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose reference holds the class, then over "
-    "the seeds. Intervals are 95 % bootstrap intervals over patients, the same draws for every configuration, with the luck of "
-    "the seeds drawn inside from all trainings, and stretched from the normal to Student's t. False alarms count the patients "
-    "without the class in whom it was predicted."
+    "the seeds. Intervals are 95 % bootstrap intervals over patients, with the same draws for every configuration; they include "
+    "the variance between seeds, estimated from all trainings, and are widened for its few degrees of freedom (Student's t). "
+    "False alarms count the patients without the class in whom it was predicted."
 )
 
 
@@ -62,9 +62,9 @@ def _finding(board: Board, order: list[int]) -> str:
         if standings[order[0], label].n:
             best = max(order, key=lambda i: standings[i, label].dice)
             dice = number(standings[best, label].dice)
-            leader = f"{cell_name(board.run.cells[best])} ({dice})" if float(dice) else "nobody (0.000 throughout)"
+            leader = f"{cell_name(board.run.cells[best])} ({dice})" if float(dice) else "none (0.000 throughout)"
             leaders.append(f"{board.run.classes[label]} {leader}")
-    luck = f" Being the highest of {len(order)} is partly luck: read it with its interval." if len(order) > 1 else ""
+    luck = f" Being the highest of {len(order)} is partly chance: read it with its interval." if len(order) > 1 else ""
     return f"Highest test Dice: {listed(leaders)}.{luck}"
 
 

@@ -19,8 +19,8 @@ PARTS = {
     "case": ("patient", "some patients are hard for all"),
     "configuration": ("configuration", "what the grid set out to compare"),
     "mix": ("patient by configuration", "a patient suits one configuration better than another"),
-    "seed": ("seed", "the luck of a training, the same for all patients"),
-    "rest": ("rest", "the luck of a training on one patient"),
+    "seed": ("seed", "the variance between trainings that all patients share"),
+    "rest": ("rest", "the variance between trainings on one patient"),
 }
 
 
@@ -41,7 +41,7 @@ def seeds(board: Board) -> Section | None:
     return Section(
         id="seeds",
         title="Seeds",
-        question="Is the gap larger than a seed's luck?",
+        question="Is the gap larger than the variance between seeds?",
         finding=_finding(board, math.sqrt(luck), df),
         blocks=tuple(blocks),
     )
@@ -50,10 +50,11 @@ def seeds(board: Board) -> Section | None:
 def _finding(board: Board, luck: float, df: int) -> str:
     if not df:
         return (
-            "Each configuration was trained once: the luck of a seed was not measured, so no gap can be called larger than it."
+            "Each configuration was trained once: the variance between seeds was not measured, so no gap can be called larger "
+            "than it."
         )
     text = (
-        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} Dice through the luck of their "
+        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} Dice through their "
         f"seeds (standard deviation {number(luck)} a training, {many(df, 'degree')} of freedom)."
     )
     if board.choice is None or board.choice.runner_up is None:
@@ -63,7 +64,7 @@ def _finding(board: Board, luck: float, df: int) -> str:
     size = "more" if abs(board.choice.lead[i]) > noise else "no more"
     return (
         f"{text} The chosen's difference to the runner-up, {signed(board.choice.lead[i])}, is {size} than the "
-        f"{number(noise)} that luck alone explains in 95 % of comparisons of {many(seeds, 'seed')} a side."
+        f"{number(noise)} that chance alone explains in 95 % of comparisons of {many(seeds, 'seed')} a side."
     )
 
 
@@ -165,8 +166,8 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
                 configuration(board, i),
                 Entry(signed(gap.gap), gap.gap),
                 Entry(verdict, look="" if choice.resolved[i] else "quiet"),
-                Entry(wanted(cases, len(counts.cases)) if luck_known else "luck not measured", cases),
-                Entry(wanted(trainings, len(board.run.seeds)) if luck_known else "luck not measured", trainings),
+                Entry(wanted(cases, len(counts.cases)) if luck_known else "not measured", cases),
+                Entry(wanted(trainings, len(board.run.seeds)) if luck_known else "not measured", trainings),
             )
         )
     columns = (

@@ -78,7 +78,7 @@ MISTAKES = [
     ("trials=2", "trials=2, seed=-1", "tuning.seed must lie in 0..4294967295; got -1"),
     ("epochs=1", "epochs=0", "recipe.epochs must lie in 1..1000000; got 0"),
     ("width=4", "width=10**20", "recipe.width must lie in 1..1024; got 100000000000000000000"),
-    ("width=4", "gpus=1.5", "recipes['3d'].gpus must be a share of one card, at most 1, or a whole number of cards; got 1.5"),
+    ("width=4", "gpus=1.5", "recipes['3d'].gpus must be a share of one GPU, at most 1, or a whole number of GPUs; got 1.5"),
     ("width=4", "model_options=(('kernel', float('nan')),)", "recipes['3d'].model_options: kernel must be a finite number"),
     ('"num_cases": 11', '"num_cases": -1', "generate['num_cases'] must lie in 1..100000; got -1"),
     ('"num_cases": 11', '"num_cases": 10**9', "generate['num_cases'] must lie in 1..100000; got 1000000000"),

@@ -127,4 +127,4 @@ def test_every_finding_is_printed_with_its_fix_and_counted(tmp_path, capsys):
 
     printed = capsys.readouterr().out
     assert all(finding.fix in printed for finding in findings)
-    assert "1 to mend, 1 to look at, 4 fine" in printed
+    assert "1 to fix, 1 to look at, 4 fine" in printed

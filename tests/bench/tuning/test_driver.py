@@ -68,7 +68,7 @@ def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_e
     larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}
 
     for nodes, has in (([node, node], 1), ([{"Resources": {}}], 0)):
-        told = rf"recipes\['3d'\].gpus: asked 4 graphics cards a trial, the largest machine has {has}; lower it, or add"
+        told = rf"recipes\['3d'\].gpus: asked 4 GPUs a trial, the largest machine has {has}; lower it, or add"
         with pytest.raises(ValueError, match=told):
             check_room(grid, most_cards(nodes, {}))
     check_room(grid, most_cards([node, node], larger))

@@ -97,7 +97,7 @@ def test_storage_that_is_not_shared_is_one_sentence_with_the_nodes(sights, text)
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1", "127.0.0.1:ray", "[::1]:1"])
 def test_an_address_where_nobody_answers_is_one_sentence_at_once(address):
-    with pytest.raises(ValueError, match=r"^nobody answers at .*; `ray up FILE` starts one; .*RAY_AUTH_MODE=token") as refused:
+    with pytest.raises(ValueError, match=r"^no Ray answers at .*; `ray up FILE` starts one; .*RAY_AUTH_MODE=token") as refused:
         join(address)
 
     assert "\n" not in str(refused.value)

@@ -92,23 +92,24 @@ def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
 
 
 def test_the_live_table_shows_what_runs(view):
-    trial, _ = start(view)
+    trial, spec = start(view)
     epoch(view, trial, 3, 1.0)
     view.console.print(view.render())
 
     text = view.console.file.getvalue()
     assert "final unet3d combined none seed 0" in text
-    assert "3/8" in text
+    assert f"3/{spec.recipe.epochs}" in text
     assert "final 0/3" in text
 
 
 def test_what_another_shell_is_told_is_what_runs_and_when_it_ends(view):
-    trial, _ = start(view)
+    trial, spec = start(view)
     epoch(view, trial, 3, 1.0)
 
     status = view.status()
 
-    assert [(one.text, one.epoch, one.epochs) for one in status.running] == [("final unet3d combined none seed 0", 3, 8)]
+    expected = ("final unet3d combined none seed 0", 3, spec.recipe.epochs)
+    assert [(one.text, one.epoch, one.epochs) for one in status.running] == [expected]
     assert status.pid == os.getpid()
     assert status.ends is not None
 
@@ -132,8 +133,8 @@ def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view
 
     told = view.console.file.getvalue().splitlines()
     assert told[0] == f"{describe(spec)}: its worker was lost and it is tried again (ActorDiedError: its node died)"
-    assert told[1] == told[2] == f"{describe(spec)}: its worker was lost and it is tried again (nobody knows why)"
-    assert told[3] == f"{describe(spec)}: its worker was lost for good (nobody knows why)"
+    assert told[1] == told[2] == f"{describe(spec)}: its worker was lost and it is tried again (no error was reported)"
+    assert told[3] == f"{describe(spec)}: its worker was lost for good (no error was reported)"
 
 
 def test_a_worker_that_is_replaced_after_memory_ran_out_is_not_told_as_lost(view, tmp_path):
