@@ -18,8 +18,8 @@ MakeRow = Callable[[int], Row]
 OPEN_ROWS = 16
 RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose reference holds the class, then over "
-    "the seeds. Intervals are 95 % bootstrap intervals over patients, with the same draws for every configuration; they include "
-    "the variance between seeds, estimated from all trainings, and are widened for its few degrees of freedom (Student's t). "
+    "the seeds. Intervals are 95 % bootstrap intervals over patients, with the same draws for every one of them. They include "
+    "the variance between seeds, estimated from all trainings, and are widened for its degrees of freedom (Student's t). "
     "False alarms count the patients without the class in whom it was predicted."
 )
 
