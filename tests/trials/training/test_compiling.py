@@ -72,11 +72,10 @@ def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_tri
     assert not earns_back(demo)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(small_cache, tmp_path, cell, precision):
+def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(small_cache, tmp_path, cell):
     cache = open_cache(small_cache)
     for parts in (1, 2):
-        job = make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, precision=precision), parts=parts)
+        job = make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, precision="bf16"), parts=parts)
         task = make_segmentation(job, cache)[0]
         network, facts = warm_up(make_network(job, cache), task, job.spec)
         images, labels = torch.zeros(4 // parts, 1, 32, 32, 32), torch.zeros(4 // parts, 32, 32, 32, dtype=torch.uint8)
