@@ -116,8 +116,8 @@ PAPER = replace(
 # factor at least two levels share a setting of the other two. Of equal work narrow networks and many steps of two volumes
 # learned most; cysts, the smallest class, come last, so the V-Net, which learns fastest, is trained longest.
 _SMALL = Recipe(
-    epochs=11,
-    steps_per_epoch=12,
+    epochs=17,
+    steps_per_epoch=6,
     batch_size=2,
     preparation=Preparation(cube=32),
     width=4,
@@ -130,7 +130,7 @@ _SMALL = Recipe(
     log_frequency_bias=True,
     subsample_background=0.97,
     train_cases_scored=2,
-    validate_every=4,
+    validate_every=6,
     # Eight of so small trials share a GPU.
     gpus=0.125,
 )
@@ -151,10 +151,10 @@ DEMO = Grid(
     tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
-        "vnet": replace(_SMALL, epochs=22, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))),
-        "segresnet": replace(_SMALL, width=8, epochs=8),
+        "vnet": replace(_SMALL, epochs=36, validate_every=9, model_options=(("kernel", 3.0), ("dropout", 0.0))),
+        "segresnet": replace(_SMALL, width=8, epochs=13, validate_every=5),
         # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so few steps.
-        "2d": replace(_SMALL, width=None, epochs=10, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
+        "2d": replace(_SMALL, width=None, epochs=17, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
     },
     hyper={
         "*": {"lr": 0.01, "one_minus_beta": 1e-4, "alpha": (0.3, 1.0, 1.2, 1.5)},
@@ -162,7 +162,7 @@ DEMO = Grid(
         "segresnet": {"lr": 0.007, "frozen_stages": 1.0},
         "unet2d_resnet18": {"lr": 0.006},
     },
-    # A dozen steps tell little of a setting, so nothing is proposed with which a whole training would not do well.
+    # A few steps tell little of a setting, so nothing is proposed with which a whole training would not do well.
     spaces={
         "*": {"lr": Range(low=5e-3, high=1.2e-2, log=True), "gamma": Range(low=1.0, high=2.5)},
         "vnet": {"lr": Range(low=1.2e-2, high=2e-2, log=True)},
