@@ -1,4 +1,4 @@
-"""How far low precision is from float32 in healthy networks: every model of the registry at the sizes of the demo and of FULL.
+"""How far low precision is from float32 in healthy networks: the demo's models at its sizes, with --full all at FULL's.
 
 On a GPU the bfloat16 is the GPU's. On a CPU it is that of the processor's own kernels with --native, else it is imitated
 (bfloat16.py), which is right everywhere. The limit of trials/training/precision.py was set from this table.
@@ -41,11 +41,15 @@ class Size:
     seed: int
 
 
-def sizes(most_items: int, seeds: int) -> Iterator[Size]:
-    """Every model at the demo's sizes under several seeds, then at FULL's, of at most so many items a batch."""
+def demo_sizes(seeds: int) -> Iterator[Size]:
+    """Every model of the demo at its sizes, under several seeds."""
     for seed in range(seeds):
         for model in dict.fromkeys(cell.model for cell in DEMO.cells):
             yield Size(model=model, recipe=recipe_of(DEMO, model), seed=seed)
+
+
+def full_sizes(most_items: int) -> Iterator[Size]:
+    """Every model of the registry at FULL's sizes, of at most so many items a batch: hours on a CPU, seconds on a GPU."""
     for model in MODELS:
         recipe = recipe_of(FULL, model)
         items = min(recipe.batch_size, most_items * (1 if MODELS[model].dims == 3 else 16))
@@ -76,12 +80,13 @@ def main() -> None:
     parser.add_argument("--native", action="store_true", help="the processor's own kernels, not imitated ones")
     parser.add_argument("--items", type=int, default=4, help="volumes a batch of FULL's at most; slices 16 times as many")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="FULL's sizes too: hours on a CPU")
     options = parser.parse_args()
     torch.set_num_threads(1)
     lines = [HEADER]
     with tempfile.TemporaryDirectory() as name:
         write_phantoms(Path(name) / "phantoms", 10, 0)
-        for size in sizes(options.items, options.seeds):
+        for size in (*demo_sizes(options.seeds), *(full_sizes(options.items) if options.full else ())):
             lines.append(row(size, Path(name), options.native))
             print(lines[-1], flush=True)
     where = pick_device().type if options.native or torch.cuda.is_available() else "a CPU, imitated"
