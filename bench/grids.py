@@ -151,7 +151,9 @@ DEMO = Grid(
     tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
-        "vnet": replace(_SMALL, epochs=36, validate_every=9, model_options=(("kernel", 3.0), ("dropout", 0.0))),
+        "vnet": replace(
+            _SMALL, epochs=22, steps_per_epoch=12, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))
+        ),
         "segresnet": replace(_SMALL, width=8, epochs=13, validate_every=5),
         # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so few steps.
         "2d": replace(_SMALL, width=None, epochs=17, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
