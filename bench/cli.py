@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="segbench",
         description="Benchmark volumetric segmentation: each cell of model x loss x sampling tuned, trained, scored.",
-        epilog="Start with `segbench run --grid demo`: no data, no GPU, less than five minutes.",
+        epilog="Start with `segbench run --grid demo`: no data, no GPU, about five minutes.",
     )
     top.add_argument("--version", action="version", version=f"segbench {own_version()}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
