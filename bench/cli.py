@@ -1,4 +1,6 @@
-"""The command line: every verb in a few lines. Heavy packages are imported by the verb that needs them."""
+"""The command line: every verb in a few lines. Heavy packages are imported by the verb that needs
+them.
+"""
 
 import argparse
 import sys
@@ -13,7 +15,9 @@ from trials.storage.probe import folder_or_url, here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures; 130, 143 stopped."""
+    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures;
+    130, 143 stopped.
+    """
     try:
         refuse_passwords(sys.argv[1:] if arguments is None else arguments)
     except ValueError as error:
@@ -33,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def lines_of(error: Exception) -> list[str]:
-    """An error as it is printed: one line, or several where it lists the faults of a data set; foreign names spelled out."""
+    """An error as it is printed: one line, or several where it lists the faults of a data set;
+    foreign names spelled out.
+    """
     from trials.records.faults import FaultyData, printable
 
     lines = error.lines() if isinstance(error, FaultyData) else [str(error) or type(error).__name__]
@@ -44,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
     """All verbs and their flags."""
     top = argparse.ArgumentParser(
         prog="segbench",
-        description="Benchmark volumetric segmentation: each cell of model x loss x sampling tuned, trained, scored.",
+        description="Benchmark volumetric segmentation: each cell of model x loss x sampling "
+        "tuned, trained, scored.",
         epilog="Start with `segbench run --grid demo`: no data, no GPU, about five minutes.",
     )
     top.add_argument("--version", action="version", version=f"segbench {own_version()}")
@@ -72,7 +79,12 @@ def add_verb(verbs, name: str, summary: str, verb) -> argparse.ArgumentParser:
 
 
 def add_run(verbs) -> None:
-    sub = add_verb(verbs, "run", "run a grid from data to report; the same command again runs what is missing", run)
+    sub = add_verb(
+        verbs,
+        "run",
+        "run a grid from data to report; the same command again runs what is missing",
+        run,
+    )
     add_run_flags(sub)
 
 
@@ -84,7 +96,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_plan(verbs) -> None:
-    sub = add_verb(verbs, "plan", "what a grid will cost here: time, memory and disk by cell, from steps really taken", plan)
+    sub = add_verb(
+        verbs,
+        "plan",
+        "what a grid will cost here: time, memory and disk by cell, from steps really taken",
+        plan,
+    )
     add_plan_flags(sub)
 
 
@@ -96,7 +113,12 @@ def plan(options: argparse.Namespace) -> int:
 
 
 def add_status(verbs) -> None:
-    sub = add_verb(verbs, "status", "what a run has done, what runs now and when it ends, from another shell", status)
+    sub = add_verb(
+        verbs,
+        "status",
+        "what a run has done, what runs now and when it ends, from another shell",
+        status,
+    )
     sub.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
 
 
@@ -111,7 +133,9 @@ def status(options: argparse.Namespace) -> int:
 
 
 def add_ls(verbs) -> None:
-    add_verb(verbs, "ls", "list models, losses, samplings, grids and data sets, with what each tunes", ls)
+    add_verb(
+        verbs, "ls", "list models, losses, samplings, grids and data sets, with what each tunes", ls
+    )
 
 
 def ls(options: argparse.Namespace) -> int:
@@ -128,9 +152,13 @@ def add_check(verbs) -> None:
     sub.add_argument("folder", type=here, metavar="DATA", help="the data set's folder")
     sub.add_argument("--dataset", help="kits23, nnunet or phantoms (default: told by the folder)")
     sub.add_argument(
-        "--json", action="store_true", help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead'
+        "--json",
+        action="store_true",
+        help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead',
     )
-    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
+    sub.add_argument(
+        "--workers", type=processes, metavar="N", help="processes (default: one a core)"
+    )
 
 
 def check(options: argparse.Namespace) -> int:
@@ -141,14 +169,34 @@ def check(options: argparse.Namespace) -> int:
 
 
 def add_prepare(verbs) -> None:
-    sub = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", prepare)
+    sub = add_verb(
+        verbs, "prepare", "check a data set and prepare it once for every trial", prepare
+    )
     sub.add_argument("dataset", help="kits23, nnunet or phantoms")
     sub.add_argument("folder", type=here, help="the data set's folder")
-    sub.add_argument("--cache", type=folder_or_url, required=True, metavar="DIR|URL", help="where the prepared data go")
-    sub.add_argument("--cube", type=int, default=128, metavar="N", help="edge of the cube in voxels (default: 128)")
-    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
+    sub.add_argument(
+        "--cache",
+        type=folder_or_url,
+        required=True,
+        metavar="DIR|URL",
+        help="where the prepared data go",
+    )
+    sub.add_argument(
+        "--cube",
+        type=int,
+        default=128,
+        metavar="N",
+        help="edge of the cube in voxels (default: 128)",
+    )
+    sub.add_argument(
+        "--workers", type=processes, metavar="N", help="processes (default: one a core)"
+    )
     sub.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
-    sub.add_argument("--download", action="store_true", help="first fetch what is missing (kits23; about 30 GB), resumable")
+    sub.add_argument(
+        "--download",
+        action="store_true",
+        help="first fetch what is missing (kits23; about 30 GB), resumable",
+    )
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -159,25 +207,34 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def add_report(verbs) -> None:
-    sub = add_verb(verbs, "report", "write tables and report of a run folder again, finished or not", report)
+    sub = add_verb(
+        verbs, "report", "write tables and report of a run folder again, finished or not", report
+    )
     sub.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
     sub.add_argument(
         "--images",
         choices=["none", "masks", "ct"],
-        help="pictures of patients in the page: none, masks alone, masks on the CT (default: ct for phantoms, else masks)",
+        help="pictures of patients in the page: none, masks alone, masks on the CT (default: ct "
+        "for phantoms, else masks)",
     )
     sub.add_argument(
-        "--watch", action="store_true", help="write it again whenever the run has got further, until it ends or Ctrl-C"
+        "--watch",
+        action="store_true",
+        help="write it again whenever the run has got further, until it ends or Ctrl-C",
     )
     sub.add_argument(
         "--add",
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="show somebody else's predictions of the test cases beside the run's, as CASE.nii.gz; may be repeated",
+        help="show somebody else's predictions of the test cases beside the run's, as CASE.nii.gz; "
+        "may be repeated",
     )
     sub.add_argument(
-        "--data", type=here, metavar="DIR", help="where the run's data lie now, for --add (default: as in the run)"
+        "--data",
+        type=here,
+        metavar="DIR",
+        help="where the run's data lie now, for --add (default: as in the run)",
     )
 
 
@@ -189,9 +246,16 @@ def report(options: argparse.Namespace) -> int:
 
 
 def add_export(verbs) -> None:
-    sub = add_verb(verbs, "export", "write the prepared data as one .npy file a slice, as the study did", export)
+    sub = add_verb(
+        verbs,
+        "export",
+        "write the prepared data as one .npy file a slice, as the study did",
+        export,
+    )
     sub.add_argument("what", choices=["slices"])
-    sub.add_argument("prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it")
+    sub.add_argument(
+        "prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it"
+    )
     sub.add_argument("out", type=here, help="where the files go")
     sub.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
 
@@ -213,10 +277,20 @@ def add_audit(verbs) -> None:
     sub = add_verb(verbs, "audit", "check anybody's printed tables of Dice and IoU by rule", audit)
     sub.epilog = "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
     sub.add_argument(
-        "tables", type=here, metavar="TABLES.csv", help="columns table, class_name or class_index (0: background), iou, dice"
+        "tables",
+        type=here,
+        metavar="TABLES.csv",
+        help="columns table, class_name or class_index (0: background), iou, dice",
     )
-    sub.add_argument("--json", action="store_true", help='print {"findings": [{table, row, rule, message}, ...]} instead')
-    floor = "background {} of an empty prediction on the table's cases (default: that of KiTS23's published test split)"
+    sub.add_argument(
+        "--json",
+        action="store_true",
+        help='print {"findings": [{table, row, rule, message}, ...]} instead',
+    )
+    floor = (
+        "background {} of an empty prediction on the table's cases (default: that of KiTS23's "
+        "published test split)"
+    )
     sub.add_argument("--floor-dice", metavar="DICE", help=floor.format("Dice"))
     sub.add_argument("--floor-iou", metavar="IOU", help=floor.format("IoU"))
 
@@ -230,19 +304,41 @@ def audit(options: argparse.Namespace) -> int:
 
 
 def add_score(verbs) -> None:
-    sub = add_verb(verbs, "score", "score a folder of predicted masks against the reference, made by any program", score)
-    sub.add_argument(
-        "--reference", type=here, required=True, metavar="DIR", help="masks as CASE.nii.gz or CASE/segmentation.nii.gz"
+    sub = add_verb(
+        verbs,
+        "score",
+        "score a folder of predicted masks against the reference, made by any program",
+        score,
     )
     sub.add_argument(
-        "--prediction", type=here, required=True, metavar="DIR", help="the same of the predictions, on the case's own grid"
+        "--reference",
+        type=here,
+        required=True,
+        metavar="DIR",
+        help="masks as CASE.nii.gz or CASE/segmentation.nii.gz",
     )
     sub.add_argument(
-        "--dataset", default="kits23", help="kits23, phantoms or nnunet: which classes there are (default: kits23)"
+        "--prediction",
+        type=here,
+        required=True,
+        metavar="DIR",
+        help="the same of the predictions, on the case's own grid",
     )
-    sub.add_argument("--cases", nargs="+", metavar="CASE", help="score these alone (default: all, and none may lack)")
+    sub.add_argument(
+        "--dataset",
+        default="kits23",
+        help="kits23, phantoms or nnunet: which classes there are (default: kits23)",
+    )
+    sub.add_argument(
+        "--cases",
+        nargs="+",
+        metavar="CASE",
+        help="score these alone (default: all, and none may lack)",
+    )
     sub.add_argument("--csv", type=here, metavar="FILE", help="write every score of every case")
-    sub.add_argument("--workers", type=processes, metavar="N", help="processes (default: one a core)")
+    sub.add_argument(
+        "--workers", type=processes, metavar="N", help="processes (default: one a core)"
+    )
 
 
 def score(options: argparse.Namespace) -> int:
@@ -256,7 +352,14 @@ def score(options: argparse.Namespace) -> int:
 
 
 def add_doctor(verbs) -> None:
-    add_doctor_flags(add_verb(verbs, "doctor", "look for what stands in the way of a run, and say how to fix it", doctor))
+    add_doctor_flags(
+        add_verb(
+            verbs,
+            "doctor",
+            "look for what stands in the way of a run, and say how to fix it",
+            doctor,
+        )
+    )
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -1,4 +1,5 @@
-"""Every grid, as values: which cells, on which data, under which seeds, by which recipes. Standard library only.
+"""Every grid, as values: which cells, on which data, under which seeds, by which recipes. Standard
+library only.
 
 A grid of your own is a Python file that defines one Grid (and may add parts to the registries):
 `python -m bench.run --grid my_grid.py`.
@@ -14,11 +15,13 @@ from trials.records.spec import Cell, Hyper, Preparation, Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's proposals.
+    """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's
+    proposals.
 
-    epochs None trains each of them as long as a final trial. Every cell has the same budget.
-    prune stops a trial early by successive halving among the trials of its own cell (bench/search/pruning.py); False trains all
-    to their end. parallel proposals of a cell are made at once, from the results of those made before them.
+    epochs None trains each of them as long as a final trial. Every cell has the same budget. prune
+    stops a trial early by successive halving among the trials of its own cell
+    (bench/search/pruning.py); False trains all to their end. parallel proposals of a cell are made
+    at once, from the results of those made before them.
     """
 
     trials: int
@@ -30,12 +33,13 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Comparisons that share one chance of a false claim, declared before the run: the report corrects by Holm inside each.
+    """Comparisons that share one chance of a false claim, declared before the run: the report
+    corrects by Holm inside each.
 
-    pairs is "chosen" (the configuration chosen on validation against every other), "all", or "levels" (every two models,
-    losses or samplings, over the settings that both share); score is "classes" (each class on its own) or "mean" (a
-    patient's mean over its classes; levels have no other). vary "model", "loss" or "sampling" keeps the pairs that differ
-    in nothing else.
+    pairs is "chosen" (the configuration chosen on validation against every other), "all", or
+    "levels" (every two models, losses or samplings, over the settings that both share); score is
+    "classes" (each class on its own) or "mean" (a patient's mean over its classes; levels have no
+    other). vary "model", "loss" or "sampling" keeps the pairs that differ in nothing else.
     """
 
     name: str
@@ -48,9 +52,10 @@ class Family:
 class Grid:
     """A benchmark. splits None is the data set's default.
 
-    recipes by model name, or by "2d" and "3d" for all others. hyper overrides default settings, spaces search
-    ranges, both by model name or "*" for all. tuning None trains each cell at its default setting only.
-    generate holds the arguments with which a data set that is made, not fetched, is made.
+    recipes by model name, or by "2d" and "3d" for all others. hyper overrides default settings,
+    spaces search ranges, both by model name or "*" for all. tuning None trains each cell at its
+    default setting only. generate holds the arguments with which a data set that is made, not
+    fetched, is made.
     """
 
     name: str
@@ -71,9 +76,13 @@ class Grid:
     )
 
 
-def product(models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]) -> tuple[Cell, ...]:
+def product(
+    models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]
+) -> tuple[Cell, ...]:
     """Every combination, models outermost."""
-    return tuple(Cell(model=m, loss=lo, sampling=s) for m, lo, s in cartesian(models, losses, samplings))
+    return tuple(
+        Cell(model=m, loss=lo, sampling=s) for m, lo, s in cartesian(models, losses, samplings)
+    )
 
 
 LOSS_NAMES = ("combined", "focal", "weighted_focal", "class_balanced")
@@ -93,8 +102,9 @@ FULL = Grid(
     },
 )
 
-# The 11 published rows: fixed learning rate 1e-4, Adam, batch 4 in 3D, 15 epochs of batch 64 in 2D. The study names no
-# epochs in 3D, no gamma, alpha or beta: 100 epochs and the defaults of FULL stand in.
+# The 11 published rows: fixed learning rate 1e-4, Adam, batch 4 in 3D, 15 epochs of batch 64 in 2D.
+# The study names no epochs in 3D, no gamma, alpha or beta: 100 epochs and the defaults of FULL
+# stand in.
 PAPER = replace(
     FULL,
     name="paper",
@@ -102,7 +112,11 @@ PAPER = replace(
         *product(("unet2d_resnet50",), ("focal",), SAMPLING_NAMES),
         *product(("unet3d",), ("combined",), ("oversample",)),
         *product(("vnet",), ("combined", "focal", "class_balanced"), ("oversample",)),
-        *product(("segresnet",), ("combined", "focal", "class_balanced", "weighted_focal"), ("oversample",)),
+        *product(
+            ("segresnet",),
+            ("combined", "focal", "class_balanced", "weighted_focal"),
+            ("oversample",),
+        ),
     ),
     seeds=(0,),
     tuning=None,
@@ -112,9 +126,10 @@ PAPER = replace(
     },
 )
 
-# Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least three times, and of every
-# factor at least two levels share a setting of the other two. Of equal work narrow networks and many steps of two volumes
-# learned most; cysts, the smallest class, come last, so the V-Net, which learns fastest, is trained longest.
+# Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least
+# three times, and of every factor at least two levels share a setting of the other two. Of equal
+# work narrow networks and many steps of two volumes learned most; cysts, the smallest class, come
+# last, so the V-Net, which learns fastest, is trained longest.
 _SMALL = Recipe(
     epochs=11,
     steps_per_epoch=12,
@@ -151,11 +166,21 @@ DEMO = Grid(
     tuning=Tuning(trials=2, epochs=1),
     recipes={
         "3d": _SMALL,
-        "vnet": replace(_SMALL, epochs=22, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))),
+        "vnet": replace(
+            _SMALL, epochs=22, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))
+        ),
         # A step of it costs twice that of the others.
         "segresnet": replace(_SMALL, width=8, epochs=13, steps_per_epoch=6, validate_every=5),
-        # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so few steps.
-        "2d": replace(_SMALL, width=None, epochs=10, batch_size=16, model_options=(("depth", 3.0),), weights="random"),
+        # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so
+        # few steps.
+        "2d": replace(
+            _SMALL,
+            width=None,
+            epochs=10,
+            batch_size=16,
+            model_options=(("depth", 3.0),),
+            weights="random",
+        ),
     },
     hyper={
         "*": {"lr": 0.01, "one_minus_beta": 1e-4, "alpha": (0.3, 1.0, 1.2, 1.5)},
@@ -163,7 +188,8 @@ DEMO = Grid(
         "segresnet": {"lr": 0.007, "frozen_stages": 1.0},
         "unet2d_resnet18": {"lr": 0.006},
     },
-    # A few steps tell little of a setting, so nothing is proposed with which a whole training would not do well.
+    # A few steps tell little of a setting, so nothing is proposed with which a whole training would
+    # not do well.
     spaces={
         "*": {"lr": Range(low=5e-3, high=1.2e-2, log=True), "gamma": Range(low=1.0, high=2.5)},
         "vnet": {"lr": Range(low=1.2e-2, high=2e-2, log=True)},

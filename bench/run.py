@@ -1,4 +1,6 @@
-"""The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run --grid demo`."""
+"""The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run
+--grid demo`.
+"""
 
 import argparse
 import sys
@@ -25,14 +27,18 @@ WATCH_SECONDS = 5.0
 
 
 def run_grid(options: argparse.Namespace) -> int:
-    """Run what is missing of a grid and write the report; returns the exit code. Raises ValueError for what a user can mend."""
+    """Run what is missing of a grid and write the report; returns the exit code. Raises ValueError
+    for what a user can mend.
+    """
     grid, grid_text = load_grid(options.grid)
     check_grid(grid)
     given = weight_files(options.weights, grid)
     if options.dry_run:
         return print_outline(grid, given, options.grid)
     out = (options.out or Path("runs") / grid.name).absolute()
-    places = Places(out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data)
+    places = Places(
+        out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
+    )
     refuse_places(places)
     refuse_second(out)
     with Stopping() as stopping:
@@ -43,9 +49,16 @@ def run_grid(options: argparse.Namespace) -> int:
 
 
 def execute(
-    grid: Grid, grid_text: str, places: Places, given: Mapping[str, Path], options: argparse.Namespace, stopping: Stopping
+    grid: Grid,
+    grid_text: str,
+    places: Places,
+    given: Mapping[str, Path],
+    options: argparse.Namespace,
+    stopping: Stopping,
 ) -> bool:
-    """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop before the end."""
+    """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop
+    before the end.
+    """
     from bench.execution.ceilings import write_ceilings
     from bench.execution.data import open_grid_data, prepare_grid
     from bench.execution.start_weights import digests, fetch_imagenet
@@ -64,7 +77,9 @@ def execute(
     probe(places.out)
     probe_scratch()
     skip_bad = places.cache if options.skip_bad else None
-    dataset, scheme, split = open_grid_data(grid, places.data, local_beside(places.out) / "data", console, skip_bad)
+    dataset, scheme, split = open_grid_data(
+        grid, places.data, local_beside(places.out) / "data", console, skip_bad
+    )
     files = dict(given) | fetch_imagenet(grid, given)
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
@@ -74,7 +89,9 @@ def execute(
         record = run_record(grid, prepared.record(), facts, random_notes(grid))
         agenda, changed = resumed(places.out, grid, facts, record, grid_text, options.rerun_changed)
         cluster = None if agenda.finished() else connect(options.address)
-        preflight = Preflight(places.out, [str(path) for path in (*files.values(), *prepared.needed())])
+        preflight = Preflight(
+            places.out, [str(path) for path in (*files.values(), *prepared.needed())]
+        )
         if cluster:
             check_room(grid, cluster.most)
             preflight.check()
@@ -82,23 +99,40 @@ def execute(
         drop(places.out, changed)
         write_provenance(places.out, record, grid_text)
         if cluster:
-            view = LiveView(agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid)))
+            view = LiveView(
+                agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid))
+            )
             cores = cluster.cores_per_trial(smallest_share(grid))
-            make_job = job_maker(places, prepared, files, facts.weights, options, commit()[0], cores)
+            make_job = job_maker(
+                places, prepared, files, facts.weights, options, commit()[0], cores
+            )
             with view, beating(lock, view.status, view.changed):
-                drive(GridSearcher(agenda, make_job, places.out), view, cluster, grid_text, stopping, preflight)
+                drive(
+                    GridSearcher(agenda, make_job, places.out),
+                    view,
+                    cluster,
+                    grid_text,
+                    stopping,
+                    preflight,
+                )
         if agenda.finished():
             write_ceilings(places.out, prepared)
     return agenda.finished()
 
 
 def random_notes(grid: Grid) -> list[str]:
-    """What the report must say of models that start from random weights although their entry asks for others."""
+    """What the report must say of models that start from random weights although their entry asks
+    for others.
+    """
     from bench.grid.expand import recipe_of
     from trials.models.registry import MODELS
 
     models = dict.fromkeys(cell.model for cell in grid.cells)
-    asked = {model: MODELS[model].weights for model in models if recipe_of(grid, model).weights == "random"}
+    asked = {
+        model: MODELS[model].weights
+        for model in models
+        if recipe_of(grid, model).weights == "random"
+    }
     return [
         f"{model} starts from random weights, as its recipe asks, not from {source}"
         for model, source in asked.items()
@@ -113,17 +147,29 @@ def print_outline(grid: Grid, given: Mapping[str, Path], name: str) -> int:
         table.add_column(title, no_wrap=True)
     rows = list(outline(grid, dict.fromkeys(given, "")))
     for row in rows:
-        table.add_row(row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting)
+        table.add_row(
+            row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting
+        )
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, dict.fromkeys(given, "")).items() if count)
+    counts = ", ".join(
+        f"{count} {phase}"
+        for phase, count in planned(grid, dict.fromkeys(given, "")).items()
+        if count
+    )
     console.print(f"{len(rows)} trials: {counts}; nothing was started")
-    console.print(f"time, memory and disk on this hardware: segbench plan --grid {name}", highlight=False, soft_wrap=True)
+    console.print(
+        f"time, memory and disk on this hardware: segbench plan --grid {name}",
+        highlight=False,
+        soft_wrap=True,
+    )
     return FINISHED
 
 
 def write_report(out: Path, images: str | None = None) -> Path:
-    """What the studies taught, Optuna's storage, tables and the report of a run folder; images as in report_run."""
+    """What the studies taught, Optuna's storage, tables and the report of a run folder; images as
+    in report_run.
+    """
     from bench.search.importance import write_studies
     from bench.search.journal import write_journal
     from reports.build import report_run
@@ -138,7 +184,8 @@ def write_report(out: Path, images: str | None = None) -> Path:
 
 
 def report_folder(options: argparse.Namespace) -> int:
-    """segbench report: once, or with --watch whenever the run has got further, until it ends or Ctrl-C.
+    """segbench report: once, or with --watch whenever the run has got further, until it ends or
+    Ctrl-C.
 
     Returns the exit code: 3 where no trial has ended yet, of which the page says no more.
     """
@@ -170,17 +217,27 @@ def report_folder(options: argparse.Namespace) -> int:
 
 
 def verdict(out: Path, finished: bool, stopped: int) -> int:
-    """The exit code of a run: that of the signal that stopped it, finished with failures, or finished."""
+    """The exit code of a run: that of the signal that stopped it, finished with failures, or
+    finished.
+    """
     from bench.execution.results import read_results
     from bench.run_folder.provenance import command
     from trials.records.result import FAILED
 
     if not finished:
-        print(f"stopped: the report holds what is there; the same command goes on from here: {command()}", file=sys.stderr)
+        print(
+            "stopped: the report holds what is there; the same command goes on from here: "
+            f"{command()}",
+            file=sys.stderr,
+        )
         return stopped or INTERRUPTED
     failed = [result for result in read_results(out).values() if result.state == FAILED]
     for result in failed:
-        print(f"failed: {result.spec.phase} {result.spec.cell.model} {result.spec.cell.loss}: {result.error}", file=sys.stderr)
+        print(
+            f"failed: {result.spec.phase} {result.spec.cell.model} {result.spec.cell.loss}: "
+            f"{result.error}",
+            file=sys.stderr,
+        )
     if left_out := left_out_of(out):
         print(f"left out: {', '.join(left_out)}; the report says why", file=sys.stderr)
     return WITH_FAILURES if failed or left_out else FINISHED
@@ -191,7 +248,9 @@ def left_out_of(out: Path) -> list[str]:
     from trials.records.codec import read_document
     from trials.records.result import RUN_KEYS
 
-    return sorted((read_document(out / "run.json", RUN_KEYS).get("data") or {}).get("bad_cases") or ())
+    return sorted(
+        (read_document(out / "run.json", RUN_KEYS).get("data") or {}).get("bad_cases") or ()
+    )
 
 
 if __name__ == "__main__":

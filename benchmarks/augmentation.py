@@ -26,7 +26,10 @@ def main() -> None:
     angle = float(np.radians(TURN_DEGREES))
     spread = {"prob": 1.0, "mode": modes, "padding_mode": "border"}
     ranges = dict.fromkeys(("range_x", "range_y", "range_z"), angle)
-    two_steps = [RandRotated(keys, **ranges, **spread), RandZoomd(keys, prob=1.0, min_zoom=1 - ZOOM, max_zoom=1 + ZOOM)]
+    two_steps = [
+        RandRotated(keys, **ranges, **spread),
+        RandZoomd(keys, prob=1.0, min_zoom=1 - ZOOM, max_zoom=1 + ZOOM),
+    ]
     affine = RandAffined(keys, rotate_range=(angle,) * 3, scale_range=(ZOOM,) * 3, **spread)
     ways = {
         "ours": partial(turned, image, labels, np.random.default_rng(0), 1.0),
@@ -34,7 +37,11 @@ def main() -> None:
         "MONAI RandRotated": partial(apply, two_steps[0], image, labels),
         "MONAI RandRotated + RandZoomd": partial(apply, Compose(two_steps), image, labels),
     }
-    keep("augmentation", f"Turn and zoom of one image and its labels at {EDGE}^3, one thread", table(compare(ways), "ours"))
+    keep(
+        "augmentation",
+        f"Turn and zoom of one image and its labels at {EDGE}^3, one thread",
+        table(compare(ways), "ours"),
+    )
 
 
 if __name__ == "__main__":

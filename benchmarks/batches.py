@@ -1,4 +1,6 @@
-"""Random batches from the prepared set, against MONAI's CacheDataset (3D) and against one file a slice (2D)."""
+"""Random batches from the prepared set, against MONAI's CacheDataset (3D) and against one file a
+slice (2D).
+"""
 
 import os
 import statistics
@@ -39,7 +41,9 @@ def monai_epoch(loader: DataLoader) -> None:
         pass
 
 
-def read_slices(paths: Sequence[tuple[Path, Path]], forget: Callable[[Path], None] | None = None) -> None:
+def read_slices(
+    paths: Sequence[tuple[Path, Path]], forget: Callable[[Path], None] | None = None
+) -> None:
     """A batch of slices from a file each, as the study keeps them."""
     if forget:
         for pair in paths:
@@ -65,33 +69,57 @@ def cold(items: Items, order: np.ndarray, files: Sequence[Path]) -> None:
 def prepared(place: Path) -> Cache:
     """Phantoms at the study's cube."""
     write_phantoms(place / "phantoms", CASES, 0)
-    return open_cache(prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache"))
+    return open_cache(
+        prepare_dataset(
+            open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache"
+        )
+    )
 
 
 def volumes(cache: Cache, order: np.ndarray) -> dict[str, Callable[[], object]]:
     """3D: every case once, four at a time."""
     cases = list(cache.cases)
-    as_float = Compose([EnsureTyped(["image", "labels"]), Lambdad("image", lambda image: image.float())])
-    rows = [{"image": np.array(cache.image(case))[None], "labels": np.array(cache.labels(case))[None]} for case in cases]
+    as_float = Compose(
+        [EnsureTyped(["image", "labels"]), Lambdad("image", lambda image: image.float())]
+    )
+    rows = [
+        {"image": np.array(cache.image(case))[None], "labels": np.array(cache.labels(case))[None]}
+        for case in cases
+    ]
     held = CacheDataset(rows, as_float, progress=False)
     return {
         VOLUMES: partial(epoch, volume_items(cache, cases), order, 4),
         MONAI: partial(monai_epoch, DataLoader(held, batch_size=4, shuffle=True)),
-        "MONAI CacheDataset + ThreadDataLoader": partial(monai_epoch, ThreadDataLoader(held, batch_size=4, shuffle=True)),
+        "MONAI CacheDataset + ThreadDataLoader": partial(
+            monai_epoch, ThreadDataLoader(held, batch_size=4, shuffle=True)
+        ),
     }
 
 
-def slices(cache: Cache, place: Path, generator: np.random.Generator) -> tuple[dict[str, Callable[[], object]], ...]:
+def slices(
+    cache: Cache, place: Path, generator: np.random.Generator
+) -> tuple[dict[str, Callable[[], object]], ...]:
     """2D: 16 batches of 64 random slices with everything in memory, and one batch with nothing."""
     export_slices(cache, place / "slices")
     items = slice_items(cache, list(cache.cases), "axial")
     chosen = generator.choice(len(items.index), 16 * 64, replace=False)
-    names = [f"{list(cache.cases)[case]}_slice_{number:03d}.npy" for case, number in items.index[chosen]]
-    pairs = [(place / "slices/axial/images" / name, place / "slices/axial/masks" / name) for name in names]
-    files = [cache.folder.parent / "cases" / name for record in cache.cases.values() for name in record.arrays]
+    names = [
+        f"{list(cache.cases)[case]}_slice_{number:03d}.npy" for case, number in items.index[chosen]
+    ]
+    pairs = [
+        (place / "slices/axial/images" / name, place / "slices/axial/masks" / name)
+        for name in names
+    ]
+    files = [
+        cache.folder.parent / "cases" / name
+        for record in cache.cases.values()
+        for name in record.arrays
+    ]
     warm: dict[str, Callable[[], object]] = {
         SLICES: partial(epoch, items, chosen, 64),
-        "one .npy a slice": lambda: [read_slices(pairs[start : start + 64]) for start in range(0, len(pairs), 64)],
+        "one .npy a slice": lambda: [
+            read_slices(pairs[start : start + 64]) for start in range(0, len(pairs), 64)
+        ],
     }
     fresh: dict[str, Callable[[], object]] = {
         DROPPED: partial(cold, items, chosen[:64], files),
@@ -101,19 +129,31 @@ def slices(cache: Cache, place: Path, generator: np.random.Generator) -> tuple[d
 
 
 def main() -> None:
-    """Print and keep the comparison: with the C library as it is installed, then as a trial runs, keeping freed memory."""
+    """Print and keep the comparison: with the C library as it is installed, then as a trial runs,
+    keeping freed memory.
+    """
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         cache = prepared(Path(name))
-        in_3d, (warm, fresh) = volumes(cache, generator.permutation(CASES)), slices(cache, Path(name), generator)
+        in_3d, (warm, fresh) = (
+            volumes(cache, generator.permutation(CASES)),
+            slices(cache, Path(name), generator),
+        )
         installed, slices_installed = compare(in_3d), compare(warm)
         reset_peak()
         kept, slices_kept = compare(in_3d), compare(warm)
         cold_slices = compare(fresh)
     gain = statistics.median(installed[MONAI].cpu) / statistics.median(kept[VOLUMES].cpu)
     lines = [
-        *("The C library as it is installed", "", *table(installed, VOLUMES), "", *table(slices_installed, SLICES), ""),
+        *(
+            "The C library as it is installed",
+            "",
+            *table(installed, VOLUMES),
+            "",
+            *table(slices_installed, SLICES),
+            "",
+        ),
         *(
             "As a trial runs, keeping freed memory; the peers too",
             "",
@@ -123,9 +163,13 @@ def main() -> None:
             "",
         ),
         *("Pages dropped", "", *table(cold_slices, DROPPED), ""),
-        f"3D as a trial runs, against MONAI's CacheDataset and DataLoader as they are installed: {gain:.2f}",
+        "3D as a trial runs, against MONAI's CacheDataset and DataLoader as they are installed: "
+        f"{gain:.2f}",
     ]
-    about = f"Random batches of {CASES} cases at {EDGE}^3, one thread; the maps are shared by all trials of a node"
+    about = (
+        f"Random batches of {CASES} cases at {EDGE}^3, one thread; the maps are shared by all "
+        "trials of a node"
+    )
     keep("batches", about, lines)
 
 

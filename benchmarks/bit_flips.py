@@ -1,7 +1,9 @@
-"""Single bit flips over images, masks, cubes, records, checkpoints and results: every one is detected or harmless.
+"""Single bit flips over images, masks, cubes, records, checkpoints and results: every one is
+detected or harmless.
 
-python -m benchmarks.bit_flips [NUMBER]. Harmless: what is read is what was there. A damaged cube or checkpoint is detected
-when it is made again, or gives way to the one before. Images and masks are .nii.gz; a plain .nii carries no checksum.
+python -m benchmarks.bit_flips [NUMBER]. Harmless: what is read is what was there. A damaged cube or
+checkpoint is detected when it is made again, or gives way to the one before. Images and masks are
+.nii.gz; a plain .nii carries no checksum.
 """
 
 import sys
@@ -33,7 +35,13 @@ Reader = Callable[[], object]
 def read_image(path: Path) -> object:
     """Header and voxels of an image."""
     header = read_header(path)
-    return header.shape, header.affine.tolist(), header.slope, header.inter, [slab.tobytes() for slab in stored_slabs(header)]
+    return (
+        header.shape,
+        header.affine.tolist(),
+        header.slope,
+        header.inter,
+        [slab.tobytes() for slab in stored_slabs(header)],
+    )
 
 
 def read_mask(path: Path) -> object:
@@ -50,7 +58,9 @@ def read_cube(prepared: Path, case: str, kind: str) -> object:
 
 
 def read_newest(folder: Path) -> object:
-    """The epoch of the checkpoint that training would go on from; None where the newest was passed over."""
+    """The epoch of the checkpoint that training would go on from; None where the newest was passed
+    over.
+    """
     kept = Checkpoints(folder=folder, spec=SPEC)
     state = kept.load()
     return None if kept.notes or state is None else (state["epoch"], state["weights"].tolist())
@@ -63,7 +73,10 @@ def subjects(place: Path) -> dict[str, tuple[Path, Reader]]:
     dataset = open_dataset("phantoms", write_small_data(place / "data", 1))
     case = dataset.cases[0]
     prepared = prepare_dataset(dataset, Preparation(cube=8), place / "cache", workers=1)
-    cubes = {kind: next((prepared.parent / "cases").glob(f"*.{kind}.npy")) for kind in ("image", "labels")}
+    cubes = {
+        kind: next((prepared.parent / "cases").glob(f"*.{kind}.npy"))
+        for kind in ("image", "labels")
+    }
     kept = Checkpoints(folder=place / "trials" / TRIAL, spec=SPEC)
     for epoch in range(2):
         kept.save(epoch, {"epoch": epoch, "weights": torch.arange(20.0)})
@@ -102,7 +115,10 @@ def count_flips(number: int) -> dict[str, Counter[str]]:
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         files = subjects(Path(place))
-        return {name: flip(path, read, -(-number // len(files)), generator) for name, (path, read) in files.items()}
+        return {
+            name: flip(path, read, -(-number // len(files)), generator)
+            for name, (path, read) in files.items()
+        }
 
 
 def main(number: int) -> int:
@@ -110,9 +126,13 @@ def main(number: int) -> int:
     counts = count_flips(number)
     print(f"{'file':20}{'flips':>8}{'detected':>10}{'harmless':>10}{'missed':>8}")
     for name, found in counts.items():
-        print(f"{name:20}{found.total():8}{found['detected']:10}{found['harmless']:10}{found['missed']:8}")
+        print(
+            f"{name:20}{found.total():8}{found['detected']:10}{found['harmless']:10}{found['missed']:8}"
+        )
     total = sum(counts.values(), Counter())
-    print(f"{'all':20}{total.total():8}{total['detected']:10}{total['harmless']:10}{total['missed']:8}")
+    print(
+        f"{'all':20}{total.total():8}{total['detected']:10}{total['harmless']:10}{total['missed']:8}"
+    )
     return bool(total["missed"])
 
 

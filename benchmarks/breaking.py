@@ -1,4 +1,6 @@
-"""What breaks in benchmarks/soak.py: a cluster, the run on it, and the faults that are laid on both. Linux only."""
+"""What breaks in benchmarks/soak.py: a cluster, the run on it, and the faults that are laid on
+both. Linux only.
+"""
 
 import os
 import random
@@ -22,8 +24,8 @@ NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 class Soak:
     """A cluster, the run on it, and what was counted.
 
-    seen maps a result's file to the write that was first seen of it, spoiled those that were damaged on purpose to that write;
-    bag holds the faults whose turn is still to come.
+    seen maps a result's file to the write that was first seen of it, spoiled those that were
+    damaged on purpose to that write; bag holds the faults whose turn is still to come.
     """
 
     cluster: Any
@@ -41,7 +43,15 @@ class Soak:
 
     def start(self) -> None:
         """Start the driver of the present run folder, as a user types it."""
-        command = [sys.executable, "-m", "bench.run", "--grid", str(self.folder / "grid.py"), "--out", str(self.out)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.run",
+            "--grid",
+            str(self.folder / "grid.py"),
+            "--out",
+            str(self.out),
+        ]
         command += ["--address", self.cluster.address, "--checkpoint-minutes", "0"]
         log = (self.folder / "driver.log").open("ab")
         self.run = subprocess.Popen(command, stdout=log, stderr=log)
@@ -52,7 +62,9 @@ class Soak:
         found = {path: write for path, write in writes.items() if self.spoiled.get(path) != write}
         mine = {path: write for path, write in self.seen.items() if self.out in path.parents}
         self.counts["results lost"] += len(mine.keys() - found.keys())
-        self.counts["trials run twice"] += sum(found[path] != write for path, write in mine.items() if path in found)
+        self.counts["trials run twice"] += sum(
+            found[path] != write for path, write in mine.items() if path in found
+        )
         self.seen = {path: write for path, write in self.seen.items() if path not in mine} | found
 
     def results(self) -> list[Path]:
@@ -62,7 +74,11 @@ class Soak:
     def trainers(self) -> list[int]:
         """The processes of this cluster in which trials run."""
         raylets = {node.all_processes["raylet"][0].process.pid for node in self.nodes}
-        return [pid for pid, parent, name in processes() if parent in raylets and name.startswith("ray::ImplicitFunc")]
+        return [
+            pid
+            for pid, parent, name in processes()
+            if parent in raylets and name.startswith("ray::ImplicitFunc")
+        ]
 
 
 def written(path: Path) -> tuple[int, int]:
@@ -76,7 +92,11 @@ def processes() -> Iterator[tuple[int, int, str]]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            yield int(folder.name), int(fields[1]), (folder / "cmdline").read_bytes().decode(errors="replace")
+            yield (
+                int(folder.name),
+                int(fields[1]),
+                (folder / "cmdline").read_bytes().decode(errors="replace"),
+            )
 
 
 def kill_worker(soak: Soak) -> bool:
@@ -102,7 +122,9 @@ def exchange_node(soak: Soak) -> bool:
 
 
 def damage_cube(soak: Soak) -> bool:
-    """A prepared cube is replaced by one with a flipped bit; who has it open keeps the old one, who opens it must notice."""
+    """A prepared cube is replaced by one with a flipped bit; who has it open keeps the old one, who
+    opens it must notice.
+    """
     path = soak.chance.choice(sorted((soak.folder / "cache").rglob("cases/*.npy")))
     copy = path.with_name("damaged")
     copy.write_bytes(flipped(path.read_bytes(), soak.chance))
@@ -111,7 +133,9 @@ def damage_cube(soak: Soak) -> bool:
 
 
 def cut_cube(soak: Soak) -> bool:
-    """A prepared cube is cut to nothing where it lies: whoever has it mapped is killed by the system."""
+    """A prepared cube is cut to nothing where it lies: whoever has it mapped is killed by the
+    system.
+    """
     os.truncate(soak.chance.choice(sorted((soak.folder / "cache").rglob("cases/*.npy"))), 0)
     return True
 
@@ -126,7 +150,9 @@ def damage_checkpoint(soak: Soak) -> bool:
 
 
 def damage_result(soak: Soak) -> bool:
-    """A result gets a flipped bit, and the driver is killed and started again: that trial alone is due again."""
+    """A result gets a flipped bit, and the driver is killed and started again: that trial alone is
+    due again.
+    """
     if not soak.results():
         return False
     path = soak.chance.choice(soak.results())
@@ -172,4 +198,6 @@ FAULTS: dict[str, Callable[[Soak], bool]] = {
 def flipped(content: bytes, chance: random.Random) -> bytes:
     """The same bytes but for one bit."""
     place = chance.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    return (
+        content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    )

@@ -1,6 +1,8 @@
-"""Ways of doing the same thing, timed against each other in one process: interleaved rounds, medians, ratios, memory.
+"""Ways of doing the same thing, timed against each other in one process: interleaved rounds,
+medians, ratios, memory.
 
-Every script of this folder prints its table and keeps it as text in results/, with the date and the processor.
+Every script of this folder prints its table and keeps it as text in results/, with the date and the
+processor.
 """
 
 import gc
@@ -21,7 +23,9 @@ MIB = 2**20
 
 @dataclass(slots=True)
 class Measured:
-    """What the rounds of one way cost: wall and processor seconds each, and the most extra memory of any."""
+    """What the rounds of one way cost: wall and processor seconds each, and the most extra memory
+    of any.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -29,7 +33,9 @@ class Measured:
 
 
 def compare(ways: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, Measured]:
-    """Run every way once to warm up, then in rounds, one after the other, so that a busy minute falls on all alike."""
+    """Run every way once to warm up, then in rounds, one after the other, so that a busy minute
+    falls on all alike.
+    """
     measured = {name: Measured() for name in ways}
     for way in ways.values():
         way()
@@ -66,17 +72,23 @@ def memory(name: str) -> float:
 
 
 def table(measured: Mapping[str, Measured], ours: str) -> list[str]:
-    """Lines of a table: median milliseconds of processor and wall, the ratio of processor time to ours, extra memory."""
+    """Lines of a table: median milliseconds of processor and wall, the ratio of processor time to
+    ours, extra memory.
+    """
     own = statistics.median(measured[ours].cpu)
     lines = [f"{'way':52} {'cpu ms':>9} {'wall ms':>9} {'ratio':>7} {'extra MiB':>10}"]
     for name, seen in measured.items():
         cpu, wall = statistics.median(seen.cpu), statistics.median(seen.wall)
-        lines.append(f"{name:52} {1000 * cpu:9.2f} {1000 * wall:9.2f} {cpu / own:7.2f} {seen.peak_mib:10.1f}")
+        lines.append(
+            f"{name:52} {1000 * cpu:9.2f} {1000 * wall:9.2f} {cpu / own:7.2f} {seen.peak_mib:10.1f}"
+        )
     return lines
 
 
 def keep(subject: str, about: str, lines: Sequence[str]) -> None:
-    """Print a result and write it to results/SUBJECT.txt with the date, the processor and the load of the machine."""
+    """Print a result and write it to results/SUBJECT.txt with the date, the processor and the load
+    of the machine.
+    """
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     stamp = f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, {os.cpu_count()} cores, load {load}"
     text = "\n".join([about, stamp, "", *lines, ""])

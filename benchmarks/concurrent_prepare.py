@@ -1,6 +1,8 @@
-"""Eight processes prepare the same data at once while others read: every one succeeds, and no read fails.
+"""Eight processes prepare the same data at once while others read: every one succeeds, and no read
+fails.
 
-python -m benchmarks.concurrent_prepare [ROUNDS]. Each round starts with an empty cache. Linux only: it forks.
+python -m benchmarks.concurrent_prepare [ROUNDS]. Each round starts with an empty cache. Linux only:
+it forks.
 """
 
 import os
@@ -17,7 +19,9 @@ PREPARERS = 8
 
 
 def count_reads(rounds: int, preparers: int = PREPARERS) -> tuple[int, int, int]:
-    """How many preparations failed, how many final files were read while they ran and after, how many of these could not be."""
+    """How many preparations failed, how many final files were read while they ran and after, how
+    many of these could not be.
+    """
     failed = read = unreadable = 0
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
@@ -45,7 +49,10 @@ def count_reads(rounds: int, preparers: int = PREPARERS) -> tuple[int, int, int]
 def main(rounds: int) -> int:
     """Print the counts; the exit code is 1 if anything failed."""
     failed, read, unreadable = count_reads(rounds)
-    print(f"{rounds} rounds of {PREPARERS} preparers: {failed} failed; {read} reads beside them: {unreadable} failed")
+    print(
+        f"{rounds} rounds of {PREPARERS} preparers: {failed} failed; {read} reads beside them: "
+        f"{unreadable} failed"
+    )
     return bool(failed or unreadable)
 
 

@@ -16,7 +16,10 @@ CUBES, CLASSES, EDGE = 2, 4, 128
 def ours(logits: torch.Tensor, labels: np.ndarray) -> np.ndarray:
     """True, predicted and overlapping voxels of every cube and class."""
     return np.stack(
-        [label_counts(argmax_labels(each).numpy(), true, CLASSES) for each, true in zip(logits, labels, strict=True)]
+        [
+            label_counts(argmax_labels(each).numpy(), true, CLASSES)
+            for each, true in zip(logits, labels, strict=True)
+        ]
     )
 
 
@@ -32,15 +35,25 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(CUBES, CLASSES, EDGE, EDGE, EDGE, generator=generator)
-    labels = torch.randint(0, CLASSES, (CUBES, EDGE, EDGE, EDGE), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(
+        0, CLASSES, (CUBES, EDGE, EDGE, EDGE), generator=generator, dtype=torch.uint8
+    )
     true, pred, overlap = np.moveaxis(ours(logits, labels.numpy()), -1, 0)
     dice, iou = monai(logits, labels)
     gap = max(
-        np.abs(2 * overlap / (true + pred) - dice.numpy()).max(), np.abs(overlap / (true + pred - overlap) - iou.numpy()).max()
+        np.abs(2 * overlap / (true + pred) - dice.numpy()).max(),
+        np.abs(overlap / (true + pred - overlap) - iou.numpy()).max(),
     )
-    ways = {"ours": partial(ours, logits, labels.numpy()), "MONAI DiceMetric + MeanIoU": partial(monai, logits, labels)}
+    ways = {
+        "ours": partial(ours, logits, labels.numpy()),
+        "MONAI DiceMetric + MeanIoU": partial(monai, logits, labels),
+    }
     lines = [*table(compare(ways), "ours"), f"Dice and IoU differ by at most {gap:.1e}"]
-    keep("counts", f"Counts of every class from logits {CUBES} x {CLASSES} x {EDGE}^3, one thread", lines)
+    keep(
+        "counts",
+        f"Counts of every class from logits {CUBES} x {CLASSES} x {EDGE}^3, one thread",
+        lines,
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Do the report's intervals and claims hold their level? Simulated runs of skewed Dice, judged by the report's own functions.
+"""Do the report's intervals and claims hold their level? Simulated runs of skewed Dice, judged by
+the report's own functions.
 
     python benchmarks/coverage.py > benchmarks/results/coverage.txt
 
-The world: a patient's difficulty, how it mixes with a configuration, the luck of a training and a rest, normal on the logit
-of Dice; a share of the patients is missed whatever one does. The truth is known by quadrature.
+The world: a patient's difficulty, how it mixes with a configuration, the luck of a training and a
+rest, normal on the logit of Dice; a share of the patients is missed whatever one does. The truth is
+known by quadrature.
 """
 
 import argparse
@@ -31,7 +33,9 @@ VOXELS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Standard deviations on the logit of Dice, and the share of patients in whom the lesion is missed."""
+    """Standard deviations on the logit of Dice, and the share of patients in whom the lesion is
+    missed.
+    """
 
     level: float = 1.3
     case: float = 1.0
@@ -46,7 +50,11 @@ def mean_dice(world: World) -> float:
     """The mean over all patients and all trainings, by Gauss-Hermite quadrature."""
     places, weights = np.polynomial.hermite_e.hermegauss(80)
     spread = math.sqrt(world.case**2 + world.mix**2 + world.luck**2 + world.rest**2)
-    return (1 - world.missed) * float(weights @ expit(world.level + spread * places)) / float(weights.sum())
+    return (
+        (1 - world.missed)
+        * float(weights @ expit(world.level + spread * places))
+        / float(weights.sum())
+    )
 
 
 def draw_luck(rng: np.random.Generator, world: World, num_cells: int, num_seeds: int) -> np.ndarray:
@@ -54,7 +62,9 @@ def draw_luck(rng: np.random.Generator, world: World, num_cells: int, num_seeds:
     return rng.normal(0, world.luck, (num_cells, num_seeds, 1))
 
 
-def draw_dice(rng: np.random.Generator, world: World, luck: np.ndarray, num_cases: int = CASES) -> np.ndarray:
+def draw_dice(
+    rng: np.random.Generator, world: World, luck: np.ndarray, num_cases: int = CASES
+) -> np.ndarray:
     """Dice of equal configurations on the same patients, [C, S, N]."""
     num_cells, num_seeds, _ = luck.shape
     case, missed = rng.normal(0, world.case, num_cases), rng.random(num_cases) < world.missed
@@ -64,12 +74,20 @@ def draw_dice(rng: np.random.Generator, world: World, luck: np.ndarray, num_case
 
 
 def as_counts(dice: np.ndarray) -> Counts:
-    """One class, every patient's lesion of 10,000 voxels predicted at its size: the overlap is the Dice."""
+    """One class, every patient's lesion of 10,000 voxels predicted at its size: the overlap is the
+    Dice.
+    """
     num_cells, num_seeds, num_cases = dice.shape
     true = np.full((num_cases, 2), VOXELS)
     overlap = np.repeat(np.rint(VOXELS * dice).astype(np.int64)[..., None], 2, axis=3)
     pred, available = np.broadcast_to(true, overlap.shape), np.ones((num_cells, num_seeds), bool)
-    return Counts(cases=tuple(map(str, range(num_cases))), true=true, pred=pred, overlap=overlap, available=available)
+    return Counts(
+        cases=tuple(map(str, range(num_cases))),
+        true=true,
+        pred=pred,
+        overlap=overlap,
+        available=available,
+    )
 
 
 def made_run(num_cells: int, num_seeds: int) -> Run:
@@ -80,8 +98,11 @@ def made_run(num_cells: int, num_seeds: int) -> Run:
     return Run(**(names | fields | {"cells": cells, "seeds": tuple(range(num_seeds))}))
 
 
-def coverage(rng: np.random.Generator, world: World, num_seeds: int, num_cells: int = 12) -> dict[str, bool]:
-    """Whether the intervals of one mean and of one difference hold the truth in one simulated run."""
+def coverage(
+    rng: np.random.Generator, world: World, num_seeds: int, num_cells: int = 12
+) -> dict[str, bool]:
+    """Whether the intervals of one mean and of one difference hold the truth in one
+    simulated run."""
     values = draw_dice(rng, world, draw_luck(rng, world, num_cells, num_seeds))
     found = resample_values({1: values}, np.ones(values.shape[:2], bool), 2000)
     (low, high), (under, over) = found.interval(1), found.lead_interval(1, 0)
@@ -91,16 +112,23 @@ def coverage(rng: np.random.Generator, world: World, num_seeds: int, num_cells: 
     }
 
 
-def claims(rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, with_choice: bool) -> dict[str, bool]:
+def claims(
+    rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, with_choice: bool
+) -> dict[str, bool]:
     """Which false claims one simulated report of equal configurations makes."""
     luck = draw_luck(rng, world, num_cells, num_seeds)
-    validation, test = (as_counts(draw_dice(rng, world, luck, num)) for num in (VALIDATION_CASES, CASES))
+    validation, test = (
+        as_counts(draw_dice(rng, world, luck, num)) for num in (VALIDATION_CASES, CASES)
+    )
     run = made_run(num_cells, num_seeds)
     found = {}
     if with_choice:
         choice = choose(run, validation, test, resample_ratio(test, num_draws=500))
         assert choice is not None
-        found = {"no winner": not choice.winner, "any rival called resolved": bool(choice.resolved.any())}
+        found = {
+            "no winner": not choice.winner,
+            "any rival called resolved": bool(choice.resolved.any()),
+        }
     chosen = int(np.argmax(validation.ratio(1).mean((1, 2))))
     for family in DEFAULT:
         adjusted = compare_family(family, run.cells, test, chosen).adjusted
@@ -108,7 +136,9 @@ def claims(rng: np.random.Generator, world: World, num_seeds: int, num_cells: in
     return found
 
 
-def shares(simulate: Callable[[np.random.Generator], dict[str, bool]], replicates: int) -> Iterator[tuple[str, float, float]]:
+def shares(
+    simulate: Callable[[np.random.Generator], dict[str, bool]], replicates: int
+) -> Iterator[tuple[str, float, float]]:
     """Each claim's share of the simulated runs and its Monte Carlo standard error; a seed a run."""
     runs = [simulate(np.random.default_rng((SEED, i))) for i in range(replicates)]
     for name in runs[0]:
@@ -120,7 +150,9 @@ STUDIES: dict[str, Callable[[np.random.Generator], dict[str, bool]]] = {
     "12 cells, 1 seed, no luck": lambda rng: coverage(rng, World(luck=0.0), 1),
     "12 cells, 3 seeds, little luck": lambda rng: coverage(rng, World(), 3),
     "12 cells, 3 seeds, much luck": lambda rng: coverage(rng, World(luck=0.4), 3),
-    "2 cells, 3 seeds, much luck": lambda rng: coverage(rng, World(luck=0.4), 3, 2) | claims(rng, World(luck=0.4), 3, 2, True),
+    "2 cells, 3 seeds, much luck": lambda rng: (
+        coverage(rng, World(luck=0.4), 3, 2) | claims(rng, World(luck=0.4), 3, 2, True)
+    ),
     "64 cells, 3 seeds, no luck": lambda rng: claims(rng, World(luck=0.0), 3, 64, False),
     "64 cells, 3 seeds, much luck": lambda rng: claims(rng, World(luck=0.4), 3, 64, True),
 }
@@ -131,7 +163,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=REPLICATES)
     replicates = parser.parse_args().replicates
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, {replicates} simulated runs each, {CASES} patients, seed {SEED}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, {replicates} simulated runs each, "
+        f"{CASES} patients, seed {SEED}"
+    )
     for study, simulate in STUDIES.items():
         for name, share, error in shares(simulate, replicates):
             print(f"{study:32}{name:44}{100 * share:6.2f} % +/- {100 * error:.2f}", flush=True)

@@ -1,12 +1,14 @@
-"""A run's driver killed (-9) at random moments and started again: what is lost, what is run twice, what scores come out.
+"""A run's driver killed (-9) at random moments and started again: what is lost, what is run twice,
+what scores come out.
 
     python -m benchmarks.driver_kills --times 100 --out benchmarks/results/driver_kills.txt
 
-One run folder is killed again and again until its grid is done, then a fresh one. All share a Ray of one node and one worker,
-which goes on when a driver dies. Each driver is a fork of this process, which has imported everything, and ends with its
-tables: pages are not asked about. Its moment is drawn by what happens in its trials' folders, so that a busy machine changes
-nothing: after so many changes and a part of the time to the next. Before its first one there is nothing to lose.
-Ctrl-C writes what was counted until then.
+One run folder is killed again and again until its grid is done, then a fresh one. All share a Ray
+of one node and one worker, which goes on when a driver dies. Each driver is a fork of this process,
+which has imported everything, and ends with its tables: pages are not asked about. Its moment is
+drawn by what happens in its trials' folders, so that a busy machine changes nothing: after so many
+changes and a part of the time to the next. Before its first one there is nothing to lose. Ctrl-C
+writes what was counted until then.
 """
 
 import argparse
@@ -45,7 +47,9 @@ MOST_CHANGES = 15
 
 @dataclass
 class Tally:
-    """What is counted over all kills. seen maps a result's file to the write that was first seen of it."""
+    """What is counted over all kills. seen maps a result's file to the write that was first seen of
+    it.
+    """
 
     kills: int = 0
     kept: int = 0
@@ -58,7 +62,10 @@ class Tally:
 
     def look(self, out: Path) -> None:
         """Compare the results in a run folder with what was seen of them before."""
-        found = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob("trials/*/result.json")}
+        found = {
+            path: (path.stat().st_ino, path.stat().st_mtime_ns)
+            for path in out.glob("trials/*/result.json")
+        }
         mine = {path: write for path, write in self.seen.items() if out in path.parents}
         self.lost += len(mine.keys() - found.keys())
         self.run_twice += sum(found[path] != write for path, write in mine.items() if path in found)
@@ -70,7 +77,15 @@ def ray_of_one_worker(log: IO[str]) -> Iterator[str]:
     """The address of a Ray that goes on when a driver dies, and ends with the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = ["ray", "start", "--head", "--num-cpus=1", f"--port={port}", "--include-dashboard=false", "--block"]
+    command = [
+        "ray",
+        "start",
+        "--head",
+        "--num-cpus=1",
+        f"--port={port}",
+        "--include-dashboard=false",
+        "--block",
+    ]
     ray = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         while not answers(port):
@@ -98,7 +113,17 @@ def start(folder: Path, out: Path, address: str) -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     bench.run.write_report = tables_alone
-    arguments = ["run", "--grid", str(folder / "grid.py"), "--out", str(out), "--checkpoint-minutes", "0", "--address", address]
+    arguments = [
+        "run",
+        "--grid",
+        str(folder / "grid.py"),
+        "--out",
+        str(out),
+        "--checkpoint-minutes",
+        "0",
+        "--address",
+        address,
+    ]
     code = segbench(arguments)
     sys.stdout.flush()
     os._exit(code)
@@ -116,7 +141,8 @@ def written(out: Path) -> set[tuple[Path, int]]:
 
 
 def watch(child: int, out: Path, tally: Tally, moment: float) -> int | None:
-    """Look at the results until the driver ends, or is killed after so many changes and a part of the time to the next.
+    """Look at the results until the driver ends, or is killed after so many changes and a part of
+    the time to the next.
 
     Returns its exit code, None if it was killed. Of a moment below 1 nobody is killed.
     """
@@ -149,13 +175,17 @@ def compare(folder: Path, out: Path, code: int, tally: Tally) -> None:
     tally.runs += 1
     if code or len(list(out.glob("trials/*/result.json"))) != TRIALS:
         tally.failed.append(f"{out.name}: exit code {code}")
-    elif (out / "scores.parquet").read_bytes() != (folder / "straight" / "scores.parquet").read_bytes():
+    elif (out / "scores.parquet").read_bytes() != (
+        folder / "straight" / "scores.parquet"
+    ).read_bytes():
         tally.different += 1
     shutil.rmtree(out)
 
 
 def kill_often(folder: Path, address: str, times: int, tally: Tally) -> None:
-    """Kill drivers until so many were killed, then let the last run end; a run that fails ends it all, to be looked into."""
+    """Kill drivers until so many were killed, then let the last run end; a run that fails ends it
+    all, to be looked into.
+    """
     while not tally.failed:
         out, is_last = folder / f"killed-{tally.runs}", tally.kills >= times
         moment = 0.0 if is_last else random.uniform(1.0, MOST_CHANGES)
@@ -168,22 +198,30 @@ def kill_often(folder: Path, address: str, times: int, tally: Tally) -> None:
         there = len(list(out.glob("trials/*/result.json")))
         tally.kills += 1
         tally.kept += there
-        print(f"{datetime.now():%H:%M:%S} kill {tally.kills}: {there} of {TRIALS} trials done", file=sys.stderr, flush=True)
+        print(
+            f"{datetime.now():%H:%M:%S} kill {tally.kills}: {there} of {TRIALS} trials done",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def report(times: int, seconds: float, tally: Tally) -> str:
     """The table."""
     return "\n".join(
         [
-            f"driver killed (-9) at random moments, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
-            f"grid of {TRIALS} trials, one worker with one thread; each driver killed within about three trials",
-            f"kills                               {tally.kills} of {times}, one in {seconds / max(1, tally.kills):.0f} s",
+            f"driver killed (-9) at random moments, {datetime.now():%Y-%m-%d %H:%M}, "
+            f"{processor_name()}",
+            f"grid of {TRIALS} trials, one worker with one thread; each driver killed within about "
+            "three trials",
+            f"kills                               {tally.kills} of {times}, one in "
+            f"{seconds / max(1, tally.kills):.0f} s",
             f"results there when killed, summed   {tally.kept}",
             f"finished trials lost                {tally.lost}",
             f"finished trials run twice           {tally.run_twice}",
             f"runs that came to their end         {tally.runs}",
             f"with another scores.parquet         {tally.different}",
-            f"that failed                         {len(tally.failed)} {'; '.join(tally.failed)}".rstrip(),
+            f"that failed                         {len(tally.failed)} "
+            f"{'; '.join(tally.failed)}".rstrip(),
         ]
     )
 
@@ -195,8 +233,13 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     given = options.parse_args()
     random.seed(given.seed)
-    # Workers as nice as this process: Ray's own default is nicer and starves beside other work. Its sockets want a short path.
-    own = {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": tempfile.mkdtemp(prefix="rk-", dir="/tmp")}
+    # Workers as nice as this process: Ray's own default is nicer and starves beside other work. Its
+    # sockets want a short path.
+    own = {
+        "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_TMPDIR": tempfile.mkdtemp(prefix="rk-", dir="/tmp"),
+    }
     os.environ |= own
     folder, tally = Path(tempfile.mkdtemp(prefix="kills-")), Tally()
     (folder / "grid.py").write_text(GRID)

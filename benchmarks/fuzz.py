@@ -1,6 +1,8 @@
-"""Fuzzed NIfTI headers, grid fields and JSON files: each is taken or refused in words, soon, and without much memory.
+"""Fuzzed NIfTI headers, grid fields and JSON files: each is taken or refused in words, soon, and
+without much memory.
 
-python -m benchmarks.fuzz [NUMBER] of each kind. Hypothesis draws the values; anything but ValueError counts as a crash.
+python -m benchmarks.fuzz [NUMBER] of each kind. Hypothesis draws the values; anything but
+ValueError counts as a crash.
 """
 
 import gzip
@@ -43,7 +45,10 @@ scalars = st.one_of(
     st.sampled_from([10**400, -1, 0, "1e-4", "", "\0", "../..", "<script>", math.nan, 1e308]),
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
 )
 # No value at all.
 GONE = object()
@@ -51,8 +56,14 @@ kinds = st.sampled_from([Cell, Recipe, Preparation, Tuning, Range, TrialSpec])
 # Fields that decide about size first, then any byte of the header.
 patches = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from([40, 42, 44, 46, 48, 70, 72]), st.integers(0, 65535).map(lambda n: n.to_bytes(2, "little"))),
-        st.tuples(st.sampled_from([76, 80, 84, 108, 112, 116, 280, 296, 312]), st.binary(min_size=4, max_size=4)),
+        st.tuples(
+            st.sampled_from([40, 42, 44, 46, 48, 70, 72]),
+            st.integers(0, 65535).map(lambda n: n.to_bytes(2, "little")),
+        ),
+        st.tuples(
+            st.sampled_from([76, 80, 84, 108, 112, 116, 280, 296, 312]),
+            st.binary(min_size=4, max_size=4),
+        ),
         st.tuples(st.integers(0, 351), st.binary(min_size=1, max_size=8)),
     ),
     min_size=1,
@@ -62,7 +73,9 @@ patches = st.lists(
 
 @dataclass
 class Outcome:
-    """What was counted: examples, crashes by their text, the longest in seconds, growth of memory in MiB."""
+    """What was counted: examples, crashes by their text, the longest in seconds, growth of memory
+    in MiB.
+    """
 
     examples: int = 0
     crashes: tuple[str, ...] = ()
@@ -110,7 +123,9 @@ def peak_mib() -> float:
 
 def headers(number: int, place: Path) -> Outcome:
     """An image whose header has other bytes, packed or not, read as a case is read at the door."""
-    sound = nib.Nifti1Image(np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8), AFFINE).to_bytes()
+    sound = nib.Nifti1Image(
+        np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8), AFFINE
+    ).to_bytes()
     mask = place / "segmentation.nii.gz"
     mask.write_bytes(gzip.compress(sound, mtime=0))
     rules = Rules(classes=("background", "kidney", "tumor", "cyst"), intensity=(-200, 100))
@@ -124,7 +139,9 @@ def headers(number: int, place: Path) -> Outcome:
         image.write_bytes(gzip.compress(bytes(content), 1, mtime=0) if is_packed else content)
         return examine_case(rules, Case(case="case", image=image, labels=mask))
 
-    return fuzz(number, st.tuples(patches, st.booleans(), st.sampled_from([0, 0, 0, 2**22])), action)
+    return fuzz(
+        number, st.tuples(patches, st.booleans(), st.sampled_from([0, 0, 0, 2**22])), action
+    )
 
 
 def grid_fields(number: int) -> Outcome:
@@ -142,7 +159,9 @@ def grid_fields(number: int) -> Outcome:
             "hyper": {"*": {"lr": value}},
             "spaces": {"*": part},
         }
-        return check_grid(replace(DEMO, **{name: nested[name] if place % 3 and name in nested else value}))
+        return check_grid(
+            replace(DEMO, **{name: nested[name] if place % 3 and name in nested else value})
+        )
 
     return fuzz(number, st.tuples(st.integers(0, 10**6), kinds, values), action)
 
@@ -162,7 +181,9 @@ def replaced(kind: type, place: int, value: Any) -> Any:
 
 
 def json_files(number: int, place: Path) -> dict[str, Outcome]:
-    """Each kind of our JSON files with another value somewhere, its seal renewed, read by all that read it."""
+    """Each kind of our JSON files with another value somewhere, its seal renewed, read by all that
+    read it.
+    """
     return {name: json_file(number, kind) for name, kind in json_kinds(place).items()}
 
 
@@ -178,14 +199,24 @@ def json_file(number: int, kind: Kind) -> Outcome:
             kind.path.write_text(sealed(document) if kind.is_sealed else document)
             outcome.attempt(reader)
 
-    drawn = st.tuples(st.lists(st.integers(0, 99), min_size=1, max_size=6), st.one_of(values, scalars, st.just(GONE)))
+    drawn = st.tuples(
+        st.lists(st.integers(0, 99), min_size=1, max_size=6),
+        st.one_of(values, scalars, st.just(GONE)),
+    )
     found = fuzz(number, drawn, action)
     kind.path.write_text(text)
-    return replace(outcome, examples=found.examples, crashes=(*outcome.crashes, *found.crashes), grown_mib=found.grown_mib)
+    return replace(
+        outcome,
+        examples=found.examples,
+        crashes=(*outcome.crashes, *found.crashes),
+        grown_mib=found.grown_mib,
+    )
 
 
 def changed(document: Any, steps: list[int], value: Any) -> Any:
-    """A copy in which what lies at the end of the steps is another value, or GONE; a step chooses among keys or elements."""
+    """A copy in which what lies at the end of the steps is another value, or GONE; a step chooses
+    among keys or elements.
+    """
     if not steps or not isinstance(document, dict | list) or not document:
         return None if value is GONE else value
     keys = list(document) if isinstance(document, dict) else list(range(len(document)))
@@ -208,10 +239,16 @@ def main(number: int) -> int:
         }
     print(f"{'values of':16}{'tried':>8}{'crashes':>9}{'longest, s':>12}{'memory, MiB':>13}")
     for name, found in outcomes.items():
-        print(f"{name:16}{found.examples:8}{len(found.crashes):9}{found.longest:12.2f}{found.grown_mib:13.1f}")
+        print(
+            f"{name:16}{found.examples:8}{len(found.crashes):9}{found.longest:12.2f}{found.grown_mib:13.1f}"
+        )
         print("".join(f"    {text}\n" for text in dict.fromkeys(found.crashes)), end="")
     hung = any(found.longest > HANG_SECONDS for found in outcomes.values())
-    return hung or any(found.crashes for found in outcomes.values()) or outcomes["NIfTI headers"].grown_mib > MEMORY_MIB
+    return (
+        hung
+        or any(found.crashes for found in outcomes.values())
+        or outcomes["NIfTI headers"].grown_mib > MEMORY_MIB
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""One of each kind of JSON file that we read, and all that a user calls which reads it, for benchmarks/fuzz.py."""
+"""One of each kind of JSON file that we read, and all that a user calls which reads it, for
+benchmarks/fuzz.py.
+"""
 
 import dataclasses
 import json
@@ -37,7 +39,12 @@ from trials.storage.checksum import SEAL, sealed
 
 NOON = "2026-11-23T12:00:00"
 RUNNING = Running(phase="tune", text="t", epoch=1, epochs=2, seconds=1.0)
-DATASET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 0, "file_ending": ".nii.gz"}
+DATASET = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "liver": 1},
+    "numTraining": 0,
+    "file_ending": ".nii.gz",
+}
 # What a small run may record besides what every run does.
 RECORD = {
     "families": [{"name": "all", "pairs": "all", "score": "mean", "vary": None}],
@@ -60,7 +67,9 @@ MADE = MadeUp(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of JSON file that we read: a sound one, and all that read it. is_sealed: it bears its own digest."""
+    """A kind of JSON file that we read: a sound one, and all that read it. is_sealed: it bears its
+    own digest.
+    """
 
     path: Path
     readers: tuple[Callable[[], object], ...]
@@ -70,23 +79,44 @@ class Kind:
 def json_kinds(place: Path) -> dict[str, Kind]:
     """One file of each kind below place, with its readers."""
     readers = {**of_a_run(place), **of_prepared_data(place), **of_data_sets(place)}
-    return {name: Kind(path=path, readers=found, is_sealed=SEAL in path.read_text()) for name, (path, found) in readers.items()}
+    return {
+        name: Kind(path=path, readers=found, is_sealed=SEAL in path.read_text())
+        for name, (path, found) in readers.items()
+    }
 
 
 def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies in a run folder: each file is read by all that a run, its report and its status do."""
+    """What lies in a run folder: each file is read by all that a run, its report and
+    its status do."""
     data, run = write_small_data(place / "data", 3), write_run(place / "run", MADE)
     record = json.loads((run / "run.json").read_text())
     trial = complete(MADE, MADE.cells[0], 0)
-    scores = tuple(score for score in trial.scores if (score.split, score.space) == ("test", NATIVE))
-    write_status(run, Status(host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="b", ends=NOON))
+    scores = tuple(
+        score for score in trial.scores if (score.split, score.space) == ("test", NATIVE)
+    )
+    write_status(
+        run,
+        Status(
+            host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="b", ends=NOON
+        ),
+    )
     studies = {"studies": [{"cell": dataclasses.asdict(MADE.cells[0]), "importance": {"lr": 1.0}}]}
     write_text(run / "studies.json", sealed(json.dumps(studies, indent=1)))
-    write_text(run / "outside" / "us.json", sealed(to_json(Outside(name="us", scores=scores, surfaces=trial.surfaces))))
+    write_text(
+        run / "outside" / "us.json",
+        sealed(to_json(Outside(name="us", scores=scores, surfaces=trial.surfaces))),
+    )
     lock = take(run)
-    report, status = partial(build_report, run, "none"), partial(status_text, run, datetime.fromisoformat(NOON))
+    report, status = (
+        partial(build_report, run, "none"),
+        partial(status_text, run, datetime.fromisoformat(NOON)),
+    )
     whole = (partial(write_report, run, "none"), status, partial(read_results, run))
-    of_settings = (partial(refuse_other_grid, run, record), partial(left_out_of, run), partial(add_contestants, run, [], data))
+    of_settings = (
+        partial(refuse_other_grid, run, record),
+        partial(left_out_of, run),
+        partial(add_contestants, run, [], data),
+    )
     return {
         "result.json": (run / "trials" / trial.trial / "result.json", whole),
         "run.json": (run / "run.json", (*whole, *of_settings)),
@@ -99,35 +129,65 @@ def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], .
 
 
 def of_prepared_data(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies in a cache: the manifest of a set, and what is remembered of a case at each of its stages."""
+    """What lies in a cache: the manifest of a set, and what is remembered of a case at each of its
+    stages.
+    """
     dataset = open_dataset("phantoms", write_small_data(place / "small", 1))
     case, preparation = dataset.cases[0], Preparation(cube=8)
     prepared = prepare_dataset(dataset, preparation, place / "cache", workers=1)
 
     def store(name: str) -> Store:
-        return Store(folder=place / "cache" / name, preparation=preparation, rules=rules_of(dataset))
+        return Store(
+            folder=place / "cache" / name, preparation=preparation, rules=rules_of(dataset)
+        )
 
     of_cubes = dataclasses.replace(store(""), folder=prepared.parent / "cases")
-    stages: dict[str, Any] = {"examined": (verdict, store("examined")), "measured": (measured_record, store("measured"))}
+    stages: dict[str, Any] = {
+        "examined": (verdict, store("examined")),
+        "measured": (measured_record, store("measured")),
+    }
     for remember, where in stages.values():
         remember(where, case)
     stages["prepared"] = (prepared_record, of_cubes)
     kinds = {
-        f"{name}/case_*.json": (where.folder / f"{case.case}.json", (partial(remember, where, case),))
+        f"{name}/case_*.json": (
+            where.folder / f"{case.case}.json",
+            (partial(remember, where, case),),
+        )
         for name, (remember, where) in stages.items()
     }
     manifest = prepared / "manifest.json"
-    return {"manifest.json": (manifest, (partial(open_cache, prepared), partial(prepared_finding, manifest))), **kinds}
+    return {
+        "manifest.json": (
+            manifest,
+            (partial(open_cache, prepared), partial(prepared_finding, manifest)),
+        ),
+        **kinds,
+    }
 
 
 def of_data_sets(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies beside somebody's images: their list of classes, of patients, and our own word on phantoms."""
-    lists, phantoms, kits = place / "nnunet", place / "phantoms", write_small_data(place / "kits23", 1)
+    """What lies beside somebody's images: their list of classes, of patients, and our own word on
+    phantoms.
+    """
+    lists, phantoms, kits = (
+        place / "nnunet",
+        place / "phantoms",
+        write_small_data(place / "kits23", 1),
+    )
     write_text(lists / "dataset.json", json.dumps(DATASET))
     write_phantoms(phantoms, 1)
-    write_text(kits / "kits23.json", json.dumps([{"case_id": "case_00000", "pathology_t_stage": "1a"}]))
+    write_text(
+        kits / "kits23.json", json.dumps([{"case_id": "case_00000", "pathology_t_stage": "1a"}])
+    )
     return {
-        "dataset.json": (lists / "dataset.json", (partial(find_dataset, "nnunet", lists), partial(data_finding, lists))),
+        "dataset.json": (
+            lists / "dataset.json",
+            (partial(find_dataset, "nnunet", lists), partial(data_finding, lists)),
+        ),
         "phantoms.json": (phantoms / "phantoms.json", (partial(write_phantoms, phantoms, 1),)),
-        "kits23.json": (kits / "kits23.json", (partial(case_traits, open_dataset("kits23", kits)),)),
+        "kits23.json": (
+            kits / "kits23.json",
+            (partial(case_traits, open_dataset("kits23", kits)),),
+        ),
     }

@@ -1,4 +1,6 @@
-"""Losses, forward and backward, against MONAI's on the same logits: time, memory, and how far the numbers lie apart."""
+"""Losses, forward and backward, against MONAI's on the same logits: time, memory, and how far the
+numbers lie apart.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +15,9 @@ from trials.voxel_losses import Combined, Focal
 EDGE, CLASSES = 128, 4
 
 
-def backward(loss, logits: torch.Tensor, labels: torch.Tensor, scale: float = 1.0) -> tuple[float, torch.Tensor]:
+def backward(
+    loss, logits: torch.Tensor, labels: torch.Tensor, scale: float = 1.0
+) -> tuple[float, torch.Tensor]:
     """The loss and its gradient; scale brings a library's own normalisation to ours."""
     logits = logits.detach().requires_grad_()
     value = scale * loss(logits, labels)
@@ -26,10 +30,20 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(1, CLASSES, EDGE, EDGE, EDGE, generator=generator)
-    labels = torch.randint(0, CLASSES, (1, EDGE, EDGE, EDGE), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(
+        0, CLASSES, (1, EDGE, EDGE, EDGE), generator=generator, dtype=torch.uint8
+    )
     channel = labels[:, None]
     options = {"to_onehot_y": True}
-    dice_ce = DiceCELoss(softmax=True, batch=True, smooth_nr=0, smooth_dr=1e-12, lambda_dice=0.5, lambda_ce=0.5, **options)
+    dice_ce = DiceCELoss(
+        softmax=True,
+        batch=True,
+        smooth_nr=0,
+        smooth_dr=1e-12,
+        lambda_dice=0.5,
+        lambda_ce=0.5,
+        **options,
+    )
     focal = FocalLoss(use_softmax=True, gamma=2.0, **options)
     # MONAI averages its focal loss over the classes too, which makes it 1 / CLASSES of the formula.
     ways = {

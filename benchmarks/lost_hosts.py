@@ -1,9 +1,11 @@
-"""What a lost host costs: a small grid on three hosts, with one of them cut off and healed, and with one killed.
+"""What a lost host costs: a small grid on three hosts, with one of them cut off and healed, and
+with one killed.
 
     SEGBENCH_FIXTURES=FOLDER python -m benchmarks.lost_hosts
 
-Needs root. Each row is a cluster of its own, by `ray up`. Lost: trials without a result at the end. Twice: results that were
-written again after they were there. Equal: the scores are those of this machine alone, without a cluster, byte for byte.
+Needs root. Each row is a cluster of its own, by `ray up`. Lost: trials without a result at the end.
+Twice: results that were written again after they were there. Equal: the scores are those of this
+machine alone, without a cluster, byte for byte.
 """
 
 import subprocess
@@ -19,7 +21,8 @@ from benchmarks.hosts import GRID, HEAD, NUM_TRIALS, Hosts, OnPremises, three_ho
 from trials.process.versions import processor_name
 
 PATIENCE_SECONDS = 600.0
-# Longer than the head waits for a host that is silent, so that the host comes back to a head that has given it up.
+# Longer than the head waits for a host that is silent, so that the host comes back to a head that
+# has given it up.
 CUT_SECONDS = 30.0
 
 
@@ -50,7 +53,9 @@ EVENTS: dict[str, Callable[[Hosts], object]] = {
 
 
 def run(event: str, folder: Path) -> Row:
-    """`ray up`, the grid as a job, the event once a result is there and the last host trains, `ray down`."""
+    """`ray up`, the grid as a job, the event once a result is there and the last host trains, `ray
+    down`.
+    """
     with three_hosts(folder) as hosts, (folder / "log").open("w") as log:
         return seen(event, OnPremises.on(hosts), log)
 
@@ -63,7 +68,9 @@ def seen(event: str, cluster: OnPremises, log) -> Row:
     shared = hosts.shared
     arguments = f"--grid {shared}/my_grid.py --address auto --cache {shared}/cache --out {out}"
     wait_for(lambda: "follow_head" in hosts.processes(2) & hosts.processes(3))
-    job = cluster.start(f"ray exec clusters/onprem.yaml 'cd && python -m bench.run {arguments}'", log)
+    job = cluster.start(
+        f"ray exec clusters/onprem.yaml 'cd && python -m bench.run {arguments}'", log
+    )
     started = time.monotonic()
     wait_for(lambda: (results(out) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)
     before = results(out)
@@ -76,13 +83,29 @@ def seen(event: str, cluster: OnPremises, log) -> Row:
     back = event != "killed" and "raylet" in hosts.processes(3)
     cluster.start("ray down --yes clusters/onprem.yaml", log).wait(PATIENCE_SECONDS)
     twice = sum(after[path] != written for path, written in before.items())
-    return Row(event, len(before), seconds, NUM_TRIALS - len(after), twice, (out / "scores.parquet").read_bytes(), back)
+    return Row(
+        event,
+        len(before),
+        seconds,
+        NUM_TRIALS - len(after),
+        twice,
+        (out / "scores.parquet").read_bytes(),
+        back,
+    )
 
 
 def scores_of_one_machine(folder: Path) -> bytes:
     """The same grid on this machine, without a cluster."""
     (folder / "my_grid.py").write_text(GRID)
-    command = [sys.executable, "-m", "bench.run", "--grid", "my_grid.py", "--out", str(folder / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.run",
+        "--grid",
+        "my_grid.py",
+        "--out",
+        str(folder / "run"),
+    ]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return (folder / "run" / "scores.parquet").read_bytes()
 
@@ -105,7 +128,8 @@ def main() -> None:
         sys.exit(reason)
     print(f"{date.today()}, {processor_name()}; head {HEAD}, 3 hosts, {NUM_TRIALS} trials")
     print(
-        f"{'the last host was':<32}{'done before':>12}{'seconds':>9}{'lost':>6}{'twice':>7}{'equal':>7}  host's Ray at the end"
+        f"{'the last host was':<32}{'done before':>12}{'seconds':>9}{'lost':>6}{'twice':>7}"
+        f"{'equal':>7}  host's Ray at the end"
     )
     with tempfile.TemporaryDirectory(prefix="segbench-alone-") as folder:
         alone = scores_of_one_machine(Path(folder))
@@ -114,7 +138,11 @@ def main() -> None:
             row = run(event, Path(folder))
         equal = "yes" if row.scores == alone else "no"
         runs = "runs" if row.back else "gone"
-        print(f"{event:<32}{row.done_before:>12}{row.seconds:>9.0f}{row.lost:>6}{row.twice:>7}{equal:>7}  {runs}", flush=True)
+        print(
+            f"{event:<32}{row.done_before:>12}{row.seconds:>9.0f}{row.lost:>6}{row.twice:>7}"
+            f"{equal:>7}  {runs}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

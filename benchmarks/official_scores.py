@@ -1,9 +1,10 @@
-"""Two mask files to the KiTS23 challenge's six scores, against its own way: SimpleITK and google-deepmind/surface-distance.
+"""Two mask files to the KiTS23 challenge's six scores, against its own way: SimpleITK and
+google-deepmind/surface-distance.
 
     python -m benchmarks.official_scores MASK.nii.gz
 
-MASK is a KiTS23 segmentation; predictions are made of it: shifted a little, and the same with 200 specks far apart.
-The peers are not among the project's dependencies: pip install -e '.[bench]'.
+MASK is a KiTS23 segmentation; predictions are made of it: shifted a little, and the same with 200
+specks far apart. The peers are not among the project's dependencies: pip install -e '.[bench]'.
 """
 
 import sys
@@ -68,12 +69,21 @@ def main() -> None:
             prediction = Path(place) / f"{name}.nii.gz"
             write_labels(prediction, np.ascontiguousarray(labels), volume.affine)
             pair = Pair(case=name, reference=mask, prediction=prediction)
-            ways = {"ours, Dice and Surface Dice": partial(ours, pair), "the challenge's way": partial(theirs, pair)}
-            ways["ours, all of segbench score (HD95, lesions)"] = partial(score_pair, pair, CLASSES, KITS23)
+            ways = {
+                "ours, Dice and Surface Dice": partial(ours, pair),
+                "the challenge's way": partial(theirs, pair),
+            }
+            ways["ours, all of segbench score (HD95, lesions)"] = partial(
+                score_pair, pair, CLASSES, KITS23
+            )
             measured = compare(ways, 1)
             theirs_found = theirs(pair)
             gap = max(abs(value - theirs_found[score]) for score, value in ours(pair).items())
-            lines += [f"{name}: largest difference of a score {gap:.1e}", *table(measured, "ours, Dice and Surface Dice"), ""]
+            lines += [
+                f"{name}: largest difference of a score {gap:.1e}",
+                *table(measured, "ours, Dice and Surface Dice"),
+                "",
+            ]
     shape = "x".join(map(str, volume.voxels.shape))
     keep("official_scores", f"Two mask files of {shape} to official scores, one thread", lines)
 

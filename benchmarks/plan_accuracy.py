@@ -1,10 +1,12 @@
-"""How well `segbench plan` foretells: every trial of a grid is planned, then really run, and both are compared.
+"""How well `segbench plan` foretells: every trial of a grid is planned, then really run, and both
+are compared.
 
     python benchmarks/plan_accuracy.py [demo | small | tiny] [--only alone | together] [--out FILE]
 
-alone: trial after trial in this process on one thread, in wall time, and in processor time, which other work on the machine
-does not lengthen. together: as the verbs do it, all cores at once through Ray, from the first trial's start to the last one's
-end. Starting Ray, preparing the data and the report are in neither. For wall time the machine has to be quiet.
+alone: trial after trial in this process on one thread, in wall time, and in processor time, which
+other work on the machine does not lengthen. together: as the verbs do it, all cores at once through
+Ray, from the first trial's start to the last one's end. Starting Ray, preparing the data and the
+report are in neither. For wall time the machine has to be quiet.
 """
 
 import argparse
@@ -50,7 +52,10 @@ OWN = replace(
     generate={{"num_cases": {cases}, "seed": 1}},
     cells=product({models}, ("combined", "focal"), ("none",)),
     tuning=Tuning(trials=2, epochs={epochs}, prune=False),
-    recipes={{model: replace(DEMO.recipes[model], epochs={finals}, steps_per_epoch={steps}) for model in ("3d", "vnet")}},
+    recipes={{
+        model: replace(DEMO.recipes[model], epochs={finals}, steps_per_epoch={steps})
+        for model in ("3d", "vnet")
+    }},
 )
 """
 SMALL = GRID.format(name="small", models=("unet3d", "vnet"), cases=22, epochs=3, finals=6, steps=16)
@@ -85,7 +90,14 @@ def alone(ready: Ready) -> list[str]:
     """A row a model and phase and the sum, by each clock."""
     measured = {clock: timed_by(ready, clock) for clock in CLOCKS}
     places = Places(out=ready.place / "alone", cache=ready.place / "cache", data=None)
-    make_job = job_maker(places, ready.prepared, {}, {}, Namespace(save_predictions=False, checkpoint_minutes=1.0), "")
+    make_job = job_maker(
+        places,
+        ready.prepared,
+        {},
+        {},
+        Namespace(save_predictions=False, checkpoint_minutes=1.0),
+        "",
+    )
     planned: dict[tuple, float] = defaultdict(float)
     real: dict[tuple, float] = defaultdict(float)
     agenda = Agenda(ready.grid, ready.facts, {})
@@ -95,10 +107,16 @@ def alone(ready: Ready) -> list[str]:
         for name, clock in CLOCKS.items():
             for row in (f"{due.spec.cell.model} {due.spec.phase}", "all"):
                 real[row, name] += clock() - began[name]
-                planned[row, name] += trial_seconds(ready.grid, due.spec.cell, due.spec.phase, measured[name])
+                planned[row, name] += trial_seconds(
+                    ready.grid, due.spec.cell, due.spec.phase, measured[name]
+                )
         print(f"{len(agenda.results)} trials", end="\r", file=sys.stderr, flush=True)
     rows = sorted({row for row, _ in real}, key=lambda row: (row == "all", row))
-    return [line(f"{row}, {clock}", planned[row, clock], real[row, clock]) for clock in CLOCKS for row in rows]
+    return [
+        line(f"{row}, {clock}", planned[row, clock], real[row, clock])
+        for clock in CLOCKS
+        for row in rows
+    ]
 
 
 def timed_by(ready: Ready, clock: str) -> Measured:
@@ -107,7 +125,9 @@ def timed_by(ready: Ready, clock: str) -> Measured:
     timings = {}
     for key in models_to_time(ready.grid, {}):
         one = sample(ready.grid, ready.facts, ready.prepared, {}, Cluster(cpus=1, gpus=0.0), *key)
-        timings[key] = SimpleNamespace(**asdict(timing.time_trial(from_json(Job, one.job), one.samplings)))
+        timings[key] = SimpleNamespace(
+            **asdict(timing.time_trial(from_json(Job, one.job), one.samplings))
+        )
     split = ready.prepared.split
     sizes = {"num_val": len(split.val), "num_test": len(split.test)}
     return Measured(timings=timings, given={}, **sizes, start=0.0)
@@ -122,13 +142,17 @@ def together(ready: Ready) -> list[str]:
     taken = measure(samples, grid_text)
     ray.shutdown()
     measured = gathered(ready.grid, ready.facts, ready.prepared, wanted, taken, cluster)
-    # A trial's own clock starts when its process has imported what all need; what its model needs first is in it.
+    # A trial's own clock starts when its process has imported what all need; what its model needs
+    # first is in it.
     measured = replace(measured, start=max(copy["first"] for copies in taken for copy in copies))
     planned = wall(ready.grid, measured, cluster.cpus, on_cpu=True)
     out = ready.place / "together"
     command = [sys.executable, "-m", "bench.run", "--grid", ready.name, "--out", str(out)]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    ends = {trial: (out / "trials" / trial / "result.json").stat().st_mtime for trial in read_results(out)}
+    ends = {
+        trial: (out / "trials" / trial / "result.json").stat().st_mtime
+        for trial in read_results(out)
+    }
     starts = [ends[trial] - result.seconds for trial, result in read_results(out).items()]
     return [line(f"all on {cluster.cpus} cores, wall", planned, max(ends.values()) - min(starts))]
 
@@ -139,7 +163,9 @@ def line(what: str, planned: float, real: float) -> str:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("grid", nargs="?", choices=["demo", "small", "tiny"], default="small")
     options.add_argument("--only", choices=["alone", "together"])
     options.add_argument("--out", type=Path)
@@ -148,7 +174,10 @@ def main() -> None:
         ready = made_ready(given.grid, Path(folder))
         rows = together(ready) if given.only != "alone" else []
         rows += alone(ready) if given.only != "together" else []
-    head = f"grid {given.grid}, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}, load {os.getloadavg()[0]:.1f} at the end"
+    head = (
+        f"grid {given.grid}, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}, load "
+        f"{os.getloadavg()[0]:.1f} at the end"
+    )
     text = "\n".join([head, f"{'':<36}{'planned s':>10}{'real s':>10}{'ratio':>8}", *rows])
     print(text)
     if given.out:

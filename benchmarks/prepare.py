@@ -1,4 +1,5 @@
-"""One case from its two files to cubes on disk, against MONAI, SimpleITK, TorchIO and against inflating the files alone.
+"""One case from its two files to cubes on disk, against MONAI, SimpleITK, TorchIO and against
+inflating the files alone.
 
 `python -m benchmarks.prepare CASE...` takes case folders in KiTS23's layout, best at full size.
 """
@@ -28,7 +29,9 @@ RULES = Rules(classes=("background", "kidney", "tumor", "cyst"))
 
 
 def ours(case: Case, place: Path) -> None:
-    """The case as the product prepares it, in a folder that does not know it: checked, resampled, digested, written whole."""
+    """The case as the product prepares it, in a folder that does not know it: checked, resampled,
+    digested, written whole.
+    """
     folder = Path(tempfile.mkdtemp(dir=place))
     prepared_record(Store(folder=folder, preparation=Preparation(cube=EDGE), rules=RULES), case)
 
@@ -67,8 +70,14 @@ def with_simpleitk(case: Case, place: Path) -> None:
         size, spacing = np.array(image.GetSize()), np.array(image.GetSpacing())
         fine = spacing * size / EDGE
         shift = np.array(image.GetDirection()).reshape(3, 3) @ ((fine - spacing) / 2)
-        grid = (tuple((np.array(image.GetOrigin()) + shift).tolist()), tuple(fine.tolist()), image.GetDirection())
-        arrays.append(sitk.GetArrayFromImage(sitk.Resample(image, [EDGE] * 3, sitk.Transform(), how, *grid)))
+        grid = (
+            tuple((np.array(image.GetOrigin()) + shift).tolist()),
+            tuple(fine.tolist()),
+            image.GetDirection(),
+        )
+        arrays.append(
+            sitk.GetArrayFromImage(sitk.Resample(image, [EDGE] * 3, sitk.Transform(), how, *grid))
+        )
     image = arrays[0].astype(np.float32)
     save(place, (image - image.mean()) / image.std(), arrays[1])
 
@@ -99,7 +108,9 @@ def one_case(folder: Path) -> list[str]:
     """What the case is, and its table."""
     import nibabel
 
-    case = Case(case=folder.name, image=folder / "imaging.nii.gz", labels=folder / "segmentation.nii.gz")
+    case = Case(
+        case=folder.name, image=folder / "imaging.nii.gz", labels=folder / "segmentation.nii.gz"
+    )
     header = nibabel.load(case.image)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -112,7 +123,12 @@ def one_case(folder: Path) -> list[str]:
             ways["SimpleITK"] = partial(with_simpleitk, case, place)
         if installed("torchio"):
             ways["TorchIO"] = partial(with_torchio, case, place)
-        return [f"{folder.name}, {header.shape} of {header.get_data_dtype()}", "", *table(compare(ways), OURS), ""]
+        return [
+            f"{folder.name}, {header.shape} of {header.get_data_dtype()}",
+            "",
+            *table(compare(ways), OURS),
+            "",
+        ]
 
 
 def main() -> None:

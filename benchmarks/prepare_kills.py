@@ -1,7 +1,7 @@
 """`prepare` killed at random moments: no final file is ever unreadable.
 
-python -m benchmarks.prepare_kills [NUMBER]. Children are forked after the imports and killed by the system; the cache stays
-from one kill to the next, and is emptied once it is complete. Linux only.
+python -m benchmarks.prepare_kills [NUMBER]. Children are forked after the imports and killed by the
+system; the cache stays from one kill to the next, and is emptied once it is complete. Linux only.
 """
 
 import os
@@ -43,7 +43,9 @@ def measured(dataset: Dataset, cache: Path) -> float:
 
 
 def count_kills(number: int, seed: int = 0) -> tuple[int, int, int]:
-    """Kill that many preparations; how many were killed, how many final files were read since, how many could not be."""
+    """Kill that many preparations; how many were killed, how many final files were read since, how
+    many could not be.
+    """
     chance = random.Random(seed)
     killed = read = unreadable = 0
     with tempfile.TemporaryDirectory() as scratch:

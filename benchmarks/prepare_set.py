@@ -1,8 +1,10 @@
-"""A whole data set prepared by `segbench prepare`: by one worker and by two, and verified by a second run.
+"""A whole data set prepared by `segbench prepare`: by one worker and by two, and verified by a
+second run.
 
-How much faster two processes of this machine are than one is shown by inflating the same files, which shares nothing.
-`python -m benchmarks.prepare_set` makes as many phantoms as KiTS23 has cases, 489, and brings each to the cube of the full
-grid: 6 GB on disk. `--data FOLDER` takes the cases of KiTS23's layout in a folder instead.
+How much faster two processes of this machine are than one is shown by inflating the same files,
+which shares nothing. `python -m benchmarks.prepare_set` makes as many phantoms as KiTS23 has cases,
+489, and brings each to the cube of the full grid: 6 GB on disk. `--data FOLDER` takes the cases of
+KiTS23's layout in a folder instead.
 """
 
 import argparse
@@ -25,7 +27,18 @@ def seconds(kind: str, data: Path, cache: Path, workers: int) -> float:
     """Wall seconds of one run of prepare, its start included."""
     segbench = Path(sys.executable).with_name("segbench")
     started = time.perf_counter()
-    command = [segbench, "prepare", kind, data, "--cache", cache, "--cube", EDGE, "--workers", workers]
+    command = [
+        segbench,
+        "prepare",
+        kind,
+        data,
+        "--cache",
+        cache,
+        "--cube",
+        EDGE,
+        "--workers",
+        workers,
+    ]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     return time.perf_counter() - started
 
@@ -65,13 +78,19 @@ def main() -> None:
     """Print and keep the seconds."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--cases", type=int, default=489, help="how many phantoms to make")
-    options.add_argument("--data", type=Path, help="a folder of KiTS23's layout, instead of phantoms")
+    options.add_argument(
+        "--data", type=Path, help="a folder of KiTS23's layout, instead of phantoms"
+    )
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         if chosen.data:
             lines = measured("kits23", chosen.data, place)
-            keep("prepare_set_kits23", f"{len(list(chosen.data.glob('case_*')))} cases brought to {EDGE}^3", lines)
+            keep(
+                "prepare_set_kits23",
+                f"{len(list(chosen.data.glob('case_*')))} cases brought to {EDGE}^3",
+                lines,
+            )
         else:
             write_phantoms(place / "data", chosen.cases, 0)
             lines = measured("phantoms", place / "data", place)

@@ -1,7 +1,9 @@
-"""What Ray costs: seconds between two trials of a reused worker, and the share of worker time that is spent in trials.
+"""What Ray costs: seconds between two trials of a reused worker, and the share of worker time that
+is spent in trials.
 
-A grid of 12 cells x 8 trials is run by `python -m bench.run` itself. Each trial waits some seconds, then trains a moment, so
-that the machine's other users change it little. Times are those of the result files.
+A grid of 12 cells x 8 trials is run by `python -m bench.run` itself. Each trial waits some seconds,
+then trains a moment, so that the machine's other users change it little. Times are those of the
+result files.
 """
 
 import json
@@ -34,7 +36,11 @@ SHORT = replace(
     DEMO,
     name="short",
     generate={{"num_cases": 11, "seed": 1}},
-    cells=product(("unet3d",), tuple(name for name in LOSSES if "waiting" in name), ("none", "oversample", "subsample")),
+    cells=product(
+        ("unet3d",),
+        tuple(name for name in LOSSES if "waiting" in name),
+        ("none", "oversample", "subsample"),
+    ),
     tuning=Tuning(trials={TUNED}, epochs=1),
     hyper={{}},
     recipes={{"3d": RECIPE}},
@@ -43,7 +49,9 @@ SHORT = replace(
 
 
 def intervals(out: Path) -> list[tuple[float, float]]:
-    """Start and end of every trial by the machine's clock, sorted: a result is written when its trial ends."""
+    """Start and end of every trial by the machine's clock, sorted: a result is written when its
+    trial ends.
+    """
     found = []
     for path in out.glob("trials/*/result.json"):
         end = path.stat().st_mtime
@@ -56,7 +64,15 @@ def main() -> None:
     slots = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "grid.py").write_text(GRID)
-        command = [sys.executable, "-m", "bench.run", "--grid", f"{place}/grid.py", "--out", f"{place}/out"]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.run",
+            "--grid",
+            f"{place}/grid.py",
+            "--out",
+            f"{place}/out",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         trials = intervals(Path(place) / "out")
     assert len(trials) == CELLS * (TUNED + 1), f"{len(trials)} trials have a result"

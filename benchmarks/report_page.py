@@ -1,6 +1,8 @@
-"""The page of a large run, 64 configurations x 3 seeds x 81 cases made up, with every section: how long, how large, how heavy.
+"""The page of a large run, 64 configurations x 3 seeds x 81 cases made up, with every section: how
+long, how large, how heavy.
 
-Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER. The run is made once.
+Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER. The
+run is made once.
 """
 
 import re
@@ -48,17 +50,22 @@ MADE = MadeUp(
     dataset="kits23",
     quality=cache(plausible_quality),
 )
-# As many slices as a real run keeps of a patient, the cube of a full run, and the edge of a CT's slice.
+# As many slices as a real run keeps of a patient, the cube of a full run, and the edge of a CT's
+# slice.
 SLICES, CUBE, PLANE = 8, 128, 512
 
 
 def large_run(out: Path) -> Path:
-    """The run, its studies, a contestant from outside, and the pictures of those trials that its page shows."""
+    """The run, its studies, a contestant from outside, and the pictures of those trials that its
+    page shows.
+    """
     write_run(out, MADE)
     seal(out.glob("trials/*/result.json"))
     write_studies(out, read_results(out).values())
     stranger = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
-    scores = tuple(score for score in stranger.scores if score.split == "test" and score.space == NATIVE)
+    scores = tuple(
+        score for score in stranger.scores if score.split == "test" and score.space == NATIVE
+    )
     (out / "outside").mkdir(exist_ok=True)
     outside = Outside(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)
     (out / "outside" / "one.json").write_text(sealed(to_json(outside)))
@@ -73,17 +80,23 @@ def seal(records: Iterable[Path]) -> None:
 
 
 def shown_trials(out: Path) -> set[str]:
-    """The first seed of the chosen configuration and of the best 3D U-Net: the page draws patients of these alone."""
+    """The first seed of the chosen configuration and of the best 3D U-Net: the page draws patients
+    of these alone.
+    """
     run = read_run(out)
     choice = build_board(run, scores_table(run), trials_table(run), "none").choice
     assert choice is not None
     unets = [i for i, cell in enumerate(run.cells) if cell.model == "unet3d"]
     cells = [run.cells[i] for i in (choice.chosen, max(unets, key=lambda i: choice.validation[i]))]
-    return {result.trial for result in run.finals if result.spec.cell in cells and result.spec.seed == 0}
+    return {
+        result.trial for result in run.finals if result.spec.cell in cells and result.spec.seed == 0
+    }
 
 
 def write_pictures(out: Path, trials: set[str]) -> None:
-    """Reference, slices of a full CT and whole cube of every test patient, and a prediction that lies a little beside it."""
+    """Reference, slices of a full CT and whole cube of every test patient, and a prediction that
+    lies a little beside it.
+    """
     index, sheet = np.linspace(34, 78, SLICES).astype(int), np.arange(0, CUBE, CUBE // 16)
     finer = np.ones((1, PLANE // CUBE, PLANE // CUBE), np.uint8)
     (out / "cases").mkdir(exist_ok=True)
@@ -91,7 +104,12 @@ def write_pictures(out: Path, trials: set[str]) -> None:
         rng = np.random.default_rng(hash_of(case))
         labels = ball_with_tumor(CUBE, rng.uniform(0.35, 0.65, 2))
         reference, half = np.kron(labels[index], finer), np.kron(labels[sheet], finer[:, ::2, ::2])
-        stored = {"image": scan(rng, reference), "reference": reference, "index": index, "pixel_mm": np.array([0.7, 0.7])}
+        stored = {
+            "image": scan(rng, reference),
+            "reference": reference,
+            "index": index,
+            "pixel_mm": np.array([0.7, 0.7]),
+        }
         stored |= {"sheet": scan(rng, half), "sheet_reference": half, "sheet_index": sheet}
         stored |= {"volume": labels, "size_mm": np.array([300.0, 360, 360])}
         write_arrays(out / "cases" / f"{case}.npz", stored)
@@ -99,7 +117,10 @@ def write_pictures(out: Path, trials: set[str]) -> None:
             path = out / "trials" / trial / "cases" / f"{case}.npz"
             path.parent.mkdir(exist_ok=True)
             beside = np.roll(labels, 3 + hash_of(f"{trial}{case}") % 6, axis=2)
-            write_arrays(path, {"prediction": np.kron(beside[index], finer), "index": index, "volume": beside})
+            write_arrays(
+                path,
+                {"prediction": np.kron(beside[index], finer), "index": index, "volume": beside},
+            )
 
 
 def scan(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
@@ -108,15 +129,21 @@ def scan(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
 
 
 def built(out: Path) -> dict[str, str]:
-    """Two builds by the verb, each a process of its own: seconds, processor seconds, memory; whether they are equal."""
+    """Two builds by the verb, each a process of its own: seconds, processor seconds, memory;
+    whether they are equal.
+    """
     pages, rows = [], {}
     for _ in range(2):
         clock = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "bench.cli", "report", str(out)], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "bench.cli", "report", str(out)], check=True, capture_output=True
+        )
         pages.append((out / "report.html").read_bytes())
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = usage.ru_utime + usage.ru_stime
-        rows = rows or {"built in, s": f"{time.perf_counter() - clock:.1f} ({spent:.1f} of processor time)"}
+        rows = rows or {
+            "built in, s": f"{time.perf_counter() - clock:.1f} ({spent:.1f} of processor time)"
+        }
     rows["peak memory of a build, GiB"] = f"{usage.ru_maxrss / 2**20:.2f}"
     return rows | {"two builds equal": str(pages[0] == pages[1])}
 
@@ -144,14 +171,25 @@ def in_chromium(page: Path) -> dict[str, str]:
 
     heard: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=ARGUMENTS
+        )
         tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        tab.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+        tab.on(
+            "console",
+            lambda message: heard.append(message.text) if message.type == "error" else None,
+        )
         tab.on("pageerror", lambda error: heard.append(str(error)))
-        tab.on("request", lambda request: heard.append(request.url) if request.url.startswith(("http", "ws")) else None)
+        tab.on(
+            "request",
+            lambda request: (
+                heard.append(request.url) if request.url.startswith(("http", "ws")) else None
+            ),
+        )
         clock = time.perf_counter()
         tab.goto(page.as_uri())
-        # As a link jumps there: sections above that are laid out meanwhile move a view on its middle away.
+        # As a link jumps there: sections above that are laid out meanwhile move a view on its
+        # middle away.
         tab.eval_on_selector("figure.plot", "figure => figure.scrollIntoView()")
         tab.wait_for_function("() => document.querySelector('figure.plot').dataset.drawn")
         first = time.perf_counter() - clock
@@ -180,7 +218,8 @@ def main() -> None:
         large_run(out)
     load = " ".join(f"{mean:.1f}" for mean in getloadavg())
     print(
-        f"{len(MADE.cells)} configurations x {len(MADE.seeds)} seeds x {MADE.num_test} cases, {MADE.tunings} tuning trials each"
+        f"{len(MADE.cells)} configurations x {len(MADE.seeds)} seeds x {MADE.num_test} cases, "
+        f"{MADE.tunings} tuning trials each"
     )
     print(f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, load {load}\n")
     rows = built(out)

@@ -1,4 +1,6 @@
-"""A few small cases in the layout of KiTS23, with noise that does not compress, for what is done thousands of times."""
+"""A few small cases in the layout of KiTS23, with noise that does not compress, for what is done
+thousands of times.
+"""
 
 import gzip
 from pathlib import Path

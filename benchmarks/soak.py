@@ -1,9 +1,11 @@
-"""A soak: on a simulated cluster of three nodes something breaks every minute or so, and no finished result may be lost.
+"""A soak: on a simulated cluster of three nodes something breaks every minute or so, and no
+finished result may be lost.
 
     python -m benchmarks.soak --minutes 20 --out benchmarks/results/soak.txt
 
-A small grid is run again and again, each time into a new folder, and its scores are compared with those of a run that was
-left alone. The nodes are Ray's own simulation (ray.cluster_utils.Cluster): processes of one machine that share its disk.
+A small grid is run again and again, each time into a new folder, and its scores are compared with
+those of a run that was left alone. The nodes are Ray's own simulation (ray.cluster_utils.Cluster):
+processes of one machine that share its disk.
 """
 
 import argparse
@@ -39,21 +41,29 @@ def ended(soak: Soak) -> None:
     soak.counts["trials done"] += done
     soak.counts["trials missing or failed"] += TRIALS - done
     tables = [folder / "scores.parquet" for folder in (soak.folder / "alone", soak.out)]
-    equal = all(table.is_file() for table in tables) and tables[0].read_bytes() == tables[1].read_bytes()
+    equal = (
+        all(table.is_file() for table in tables)
+        and tables[0].read_bytes() == tables[1].read_bytes()
+    )
     soak.counts["runs with other scores"] += not equal
     if soak.run.returncode or not equal or done != TRIALS:
         last = (soak.folder / "driver.log").read_text(errors="replace").splitlines()[-5:]
-        soak.told.append(f"{soak.out.name} ended with exit code {soak.run.returncode}: {' / '.join(last)}")
+        soak.told.append(
+            f"{soak.out.name} ended with exit code {soak.run.returncode}: {' / '.join(last)}"
+        )
 
 
 def break_things(soak: Soak, given: argparse.Namespace, show: Callable[[], object]) -> None:
-    """A fault every so many seconds for so many minutes, and until there were enough, while runs follow one another.
+    """A fault every so many seconds for so many minutes, and until there were enough, while runs
+    follow one another.
 
     The last one is left to end.
     """
     begun, next_fault = time.monotonic(), time.monotonic() + given.every / 2
     while True:
-        is_over = time.monotonic() - begun > 60 * given.minutes and soak.faults.total() >= given.least
+        is_over = (
+            time.monotonic() - begun > 60 * given.minutes and soak.faults.total() >= given.least
+        )
         if soak.run is None or soak.run.poll() is not None:
             if soak.run is not None:
                 ended(soak)
@@ -79,7 +89,8 @@ def report(soak: Soak, given: argparse.Namespace, seconds: float) -> str:
         [
             f"python -m benchmarks.soak --minutes {given.minutes:g} --every {given.every:g}",
             f"{datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
-            f"{NODES} simulated nodes of one core, a grid of {TRIALS} trials again and again, {seconds / 60:.1f} minutes",
+            f"{NODES} simulated nodes of one core, a grid of {TRIALS} trials again and again, "
+            f"{seconds / 60:.1f} minutes",
             "",
             *(f"{soak.counts[name]:4}  {name}" for name in ("runs", "trials done", *LOST)),
             "",
@@ -93,8 +104,12 @@ def report(soak: Soak, given: argparse.Namespace, seconds: float) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=20)
-    options.add_argument("--every", type=float, default=60, help="seconds from one fault to the next")
-    options.add_argument("--least", type=int, default=0, help="faults that there must have been before it ends")
+    options.add_argument(
+        "--every", type=float, default=60, help="seconds from one fault to the next"
+    )
+    options.add_argument(
+        "--least", type=int, default=0, help="faults that there must have been before it ends"
+    )
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
     given = options.parse_args()
@@ -104,16 +119,26 @@ def main() -> int:
 
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     (folder / "grid.py").write_text(GRID)
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False}
+    )
     try:
         nodes = [cluster.add_node(**NODE) for _ in range(NODES)]
         cluster.wait_for_nodes()
-        soak = Soak(cluster=cluster, nodes=nodes, folder=folder, chance=random.Random(given.seed), out=folder / "alone")
+        soak = Soak(
+            cluster=cluster,
+            nodes=nodes,
+            folder=folder,
+            chance=random.Random(given.seed),
+            out=folder / "alone",
+        )
         soak.start()
         assert soak.run is not None
         assert soak.run.wait() == 0, (folder / "driver.log").read_text()
         soak.run, begun = None, time.monotonic()
-        break_things(soak, given, lambda: print(report(soak, given, time.monotonic() - begun), flush=True))
+        break_things(
+            soak, given, lambda: print(report(soak, given, time.monotonic() - begun), flush=True)
+        )
         text = report(soak, given, time.monotonic() - begun)
     finally:
         cluster.shutdown()

@@ -7,7 +7,10 @@ from functools import partial
 from benchmarks.compare import compare, keep, table
 
 HEAVY = ("torch", "ray", "monai", "optuna", "pandas", "plotly")
-LOADED = "import sys; from bench.cli import parser; parser(); print([n for n in {!r} if n in sys.modules])"
+LOADED = (
+    "import sys; from bench.cli import parser; parser(); print([n for n in {!r} if n in "
+    "sys.modules])"
+)
 
 
 def command(*arguments: str) -> None:
@@ -22,9 +25,16 @@ def main() -> None:
         "segbench --help": partial(command, "-m", "bench.cli", "--help"),
         "segbench ls": partial(command, "-m", "bench.cli", "ls"),
     }
-    loaded = subprocess.run([sys.executable, "-c", LOADED.format(HEAVY)], check=True, capture_output=True, text=True).stdout
-    lines = [*table(compare(ways), "python -c pass"), f"heavy packages loaded by --help: {loaded.strip()}"]
-    keep("start", "The command line, each time a new process (wall time is what counts here)", lines)
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOADED.format(HEAVY)], check=True, capture_output=True, text=True
+    ).stdout
+    lines = [
+        *table(compare(ways), "python -c pass"),
+        f"heavy packages loaded by --help: {loaded.strip()}",
+    ]
+    keep(
+        "start", "The command line, each time a new process (wall time is what counts here)", lines
+    )
 
 
 if __name__ == "__main__":

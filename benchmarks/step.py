@@ -1,6 +1,8 @@
-"""An epoch of the trainer against a bare loop of forward, loss, backward and optimizer on tensors at hand, for every model.
+"""An epoch of the trainer against a bare loop of forward, loss, backward and optimizer on tensors
+at hand, for every model.
 
-The two take turns at going first, a few steps each, since a shared machine's speed drifts by more than what is measured.
+The two take turns at going first, a few steps each, since a shared machine's speed drifts by more
+than what is measured.
 """
 
 import statistics
@@ -25,9 +27,22 @@ from trials.training.loop import descent, train_epoch
 from trials.training.segmentation import Segmentation
 
 EDGE, STEPS, ROUNDS = 48, 2, 24
-VOLUMES = Recipe(epochs=1, batch_size=2, steps_per_epoch=STEPS, preparation=Preparation(cube=EDGE), width=8, weights="random")
+VOLUMES = Recipe(
+    epochs=1,
+    batch_size=2,
+    steps_per_epoch=STEPS,
+    preparation=Preparation(cube=EDGE),
+    width=8,
+    weights="random",
+)
 SLICES = replace(VOLUMES, batch_size=16, width=None)
-MODELS = {"unet3d": VOLUMES, "vnet": VOLUMES, "segresnet": VOLUMES, "unet2d_resnet18": SLICES, "unet2d_resnet50": SLICES}
+MODELS = {
+    "unet3d": VOLUMES,
+    "vnet": VOLUMES,
+    "segresnet": VOLUMES,
+    "unet2d_resnet18": SLICES,
+    "unet2d_resnet50": SLICES,
+}
 
 
 def job_of(folder: Path, cache: Cache, model: str) -> Job:
@@ -45,11 +60,20 @@ def job_of(folder: Path, cache: Cache, model: str) -> Job:
         seed=0,
         phase=TUNE,
     )
-    return Job(trial=model, spec=spec, out=str(folder), cache=str(cache.folder), train=cases[:8], val=cases[8:])
+    return Job(
+        trial=model,
+        spec=spec,
+        out=str(folder),
+        cache=str(cache.folder),
+        train=cases[:8],
+        val=cases[8:],
+    )
 
 
 def trainer(network: Network, task: Segmentation, recipe: Recipe) -> tuple[float, float]:
-    """Seconds of processor time a step of the trainer's own epoch, and the share of its time that was not the model's."""
+    """Seconds of processor time a step of the trainer's own epoch, and the share of its time that
+    was not the model's.
+    """
     optimizer, scheduler = descent(network.module, task, replace(recipe, optimizer="adam"))
     started = time.process_time()
     passed = train_epoch(network, task, recipe, np.random.default_rng(0), optimizer, scheduler)
@@ -72,7 +96,9 @@ def bare(network: Network, task: Segmentation) -> float:
 
 
 def row(model: str, network: Network, task: Segmentation) -> str:
-    """A model's line: median milliseconds of both, the median ratio of a round with its error, the share beside the model."""
+    """A model's line: median milliseconds of both, the median ratio of a round with its error, the
+    share beside the model.
+    """
     ours, theirs, beside = [], [], []
     for number in range(ROUNDS + 1):
         seconds = bare(network, task) if number % 2 else 0.0
@@ -84,7 +110,10 @@ def row(model: str, network: Network, task: Segmentation) -> str:
     draws = np.median(np.random.default_rng(0).choice(ratios, (2000, ROUNDS)), axis=1)
     medians = [1000 * statistics.median(each[1:]) for each in (ours, theirs)]
     error, share = draws.std(), 100 * statistics.median(beside[1:])
-    return f"{model:20} {medians[0]:11.1f} {medians[1]:13.1f} {np.median(ratios):7.3f} {error:6.3f} {share:14.2f}"
+    return (
+        f"{model:20} {medians[0]:11.1f} {medians[1]:13.1f} {np.median(ratios):7.3f} "
+        f"{error:6.3f} {share:14.2f}"
+    )
 
 
 def main() -> None:
@@ -92,17 +121,27 @@ def main() -> None:
     torch.set_num_threads(1)
     # As a trial starts; the bare loop has the same memory.
     reset_peak()
-    lines = [f"{'model':20} {'trainer ms':>11} {'bare loop ms':>13} {'ratio':>7} {'+/-':>6} {'beside model %':>14}"]
+    lines = [
+        f"{'model':20} {'trainer ms':>11} {'bare loop ms':>13} {'ratio':>7} {'+/-':>6} "
+        f"{'beside model %':>14}"
+    ]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         write_phantoms(place / "phantoms", 9, 0)
-        folder = prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache")
+        folder = prepare_dataset(
+            open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache"
+        )
         cache = open_cache(folder)
         for model in MODELS:
             job = job_of(place, cache, model)
             network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
             lines.append(row(model, network, task))
-    keep("step", f"A training step at {EDGE}^3 (2D: 16 slices of {EDGE}^2), processor time, one thread, no augmentation", lines)
+    keep(
+        "step",
+        f"A training step at {EDGE}^3 (2D: 16 slices of {EDGE}^2), processor time, one thread, no "
+        "augmentation",
+        lines,
+    )
 
 
 if __name__ == "__main__":

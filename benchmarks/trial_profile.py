@@ -1,8 +1,9 @@
-"""Where the processor time of a trial goes, by function: a final trial of each of the demo's models, all else as in the demo.
+"""Where the processor time of a trial goes, by function: a final trial of each of the demo's
+models, all else as in the demo.
 
-`python -m benchmarks.trial_profile` trains each here on one thread: two epochs of it and the scores on validation under torch's
-profiler, for its operators, and the whole of it under Python's, for all that is done between them. What has two hundredths of
-the time or more is listed.
+`python -m benchmarks.trial_profile` trains each here on one thread: two epochs of it and the scores
+on validation under torch's profiler, for its operators, and the whole of it under Python's, for all
+that is done between them. What has two hundredths of the time or more is listed.
 """
 
 import cProfile
@@ -28,10 +29,14 @@ from trials.training.attempt import attempt
 
 LEAST, EPOCHS = 0.02, 2
 NOTES = (
-    "convolution_backward, mkldnn_convolution, _convolution: convolutions. native_batch_norm, native_group_norm and their",
-    "backward: the models' norms, instance norms among them. _prelu_kernel: V-Net's activations; threshold_backward: those of",
-    "the others. copy_: casts, and changes of layout; in the 3D U-Net mostly those of its instance norms, which torch does in",
-    "another layout than the one convolutions are fastest in. uniform_: first weights of the ResNet, which weigh",
+    "convolution_backward, mkldnn_convolution, _convolution: convolutions. native_batch_norm, "
+    "native_group_norm and their",
+    "backward: the models' norms, instance norms among them. _prelu_kernel: V-Net's activations; "
+    "threshold_backward: those of",
+    "the others. copy_: casts, and changes of layout; in the 3D U-Net mostly those of its instance "
+    "norms, which torch does in",
+    "another layout than the one convolutions are fastest in. uniform_: first weights of the "
+    "ResNet, which weigh",
     "less in the whole of a trial.",
 )
 
@@ -43,7 +48,8 @@ def one_cell_a_model(grid: Grid) -> Grid:
 
 
 def by_operator(job: Job) -> Iterator[tuple[str, float]]:
-    """Operators of torch with their share of the trial's time, and the share of all between them."""
+    """Operators of torch with their share of the trial's time, and the share of all
+    between them."""
     spec = replace(job.spec, recipe=replace(job.spec.recipe, epochs=EPOCHS))
     short = replace(job, spec=spec, test=())
     started = time.perf_counter()
@@ -56,7 +62,9 @@ def by_operator(job: Job) -> Iterator[tuple[str, float]]:
 
 
 def by_function(job: Job) -> Iterator[tuple[str, float]]:
-    """Python's functions, and those it calls that are no operators, with their own share of the trial's processor time."""
+    """Python's functions, and those it calls that are no operators, with their own share of the
+    trial's processor time.
+    """
     profile = cProfile.Profile(time.process_time)
     profile.runcall(attempt, job)
     stats = pstats.Stats(profile)
@@ -86,9 +94,19 @@ def profiled(ready: Ready) -> Iterator[str]:
         if due.spec.phase == PRETRAIN:
             continue
         print(due.spec.cell.model, file=sys.stderr)
-        yield f"{due.spec.cell.model}, {first.seconds:.1f} s of which {first.facts['score_seconds']} s scoring"
-        yield from (" between them", *listed(by_function(again(job(due, "run"), ready, "functions"))))
-        yield from (" operators of torch", *listed(by_operator(again(job(due, "run"), ready, "operators"))), "")
+        yield (
+            f"{due.spec.cell.model}, {first.seconds:.1f} s of which "
+            f"{first.facts['score_seconds']} s scoring"
+        )
+        yield from (
+            " between them",
+            *listed(by_function(again(job(due, "run"), ready, "functions"))),
+        )
+        yield from (
+            " operators of torch",
+            *listed(by_operator(again(job(due, "run"), ready, "operators"))),
+            "",
+        )
 
 
 def again(job: Job, ready: Ready, folder: str) -> Job:
@@ -101,7 +119,11 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="segbench-profile-") as folder:
         lines = list(profiled(made_ready("demo", Path(folder))))
-    keep("trial_profile", "Where the time of final trials of the demo goes, one thread; what has 2 % or more", [*lines, *NOTES])
+    keep(
+        "trial_profile",
+        "Where the time of final trials of the demo goes, one thread; what has 2 % or more",
+        [*lines, *NOTES],
+    )
 
 
 if __name__ == "__main__":

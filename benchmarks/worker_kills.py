@@ -1,8 +1,10 @@
-"""A training worker killed (-9) at random moments and started again: do result and final weights equal the straight ones?
+"""A training worker killed (-9) at random moments and started again: do result and final weights
+equal the straight ones?
 
     python benchmarks/worker_kills.py --times 100 --out benchmarks/results/worker_kills.txt
 
-Each worker is a fork of this process that runs trials.training.attempt on one job, as a Ray worker does.
+Each worker is a fork of this process that runs trials.training.attempt on one job, as a Ray worker
+does.
 """
 
 import argparse
@@ -37,7 +39,12 @@ RECIPE = replace(DEMO.recipes["3d"], epochs=6, steps_per_epoch=3, train_cases_sc
 def make_job(folder: Path) -> Job:
     """A small trial on phantoms, prepared below folder."""
     write_phantoms(folder / "phantoms", 12, 0)
-    prepared = prepare_dataset(open_dataset("phantoms", folder / "phantoms"), RECIPE.preparation, folder / "cache", workers=1)
+    prepared = prepare_dataset(
+        open_dataset("phantoms", folder / "phantoms"),
+        RECIPE.preparation,
+        folder / "cache",
+        workers=1,
+    )
     cache = open_cache(prepared)
     spec = TrialSpec(
         dataset="phantoms",
@@ -52,7 +59,14 @@ def make_job(folder: Path) -> Job:
     )
     cases = tuple(sorted(cache.cases))
     split = {"train": cases[:10], "val": cases[10:11], "test": cases[11:]}
-    return Job(trial=record_hash(spec), spec=spec, out="", cache=str(prepared), checkpoint_minutes=0.0, **split)
+    return Job(
+        trial=record_hash(spec),
+        spec=spec,
+        out="",
+        cache=str(prepared),
+        checkpoint_minutes=0.0,
+        **split,
+    )
 
 
 def start(job: Job) -> int:
@@ -77,7 +91,9 @@ def survived(child: int, seconds: float | None) -> bool:
 
 
 def outcome(job: Job) -> tuple[TrialResult | None, bytes]:
-    """What a trial left, without clocks and memory, and its final weights; None where it left nothing."""
+    """What a trial left, without clocks and memory, and its final weights; None where it left
+    nothing.
+    """
     path = result_path(job.out, job.trial)
     if not path.is_file():
         return None, b""
@@ -88,12 +104,16 @@ def outcome(job: Job) -> tuple[TrialResult | None, bytes]:
 
 
 def kill_often(folder: Path, job: Job, times: int, span: float) -> Counter[str]:
-    """Kill workers until so many were killed; a trial that ends is compared with the straight one and a new one begun."""
+    """Kill workers until so many were killed; a trial that ends is compared with the straight one
+    and a new one begun.
+    """
     tally, straight = Counter[str](), outcome(replace(job, out=str(folder / "straight")))
     while tally["kills"] < times or tally["open"]:
         out = folder / f"killed-{tally['trials']}"
         rest = tally["kills"] >= times
-        if not survived(start(replace(job, out=str(out))), None if rest else random.uniform(0.0, 2 * span)):
+        if not survived(
+            start(replace(job, out=str(out))), None if rest else random.uniform(0.0, 2 * span)
+        ):
             tally["kills"] += 1
             tally["open"] = 1
             tally["with a checkpoint"] += bool(list(out.glob("trials/*/checkpoint-*.pt")))
@@ -105,7 +125,9 @@ def kill_often(folder: Path, job: Job, times: int, span: float) -> Counter[str]:
         tally["other results"] += result != straight[0]
         tally["other weights"] += weights != straight[1]
         tally["damaged"] += (
-            result is None or "checkpoints" in from_json(TrialResult, result_path(out, job.trial).read_text()).facts
+            result is None
+            or "checkpoints"
+            in from_json(TrialResult, result_path(out, job.trial).read_text()).facts
         )
         shutil.rmtree(out)
     return tally
@@ -127,9 +149,12 @@ def main() -> None:
         tally = kill_often(Path(place), job, given.times, span)
     text = "\n".join(
         [
-            f"worker killed (-9) at random moments, {datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
-            f"a trial of {RECIPE.epochs} epochs on one thread, {span:.1f} s uninterrupted, moments drawn from 0 to twice that",
-            f"kills                            {tally['kills']}, {tally['with a checkpoint']} with a checkpoint to go on from",
+            f"worker killed (-9) at random moments, {datetime.now():%Y-%m-%d %H:%M}, "
+            f"{processor_name()}",
+            f"a trial of {RECIPE.epochs} epochs on one thread, {span:.1f} s uninterrupted, moments "
+            "drawn from 0 to twice that",
+            f"kills                            {tally['kills']}, {tally['with a checkpoint']} with "
+            "a checkpoint to go on from",
             f"trials that came to their end    {tally['trials']}",
             f"trials lost                      {tally['lost']}",
             f"with another result              {tally['other results']}",

@@ -1,7 +1,9 @@
-"""The k-th write fails, for every k and in three ways: what was finished stays, and no final file is partial.
+"""The k-th write fails, for every k and in three ways: what was finished stays, and no final file
+is partial.
 
-python -m benchmarks.write_faults. A child process prepares two cases and leaves checkpoints, a result and a text; below our own
-code the operating system refuses one call (disk full, I/O error) or the child is killed in it. Linux only: it forks.
+python -m benchmarks.write_faults. A child process prepares two cases and leaves checkpoints, a
+result and a text; below our own code the operating system refuses one call (disk full, I/O error)
+or the child is killed in it. Linux only: it forks.
 """
 
 import errno
@@ -107,7 +109,9 @@ def work(data: Path, place: Path) -> None:
 
 
 def fails_at(number: int, kind: str, data: Path, place: Path) -> bool:
-    """Run the work in a child whose number-th call fails; True if there was such a call. A traceback is no OSError or kill."""
+    """Run the work in a child whose number-th call fails; True if there was such a call. A
+    traceback is no OSError or kill.
+    """
     child = os.fork()
     if not child:
         code = 1
@@ -121,7 +125,9 @@ def fails_at(number: int, kind: str, data: Path, place: Path) -> bool:
         finally:
             os._exit(code)
     status = os.waitpid(child, 0)[1]
-    assert status in (0, 3 << 8, signal.SIGKILL), f"call {number}, {kind}: the child ended with {status}"
+    assert status in (0, 3 << 8, signal.SIGKILL), (
+        f"call {number}, {kind}: the child ended with {status}"
+    )
     return status != 0
 
 
@@ -172,9 +178,17 @@ def sweep(data: Path, kinds: tuple[str, ...], step: int = 1) -> tuple[int, list[
                 faults += [f"{kind} at call {number}: {fault}" for fault in faults_in(place, set())]
                 before = {path for path in finals(place) if not path.name.startswith("checkpoint-")}
                 again = fails_at(max(1, number // 2), kind, data, place)
-                faults += [f"{kind} at call {number} and again: {fault}" for fault in faults_in(place, before)]
-                assert not fails_at(10**9, kind, data, place), "the work goes through once nothing fails"
-                faults += [f"{kind} at call {number}, in the end: {fault}" for fault in faults_in(place, before)]
+                faults += [
+                    f"{kind} at call {number} and again: {fault}"
+                    for fault in faults_in(place, before)
+                ]
+                assert not fails_at(10**9, kind, data, place), (
+                    "the work goes through once nothing fails"
+                )
+                faults += [
+                    f"{kind} at call {number}, in the end: {fault}"
+                    for fault in faults_in(place, before)
+                ]
                 failed += went_wrong + again
             number += step
     return failed, faults
@@ -187,7 +201,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as data:
         write_phantoms(Path(data), 2)
         failed, faults = sweep(Path(data), KINDS)
-    print(f"{failed} failed calls ({', '.join(KINDS)}): {len(faults)} finished files lost or partial")
+    print(
+        f"{failed} failed calls ({', '.join(KINDS)}): {len(faults)} finished files lost or partial"
+    )
     print("\n".join(faults))
     return bool(faults)
 

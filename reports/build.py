@@ -1,4 +1,6 @@
-"""A run folder to its report: tables, checks, sections, one page. Works on a run that is not finished."""
+"""A run folder to its report: tables, checks, sections, one page. Works on a run that is not
+finished.
+"""
 
 from pathlib import Path
 
@@ -17,17 +19,20 @@ IMAGES = ("none", "masks", "ct")
 
 
 def build_report(out: Path, images: str | None = None) -> Path:
-    """Read a run folder and write its report; report_run says what. Raises ValueError naming the file for a damaged folder."""
+    """Read a run folder and write its report; report_run says what. Raises ValueError naming the
+    file for a damaged folder.
+    """
     return report_run(read_run(out), images)
 
 
 def report_run(run: Run, images: str | None = None) -> Path:
-    """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run's folder; return its path.
+    """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run's
+    folder; return its path.
 
-    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none" no pictures; None is "ct"
-    where the data set's entry lets a page show its images, otherwise "masks". Pictures carry the data's licence. The page of
-    a run that is not finished says so before all else. Raises ValueError naming the trial for results that must not be
-    compared.
+    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none"
+    no pictures; None is "ct" where the data set's entry lets a page show its images, otherwise
+    "masks". Pictures carry the data's licence. The page of a run that is not finished says so
+    before all else. Raises ValueError naming the trial for results that must not be compared.
     """
     if images is None:
         images = "ct" if (run.record.get("data") or {}).get("shows_images") else "masks"
@@ -39,18 +44,29 @@ def report_run(run: Run, images: str | None = None) -> Path:
     page = run.out / "report.html"
     if ranked(board):
         write_text(run.out / LATEX, leaderboard_latex(board))
-    write_text(page, render(f"{run.record['grid']} on {run.record['dataset']}", _subtitle(board), sections, stamp(run)))
+    write_text(
+        page,
+        render(
+            f"{run.record['grid']} on {run.record['dataset']}",
+            _subtitle(board),
+            sections,
+            stamp(run),
+        ),
+    )
     return page
 
 
 def stamp(run: Run) -> str:
-    """What is missing of a run that is not finished; nothing where every planned trial has a result."""
+    """What is missing of a run that is not finished; nothing where every planned trial has a
+    result.
+    """
     missing = num_missing(run)
     if not missing:
         return ""
     counts = listed([f"{many(count, f'{phase} trial')}" for phase, count in missing.items()])
     return (
-        f"Unfinished: {counts} {'has' if sum(missing.values()) == 1 else 'have'} no result yet. This page shows what is there."
+        f"Unfinished: {counts} {'has' if sum(missing.values()) == 1 else 'have'} no result yet. "
+        "This page shows what is there."
     )
 
 

@@ -1,4 +1,6 @@
-"""What a section is made of: records that the page's templates draw. Strings are plain text; the templates escape them."""
+"""What a section is made of: records that the page's templates draw. Strings are plain text; the
+templates escape them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +16,9 @@ LONGEST_TABLE = 2000
 class Entry:
     """One table cell: its text, the value it sorts by, and how it looks.
 
-    small follows the text in small print (an interval). look is "" or a word of the style sheet (good, bad, quiet,
-    chosen, code); swatch is a colour shown before the text; hint is shown on hover.
+    small follows the text in small print (an interval). look is "" or a word of the style sheet
+    (good, bad, quiet, chosen, code); swatch is a colour shown before the text; hint is shown on
+    hover.
     """
 
     text: str
@@ -49,7 +52,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One of the things that a figure shows in turn, by the name it is picked by; layout is laid over the figure's own."""
+    """One of the things that a figure shows in turn, by the name it is picked by; layout is laid
+    over the figure's own.
+    """
 
     name: str
     data: tuple[Mapping[str, Any], ...]
@@ -60,8 +65,9 @@ class View:
 class Figure:
     """A plotly figure: finding, number and rule in the caption, its numbers in a folded table.
 
-    data and layout are plotly's own; colours may name style variables ("var(--ink)"). height and least_width in pixels.
-    views, with what is picked among them in view_label, take the place of data: the first is drawn, a picker shows the others.
+    data and layout are plotly's own; colours may name style variables ("var(--ink)"). height and
+    least_width in pixels. views, with what is picked among them in view_label, take the place of
+    data: the first is drawn, a picker shows the others.
     """
 
     id: str
@@ -78,7 +84,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
-    """A table coloured by value. groups are (heading, number of columns) above columns; rows (name, colour, cells).
+    """A table coloured by value. groups are (heading, number of columns) above columns; rows (name,
+    colour, cells).
 
     A cell is (text, background, text colour, hint); an empty background draws it as a marked hole.
     """
@@ -162,7 +169,9 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One axial slice: its image (data URI, "" where left out), (panel's name, shapes over the image), ... and words for it."""
+    """One axial slice: its image (data URI, "" where left out), (panel's name, shapes over the
+    image), ... and words for it.
+    """
 
     index: int
     image: str
@@ -172,7 +181,9 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """One patient: heading, score line, slices in one frame, and the place in slices that is shown first."""
+    """One patient: heading, score line, slices in one frame, and the place in slices that is shown
+    first.
+    """
 
     case: str
     why: str
@@ -184,7 +195,9 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Patients as pictures; legends (title, (name, css colour), ...) name each colour; licence stands under them."""
+    """Patients as pictures; legends (title, (name, css colour), ...) name each colour; licence
+    stands under them.
+    """
 
     caption: str
     legends: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -195,7 +208,9 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A choice of what is shown: options are (its name, words under it, blocks). All show where no script runs."""
+    """A choice of what is shown: options are (its name, words under it, blocks). All show where no
+    script runs.
+    """
 
     id: str
     legend: str
@@ -205,7 +220,9 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture: image (data URI, "" for none), words under it, and shapes in a frame; no frame stands on the page itself."""
+    """One picture: image (data URI, "" for none), words under it, and shapes in a frame; no frame
+    stands on the page itself.
+    """
 
     image: str
     text: str
@@ -225,12 +242,28 @@ class Sheet:
     kind: str = field(default="sheet", init=False)
 
 
-Block = Table | Figure | HeatMap | Text | Numbers | Checklist | Notes | Facts | Code | Links | Gallery | Sheet | Switch
+Block = (
+    Table
+    | Figure
+    | HeatMap
+    | Text
+    | Numbers
+    | Checklist
+    | Notes
+    | Facts
+    | Code
+    | Links
+    | Gallery
+    | Sheet
+    | Switch
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One question answered: id is the deep link, question the small line above the title, finding the answer in words."""
+    """One question answered: id is the deep link, question the small line above the title, finding
+    the answer in words.
+    """
 
     id: str
     title: str

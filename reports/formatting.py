@@ -1,4 +1,5 @@
-"""How numbers and names read on the page: one place, so that the same thing always looks the same."""
+"""How numbers and names read on the page: one place, so that the same thing always
+looks the same."""
 
 import html
 import math
@@ -15,7 +16,8 @@ def cell_name(cell: Cell) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A rounded number, n/a for NaN; a true minus sign in front of what is negative after rounding."""
+    """A rounded number, n/a for NaN; a true minus sign in front of what is negative
+    after rounding."""
     if math.isnan(value):
         return "n/a"
     text = f"{value:.{digits}f}"

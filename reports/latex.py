@@ -17,10 +17,15 @@ SPECIAL = {
 
 
 def leaderboard_latex(board: Board) -> str:
-    """Test Dice with its 95 % interval, native grid: a row a configuration, a column a class, best mean first."""
+    """Test Dice with its 95 % interval, native grid: a row a configuration, a column a class, best
+    mean first.
+    """
     labels, standings = (MEAN, *board.run.labels), board.standings[NATIVE]
     order = ranked(board)
-    names = [f"{escaped(class_name(board, label))} ($n = {standings[order[0], label].n}$)" for label in labels]
+    names = [
+        f"{escaped(class_name(board, label))} ($n = {standings[order[0], label].n}$)"
+        for label in labels
+    ]
     rows = []
     for i in order:
         cell = board.run.cells[i]
@@ -29,7 +34,8 @@ def leaderboard_latex(board: Board) -> str:
     lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
     return "\n".join(
         [
-            "% Mean test Dice with 95 % bootstrap interval over patients; needs \\usepackage{booktabs}.",
+            "% Mean test Dice with 95 % bootstrap interval over patients; needs "
+            "\\usepackage{booktabs}.",
             r"\begin{tabular}{lll" + "r" * len(labels) + "}",
             r"\toprule",
             lines[0],

@@ -1,11 +1,15 @@
-"""What is drawn over a picture, and in which frame: records that the page's templates turn into SVG."""
+"""What is drawn over a picture, and in which frame: records that the page's templates turn into
+SVG.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Curves over a picture: an SVG path, its CSS colour, and how it looks: "solid" or "dashed" lines, or "filled"."""
+    """Curves over a picture: an SVG path, its CSS colour, and how it looks: "solid" or "dashed"
+    lines, or "filled".
+    """
 
     path: str
     colour: str

@@ -1,4 +1,5 @@
-"""Every result as two tidy tables: one row per trial, case, label and space, and one row per trial."""
+"""Every result as two tidy tables: one row per trial, case, label and space, and one
+row per trial."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,32 +36,42 @@ def load_run(folder: Path | str) -> pd.DataFrame:
 
 
 def scores_table(run: Run) -> pd.DataFrame:
-    """One row per trial, case, label and space: counts, and Dice and IoU in 0..1, NaN where both masks are empty.
+    """One row per trial, case, label and space: counts, and Dice and IoU in 0..1, NaN where both
+    masks are empty.
 
-    Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Holds no clock and no host.
-    Raises ValueError if a score's label has no class.
+    Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Holds no
+    clock and no host. Raises ValueError if a score's label has no class.
     """
     table = rows_table(run, "scores", SCORE_TYPES, order=("split", "case", "label", "space"))
     labels = table["label"].to_numpy()
     if len(wrong := np.flatnonzero((labels < 0) | (labels >= len(run.classes)))):
         row = table.iloc[wrong[0]]
         raise ValueError(
-            f"trial {row['trial']} scores label {row['label']}, but run.json names {len(run.classes)} classes; run it again"
+            f"trial {row['trial']} scores label {row['label']}, but run.json names "
+            f"{len(run.classes)} classes; run it again"
         )
     counts = [table[name].to_numpy() for name in COUNTS]
     names = pd.Series(run.classes, dtype="str").take(labels).array
-    return table.assign(class_name=names, dice=dice_of(*counts), iou=iou_of(*counts))[list(SCORE_COLUMNS)]
+    return table.assign(class_name=names, dice=dice_of(*counts), iou=iou_of(*counts))[
+        list(SCORE_COLUMNS)
+    ]
 
 
-def rows_table(run: Run, kind: str, types: Mapping[str, type], order: Sequence[str]) -> pd.DataFrame:
-    """One row per record of every trial: IDENTITY, then the record's fields. kind is "scores" or "surfaces".
+def rows_table(
+    run: Run, kind: str, types: Mapping[str, type], order: Sequence[str]
+) -> pd.DataFrame:
+    """One row per record of every trial: IDENTITY, then the record's fields. kind is "scores" or
+    "surfaces".
 
     Rows are sorted by trial, then by the fields of order.
     """
     blocks = [sorted(getattr(result, kind), key=attrgetter(*order)) for result in run.results]
     rows = list(chain.from_iterable(blocks))
     trials = pd.DataFrame(map(identity, run.results), columns=list(IDENTITY)).astype(IDENTITY_TYPES)
-    columns = {name: pd.Series(list(map(attrgetter(name), rows)), dtype=DTYPES[of]) for name, of in types.items()}
+    columns = {
+        name: pd.Series(list(map(attrgetter(name), rows)), dtype=DTYPES[of])
+        for name, of in types.items()
+    }
     places = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
     return trials.take(places).reset_index(drop=True).assign(**columns)
 
@@ -72,12 +83,16 @@ def identity(result: TrialResult) -> tuple[str | int, ...]:
     return (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)
 
 
-def dice_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
+def dice_of(
+    true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray
+) -> np.ndarray:
     """trials.records.result.dice over arrays of one shape."""
     return ratio_of(2 * overlap_voxels, true_voxels + pred_voxels)
 
 
-def iou_of(true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray) -> np.ndarray:
+def iou_of(
+    true_voxels: np.ndarray, pred_voxels: np.ndarray, overlap_voxels: np.ndarray
+) -> np.ndarray:
     """trials.records.result.iou over arrays of one shape."""
     return ratio_of(overlap_voxels, true_voxels + pred_voxels - overlap_voxels)
 
@@ -88,14 +103,21 @@ def ratio_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def trials_table(run: Run) -> pd.DataFrame:
-    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as JSON.
+    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as
+    JSON.
 
     A number that a grid searched besides the usual ones has a column of its own after them.
     """
     settings = {name: value for result in run.results for name, value in result.spec.hyper.items()}
-    own = sorted(name for name, value in settings.items() if not isinstance(value, tuple) and name not in _TRIAL_TYPES)
+    own = sorted(
+        name
+        for name, value in settings.items()
+        if not isinstance(value, tuple) and name not in _TRIAL_TYPES
+    )
     types = _TRIAL_TYPES | dict.fromkeys(own, "float64")
-    return pd.DataFrame([_trial_row(result, own) for result in run.results], columns=list(types)).astype(types)
+    return pd.DataFrame(
+        [_trial_row(result, own) for result in run.results], columns=list(types)
+    ).astype(types)
 
 
 _TRIAL_TYPES = {
@@ -112,14 +134,35 @@ _TRIAL_TYPES = {
 
 def _trial_row(result: TrialResult, own: Sequence[str]) -> dict[str, Any]:
     spec = result.spec
-    names = ("trial", "state", "reason", "error", "val_score", "best_epoch", "seconds", "peak_gib", "commit", "started")
+    names = (
+        "trial",
+        "state",
+        "reason",
+        "error",
+        "val_score",
+        "best_epoch",
+        "seconds",
+        "peak_gib",
+        "commit",
+        "started",
+    )
     costs = ("num_parameters", "num_trainable", "multiply_adds")
     row: dict[str, Any] = {name: getattr(result, name) for name in (*names, *costs)}
-    row |= {name: getattr(spec, name) for name in ("phase", "dataset", "splits", "seed", "fold", "number", "weights")}
+    row |= {
+        name: getattr(spec, name)
+        for name in ("phase", "dataset", "splits", "seed", "fold", "number", "weights")
+    }
     row |= {name: getattr(spec.cell, name) for name in ("model", "loss", "sampling")}
-    row |= {name: spec.hyper.get(name) for name in ("lr", "gamma", "one_minus_beta", "frozen_stages", *own)}
+    row |= {
+        name: spec.hyper.get(name)
+        for name in ("lr", "gamma", "one_minus_beta", "frozen_stages", *own)
+    }
     row |= {name: _text(result.facts.get(name)) for name in ("device", "threads", "host")}
-    row |= {"hyper": compact(spec.hyper), "recipe": compact(spec.recipe), "versions": compact(result.versions)}
+    row |= {
+        "hyper": compact(spec.hyper),
+        "recipe": compact(spec.recipe),
+        "versions": compact(result.versions),
+    }
     return row | {"epochs": len(result.curve)}
 
 
@@ -137,7 +180,9 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write scores and trials as .parquet and .csv into the run folder and return them; equal input gives equal bytes."""
+    """Write scores and trials as .parquet and .csv into the run folder and return them; equal input
+    gives equal bytes.
+    """
     scores, trials = scores_table(run), trials_table(run)
     for name, table in (("scores", scores), ("trials", trials)):
         write_table(run.out, name, table)
@@ -145,7 +190,9 @@ def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def write_table(out: Path, name: str, table: pd.DataFrame) -> None:
-    """Write a table as NAME.parquet and NAME.csv, whole; text that a spreadsheet would run is quoted in the CSV."""
+    """Write a table as NAME.parquet and NAME.csv, whole; text that a spreadsheet would run is
+    quoted in the CSV.
+    """
     parquet, text = BytesIO(), BytesIO()
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), parquet)
     # Arrow writes a large run's CSV ten times as fast as pandas does.

@@ -1,4 +1,6 @@
-"""What several tests share: the fixtures folder, one demo run, and one small prepared set of phantoms."""
+"""What several tests share: the fixtures folder, one demo run, and one small prepared set of
+phantoms.
+"""
 
 import functools
 import os
@@ -40,7 +42,9 @@ def fixtures() -> Path:
 
 @contextmanager
 def without_gpus() -> Iterator[None]:
-    """Hide the machine's GPUs from the trials of this process, and from the processes that it starts."""
+    """Hide the machine's GPUs from the trials of this process, and from the processes that it
+    starts.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.cuda.is_available", lambda: False)
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -49,7 +53,9 @@ def without_gpus() -> Iterator[None]:
 
 @pytest.fixture
 def on_cpu() -> Iterator[None]:
-    """For a test of what only a CPU promises: the same bits from run to run, divergence noticed at its step."""
+    """For a test of what only a CPU promises: the same bits from run to run, divergence noticed at
+    its step.
+    """
     with without_gpus():
         yield
 
@@ -74,23 +80,50 @@ class Ran:
 
 # What nobody may find again in what a run leaves.
 SECRET = "canary-3f1b9c-secret"
-SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "RAY_AUTH_TOKEN", "GITHUB_TOKEN")
+SECRETS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "HF_TOKEN",
+    "RAY_AUTH_TOKEN",
+    "GITHUB_TOKEN",
+)
 
 
 def on_one_core() -> list[str]:
-    """What makes a command use one core, another in each process that shares the tests: a worker less to start."""
+    """What makes a command use one core, another in each process that shares the tests: a worker
+    less to start.
+    """
     cores = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     return ["taskset", "--cpu-list", str(cores[process % len(cores)])] if cores else []
 
 
 def bench_run(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> Ran:
-    """Run `python -m bench.run` as a user does who has secrets in the environment; under is what the command starts with."""
+    """Run `python -m bench.run` as a user does who has secrets in the environment; under is what
+    the command starts with.
+    """
     command = [*under, sys.executable, "-m", "bench.run", *map(str, arguments)]
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | dict.fromkeys(SECRETS, SECRET))
-    out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else cwd / "runs" / "demo"
-    return Ran(out=out, code=done.returncode, stdout=done.stdout, stderr=done.stderr, seconds=time.monotonic() - started)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | dict.fromkeys(SECRETS, SECRET),
+    )
+    out = (
+        Path(arguments[arguments.index("--out") + 1])
+        if "--out" in arguments
+        else cwd / "runs" / "demo"
+    )
+    return Ran(
+        out=out,
+        code=done.returncode,
+        stdout=done.stdout,
+        stderr=done.stderr,
+        seconds=time.monotonic() - started,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +144,18 @@ def small_cache(tmp_path_factory) -> Path:
 
     place = tmp_path_factory.mktemp("small")
     write_phantoms(place / "phantoms", 12, 0)
-    return prepare_dataset(open_dataset("phantoms", place / "phantoms"), Preparation(cube=32), place / "cache", workers=1)
+    return prepare_dataset(
+        open_dataset("phantoms", place / "phantoms"),
+        Preparation(cube=32),
+        place / "cache",
+        workers=1,
+    )
 
 
 class Store:
-    """An object store that speaks S3, on a port of loopback that it keeps while it is stopped and started."""
+    """An object store that speaks S3, on a port of loopback that it keeps while it is stopped and
+    started.
+    """
 
     def __init__(self) -> None:
         self.port = 0
@@ -143,7 +183,8 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def bucket(store, request, monkeypatch, tmp_path) -> Path:
-    """A new bucket, as place() gives it; what a node keeps on its own disk lies in tmp_path/scratch.
+    """A new bucket, as place() gives it; what a node keeps on its own disk lies in
+    tmp_path/scratch.
 
     The package does not ask again by itself: how long we ask is what the tests are about.
     """
@@ -151,7 +192,12 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
 
     from trials.storage.atomic import place
 
-    names = {"ENDPOINT_URL": store.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    names = {
+        "ENDPOINT_URL": store.url,
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+        "DEFAULT_REGION": "us-east-1",
+    }
     names["MAX_ATTEMPTS"] = "1"
     for name, value in names.items():
         monkeypatch.setenv(f"AWS_{name}", value)

@@ -1,4 +1,6 @@
-"""The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it goes on where it was."""
+"""The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it
+goes on where it was.
+"""
 
 import json
 import re
@@ -18,13 +20,29 @@ from trials.records.job import best_path
 from trials.records.result import Ceilings, TrialResult
 
 SCORE_COLUMNS = [
-    *("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold", "split", "case", "label", "class_name"),
+    *(
+        "trial",
+        "phase",
+        "dataset",
+        "model",
+        "loss",
+        "sampling",
+        "seed",
+        "fold",
+        "split",
+        "case",
+        "label",
+        "class_name",
+    ),
     *("space", "true_voxels", "pred_voxels", "overlap_voxels", "dice", "iou"),
 ]
 
 
 def results(out: Path) -> list[TrialResult]:
-    return [from_json(TrialResult, path.read_text()) for path in sorted(out.glob("trials/*/result.json"))]
+    return [
+        from_json(TrialResult, path.read_text())
+        for path in sorted(out.glob("trials/*/result.json"))
+    ]
 
 
 def test_the_demo_ends_well_and_prints_the_report(demo):
@@ -59,9 +77,18 @@ def test_the_score_table_has_its_columns_and_every_case(demo):
 
 
 def dice_in_unseen_patients(out: Path) -> pd.DataFrame:
-    """Mean Dice on the native grid over the test cases that hold the class: a row for each final trial, a column a class."""
-    scores = pd.read_parquet(out / "scores.parquet").query("phase == 'final' and split == 'test' and space == 'native'")
-    return scores[scores.true_voxels > 0].groupby(["model", "trial", "class_name"]).dice.mean().unstack()
+    """Mean Dice on the native grid over the test cases that hold the class: a row for each final
+    trial, a column a class.
+    """
+    scores = pd.read_parquet(out / "scores.parquet").query(
+        "phase == 'final' and split == 'test' and space == 'native'"
+    )
+    return (
+        scores[scores.true_voxels > 0]
+        .groupby(["model", "trial", "class_name"])
+        .dice.mean()
+        .unstack()
+    )
 
 
 @pytest.mark.parametrize("model", sorted({cell.model for cell in DEMO.cells}))
@@ -87,13 +114,21 @@ def test_the_trial_table_tells_what_each_trial_cost(demo):
 def test_pretraining_learned_and_its_frozen_tensors_are_still_there(demo):
     done = results(demo.out)
     pretrained = next(result for result in done if result.spec.phase == "pretrain")
-    tuned = [result for result in done if result.spec.phase == "final" and result.spec.cell.model == "segresnet"]
+    tuned = [
+        result
+        for result in done
+        if result.spec.phase == "final" and result.spec.cell.model == "segresnet"
+    ]
 
     assert pretrained.curve[-1].train_loss < 0.8 * pretrained.curve[0].train_loss
     before = torch.load(best_path(demo.out, pretrained.trial), weights_only=True)["state_dict"]
     for result in tuned:
         after = torch.load(best_path(demo.out, result.trial), weights_only=True)["state_dict"]
-        names = [name for name in after if name.startswith("convInit.") and result.spec.hyper["frozen_stages"] >= 1]
+        names = [
+            name
+            for name in after
+            if name.startswith("convInit.") and result.spec.hyper["frozen_stages"] >= 1
+        ]
         assert names
         assert all(torch.equal(before[name], after[name]) for name in names)
 
@@ -105,7 +140,9 @@ def test_provenance_says_what_ran(demo):
     assert record["planned"] == planned(DEMO, {})
     assert len(record["data"]["split_cases"]["test"]) == 16
     assert (demo.out / "grid.py").read_text() == (ROOT / "bench" / "grids.py").read_text()
-    assert any("unet2d_resnet18 starts from random weights" in note for note in record["weights_notes"])
+    assert any(
+        "unet2d_resnet18 starts from random weights" in note for note in record["weights_notes"]
+    )
 
 
 def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
@@ -116,12 +153,16 @@ def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
 
     assert again.code == 0, again.stderr
     assert (demo.out / "scores.parquet").read_bytes() == before
-    assert {path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")} == stamps
+    assert {
+        path: path.stat().st_mtime_ns for path in demo.out.glob("trials/*/result.json")
+    } == stamps
 
 
 def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(demo):
     place = demo.out.parents[1]
-    (place / "my_grid.py").write_text(re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1])
+    (place / "my_grid.py").write_text(
+        re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1]
+    )
 
     ran = bench_run("--grid", "my_grid.py", cwd=place, under=on_one_core())
 
@@ -131,9 +172,17 @@ def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(
 
 def test_no_cell_scores_beyond_the_ceiling_of_its_preparation(demo):
     (ceiling,) = from_json(Ceilings, (demo.out / "ceiling.json").read_text()).ceilings
-    rungs = pd.DataFrame([asdict(score) for score in ceiling.scores]).query("true_voxels > 0 and label > 0")
-    tops = (2 * rungs.overlap_voxels / (rungs.true_voxels + rungs.pred_voxels)).groupby(rungs.label).mean()
-    scores = pd.read_parquet(demo.out / "scores.parquet").query("split == 'test' and space == 'native' and true_voxels > 0")
+    rungs = pd.DataFrame([asdict(score) for score in ceiling.scores]).query(
+        "true_voxels > 0 and label > 0"
+    )
+    tops = (
+        (2 * rungs.overlap_voxels / (rungs.true_voxels + rungs.pred_voxels))
+        .groupby(rungs.label)
+        .mean()
+    )
+    scores = pd.read_parquet(demo.out / "scores.parquet").query(
+        "split == 'test' and space == 'native' and true_voxels > 0"
+    )
     means = scores[scores.label > 0].groupby(["trial", "label"]).dice.mean().unstack()
 
     assert (means <= tops).all(axis=None)
@@ -151,7 +200,11 @@ def test_the_demo_leaves_its_studies_for_optuna_dashboard(demo):
     path = str(demo.out / "optuna.journal")
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
 
-    trials = [trial for study in optuna.get_all_study_summaries(storage) for trial in storage.get_all_trials(study._study_id)]
+    trials = [
+        trial
+        for study in optuna.get_all_study_summaries(storage)
+        for trial in storage.get_all_trials(study._study_id)
+    ]
 
     tuned = [result for result in results(demo.out) if result.spec.phase == "tune"]
     assert {trial.user_attrs["segbench"]["trial"]: trial.value for trial in trials} == {

@@ -1,4 +1,6 @@
-"""benchmarks/gpu in its short form on the CPU: every row has a number, and a row without one says why."""
+"""benchmarks/gpu in its short form on the CPU: every row has a number, and a row without one says
+why.
+"""
 
 import re
 
@@ -12,7 +14,12 @@ def rows_of(path) -> dict[str, str]:
     """What stands behind the name of each row of a file."""
     names = [row.name for part in ROWS.values() for row in part]
     lines = path.read_text().splitlines()
-    return {name: line[len(name) :].strip() for name in names for line in lines if line.startswith(f"{name} ")}
+    return {
+        name: line[len(name) :].strip()
+        for name in names
+        for line in lines
+        if line.startswith(f"{name} ")
+    }
 
 
 @pytest.mark.slow
@@ -29,12 +36,17 @@ def test_the_short_form_of_the_steps_gives_every_row_a_number(on_cpu, tmp_path):
 def test_a_part_without_time_says_so_in_every_row(on_cpu, tmp_path):
     path = tmp_path / "gpu.txt"
 
-    codes = [main([part, "--short", "--seconds", "0", "--out", str(path)]) for part in ("grid", "steps")]
+    codes = [
+        main([part, "--short", "--seconds", "0", "--out", str(path)]) for part in ("grid", "steps")
+    ]
 
     found = rows_of(path)
     assert codes == [0, 0]
     assert list(found) == [row.name for part in ("steps", "grid") for row in ROWS[part]]
-    assert all(line.startswith(NOT_MEASURED) and line.endswith("the part's 0 s were spent") for line in found.values())
+    assert all(
+        line.startswith(NOT_MEASURED) and line.endswith("the part's 0 s were spent")
+        for line in found.values()
+    )
 
 
 def test_a_part_replaces_its_own_rows_alone_and_keeps_what_it_has_when_it_is_cut_short(tmp_path):

@@ -1,4 +1,6 @@
-"""One run, stopped three ways and started again each time, ends with the scores of a plain loop over its trials."""
+"""One run, stopped three ways and started again each time, ends with the scores of a plain loop
+over its trials.
+"""
 
 import os
 import re
@@ -48,7 +50,9 @@ TRIALS = 3 * 2 + 3
 
 @dataclass(frozen=True)
 class Stopped:
-    """What a stopped driver said, its exit code, and the results that lay there then, with their times of writing."""
+    """What a stopped driver said, its exit code, and the results that lay there then, with their
+    times of writing.
+    """
 
     pid: int
     code: int
@@ -59,7 +63,8 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Story:
-    """A run's folder, how each of its drivers ended, and what others saw while the first one ran."""
+    """A run's folder, how each of its drivers ended, and what others saw while the
+    first one ran."""
 
     out: Path
     stops: Mapping[str, Stopped]
@@ -79,7 +84,9 @@ def story(module_on_cpu, tmp_path_factory):
     wait_for_a_result(run)
     with redirect_stderr(refusal):
         second = main(["run", "--grid", str(place / "grid.py"), "--out", str(out)])
-    while_running = next(text for text in iter(lambda: status_text(out, datetime.now()), "") if "epoch" in text)
+    while_running = next(
+        text for text in iter(lambda: status_text(out, datetime.now()), "") if "epoch" in text
+    )
     stops["Ctrl-C"] = stop(run, out, lambda: os.killpg(run.pid, signal.SIGINT))
     afterwards = status_text(out, datetime.now())
     again = start(place, out)
@@ -99,9 +106,23 @@ def story(module_on_cpu, tmp_path_factory):
 
 def start(place, out):
     """Start the run as a terminal does: in a process group of its own."""
-    command = [*on_one_core(), sys.executable, "-m", "bench.run", "--grid", str(place / "grid.py"), "--out", str(out)]
+    command = [
+        *on_one_core(),
+        sys.executable,
+        "-m",
+        "bench.run",
+        "--grid",
+        str(place / "grid.py"),
+        "--out",
+        str(out),
+    ]
     return subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -158,11 +179,15 @@ def test_no_finished_trial_is_lost_or_run_again(story):
         assert {path: path.stat().st_mtime_ns for path in stopped.results} == stopped.results
 
 
-def test_what_a_process_left_half_written_that_was_killed_two_hours_ago_is_swept_at_the_next_start(story):
+def test_what_a_process_left_half_written_that_was_killed_two_hours_ago_is_swept_at_the_next_start(
+    story,
+):
     assert not list(story.out.rglob(".result.json.half.unfinished"))
 
 
-@pytest.mark.parametrize(("name", "code"), [("Ctrl-C", 130), ("Ctrl-C, SIGTERM", 143), ("kill -9", -9)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("Ctrl-C", 130), ("Ctrl-C, SIGTERM", 143), ("kill -9", -9)]
+)
 def test_a_stopped_driver_ends_with_its_signals_code_and_no_traceback(story, name, code):
     assert story.stops[name].code == code, story.stops[name].stderr[-3000:]
     assert "Traceback" not in story.stops[name].stderr
@@ -187,6 +212,8 @@ def test_a_second_driver_of_the_same_folder_is_refused_with_the_first_ones_proce
 def test_another_shell_sees_what_runs_and_later_that_the_driver_is_gone(story):
     first = story.stops["Ctrl-C"].pid
     assert f"driven by process {first} on " in story.while_running
-    assert re.search(r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", story.while_running)
+    assert re.search(
+        r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", story.while_running
+    )
     assert f"the driver is gone (process {first} on " in story.afterwards
     assert "go on with: python -m bench.run --grid" in story.afterwards

@@ -1,7 +1,7 @@
 """A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report.
 
-Three of its cells must fail: they are results with their reasons, and the others go on. A worker is killed and goes on from its
-checkpoint. One case is damaged, and left out.
+Three of its cells must fail: they are results with their reasons, and the others go on. A worker is
+killed and goes on from its checkpoint. One case is damaged, and left out.
 """
 
 import json
@@ -40,7 +40,8 @@ def hungry(counts):
     return loss
 
 def dying(counts):
-    # At its sixth training step; a worker that goes on from the checkpoint after the fourth comes to the end.
+    # At its sixth training step; a worker that goes on from the checkpoint after the fourth comes
+    # to the end.
     same, steps = combined(counts), itertools.count(1)
     def loss(logits, labels):
         if logits.requires_grad and next(steps) == 6:
@@ -70,7 +71,9 @@ TINY = replace(
 
 
 def write_livers(root, num_cases=10):
-    """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps them."""
+    """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps
+    them.
+    """
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -82,8 +85,13 @@ def write_livers(root, num_cases=10):
         if number % 3:
             labels[x + 5 : x + 11, y + 5 : y + 11, z + 3 : z + 7] = 2
         image = (labels * 90 + generator.normal(0, 10, labels.shape)).astype(np.int16)
-        nibabel.save(nibabel.Nifti1Image(image, affine), root / "imagesTr" / f"liver_{number:03d}_0000.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(labels, affine), root / "labelsTr" / f"liver_{number:03d}.nii.gz")
+        nibabel.save(
+            nibabel.Nifti1Image(image, affine),
+            root / "imagesTr" / f"liver_{number:03d}_0000.nii.gz",
+        )
+        nibabel.save(
+            nibabel.Nifti1Image(labels, affine), root / "labelsTr" / f"liver_{number:03d}.nii.gz"
+        )
     description = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "liver": 1, "lesion": 2},
@@ -123,14 +131,19 @@ def test_predictions_come_back_to_the_files_own_axes(livers):
         image = nibabel.load(path)
         assert image.shape == (40, 36, 24)
         assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S")
-        rows = test[(test.trial == path.parent.parent.name) & (test.case == path.name.removesuffix(".nii.gz"))]
+        rows = test[
+            (test.trial == path.parent.parent.name)
+            & (test.case == path.name.removesuffix(".nii.gz"))
+        ]
         counted = np.bincount(np.asarray(image.dataobj).ravel(), minlength=3)
         assert rows.sort_values("label").pred_voxels.tolist() == counted.tolist()
 
 
 def test_a_box_of_liver_is_learned(livers):
     scores = pd.read_parquet(livers.out / "scores.parquet")
-    found = scores[(scores.model == "unet3d") & (scores.class_name == "liver") & (scores.split == "test")]
+    found = scores[
+        (scores.model == "unet3d") & (scores.class_name == "liver") & (scores.split == "test")
+    ]
 
     assert found.dice.mean() > 0.5
 
@@ -140,7 +153,10 @@ def test_a_run_with_failures_finishes_with_code_3_and_says_which(livers):
     assert "failed: final unet3d broken" in livers.stderr
     assert "final unet3d hungry none seed 0: memory ran out in this worker" in livers.stderr
     assert "Traceback" not in livers.stderr
-    assert "unet3d dying none seed 0: its worker was lost and it is tried again (The actor is dead because" in livers.stderr
+    assert (
+        "unet3d dying none seed 0: its worker was lost and it is tried again (The actor is dead "
+        "because" in livers.stderr
+    )
     assert livers.stdout == f"{livers.out / 'report.html'}\n"
 
 
@@ -180,18 +196,29 @@ def test_f60_a_trial_without_enough_memory_is_a_row_and_the_others_go_on(livers)
     trials = pd.read_parquet(livers.out / "trials.parquet").set_index("loss")
 
     assert (trials.state["hungry"], trials.reason["hungry"]) == ("FAILED", "oom")
-    assert trials.error["hungry"].startswith("out of memory at batch 2 in 2 parts, cube 32^3, peak ")
+    assert trials.error["hungry"].startswith(
+        "out of memory at batch 2 in 2 parts, cube 32^3, peak "
+    )
     assert trials.state["combined"].tolist() == ["COMPLETE"] * 2
 
 
 def test_f61_a_killed_worker_is_tried_again_from_its_checkpoint_and_its_row_says_so(livers):
-    rows = {result.spec.cell.loss: result for result in read_results(livers.out).values() if result.spec.cell.model == "unet3d"}
-    scores = pd.read_parquet(livers.out / "scores.parquet").query("model == 'unet3d'").set_index("loss")
+    rows = {
+        result.spec.cell.loss: result
+        for result in read_results(livers.out).values()
+        if result.spec.cell.model == "unet3d"
+    }
+    scores = (
+        pd.read_parquet(livers.out / "scores.parquet").query("model == 'unet3d'").set_index("loss")
+    )
     counts = ["case", "label", "space", "pred_voxels", "overlap_voxels"]
 
     assert (rows["dying"].state, rows["dying"].facts["attempts"]) == ("COMPLETE", 2)
     assert "attempts" not in rows["combined"].facts
-    assert scores.loc["dying", counts].values.tolist() == scores.loc["combined", counts].values.tolist()
+    assert (
+        scores.loc["dying", counts].values.tolist()
+        == scores.loc["combined", counts].values.tolist()
+    )
     assert ">attempts<" in (livers.out / "report.html").read_text()
 
 

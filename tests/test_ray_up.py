@@ -1,4 +1,6 @@
-"""The commands of docs/cluster.md for machines of one's own, run as printed on three hosts, one of which is killed."""
+"""The commands of docs/cluster.md for machines of one's own, run as printed on three hosts, one of
+which is killed.
+"""
 
 import os
 import re
@@ -18,7 +20,11 @@ from benchmarks.hosts import HEAD, NUM_TRIALS, WORKERS, OnPremises, three_hosts,
 REASON = why_not()
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(REASON), reason=REASON)]
 SECTION = PAGES["cluster"].partition("## Machines of your own\n")[2]
-LINES = [line for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL) for line in block.strip().splitlines()]
+LINES = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
+    for line in block.strip().splitlines()
+]
 # A folder that each host has for itself.
 OWN = "/root/runs/apart"
 # Minutes where half a minute is usual: two busy cores must not fail it.
@@ -48,18 +54,29 @@ def story(tmp_path_factory) -> Story:
 def told(cluster: OnPremises) -> Story:
     """Run the lines in their order; once a result is there and the last host trains, kill it."""
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "full"
-    _, token, up, variables, doctor, submit, fetch, down = [adapted(line, cluster) for line in LINES]
+    _, token, up, variables, doctor, submit, fetch, down = [
+        adapted(line, cluster) for line in LINES
+    ]
     path = hosts.folder / "log"
     with path.open("w") as log:
         for line in (token, up):
             assert cluster.start(line, log).wait(PATIENCE) == 0, path.read_text()
         tunnel = cluster.start(f"ray dashboard --port {cluster.port} clusters/onprem.yaml", log)
-        wait_for(lambda: answers("127.0.0.1", cluster.port) and "follow_head" in hosts.processes(2) & hosts.processes(3))
+        wait_for(
+            lambda: (
+                answers("127.0.0.1", cluster.port)
+                and "follow_head" in hosts.processes(2) & hosts.processes(3)
+            )
+        )
         cluster.start(doctor, log).wait(PATIENCE)
         listens = answers(HEAD, 8265)
         cluster.start(apart(doctor, submit), log).wait(PATIENCE)
         job = cluster.start(f"{variables} && {submit}", log)
-        wait_for(lambda: (num_results(run) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None)
+        wait_for(
+            lambda: (
+                (num_results(run) and "ray::Impl" in hosts.processes(3)) or job.poll() is not None
+            )
+        )
         done = num_results(run)
         hosts.call("kill", 3)
         code = job.wait(PATIENCE)
@@ -69,7 +86,9 @@ def told(cluster: OnPremises) -> Story:
     trials = pd.read_parquet(run / "trials.parquet") if code == 0 else pd.DataFrame()
     wait_for(lambda: not (hosts.processes(1) | hosts.processes(2)))
     left = hosts.processes(1) | hosts.processes(2)
-    return Story(path.read_text(), code, done, listens, cluster.project / "report.html", trials, left)
+    return Story(
+        path.read_text(), code, done, listens, cluster.project / "report.html", trials, left
+    )
 
 
 def adapted(line: str, cluster: OnPremises) -> str:
@@ -81,7 +100,9 @@ def adapted(line: str, cluster: OnPremises) -> str:
 
 
 def apart(doctor: str, submit: str) -> str:
-    """The submitted run, started through SSH as doctor is, with its folder on the head's own disk; it prepares the data."""
+    """The submitted run, started through SSH as doctor is, with its folder on the head's own disk;
+    it prepares the data.
+    """
     options = re.sub(r"--out \S+", f"--out {OWN}", submit.partition("bench.run ")[2])
     return re.sub("'segbench doctor .*'", f"'segbench run {options}; echo exit code $?'", doctor)
 
@@ -116,7 +137,10 @@ def test_doctor_asks_every_host_for_the_shared_storage(story):
 
 
 def test_a_run_folder_that_two_hosts_do_not_see_is_refused_in_a_sentence_that_names_them(story):
-    assert f"segbench: {OWN} is not shared: {WORKERS[0]}, {WORKERS[1]} cannot see what the driver writes there; " in story.log
+    assert (
+        f"segbench: {OWN} is not shared: {WORKERS[0]}, {WORKERS[1]} cannot see what the driver "
+        "writes there; " in story.log
+    )
     assert "exit code 2" in story.log
 
 

@@ -24,8 +24,14 @@ def test_every_command_is_understood(line):
 
 
 def test_commands_for_the_cluster_are_understood_too():
-    quoted = [re.search(r"'segbench (.*)'", line)[1] for line in COMMANDS if line.startswith("ray exec")]
-    submitted = [line.partition("python -m bench.run ")[2] for line in COMMANDS if line.startswith("ray job submit")]
+    quoted = [
+        re.search(r"'segbench (.*)'", line)[1] for line in COMMANDS if line.startswith("ray exec")
+    ]
+    submitted = [
+        line.partition("python -m bench.run ")[2]
+        for line in COMMANDS
+        if line.startswith("ray job submit")
+    ]
 
     assert len(quoted) == 3
     assert len(submitted) == 2
@@ -34,7 +40,12 @@ def test_commands_for_the_cluster_are_understood_too():
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in COMMANDS if "--dry-run" in line or line.startswith(("segbench ls", "segbench audit"))]
+    "line",
+    [
+        line
+        for line in COMMANDS
+        if "--dry-run" in line or line.startswith(("segbench ls", "segbench audit"))
+    ],
 )
 def test_commands_that_start_nothing_work_as_printed(line, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -55,7 +66,12 @@ def test_prepared_phantoms_can_be_exported_as_slices(tmp_path):
 
 def segbench(line, cwd):
     """Run a line of the README in a folder and return what it prints."""
-    done = subprocess.run([sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]], cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

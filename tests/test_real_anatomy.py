@@ -1,4 +1,6 @@
-"""Twenty-four real KiTS23 masks under rendered CT, split as in the paper: a small grid from folder to report."""
+"""Twenty-four real KiTS23 masks under rendered CT, split as in the paper: a small grid from folder
+to report.
+"""
 
 import subprocess
 import sys
@@ -20,7 +22,10 @@ REAL = replace(
     dataset="kits23",
     splits="paper",
     generate={},
-    cells=(*product(("unet3d",), ("combined",), ("oversample",)), *product(("vnet",), ("focal",), ("oversample",))),
+    cells=(
+        *product(("unet3d",), ("combined",), ("oversample",)),
+        *product(("vnet",), ("focal",), ("oversample",)),
+    ),
     tuning=None,
     recipes={"3d": SMALL, "vnet": replace(DEMO.recipes["vnet"], epochs=1, steps_per_epoch=8)},
 )
@@ -30,7 +35,12 @@ REAL = replace(
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, fixtures):
     place = tmp_path_factory.mktemp("real")
-    make = [sys.executable, fixtures / "tools" / "kits_from_masks.py", fixtures / "data" / "kits23_masks", place / "data"]
+    make = [
+        sys.executable,
+        fixtures / "tools" / "kits_from_masks.py",
+        fixtures / "data" / "kits23_masks",
+        place / "data",
+    ]
     subprocess.run([*map(str, make), "--shrink", "4"], check=True, capture_output=True)
     (place / "grid.py").write_text(GRID)
     arguments = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
@@ -43,7 +53,10 @@ def test_the_papers_split_is_kept_and_the_missing_cases_are_counted(real):
     scores = pd.read_parquet(real.out / "scores.parquet")
 
     assert "24 of 489 cases: 16 train, 4 validation, 4 test" in real.stderr
-    numbers = {split: {int(case[5:]) for case in scores[scores.split == split].case} for split in ("val", "test")}
+    numbers = {
+        split: {int(case[5:]) for case in scores[scores.split == split].case}
+        for split in ("val", "test")
+    }
     assert len(numbers["val"]) == len(numbers["test"]) == 4
     assert all(437 <= number <= 506 for number in numbers["val"])
     assert all(507 <= number <= 587 for number in numbers["test"])
@@ -57,7 +70,9 @@ def test_native_counts_are_those_of_the_real_masks(real, fixtures):
     native = scores[(scores.space == "native") & (scores.split == "test")]
 
     for case, rows in native.groupby("case"):
-        mask = np.asarray(nibabel.load(fixtures / "data" / "kits23_masks" / f"{case}.nii.gz").dataobj)[:, ::4, ::4]
+        mask = np.asarray(
+            nibabel.load(fixtures / "data" / "kits23_masks" / f"{case}.nii.gz").dataobj
+        )[:, ::4, ::4]
         for label in range(4):
             assert set(rows[rows.label == label].true_voxels) == {int((mask == label).sum())}
 
@@ -69,7 +84,9 @@ def test_the_report_sets_the_papers_tables_beside_ours(real):
     assert "24 of 489" in page
 
 
-def test_a_grid_that_starts_from_imagenet_names_the_file_to_provide_when_offline(real, tmp_path, capsys):
+def test_a_grid_that_starts_from_imagenet_names_the_file_to_provide_when_offline(
+    real, tmp_path, capsys
+):
     data = real.out.parent / "data"
 
     code = main(["run", "--grid", "paper", "--data", str(data), "--out", str(tmp_path / "out")])

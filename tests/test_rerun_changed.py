@@ -1,4 +1,6 @@
-"""A loss is edited in the grid file and the same command given again, as a user does it: refused, then run again on demand."""
+"""A loss is edited in the grid file and the same command given again, as a user does it: refused,
+then run again on demand.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,9 @@ from trials.parts import Part
 
 def squared(counts, missed=0.7):
     def loss(logits, labels):
-        return sum((logits.softmax(1)[:, k] - missed * (labels == k)).square().mean() for k in range(logits.shape[1]))
+        probs = logits.softmax(1)
+        errors = [probs[:, k] - missed * (labels == k) for k in range(logits.shape[1])]
+        return sum(error.square().mean() for error in errors)
     return loss
 
 LOSSES["squared"] = Part(squared)
@@ -36,7 +40,10 @@ MINE = replace(
 )
 """
 OWN = Cell(model="unet3d", loss="squared", sampling="none")
-SAME_CODE = '<li class="pass"><span class="state">passed</span><span class="claim">All trials ran the same code</span>'
+SAME_CODE = (
+    '<li class="pass"><span class="state">passed</span><span class="claim">All trials ran '
+    "the same code</span>"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +66,25 @@ def test_an_edited_loss_is_refused_and_on_demand_its_trial_alone_is_run_again(tm
 
     assert main(["run", "--grid", str(grid), "--out", str(out)]) == 2
     assert capsys.readouterr().err.endswith(
-        f"segbench: {out} holds trials that ran another loss 'squared' (1 finished): its source differs "
-        '("missed=0.7" -> "missed=0.6"); give a new --out, or add --rerun-changed to run this 1 trial again\n'
+        f"segbench: {out} holds trials that ran another loss 'squared' (1 finished): its source "
+        "differs "
+        '("missed=0.7" -> "missed=0.6"); give a new --out, or add --rerun-changed to run this 1 '
+        "trial again\n"
     )
     assert files(out) == left
-    again = bench_run("--grid", grid, "--out", out, "--rerun-changed", cwd=ROOT, under=on_one_core())
+    again = bench_run(
+        "--grid", grid, "--out", out, "--rerun-changed", cwd=ROOT, under=on_one_core()
+    )
 
     assert again.code == 0, again.stderr[-3000:]
     second = read_results(out)
     assert first.keys() == second.keys()
-    assert {first[trial].spec.cell.loss for trial in first if first[trial] != second[trial]} == {"squared"}
+    assert {first[trial].spec.cell.loss for trial in first if first[trial] != second[trial]} == {
+        "squared"
+    }
     # What a worker recorded is what this process finds in the file.
-    assert next(one.code for one in second.values() if one.spec.cell.loss == "squared") == code_of_cell(OWN)
+    assert next(
+        one.code for one in second.values() if one.spec.cell.loss == "squared"
+    ) == code_of_cell(OWN)
     assert "missed=0.6" in (out / "grid.py").read_text()
     assert SAME_CODE in (out / "report.html").read_text()

@@ -14,7 +14,9 @@ RAY_ALLOWED = "bench/tuning/"
 JOINS_ROOMS = {"bench/run.py", "bench/cli.py"}
 REPORTS_MAY_SEE = ("trials.records.", "trials.storage.")
 FILES = sorted(
-    path.relative_to(ROOT).as_posix() for room in ("bench", "trials", "reports") for path in (ROOT / room).rglob("*.py")
+    path.relative_to(ROOT).as_posix()
+    for room in ("bench", "trials", "reports")
+    for path in (ROOT / room).rglob("*.py")
 )
 
 
@@ -52,14 +54,17 @@ def test_only_the_command_line_joins_the_rooms_and_only_tuning_knows_ray(file):
     assert "ray" not in rooms(names) or file.startswith(RAY_ALLOWED)
 
 
-# Files that lie directly in these folders count each by itself: what users import, and the ends of a room.
+# Files that lie directly in these folders count each by itself: what users import, and the ends of
+# a room.
 EACH_BY_ITSELF = ("bench", "trials", "trials.data", "reports")
 # Lies beside its folder, since users import it there.
 BESIDE_ITS_FOLDER = {"reports.table": "reports.load"}
 
 
 def arrows_of(file: str) -> set[str]:
-    """Our own modules that are loaded with a file; what a function imports when it is called is not."""
+    """Our own modules that are loaded with a file; what a function imports when it is called is
+    not.
+    """
     found = set()
     for node in ast.parse((ROOT / file).read_text()).body:
         if isinstance(node, ast.Import):
@@ -75,13 +80,19 @@ def folder_of(module: str) -> str:
     return BESIDE_ITS_FOLDER.get(module, module if folder in EACH_BY_ITSELF else folder)
 
 
-MODULES = {file.removesuffix(".py").replace("/", "."): file for file in FILES if not file.endswith("__init__.py")}
+MODULES = {
+    file.removesuffix(".py").replace("/", "."): file
+    for file in FILES
+    if not file.endswith("__init__.py")
+}
 
 
 def test_no_folders_import_each_other_in_a_circle():
     graph = defaultdict(set)
     for module, file in MODULES.items():
-        graph[folder_of(module)] |= {folder_of(name) for name in arrows_of(file)} - {folder_of(module)}
+        graph[folder_of(module)] |= {folder_of(name) for name in arrows_of(file)} - {
+            folder_of(module)
+        }
 
     # Raises CycleError, which names the circle.
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
@@ -90,17 +101,25 @@ def test_no_folders_import_each_other_in_a_circle():
 def loaded(code: str, packages: tuple[str, ...]) -> list[str]:
     """Which of these packages a new process has loaded after some code."""
     code = f"import sys; {code}; print(*[name for name in {packages} if name in sys.modules])"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
 
 
 def test_help_and_listing_load_no_heavy_package():
-    code = "import bench.cli as cli, bench.commands.list as listing; cli.parser().format_help(); listing.listing()"
+    code = (
+        "import bench.cli as cli, bench.commands.list as listing; cli.parser().format_help(); "
+        "listing.listing()"
+    )
 
     assert loaded(code, ("torch", "monai", "ray", "optuna", "pandas", "plotly", "scipy")) == []
 
 
 def test_a_data_set_is_checked_and_prepared_without_torch():
-    assert loaded("import bench.commands.check, bench.commands.prepare", ("torch", "monai", "ray")) == []
+    assert (
+        loaded("import bench.commands.check, bench.commands.prepare", ("torch", "monai", "ray"))
+        == []
+    )
 
 
 def test_what_is_loaded_is_seen():

@@ -1,4 +1,6 @@
-"""The losses a grid may name, and the class weights they take from the training split. Torch is loaded when one is built."""
+"""The losses a grid may name, and the class weights they take from the training split. Torch is
+loaded when one is built.
+"""
 
 import inspect
 import math
@@ -17,17 +19,25 @@ PLAIN_RATIO = 1.01
 
 
 def build_loss(name: str, counts: ClassCounts, hyper: Mapping[str, Any]) -> "Loss":
-    """Build a loss of the registry; of hyper it takes what its function names, and leaves lr and the like alone.
+    """Build a loss of the registry; of hyper it takes what its function names, and leaves lr and
+    the like alone.
 
-    Returns a callable (logits [B, K, ...], labels [B, ...]) -> scalar, with its class weights as `weights` where it has
-    any. Raises ValueError for an unknown name, a missing hyperparameter or one out of range.
+    Returns a callable (logits [B, K, ...], labels [B, ...]) -> scalar, with its class weights as
+    `weights` where it has any. Raises ValueError for an unknown name, a missing hyperparameter or
+    one out of range.
     """
     function = pick(LOSSES, "loss", name).load()
     _, *parameters = inspect.signature(function).parameters.values()
-    chosen = {parameter.name: hyper[parameter.name] for parameter in parameters if parameter.name in hyper}
-    missing = [p.name for p in parameters if p.name not in chosen and p.default is inspect.Parameter.empty]
+    chosen = {
+        parameter.name: hyper[parameter.name] for parameter in parameters if parameter.name in hyper
+    }
+    missing = [
+        p.name for p in parameters if p.name not in chosen and p.default is inspect.Parameter.empty
+    ]
     if missing:
-        raise ValueError(f"loss {name!r} needs {', '.join(missing)}; got {', '.join(sorted(hyper)) or 'nothing'}")
+        raise ValueError(
+            f"loss {name!r} needs {', '.join(missing)}; got {', '.join(sorted(hyper)) or 'nothing'}"
+        )
     return function(counts, **chosen)
 
 
@@ -43,52 +53,71 @@ def focal(counts: ClassCounts, gamma: float) -> "Loss":
     return _focal(gamma, None)
 
 
-def weighted_focal(counts: ClassCounts, gamma: float, alpha: Sequence[float] | None = None) -> "Loss":
+def weighted_focal(
+    counts: ClassCounts, gamma: float, alpha: Sequence[float] | None = None
+) -> "Loss":
     """Focal loss with a weight a class: alpha [K], by default the inverse class frequency.
 
-    It is summed over voxels and divided by their number: with inverse frequencies it starts some hundred times smaller
-    than the unweighted loss, since nearly every voxel is background.
+    It is summed over voxels and divided by their number: with inverse frequencies it starts some
+    hundred times smaller than the unweighted loss, since nearly every voxel is background.
     """
     if alpha is not None and len(alpha) != len(counts.voxels):
         raise ValueError(
-            f"alpha must hold one weight for each of {len(counts.voxels)} classes; got {len(alpha)}: {tuple(alpha)}"
+            f"alpha must hold one weight for each of {len(counts.voxels)} classes; got "
+            f"{len(alpha)}: {tuple(alpha)}"
         )
     return _focal(gamma, tuple(alpha) if alpha is not None else inverse_frequency_weights(counts))
 
 
 def class_balanced(counts: ClassCounts, one_minus_beta: float, gamma: float) -> "Loss":
-    """Focal loss weighted by the inverse effective number of samples; a setting that is plain focal raises ValueError."""
+    """Focal loss weighted by the inverse effective number of samples; a setting that is plain focal
+    raises ValueError.
+    """
     if is_plain_focal(counts, one_minus_beta):
         raise ValueError(_plain_refusal(counts, one_minus_beta))
     return _focal(gamma, class_balanced_weights(counts, one_minus_beta))
 
 
 def class_balanced_weights(counts: ClassCounts, one_minus_beta: float) -> tuple[float, ...]:
-    """Weigh each class by (1 - beta) / (1 - beta^n), n its count in the unit of `counts`. Cui et al. 2019, equation 3.
+    """Weigh each class by (1 - beta) / (1 - beta^n), n its count in the unit of `counts`. Cui et
+    al. 2019, equation 3.
 
-    one_minus_beta lies in (0, 1]: 1 weighs all alike, towards 0 the weights become inverse frequencies. They sum to the
-    number of classes that occur; a class with no count weighs 0, as if the dataset did not declare it.
+    one_minus_beta lies in (0, 1]: 1 weighs all alike, towards 0 the weights become inverse
+    frequencies. They sum to the number of classes that occur; a class with no count weighs 0, as if
+    the dataset did not declare it.
     """
     if not 0 < one_minus_beta <= 1:
         raise ValueError(f"one_minus_beta must lie in (0, 1]; got {one_minus_beta}")
-    # At counts of millions 1 - beta^n is 1 for any beta that a few digits can write: 1 - beta is what carries the information.
+    # At counts of millions 1 - beta^n is 1 for any beta that a few digits can write: 1 - beta is
+    # what carries the information.
     log_beta = math.log1p(-one_minus_beta) if one_minus_beta < 1 else -math.inf
-    return _normalise([one_minus_beta / -math.expm1(count * log_beta) if count else 0.0 for count in counts.of_unit])
+    return _normalise(
+        [
+            one_minus_beta / -math.expm1(count * log_beta) if count else 0.0
+            for count in counts.of_unit
+        ]
+    )
 
 
 def inverse_frequency_weights(counts: ClassCounts) -> tuple[float, ...]:
-    """Weigh each class by one over its voxels; sums to the number of classes that occur, 0 for one that does not."""
+    """Weigh each class by one over its voxels; sums to the number of classes that occur, 0 for one
+    that does not.
+    """
     return _normalise([1 / count if count else 0.0 for count in counts.voxels])
 
 
 def one_minus_beta_range(counts: ClassCounts) -> tuple[float, float]:
-    """Return (low, high) between which 1 - beta matters: one over the largest and one over the smallest count of a class."""
+    """Return (low, high) between which 1 - beta matters: one over the largest and one over the
+    smallest count of a class.
+    """
     present = [count for count in counts.of_unit if count]
     return 1 / max(present), 1 / min(present)
 
 
 def is_plain_focal(counts: ClassCounts, one_minus_beta: float) -> bool:
-    """Tell whether the weights lie within 1 % of each other, so that the class-balanced loss is the focal loss."""
+    """Tell whether the weights lie within 1 % of each other, so that the class-balanced loss is the
+    focal loss.
+    """
     present = [weight for weight in class_balanced_weights(counts, one_minus_beta) if weight]
     return max(present) / min(present) <= PLAIN_RATIO
 
@@ -108,9 +137,13 @@ def _normalise(weights: Sequence[float]) -> tuple[float, ...]:
 def _plain_refusal(counts: ClassCounts, one_minus_beta: float) -> str:
     low, high = one_minus_beta_range(counts)
     if high <= PLAIN_RATIO * low:
-        return f"class_balanced: with counts {counts.of_unit} in {counts.unit} all weights are equal; use another class_unit"
+        return (
+            f"class_balanced: with counts {counts.of_unit} in {counts.unit} all weights are "
+            "equal; use another class_unit"
+        )
     return (
-        f"class_balanced: at one_minus_beta={one_minus_beta:g} all weights lie within 1 %, which is the focal loss; "
+        f"class_balanced: at one_minus_beta={one_minus_beta:g} all weights lie within 1 %, which "
+        "is the focal loss; "
         f"for {counts.of_unit} {counts.unit} choose it between {low:.2g} and {high:.2g}"
     )
 
@@ -119,9 +152,13 @@ LOSSES: dict[str, Part] = {
     "combined": Part("trials.losses:combined", about="half Dice, half cross-entropy"),
     "focal": Part("trials.losses:focal", ("gamma",), "softmax focal loss"),
     "weighted_focal": Part(
-        "trials.losses:weighted_focal", ("gamma",), "focal loss weighted by inverse class frequency, or by alpha"
+        "trials.losses:weighted_focal",
+        ("gamma",),
+        "focal loss weighted by inverse class frequency, or by alpha",
     ),
     "class_balanced": Part(
-        "trials.losses:class_balanced", ("one_minus_beta", "gamma"), "focal loss weighted by effective numbers"
+        "trials.losses:class_balanced",
+        ("one_minus_beta", "gamma"),
+        "focal loss weighted by effective numbers",
     ),
 }

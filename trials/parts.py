@@ -1,4 +1,6 @@
-"""How a name becomes a thing: a registry is a dict of parts, loaded when picked. Standard library only."""
+"""How a name becomes a thing: a registry is a dict of parts, loaded when picked. Standard library
+only.
+"""
 
 import difflib
 import importlib
@@ -11,9 +13,9 @@ from typing import Any, TypeVar
 class Part:
     """One entry of a registry.
 
-    target is "module:name", imported by load() and not before, so that reading a registry loads no torch;
-    or the function itself. tuned names the hyperparameters a search varies besides the learning rate;
-    about is one line for `segbench ls`.
+    target is "module:name", imported by load() and not before, so that reading a registry loads no
+    torch; or the function itself. tuned names the hyperparameters a search varies besides the
+    learning rate; about is one line for `segbench ls`.
     """
 
     target: str | Callable[..., Any]
@@ -29,9 +31,14 @@ class Part:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:  # a user's own module runs here, and raises what it likes
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"target {self.target!r} names no function ({reason}); write 'module:function'") from error
+            raise ValueError(
+                f"target {self.target!r} names no function ({reason}); write 'module:function'"
+            ) from error
         if not callable(found):
-            raise ValueError(f"target {self.target!r} must name a function, not {found!r}; write 'module:function'")
+            raise ValueError(
+                f"target {self.target!r} must name a function, not {found!r}; write "
+                "'module:function'"
+            )
         return found
 
 
@@ -39,7 +46,9 @@ P = TypeVar("P", bound=Part)
 
 
 def pick(registry: Mapping[str, P], kind: str, name: str) -> P:
-    """Return the part of that name; kind is the word for it in the error ("loss"). Raises ValueError."""
+    """Return the part of that name; kind is the word for it in the error ("loss"). Raises
+    ValueError.
+    """
     if name in registry:
         return registry[name]
     raise ValueError(unknown(kind, name, registry))

@@ -1,8 +1,10 @@
-"""The losses' arithmetic: softmax focal and Dice + cross-entropy over every voxel of a batch, in float32 under any autocast.
+"""The losses' arithmetic: softmax focal and Dice + cross-entropy over every voxel of a batch, in
+float32 under any autocast.
 
-logits [B, K, ...] of any float type, finite, labels [B, ...] of integers 0..K-1, uint8 best; float64 logits are computed in
-float64. Both gradients are written out, and voxels go through in pieces that stay in the processor's cache: a loss keeps
-no probabilities between forward and backward, and of the size of the logits it makes nothing but their gradient.
+logits [B, K, ...] of any float type, finite, labels [B, ...] of integers 0..K-1, uint8 best;
+float64 logits are computed in float64. Both gradients are written out, and voxels go through in
+pieces that stay in the processor's cache: a loss keeps no probabilities between forward and
+backward, and of the size of the logits it makes nothing but their gradient.
 """
 
 import functools
@@ -16,9 +18,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Keeps 0/0 at 0 for a class that is neither there nor predicted; far below one voxel, so no value is moved.
+# Keeps 0/0 at 0 for a class that is neither there nor predicted; far below one voxel, so no value
+# is moved.
 SMOOTHING = 1e-12
-# Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its logarithm is finite.
+# Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its
+# logarithm is finite.
 TINY = 1e-30
 # Voxels computed at a time: on a processor what its cache holds, on a card enough to keep it busy.
 PIECE, PIECE_ON_CARD = 2**15, 2**22
@@ -26,27 +30,33 @@ PIECE, PIECE_ON_CARD = 2**15, 2**22
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """Half the Dice loss plus half the cross-entropy: 0.5 (1 - mean of Dice_c) + 0.5 mean of -log p.
+    """Half the Dice loss plus half the cross-entropy: 0.5 (1 - mean of Dice_c) + 0.5 mean of -log
+    p.
 
-    Dice_c = 2 sum(p_c and t_c) / (sum p_c + sum t_c) is pooled over the batch's voxels and averaged over all K
-    classes, background too; a class absent from the batch has Dice 0 and hence no gradient from its Dice.
+    Dice_c = 2 sum(p_c and t_c) / (sum p_c + sum t_c) is pooled over the batch's voxels and averaged
+    over all K classes, background too; a class absent from the batch has Dice 0 and hence no
+    gradient from its Dice.
     """
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss as a scalar."""
         check_labels(logits, labels)
         with torch.autocast(logits.device.type, enabled=False):
-            log_true, overlap, predicted, true = SoftmaxSums.apply(logits.flatten(2), labels.flatten(1))
+            log_true, overlap, predicted, true = SoftmaxSums.apply(
+                logits.flatten(2), labels.flatten(1)
+            )
             dice = 2 * overlap / (predicted + true + SMOOTHING)
             return 0.5 * (1 - dice.mean()) - 0.5 * log_true.sum() / labels.numel()
 
 
 @dataclass(frozen=True, slots=True)
 class Focal:
-    """Softmax focal loss: the mean over voxels of -w_y (1 - p_y)^gamma log p_y. Lin et al. 2017, equation 5.
+    """Softmax focal loss: the mean over voxels of -w_y (1 - p_y)^gamma log p_y. Lin et al. 2017,
+    equation 5.
 
-    gamma >= 0; 0 gives the cross-entropy. weights holds w for each class, None for 1 everywhere. The mean divides by the
-    number of voxels, neither by the number of classes nor by the sum of weights. Raises ValueError for illegal numbers.
+    gamma >= 0; 0 gives the cross-entropy. weights holds w for each class, None for 1 everywhere.
+    The mean divides by the number of voxels, neither by the number of classes nor by the sum of
+    weights. Raises ValueError for illegal numbers.
     """
 
     gamma: float
@@ -64,11 +74,16 @@ class Focal:
         weights = self.weights or (1.0,) * logits.shape[1]
         with torch.autocast(logits.device.type, enabled=False):
             table = weight_table(weights, exact_type(logits), logits.device)
-            return FocalSum.apply(logits.flatten(2), labels.flatten(1), self.gamma, table) / labels.numel()
+            return (
+                FocalSum.apply(logits.flatten(2), labels.flatten(1), self.gamma, table)
+                / labels.numel()
+            )
 
 
 class SoftmaxSums(torch.autograd.Function):
-    """Four sums for each class [4, K]: of log p and of p where it is true, of p everywhere, and of true voxels."""
+    """Four sums for each class [4, K]: of log p and of p where it is true, of p everywhere, and of
+    true voxels.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
@@ -78,26 +93,40 @@ class SoftmaxSums(torch.autograd.Function):
             log_probs = F.log_softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
             probs = log_probs.exp()
-            sums += [summed.sum((0, 2)) for summed in (log_probs.mul_(is_true), probs * is_true, probs, is_true)]
+            sums += [
+                summed.sum((0, 2))
+                for summed in (log_probs.mul_(is_true), probs * is_true, probs, is_true)
+            ]
         return torch.stack(sums).unflatten(0, (-1, 4)).sum(0, dtype=torch.float64).to(classes.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_sums: Tensor) -> tuple[Tensor, None]:
-        """With t_k what a voxel's p_k and log p_k pass on, each times its derivative: d / d logit_c = t_c - p_c sum of t."""
+        """With t_k what a voxel's p_k and log p_k pass on, each times its derivative: d / d logit_c
+        = t_c - p_c sum of t.
+        """
         logits, labels = ctx.saved_tensors
         by_log_true, by_overlap, by_predicted, _ = by_sums[..., None]
         classes, by_logits = all_classes(logits), torch.empty_like(logits)
         for items, voxels in pieces(labels):
             probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
-            passed = (is_true * by_overlap).add_(by_predicted).mul_(probs).add_(is_true.mul_(by_log_true))
-            by_logits[items, :, voxels] = passed.addcmul_(probs, passed.sum(1, keepdim=True), value=-1)
+            passed = (
+                (is_true * by_overlap)
+                .add_(by_predicted)
+                .mul_(probs)
+                .add_(is_true.mul_(by_log_true))
+            )
+            by_logits[items, :, voxels] = passed.addcmul_(
+                probs, passed.sum(1, keepdim=True), value=-1
+            )
         return by_logits, None
 
 
 class FocalSum(torch.autograd.Function):
-    """The sum over voxels of -w (1 - p)^gamma log p, with p and the weight w of each voxel's true class."""
+    """The sum over voxels of -w (1 - p)^gamma log p, with p and the weight w of each voxel's true
+    class.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, gamma: float, weights: Tensor) -> Tensor:
@@ -109,7 +138,8 @@ class FocalSum(torch.autograd.Function):
             log_true = log_probs.mul_(is_true).sum(1)
             missed = torch.expm1(log_true).neg_().clamp_min_(TINY)  # 1 - p
             power = missed.log().mul_(gamma).exp_().mul_(weights @ is_true)
-            # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), in which nothing blows up where p is 1 and gamma below 1.
+            # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), in which nothing blows up
+            # where p is 1 and gamma below 1.
             slope = torch.sub(1, missed).mul_(log_true).div_(missed).mul_(gamma).sub_(1).mul_(power)
             slopes[items, voxels] = slope
             sums.append(power.mul_(log_true).sum())
@@ -125,12 +155,16 @@ class FocalSum(torch.autograd.Function):
         for items, voxels in pieces(labels):
             probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
-            by_logits[items, :, voxels] = is_true.sub_(probs).mul_((by_total * slopes[items, voxels])[:, None])
+            by_logits[items, :, voxels] = is_true.sub_(probs).mul_(
+                (by_total * slopes[items, voxels])[:, None]
+            )
         return by_logits, None, None, None
 
 
 def pieces(labels: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Which items of labels [B, V] and which of their voxels are computed at a time: parts of a volume, or some slices."""
+    """Which items of labels [B, V] and which of their voxels are computed at a time: parts of a
+    volume, or some slices.
+    """
     most = PIECE if labels.device.type == "cpu" else PIECE_ON_CARD
     items = max(1, most // labels.shape[1])
     for first in range(0, labels.shape[0], items):
@@ -144,20 +178,29 @@ def all_classes(logits: Tensor) -> Tensor:
 
 
 def one_hot(labels: Tensor, classes: Tensor) -> Tensor:
-    """1 where a voxel of labels [b, n] has a class of the column [K, 1], else 0: [b, K, n], in the column's type."""
-    # Compared as floats into floats: of all ways to say it the one that the processor's vector instructions take.
+    """1 where a voxel of labels [b, n] has a class of the column [K, 1], else 0: [b, K, n], in the
+    column's type.
+    """
+    # Compared as floats into floats: of all ways to say it the one that the processor's vector
+    # instructions take.
     at_voxels = labels[:, None].to(classes.dtype)
-    return torch.eq(at_voxels, classes, out=classes.new_empty(len(labels), len(classes), labels.shape[1]))
+    return torch.eq(
+        at_voxels, classes, out=classes.new_empty(len(labels), len(classes), labels.shape[1])
+    )
 
 
 def exact_type(logits: Tensor) -> torch.dtype:
-    """The type to compute in, float32 for half precision: a sum over 128^3 voxels overflows float16."""
+    """The type to compute in, float32 for half precision: a sum over 128^3 voxels overflows
+    float16.
+    """
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 @functools.cache
 def weight_table(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The weights as a tensor, made once: to copy them to a card at every step would make the processor wait."""
+    """The weights as a tensor, made once: to copy them to a card at every step would make the
+    processor wait.
+    """
     return torch.tensor(weights, dtype=dtype, device=device)
 
 
@@ -169,10 +212,13 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
     """
     if labels.shape != logits.shape[:1] + logits.shape[2:] or labels.is_floating_point():
         raise ValueError(
-            f"labels must be integers of shape {list(logits.shape[:1] + logits.shape[2:])} for logits {list(logits.shape)}; "
+            f"labels must be integers of shape {list(logits.shape[:1] + logits.shape[2:])} for "
+            f"logits {list(logits.shape)}; "
             f"got {labels.dtype} {list(labels.shape)}"
         )
     if labels.device.type == "cpu":
         low, high = (int(extreme) for extreme in labels.aminmax())
         if low < 0 or high >= logits.shape[1]:
-            raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}; got {low if low < 0 else high}")
+            raise ValueError(
+                f"labels must lie in 0..{logits.shape[1] - 1}; got {low if low < 0 else high}"
+            )

@@ -13,17 +13,29 @@ from bench.exit_codes import FINISHED, MENDABLE
 from trials.data.datasets.registry import DATASETS, Dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
 from trials.parts import pick
-from trials.records.faults import FATAL, WARNING, Fault, FaultyData, fault_line, printable, why_no_file
+from trials.records.faults import (
+    FATAL,
+    WARNING,
+    Fault,
+    FaultyData,
+    fault_line,
+    printable,
+    why_no_file,
+)
 
 
 def check_folder(options: argparse.Namespace) -> int:
-    """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises ValueError for an unknown name."""
+    """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises
+    ValueError for an unknown name.
+    """
     name = options.dataset or told_by(options.folder)
     pick(DATASETS, "data set", name)
     try:
         dataset = find_dataset(name, options.folder)
         faults: Sequence[Fault] = check_with_bar(dataset, options.workers)
-        num_cases = len({case.case for case in dataset.cases} | {fault.case for fault in faults if fault.case})
+        num_cases = len(
+            {case.case for case in dataset.cases} | {fault.case for fault in faults if fault.case}
+        )
     except FaultyData as error:
         faults, num_cases = error.faults, 0
     except (ValueError, OSError) as error:
@@ -42,7 +54,14 @@ def of_folder(error: Exception, folder: Path) -> Fault:
     """What is wrong with a data set as a whole, such as a folder without cases, as its fault."""
     told, _, fix = str(error).rpartition("; ")
     message = (told or fix).removeprefix(f"{folder} ")
-    return Fault(case="", file=str(folder), code="layout", message=message, fix=fix if told else "", level=FATAL)
+    return Fault(
+        case="",
+        file=str(folder),
+        code="layout",
+        message=message,
+        fix=fix if told else "",
+        level=FATAL,
+    )
 
 
 def spelled_out(fault: Fault) -> dict[str, str]:
@@ -51,9 +70,13 @@ def spelled_out(fault: Fault) -> dict[str, str]:
 
 
 def told_by(folder: Path) -> str:
-    """The data set that a folder's own description tells: nnunet by dataset.json, phantoms by phantoms.json, else kits23."""
+    """The data set that a folder's own description tells: nnunet by dataset.json, phantoms by
+    phantoms.json, else kits23.
+    """
     names = {"dataset.json": "nnunet", "phantoms.json": "phantoms"}
-    name = next((name for file, name in names.items() if why_no_file(folder / file) is None), "kits23")
+    name = next(
+        (name for file, name in names.items() if why_no_file(folder / file) is None), "kits23"
+    )
     assert name in DATASETS
     return name
 
@@ -70,6 +93,8 @@ def check_with_bar(dataset: Dataset, workers: int | None) -> tuple[Fault, ...]:
     """check_dataset under a progress bar with the time that remains."""
     console = Console(stderr=True)
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task("", total=len(dataset.cases))
         return check_dataset(dataset, workers, lambda: bars.advance(task))

@@ -13,16 +13,30 @@ from trials.models.registry import MODELS
 
 def listing() -> str:
     """Models, losses, samplings, data sets and grids, a line each, with what each tunes."""
-    return "\n".join(line for block in (models(), losses(), samplings(), datasets(), grids()) for line in (*block, ""))
+    return "\n".join(
+        line
+        for block in (models(), losses(), samplings(), datasets(), grids())
+        for line in (*block, "")
+    )
 
 
 def models() -> Iterator[str]:
     """One line a model."""
     yield "MODELS (the learning rate is tuned in every cell)"
     for name, part in MODELS.items():
-        starts = {"random": "random weights", "pretrain": "our pretraining or --weights", "imagenet": "ImageNet or --weights"}
-        cube = f"cube {f'a multiple of {part.multiple}, ' if part.multiple > 1 else ''}at least {part.smallest}"
-        yield f"  {name:<17}{part.about}; starts from {starts[part.weights]}; {cube}{tunes(part.tuned)}"
+        starts = {
+            "random": "random weights",
+            "pretrain": "our pretraining or --weights",
+            "imagenet": "ImageNet or --weights",
+        }
+        cube = (
+            f"cube {f'a multiple of {part.multiple}, ' if part.multiple > 1 else ''}at least "
+            f"{part.smallest}"
+        )
+        yield (
+            f"  {name:<17}{part.about}; starts from {starts[part.weights]}; "
+            f"{cube}{tunes(part.tuned)}"
+        )
 
 
 def losses() -> Iterator[str]:
@@ -50,15 +64,29 @@ def grids() -> Iterator[str]:
     """One line a grid, and the ranges that a search covers."""
     yield "GRIDS"
     for name, grid in GRIDS.items():
-        counts = ", ".join(f"{count} {phase}" for phase, count in planned(grid, {}).items() if count)
+        counts = ", ".join(
+            f"{count} {phase}" for phase, count in planned(grid, {}).items() if count
+        )
         seeds = ", ".join(map(str, grid.seeds))
-        yield f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {seeds}; trials: {counts}"
+        yield (
+            f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {seeds}; trials: "
+            f"{counts}"
+        )
     yield ""
     yield "SEARCHED (default; range)"
     for name, span in SPACES.items():
-        yield f"  {name:<17}{DEFAULTS[name]:g}; {span.low:g} to {span.high:g}{', logarithmic' if span.log else ''}"
-    yield "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: where a grid's spaces give them a range"
-    yield "  one_minus_beta   the middle of its range; one over the largest to one over the smallest class count, logarithmic"
+        yield (
+            f"  {name:<17}{DEFAULTS[name]:g}; {span.low:g} to "
+            f"{span.high:g}{', logarithmic' if span.log else ''}"
+        )
+    yield (
+        "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: where a "
+        "grid's spaces give them a range"
+    )
+    yield (
+        "  one_minus_beta   the middle of its range; one over the largest to one over the "
+        "smallest class count, logarithmic"
+    )
 
 
 def tunes(names: tuple[str, ...]) -> str:

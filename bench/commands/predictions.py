@@ -1,4 +1,6 @@
-"""segbench report --add NAME=DIR: somebody else's predictions of the run's test cases, scored and kept in the run folder."""
+"""segbench report --add NAME=DIR: somebody else's predictions of the run's test cases, scored and
+kept in the run folder.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,25 @@ LONGEST_NAME = 60
 
 
 def add_contestants(run: Path, pairs: list[str], data: Path | None) -> None:
-    """Score every NAME=DIR against the run's test cases and leave RUN/outside/<hash>.json, which the report reads.
+    """Score every NAME=DIR against the run's test cases and leave RUN/outside/<hash>.json, which
+    the report reads.
 
-    data says where the run's data lie now; None takes the folder they were in. A name that is there already is replaced.
-    Raises ValueError, before anything is written, for a name or folder that will not do, and naming each case that lacks.
+    data says where the run's data lie now; None takes the folder they were in. A name that is there
+    already is replaced. Raises ValueError, before anything is written, for a name or folder that
+    will not do, and naming each case that lacks.
     """
-    record = read_document(run / "run.json", RUN_KEYS, ("dataset", "classes", "cells", "data.root", "data.split_cases"))
+    record = read_document(
+        run / "run.json", RUN_KEYS, ("dataset", "classes", "cells", "data.root", "data.split_cases")
+    )
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names two contestants alike; give each its own name")
     references = _references(record, data or Path(record["data"]["root"]))
     for outside in [_score(name, folder, references, record) for name, folder in named]:
-        write_text(run / "outside" / f"{record_hash(Outside(name=outside.name))}.json", sealed(to_json(outside)))
+        write_text(
+            run / "outside" / f"{record_hash(Outside(name=outside.name))}.json",
+            sealed(to_json(outside)),
+        )
 
 
 def _score(name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]) -> Outside:
@@ -39,8 +48,15 @@ def _score(name: str, folder: Path, references: dict[str, Path], record: dict[st
     classes = tuple(record["classes"])
     regions = all_regions(classes, OFFICIAL.get(record["dataset"], ()))
     console = Console(stderr=True)
-    columns = (TextColumn("scoring {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    columns = (
+        TextColumn("scoring {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task(name.replace("[", "\\["), total=len(pairs))
         return count_contestant(name, pairs, classes, regions, lambda: bars.advance(task))
 
@@ -50,10 +66,13 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
     name = name.strip()
     if not name or not folder or not name.isprintable() or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"--add {pair!r}: write NAME=DIR with a name of at most {LONGEST_NAME} printable characters and the folder of "
+            f"--add {pair!r}: write NAME=DIR with a name of at most {LONGEST_NAME} printable "
+            "characters and the folder of "
             "the predictions"
         )
-    if name in {f"{cell['model']} / {cell['loss']} / {cell['sampling']}" for cell in record["cells"]}:
+    if name in {
+        f"{cell['model']} / {cell['loss']} / {cell['sampling']}" for cell in record["cells"]
+    }:
         raise ValueError(f"--add {pair!r}: the run has a configuration of that name; take another")
     return name, on_disk(folder)
 
@@ -61,11 +80,14 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
 def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:
     """The reference of every test case of the run."""
     if not root.is_dir():
-        raise ValueError(f"the run's data lay in {root}, which is not there; say where they are with --data DIR")
+        raise ValueError(
+            f"the run's data lay in {root}, which is not there; say where they are with --data DIR"
+        )
     labels = {case.case: case.labels for case in open_dataset(record["dataset"], root).cases}
     test = record["data"]["split_cases"].get("test", ())
     if lacking := sorted(set(test) - set(labels)):
         raise ValueError(
-            f"{root} lacks {len(lacking)} of the run's test cases, first {lacking[0]}; give --data DIR that has them"
+            f"{root} lacks {len(lacking)} of the run's test cases, first {lacking[0]}; give --data "
+            "DIR that has them"
         )
     return {case: labels[case] for case in test}

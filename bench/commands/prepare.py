@@ -15,7 +15,8 @@ from trials.records.spec import Preparation
 
 
 def prepare_folder(options: argparse.Namespace) -> int:
-    """Prepare options.folder and print the prepared folder's path; returns 0, or 3 if --skip-bad left cases out.
+    """Prepare options.folder and print the prepared folder's path; returns 0, or 3 if --skip-bad
+    left cases out.
 
     Raises ValueError for what is wrong with it, FaultyData for the faults of its cases.
     """
@@ -25,12 +26,18 @@ def prepare_folder(options: argparse.Namespace) -> int:
     if options.download:
         download(options, console)
     if options.skip_bad:
-        dataset = open_sound_part(options.dataset, options.folder, options.cache, console, options.workers)
+        dataset = open_sound_part(
+            options.dataset, options.folder, options.cache, console, options.workers
+        )
     else:
         dataset = open_dataset(options.dataset, options.folder)
     of = f" of {dataset.published}" if dataset.published else ""
-    console.print(f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True)
-    prepared = prepare_with_bar(dataset, Preparation(cube=options.cube), options.cache, (), console, options.workers)
+    console.print(
+        f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True
+    )
+    prepared = prepare_with_bar(
+        dataset, Preparation(cube=options.cube), options.cache, (), console, options.workers
+    )
     print_notes(open_cache(prepared), console)
     print(prepared)
     return WITH_FAILURES if bad_cases(dataset.faults) else FINISHED
@@ -40,8 +47,12 @@ def download(options: argparse.Namespace, console: Console) -> None:
     """Fetch what is missing of KiTS23 into options.folder."""
     if options.dataset != "kits23":
         raise ValueError(
-            f"--download knows where kits23 is published; {options.dataset} has to be put into {options.folder} by you"
+            f"--download knows where kits23 is published; {options.dataset} has to be put into "
+            f"{options.folder} by you"
         )
     from trials.data.datasets.download import download_kits23
 
-    download_kits23(options.folder, on_case=lambda done, total: console.print(f"fetched {done} of {total}", highlight=False))
+    download_kits23(
+        options.folder,
+        on_case=lambda done, total: console.print(f"fetched {done} of {total}", highlight=False),
+    )

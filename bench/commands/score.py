@@ -1,4 +1,5 @@
-"""segbench score: score a folder of predictions, whoever made them, and write a row a case as CSV."""
+"""segbench score: score a folder of predictions, whoever made them, and write a row a
+case as CSV."""
 
 import argparse
 import csv
@@ -22,7 +23,8 @@ FIRST_COLUMNS = re.compile(rb'case,"?dice_')
 
 
 def score_folders(options: argparse.Namespace) -> ScoreTable:
-    """Score options.prediction against options.reference and write options.csv. Raises ValueError naming every fault.
+    """Score options.prediction against options.reference and write options.csv. Raises ValueError
+    naming every fault.
 
     Whether the table can be written is found out before hours are spent on what stands in it.
     """
@@ -32,28 +34,37 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
     classes = classes_of(options.dataset, options.reference)
     console = Console(stderr=True)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task("", total=len(pairs))
         official = OFFICIAL.get(options.dataset, ())
-        table = score_pairs(pairs, classes, official, options.workers, on_done=lambda: bars.advance(task))
+        table = score_pairs(
+            pairs, classes, official, options.workers, on_done=lambda: bars.advance(task)
+        )
     if options.csv:
         write_csv(options.csv, table)
     return table
 
 
 def refuse_place(path: Path) -> None:
-    """Raise ValueError where no file of that name can be written, or another than a table of ours would be lost."""
+    """Raise ValueError where no file of that name can be written, or another than a table of ours
+    would be lost.
+    """
     if path.is_dir():
         raise ValueError(f"--csv {path} is a folder; name a file, in it or elsewhere")
     probe(path.parent)
     if os.path.lexists(path) and not is_own_table(path):
         raise ValueError(
-            f"--csv {path} must be a new file or a table that segbench score wrote; it is another file; name another"
+            f"--csv {path} must be a new file or a table that segbench score wrote; it is another "
+            "file; name another"
         )
 
 
 def is_own_table(path: Path) -> bool:
-    """Whether a file may be replaced by a table: it is empty, or begins as write_csv() does. A link or a device never may."""
+    """Whether a file may be replaced by a table: it is empty, or begins as write_csv() does. A link
+    or a device never may.
+    """
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -62,7 +73,9 @@ def is_own_table(path: Path) -> bool:
 
 
 def write_csv(path: Path, table: ScoreTable) -> None:
-    """Write one row a case in full precision; what is not a number, because there is nothing to score, is left empty."""
+    """Write one row a case in full precision; what is not a number, because there is nothing to
+    score, is left empty.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(as_text, table.rows[0]))

@@ -1,4 +1,6 @@
-"""In which precision each model of a grid trains on this machine, and whether its low precision agrees with float32."""
+"""In which precision each model of a grid trains on this machine, and whether its low precision
+agrees with float32.
+"""
 
 from collections.abc import Iterator
 
@@ -24,7 +26,9 @@ LEVELS = (0.5, 1.5, 2.2)
 
 
 def arithmetic_findings(name: str) -> Iterator[Finding]:
-    """A finding for each model of a grid, by the grid's name or file; a grid that cannot be run is one finding."""
+    """A finding for each model of a grid, by the grid's name or file; a grid that cannot be run is
+    one finding.
+    """
     try:
         grid, _ = load_grid(name)
         check_grid(grid)
@@ -47,11 +51,17 @@ def model_finding(model: str, recipe: Recipe) -> Finding:
         return fine("precision", f"{model} trains in {low}, compared with float32: {found.text()}")
     told = f"{model}: {low} is wrong here: {found.text()}"
     if recipe.precision == "auto":
-        return warning("precision", f"{told}; it trains in float32", "another version of torch or of the driver may be right")
+        return warning(
+            "precision",
+            f"{told}; it trains in float32",
+            "another version of torch or of the driver may be right",
+        )
     return error("precision", told, "set the recipe's precision to 'auto' or 'float32'")
 
 
-def compared(model: str, recipe: Recipe, device: torch.device, precision: torch.dtype) -> Arithmetic:
+def compared(
+    model: str, recipe: Recipe, device: torch.device, precision: torch.dtype
+) -> Arithmetic:
     """The comparison of a network of the registry with float32, see trials.training.precision."""
     part = MODELS[model]
     torch.manual_seed(0)
@@ -65,12 +75,20 @@ def compared(model: str, recipe: Recipe, device: torch.device, precision: torch.
     )
     loss = Combined()
     with untouched(network):
-        return compare(network, lambda net, images, labels: loss(net.forward(images), labels), *smooth_batch(recipe, network))
+        return compare(
+            network,
+            lambda net, images, labels: loss(net.forward(images), labels),
+            *smooth_batch(recipe, network),
+        )
 
 
 def smooth_batch(recipe: Recipe, network: Network) -> tuple[Tensor, Tensor]:
-    """Smooth random images [B, 1, ...] of deviation 1 and labels that follow them, of the recipe's batch and size."""
+    """Smooth random images [B, 1, ...] of deviation 1 and labels that follow them, of the recipe's
+    batch and size.
+    """
     edge, pool = recipe.preparation.cube, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
-    images = pool(torch.randn(recipe.batch_size, 1, *[edge] * network.dims, device=network.device), 3, 1, 1)
+    images = pool(
+        torch.randn(recipe.batch_size, 1, *[edge] * network.dims, device=network.device), 3, 1, 1
+    )
     images /= images.std()
     return images, torch.stack([images[:, 0] > level for level in LEVELS]).sum(0, dtype=torch.uint8)

@@ -1,4 +1,6 @@
-"""What a user's own machine needs to drive a cluster: programs, ray[default], the token, and Ray's own word on the file."""
+"""What a user's own machine needs to drive a cluster: programs, ray[default], the token, and Ray's
+own word on the file.
+"""
 
 import os
 import shutil
@@ -16,16 +18,28 @@ OF_RAY_DEFAULT = ("aiohttp", "aiohttp_cors", "opencensus")
 
 
 def client_findings(path: Path, home: Path) -> Iterator[Finding]:
-    """Whether `ray up FILE` can start from here. home is the user's folder, in which Ray keeps its token."""
+    """Whether `ray up FILE` can start from here. home is the user's folder, in which Ray keeps its
+    token.
+    """
     for program in PROGRAMS:
         if shutil.which(program) is None:
-            yield error("programs", f"{program} is not installed here", "apt-get install openssh-client rsync")
+            yield error(
+                "programs",
+                f"{program} is not installed here",
+                "apt-get install openssh-client rsync",
+            )
     if any(find_spec(name) is None for name in OF_RAY_DEFAULT):
         yield error(
-            "ray[default]", "missing, and without it there is no `ray up` and no `ray job`", "pip install 'ray[default]'"
+            "ray[default]",
+            "missing, and without it there is no `ray up` and no `ray job`",
+            "pip install 'ray[default]'",
         )
     if os.environ.get("RAY_TMPDIR"):
-        yield warning("RAY_TMPDIR", "it moves what `ray up` remembers of your own machines", "unset RAY_TMPDIR")
+        yield warning(
+            "RAY_TMPDIR",
+            "it moves what `ray up` remembers of your own machines",
+            "unset RAY_TMPDIR",
+        )
     yield token_file(home / ".ray" / "auth_token")
     yield from schema(path)
 
@@ -33,7 +47,9 @@ def client_findings(path: Path, home: Path) -> Iterator[Finding]:
 def token_file(path: Path) -> Finding:
     """The token of this user: there, not empty, and for its owner alone."""
     if not path.is_file() or not path.read_text().strip():
-        return error("token", f"there is none in {path}", "ray get-auth-token --generate > /dev/null")
+        return error(
+            "token", f"there is none in {path}", "ray get-auth-token --generate > /dev/null"
+        )
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return warning("token", f"others on this machine may read {path}", f"chmod 600 {path}")
     return fine("token", f"in {path}, for you alone")
@@ -44,6 +60,10 @@ def schema(path: Path) -> Iterator[Finding]:
     from bench.tuning.launcher import complaint
 
     if told := complaint(read_yaml(path)):
-        yield error("schema", f"Ray's launcher refuses {path}: {told}", "docs.ray.io, Cluster YAML Configuration Options")
+        yield error(
+            "schema",
+            f"Ray's launcher refuses {path}: {told}",
+            "docs.ray.io, Cluster YAML Configuration Options",
+        )
     else:
         yield fine("schema", f"Ray's launcher takes {path}")

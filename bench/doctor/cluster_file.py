@@ -1,4 +1,6 @@
-"""A cluster file for `ray up`: open doors, a missing token, secrets, an unsafe or second Ray, values left as in the example."""
+"""A cluster file for `ray up`: open doors, a missing token, secrets, an unsafe or second Ray,
+values left as in the example.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,8 @@ from bench.doctor.findings import Finding, error, fine, warning
 from bench.doctor.machine import SAFE_RAY
 from bench.doctor.safe_yaml import read_yaml
 
-# What gives a secret away: keys of AWS, private keys, tokens of Hugging Face and GitHub, a token of Ray written out.
+# What gives a secret away: keys of AWS, private keys, tokens of Hugging Face and GitHub, a token of
+# Ray written out.
 SECRETS = {
     "an AWS key": r"\bA(?:KIA|SIA)[0-9A-Z]{12,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY",
@@ -19,11 +22,21 @@ SECRETS = {
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,})",
     "Ray's token": r"RAY_AUTH_TOKEN\s*=\s*[\"']?[^\s\"'$]",
 }
-# What the rules below read: a mapping by its keys, a list by what each of its parts is. So has Ray's own schema it.
+# What the rules below read: a mapping by its keys, a list by what each of its parts is. So has
+# Ray's own schema it.
 SOURCES = [{"CidrIp": str, "CidrIpv6": str}]
 RULES = [{"IpRanges": SOURCES, "Ipv6Ranges": SOURCES, "FromPort": int, "ToPort": int}]
-SHAPE: dict[str, Any] = {"provider": {"security_group": {"IpPermissions": RULES}}, "file_mounts": {}}
-KINDS = {dict: "a mapping", list: "a list", str: "text", int: "a whole number", type(None): "nothing"}
+SHAPE: dict[str, Any] = {
+    "provider": {"security_group": {"IpPermissions": RULES}},
+    "file_mounts": {},
+}
+KINDS = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    int: "a whole number",
+    type(None): "nothing",
+}
 ANYWHERE = ("0.0.0.0/0", "::/0")
 SSH = 22
 EXAMPLES = {
@@ -36,17 +49,25 @@ EXAMPLES = {
 def cluster_findings(path: Path) -> Iterator[Finding]:
     """Every rule on a cluster file. Raises ValueError where it cannot be read as one."""
     config, text = read_yaml(path), path.read_text(encoding="utf-8")
-    wrong = list(misshapen(config, SHAPE | {key: [str] for key in config if str(key).endswith("commands")}))
+    wrong = list(
+        misshapen(config, SHAPE | {key: [str] for key in config if str(key).endswith("commands")})
+    )
     findings = [*secrets(text), *(wrong or rules_on(config)), *examples(text)]
     yield from findings or [fine(str(path), "no open door, a token, no secret, one Ray")]
 
 
 def misshapen(value: Any, shape: Any, where: str = "") -> Iterator[Finding]:
-    """What no rule can read: a key that is no text, a value of another kind. The value is not told: it may be a secret."""
+    """What no rule can read: a key that is no text, a value of another kind. The value is not told:
+    it may be a secret.
+    """
     kind: Any = shape if isinstance(shape, type) else type(shape)
     if not isinstance(value, kind):
         came = KINDS.get(type(value), f"of the type {type(value).__name__}")
-        yield error("cluster file", f"{where} must be {KINDS[kind]}; it is {came}", "write it as cluster.yaml does")
+        yield error(
+            "cluster file",
+            f"{where} must be {KINDS[kind]}; it is {came}",
+            "write it as cluster.yaml does",
+        )
     elif isinstance(shape, list):
         for number, part in enumerate(value):
             yield from misshapen(part, shape[0], f"{where}[{number}]")
@@ -75,17 +96,23 @@ def secrets(text: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         for kind, pattern in SECRETS.items():
             if re.search(pattern, line):
-                fix = "take it out and revoke it where it was issued; nodes get rights by role, and Ray's token by file_mounts"
+                fix = (
+                    "take it out and revoke it where it was issued; nodes get rights by role, "
+                    "and Ray's token by file_mounts"
+                )
                 yield error("secret", f"line {number} holds {kind}", fix)
 
 
 def dashboard(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """A dashboard that listens on more than the head itself: whoever reaches it runs what he likes."""
+    """A dashboard that listens on more than the head itself: whoever reaches it runs
+    what he likes."""
     for command in commands(config, "ray_commands"):
         found = re.search(r"--dashboard-host[= ]+(\S+)", command)
         if found and found[1].strip("\"'") not in ("127.0.0.1", "localhost", "::1"):
             fix = "--dashboard-host=127.0.0.1, and reach it by `ray dashboard FILE`"
-            yield error("dashboard", f"it listens on {found[1]}, where anybody may submit jobs", fix)
+            yield error(
+                "dashboard", f"it listens on {found[1]}, where anybody may submit jobs", fix
+            )
 
 
 def security_group(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -103,33 +130,57 @@ def token(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Ray's own door: token mode on every node, and a token that comes from the user's file."""
     told = "\n".join(commands(config))
     if not re.search(r"RAY_AUTH_MODE=[\"']?token", told):
-        fix = "export RAY_AUTH_MODE=token on every node, in initialization_commands; cluster.yaml shows how"
-        yield error("token", "RAY_AUTH_MODE=token is missing: anyone who reaches Ray's ports can run code", fix)
+        fix = (
+            "export RAY_AUTH_MODE=token on every node, in initialization_commands; cluster.yaml "
+            "shows how"
+        )
+        yield error(
+            "token",
+            "RAY_AUTH_MODE=token is missing: anyone who reaches Ray's ports can run code",
+            fix,
+        )
     elif not any(str(place).endswith(".ray/auth_token") for place in config.get("file_mounts", {})):
-        yield error("token", "the nodes are not given the token", "file_mounts: ~/.ray/auth_token: ~/.ray/auth_token")
+        yield error(
+            "token",
+            "the nodes are not given the token",
+            "file_mounts: ~/.ray/auth_token: ~/.ray/auth_token",
+        )
 
 
 def rays(config: Mapping[str, Any]) -> Iterator[Finding]:
     """The versions of Ray that the nodes install: one, and one without known holes."""
     pinned = set(re.findall(r"\bray(?:\[[\w,]+\])?==([\w.]+)", "\n".join(commands(config))))
     if len(pinned) > 1:
-        yield error("ray", f"the nodes install {' and '.join(sorted(pinned))}", "one version on every node")
+        yield error(
+            "ray", f"the nodes install {' and '.join(sorted(pinned))}", "one version on every node"
+        )
     if not pinned and any("pip install" in command for command in commands(config)):
         fix = "pin Ray, as in 'ray[default,tune]==2.60.0'"
-        yield warning("ray", "no version is pinned, and the nodes must have the same as this machine", fix)
+        yield warning(
+            "ray", "no version is pinned, and the nodes must have the same as this machine", fix
+        )
     for version in sorted(pinned):
         try:
             unsafe = Version(version) < Version(SAFE_RAY)
         except InvalidVersion:
             unsafe = True
         if unsafe:
-            yield error("ray", f"{version}: its dashboard deletes for anybody (CVE-2026-27482)", f"take {SAFE_RAY} or newer")
+            yield error(
+                "ray",
+                f"{version}: its dashboard deletes for anybody (CVE-2026-27482)",
+                f"take {SAFE_RAY} or newer",
+            )
 
 
 def autoscaler(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Machines of one's own need the autoscaler's first version: the second starts one worker too few."""
+    """Machines of one's own need the autoscaler's first version: the second starts one worker too
+    few.
+    """
     own = config.get("provider", {}).get("type") == "local"
-    if own and not any("RAY_enable_autoscaler_v2=0" in command for command in commands(config, "head_start_ray_commands")):
+    if own and not any(
+        "RAY_enable_autoscaler_v2=0" in command
+        for command in commands(config, "head_start_ray_commands")
+    ):
         fix = "RAY_enable_autoscaler_v2=0 ray start --head ..., as in clusters/onprem.yaml"
         yield warning("autoscaler", "its second version leaves one of your workers out", fix)
 
@@ -137,5 +188,12 @@ def autoscaler(config: Mapping[str, Any]) -> Iterator[Finding]:
 def examples(text: str) -> Iterator[Finding]:
     """Values that stand as in the files of this project, which are nobody's."""
     for pattern, what in EXAMPLES.items():
-        if found := re.search(pattern, "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))):
-            yield warning("values", f"{what}: {found[0]} is the example's", "change the values at the top of the file")
+        if found := re.search(
+            pattern,
+            "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")),
+        ):
+            yield warning(
+                "values",
+                f"{what}: {found[0]} is the example's",
+                "change the values at the top of the file",
+            )

@@ -1,4 +1,6 @@
-"""The data set's folder and the prepared cache: how many cases, and whether every cube still has its digest."""
+"""The data set's folder and the prepared cache: how many cases, and whether every cube still has
+its digest.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,19 +24,29 @@ def data_finding(folder: Path) -> Finding:
     except (ValueError, FileNotFoundError) as wrong:
         return error("data", str(wrong), f"{look} lists every fault")
     of = f" of {dataset.published}" if dataset.published else ""
-    return fine("data", f"{len(dataset.cases)}{of} cases of {dataset.name} in {folder}; {look} reads them")
+    return fine(
+        "data", f"{len(dataset.cases)}{of} cases of {dataset.name} in {folder}; {look} reads them"
+    )
 
 
 def cache_findings(root: Path) -> Iterator[Finding]:
-    """Every prepared set under a cache folder, each cube read and compared with the digest that its manifest names."""
+    """Every prepared set under a cache folder, each cube read and compared with the digest that its
+    manifest names.
+    """
     try:
         manifests = matching(root, "*/*/manifest.json", patience=0)
     except OSError as wrong:
-        yield error("cache", f"{root} cannot be read: {reason_of(wrong)}", "name the folder, or the URL, that --cache names")
+        yield error(
+            "cache",
+            f"{root} cannot be read: {reason_of(wrong)}",
+            "name the folder, or the URL, that --cache names",
+        )
         return
     if not manifests:
         yield warning(
-            "cache", f"nothing is prepared in {root}", "a run prepares what it needs; `segbench prepare` does it before"
+            "cache",
+            f"nothing is prepared in {root}",
+            "a run prepares what it needs; `segbench prepare` does it before",
         )
     for path in manifests:
         yield prepared_finding(path)
@@ -47,8 +59,13 @@ def prepared_finding(path: Path) -> Finding:
         cases = read_manifest(path).cases
     except ValueError as wrong:
         return error("cache", str(wrong), PREPARE)
-    damaged = [record.case for record in cases.values() if not is_whole(folder.parent / "cases", record)]
+    damaged = [
+        record.case for record in cases.values() if not is_whole(folder.parent / "cases", record)
+    ]
     if damaged:
-        told = f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: {', '.join(damaged[:3])}"
+        told = (
+            f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: "
+            f"{', '.join(damaged[:3])}"
+        )
         return error("cache", told, PREPARE)
     return fine("cache", f"{len(cases)} cases in {folder}, every digest right")

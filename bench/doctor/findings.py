@@ -1,4 +1,6 @@
-"""One thing that doctor looked at, and how all of them are printed. A rule is a function from gathered facts to findings."""
+"""One thing that doctor looked at, and how all of them are printed. A rule is a function from
+gathered facts to findings.
+"""
 
 import dataclasses
 import json
@@ -12,14 +14,17 @@ from rich.text import Text
 
 from trials.records.faults import printable
 
-# An error stops a run or opens a door; a warning may; what is fine is said too, so that one sees what was looked at.
+# An error stops a run or opens a door; a warning may; what is fine is said too, so that one sees
+# what was looked at.
 FINE, WARNING, ERROR = "fine", "warning", "error"
 STYLES = {FINE: "green", WARNING: "yellow", ERROR: "bold red"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was looked at, what was found, and what to do about it; fix is "" where nothing is to be done."""
+    """What was looked at, what was found, and what to do about it; fix is "" where nothing is to be
+    done.
+    """
 
     level: str
     subject: str
@@ -48,9 +53,15 @@ def errors(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def print_findings(findings: Sequence[Finding], as_json: bool) -> None:
-    """A table with a row a finding, the worst last where the eye is, and a line that counts them; or one JSON object."""
+    """A table with a row a finding, the worst last where the eye is, and a line that counts them;
+    or one JSON object.
+    """
     if as_json:
-        print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1))
+        print(
+            json.dumps(
+                {"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1
+            )
+        )
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for _ in range(3):

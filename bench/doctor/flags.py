@@ -8,14 +8,34 @@ from trials.storage.probe import folder_or_url, here
 def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
     """Everything is optional: this machine is always looked at."""
     verb.epilog = "Exit code: 0, also with warnings; 2 where something must be fixed."
-    verb.add_argument("--cluster", type=here, metavar="FILE.yaml", help="a cluster file for `ray up`, and what it needs here")
+    verb.add_argument(
+        "--cluster",
+        type=here,
+        metavar="FILE.yaml",
+        help="a cluster file for `ray up`, and what it needs here",
+    )
     verb.add_argument("--data", type=here, metavar="DIR", help="a data set's folder")
-    verb.add_argument("--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data: every digest is checked")
-    verb.add_argument("--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs)")
     verb.add_argument(
-        "--address", metavar="HOST:PORT", help="a Ray cluster: can each node write to --out, and see --data and --cache?"
+        "--cache",
+        type=folder_or_url,
+        metavar="DIR|URL",
+        help="prepared data: every digest is checked",
     )
     verb.add_argument(
-        "--grid", metavar="NAME|FILE.py", help="in which precision each model of a grid trains here, and whether it is right"
+        "--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs)"
     )
-    verb.add_argument("--json", action="store_true", help='print {"findings": [{level, subject, message, fix}, ...]} instead')
+    verb.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a Ray cluster: can each node write to --out, and see --data and --cache?",
+    )
+    verb.add_argument(
+        "--grid",
+        metavar="NAME|FILE.py",
+        help="in which precision each model of a grid trains here, and whether it is right",
+    )
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help='print {"findings": [{level, subject, message, fix}, ...]} instead',
+    )

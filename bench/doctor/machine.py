@@ -1,4 +1,6 @@
-"""This machine: versions, card and driver, memory, disk, open files, ports. First the facts, then rules over them."""
+"""This machine: versions, card and driver, memory, disk, open files, ports. First the facts, then
+rules over them.
+"""
 
 import os
 import platform
@@ -16,18 +18,30 @@ from bench.doctor.findings import Finding, error, fine, warning
 from trials.process.workers import num_cores
 
 GIB, MIB = 2**30, 2**20
-PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
+PACKAGES = (
+    "torch",
+    "monai",
+    "segmentation-models-pytorch",
+    "nibabel",
+    "numpy",
+    "ray",
+    "optuna",
+    "pandas",
+    "plotly",
+)
 # Before 2.54 anybody who reached the dashboard could delete through it (CVE-2026-27482).
 SAFE_RAY = "2.54"
 # NVIDIA, CUDA Toolkit release notes: the least driver on Linux by CUDA's major version.
 LEAST_DRIVER = {"11": "450.80.02", "12": "525.60.13", "13": "580.65.06"}
 # A worker's torch, MONAI and a small network: the demo's trials took between 0.9 and 2.3 GiB.
 GIB_A_WORKER = 2.3
-# Ray's store of objects takes at least 75 MiB; where they do not fit into /dev/shm, it goes to the disk.
+# Ray's store of objects takes at least 75 MiB; where they do not fit into /dev/shm, it goes to the
+# disk.
 LEAST_SHM = 75 * MIB
 # 489 cases of KiTS23, two maps each, and what else a trial opens.
 FILES_OF_KITS23 = 2 * 489 + 256
-# The cubes of KiTS23 at 128^3: 3 bytes a voxel, 489 cases; and as much again for results, checkpoints and pictures.
+# The cubes of KiTS23 at 128^3: 3 bytes a voxel, 489 cases; and as much again for results,
+# checkpoints and pictures.
 DISK_OF_KITS23 = 489 * 128**3 * 3 * 2
 DASHBOARD = 8265
 PORTS = {DASHBOARD: "dashboard and jobs", 6379: "cluster store", 10001: "Ray client"}
@@ -35,9 +49,11 @@ PORTS = {DASHBOARD: "dashboard and jobs", 6379: "cluster store", 10001: "Ray cli
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Facts of a machine. Sizes in bytes; cuda is that of torch's build, "" for one without; cards by name.
+    """Facts of a machine. Sizes in bytes; cuda is that of torch's build, "" for one without; cards
+    by name.
 
-    missing names packages that are not installed, open_ports the ports that listen on every address.
+    missing names packages that are not installed, open_ports the ports that listen on every
+    address.
     """
 
     python: str
@@ -72,9 +88,13 @@ def gather(out: Path) -> Machine:
         cores=num_cores(),
         memory=available_memory(),
         shm=shutil.disk_usage(shm).total if shm.is_dir() else 0,
-        disk=shutil.disk_usage(next(folder for folder in (out, *out.parents) if folder.is_dir())).free,
+        disk=shutil.disk_usage(
+            next(folder for folder in (out, *out.parents) if folder.is_dir())
+        ).free,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        open_ports=listening("\n".join(path.read_text() for path in Path("/proc/net").glob("tcp*"))),
+        open_ports=listening(
+            "\n".join(path.read_text() for path in Path("/proc/net").glob("tcp*"))
+        ),
     )
 
 
@@ -98,7 +118,10 @@ def nvidia() -> tuple[str, tuple[str, ...]]:
     if shutil.which("nvidia-smi") is None:
         return "", ()
     query = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
-    rows = [line.split(", ", 1) for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()]
+    rows = [
+        line.split(", ", 1)
+        for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+    ]
     cards = [row for row in rows if len(row) == 2]
     return (cards[0][0] if cards else ""), tuple(name for _, name in cards)
 
@@ -107,12 +130,18 @@ def available_memory() -> int:
     """What Linux says can be had without swapping; elsewhere all there is."""
     info = Path("/proc/meminfo")
     if info.is_file():
-        return next(int(line.split()[1]) * 1024 for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
+        return next(
+            int(line.split()[1]) * 1024
+            for line in info.read_text().splitlines()
+            if line.startswith("MemAvailable")
+        )
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def listening(table: str) -> frozenset[int]:
-    """The ports that listen on every address, from the text of /proc/net/tcp and tcp6 (proc(5): state 0A, address zero)."""
+    """The ports that listen on every address, from the text of /proc/net/tcp and tcp6 (proc(5):
+    state 0A, address zero).
+    """
     rows = [line.split() for line in table.splitlines()]
     local = [row[1].rpartition(":") for row in rows if len(row) > 3 and row[3] == "0A"]
     return frozenset(int(port, 16) for address, _, port in local if not address.strip("0"))
@@ -134,14 +163,22 @@ def versions(machine: Machine) -> Iterator[Finding]:
     if Version(machine.python) < Version("3.11"):
         yield error("python", f"{machine.python} is too old", "take Python 3.11 or newer")
     if machine.missing:
-        yield error("packages", f"{', '.join(machine.missing)} missing", "python -m pip install -e .")
+        yield error(
+            "packages", f"{', '.join(machine.missing)} missing", "python -m pip install -e ."
+        )
     ray = machine.versions.get("ray")
     if ray and Version(ray) < Version(SAFE_RAY):
         yield error(
-            "ray", f"{ray}: its dashboard deletes for anybody (CVE-2026-27482)", f"pip install -U 'ray[tune]>={SAFE_RAY}'"
+            "ray",
+            f"{ray}: its dashboard deletes for anybody (CVE-2026-27482)",
+            f"pip install -U 'ray[tune]>={SAFE_RAY}'",
         )
     yield fine(
-        "versions", ", ".join(f"{name} {version}" for name, version in {"python": machine.python, **machine.versions}.items())
+        "versions",
+        ", ".join(
+            f"{name} {version}"
+            for name, version in {"python": machine.python, **machine.versions}.items()
+        ),
     )
 
 
@@ -154,7 +191,8 @@ def card(machine: Machine) -> Finding:
         return error(
             "GPUs",
             f"{names}, but this torch is built for processors alone",
-            "pip install --force-reinstall torch, from the index that pytorch.org names for your CUDA",
+            "pip install --force-reinstall torch, from the index that pytorch.org names for your "
+            "CUDA",
         )
     least = LEAST_DRIVER.get(machine.cuda.partition(".")[0])
     if least and Version(machine.driver) < Version(least):
@@ -164,7 +202,11 @@ def card(machine: Machine) -> Finding:
             "update NVIDIA's driver, or install a torch for an older CUDA",
         )
     if not machine.sees_card:
-        return error("GPUs", f"{names}, but torch sees none", "look at CUDA_VISIBLE_DEVICES, or restart the machine")
+        return error(
+            "GPUs",
+            f"{names}, but torch sees none",
+            "look at CUDA_VISIBLE_DEVICES, or restart the machine",
+        )
     return fine("GPUs", f"{names}, torch for CUDA {machine.cuda}")
 
 
@@ -174,7 +216,11 @@ def memory(machine: Machine) -> Finding:
     needed = workers * GIB_A_WORKER
     told = f"{machine.memory / GIB:.1f} GiB free for {workers} trials side by side"
     if machine.memory / GIB < needed:
-        return warning("memory", f"{told}, which may need {needed:.1f}", "close other programs, or give the machine more")
+        return warning(
+            "memory",
+            f"{told}, which may need {needed:.1f}",
+            "close other programs, or give the machine more",
+        )
     return fine("memory", told)
 
 
@@ -197,22 +243,41 @@ def disk(machine: Machine) -> Finding:
     fix = "make room, or name another disk by --out and --cache"
     if machine.disk < GIB:
         return error("disk", f"{told}; {needed}", fix)
-    return warning("disk", f"{told}; {needed}", fix) if machine.disk < DISK_OF_KITS23 else fine("disk", told)
+    return (
+        warning("disk", f"{told}; {needed}", fix)
+        if machine.disk < DISK_OF_KITS23
+        else fine("disk", told)
+    )
 
 
 def open_files(machine: Machine) -> Finding:
     """Descriptors for the maps of every case."""
     limit = machine.open_files
     if limit != resource.RLIM_INFINITY and limit < FILES_OF_KITS23:
-        return error("open files", f"at most {limit}; KiTS23 needs {FILES_OF_KITS23}", f"ulimit -Hn {FILES_OF_KITS23}, as root")
+        return error(
+            "open files",
+            f"at most {limit}; KiTS23 needs {FILES_OF_KITS23}",
+            f"ulimit -Hn {FILES_OF_KITS23}, as root",
+        )
     return fine("open files", "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}")
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ray's doors that are open to whoever reaches this machine. Its store always is; a token and a firewall guard it."""
+    """Ray's doors that are open to whoever reaches this machine. Its store always is; a token and a
+    firewall guard it.
+    """
     for port in sorted(machine.open_ports & PORTS.keys()):
         told = f"port {port} ({PORTS[port]}) listens on every address of this machine"
         if port == DASHBOARD:
-            yield error("ports", told, "start Ray with --dashboard-host=127.0.0.1, and reach it by `ray dashboard`")
+            yield error(
+                "ports",
+                told,
+                "start Ray with --dashboard-host=127.0.0.1, and reach it by `ray dashboard`",
+            )
         else:
-            yield warning("ports", told, "let the firewall admit the cluster's own machines alone, and set RAY_AUTH_MODE=token")
+            yield warning(
+                "ports",
+                told,
+                "let the firewall admit the cluster's own machines alone, and set "
+                "RAY_AUTH_MODE=token",
+            )

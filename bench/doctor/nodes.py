@@ -8,7 +8,9 @@ from bench.tuning.node_report import Sight, complaint
 
 
 def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
-    """Ask every node of the cluster at address for out and for what trials read; one that cannot be reached is one finding."""
+    """Ask every node of the cluster at address for out and for what trials read; one that cannot be
+    reached is one finding.
+    """
     from bench.tuning.node_checks import WAY_IN, ask, joined, living
 
     try:
@@ -28,11 +30,21 @@ def rules(sights: Sequence[Sight], out: Path) -> Iterator[Finding]:
     else:
         yield fine("storage", f"{len(sights)} nodes read and write {out}")
     if lost := ", ".join(f"{sight.address} ({sight.lost})" for sight in sights if sight.lost):
-        yield error("nodes", f"no answer from {lost}", "look there whether Ray runs; `ray status` lists the nodes")
+        yield error(
+            "nodes",
+            f"no answer from {lost}",
+            "look there whether Ray runs; `ray status` lists the nodes",
+        )
     kinds = {tuple(sorted(sight.versions.items())) for sight in sights if sight.versions}
     if len(kinds) > 1:
-        differ = "; ".join(f"{sight.address}: {listed(sight.versions)}" for sight in sights if sight.versions)
-        yield warning("nodes", f"versions differ: {differ}", "install the same on every node, so that results are comparable")
+        differ = "; ".join(
+            f"{sight.address}: {listed(sight.versions)}" for sight in sights if sight.versions
+        )
+        yield warning(
+            "nodes",
+            f"versions differ: {differ}",
+            "install the same on every node, so that results are comparable",
+        )
 
 
 def listed(versions: Mapping[str, str]) -> str:

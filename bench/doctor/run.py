@@ -1,4 +1,6 @@
-"""The verb: look at what was named, print every finding, and say by the exit code whether something must be fixed."""
+"""The verb: look at what was named, print every finding, and say by the exit code whether something
+must be fixed.
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -22,7 +24,9 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def examined(options: argparse.Namespace) -> Iterator[Finding]:
-    """This machine always; the run folder, cluster file, data, cache, grid and nodes where they are named."""
+    """This machine always; the run folder, cluster file, data, cache, grid and nodes where they are
+    named.
+    """
     out = (options.out or Path("runs")).absolute()
     yield from machine_findings(gather(scratch() if is_remote(out) else out))
     if options.data:
@@ -44,7 +48,9 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding]:
-    """Whether this machine can leave files in the run folder and, if it can, what each node of the cluster sees."""
+    """Whether this machine can leave files in the run folder and, if it can, what each node of the
+    cluster sees.
+    """
     found = storage_finding(out)
     yield found
     if options.address and not errors([found]):
@@ -65,9 +71,14 @@ def storage_finding(out: Path) -> Finding:
 
 
 def file_findings(path: Path) -> Iterator[Finding]:
-    """A cluster file and what this machine needs for it; a file that cannot be read is one finding."""
+    """A cluster file and what this machine needs for it; a file that cannot be read is
+    one finding."""
     try:
         yield from cluster_findings(path)
         yield from client_findings(path, Path.home())
     except (ValueError, OSError) as wrong:
-        yield error("cluster file", str(wrong), "cluster.yaml and clusters/onprem.yaml are files to start from")
+        yield error(
+            "cluster file",
+            str(wrong),
+            "cluster.yaml and clusters/onprem.yaml are files to start from",
+        )

@@ -1,7 +1,9 @@
-"""A YAML file that somebody else may have written, read without running, repeating or swallowing anything.
+"""A YAML file that somebody else may have written, read without running, repeating or swallowing
+anything.
 
-Refused, before a value is built: more than 1 MiB, tags, aliases that stand for more than 10,000 nodes, depth beyond 50, and
-a key that stands twice in a mapping, of which YAML's readers keep the last without a word.
+Refused, before a value is built: more than 1 MiB, tags, aliases that stand for more than 10,000
+nodes, depth beyond 50, and a key that stands twice in a mapping, of which YAML's readers keep the
+last without a word.
 """
 
 from collections.abc import Iterator
@@ -16,11 +18,16 @@ LARGEST, MOST_NODES, DEEPEST = 2**20, 10_000, 50
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a file. Raises ValueError, in one line with the file and the line in it, for what is refused."""
+    """The mapping in a file. Raises ValueError, in one line with the file and the line in it, for
+    what is refused.
+    """
     if why := why_no_file(path):
         raise ValueError(f"{path} {why}; name a cluster file")
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a cluster file has at most {LARGEST:,}; is it another file?")
+        raise ValueError(
+            f"{path}: {path.stat().st_size:,} bytes; a cluster file has at most {LARGEST:,}; is it "
+            "another file?"
+        )
     try:
         text = path.read_text(encoding="utf-8")
         refuse_tricks(path, text)
@@ -34,22 +41,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def built(path: Path, text: str) -> Any:
-    """The file's value. Raises ValueError for one that YAML's own words promise and no value has, such as a 45th of May."""
+    """The file's value. Raises ValueError for one that YAML's own words promise and no value has,
+    such as a 45th of May.
+    """
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as wrong:
-        raise ValueError(f"{path} holds a value that is none: {' '.join(str(wrong).split())}; put it in quotes") from None
+        raise ValueError(
+            f"{path} holds a value that is none: {' '.join(str(wrong).split())}; put it in quotes"
+        ) from None
 
 
 def refuse_tricks(path: Path, text: str) -> None:
-    """Raise ValueError for a tag, for aliases that multiply, and for depth; the file is read as a stream of events alone."""
+    """Raise ValueError for a tag, for aliases that multiply, and for depth; the file is read as a
+    stream of events alone.
+    """
     open_nodes: list[tuple[str | None, int]] = []
     sizes: dict[str, int] = {}
     total = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
-            raise ValueError(f"{path} line {line}: the tag {event.tag!r} is refused; write the plain value")
+            raise ValueError(
+                f"{path} line {line}: the tag {event.tag!r} is refused; write the plain value"
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, total))
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -58,13 +73,21 @@ def refuse_tricks(path: Path, text: str) -> None:
         elif isinstance(event, yaml.ScalarEvent) and event.anchor:
             sizes[event.anchor] = 1
         if isinstance(event, yaml.AliasEvent) and event.anchor not in sizes:
-            raise ValueError(f"{path} line {line}: *{event.anchor} stands for nothing that ends before it; write the value out")
+            raise ValueError(
+                f"{path} line {line}: *{event.anchor} stands for nothing that ends before it; "
+                "write the value out"
+            )
         if isinstance(event, yaml.NodeEvent):
             total += sizes[event.anchor] if isinstance(event, yaml.AliasEvent) else 1
         if total > MOST_NODES:
-            raise ValueError(f"{path} line {line}: more than {MOST_NODES:,} nodes once aliases are written out; is it a bomb?")
+            raise ValueError(
+                f"{path} line {line}: more than {MOST_NODES:,} nodes once aliases are written out; "
+                "is it a bomb?"
+            )
         if len(open_nodes) > DEEPEST:
-            raise ValueError(f"{path} line {line}: nested more than {DEEPEST} deep; is it a cluster file?")
+            raise ValueError(
+                f"{path} line {line}: nested more than {DEEPEST} deep; is it a cluster file?"
+            )
 
 
 def refuse_twins(path: Path, root: yaml.Node | None) -> None:
@@ -76,7 +99,8 @@ def refuse_twins(path: Path, root: yaml.Node | None) -> None:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     raise ValueError(
-                        f"{path}: the key {key.value!r} stands in line {seen[key.value]} and again in line {line}; keep one"
+                        f"{path}: the key {key.value!r} stands in line {seen[key.value]} and again "
+                        f"in line {line}; keep one"
                     )
                 seen[key.value] = line
 

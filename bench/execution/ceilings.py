@@ -1,4 +1,6 @@
-"""ceiling.json: what each of a run's preparations lets a network score on the test cases at most, once a preparation."""
+"""ceiling.json: what each of a run's preparations lets a network score on the test cases at most,
+once a preparation.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""From a grid to prepared data: the folder is checked, split and brought to every cube that the grid's recipes ask for."""
+"""From a grid to prepared data: the folder is checked, split and brought to every cube that the
+grid's recipes ask for.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.grid.expand import Facts, recipe_of
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
-from trials.data.datasets.registry import DATASETS, Dataset, Split, find_dataset, open_dataset, split_cases
+from trials.data.datasets.registry import (
+    DATASETS,
+    Dataset,
+    Split,
+    find_dataset,
+    open_dataset,
+    split_cases,
+)
 from trials.data.datasets.splits import split_hash
 from trials.data.datasets.traits import case_traits
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
@@ -24,7 +33,9 @@ from trials.storage.mirror import at_hand
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A data set ready for trials: who is in which split, and the folder and content of each preparation."""
+    """A data set ready for trials: who is in which split, and the folder and content of each
+    preparation.
+    """
 
     dataset: Dataset
     scheme: str
@@ -41,7 +52,10 @@ class Prepared:
 
     def needed(self) -> tuple[Path, ...]:
         """What every node must see: the data set's folder and the manifest of each preparation."""
-        return (self.dataset.root.absolute(), *(folder / "manifest.json" for folder in self.folders.values()))
+        return (
+            self.dataset.root.absolute(),
+            *(folder / "manifest.json" for folder in self.folders.values()),
+        )
 
     def record(self) -> dict[str, object]:
         """What run.json says of the data."""
@@ -69,29 +83,42 @@ class Prepared:
 def open_grid_data(
     grid: Grid, root: Path | None, place: Path, console: Console, skip_bad: Path | None = None
 ) -> tuple[Dataset, str, Split]:
-    """Open and split a grid's data set: at root, or made under place where it is made. Returns it with its scheme and split.
+    """Open and split a grid's data set: at root, or made under place where it is made. Returns it
+    with its scheme and split.
 
-    skip_bad is the cache below which is remembered which cases cannot be used: they are left out of the set and its splits.
-    Raises ValueError: how to get a data set that is missing, or every fault of one that is there.
+    skip_bad is the cache below which is remembered which cases cannot be used: they are left out of
+    the set and its splits. Raises ValueError: how to get a data set that is missing, or every fault
+    of one that is there.
     """
     part = pick(DATASETS, "data set", grid.dataset)
     if root is None and not part.generate:
-        raise ValueError(f"grid {grid.name!r} needs {grid.dataset}, and --data FOLDER says where it is: {part.how_to_get}")
+        raise ValueError(
+            f"grid {grid.name!r} needs {grid.dataset}, and --data FOLDER says where it is: "
+            f"{part.how_to_get}"
+        )
     root = root or place / "-".join([grid.dataset, *map(str, grid.generate.values())])
     if part.generate and grid.generate:
         console.print(f"making {grid.dataset} in {root}", highlight=False)
         Part(part.generate).load()(root, **grid.generate)
-    dataset = open_dataset(grid.dataset, root) if skip_bad is None else open_sound_part(grid.dataset, root, skip_bad, console)
+    dataset = (
+        open_dataset(grid.dataset, root)
+        if skip_bad is None
+        else open_sound_part(grid.dataset, root, skip_bad, console)
+    )
     scheme = grid.splits or part.default_splits
     split = split_cases(dataset, scheme, grid.fold)
     console.print(case_count(dataset, split), highlight=False)
     return dataset, scheme, split
 
 
-def open_sound_part(name: str, root: Path, cache: Path, console: Console, workers: int | None = None) -> Dataset:
+def open_sound_part(
+    name: str, root: Path, cache: Path, console: Console, workers: int | None = None
+) -> Dataset:
     """Open a data set without the cases that cannot be used, and say which they are and why."""
     found = find_dataset(name, root)
-    with Progress(*columns("checking"), console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns("checking"), console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task(found.name, total=len(found.cases))
         dataset = without_bad_cases(found, cache, workers, on_case=lambda: bars.advance(task))
     for case, reason in bad_cases(dataset.faults).items():
@@ -99,8 +126,12 @@ def open_sound_part(name: str, root: Path, cache: Path, console: Console, worker
     return dataset
 
 
-def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console) -> Prepared:
-    """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming every faulty case."""
+def prepare_grid(
+    grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console
+) -> Prepared:
+    """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming
+    every faulty case.
+    """
     recipes = dict.fromkeys(recipe_of(grid, cell.model) for cell in grid.cells)
     folders = {
         preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
@@ -108,7 +139,9 @@ def prepare_grid(grid: Grid, dataset: Dataset, scheme: str, split: Split, cache:
     }
     caches = {preparation: open_cache(folder) for preparation, folder in folders.items()}
     counts = {
-        (recipe.preparation, recipe.class_unit): count_classes(caches[recipe.preparation], split.train, recipe.class_unit)
+        (recipe.preparation, recipe.class_unit): count_classes(
+            caches[recipe.preparation], split.train, recipe.class_unit
+        )
         for recipe in recipes
     }
     return Prepared(
@@ -138,8 +171,15 @@ def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
 def case_count(dataset: Dataset, split: Split) -> str:
     """How many cases are there, and in which split."""
     of = f" of {dataset.published}" if dataset.published else ""
-    out = f", {len(split.excluded)} left out ({', '.join(sorted(split.excluded)[:3])})" if split.excluded else ""
-    return f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test{out}"
+    out = (
+        f", {len(split.excluded)} left out ({', '.join(sorted(split.excluded)[:3])})"
+        if split.excluded
+        else ""
+    )
+    return (
+        f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} "
+        f"validation, {len(split.test)} test{out}"
+    )
 
 
 def prepare_with_bar(
@@ -151,7 +191,9 @@ def prepare_with_bar(
     workers: int | None = None,
 ) -> Path:
     """prepare_dataset under a progress bar with the time that remains."""
-    with Progress(*columns("preparing"), console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns("preparing"), console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
         with at_hand(cache, dataset.name) as local:
             folder = prepare_dataset(
@@ -167,7 +209,12 @@ def prepare_with_bar(
 
 def columns(doing: str) -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
     """What a progress bar over cases shows."""
-    return TextColumn(f"{doing} {{task.description}}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return (
+        TextColumn(f"{doing} {{task.description}}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
 
 
 def notes_of(cache: Cache) -> tuple[Fault, ...]:

@@ -1,4 +1,5 @@
-"""From a trial that is due to the job a worker runs: which cases, which files, which first weights."""
+"""From a trial that is due to the job a worker runs: which cases, which files, which
+first weights."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -30,9 +31,11 @@ def job_maker(
     revision: str,
     scoring_threads: int = 1,
 ) -> "Callable[[Due], Job]":
-    """A function that turns a spec into the job a worker runs; only final trials are given test cases.
+    """A function that turns a spec into the job a worker runs; only final trials are given test
+    cases.
 
-    files holds the first weights by model, digests the SHA-256 of each; scoring_threads is how many cores a trial has.
+    files holds the first weights by model, digests the SHA-256 of each; scoring_threads is how many
+    cores a trial has.
     """
     from bench.execution.results import digest_of
     from trials.identity.code_identity import code_of
@@ -42,7 +45,9 @@ def job_maker(
     def make_job(due: "Due") -> Job:
         spec = due.spec
         source, _, trial = spec.weights.partition(":")
-        weights = best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
+        weights = (
+            best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
+        )
         return Job(
             trial=due.trial,
             spec=spec,
@@ -53,7 +58,9 @@ def job_maker(
             test=prepared.split.test if spec.phase == FINAL else (),
             rungs=due.rungs,
             weights=None if weights is None or spec.weights == "random" else str(weights),
-            weights_sha256=digest_of(places.out, trial) if source == "pretrain" else digests.get(spec.cell.model, ""),
+            weights_sha256=digest_of(places.out, trial)
+            if source == "pretrain"
+            else digests.get(spec.cell.model, ""),
             save_predictions=options.save_predictions and spec.phase == FINAL,
             checkpoint_minutes=options.checkpoint_minutes,
             commit=revision,

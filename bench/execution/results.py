@@ -1,4 +1,6 @@
-"""Which trials of a run folder already have a result: our result files are the truth, whatever Ray remembers."""
+"""Which trials of a run folder already have a result: our result files are the truth, whatever Ray
+remembers.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ SCORES = ("scores", "surfaces")
 def read_results(out: Path) -> dict[str, TrialResult]:
     """Every finished trial of a run folder, by its hash. Interrupted ones count as not done.
 
-    So do those whose file is damaged, which is said: the trial is run again and its file written anew.
+    So do those whose file is damaged, which is said: the trial is run again and its file written
+    anew.
     """
     return {result.trial: result for result in _finished(out)}
 
@@ -26,14 +29,20 @@ def has_results(out: Path) -> bool:
 
 
 def read_result(out: Path, trial: str) -> TrialResult | None:
-    """The result of one trial, or None where there is none yet, or none that its digest or its keys let us believe.
+    """The result of one trial, or None where there is none yet, or none that its digest or its keys
+    let us believe.
 
-    It comes without scores and surfaces, of which a large grid has a million and only the report wants any.
+    It comes without scores and surfaces, of which a large grid has a million and only the report
+    wants any.
     """
     path = result_path(out, trial)
     try:
         document = parsed(read_text(path))
-        result = rebuild(TrialResult, {name: value for name, value in document.items() if name not in SCORES}, "TrialResult")
+        result = rebuild(
+            TrialResult,
+            {name: value for name, value in document.items() if name not in SCORES},
+            "TrialResult",
+        )
         if result.trial != trial:
             raise ValueError(f"it holds trial {result.trial}")
     except FileNotFoundError:

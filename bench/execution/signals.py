@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: once, running trials keep their state and the report is written; twice, the run stops at once."""
+"""Ctrl-C and SIGTERM: once, running trials keep their state and the report is written; twice, the
+run stops at once.
+"""
 
 import signal
 import sys
@@ -7,7 +9,8 @@ from types import FrameType
 
 from bench.exit_codes import INTERRUPTED, TERMINATED
 
-# How long running trials may take to reach the end of their epoch, after which they stop as they are.
+# How long running trials may take to reach the end of their epoch, after which they stop as they
+# are.
 GRACE_SECONDS = 30
 SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
@@ -21,7 +24,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """Takes the place of the signals' handlers during a run. code is the exit code once a signal came, before that 0."""
+    """Takes the place of the signals' handlers during a run. code is the exit code once a signal
+    came, before that 0.
+    """
 
     def __init__(self) -> None:
         self.code = 0
@@ -60,5 +65,8 @@ class Stopping:
         if not (is_first and self.is_gentle):
             raise Stopped(self.code)
         self._deadline = time.monotonic() + GRACE_SECONDS
-        text = f"stopping: running trials have {GRACE_SECONDS} s to end their epoch and keep it; once more stops at once"
+        text = (
+            f"stopping: running trials have {GRACE_SECONDS} s to end their epoch and keep it; "
+            "once more stops at once"
+        )
         print(text, file=sys.stderr)

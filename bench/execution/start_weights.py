@@ -1,4 +1,6 @@
-"""Weights that trials start from: ImageNet's fetched once before any trial, and every file named by its content."""
+"""Weights that trials start from: ImageNet's fetched once before any trial, and every file named by
+its content.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +16,19 @@ ANY_CLASSES = 2
 
 
 def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
-    """One file for each model of the grid that starts from ImageNet and was given none, so that workers read a path.
+    """One file for each model of the grid that starts from ImageNet and was given none, so that
+    workers read a path.
 
-    Raises ValueError in one sentence that names the file to provide where the hub cannot be reached.
+    Raises ValueError in one sentence that names the file to provide where the hub cannot be
+    reached.
     """
     models = dict.fromkeys(cell.model for cell in grid.cells)
     wanted = [
         model
         for model in models
-        if MODELS[model].weights == "imagenet" and recipe_of(grid, model).weights != "random" and model not in given
+        if MODELS[model].weights == "imagenet"
+        and recipe_of(grid, model).weights != "random"
+        and model not in given
     ]
     if not wanted:
         return {}
@@ -32,7 +38,9 @@ def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def check_fit(grid: Grid, model: str, path: Path) -> None:
-    """Refuse a file that does not fit its model before anything is made of it. Raises ValueError naming file and tensors."""
+    """Refuse a file that does not fit its model before anything is made of it. Raises ValueError
+    naming file and tensors.
+    """
     from trials.models.build import build_with
 
     recipe = recipe_of(grid, model)
@@ -41,11 +49,16 @@ def check_fit(grid: Grid, model: str, path: Path) -> None:
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
     """The SHA-256 of each model's file; a bundle's folder is named by the weights in it."""
-    return {model: sha256(path / "models" / "model.pt" if path.is_dir() else path) for model, path in files.items()}
+    return {
+        model: sha256(path / "models" / "model.pt" if path.is_dir() else path)
+        for model, path in files.items()
+    }
 
 
 def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
-    """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and its tensors fit."""
+    """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and
+    its tensors fit.
+    """
     from trials.parts import unknown
 
     files = {}
@@ -55,7 +68,10 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
         if model not in models:
             raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
         if not path or not on_disk(path).exists():
-            raise ValueError(f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of a MONAI bundle")
+            raise ValueError(
+                f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of "
+                "a MONAI bundle"
+            )
         files[model] = Path(path).absolute()
         check_fit(grid, model, files[model])
     return files

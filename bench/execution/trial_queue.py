@@ -1,6 +1,8 @@
-"""What is due next: pretraining, then each cell's study breadth first, then the best setting of each cell under all seeds.
+"""What is due next: pretraining, then each cell's study breadth first, then the best setting of
+each cell under all seeds.
 
-A pure state of the grid and the results so far: started again from the results on disk it goes on where it was.
+A pure state of the grid and the results so far: started again from the results on disk it goes on
+where it was.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -37,7 +39,8 @@ class Due:
 
 
 class Agenda:
-    """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows it.
+    """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows
+    it.
 
     Where the grid does not prune, a pruned trial that an earlier run left counts as not done.
     """
@@ -45,8 +48,13 @@ class Agenda:
     def __init__(self, grid: Grid, facts: Facts, results: Mapping[str, TrialResult]):
         self.grid, self.facts = grid, facts
         prunes = grid.tuning is not None and grid.tuning.prune
-        self.results = {trial: result for trial, result in results.items() if prunes or result.state != PRUNED}
-        self._pretrainings = [due(pretrain_spec(grid, facts, model, seed)) for model, seed in pretrainings(grid, facts.weights)]
+        self.results = {
+            trial: result for trial, result in results.items() if prunes or result.state != PRUNED
+        }
+        self._pretrainings = [
+            due(pretrain_spec(grid, facts, model, seed))
+            for model, seed in pretrainings(grid, facts.weights)
+        ]
         self._studies: dict[Cell, list[Due]] = {cell: [] for cell in grid.cells}
         self._finals: dict[tuple[Cell, int], Due] = {}
         self._open: list[Due] | None = None
@@ -57,9 +65,12 @@ class Agenda:
         self._open = None
 
     def next(self, running: Collection[str]) -> Due | None:
-        """The first trial that is due, neither done nor running; None where all that is left must wait for a running one."""
+        """The first trial that is due, neither done nor running; None where all that is left must
+        wait for a running one.
+        """
         if self._open is None:
-            # Kept from one result to the next: a grid of a thousand trials is asked several times a second.
+            # Kept from one result to the next: a grid of a thousand trials is asked several times a
+            # second.
             self._open = [one for one in self.due() if one.trial not in self.results]
         return next((one for one in self._open if one.trial not in running), None)
 
@@ -70,7 +81,9 @@ class Agenda:
         )
 
     def due(self) -> Iterator[Due]:
-        """Every trial that is known by now and whose pretraining is there, in order; done ones are among them."""
+        """Every trial that is known by now and whose pretraining is there, in order; done ones are
+        among them.
+        """
         yield from self._pretrainings
         studies = [self._study(cell) for cell in self.grid.cells] if self.grid.tuning else []
         yield from (one for turn in zip_longest(*studies) for one in turn if one is not None)
@@ -84,9 +97,11 @@ class Agenda:
                     yield self._final(cell, number, hyper, seed)
 
     def best(self, cell: Cell) -> tuple[int, Hyper] | None:
-        """The number in its study and the setting that a cell's final trials take: the best on validation, ties to the earlier.
+        """The number in its study and the setting that a cell's final trials take: the best on
+        validation, ties to the earlier.
 
-        None while the cell is tuned. Without tuning, or where every trial of the study failed, it is the default.
+        None while the cell is tuned. Without tuning, or where every trial of the study failed, it
+        is the default.
         """
         if self.grid.tuning is None:
             return 0, default_of(self.grid, self.facts, cell)
@@ -94,20 +109,28 @@ class Agenda:
         results = [self.results.get(one.trial) for one in study]
         if len(study) < self.grid.tuning.trials or None in results:
             return None
-        scores = [result.val_score if result and result.state == COMPLETE else None for result in results]
-        number = max(range(len(scores)), key=lambda i: (scores[i] is not None, scores[i] or 0.0, -i))
+        scores = [
+            result.val_score if result and result.state == COMPLETE else None for result in results
+        ]
+        number = max(
+            range(len(scores)), key=lambda i: (scores[i] is not None, scores[i] or 0.0, -i)
+        )
         return number, study[number].spec.hyper
 
     def _final(self, cell: Cell, number: int, hyper: Hyper, seed: int) -> Due:
         """Named once: a grid of a thousand trials is asked for what is due at every step."""
         if (cell, seed) not in self._finals:
-            self._finals[cell, seed] = due(final_spec(self.grid, self.facts, cell, number, hyper, seed))
+            self._finals[cell, seed] = due(
+                final_spec(self.grid, self.facts, cell, number, hyper, seed)
+            )
         return self._finals[cell, seed]
 
     def _study(self, cell: Cell) -> list[Due]:
-        """The trials of a cell's study that are known by now: as many at once as the grid lets be open.
+        """The trials of a cell's study that are known by now: as many at once as the grid lets be
+        open.
 
-        A trial follows from those before its batch alone, which have all ended, whichever came first.
+        A trial follows from those before its batch alone, which have all ended, whichever came
+        first.
         """
         tuning, study = self.grid.tuning, self._studies[cell]
         assert tuning is not None
@@ -127,16 +150,25 @@ class Agenda:
             return due(tune_spec(self.grid, self.facts, cell, 0, setting))
         tried = [tried_of(self.results[one.trial]) for one in before]
         # What is not searched keeps its default: a vector alpha, or a number the grid has fixed.
-        hyper = setting | propose(study_name(self.grid, cell), number, space_of(self.grid, self.facts, cell), tried)
+        hyper = setting | propose(
+            study_name(self.grid, cell), number, space_of(self.grid, self.facts, cell), tried
+        )
         spec = tune_spec(self.grid, self.facts, cell, number, hyper)
         assert self.grid.tuning is not None
         recipe, curves = spec.recipe, [one.curve for one in tried]
-        return due(spec, rungs(curves, recipe.epochs, recipe.validate_every) if self.grid.tuning.prune else ())
+        return due(
+            spec,
+            rungs(curves, recipe.epochs, recipe.validate_every) if self.grid.tuning.prune else (),
+        )
 
     def _is_pretrained(self, cell: Cell, seed: int) -> bool:
         if not needs_pretraining(self.grid, cell.model, self.facts.weights):
             return True
-        mine = [one for one in self._pretrainings if (one.spec.cell.model, one.spec.seed) == (cell.model, seed)]
+        mine = [
+            one
+            for one in self._pretrainings
+            if (one.spec.cell.model, one.spec.seed) == (cell.model, seed)
+        ]
         return mine[0].trial in self.results
 
 

@@ -1,4 +1,6 @@
-"""Refuses an entry of a registry that is none, by registry and name: a grid file may have added what it likes."""
+"""Refuses an entry of a registry that is none, by registry and name: a grid file may have added
+what it likes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -22,12 +24,15 @@ REGISTRIES: dict[str, tuple[Mapping[str, Part], type[Part], tuple[str, ...]]] = 
     "SAMPLINGS": (SAMPLINGS, Part, ("the class voxels of each item", "the recipe")),
     "DATASETS": (DATASETS, DatasetPart, ("its folder",)),
 }
-# Loading these brings torch, which no plan of trials needs: that they are there is seen in their text.
+# Loading these brings torch, which no plan of trials needs: that they are there is seen in their
+# text.
 OUR_MODELS = "trials.models."
 
 
 def check_parts() -> None:
-    """Refuse whatever a registry holds besides parts whose functions can be called. Raises ValueError."""
+    """Refuse whatever a registry holds besides parts whose functions can be called. Raises
+    ValueError.
+    """
     for registry, (parts, kind, given) in REGISTRIES.items():
         for name, part in parts.items():
             try:
@@ -37,9 +42,14 @@ def check_parts() -> None:
 
 
 def check_part(part: Any, kind: type[Part], given: tuple[str, ...]) -> None:
-    """Refuse one entry: of another kind, with a field of a wrong type, or whose function does not take what it is given."""
+    """Refuse one entry: of another kind, with a field of a wrong type, or whose function does not
+    take what it is given.
+    """
     if not isinstance(part, kind):
-        raise ValueError(f"an entry must be a {kind.__name__}; got {part!r}; write {kind.__name__}('module:function')")
+        raise ValueError(
+            f"an entry must be a {kind.__name__}; got {part!r}; write "
+            f"{kind.__name__}('module:function')"
+        )
     hints = get_type_hints(kind)
     for field in fields(kind):
         if field.name != "target":
@@ -49,11 +59,14 @@ def check_part(part: Any, kind: type[Part], given: tuple[str, ...]) -> None:
     if str(part.target).startswith(OUR_MODELS):
         check_defined(str(part.target))
     elif not takes(part.load(), len(given)):
-        raise ValueError(f"its function must take {', '.join(given)}; it takes {signature(part.load())}")
+        raise ValueError(
+            f"its function must take {', '.join(given)}; it takes {signature(part.load())}"
+        )
 
 
 def check_model(part: ModelPart) -> None:
-    """Refuse edges that no cube can have, and functions beside the model's own that are not there."""
+    """Refuse edges that no cube can have, and functions beside the model's own that are
+    not there."""
     for target in filter(None, (part.stages, part.like)):
         if target.startswith(OUR_MODELS):
             check_defined(target)
@@ -67,21 +80,34 @@ def check_model(part: ModelPart) -> None:
 
 
 def check_defined(target: str) -> None:
-    """Refuse a "module:name" whose module is not there or binds no such name; nothing is imported. Raises ValueError."""
+    """Refuse a "module:name" whose module is not there or binds no such name; nothing is imported.
+    Raises ValueError.
+    """
     module, _, name = target.partition(":")
     try:
         spec = find_spec(module)
     except ModuleNotFoundError:
         spec = None
     if spec is None or spec.origin is None:
-        raise ValueError(f"target {target!r} names no function (no module {module}); write 'module:function'")
-    symbols = symtable(Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec").get_symbols()
-    if name not in {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}:
-        raise ValueError(f"target {target!r} names no function ({module} has no {name!r}); write 'module:function'")
+        raise ValueError(
+            f"target {target!r} names no function (no module {module}); write 'module:function'"
+        )
+    symbols = symtable(
+        Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec"
+    ).get_symbols()
+    if name not in {
+        symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()
+    }:
+        raise ValueError(
+            f"target {target!r} names no function ({module} has no {name!r}); write "
+            "'module:function'"
+        )
 
 
 def takes(function: Any, count: int) -> bool:
-    """Whether a function can be called with that many arguments by place; True where Python cannot tell."""
+    """Whether a function can be called with that many arguments by place; True where Python cannot
+    tell.
+    """
     try:
         kinds = [parameter.kind for parameter in signature(function).parameters.values()]
     except (TypeError, ValueError):

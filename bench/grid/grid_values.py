@@ -1,4 +1,5 @@
-"""Types of everything a grid says, and ranges of what is not searched, refused by the key at fault."""
+"""Types of everything a grid says, and ranges of what is not searched, refused by the
+key at fault."""
 
 import math
 import re
@@ -27,33 +28,47 @@ OF_GENERATE = {"num_cases": (1, 100_000), "seed": SEEDS}
 
 
 def check_values(grid: Grid) -> None:
-    """Refuse a value of a wrong type or outside its range, and a data set, split or fold that is not there."""
+    """Refuse a value of a wrong type or outside its range, and a data set, split or fold that is
+    not there.
+    """
     check_types(grid)
     if not NAME.fullmatch(grid.name):
-        rule = "a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or '-', since it names the run folder"
+        rule = (
+            "a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or '-', "
+            "since it names the run folder"
+        )
         raise ValueError(f"grid {grid.name!r}: name must be {rule}; got {grid.name!r}")
     check_dataset(grid)
     for key, recipe in grid.recipes.items():
         if key not in (*MODELS, "2d", "3d"):
-            raise ValueError(f"grid {grid.name!r}: {unknown('key of recipes', key, (*MODELS, '2d', '3d'))}")
+            raise ValueError(
+                f"grid {grid.name!r}: {unknown('key of recipes', key, (*MODELS, '2d', '3d'))}"
+            )
         check_numbers(f"grid {grid.name!r}: recipes[{key!r}]", recipe)
     for number, seed in enumerate(grid.seeds):
         check_within(f"grid {grid.name!r}: seeds[{number}]", seed, *SEEDS)
 
 
 def check_types(grid: Grid) -> None:
-    """Refuse a value of another type than its field, with the way out where it is a number in quotes."""
+    """Refuse a value of another type than its field, with the way out where it is a number in
+    quotes.
+    """
     try:
         rebuild(Grid, asdict(grid), f"grid {grid.name!r}")
     except TypeError as error:
-        raise ValueError(f"grid {grid.name!r} must hold plain values, tuples and dicts; {error}") from error
+        raise ValueError(
+            f"grid {grid.name!r} must hold plain values, tuples and dicts; {error}"
+        ) from error
     except ValueError as error:
         quoted = re.search(r"must be (?:int|float)\b.*; got '([\d.eE+-]+)'$", str(error))
-        raise ValueError(f"{error}; write {quoted[1]} without quotes" if quoted else str(error)) from None
+        raise ValueError(
+            f"{error}; write {quoted[1]} without quotes" if quoted else str(error)
+        ) from None
 
 
 def check_numbers(where: str, recipe: Recipe) -> None:
-    """Refuse a recipe's number where it makes no sense, and a preparation that no case could have."""
+    """Refuse a recipe's number where it makes no sense, and a preparation that no case
+    could have."""
     for name in (*LEAST, *ABOVE_ZERO):
         value = getattr(recipe, name)
         if value is not None and (message := _wrong(name, value)):
@@ -62,7 +77,10 @@ def check_numbers(where: str, recipe: Recipe) -> None:
         if not math.isfinite(number):
             raise ValueError(f"{where}.model_options: {name} must be a finite number; got {number}")
     if not all(map(math.isfinite, recipe.preparation.clip_hu or ())):
-        raise ValueError(f"{where}.preparation.clip_hu must be two finite numbers; got {recipe.preparation.clip_hu}")
+        raise ValueError(
+            f"{where}.preparation.clip_hu must be two finite numbers; got "
+            f"{recipe.preparation.clip_hu}"
+        )
     try:
         check_preparation(recipe.preparation)
     except ValueError as error:
@@ -76,16 +94,23 @@ def check_within(where: str, value: int, least: int, most: int, way_out: str = "
 
 
 def check_dataset(grid: Grid) -> None:
-    """Refuse a data set, a split or a fold that is not there, and arguments that its generator does not take."""
+    """Refuse a data set, a split or a fold that is not there, and arguments that its generator does
+    not take.
+    """
     part = pick(DATASETS, "data set", grid.dataset)
     splits = grid.splits or part.default_splits
     if splits not in part.splits:
-        raise ValueError(f"grid {grid.name!r}: {unknown(f'split of {grid.dataset}', splits, part.splits)}")
+        raise ValueError(
+            f"grid {grid.name!r}: {unknown(f'split of {grid.dataset}', splits, part.splits)}"
+        )
     if not 0 <= grid.fold < part.folds[splits]:
         text = f"fold of split {splits!r} must lie in 0..{part.folds[splits] - 1}; got {grid.fold}"
         raise ValueError(f"grid {grid.name!r}: {text}")
     if grid.generate and not part.generate:
-        raise ValueError(f"grid {grid.name!r}: generate is for data that is made; {grid.dataset} is not; remove it")
+        raise ValueError(
+            f"grid {grid.name!r}: generate is for data that is made; {grid.dataset} is not; remove "
+            "it"
+        )
     if grid.generate:
         _, *takes = signature(Part(part.generate).load()).parameters
         for name, value in grid.generate.items():
@@ -100,7 +125,8 @@ def check_size(grid: Grid) -> None:
     number = sum(planned(grid, {}).values())
     if number > MOST_TRIALS:
         raise ValueError(
-            f"grid {grid.name!r} plans {number} trials, more than {MOST_TRIALS}; at ten minutes each they take "
+            f"grid {grid.name!r} plans {number} trials, more than {MOST_TRIALS}; at ten minutes "
+            "each they take "
             f"{number / 6:.0f} GPU-hours; take fewer cells, seeds or tuning.trials"
         )
 
@@ -112,7 +138,10 @@ def check_options(grid: Grid) -> None:
         takes = [*signature(MODELS[model].load()).parameters] if options else []
         for name, _ in options:
             if name not in takes:
-                raise ValueError(f"grid {grid.name!r}: {unknown(f'key of model_options of {model}', name, takes)}")
+                raise ValueError(
+                    f"grid {grid.name!r}: "
+                    f"{unknown(f'key of model_options of {model}', name, takes)}"
+                )
 
 
 def _wrong(name: str, value: float) -> str | None:

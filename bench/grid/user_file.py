@@ -1,4 +1,6 @@
-"""A grid by its name or from a user's own Python file, which may add models, losses and samplings of its own."""
+"""A grid by its name or from a user's own Python file, which may add models, losses and samplings
+of its own.
+"""
 
 import ast
 import difflib
@@ -20,12 +22,15 @@ from trials.records.spec import Cell, Preparation, Recipe
 from trials.storage.probe import on_disk
 
 MODULE = "user_grid"
-# What a grid file makes of ours: a keyword or a field of one of them is told with all that there are.
+# What a grid file makes of ours: a keyword or a field of one of them is told with all that there
+# are.
 RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Preparation, Tuning, Family, Range)}
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
-    """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown name or not one grid."""
+    """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown
+    name or not one grid.
+    """
     if not name.endswith(".py"):
         if name not in GRIDS:
             raise ValueError(unknown("grid", name, GRIDS) + "; or the path of a .py file")
@@ -36,18 +41,23 @@ def load_grid(name: str) -> tuple[Grid, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is no text in UTF-8 (byte {error.start}); name a Python file that defines one Grid") from None
+        raise ValueError(
+            f"{name} is no text in UTF-8 (byte {error.start}); name a Python file that defines one "
+            "Grid"
+        ) from None
     return load_grid_text(text, name), text
 
 
 def load_grid_text(text: str, name: str = "grid.py") -> Grid:
-    """Run a grid file as the module `user_grid`, so that its parts can be named "user_grid:function", and return its one grid.
+    """Run a grid file as the module `user_grid`, so that its parts can be named
+    "user_grid:function", and return its one grid.
 
     A grid file is a program that its user trusts: it runs on the driver and on every worker.
     """
     module = types.ModuleType(MODULE)
     module.__file__ = name
-    # What a trial's parts are made of is read from the text that was run, whatever becomes of its file meanwhile.
+    # What a trial's parts are made of is read from the text that was run, whatever becomes of its
+    # file meanwhile.
     vars(module)[TEXT] = text
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     sys.modules[MODULE] = module
@@ -64,10 +74,15 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
 
 
 def _told(error: BaseException, name: str, text: str) -> str:
-    """What went wrong in the file, in one line, and what was probably meant: a key that is there, or a name that is known."""
+    """What went wrong in the file, in one line, and what was probably meant: a key that is there,
+    or a name that is known.
+    """
     told = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, SystemExit):
-        return f"it leaves by sys.exit({error.code!r}); a grid file defines one Grid and comes to its end"
+        return (
+            f"it leaves by sys.exit({error.code!r}); a grid file defines one Grid and comes to "
+            "its end"
+        )
     if isinstance(error, SyntaxError) and error.filename == name:
         return error.msg
     keyword = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", told)
@@ -77,9 +92,14 @@ def _told(error: BaseException, name: str, text: str) -> str:
         return unknown(f"key of {type(error.obj).__name__}", error.name, _fields(type(error.obj)))
     if isinstance(error, KeyError) and error.args:
         where, known = _looked_into(text, error.args[0])
-        return unknown(f"key of {where}", error.args[0], known) if known else f"there is no key {told}"
+        return (
+            unknown(f"key of {where}", error.args[0], known) if known else f"there is no key {told}"
+        )
     if lacking := re.search(r"cannot import name '(\w+)' from '([\w.]+)'", told):
-        return f"{lacking[2]} has no {lacking[1]!r}{_meant(lacking[1], dir(sys.modules.get(lacking[2])))}"
+        return (
+            f"{lacking[2]} has no "
+            f"{lacking[1]!r}{_meant(lacking[1], dir(sys.modules.get(lacking[2])))}"
+        )
     if isinstance(error, NameError):
         return told + _meant(error.name, vars(sys.modules[MODULE]))
     return told + (_meant(error.name, dir(error.obj)) if isinstance(error, AttributeError) else "")
@@ -96,9 +116,15 @@ def _fields(kind: Any) -> list[str]:
 
 
 def _looked_into(text: str, key: object) -> tuple[str, list[object]]:
-    """How the file writes the mapping in which it looked a key up, and the keys which that has; none where it is no name."""
+    """How the file writes the mapping in which it looked a key up, and the keys which that has;
+    none where it is no name.
+    """
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value == key:
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.slice, ast.Constant)
+            and node.slice.value == key
+        ):
             found = _value_of(node.value)
             if isinstance(found, Mapping) and key not in found:
                 return ast.unparse(node.value), list(found)
@@ -106,10 +132,13 @@ def _looked_into(text: str, key: object) -> tuple[str, list[object]]:
 
 
 def _value_of(node: ast.expr) -> Any:
-    """What a name of the file, or an attribute of one, stands for; None for any other expression."""
+    """What a name of the file, or an attribute of one, stands for; None for any other
+    expression."""
     if isinstance(node, ast.Name):
         return vars(sys.modules[MODULE]).get(node.id)
-    return getattr(_value_of(node.value), node.attr, None) if isinstance(node, ast.Attribute) else None
+    return (
+        getattr(_value_of(node.value), node.attr, None) if isinstance(node, ast.Attribute) else None
+    )
 
 
 def _line_of(error: BaseException, name: str) -> str:

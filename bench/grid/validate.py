@@ -56,38 +56,55 @@ def check_families(grid: Grid) -> None:
     """Refuse a family of comparisons in words that the report does not know."""
     for family in grid.families:
         scores = ("mean",) if family.pairs == "levels" else ("classes", "mean")
-        known = {"pairs": ("chosen", "all", "levels"), "score": scores, "vary": (None, "model", "loss", "sampling")}
+        known = {
+            "pairs": ("chosen", "all", "levels"),
+            "score": scores,
+            "vary": (None, "model", "loss", "sampling"),
+        }
         for key, words in known.items():
             if getattr(family, key) not in words:
                 raise ValueError(
-                    f"grid {grid.name!r}, family {family.name!r}: {key} must be one of {', '.join(map(repr, words))}; "
+                    f"grid {grid.name!r}, family {family.name!r}: {key} must be one of "
+                    f"{', '.join(map(repr, words))}; "
                     f"got {getattr(family, key)!r}"
                 )
 
 
 def check_recipe(grid: Grid, model: str) -> None:
-    """Refuse a cube that the model's poolings cannot halve, counts out of range, and names that no recipe knows."""
+    """Refuse a cube that the model's poolings cannot halve, counts out of range, and names that no
+    recipe knows.
+    """
     recipe = recipe_of(grid, model)
     check_cube(model, recipe.preparation.cube, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
     if frozen and recipe.weights == "random" and "frozen_stages" in MODELS[model].tuned:
         raise ValueError(
-            f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} of random weights is refused, since a frozen random "
+            f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} of random weights is refused, "
+            "since a frozen random "
             "encoder learns nothing; give weights or set recipe.weights to 'default'"
         )
     for name, largest in LARGEST.items():
         if getattr(recipe, name) is not None:
-            check_within(f"grid {grid.name!r}, {model}: recipe.{name}", getattr(recipe, name), 1, largest)
+            check_within(
+                f"grid {grid.name!r}, {model}: recipe.{name}", getattr(recipe, name), 1, largest
+            )
     for name in SHARES:
         if not 0 <= getattr(recipe, name) <= 1:
-            raise ValueError(f"grid {grid.name!r}, {model}: recipe.{name} must lie in 0..1; got {getattr(recipe, name)}")
+            raise ValueError(
+                f"grid {grid.name!r}, {model}: recipe.{name} must lie in 0..1; got "
+                f"{getattr(recipe, name)}"
+            )
     for name, choices in CHOICES.items():
         if getattr(recipe, name) not in choices:
-            raise ValueError(f"grid {grid.name!r}, {model}: {unknown(f'recipe.{name}', getattr(recipe, name), choices)}")
+            raise ValueError(
+                f"grid {grid.name!r}, {model}: "
+                f"{unknown(f'recipe.{name}', getattr(recipe, name), choices)}"
+            )
 
 
 def check_settings(grid: Grid, facts: Facts) -> None:
-    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain focal. Raises ValueError.
+    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain
+    focal. Raises ValueError.
 
     The options of models, which must be loaded for that, are looked at here too.
     """
@@ -97,7 +114,8 @@ def check_settings(grid: Grid, facts: Facts) -> None:
         counts = facts.counts[recipe.preparation, recipe.class_unit]
         if cell.loss == "class_balanced" and 0 in counts.of_unit:
             raise ValueError(
-                f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} occurs in no training case, "
+                f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} "
+                "occurs in no training case, "
                 "and one over nothing is no weight; take another split, or another loss"
             )
         check_setting(cell, counts, default_of(grid, facts, cell))

@@ -1,4 +1,6 @@
-"""What a grid will cost, from what the parts of its trials were timed at: pure arithmetic, by cell and in all."""
+"""What a grid will cost, from what the parts of its trials were timed at: pure arithmetic, by cell
+and in all.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,9 +32,11 @@ class Timing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the estimate rests on. timings by (phase, model), phase pretrain or final; given names the models with weights.
+    """What the estimate rests on. timings by (phase, model), phase pretrain or final; given names
+    the models with weights.
 
-    start is what each process needs before its first trial, scoring_threads how many cases a trial counts at once.
+    start is what each process needs before its first trial, scoring_threads how many cases a trial
+    counts at once.
     """
 
     timings: Mapping[tuple[str, str], Timing]
@@ -46,7 +50,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a cell, or all pretraining of a model, takes: hours count shares of a slot; disk is what stays in the run folder."""
+    """What a cell, or all pretraining of a model, takes: hours count shares of a slot; disk is what
+    stays in the run folder.
+    """
 
     name: str
     trials: int
@@ -56,7 +62,9 @@ class Cost:
 
 
 def trial_seconds(grid: Grid, cell: Cell, phase: str, measured: Measured) -> float:
-    """Seconds of one trial of a cell, trained to its last epoch: pruning and patience only make it shorter."""
+    """Seconds of one trial of a cell, trained to its last epoch: pruning and patience only make it
+    shorter.
+    """
     timing = measured.timings[PRETRAIN if phase == PRETRAIN else FINAL, cell.model]
     recipe = recipe_of(grid, cell.model)
     epochs = recipe.pretrain_epochs if phase == PRETRAIN else recipe.epochs
@@ -65,7 +73,11 @@ def trial_seconds(grid: Grid, cell: Cell, phase: str, measured: Measured) -> flo
     training = epochs * timing.steps[cell.sampling] * timing.step
     training += -(-epochs // recipe.validate_every) * timing.validation
     # One after so many minutes, and the weights that are kept at the end.
-    saves = min(epochs, training / 60 / measured.checkpoint_minutes) if measured.checkpoint_minutes else epochs
+    saves = (
+        min(epochs, training / 60 / measured.checkpoint_minutes)
+        if measured.checkpoint_minutes
+        else epochs
+    )
     saves += phase != TUNE
     scoring = {PRETRAIN: 0.0, TUNE: measured.num_val * timing.val_case}.get(
         phase, measured.num_val * timing.val_case + measured.num_test * timing.test_case
@@ -80,14 +92,23 @@ def pieces(grid: Grid, measured: Measured) -> list[Piece]:
     for model, seed in pretrainings(grid, measured.given):
         pretrained[model, seed] = len(found)
         cell = Cell(model=model, loss="", sampling="none")
-        found.append(Piece(seconds=trial_seconds(grid, cell, PRETRAIN, measured), share=recipe_of(grid, model).gpus))
+        found.append(
+            Piece(
+                seconds=trial_seconds(grid, cell, PRETRAIN, measured),
+                share=recipe_of(grid, model).gpus,
+            )
+        )
     studies: dict[Cell, list[int]] = {cell: [] for cell in grid.cells}
     for number in range(grid.tuning.trials if grid.tuning else 0):
         assert grid.tuning is not None
         for cell in grid.cells:
             batch = number // grid.tuning.parallel * grid.tuning.parallel
             earlier = studies[cell][:batch]
-            first = [pretrained[cell.model, grid.tuning.seed]] if (cell.model, grid.tuning.seed) in pretrained else []
+            first = (
+                [pretrained[cell.model, grid.tuning.seed]]
+                if (cell.model, grid.tuning.seed) in pretrained
+                else []
+            )
             studies[cell].append(len(found))
             found.append(_piece(grid, cell, TUNE, measured, (*first, *earlier)))
     for cell in grid.cells:
@@ -98,7 +119,11 @@ def pieces(grid: Grid, measured: Measured) -> list[Piece]:
 
 
 def _piece(grid: Grid, cell: Cell, phase: str, measured: Measured, after: tuple[int, ...]) -> Piece:
-    return Piece(seconds=trial_seconds(grid, cell, phase, measured), share=recipe_of(grid, cell.model).gpus, after=after)
+    return Piece(
+        seconds=trial_seconds(grid, cell, phase, measured),
+        share=recipe_of(grid, cell.model).gpus,
+        after=after,
+    )
 
 
 def wall(grid: Grid, measured: Measured, slots: float, on_cpu: bool) -> float:
@@ -115,7 +140,9 @@ def costs(grid: Grid, measured: Measured, on_cpu: bool) -> list[Cost]:
     for model in dict.fromkeys(model for model, _ in pretrainings(grid, measured.given)):
         number = sum(model == other for other, _ in pretrainings(grid, measured.given))
         timing = measured.timings[PRETRAIN, model]
-        seconds = trial_seconds(grid, Cell(model=model, loss="", sampling="none"), PRETRAIN, measured)
+        seconds = trial_seconds(
+            grid, Cell(model=model, loss="", sampling="none"), PRETRAIN, measured
+        )
         hours = number * seconds * _share(grid, model, on_cpu) / 3600
         rows.append(
             Cost(
@@ -149,7 +176,9 @@ def _share(grid: Grid, model: str, on_cpu: bool) -> float:
 
 
 def working_mib(grid: Grid, measured: Measured, slots: float) -> float:
-    """Checkpoints that lie in the run folder at any one time: the last two and one being written of each running trial."""
+    """Checkpoints that lie in the run folder at any one time: the last two and one being written of
+    each running trial.
+    """
     largest = max(timing.checkpoint_mib for timing in measured.timings.values())
     return 3 * largest * slots
 
@@ -160,11 +189,15 @@ def cheaper(grid: Grid) -> dict[str, Grid]:
     if len(grid.seeds) > 1:
         found["one seed less"] = replace(grid, seeds=grid.seeds[:-1])
     if grid.tuning is not None and grid.tuning.trials > 1:
-        found["half the tuning"] = replace(grid, tuning=replace(grid.tuning, trials=grid.tuning.trials // 2))
+        found["half the tuning"] = replace(
+            grid, tuning=replace(grid.tuning, trials=grid.tuning.trials // 2)
+        )
     return found
 
 
 def models_to_time(grid: Grid, given: Mapping[str, str]) -> list[tuple[str, str]]:
     """Every (phase, model) that is timed."""
     models = dict.fromkeys(cell.model for cell in grid.cells)
-    return [(PRETRAIN, model) for model in models if needs_pretraining(grid, model, given)] + [(FINAL, m) for m in models]
+    return [(PRETRAIN, model) for model in models if needs_pretraining(grid, model, given)] + [
+        (FINAL, m) for m in models
+    ]

@@ -1,4 +1,6 @@
-"""segbench plan: what a grid will cost on the hardware it is given, from steps that were really taken on it."""
+"""segbench plan: what a grid will cost on the hardware it is given, from steps that were really
+taken on it.
+"""
 
 import argparse
 import sys
@@ -57,7 +59,13 @@ def plan_grid(options: argparse.Namespace) -> int:
 
 
 def sample(
-    grid: Grid, facts: Facts, prepared: "Prepared", files: Mapping[str, Path], cluster: "Cluster", phase: str, model: str
+    grid: Grid,
+    facts: Facts,
+    prepared: "Prepared",
+    files: Mapping[str, Path],
+    cluster: "Cluster",
+    phase: str,
+    model: str,
 ) -> "Sample":
     """The job that is timed for a model: its first cell's default, or its pretraining."""
     from bench.tuning.measure import Sample, node_cpus
@@ -77,7 +85,9 @@ def sample(
         train=prepared.split.train,
         val=prepared.split.val,
         test=prepared.split.test if phase == FINAL else (),
-        weights=str(files[model]) if phase == FINAL and model in files and spec.weights != "random" else None,
+        weights=str(files[model])
+        if phase == FINAL and model in files and spec.weights != "random"
+        else None,
     )
     samplings = tuple(dict.fromkeys(cell.sampling for cell in grid.cells if cell.model == model))
     gpus = recipe_of(grid, model).gpus if cluster.gpus else 0.0
@@ -93,7 +103,9 @@ def gathered(
     taken: list[list[dict[str, Any]]],
     cluster: "Cluster",
 ) -> Measured:
-    """The mean over each model's copies, as what the estimate rests on. Raises ValueError for what could not run or fit."""
+    """The mean over each model's copies, as what the estimate rests on. Raises ValueError for what
+    could not run or fit.
+    """
     for (_, model), copies in zip(wanted, taken, strict=True):
         if errors := [copy["error"] for copy in copies if "error" in copy]:
             raise ValueError(f"grid {grid.name!r}: {model} cannot run here: {errors[0]}")
@@ -105,28 +117,43 @@ def gathered(
         num_val=len(prepared.split.val),
         num_test=len(prepared.split.test),
         start=max(copy["start"] + copy["first"] for copies in taken for copy in copies),
-        scoring_threads=cluster.cores_per_trial(min(recipe.gpus for recipe in grid.recipes.values())),
+        scoring_threads=cluster.cores_per_trial(
+            min(recipe.gpus for recipe in grid.recipes.values())
+        ),
     )
 
 
 def mean_of(copies: list[dict[str, Any]]) -> SimpleNamespace:
     """A Timing whose numbers are the means of the copies', its peak the largest."""
     numbers = {
-        name: sum(copy[name] for copy in copies) / len(copies) for name, value in copies[0].items() if isinstance(value, float)
+        name: sum(copy[name] for copy in copies) / len(copies)
+        for name, value in copies[0].items()
+        if isinstance(value, float)
     }
-    return SimpleNamespace(**copies[0] | numbers | {"peak_gib": max(copy["peak_gib"] for copy in copies)})
+    return SimpleNamespace(
+        **copies[0] | numbers | {"peak_gib": max(copy["peak_gib"] for copy in copies)}
+    )
 
 
 def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: "Cluster") -> None:
     """Refuse trials that fit alone but not side by side. Raises ValueError."""
-    peak, there = max(copy["peak_gib"] for copy in copies), min(copy["memory_gib"] for copy in copies)
+    peak, there = (
+        max(copy["peak_gib"] for copy in copies),
+        min(copy["memory_gib"] for copy in copies),
+    )
     needed, device = peak * len(copies), copies[0]["device"]
     if needed > there:
         recipe = recipe_of(grid, model)
         raise ValueError(
-            f"grid {grid.name!r}: {len(copies)} trials of {model} side by side need {needed:.1f} GiB and {device} has "
-            f"{there:.1f}; lower its batch_size ({recipe.batch_size}) or cube ({recipe.preparation.cube}), "
-            + ("or raise its share of a GPU" if cluster.gpus else "or run on a machine with more memory a core")
+            f"grid {grid.name!r}: {len(copies)} trials of {model} side by side need {needed:.1f} "
+            f"GiB and {device} has "
+            f"{there:.1f}; lower its batch_size ({recipe.batch_size}) or cube "
+            f"({recipe.preparation.cube}), "
+            + (
+                "or raise its share of a GPU"
+                if cluster.gpus
+                else "or run on a machine with more memory a core"
+            )
         )
 
 
@@ -143,20 +170,31 @@ def print_plan(grid: Grid, measured: Measured, cluster: "Cluster", spent: float)
     console.print(f"\ntimed on {device} in {spent:.0f} s, {grid_samples(measured)}")
     for (phase, model), timing in measured.timings.items():
         console.print(f"{named(phase, model)} trains in {timing.precision}")
-    walls = [f"{span(wall(grid, measured, slots, on_cpu))} on {slots:g}" for slots in sorted({*SLOTS, here})]
+    walls = [
+        f"{span(wall(grid, measured, slots, on_cpu))} on {slots:g}"
+        for slots in sorted({*SLOTS, here})
+    ]
     console.print(f"wall time: {', '.join(walls)} {word}; here are {here:g}")
     disk = sum(row.disk_mib for row in rows) + working_mib(grid, measured, here)
-    console.print(f"disk: {disk / 1024:.2f} GiB in the run folder, of which checkpoints while it runs are a part")
+    console.print(
+        f"disk: {disk / 1024:.2f} GiB in the run folder, of which checkpoints while it runs are a "
+        "part"
+    )
     for words, less in cheaper(grid).items():
         hours = total - sum(row.hours for row in costs(less, measured, on_cpu))
         saved = now - wall(less, measured, here, on_cpu)
-        console.print(f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and {span(saved)} here")
+        console.print(
+            f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and {span(saved)} "
+            "here"
+        )
     console.print(premises(grid))
 
 
 def grid_samples(measured: Measured) -> str:
     """What was timed."""
-    return f"a few steps each of {', '.join(named(phase, model) for phase, model in measured.timings)}"
+    return (
+        f"a few steps each of {', '.join(named(phase, model) for phase, model in measured.timings)}"
+    )
 
 
 def named(phase: str, model: str) -> str:
@@ -166,8 +204,15 @@ def named(phase: str, model: str) -> str:
 
 def premises(grid: Grid) -> str:
     """What the numbers leave out."""
-    pruned = " Pruning ends trials early: with it this is the most." if grid.tuning and grid.tuning.prune else ""
-    return f"Not in it: preparing the data, which is done, starting Ray, and writing the report.{pruned}"
+    pruned = (
+        " Pruning ends trials early: with it this is the most."
+        if grid.tuning and grid.tuning.prune
+        else ""
+    )
+    return (
+        "Not in it: preparing the data, which is done, starting Ray, and writing the "
+        f"report.{pruned}"
+    )
 
 
 def cost_table(rows: list[Cost], unit: str) -> Table:
@@ -177,10 +222,20 @@ def cost_table(rows: list[Cost], unit: str) -> Table:
     for title in ("trials", f"{unit}-hours", "peak GiB", "disk MiB"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.name, str(row.trials), f"{row.hours:.3g}", f"{row.peak_gib:.2f}", f"{row.disk_mib:.1f}")
+        table.add_row(
+            row.name,
+            str(row.trials),
+            f"{row.hours:.3g}",
+            f"{row.peak_gib:.2f}",
+            f"{row.disk_mib:.1f}",
+        )
     hours, disk = sum(row.hours for row in rows), sum(row.disk_mib for row in rows)
     table.add_row(
-        "all", str(sum(row.trials for row in rows)), f"{hours:.3g}", f"{max(row.peak_gib for row in rows):.2f}", f"{disk:.1f}"
+        "all",
+        str(sum(row.trials for row in rows)),
+        f"{hours:.3g}",
+        f"{max(row.peak_gib for row in rows):.2f}",
+        f"{disk:.1f}",
     )
     return table
 

@@ -1,4 +1,6 @@
-"""How long a grid takes side by side: its trials in the order in which they become due, each as soon as it may and fits."""
+"""How long a grid takes side by side: its trials in the order in which they become due, each as
+soon as it may and fits.
+"""
 
 import bisect
 import heapq
@@ -11,7 +13,9 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A trial to come: its seconds, the share of a slot that it takes, and which earlier pieces, by place, it waits for."""
+    """A trial to come: its seconds, the share of a slot that it takes, and which earlier pieces, by
+    place, it waits for.
+    """
 
     seconds: float
     share: float = 1.0
@@ -19,7 +23,8 @@ class Piece:
 
 
 def wall_seconds(pieces: Sequence[Piece], slots: float) -> float:
-    """Seconds until the last piece ends on so many slots; of the pieces that may run, the first in order that fits starts.
+    """Seconds until the last piece ends on so many slots; of the pieces that may run, the first in
+    order that fits starts.
 
     A share above all slots counts as all of them. 0 for no pieces.
     """

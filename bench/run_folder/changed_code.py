@@ -1,4 +1,6 @@
-"""Trials of a run folder that ran other code than this grid would run now: which, what differs, and how they are dropped."""
+"""Trials of a run folder that ran other code than this grid would run now: which, what differs, and
+how they are dropped.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +22,9 @@ from trials.training.attempt_log import read_attempts
 class Changed:
     """A trial that is not what this grid would run now.
 
-    recorded and code are the digests that it was run with and those of now, see code_of(); they are equal for a trial that
-    follows from a changed one. is_finished is False for one of which there are checkpoints alone.
+    recorded and code are the digests that it was run with and those of now, see code_of(); they are
+    equal for a trial that follows from a changed one. is_finished is False for one of which there
+    are checkpoints alone.
     """
 
     trial: str
@@ -36,34 +39,48 @@ class Changed:
 
 
 def changed_trials(out: Path, agenda: Agenda, results: Mapping[str, TrialResult]) -> list[Changed]:
-    """The trials of a folder that this grid would use although they ran other code, and those that follow from them.
+    """The trials of a folder that this grid would use although they ran other code, and those that
+    follow from them.
 
-    results are the folder's finished trials; an interrupted one counts where it left a checkpoint. Trials that no cell or
-    seed of the grid asks for are left alone: they are compared when it does.
+    results are the folder's finished trials; an interrupted one counts where it left a checkpoint.
+    Trials that no cell or seed of the grid asks for are left alone: they are compared when it does.
     """
     used = {trial: result for trial, result in results.items() if is_used(result.spec, agenda.grid)}
-    finished = [Changed(trial=trial, recorded=one.code, code=code_now(one, agenda.grid)) for trial, one in used.items()]
+    finished = [
+        Changed(trial=trial, recorded=one.code, code=code_now(one, agenda.grid))
+        for trial, one in used.items()
+    ]
     finished = [one for one in finished if one.recorded != one.code]
     follow = following(used, {one.trial for one in finished})
-    followers = [Changed(trial=trial, recorded=used[trial].code, code=used[trial].code) for trial in sorted(follow)]
+    followers = [
+        Changed(trial=trial, recorded=used[trial].code, code=used[trial].code)
+        for trial in sorted(follow)
+    ]
     return followers + finished + interrupted(out, agenda, results)
 
 
 def is_used(spec: TrialSpec, grid: Grid) -> bool:
-    """Whether a grid still asks for trials of this cell and seed; every pretraining counts, since the report shows it."""
-    return spec.phase == PRETRAIN or (spec.cell in grid.cells and (spec.phase == TUNE or spec.seed in grid.seeds))
+    """Whether a grid still asks for trials of this cell and seed; every pretraining counts, since
+    the report shows it.
+    """
+    return spec.phase == PRETRAIN or (
+        spec.cell in grid.cells and (spec.phase == TUNE or spec.seed in grid.seeds)
+    )
 
 
 def code_now(result: TrialResult, grid: Grid) -> Mapping[str, str]:
-    """The digests of the code that a trial would run now; of a model that the grid has no longer the recorded one stands."""
+    """The digests of the code that a trial would run now; of a model that the grid has no longer
+    the recorded one stands.
+    """
     if result.spec.cell.model in {cell.model for cell in grid.cells}:
         return code_of(result.spec)
     return {**result.code, OWN: own_code()}
 
 
 def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]:
-    """The other trials that a second run of changed ones would change: those that start from their weights, those that their
-    study proposed later, and those for which their study chose the setting."""
+    """The other trials that a second run of changed ones would change: those that start from their
+    weights, those that their study proposed later, and those for which their study chose the
+    setting."""
     weights = {f"pretrain:{trial}" for trial in changed}
     found = {trial for trial, one in results.items() if one.spec.weights in weights}
     first: dict[object, int] = {}
@@ -72,7 +89,9 @@ def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]
             first[one.spec.cell] = min(one.spec.number, first.get(one.spec.cell, one.spec.number))
     for trial, one in results.items():
         cell = one.spec.cell
-        if cell in first and (one.spec.phase == FINAL or (one.spec.phase == TUNE and one.spec.number > first[cell])):
+        if cell in first and (
+            one.spec.phase == FINAL or (one.spec.phase == TUNE and one.spec.number > first[cell])
+        ):
             found.add(trial)
     return found - changed
 
@@ -84,25 +103,37 @@ def interrupted(out: Path, agenda: Agenda, results: Mapping[str, TrialResult]) -
         return []
     due = {one.trial: code_of(one.spec) for one in agenda.due() if one.trial in kept}
     before = {trial: read_attempts(out, trial) for trial in due}
-    # Without what its folder remembers a trial is left to its worker, which looks into the checkpoint itself.
+    # Without what its folder remembers a trial is left to its worker, which looks into the
+    # checkpoint itself.
     found = [(trial, one.code, due[trial]) for trial, one in before.items() if one is not None]
-    return [Changed(trial=trial, recorded=old, code=now, is_finished=False) for trial, old, now in found if old != now]
+    return [
+        Changed(trial=trial, recorded=old, code=now, is_finished=False)
+        for trial, old, now in found
+        if old != now
+    ]
 
 
 def refusal(out: Path, changed: Sequence[Changed], before: str, now: str) -> str:
-    """Why a folder is refused: each part with what changed between the kept and the present text of the grid file."""
+    """Why a folder is refused: each part with what changed between the kept and the present text of
+    the grid file.
+    """
     by_part: dict[str, list[Changed]] = defaultdict(list)
     for one in changed:
         for part in one.parts:
             by_part[part].append(one)
     told = [of_part(part, those, before, now) for part, those in sorted(by_part.items())]
     if unrecorded := [one for one in changed if not one.recorded]:
-        told.append(f"an earlier version of segbench, which did not record its code ({counted(unrecorded)})")
+        told.append(
+            f"an earlier version of segbench, which did not record its code ({counted(unrecorded)})"
+        )
     num = len(changed)
     follow = sum(one.recorded == one.code for one in changed)
     also = f", of which {follow} only follow from others" if follow else ""
     these = f"these {num} trials" if num > 1 else "this 1 trial"
-    return f"{out} holds trials that ran {'; '.join(told)}; give a new --out, or add --rerun-changed to run {these} again{also}"
+    return (
+        f"{out} holds trials that ran {'; '.join(told)}; give a new --out, or add "
+        f"--rerun-changed to run {these} again{also}"
+    )
 
 
 def of_part(part: str, those: Sequence[Changed], before: str, now: str) -> str:
@@ -116,7 +147,11 @@ def of_part(part: str, those: Sequence[Changed], before: str, now: str) -> str:
         how = "it was {}, and is {}".format(*(whose if old is None else whose[::-1]))
     else:
         lines = ", ".join(changes(before, now, kind, name))
-        how = f"its source differs ({lines})" if lines else "it differs, though not in the lines of the grid file"
+        how = (
+            f"its source differs ({lines})"
+            if lines
+            else "it differs, though not in the lines of the grid file"
+        )
     return f"another {kind} {name!r} ({counted(those)}): {how}"
 
 
@@ -130,7 +165,8 @@ def counted(those: Sequence[Changed]) -> str:
 def drop(out: Path, changed: Iterable[Changed]) -> None:
     """Delete the folders of these trials, the result first, without which a trial is run again.
 
-    Killed on the way it leaves a folder that is refused again: what follows from others stands before them.
+    Killed on the way it leaves a folder that is refused again: what follows from others stands
+    before them.
     """
     for one in changed:
         delete(result_path(out, one.trial))

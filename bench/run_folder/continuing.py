@@ -1,4 +1,6 @@
-"""A run folder goes on with the grid and the code it was begun with: others are refused with the difference."""
+"""A run folder goes on with the grid and the code it was begun with: others are refused with the
+difference.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,18 +16,31 @@ from trials.records.codec import read_document
 from trials.records.result import RUN_KEYS
 from trials.storage.atomic import is_there, matching, read_text
 
-# Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names what it leaves out.
-KEPT = ("grid", "dataset", "splits", "fold", "classes", "tuning", "recipes", "hyper", "spaces", "weights")
+# Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names
+# what it leaves out.
+KEPT = (
+    "grid",
+    "dataset",
+    "splits",
+    "fold",
+    "classes",
+    "tuning",
+    "recipes",
+    "hyper",
+    "spaces",
+    "weights",
+)
 SHOWN = 5
 
 
 def resumed(
     out: Path, grid: Grid, facts: Facts, record: Mapping[str, Any], grid_text: str, reruns: bool
 ) -> tuple[Agenda, list[Changed]]:
-    """What is left to do in a run folder, and the trials in it that must be dropped before. Changes nothing.
+    """What is left to do in a run folder, and the trials in it that must be dropped before. Changes
+    nothing.
 
-    record is the run.json to be. Raises ValueError where the folder holds trials of another grid, or, unless it reruns
-    them, trials that ran other code.
+    record is the run.json to be. Raises ValueError where the folder holds trials of another grid,
+    or, unless it reruns them, trials that ran other code.
     """
     refuse_other_grid(out, record)
     results = read_results(out)
@@ -33,7 +48,9 @@ def resumed(
     if changed and not reruns:
         raise ValueError(refusal(out, changed, kept_text(out), grid_text))
     dropped = {one.trial for one in changed}
-    return Agenda(grid, facts, {trial: one for trial, one in results.items() if trial not in dropped}), changed
+    return Agenda(
+        grid, facts, {trial: one for trial, one in results.items() if trial not in dropped}
+    ), changed
 
 
 def kept_text(out: Path) -> str:
@@ -45,7 +62,8 @@ def kept_text(out: Path) -> str:
 
 
 def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError where the folder holds trials that were run under other settings than record, a run.json to be.
+    """Raise ValueError where the folder holds trials that were run under other settings than
+    record, a run.json to be.
 
     What only one of the two names, such as the recipe of a model that is new, is no difference.
     """
@@ -53,7 +71,11 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
     if not is_there(path) or not matching(out, "trials/*/result.json"):
         return
     before, now = settings(read_document(path, RUN_KEYS)), settings(json.loads(json.dumps(record)))
-    changed = [f"{key} {before[key]} -> {now[key]}" for key in before if key in now and before[key] != now[key]]
+    changed = [
+        f"{key} {before[key]} -> {now[key]}"
+        for key in before
+        if key in now and before[key] != now[key]
+    ]
     if changed:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise ValueError(
@@ -65,13 +87,19 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
 def settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a trial, of a run.json: dotted keys and plain values."""
     data = record.get("data") or {}
-    kept = {key: record[key] for key in KEPT if key in record} | {"tuning": record.get("tuning") or {"trials": 0}}
-    return flat(kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data})
+    kept = {key: record[key] for key in KEPT if key in record} | {
+        "tuning": record.get("tuning") or {"trials": 0}
+    }
+    return flat(
+        kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data}
+    )
 
 
 def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with keys such as recipes.unet3d.epochs."""
     found: dict[str, Any] = {}
     for key, value in document.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        )
     return found

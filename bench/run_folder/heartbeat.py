@@ -1,4 +1,6 @@
-"""A driver's signs of life: its lock is touched and RUN/status.json written, each few seconds and at every event."""
+"""A driver's signs of life: its lock is touched and RUN/status.json written, each few seconds and
+at every event.
+"""
 
 import os
 import signal
@@ -13,7 +15,8 @@ from bench.run_folder.status import Status, write_status
 
 @contextmanager
 def beating(lock: Path, look: Callable[[], Status], changed: threading.Event) -> Iterator[None]:
-    """Give a sign of life now, whenever `changed` is set, each few seconds, and a last one at the end, from a thread.
+    """Give a sign of life now, whenever `changed` is set, each few seconds, and a last one at the
+    end, from a thread.
 
     look() says what runs. A driver whose lock somebody else has taken stops as if it were asked to.
     """
@@ -23,7 +26,8 @@ def beating(lock: Path, look: Callable[[], Status], changed: threading.Event) ->
         while not over.is_set():
             changed.wait(BEAT_SECONDS)
             changed.clear()
-            # Storage that fails for a moment is tried again at the next sign; trials meet it where it matters.
+            # Storage that fails for a moment is tried again at the next sign; trials meet it where
+            # it matters.
             with suppress(OSError):
                 if not is_mine(lock):
                     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,9 @@
-"""One driver a run folder: RUN/driver.lock names the process that drives it, and is touched as long as it lives.
+"""One driver a run folder: RUN/driver.lock names the process that drives it, and is touched as long
+as it lives.
 
-Made by exclusive creation, which is atomic on NFS too. A dead driver's lock is succeeded by driver.lock.1, .2 and so on:
-the highest number holds, so that of two that take over at once exactly one does.
+Made by exclusive creation, which is atomic on NFS too. A dead driver's lock is succeeded by
+driver.lock.1, .2 and so on: the highest number holds, so that of two that take over at once exactly
+one does.
 """
 
 import os
@@ -17,19 +19,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trials.records.codec import from_json, to_json
-from trials.storage.atomic import UNFINISHED, changed_ns, delete, is_remote, matching, read_bytes, read_text
+from trials.storage.atomic import (
+    UNFINISHED,
+    changed_ns,
+    delete,
+    is_remote,
+    matching,
+    read_bytes,
+    read_text,
+)
 from trials.storage.object_store import StoreAway, put, put_new
 
 NAME = "driver.lock"
 LOCK = re.compile(r"driver\.lock(?:\.([0-9]{1,9}))?")
 BEAT_SECONDS = 10
-# A driver on another host counts as dead after so long without a sign; NFS may hold a file's time back for a minute.
+# A driver on another host counts as dead after so long without a sign; NFS may hold a file's time
+# back for a minute.
 STALE_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A driver: token is its own; born tells it from a later process of the same number; place from another machine's."""
+    """A driver: token is its own; born tells it from a later process of the same number; place from
+    another machine's.
+    """
 
     host: str
     pid: int
@@ -63,7 +76,8 @@ def myself() -> Owner:
 def take(out: Path) -> Path:
     """Make this process the driver of a run folder and return its lock.
 
-    Raises ValueError naming host and process of a driver that lives; the lock of a dead one is taken over.
+    Raises ValueError naming host and process of a driver that lives; the lock of a dead one is
+    taken over.
     """
     if not is_remote(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +96,9 @@ def take(out: Path) -> Path:
 
 @contextmanager
 def driving(out: Path) -> Iterator[Path]:
-    """Hold a run folder's lock, see take(). A store that is away in the end keeps it: it is that of a dead driver."""
+    """Hold a run folder's lock, see take(). A store that is away in the end keeps it: it is that of
+    a dead driver.
+    """
     mine = take(out)
     try:
         yield mine
@@ -92,7 +108,9 @@ def driving(out: Path) -> Iterator[Path]:
 
 
 def refuse_second(out: Path) -> Held | None:
-    """The lock of a dead driver, or None where there is none. Raises ValueError where a driver lives. Changes nothing."""
+    """The lock of a dead driver, or None where there is none. Raises ValueError where a driver
+    lives. Changes nothing.
+    """
     held = find(out)
     if held is not None and is_alive(held):
         raise ValueError(refusal(held))
@@ -108,20 +126,24 @@ def find(out: Path) -> Held | None:
 
 
 def is_alive(held: Held) -> bool:
-    """Whether the driver still drives: its process is there, or on another machine it gave a sign not long ago."""
+    """Whether the driver still drives: its process is there, or on another machine it gave a sign
+    not long ago.
+    """
     if held.owner is not None and held.owner.place == place():
         return born(held.owner.pid) == held.owner.born
     return held.silent_seconds < STALE_SECONDS
 
 
 def is_mine(lock: Path) -> bool:
-    """Whether this lock still holds: a machine that slept for long may find its folder taken over."""
+    """Whether this lock still holds: a machine that slept for long may find its folder
+    taken over."""
     found = _locks(lock.parent)
     return bool(found) and found[-1] == lock
 
 
 def beat(lock: Path) -> None:
-    """Give a sign of life; the time is the storage's own. An object's time is that of its last PUT."""
+    """Give a sign of life; the time is the storage's own. An object's time is that of
+    its last PUT."""
     if is_remote(lock):
         put(lock, read_bytes(lock, patience=0), patience=0)
     else:
@@ -131,19 +153,28 @@ def beat(lock: Path) -> None:
 def refusal(held: Held) -> str:
     """Why a second driver is refused, and the way out."""
     if held.owner is None:
-        return f"{held.path} was made {held.silent_seconds:.0f} s ago by a driver that is starting; try again in a minute"
+        return (
+            f"{held.path} was made {held.silent_seconds:.0f} s ago by a driver that is "
+            "starting; try again in a minute"
+        )
     owner, folder = held.owner, held.path.parent
-    text = f"{folder} is driven by process {owner.pid} on {owner.host} since {owner.since}; wait for it or stop it"
+    text = (
+        f"{folder} is driven by process {owner.pid} on {owner.host} since {owner.since}; wait "
+        "for it or stop it"
+    )
     if owner.place == place():
         return text
     return (
-        f"{text}; it gave a sign {held.silent_seconds:.0f} s ago, and after {STALE_SECONDS} s of silence it counts as dead "
+        f"{text}; it gave a sign {held.silent_seconds:.0f} s ago, and after {STALE_SECONDS} s of "
+        "silence it counts as dead "
         "and the same command takes over"
     )
 
 
 def born(pid: int) -> str:
-    """What tells a process from a later one of the same number: its start in clock ticks since boot; "" for no process."""
+    """What tells a process from a later one of the same number: its start in clock ticks since
+    boot; "" for no process.
+    """
     if not Path("/proc/self/stat").is_file():
         with suppress(ProcessLookupError):
             os.kill(pid, 0)
@@ -157,10 +188,15 @@ def born(pid: int) -> str:
 
 
 def place() -> str:
-    """What tells the machine, its boot and its process numbers from another's: containers may share a host's name."""
+    """What tells the machine, its boot and its process numbers from another's: containers may share
+    a host's name.
+    """
     parts = [platform.node()]
     with suppress(OSError):
-        parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
+        parts += [
+            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            os.readlink("/proc/self/ns/pid"),
+        ]
     return " ".join(parts)
 
 
@@ -176,8 +212,13 @@ def _number(path: Path) -> int:
 
 
 def _locks(out: Path) -> list[Path]:
-    """Every lock of a run folder, the one that holds last; no other file, whatever its name begins with."""
-    return sorted((path for path in matching(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)), key=_number)
+    """Every lock of a run folder, the one that holds last; no other file, whatever its name begins
+    with.
+    """
+    return sorted(
+        (path for path in matching(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)),
+        key=_number,
+    )
 
 
 def _create(path: Path) -> bool:
@@ -202,15 +243,19 @@ def _owner(path: Path) -> Owner | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a lock's last sign by the storage's own clock, so that hosts whose clocks differ agree.
+    """Seconds since a lock's last sign by the storage's own clock, so that hosts whose clocks
+    differ agree.
 
-    A reader who may not write there has only its own clock to go by, and so has whoever asks an object store.
+    A reader who may not write there has only its own clock to go by, and so has whoever asks an
+    object store.
     """
     sign = changed_ns(path, patience=0) / 1e9
     if is_remote(path):
         return max(0.0, time.time() - sign)
     try:
-        with tempfile.NamedTemporaryFile(prefix=".now.", suffix=UNFINISHED, dir=path.parent) as file:
+        with tempfile.NamedTemporaryFile(
+            prefix=".now.", suffix=UNFINISHED, dir=path.parent
+        ) as file:
             now = os.stat(file.fileno()).st_mtime
     except OSError:
         now = time.time()

@@ -1,4 +1,6 @@
-"""Which folders a command may fill: a run folder, a cache and the data keep apart, and none is put among somebody's files."""
+"""Which folders a command may fill: a run folder, a cache and the data keep apart, and none is put
+among somebody's files.
+"""
 
 import re
 from collections.abc import Mapping
@@ -30,28 +32,38 @@ def refuse_places(places: Places) -> None:
 
 
 def refuse_run_folder(out: Path, cache: Path) -> None:
-    """Raise ValueError unless a folder is missing, empty, or holds a run, or what a start leaves before its run.json."""
+    """Raise ValueError unless a folder is missing, empty, or holds a run, or what a start leaves
+    before its run.json.
+    """
     names = contents(out)
     if is_run(out, names):
         return
-    foreign = [name for name in names if not LOCK.fullmatch(name) and not is_inside(cache, out / name)]
+    foreign = [
+        name for name in names if not LOCK.fullmatch(name) and not is_inside(cache, out / name)
+    ]
     refuse_foreign(out, foreign, "hold the run.json of a run", "name a new or empty folder")
 
 
 def is_run(out: Path, names: list[str]) -> bool:
-    """Whether a folder with these names is a run's: by its run.json or, where that is damaged or lost, by its trials."""
+    """Whether a folder with these names is a run's: by its run.json or, where that is damaged or
+    lost, by its trials.
+    """
     if "run.json" in names and _is_record(out / "run.json"):
         return True
     return "trials" in names and any(map(TRIAL.fullmatch, contents(out / "trials")))
 
 
 def refuse_cache(cache: Path, data: Path | None) -> None:
-    """Raise ValueError unless a folder outside the data is missing, empty, or holds prepared data."""
+    """Raise ValueError unless a folder outside the data is missing, empty, or holds
+    prepared data."""
     if data is not None:
         refuse_overlap("--cache", cache, "--data", data)
     names = contents(cache)
-    # Prepared data lie in folders named by data set and content; a grid file may have brought a data set of its own.
-    own = re.compile(rf"({'|'.join(map(re.escape, DATASETS))})-((foreground|checked)-)?[0-9a-f]{{12}}")
+    # Prepared data lie in folders named by data set and content; a grid file may have brought a
+    # data set of its own.
+    own = re.compile(
+        rf"({'|'.join(map(re.escape, DATASETS))})-((foreground|checked)-)?[0-9a-f]{{12}}"
+    )
     foreign = [] if any(map(own.fullmatch, names)) else names
     refuse_foreign(cache, foreign, "hold prepared data", "name a new or empty folder with --cache")
 
@@ -59,7 +71,10 @@ def refuse_cache(cache: Path, data: Path | None) -> None:
 def refuse_overlap(flag: str, folder: Path, other_flag: str, other: Path) -> None:
     """Raise ValueError where a folder is the other one or lies in it."""
     if is_inside(folder, other):
-        raise ValueError(f"{flag} must lie outside of {other_flag}; got {folder} in {other}; name a folder beside it")
+        raise ValueError(
+            f"{flag} must lie outside of {other_flag}; got {folder} in {other}; name a folder "
+            "beside it"
+        )
 
 
 def _is_record(path: Path) -> bool:

@@ -23,7 +23,9 @@ from trials.storage.checksum import sealed
 
 
 def commit() -> tuple[str, bool]:
-    """The project's commit and whether its files differ from it; ("", False) where it is not a git checkout."""
+    """The project's commit and whether its files differ from it; ("", False) where it is not a git
+    checkout.
+    """
     here = Path(__file__).resolve().parent
     git = shutil.which("git")
     if git is None:
@@ -31,7 +33,12 @@ def commit() -> tuple[str, bool]:
     head = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
     if head.returncode:
         return "", False
-    status = subprocess.run([git, "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True)
+    status = subprocess.run(
+        [git, "status", "--porcelain", "--untracked-files=no"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+    )
     return head.stdout.strip(), bool(status.stdout.strip())
 
 
@@ -53,7 +60,9 @@ def command() -> str:
     return shlex.join(["python", "-m", "bench.run", *arguments])
 
 
-def run_record(grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[str]) -> dict[str, Any]:
+def run_record(
+    grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[str]
+) -> dict[str, Any]:
     """What run.json is to hold. data describes the data set, facts what the grid made of it."""
     revision, dirty = commit()
     models = dict.fromkeys(cell.model for cell in grid.cells)
@@ -74,13 +83,18 @@ def run_record(grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[st
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
         "recipes": recipes,
         "hyper": {model: dict(values) for model, values in grid.hyper.items()},
-        "spaces": {m: {name: dataclasses.asdict(span) for name, span in found.items()} for m, found in grid.spaces.items()},
+        "spaces": {
+            m: {name: dataclasses.asdict(span) for name, span in found.items()}
+            for m, found in grid.spaces.items()
+        },
         "weights": dict(facts.weights),
         "weights_notes": notes,
         "command": command(),
         "commit": revision,
         "dirty": dirty,
-        "code": {part: digest for cell in grid.cells for part, digest in code_of_cell(cell).items()},
+        "code": {
+            part: digest for cell in grid.cells for part, digest in code_of_cell(cell).items()
+        },
         "versions": versions(),
         "machine": machine(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -91,7 +105,8 @@ def run_record(grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[st
 def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> None:
     """Leave run.json and grid.py in the run folder.
 
-    run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his own.
+    run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his
+    own.
     """
     write_text(out / "run.json", sealed(json.dumps(record, indent=1, sort_keys=True)))
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

@@ -1,4 +1,6 @@
-"""segbench status: what a run has done, what runs now, when it ends, and whether its driver is still there."""
+"""segbench status: what a run has done, what runs now, when it ends, and whether its driver is
+still there.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -28,7 +30,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a driver says of itself. ends is the expected end by its clock, None before a first epoch."""
+    """What a driver says of itself. ends is the expected end by its clock, None before a first
+    epoch.
+    """
 
     host: str
     pid: int
@@ -52,10 +56,17 @@ def status_text(out: Path, now: datetime) -> str:
     lives = held is not None and is_alive(held)
     running = status.running if status and lives else ()
     counts = phase_counts(record["planned"], outcomes(out), running)
-    lines = [f"{record['grid']} in {out}, started {record['started']}", driver_line(held, lives, status, record, counts), ""]
+    lines = [
+        f"{record['grid']} in {out}, started {record['started']}",
+        driver_line(held, lives, status, record, counts),
+        "",
+    ]
     lines += table(counts)
     if status and running:
-        lines += ["", *running_lines(running, (now - datetime.fromisoformat(status.updated)).total_seconds())]
+        lines += [
+            "",
+            *running_lines(running, (now - datetime.fromisoformat(status.updated)).total_seconds()),
+        ]
     if status and status.best:
         lines += ["", status.best]
     if lives and status and status.ends:
@@ -64,7 +75,9 @@ def status_text(out: Path, now: datetime) -> str:
 
 
 def read_status(path: Path) -> Status | None:
-    """What the driver said last, None before its first word. Raises ValueError naming the file where it is damaged."""
+    """What the driver said last, None before its first word. Raises ValueError naming the file
+    where it is damaged.
+    """
     if not is_there(path):
         return None
     way_out = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
@@ -72,7 +85,8 @@ def read_status(path: Path) -> Status | None:
     for name, time in (("updated", status.updated), ("ends", status.ends)):
         if time is not None and not is_local_time(time):
             raise ValueError(
-                f"{path} is damaged ({name} must be a date and time by the driver's clock; got {time!r}); {way_out}"
+                f"{path} is damaged ({name} must be a date and time by the driver's clock; got "
+                f"{time!r}); {way_out}"
             )
     return status
 
@@ -90,10 +104,15 @@ def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     for path in matching(out, "trials/*/result.json"):
         try:
             result = parsed(read_text(path))
-            phase, state = rebuild(str, result["spec"]["phase"], "spec.phase"), rebuild(str, result["state"], "state")
+            phase, state = (
+                rebuild(str, result["spec"]["phase"], "spec.phase"),
+                rebuild(str, result["state"], "state"),
+            )
             reason = result.get("reason")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); run the grid again, which repeats this trial") from None
+            raise ValueError(
+                f"{path} is damaged ({error}); run the grid again, which repeats this trial"
+            ) from None
         if reason != "interrupted":
             yield phase, state
 
@@ -107,20 +126,35 @@ def phase_counts(
     for phase, number in planned.items():
         done, pruned, failed = (states[phase, state] for state in (COMPLETE, PRUNED, FAILED))
         pending = max(0, number - done - pruned - failed - runs[phase])
-        rows[phase] = dict(zip(COLUMNS, (number, done, pruned, failed, runs[phase], pending), strict=True))
+        rows[phase] = dict(
+            zip(COLUMNS, (number, done, pruned, failed, runs[phase], pending), strict=True)
+        )
     return rows
 
 
-def driver_line(held, lives: bool, status: Status | None, record: Mapping, counts: Mapping[str, Mapping[str, int]]) -> str:
+def driver_line(
+    held,
+    lives: bool,
+    status: Status | None,
+    record: Mapping,
+    counts: Mapping[str, Mapping[str, int]],
+) -> str:
     """Who drives the run, or that nobody does and how to go on."""
     if lives and held.owner is not None:
         owner = held.owner
-        return f"driven by process {owner.pid} on {owner.host} since {owner.since}, last sign {held.silent_seconds:.0f} s ago"
+        return (
+            f"driven by process {owner.pid} on {owner.host} since {owner.since}, last sign "
+            f"{held.silent_seconds:.0f} s ago"
+        )
     if lives:
         return "a driver is starting"
     if not any(row["running"] or row["pending"] for row in counts.values()):
         return "finished"
-    who = f"process {status.pid} on {status.host}, last sign {status.updated}" if status else "no driver has left a sign"
+    who = (
+        f"process {status.pid} on {status.host}, last sign {status.updated}"
+        if status
+        else "no driver has left a sign"
+    )
     return f"the driver is gone ({who}); go on with: {record['command']}"
 
 
@@ -128,12 +162,16 @@ def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     """The rows of phase_counts as text."""
     head = f"{'phase':<10}" + "".join(f"{name:>9}" for name in COLUMNS)
     return [head] + [
-        f"{phase:<10}" + "".join(f"{row[name]:>9}" for name in COLUMNS) for phase, row in counts.items() if row["planned"]
+        f"{phase:<10}" + "".join(f"{row[name]:>9}" for name in COLUMNS)
+        for phase, row in counts.items()
+        if row["planned"]
     ]
 
 
 def running_lines(running: tuple[Running, ...], since_seconds: float) -> list[str]:
     """A line a running trial; since_seconds is the age of what the driver said."""
     return [
-        f"  {one.text}: epoch {one.epoch} of {one.epochs}, for {one.seconds + max(0.0, since_seconds):.0f} s" for one in running
+        f"  {one.text}: epoch {one.epoch} of {one.epochs}, for "
+        f"{one.seconds + max(0.0, since_seconds):.0f} s"
+        for one in running
     ]

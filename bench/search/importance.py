@@ -1,4 +1,6 @@
-"""What each cell's study taught: how much every hyperparameter mattered, left as studies.json for the report to draw."""
+"""What each cell's study taught: how much every hyperparameter mattered, left as studies.json for
+the report to draw.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +34,11 @@ class Declared:
 
 
 def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
-    """Write studies.json: for every cell of a tuned run its complete trials and the importances, None where too few.
+    """Write studies.json: for every cell of a tuned run its complete trials and the importances,
+    None where too few.
 
-    results are those of the run's folder, of which not all need be there. Raises ValueError naming a damaged run.json.
+    results are those of the run's folder, of which not all need be there. Raises ValueError naming
+    a damaged run.json.
     """
     declared = read_declared(out)
     if not declared:
@@ -42,7 +46,13 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
     scored, studies = _scored(results), []
     for study in declared:
         trials = scored.get(study.cell, [])
-        studies.append({"cell": asdict(study.cell), "trials": len(trials), "importance": importance(trials, study.space)})
+        studies.append(
+            {
+                "cell": asdict(study.cell),
+                "trials": len(trials),
+                "importance": importance(trials, study.space),
+            }
+        )
     text = json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True)
     write_text(out / "studies.json", sealed(text))
 
@@ -58,19 +68,26 @@ def read_declared(out: Path) -> tuple[Declared, ...]:
         if len({study.name for study in declared}) < len(declared):
             raise ValueError("two studies have one name")
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
+        raise ValueError(
+            f"{path} cannot be read ({error}); run the grid again to rewrite it"
+        ) from None
     return declared
 
 
 def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:
-    """Each hyperparameter's share in telling the best trials of a study from all, summing to 1 (Watanabe et al. 2023).
+    """Each hyperparameter's share in telling the best trials of a study from all, summing to 1
+    (Watanabe et al. 2023).
 
-    trials are complete ones, a higher score is better; a default outside the range that was searched is set aside. The best
-    are a quarter of them, and at least five. None below ten trials, and where all score alike.
+    trials are complete ones, a higher score is better; a default outside the range that was
+    searched is set aside. The best are a quarter of them, and at least five. None below ten trials,
+    and where all score alike.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = distributions_of(space)
-    tried = [frozen(Tried(hyper=hyper, state=COMPLETE, score=score), distributions) for hyper, score in trials]
+    tried = [
+        frozen(Tried(hyper=hyper, state=COMPLETE, score=score), distributions)
+        for hyper, score in trials
+    ]
     inside = [trial for trial in tried if len(trial.params) == len(space)]
     if len(inside) < LEAST_TRIALS or len({trial.value for trial in inside}) == 1:
         return None
@@ -82,9 +99,16 @@ def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str
 
 
 def _scored(results: Iterable[TrialResult]) -> dict[Cell, list[Scored]]:
-    """Setting and validation score of each cell's complete tuning trials, in the order of its study."""
+    """Setting and validation score of each cell's complete tuning trials, in the order of its
+    study.
+    """
     numbered: dict[Cell, dict[int, Scored]] = {}
     for result in results:
         if result.spec.phase == TUNE and result.state == COMPLETE and result.val_score is not None:
-            numbered.setdefault(result.spec.cell, {})[result.spec.number] = (result.spec.hyper, result.val_score)
-    return {cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()}
+            numbered.setdefault(result.spec.cell, {})[result.spec.number] = (
+                result.spec.hyper,
+                result.val_score,
+            )
+    return {
+        cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()
+    }

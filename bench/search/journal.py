@@ -1,6 +1,8 @@
-"""RUN/optuna.journal: every study as an Optuna storage that optuna-dashboard reads, rebuilt whole from results.
+"""RUN/optuna.journal: every study as an Optuna storage that optuna-dashboard reads, rebuilt whole
+from results.
 
-Nothing of a run is read from it: lost, torn or edited, it is written anew at the end of a run and by `segbench report`.
+Nothing of a run is read from it: lost, torn or edited, it is written anew at the end of a run and
+by `segbench report`.
 """
 
 import json
@@ -22,7 +24,9 @@ NAME = "optuna.journal"
 
 
 class InMemory(BaseJournalBackend):
-    """The lines of a journal as a list, so that a whole storage costs one write and is there or not there."""
+    """The lines of a journal as a list, so that a whole storage costs one write and is there or not
+    there.
+    """
 
     def __init__(self) -> None:
         self.logs: list[dict[str, Any]] = []
@@ -37,14 +41,17 @@ class InMemory(BaseJournalBackend):
 
 
 def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
-    """Write RUN/optuna.journal from run.json and the folder's results, and return its path; None where the grid tunes nothing.
+    """Write RUN/optuna.journal from run.json and the folder's results, and return its path; None
+    where the grid tunes nothing.
 
     Equal results give equal bytes.
     """
     studies = read_declared(out)
     if not studies:
         return None
-    tuned = sorted((one for one in results if one.spec.phase == TUNE), key=lambda one: one.spec.number)
+    tuned = sorted(
+        (one for one in results if one.spec.phase == TUNE), key=lambda one: one.spec.number
+    )
     path = out / NAME
     write_text(path, "".join(journal_lines(studies, tuned)))
     return path
@@ -67,9 +74,20 @@ def journal_lines(studies: Sequence[Declared], tuned: Sequence[TrialResult]) -> 
 
 
 def dated(result: TrialResult, trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
-    """The trial with its clock, its hash and its whole setting, of which parameters outside their range are a part."""
-    start = datetime.fromisoformat(result.started) if result.started else datetime.fromtimestamp(0, UTC)
+    """The trial with its clock, its hash and its whole setting, of which parameters outside their
+    range are a part.
+    """
+    start = (
+        datetime.fromisoformat(result.started) if result.started else datetime.fromtimestamp(0, UTC)
+    )
     trial.datetime_start, trial.datetime_complete = start, start + timedelta(seconds=result.seconds)
-    attributes = {"trial": result.trial, "setting": dict(result.spec.hyper), "reason": result.reason, "error": result.error}
-    trial.set_user_attr("segbench", {name: value for name, value in attributes.items() if value is not None})
+    attributes = {
+        "trial": result.trial,
+        "setting": dict(result.spec.hyper),
+        "reason": result.reason,
+        "error": result.error,
+    }
+    trial.set_user_attr(
+        "segbench", {name: value for name, value in attributes.items() if value is not None}
+    )
     return trial

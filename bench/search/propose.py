@@ -17,7 +17,9 @@ STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: Tria
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """A finished trial of a study: its state, its best validation score (None for a failure), and that of each validation."""
+    """A finished trial of a study: its state, its best validation score (None for a failure), and
+    that of each validation.
+    """
 
     hyper: Hyper
     state: str
@@ -25,10 +27,14 @@ class Tried:
     curve: tuple[float, ...] = ()
 
 
-def propose(study_name: str, number: int, space: Mapping[str, Range], tried: Sequence[Tried]) -> dict[str, float]:
-    """The number-th setting of a study by TPE. Equal histories give equal proposals, on any machine and after any restart.
+def propose(
+    study_name: str, number: int, space: Mapping[str, Range], tried: Sequence[Tried]
+) -> dict[str, float]:
+    """The number-th setting of a study by TPE. Equal histories give equal proposals, on any machine
+    and after any restart.
 
-    The study is rebuilt from its trials at each call, so no Optuna state is kept that could be lost or torn.
+    The study is rebuilt from its trials at each call, so no Optuna state is kept that could be lost
+    or torn.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = distributions_of(space)
@@ -49,17 +55,24 @@ def distributions_of(space: Mapping[str, Range]) -> dict[str, BaseDistribution]:
 def frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
     """A finished trial as Optuna keeps it; a pruned one has its last score, as Study.tell gives it.
 
-    A default may lie outside the range that is searched: Optuna then learns from the parameters that lie inside.
+    A default may lie outside the range that is searched: Optuna then learns from the parameters
+    that lie inside.
     """
     inside = {
         name: value
         for name, value in trial.hyper.items()
-        if name in distributions and not isinstance(value, tuple) and distributions[name]._contains(value)
+        if name in distributions
+        and not isinstance(value, tuple)
+        and distributions[name]._contains(value)
     }
     state = STATES[trial.state]
     return optuna.trial.create_trial(
         state=state,
-        value=trial.score if state == TrialState.COMPLETE else trial.curve[-1] if state == TrialState.PRUNED else None,
+        value=trial.score
+        if state == TrialState.COMPLETE
+        else trial.curve[-1]
+        if state == TrialState.PRUNED
+        else None,
         params=inside,
         distributions={name: distributions[name] for name in inside},
         intermediate_values=dict(enumerate(trial.curve, 1)),

@@ -1,4 +1,6 @@
-"""Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray remembers is needed again."""
+"""Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray
+remembers is needed again.
+"""
 
 import json
 import os
@@ -38,13 +40,15 @@ from trials.training.memory import is_exhausted
 RETRIES_OF_LOST_WORKERS = 2
 # On a cluster machines are taken back by their owner, which says nothing about the trial.
 RETRIES_OF_LOST_MACHINES = 20
-# What `ray up` leaves on the head: the cluster file with the resources of each node type filled in, as JSON.
+# What `ray up` leaves on the head: the cluster file with the resources of each node type filled in,
+# as JSON.
 CLUSTER_FILE = Path.home() / "ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines than this one.
+    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines
+    than this one.
 
     most is the number of cards of the largest machine.
     """
@@ -62,7 +66,9 @@ class Cluster:
         return max(1, min(self.cpus, int(self.gpus) * int(1 / smallest_share + 1e-9)))
 
     def cores_per_trial(self, smallest_share: float) -> int:
-        """How many cores each of so many trials has: one without GPUs, more on a machine with many cores for each GPU."""
+        """How many cores each of so many trials has: one without GPUs, more on a machine with many
+        cores for each GPU.
+        """
         return max(1, self.cpus // self.slots(smallest_share))
 
 
@@ -74,15 +80,17 @@ def smallest_share(grid: Grid) -> float:
 def connect(address: str | None) -> Cluster:
     """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else.
 
-    A cluster counts with the nodes that it may still start, so that a grid begins with no worker there and asks for all.
-    Raises ValueError in one sentence where there is no Ray to be had.
+    A cluster counts with the nodes that it may still start, so that a grid begins with no worker
+    there and asks for all. Raises ValueError in one sentence where there is no Ray to be had.
     """
     if address is None:
         start_alone()
     else:
         join(address)
     found = ray.cluster_resources()
-    there = Cluster(cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None)
+    there = Cluster(
+        cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None
+    )
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if address is None or not CLUSTER_FILE.is_file():
         return replace(there, most=most_cards(nodes, {}))
@@ -90,11 +98,15 @@ def connect(address: str | None) -> Cluster:
     own = config.get("provider", {}).get("type") == "local"
     full = all_joined(config, there, len(nodes)) if own else full_size(config)
     most = most_cards(nodes, config)
-    return Cluster(cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True, most=most)
+    return Cluster(
+        cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True, most=most
+    )
 
 
 def full_size(config: Mapping[str, Any]) -> Cluster:
-    """What a cluster file lets the autoscaler start at most: every worker type at its own limit, all within the file's."""
+    """What a cluster file lets the autoscaler start at most: every worker type at its own limit,
+    all within the file's.
+    """
     room, cpus, gpus = config.get("max_workers", 0), 0, 0.0
     for name, kind in config["available_node_types"].items():
         is_head = name == config.get("head_node_type")
@@ -106,7 +118,9 @@ def full_size(config: Mapping[str, Any]) -> Cluster:
 
 
 def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> float:
-    """The cards of the largest machine, of those that are there (ray.nodes()) and those that a cluster file may still start."""
+    """The cards of the largest machine, of those that are there (ray.nodes()) and those that a
+    cluster file may still start.
+    """
     kinds = config.get("available_node_types", {}).values()
     to_come = [kind.get("resources", {}).get("GPU", 0.0) for kind in kinds]
     return max([node["Resources"].get("GPU", 0.0) for node in nodes] + to_come, default=0.0)
@@ -115,33 +129,43 @@ def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) ->
 def check_room(grid: Grid, most: float) -> None:
     """Refuse a trial that no machine can hold, which would wait for ever. Raises ValueError.
 
-    most is the number of cards of the largest machine. A recipe's one card, or share of one, means a card where there is
-    one: with none at all such trials run on processors, so that a laptop runs any grid. Whoever asks for more than one
-    needs them, and is refused.
+    most is the number of cards of the largest machine. A recipe's one card, or share of one, means
+    a card where there is one: with none at all such trials run on processors, so that a laptop runs
+    any grid. Whoever asks for more than one needs them, and is refused.
     """
     for name, recipe in grid.recipes.items():
         if recipe.gpus > (most or 1):
             raise ValueError(
-                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} GPUs a trial, the largest "
+                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} GPUs a trial, "
+                "the largest "
                 f"machine has {most:g}; lower it, or add a larger machine"
             )
 
 
 def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Cluster:
-    """What machines of one's own offer once all have joined: those that lack yet are taken to be like the num_nodes there."""
+    """What machines of one's own offer once all have joined: those that lack yet are taken to be
+    like the num_nodes there.
+    """
     machines = 1 + len(config["provider"]["worker_ips"])
-    return Cluster(cpus=there.cpus * machines // num_nodes, gpus=there.gpus * machines / num_nodes, is_shared=True)
+    return Cluster(
+        cpus=there.cpus * machines // num_nodes,
+        gpus=there.gpus * machines / num_nodes,
+        is_shared=True,
+    )
 
 
 class WorkerReplaced(Exception):
-    """Ends a worker in which memory ran out: Ray starts another, which finds the trial's result and goes on from there."""
+    """Ends a worker in which memory ran out: Ray starts another, which finds the trial's result and
+    goes on from there.
+    """
 
 
 def run_cell_trial(config: Mapping[str, Any]) -> None:
-    """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its state.
+    """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its
+    state.
 
-    Where it has none because its files find no place, or this node has other code, that is a hindrance, for the searcher:
-    no failure of the trial.
+    Where it has none because its files find no place, or this node has other code, that is a
+    hindrance, for the searcher: no failure of the trial.
     """
     if config["grid_file"]:
         from bench.grid.user_file import load_grid_text
@@ -153,7 +177,9 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
     job = from_json(Job, config["job"])
 
     def report(score: EpochScore, reached: float) -> None:
-        tune.report({"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds})
+        tune.report(
+            {"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds}
+        )
         if is_raised(config["run"]):
             raise Asked
 
@@ -165,22 +191,37 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
     except Asked:
         return
     except (OSError, ValueError) as wrong:
-        tune.report({"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "hindrance": str(wrong)})
+        tune.report(
+            {"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "hindrance": str(wrong)}
+        )
         return
     if is_exhausted():
-        raise WorkerReplaced("memory ran out in this worker; the trial's result is kept and a new worker takes its place")
+        raise WorkerReplaced(
+            "memory ran out in this worker; the trial's result is kept and a new worker takes its "
+            "place"
+        )
     tune.report(
-        {"epoch": len(result.curve), "score": result.val_score or 0.0, "state": result.state, "seconds": result.seconds}
+        {
+            "epoch": len(result.curve),
+            "score": result.val_score or 0.0,
+            "state": result.state,
+            "seconds": result.seconds,
+        }
     )
 
 
 def drive(
-    searcher: GridSearcher, view: LiveView, cluster: Cluster, grid_file: str, stopping: Stopping, preflight: Preflight
+    searcher: GridSearcher,
+    view: LiveView,
+    cluster: Cluster,
+    grid_file: str,
+    stopping: Stopping,
+    preflight: Preflight,
 ) -> None:
     """Run every trial that is due until the agenda is finished, or until the user asks to stop.
 
-    Trials that fail leave a result and the others go on; a lost worker is tried again and continues from its checkpoint.
-    Raises ValueError naming the trials whose files found no place.
+    Trials that fail leave a result and the others go on; a lost worker is tried again and continues
+    from its checkpoint. Raises ValueError naming the trials whose files found no place.
     """
     run = uuid.uuid4().hex
     stopping.gently()
@@ -193,7 +234,8 @@ def drive(
                 search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=cluster.slots(smallest_share(searcher.agenda.grid)),
-                # A process costs seconds of imports and a GPU's context; what a trial left in it is given back by the next.
+                # A process costs seconds of imports and a GPU's context; what a trial left in it is
+                # given back by the next.
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -201,7 +243,9 @@ def drive(
                 name="grid",
                 storage_path=storage,
                 failure_config=FailureConfig(
-                    max_failures=RETRIES_OF_LOST_MACHINES if cluster.is_shared else RETRIES_OF_LOST_WORKERS
+                    max_failures=RETRIES_OF_LOST_MACHINES
+                    if cluster.is_shared
+                    else RETRIES_OF_LOST_WORKERS
                 ),
                 callbacks=[preflight, view, StopWatch(stopping, searcher, run)],
                 verbose=0,
@@ -215,15 +259,20 @@ def drive(
 
 
 def hindrances(hindered: Mapping[str, str]) -> str:
-    """Which trials have no result although they did not fail, the first with its reason, and the way out."""
+    """Which trials have no result although they did not fail, the first with its reason, and the
+    way out.
+    """
     trial, reason = next(iter(hindered.items()))
     others = f" (and {len(hindered) - 1} more)" if len(hindered) > 1 else ""
     return (
-        f"trial {trial}{others} has no result: {reason}. Nothing finished is lost: fix that and give the same "
+        f"trial {trial}{others} has no result: {reason}. Nothing finished is lost: fix that and "
+        "give the same "
         "command, which brings what waits on its node and runs the rest"
     )
 
 
 def resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:
-    """One core, and the share of a card that the trial's recipe names unless trials run on processors."""
+    """One core, and the share of a card that the trial's recipe names unless trials run on
+    processors.
+    """
     return PlacementGroupFactory([{"CPU": 1} if on_cpu else {"CPU": 1, "GPU": config["gpus"]}])

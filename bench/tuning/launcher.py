@@ -15,7 +15,13 @@ def complaint(config: Mapping[str, Any]) -> str:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             validate_config(prepare_config(dict(config)))
     except (Exception, SystemExit) as wrong:
-        # The launcher raises what it likes, with the whole schema in its text, or prints and leaves.
-        told = str(getattr(wrong, "message", "")) or printed.getvalue() or str(wrong) or type(wrong).__name__
+        # The launcher raises what it likes, with the whole schema in its text, or prints and
+        # leaves.
+        told = (
+            str(getattr(wrong, "message", ""))
+            or printed.getvalue()
+            or str(wrong)
+            or type(wrong).__name__
+        )
         return " ".join(told.split())[:300]
     return ""

@@ -1,4 +1,6 @@
-"""Times jobs where trials would run: on workers, through Ray, as many at once as will share a node's cores or a card."""
+"""Times jobs where trials would run: on workers, through Ray, as many at once as will share a
+node's cores or a card.
+"""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +12,9 @@ import ray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A job to time, as JSON: samplings are those whose steps are counted, gpus its share of a card, copies run at once."""
+    """A job to time, as JSON: samplings are those whose steps are counted, gpus its share of a
+    card, copies run at once.
+    """
 
     job: str
     samplings: tuple[str, ...]
@@ -20,7 +24,9 @@ class Sample:
 
 @ray.remote(max_retries=0)
 def _timed(job: str, samplings: Sequence[str], grid_file: str) -> dict[str, Any]:
-    """A Timing as plain values with the seconds that this process needed before it, or {"error": why it cannot run}."""
+    """A Timing as plain values with the seconds that this process needed before it, or {"error":
+    why it cannot run}.
+    """
     started = time.perf_counter()
     from trials.records.codec import from_json
     from trials.records.job import Job
@@ -36,7 +42,11 @@ def _timed(job: str, samplings: Sequence[str], grid_file: str) -> dict[str, Any]
     try:
         return asdict(time_trial(parsed, samplings)) | {"start": start}
     except Exception as error:
-        return {"error": oom_text(parsed, error) if is_out_of_memory(error) else str(error) or type(error).__name__}
+        return {
+            "error": oom_text(parsed, error)
+            if is_out_of_memory(error)
+            else str(error) or type(error).__name__
+        }
 
 
 def node_cpus() -> int:
@@ -47,9 +57,14 @@ def node_cpus() -> int:
 
 
 def measure(samples: Sequence[Sample], grid_file: str) -> list[list[dict[str, Any]]]:
-    """Of each sample the timings of its copies, taken side by side, since trials that share a machine slow each other down."""
+    """Of each sample the timings of its copies, taken side by side, since trials that share a
+    machine slow each other down.
+    """
     pending = [
-        [_timed.options(num_cpus=1, num_gpus=one.gpus).remote(one.job, one.samplings, grid_file) for _ in range(one.copies)]
+        [
+            _timed.options(num_cpus=1, num_gpus=one.gpus).remote(one.job, one.samplings, grid_file)
+            for _ in range(one.copies)
+        ]
         for one in samples
     ]
     return [ray.get(copies) for copies in pending]

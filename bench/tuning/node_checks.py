@@ -1,4 +1,6 @@
-"""Asks nodes of a Ray cluster what they see of a run's storage, and with which versions they would work."""
+"""Asks nodes of a Ray cluster what they see of a run's storage, and with which versions they would
+work.
+"""
 
 import logging
 import platform
@@ -21,28 +23,42 @@ from trials.process.workers import num_cores
 from trials.storage.atomic import UNFINISHED, delete, matching, place, write_text
 from trials.storage.probe import probe_scratch
 
-WAY_IN = "`ray up FILE` starts one; it needs this machine's Ray and Python, and RAY_AUTH_MODE=token where it asks for a token"
+WAY_IN = (
+    "`ray up FILE` starts one; it needs this machine's Ray and Python, and "
+    "RAY_AUTH_MODE=token where it asks for a token"
+)
 CALL_SECONDS = 10.0
 # A worker of a busy node needs half a minute to start.
 ANSWER_SECONDS = 120.0
 
 
 def start_alone() -> None:
-    """Start Ray on the cores that this process may use, on 127.0.0.1 alone, as it does by itself on macOS and Windows.
+    """Start Ray on the cores that this process may use, on 127.0.0.1 alone, as it does by itself on
+    macOS and Windows.
 
-    Raises ValueError where it does not come up, as on a machine that is busy with much else: Ray waits half a minute.
+    Raises ValueError where it does not come up, as on a machine that is busy with much else: Ray
+    waits half a minute.
     """
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        ray.init(num_cpus=num_cores(), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(
+            num_cpus=num_cores(),
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
         keep_quiet()
     except Exception as wrong:  # Ray raises the bare class where its own processes are too slow
         told = " ".join(str(wrong).split())[:300]
-        raise ValueError(f"Ray did not start on this machine: {told}; try again when it has less to do") from wrong
+        raise ValueError(
+            f"Ray did not start on this machine: {told}; try again when it has less to do"
+        ) from wrong
 
 
 def join(address: str) -> None:
-    """Let this process drive the cluster at address: HOST:PORT, or auto. Raises ValueError in one sentence where it cannot."""
+    """Let this process drive the cluster at address: HOST:PORT, or auto. Raises ValueError in one
+    sentence where it cannot.
+    """
     if "://" not in address and address != "auto":
         refuse_silence(address)
     try:
@@ -54,7 +70,9 @@ def join(address: str) -> None:
 
 
 def keep_quiet() -> None:
-    """Let Ray say nothing of workers on standard output, where the report's path stands alone: the live view tells of them."""
+    """Let Ray say nothing of workers on standard output, where the report's path stands alone: the
+    live view tells of them.
+    """
     worker._worker_logs_enabled = False
 
 
@@ -78,13 +96,16 @@ def joined(address: str) -> Iterator[None]:
 
 
 def living() -> dict[str, str]:
-    """The address of every node of the cluster that this process has joined, by the node's id and in their order."""
+    """The address of every node of the cluster that this process has joined, by the node's id and
+    in their order.
+    """
     nodes = sorted(ray.nodes(), key=lambda node: node["NodeManagerAddress"])
     return {node["NodeID"]: node["NodeManagerAddress"] for node in nodes if node["Alive"]}
 
 
 def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[str, Sight]:
-    """What each of these nodes sees, by its id: a marker in out, which lets it leave its own, and what trials read.
+    """What each of these nodes sees, by its id: a marker in out, which lets it leave its own, and
+    what trials read.
 
     It takes no core, since a node may be busy. Nothing of it remains in out.
     """
@@ -102,13 +123,19 @@ def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[st
 
 def begin(node: str, address: str, folder: Path, needed: tuple[str, ...]) -> ray.ObjectRef:
     """Begin to ask one node."""
-    asked = ray.remote(num_cpus=0)(look).options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+    asked = ray.remote(num_cpus=0)(look).options(
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+    )
     return asked.remote(node, address, str(folder), needed)
 
 
 def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight:
-    """Run on a node: look for the driver's marker and for what trials read, and write a marker beside the driver's."""
-    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in ("torch", "ray")}
+    """Run on a node: look for the driver's marker and for what trials read, and write a marker
+    beside the driver's.
+    """
+    versions = {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in ("torch", "ray")
+    }
     versions[OWN] = own_code()
     missing = tuple(name for name in needed if not place(name).exists())
     seen = Sight(address=address, missing=missing, versions=versions)

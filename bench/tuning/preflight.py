@@ -1,4 +1,6 @@
-"""Before a node trains: does it see what the driver writes, and the data? Storage that is not shared ends the run."""
+"""Before a node trains: does it see what the driver writes, and the data? Storage that is not
+shared ends the run.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +13,11 @@ from bench.tuning.node_report import complaint
 
 
 class Preflight(Callback):
-    """Checks every node of a cluster once: those that are there at the start, and each newcomer with its first trial.
+    """Checks every node of a cluster once: those that are there at the start, and each newcomer
+    with its first trial.
 
-    needed names the files and folders that trials read. Raises ValueError in one sentence that names the nodes.
+    needed names the files and folders that trials read. Raises ValueError in one sentence that
+    names the nodes.
     """
 
     def __init__(self, out: Path, needed: Sequence[str]):
@@ -29,7 +33,9 @@ class Preflight(Callback):
         self.check()
 
     def check(self) -> None:
-        """Ask every node that has not answered yet; one that goes away meanwhile is asked again if it comes back."""
+        """Ask every node that has not answered yet; one that goes away meanwhile is asked again if
+        it comes back.
+        """
         nodes = living()
         fresh = {node: address for node, address in nodes.items() if node not in self.known}
         if len(nodes) < 2 or not fresh:

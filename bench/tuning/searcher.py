@@ -1,4 +1,6 @@
-"""The one searcher of a run: it hands Ray Tune whatever the agenda says is due, and waits where a cell must wait."""
+"""The one searcher of a run: it hands Ray Tune whatever the agenda says is due, and waits where a
+cell must wait.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +19,12 @@ from trials.training.attempt_log import attempts, attempts_facts
 
 
 class GridSearcher(Searcher):
-    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result files.
+    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result
+    files.
 
-    hindered maps a trial to why it has no result although it ended: its files find no place. It is due again as soon as
-    another trial's result found one, and in the next run; a result that was made waits on its node.
+    hindered maps a trial to why it has no result although it ended: its files find no place. It is
+    due again as soon as another trial's result found one, and in the next run; a result that was
+    made waits on its node.
     """
 
     def __init__(self, agenda: Agenda, make_job: Callable[[Due], Job], out: Path):
@@ -34,12 +38,16 @@ class GridSearcher(Searcher):
         """Nothing of it goes into Ray's snapshots: result files are the truth."""
         return {}
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict, **spec: Any
+    ) -> bool:
         """The grid owns its spaces; Ray's are not used."""
         return True
 
     def suggest(self, trial_id: str) -> dict | None:
-        """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left to start."""
+        """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left to
+        start.
+        """
         busy = {running.trial for running in self.running.values()} | self.hindered.keys()
         due = None if self.is_stopping else self.agenda.next(busy)
         if due is None:
@@ -47,8 +55,12 @@ class GridSearcher(Searcher):
         self.running[trial_id] = due
         return {"job": to_json(self.make_job(due)), "gpus": due.spec.recipe.gpus}
 
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """Read what the trial left on disk; a worker that died too often left nothing, which is a result too."""
+    def on_trial_complete(
+        self, trial_id: str, result: dict | None = None, error: bool = False
+    ) -> None:
+        """Read what the trial left on disk; a worker that died too often left nothing, which is a
+        result too.
+        """
         due = self.running.pop(trial_id, None)
         if due is None:
             return
@@ -64,14 +76,25 @@ class GridSearcher(Searcher):
             self.hindered[due.trial] = hindrance
 
     def _lost(self, due: Due) -> TrialResult:
-        """What becomes of a trial whose worker was lost for good: the result that waits on this node, else a failure."""
+        """What becomes of a trial whose worker was lost for good: the result that waits on this
+        node, else a failure.
+        """
         job = self.make_job(due)
         if (found := brought(job)) is not None:
             return found
-        text = "its worker was lost again and again: too little memory is the usual cause, or machines that were taken back"
+        text = (
+            "its worker was lost again and again: too little memory is the usual cause, or "
+            "machines that were taken back"
+        )
         facts = attempts_facts(attempts(job).number)
         result = TrialResult(
-            trial=due.trial, spec=due.spec, state=FAILED, reason="exception", error=text, facts=facts, code=job.code
+            trial=due.trial,
+            spec=due.spec,
+            state=FAILED,
+            reason="exception",
+            error=text,
+            facts=facts,
+            code=job.code,
         )
         deliver(result_path(self.out, due.trial), result_text(result))
         return result

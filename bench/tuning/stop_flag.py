@@ -1,4 +1,6 @@
-"""How a driver asks its trials to stop, wherever they run: a key in the cluster's own store, read after each epoch."""
+"""How a driver asks its trials to stop, wherever they run: a key in the cluster's own store, read
+after each epoch.
+"""
 
 from typing import Any
 

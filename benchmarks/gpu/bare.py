@@ -1,4 +1,6 @@
-"""A bare training loop on tensors at hand, in plain torch: what a model's step could cost at best in each way of running it."""
+"""A bare training loop on tensors at hand, in plain torch: what a model's step could cost at best
+in each way of running it.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -30,9 +32,16 @@ def random_batch(items: int, edge: int, dims: int, num_classes: int, device: tor
 
 
 def train_bare(
-    module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], batch: Batch, low: torch.dtype | None, steps: int, lr: float
+    module: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batch: Batch,
+    low: torch.dtype | None,
+    steps: int,
+    lr: float,
 ) -> Marks:
-    """Take steps with fused Adam, forward in low precision where low names one; a mark before each and after the last."""
+    """Take steps with fused Adam, forward in low precision where low names one; a mark before each
+    and after the last.
+    """
     device = batch.images.device
     optimizer = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
     marks = Marks(device)

@@ -1,4 +1,6 @@
-"""How busy the GPU is, asked every 100 ms beside whatever runs: by pynvml where it is installed, else by nvidia-smi."""
+"""How busy the GPU is, asked every 100 ms beside whatever runs: by pynvml where it is installed,
+else by nvidia-smi.
+"""
 
 import importlib.util
 import shutil
@@ -18,7 +20,8 @@ Sample = tuple[float, float]
 
 @contextmanager
 def watching() -> Iterator[list[Sample]]:
-    """Samples of the first GPU that this process sees, as they come in; none where nothing tells."""
+    """Samples of the first GPU that this process sees, as they come in; none where
+    nothing tells."""
     samples: list[Sample] = []
     ended = threading.Event()
     ask = None
@@ -49,9 +52,17 @@ def ask_nvml(name: str, samples: list[Sample], ended: threading.Event) -> None:
 
 
 def ask_nvidia_smi(name: str, samples: list[Sample], ended: threading.Event) -> None:
-    """Read what nvidia-smi prints every 100 ms; lines that are no number, as of a GPU that does not tell, are passed over."""
-    fields = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"-lms={int(1000 * PERIOD_SECONDS)}"]
-    process = subprocess.Popen(["nvidia-smi", f"--id={name}", *fields], stdout=subprocess.PIPE, text=True)
+    """Read what nvidia-smi prints every 100 ms; lines that are no number, as of a GPU that does not
+    tell, are passed over.
+    """
+    fields = [
+        "--query-gpu=utilization.gpu",
+        "--format=csv,noheader,nounits",
+        f"-lms={int(1000 * PERIOD_SECONDS)}",
+    ]
+    process = subprocess.Popen(
+        ["nvidia-smi", f"--id={name}", *fields], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip().isdecimal():
@@ -66,5 +77,7 @@ def busy_percent(samples: Sequence[Sample], begin: float, end: float) -> float:
     """The mean of the samples between two moments. Raises ValueError where there is none."""
     within = [percent for moment, percent in samples if begin <= moment <= end]
     if not within:
-        raise ValueError("no sample of the GPU's use; install nvidia-ml-py, or nvidia-smi with the driver")
+        raise ValueError(
+            "no sample of the GPU's use; install nvidia-ml-py, or nvidia-smi with the driver"
+        )
     return sum(within) / len(within)

@@ -1,4 +1,6 @@
-"""The part `demo`: the grid `demo` on one GPU through `python -m bench.run`, its trials side by side in eighths of the GPU."""
+"""The part `demo`: the grid `demo` on one GPU through `python -m bench.run`, its trials side by
+side in eighths of the GPU.
+"""
 
 import tempfile
 import time
@@ -41,16 +43,26 @@ def run_demo(sheet: Sheet, size: str) -> None:
 
 
 def whole_demo(sheet: Sheet, size: str) -> None:
-    """Run the demo and write how long it took, how much of it is there and how well its best cell segments."""
+    """Run the demo and write how long it took, how much of it is there and how well its best cell
+    segments.
+    """
     text, trials = (GRID, num_trials(DEMO)) if size == "full" else (ONE, 1)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "grid.py").write_text(text)
         started = time.perf_counter()
-        is_whole = bench_run(str(place / "grid.py"), place, LIMIT_SECONDS if sheet.seconds >= 60 else sheet.left())
+        is_whole = bench_run(
+            str(place / "grid.py"), place, LIMIT_SECONDS if sheet.seconds >= 60 else sheet.left()
+        )
         seconds = time.perf_counter() - started
-        complete = [found for found in results(place / "out").values() if found["state"] == "COMPLETE"]
-    sheet.write(WALL_ROW, seconds, "from the command to its report" if is_whole else "ended by the part's time or an error")
+        complete = [
+            found for found in results(place / "out").values() if found["state"] == "COMPLETE"
+        ]
+    sheet.write(
+        WALL_ROW,
+        seconds,
+        "from the command to its report" if is_whole else "ended by the part's time or an error",
+    )
     sheet.write(DONE_ROW, 100 * len(complete) / trials, f"{len(complete)} of {trials}")
     dice, cell = best_cell(complete)
     sheet.write(DICE_ROW, dice, cell)
@@ -62,15 +74,19 @@ def num_trials(grid: Grid) -> int:
 
 
 def best_cell(complete: Sequence[dict]) -> tuple[float, str]:
-    """The highest mean over foreground labels of mean test Dice on the native grid, and the cell that has it.
+    """The highest mean over foreground labels of mean test Dice on the native grid, and the cell
+    that has it.
 
-    A label's mean is over the cases whose reference holds it. Raises ValueError where no final trial is complete.
+    A label's mean is over the cases whose reference holds it. Raises ValueError where no final
+    trial is complete.
     """
     found = []
     for result in complete:
         if result["spec"]["phase"] == "final":
             cell = result["spec"]["cell"]
-            found.append((mean_dice(result["scores"]), f"{cell['model']} {cell['loss']} {cell['sampling']}"))
+            found.append(
+                (mean_dice(result["scores"]), f"{cell['model']} {cell['loss']} {cell['sampling']}")
+            )
     if not found:
         raise ValueError("no final trial is complete")
     return max(found)
@@ -80,7 +96,11 @@ def mean_dice(scores: Sequence[dict]) -> float:
     """The mean over foreground labels of a result's scores of test cases on the native grid."""
     by_label: dict[int, list[float]] = {}
     for score in scores:
-        if (score["split"], score["space"]) == ("test", "native") and score["label"] and score["true_voxels"]:
+        if (
+            (score["split"], score["space"]) == ("test", "native")
+            and score["label"]
+            and score["true_voxels"]
+        ):
             dice = 2 * score["overlap_voxels"] / (score["true_voxels"] + score["pred_voxels"])
             by_label.setdefault(score["label"], []).append(dice)
     return sum(sum(values) / len(values) for values in by_label.values()) / len(by_label)

@@ -1,4 +1,6 @@
-"""The part `grid`: six trials of one model, one after the other on one GPU, through `python -m bench.run`."""
+"""The part `grid`: six trials of one model, one after the other on one GPU, through `python -m
+bench.run`.
+"""
 
 import statistics
 import tempfile
@@ -70,17 +72,25 @@ def six_trials(sheet: Sheet, form: Form, is_long: bool) -> None:
     steps = max(1, int(1000 * seconds / EPOCHS / form_step_ms(form))) if is_long else 2
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        text = GRID.format(epochs=EPOCHS, steps=steps, batch=form.batch, width=form.width, cube=form.cube)
+        text = GRID.format(
+            epochs=EPOCHS, steps=steps, batch=form.batch, width=form.width, cube=form.cube
+        )
         (place / "grid.py").write_text(text)
         with watching() as samples:
             is_whole = bench_run(str(place / "grid.py"), place, sheet.left())
         found = spans(place / "out")
-    each = f"{EPOCHS} epochs of {steps} steps a trial" + ("" if is_whole else ", ended by the part's time or an error")
+    each = f"{EPOCHS} epochs of {steps} steps a trial" + (
+        "" if is_whole else ", ended by the part's time or an error"
+    )
     sheet.write(SIX_ROW, len(found), each)
     gaps = [after.first_step - before.end for before, after in pairwise(found)]
-    sheet.write(GAP_ROW, max(gaps), f"the longest of {len(gaps)}, median {statistics.median(gaps):.2f} s")
+    sheet.write(
+        GAP_ROW, max(gaps), f"the longest of {len(gaps)}, median {statistics.median(gaps):.2f} s"
+    )
     lasted = found[-1].end - found[0].first_step
-    sheet.write(BUSY_ROW, busy_percent(samples, found[0].first_step, found[-1].end), f"over {lasted:.0f} s")
+    sheet.write(
+        BUSY_ROW, busy_percent(samples, found[0].first_step, found[-1].end), f"over {lasted:.0f} s"
+    )
 
 
 def form_step_ms(form: Form) -> float:
@@ -88,9 +98,15 @@ def form_step_ms(form: Form) -> float:
     device, part = pick_device(), MODELS["unet3d"]
     search_kernels(part.kernel_search)
     layout = part.eager_gpu_layout if device.type == "cuda" else part.layout
-    module = build("unet3d", CLASSES, width=form.width).to(memory_format=memory_format(layout, 3)).to(device)
+    module = (
+        build("unet3d", CLASSES, width=form.width)
+        .to(memory_format=memory_format(layout, 3))
+        .to(device)
+    )
     batch = random_batch(form.batch, form.cube, 3, CLASSES, device)
-    milliseconds = step_ms(train_bare(module, Combined(), batch, pick_precision("auto", device), 13, 1e-4))
+    milliseconds = step_ms(
+        train_bare(module, Combined(), batch, pick_precision("auto", device), 13, 1e-4)
+    )
     del module, batch
     reset_peak()
     return milliseconds

@@ -1,4 +1,6 @@
-"""The GPU that is measured: its name and versions for a stamp, waiting for it, and the times between two marks."""
+"""The GPU that is measured: its name and versions for a stamp, waiting for it, and the times
+between two marks.
+"""
 
 import os
 import platform
@@ -23,7 +25,12 @@ def stamp() -> str:
     if torch.cuda.is_available():
         parts += [torch.cuda.get_device_name(), f"driver {driver()}"]
         parts += [f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"]
-    parts += [f"torch {torch.__version__}", f"Python {platform.python_version()}", processor_name(), f"{os.cpu_count()} cores"]
+    parts += [
+        f"torch {torch.__version__}",
+        f"Python {platform.python_version()}",
+        processor_name(),
+        f"{os.cpu_count()} cores",
+    ]
     return ", ".join(parts)
 
 
@@ -53,7 +60,9 @@ def timed(way: Callable[[], None]) -> float:
 
 @dataclass(slots=True)
 class Marks:
-    """Moments on the GPU's own clock, which the processor does not wait for; on a CPU those of the processor."""
+    """Moments on the GPU's own clock, which the processor does not wait for; on a CPU those of the
+    processor.
+    """
 
     device: torch.device = field(default_factory=pick_device)
     moments: list = field(default_factory=list)

@@ -1,4 +1,6 @@
-"""A model as our trainer runs it: warm-up, a first epoch, a second one that is timed step by step, validation, arithmetic."""
+"""A model as our trainer runs it: warm-up, a first epoch, a second one that is timed step by step,
+validation, arithmetic.
+"""
 
 import statistics
 import time
@@ -23,7 +25,8 @@ from trials.training.warm_up import first_batch, warm_up
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What two epochs of our trainer cost. first_seconds has the warm-up in it; beside is the second epoch's share 0..1.
+    """What two epochs of our trainer cost. first_seconds has the warm-up in it; beside is the
+    second epoch's share 0..1.
 
     low is the precision before it was checked.
     """
@@ -84,13 +87,17 @@ def train_ours(cache: Cache, model: str, recipe: Recipe) -> Trained:
 
 
 def arithmetic(trained: Trained) -> Arithmetic:
-    """What the check found in the warm-up; without a low precision, on a CPU, float32 is compared with itself."""
+    """What the check found in the warm-up; without a low precision, on a CPU, float32 is compared
+    with itself.
+    """
     network, task, spec = replace(trained.network, autocast=trained.low), trained.task, trained.spec
     return check_arithmetic(network, task.loss, *first_batch(network, task, spec), spec)
 
 
 def validation_seconds(trained: Trained, rounds: int) -> tuple[float, float]:
-    """Medians of a validation, and of nothing but the forward passes it needs, in the same precision, layout and graphs."""
+    """Medians of a validation, and of nothing but the forward passes it needs, in the same
+    precision, layout and graphs.
+    """
     network, task = trained.network, trained.task
     batches = forward_batches(trained)
 
@@ -106,16 +113,25 @@ def validation_seconds(trained: Trained, rounds: int) -> tuple[float, float]:
 
     validate()
     forward()
-    return statistics.median(timed(validate) for _ in range(rounds)), statistics.median(timed(forward) for _ in range(rounds))
+    return statistics.median(timed(validate) for _ in range(rounds)), statistics.median(
+        timed(forward) for _ in range(rounds)
+    )
 
 
 def forward_batches(trained: Trained) -> list[Tensor]:
-    """The batches of a validation on the network's device: volumes together, or the slices of one volume after the other."""
+    """The batches of a validation on the network's device: volumes together, or the slices of one
+    volume after the other.
+    """
     network, task = trained.network, trained.task
     images = [torch.from_numpy(np.array(task.cache.image(case))) for case in task.val]
     if network.dims == 3:
         parts = list(torch.stack(images)[:, None].split(task.recipe.batch_size))
     else:
-        parts = [part for image in images for part in image[:, None].split(2 * task.recipe.batch_size)]
+        parts = [
+            part for image in images for part in image[:, None].split(2 * task.recipe.batch_size)
+        ]
     # In the strides of new tensors, for which the network was compiled.
-    return [part.to(network.device, torch.float32).clone(memory_format=torch.contiguous_format) for part in parts]
+    return [
+        part.to(network.device, torch.float32).clone(memory_format=torch.contiguous_format)
+        for part in parts
+    ]

@@ -1,4 +1,6 @@
-"""A grid through the real command in a process of its own, and what its results say of when each trial computed."""
+"""A grid through the real command in a process of its own, and what its results say of when each
+trial computed.
+"""
 
 import json
 import signal
@@ -21,8 +23,12 @@ class Span:
 
 
 def bench_run(grid: str, folder: Path, seconds: float) -> bool:
-    """Run a grid into folder/out; False where the time was not enough or the command failed, with its last lines printed."""
-    command = python("bench.run", "--grid", grid, "--out", folder / "out", "--cache", folder / "cache")
+    """Run a grid into folder/out; False where the time was not enough or the command failed, with
+    its last lines printed.
+    """
+    command = python(
+        "bench.run", "--grid", grid, "--out", folder / "out", "--cache", folder / "cache"
+    )
     with (folder / "said.txt").open("w") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
@@ -52,10 +58,17 @@ def results(out: Path) -> dict[Path, dict]:
 
 
 def spans(out: Path) -> list[Span]:
-    """The complete trials of a run folder by their first steps: a result is written when its trial has ended."""
+    """The complete trials of a run folder by their first steps: a result is written when its trial
+    has ended.
+    """
     found = []
     for path, result in results(out).items():
         if result["state"] == "COMPLETE":
             end = path.stat().st_mtime
-            found.append(Span(first_step=end - result["seconds"] + result["facts"]["seconds_to_first_step"], end=end))
+            found.append(
+                Span(
+                    first_step=end - result["seconds"] + result["facts"]["seconds_to_first_step"],
+                    end=end,
+                )
+            )
     return sorted(found)

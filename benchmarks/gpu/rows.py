@@ -1,4 +1,6 @@
-"""The rows of results/gpu.txt with what each is to reach, and the sheet that writes a row as soon as it is known."""
+"""The rows of results/gpu.txt with what each is to reach, and the sheet that writes a row as soon
+as it is known.
+"""
 
 import re
 import time
@@ -13,7 +15,10 @@ VOLUME_MODELS = ("unet3d", "segresnet", "vnet")
 SLICE_MODEL = "unet2d_resnet50"
 LAYOUTS = ("channels_last", "contiguous")
 MODES = ("compiled", "eager")
-ABOUT = "What one GPU reaches, by `python -m benchmarks.gpu`: a part a run of that command, every row measured in that run"
+ABOUT = (
+    "What one GPU reaches, by `python -m benchmarks.gpu`: a part a run of that command, every "
+    "row measured in that run"
+)
 NOT_MEASURED = "not measured"
 # Before a part's name and stamp in the file.
 PART = re.compile(r"^(?=\[\w+\] )", re.MULTILINE)
@@ -21,7 +26,9 @@ PART = re.compile(r"^(?=\[\w+\] )", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured number and what it is to reach: at_most, at_least, or neither where it only informs."""
+    """One measured number and what it is to reach: at_most, at_least, or neither where it only
+    informs.
+    """
 
     name: str
     at_most: float | None = None
@@ -37,7 +44,9 @@ class Row:
         """Whether a value reaches the target; "" without one."""
         if self.at_most is None and self.at_least is None:
             return ""
-        is_reached = value <= self.at_most if self.at_most is not None else value >= (self.at_least or 0.0)
+        is_reached = (
+            value <= self.at_most if self.at_most is not None else value >= (self.at_least or 0.0)
+        )
         return "reached" if is_reached else "MISSED"
 
 
@@ -53,7 +62,9 @@ def bare_row(model: str, layout: str, mode: str) -> str:
 
 def own_rows(model: str) -> tuple[Row, ...]:
     """What is measured of a model in our own trainer."""
-    beside = (Row(f"{model}: time beside the model, %", at_most=5.0),) if model == SLICE_MODEL else ()
+    beside = (
+        (Row(f"{model}: time beside the model, %", at_most=5.0),) if model == SLICE_MODEL else ()
+    )
     return (
         Row(f"{model}: ours, ms a step"),
         *beside,
@@ -72,10 +83,18 @@ def eager_start_row(model: str) -> str:
 def model_rows(model: str) -> tuple[Row, ...]:
     """Every row of a model."""
     bare = [Row(bare_row(model, layout, mode)) for mode in MODES for layout in LAYOUTS]
-    return (Row(step_row(model), at_most=1.05), *own_rows(model), Row(eager_start_row(model), at_most=10.0), *bare)
+    return (
+        Row(step_row(model), at_most=1.05),
+        *own_rows(model),
+        Row(eager_start_row(model), at_most=10.0),
+        *bare,
+    )
 
 
-LOSS_ROWS = {name: f"loss {name}: relative difference, GPU to CPU" for name in ("combined", "focal", "weighted_focal")}
+LOSS_ROWS = {
+    name: f"loss {name}: relative difference, GPU to CPU"
+    for name in ("combined", "focal", "weighted_focal")
+}
 COUNTS_ROW = "voxel counts that differ, GPU to CPU"
 VOXELS_ROW = "a network in float32: equal voxels, GPU to CPU, %"
 BUSY_ROW = "GPU busy, first trial's first step to last trial's end, %"
@@ -99,7 +118,9 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Sheet:
-    """The rows of one part. path None keeps nothing on disk; seconds is the time that the part may take from now."""
+    """The rows of one part. path None keeps nothing on disk; seconds is the time that the part may
+    take from now.
+    """
 
     part: str
     stamp: str
@@ -127,9 +148,15 @@ class Sheet:
         return self.lines.get(name, (None, ""))[0]
 
     def measure(self, names: Sequence[str], way: Callable[[], None], needs: float = 0.0) -> None:
-        """Call a function that writes these rows, unless fewer seconds than it needs are left; what it raises is told."""
+        """Call a function that writes these rows, unless fewer seconds than it needs are left; what
+        it raises is told.
+        """
         if self.left() <= needs:
-            rest = f"{self.left():.0f} were left where this takes {needs:g}" if self.left() > 0 else "were spent"
+            rest = (
+                f"{self.left():.0f} were left where this takes {needs:g}"
+                if self.left() > 0
+                else "were spent"
+            )
             self.leave_out(names, f"the part's {self.seconds:g} s {rest}")
             return
         try:
@@ -141,17 +168,32 @@ class Sheet:
             self.leave_out(names, "nothing was measured for it")
 
     def text(self) -> str:
-        """The part as it stands in the file: a stamp, then every row of the table, measured or not."""
+        """The part as it stands in the file: a stamp, then every row of the table,
+        measured or not."""
         rows = [self._line(row) for row in ROWS[self.part]]
-        return "\n".join([f"[{self.part}] {self.stamp}", "", f"{'row':62} {'value':>12}  {'reach':9} ", *rows]) + "\n"
+        return (
+            "\n".join(
+                [
+                    f"[{self.part}] {self.stamp}",
+                    "",
+                    f"{'row':62} {'value':>12}  {'reach':9} ",
+                    *rows,
+                ]
+            )
+            + "\n"
+        )
 
     def save(self) -> None:
         """Write the file anew, with the other parts as they are there."""
         if self.path is None:
             return
-        blocks = parts_of(self.path.read_text() if self.path.is_file() else "") | {self.part: self.text()}
+        blocks = parts_of(self.path.read_text() if self.path.is_file() else "") | {
+            self.part: self.text()
+        }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(self.path, "\n".join([ABOUT + "\n", *(blocks[part] for part in ROWS if part in blocks)]))
+        write_text(
+            self.path, "\n".join([ABOUT + "\n", *(blocks[part] for part in ROWS if part in blocks)])
+        )
 
     def _keep(self, name: str, value: float | None, detail: str) -> None:
         (row,) = (row for row in ROWS[self.part] if row.name == name)

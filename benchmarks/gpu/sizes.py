@@ -1,4 +1,5 @@
-"""What is measured at which size: FULL's recipes on a GPU, and a tiny form of everything for a CPU."""
+"""What is measured at which size: FULL's recipes on a GPU, and a tiny form of
+everything for a CPU."""
 
 import math
 from collections.abc import Mapping
@@ -23,9 +24,10 @@ CLASSES = 4
 class Sizes:
     """The recipes by model, each of an epoch's steps, and the number of cases.
 
-    bare_steps are those of a bare loop, compared_steps of the network whose predictions are compared; rounds is how often a
-    validation is timed. stance is that of torch.compiler: under "force_eager" what is compiled runs eagerly. in_new_process
-    says that first epochs without compiling are timed in a process of their own, which takes seconds to start.
+    bare_steps are those of a bare loop, compared_steps of the network whose predictions are
+    compared; rounds is how often a validation is timed. stance is that of torch.compiler: under
+    "force_eager" what is compiled runs eagerly. in_new_process says that first epochs without
+    compiling are timed in a process of their own, which takes seconds to start.
     """
 
     recipes: Mapping[str, Recipe]
@@ -38,14 +40,25 @@ class Sizes:
 
 
 def of_full(recipe: Recipe, items: int, steps: int) -> Recipe:
-    """A recipe of FULL in epochs of so many steps, over as many items in all as a trial of FULL is trained on."""
+    """A recipe of FULL in epochs of so many steps, over as many items in all as a trial of FULL is
+    trained on.
+    """
     epochs = math.ceil(recipe.epochs * items / (steps * recipe.batch_size))
-    return replace(recipe, epochs=epochs, steps_per_epoch=steps, train_cases_scored=0, weights="random")
+    return replace(
+        recipe, epochs=epochs, steps_per_epoch=steps, train_cases_scored=0, weights="random"
+    )
 
 
 VOLUMES = of_full(FULL.recipes["3d"], FULL_CASES, 12)
 SLICES = of_full(FULL.recipes["2d"], FULL_SLICES, 50)
-LITTLE = replace(VOLUMES, batch_size=1, steps_per_epoch=2, width=2, preparation=Preparation(cube=32), compile="never")
+LITTLE = replace(
+    VOLUMES,
+    batch_size=1,
+    steps_per_epoch=2,
+    width=2,
+    preparation=Preparation(cube=32),
+    compile="never",
+)
 SIZES = {
     "full": Sizes(recipes=dict.fromkeys(VOLUME_MODELS, VOLUMES) | {SLICE_MODEL: SLICES}, cases=12),
     "short": Sizes(
@@ -70,7 +83,9 @@ def prepared(sizes: Sizes, place: Path) -> Cache:
     """Phantoms rendered and prepared under a folder."""
     write_phantoms(place / "phantoms", sizes.cases)
     preparation = next(iter(sizes.recipes.values())).preparation
-    return open_cache(prepare_dataset(open_dataset("phantoms", place / "phantoms"), preparation, place / "cache"))
+    return open_cache(
+        prepare_dataset(open_dataset("phantoms", place / "phantoms"), preparation, place / "cache")
+    )
 
 
 def job_of(cache: Cache, model: str, recipe: Recipe) -> Job:

@@ -1,6 +1,8 @@
-"""What the first epoch of each model takes where nothing is compiled, in a process that has computed nothing before.
+"""What the first epoch of each model takes where nothing is compiled, in a process that has
+computed nothing before.
 
-`python -m benchmarks.gpu.starting SIZES CACHE` prints a line of JSON a model as soon as it is known.
+`python -m benchmarks.gpu.starting SIZES CACHE` prints a line of JSON a model as soon as it is
+known.
 """
 
 import subprocess
@@ -21,7 +23,9 @@ from trials.records.codec import from_json, to_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Seconds of a model's warm-up and first epoch that were not its steps, and milliseconds of a step."""
+    """Seconds of a model's warm-up and first epoch that were not its steps, and milliseconds of a
+    step.
+    """
 
     model: str
     beyond_steps: float
@@ -30,15 +34,23 @@ class Start:
 
 def measure_starts(sheet: Sheet, sizes: str, cache: Cache) -> None:
     """Write the row of every model whose start was measured in the time that is left."""
-    for found in from_new_process(sheet, sizes, cache) if SIZES[sizes].in_new_process else starts(SIZES[sizes], cache):
-        sheet.write(eager_start_row(found.model), found.beyond_steps, f"{found.step_ms:.1f} ms a step")
+    for found in (
+        from_new_process(sheet, sizes, cache)
+        if SIZES[sizes].in_new_process
+        else starts(SIZES[sizes], cache)
+    ):
+        sheet.write(
+            eager_start_row(found.model), found.beyond_steps, f"{found.step_ms:.1f} ms a step"
+        )
 
 
 def from_new_process(sheet: Sheet, sizes: str, cache: Cache) -> Iterator[Start]:
     """What another process has printed when it ends, or when the part's time is spent."""
     # What this process keeps of the GPU's memory is none of the other's.
     reset_peak()
-    process = subprocess.Popen(python("benchmarks.gpu.starting", sizes, cache.folder), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        python("benchmarks.gpu.starting", sizes, cache.folder), stdout=subprocess.PIPE, text=True
+    )
     with suppress(subprocess.TimeoutExpired):
         process.wait(sheet.left())
     process.kill()

@@ -1,6 +1,8 @@
-"""The bare loop in each layout, compiled or not, and what compiles ahead: a process a network, all at once, into one cache.
+"""The bare loop in each layout, compiled or not, and what compiles ahead: a process a network, all
+at once, into one cache.
 
-`python -m benchmarks.gpu.ways SIZES CACHE MODEL WAY` compiles one: WAY is "ours", or the layout of a bare loop.
+`python -m benchmarks.gpu.ways SIZES CACHE MODEL WAY` compiles one: WAY is "ours", or the layout of
+a bare loop.
 """
 
 import os
@@ -53,7 +55,9 @@ def bare(sizes: Sizes, model: str, layout: str, mode: str, steps: int) -> tuple[
 
 
 def compile_ours(sizes: Sizes, cache: Cache, model: str) -> None:
-    """Compile a network as a trial does, for training and for validation, where a trial of FULL would."""
+    """Compile a network as a trial does, for training and for validation, where a trial of FULL
+    would.
+    """
     job = job_of(cache, model, sizes.recipes[model])
     network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
     if wants_compiling(task.recipe, network, task.epochs * task.steps * task.recipe.batch_size):
@@ -64,10 +68,14 @@ def compile_ours(sizes: Sizes, cache: Cache, model: str) -> None:
 
 
 @contextmanager
-def compiling_ahead(sizes: str, cache: Cache, seconds: float) -> Iterator[Mapping[tuple[str, str], Future[bool]]]:
-    """Processes that compile every network of these sizes; each future says whether its one is done within the seconds.
+def compiling_ahead(
+    sizes: str, cache: Cache, seconds: float
+) -> Iterator[Mapping[tuple[str, str], Future[bool]]]:
+    """Processes that compile every network of these sizes; each future says whether its one is done
+    within the seconds.
 
-    Nothing is compiled ahead where there is no GPU, or where all runs eagerly. At the end all are waited for.
+    Nothing is compiled ahead where there is no GPU, or where all runs eagerly. At the end all are
+    waited for.
     """
     device = pick_device()
     if device.type != "cuda" or SIZES[sizes].stance == "force_eager" or seconds <= 0:
@@ -76,7 +84,10 @@ def compiling_ahead(sizes: str, cache: Cache, seconds: float) -> Iterator[Mappin
     use_one_cache()
     with ThreadPoolExecutor(max(1, int(memory_gib(device) / GIB_A_PROCESS))) as pool:
         wanted = [(model, way) for way in (OURS, *LAYOUTS) for model in SIZES[sizes].recipes]
-        yield {(model, way): pool.submit(_compile, sizes, cache, model, way, seconds) for model, way in wanted}
+        yield {
+            (model, way): pool.submit(_compile, sizes, cache, model, way, seconds)
+            for model, way in wanted
+        }
     forget_timings()
 
 
@@ -89,7 +100,9 @@ def _compile(sizes: str, cache: Cache, model: str, way: str, seconds: float) -> 
 
 
 def forget_timings() -> None:
-    """Remove which variants of kernels were found fastest while many processes shared the GPU: they are timed again."""
+    """Remove which variants of kernels were found fastest while many processes shared the GPU: they
+    are timed again.
+    """
     for path in Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).rglob("*.best_config"):
         path.unlink(missing_ok=True)
 

@@ -16,7 +16,9 @@ from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to know: a headline of a few words, the sentence behind it, and the names it is about."""
+    """One thing to know: a headline of a few words, the sentence behind it, and the names it is
+    about.
+    """
 
     title: str
     text: str
@@ -46,29 +48,43 @@ def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
 
 
 def missing_finals(run: Run) -> list[str]:
-    """The final trials that were asked for and have no complete result, by name, a cell with its seeds in a line."""
+    """The final trials that were asked for and have no complete result, by name, a cell with its
+    seeds in a line.
+    """
     done = {(result.spec.cell, result.spec.seed) for result in run.finals}
     lines = []
     for cell in run.cells:
         seeds = [str(seed) for seed in run.seeds if (cell, seed) not in done]
         if seeds:
-            lines.append(f"{cell_name(cell)}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}")
+            lines.append(
+                f"{cell_name(cell)}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+            )
     return lines
 
 
 def num_missing(run: Run) -> dict[str, int]:
-    """How many trials of each phase (pretraining, tuning, final) were planned and have no result, where there are any."""
+    """How many trials of each phase (pretraining, tuning, final) were planned and have no result,
+    where there are any.
+    """
     planned = dict(run.record.get("planned") or {}) | {FINAL: len(run.cells) * len(run.seeds)}
     there = Counter(result.spec.phase for result in run.results)
     words = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
-    return {word: planned[phase] - there[phase] for phase, word in words.items() if planned.get(phase, 0) > there[phase]}
+    return {
+        word: planned[phase] - there[phase]
+        for phase, word in words.items()
+        if planned.get(phase, 0) > there[phase]
+    }
 
 
 def _missing(run: Run) -> Iterator[Note]:
     total = len(run.cells) * len(run.seeds)
     if missing := missing_finals(run):
         count = total - len({(result.spec.cell, result.spec.seed) for result in run.finals})
-        yield Note("Unfinished", f"{count} of {total} final trials have no complete result.", tuple(missing))
+        yield Note(
+            "Unfinished",
+            f"{count} of {total} final trials have no complete result.",
+            tuple(missing),
+        )
 
 
 def _failed(run: Run) -> Iterator[Note]:
@@ -77,7 +93,8 @@ def _failed(run: Run) -> Iterator[Note]:
         reasons = Counter(result.reason or "no reason recorded" for result in failed)
         text = listed([f"{count} {reason}" for reason, count in sorted(reasons.items())])
         names = tuple(
-            f"{result.spec.phase} {result.trial}, {cell_name(result.spec.cell)}, seed {result.spec.seed}: {result.reason}"
+            f"{result.spec.phase} {result.trial}, {cell_name(result.spec.cell)}, seed "
+            f"{result.spec.seed}: {result.reason}"
             for result in failed
         )
         yield Note("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
@@ -89,18 +106,25 @@ def _short(run: Run) -> Iterator[Note]:
     for phase, word in ((PRETRAIN, "pretraining"), (TUNE, "tuning")):
         there = sum(result.spec.phase == phase for result in run.results)
         if there < planned.get(phase, 0):
-            yield Note(f"Unfinished {word}", f"{there} of {planned[phase]} planned {word} trials have a result.")
+            yield Note(
+                f"Unfinished {word}",
+                f"{there} of {planned[phase]} planned {word} trials have a result.",
+            )
 
 
 def _twins(run: Run) -> Iterator[Note]:
     groups = defaultdict(list)
     for result in run.finals:
-        counts = sorted((s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels) for s in result.scores)
+        counts = sorted(
+            (s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels)
+            for s in result.scores
+        )
         groups[tuple(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
     twins = [group for counts, group in groups.items() if len(group) > 1 and counts]
     if twins:
         text = (
-            "These trials agree in every count of every patient: a copied file, a collapsed model, or settings without effect."
+            "These trials agree in every count of every patient: a copied file, a collapsed "
+            "model, or settings without effect."
         )
         yield Note("Identical trials", text, tuple(" = ".join(group) for group in twins))
 
@@ -112,55 +136,86 @@ def _collapsed(run: Run) -> Iterator[Note]:
         if all(_never_predicts(result, label) for label in run.labels)
     ]
     if empty:
-        yield Note("Collapsed", f"{many(len(empty), 'final trial')} predicted background only, in every patient.", tuple(empty))
+        yield Note(
+            "Collapsed",
+            f"{many(len(empty), 'final trial')} predicted background only, in every patient.",
+            tuple(empty),
+        )
     for label in run.labels:
         names = tuple(
-            f"{cell_name(result.spec.cell)}, seed {result.spec.seed}" for result in run.finals if _never_predicts(result, label)
+            f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
+            for result in run.finals
+            if _never_predicts(result, label)
         )
         if len(names) > len(empty):
-            text = f"{len(names)} of {many(len(run.finals), 'final trial')} predict no {run.classes[label]} in any patient."
+            text = (
+                f"{len(names)} of {many(len(run.finals), 'final trial')} predict no "
+                f"{run.classes[label]} in any patient."
+            )
             yield Note("Class never found", text, names)
 
 
 def _never_predicts(result: TrialResult, label: int) -> bool:
-    return bool(result.scores) and not any(score.pred_voxels for score in result.scores if score.label == label)
+    return bool(result.scores) and not any(
+        score.pred_voxels for score in result.scores if score.label == label
+    )
 
 
 def _random_weights(run: Run) -> Iterator[Note]:
     if texts := tuple(run.record.get("weights_notes") or ()):
-        yield Note("First weights", "Not every model started from the weights it is known for.", texts)
+        yield Note(
+            "First weights", "Not every model started from the weights it is known for.", texts
+        )
 
 
 def _conditions(run: Run) -> Iterator[Note]:
     if differ := differences(run):
-        text = "Not all trials ran with the same packages, code and hardware: equal settings need not have given equal numbers."
+        text = (
+            "Not all trials ran with the same packages, code and hardware: equal settings need "
+            "not have given equal numbers."
+        )
         yield Note("Mixed conditions", text, differ)
 
 
 def _seeds(run: Run) -> Iterator[Note]:
     if len(run.seeds) == 1:
         yield Note(
-            "One seed", "Each cell was trained once: a gap between two cells cannot be told from the variance between seeds."
+            "One seed",
+            "Each cell was trained once: a gap between two cells cannot be told from the variance "
+            "between seeds.",
         )
     elif len(run.seeds) == 2:
         yield Note(
-            "Two seeds", "Two trainings a cell measure the variance between seeds only roughly: few gaps can be resolved."
+            "Two seeds",
+            "Two trainings a cell measure the variance between seeds only roughly: few gaps can be "
+            "resolved.",
         )
 
 
 def _data(run: Run) -> Iterator[Note]:
     data = run.record.get("data") or {}
     if data.get("published") and data.get("cases") != data["published"]:
-        yield Note("Part of the data", f"This run used {data['cases']} of {data['published']} published cases.")
+        yield Note(
+            "Part of the data",
+            f"This run used {data['cases']} of {data['published']} published cases.",
+        )
 
 
 def _absent_classes(run: Run) -> Iterator[Note]:
-    scored = {(score.split, score.label) for result in run.finals for score in result.scores if score.true_voxels}
+    scored = {
+        (score.split, score.label)
+        for result in run.finals
+        for score in result.scores
+        if score.true_voxels
+    }
     splits = {score.split for result in run.finals for score in result.scores}
     for split in sorted(splits):
         absent = [run.classes[label] for label in run.labels if (split, label) not in scored]
         if absent:
-            text = f"No {split} case holds {listed(absent)}: such a class has no score and takes no part in a mean."
+            text = (
+                f"No {split} case holds {listed(absent)}: such a class has no score and takes "
+                "no part in a mean."
+            )
             yield Note("Absent class", text)
 
 
@@ -168,10 +223,16 @@ def _untrained(run: Run) -> Iterator[Note]:
     """Classes that no training case holds, told from what the trials counted."""
     counts = [result.facts.get("class_counts") for result in run.results]
     voxels = [count["voxels"] for count in counts if isinstance(count, dict) and "voxels" in count]
-    absent = [name for label, name in enumerate(run.classes) if any(0 in count[label : label + 1] for count in voxels)]
+    absent = [
+        name
+        for label, name in enumerate(run.classes)
+        if any(0 in count[label : label + 1] for count in voxels)
+    ]
     if absent:
         yield Note(
-            "Untrained class", f"No training case holds {listed(absent)}: what is said of it there was learned from none."
+            "Untrained class",
+            f"No training case holds {listed(absent)}: what is said of it there was learned from "
+            "none.",
         )
 
 
@@ -180,18 +241,25 @@ def _warned(run: Run) -> Iterator[Note]:
     warnings = (run.record.get("data") or {}).get("warnings") or {}
     if warnings:
         names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
-        yield Note("Worth a look", f"The files of {many(len(warnings), 'case')} were taken with a warning.", names)
+        yield Note(
+            "Worth a look",
+            f"The files of {many(len(warnings), 'case')} were taken with a warning.",
+            names,
+        )
 
 
 def _repaired(run: Run) -> Iterator[Note]:
-    """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of a failing disk."""
+    """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of
+    a failing disk.
+    """
     cubes: set[str] = set()
     for result in run.results:
         again: Any = result.facts.get("cubes_made_again", ())
         cubes.update(again)
     if cubes:
         text = (
-            f"{many(len(cubes), 'prepared cube')} no longer held what was written and came anew from the patients' files: no "
+            f"{many(len(cubes), 'prepared cube')} no longer held what was written and came anew "
+            "from the patients' files: no "
             "number here rests on the damage, but look at the disk of the cache."
         )
         yield Note("Damaged cache", text, tuple(sorted(cubes)))
@@ -210,7 +278,9 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
     complete = {result.trial for result in run.finals}
     finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
     for split in ("val", "test"):
-        unscored = sorted(set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique()))
+        unscored = sorted(
+            set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique())
+        )
         if complete and unscored:
             yield Note(
                 "Unscored cases",
@@ -221,18 +291,25 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
 
 def _strangers(run: Run) -> Iterator[Note]:
     if run.strangers:
-        text = f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed or split and are left out."
+        text = (
+            f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed "
+            "or split and are left out."
+        )
         yield Note("Left out", text, run.strangers)
 
 
 def _dirty(run: Run) -> Iterator[Note]:
     if run.record.get("dirty"):
         yield Note(
-            "Uncommitted changes", f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran."
+            "Uncommitted changes",
+            f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran.",
         )
 
 
 def num_states(run: Run, phase: str) -> dict[str, int]:
     """How many trials of a phase ended in each state, COMPLETE first."""
     states = Counter(result.state for result in run.results if result.spec.phase == phase)
-    return {state: states[state] for state in sorted(states, key=lambda state: (state != COMPLETE, state))}
+    return {
+        state: states[state]
+        for state in sorted(states, key=lambda state: (state != COMPLETE, state))
+    }

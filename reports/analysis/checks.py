@@ -1,4 +1,6 @@
-"""What must hold before a number is printed: refusals that name the trial, the patient and the way out."""
+"""What must hold before a number is printed: refusals that name the trial, the patient and the way
+out.
+"""
 
 import math
 from collections.abc import Mapping
@@ -19,8 +21,9 @@ PLACE = ["split", "space", "case", "label"]
 def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
     """Raise ValueError if the results in this folder cannot stand beside each other on one page.
 
-    A patient counts once per trial; a cell has one final trial per seed; counts are possible; finals of one split were
-    scored on the same patients against the same references; only final trials opened the test split.
+    A patient counts once per trial; a cell has one final trial per seed; counts are possible;
+    finals of one split were scored on the same patients against the same references; only final
+    trials opened the test split.
     """
     _refuse_impossible_counts(scores)
     _refuse_double_cases(scores)
@@ -39,7 +42,8 @@ def refuse_infeasible(run: Run, space: str, standings: Mapping[tuple[int, int], 
         if not math.isnan(standing.dice) and not feasible(standing.dice, standing.iou):
             place = f"{cell_name(run.cells[i])}, label {label}, {space} space"
             raise ValueError(
-                f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the counts are damaged"
+                f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the "
+                "counts are damaged"
             )
 
 
@@ -49,8 +53,10 @@ def _refuse_impossible_counts(scores: pd.DataFrame) -> None:
     if len(wrong):
         row = wrong.iloc[0]
         raise ValueError(
-            f"trial {row['trial']}: {row['case']} {row['class_name']} overlaps in {row['overlap_voxels']} voxels of "
-            f"{row['true_voxels']} true and {row['pred_voxels']} predicted; delete the trial's folder and run the grid again"
+            f"trial {row['trial']}: {row['case']} {row['class_name']} overlaps in "
+            f"{row['overlap_voxels']} voxels of "
+            f"{row['true_voxels']} true and {row['pred_voxels']} predicted; delete the trial's "
+            "folder and run the grid again"
         )
 
 
@@ -59,7 +65,8 @@ def _refuse_double_cases(scores: pd.DataFrame) -> None:
     if len(double):
         row = double.iloc[0]
         raise ValueError(
-            f"trial {row['trial']} counts {row['case']} twice ({row['split']}, {row['class_name']}, {row['space']}); "
+            f"trial {row['trial']} counts {row['case']} twice ({row['split']}, "
+            f"{row['class_name']}, {row['space']}); "
             "delete its folder and run the grid again"
         )
 
@@ -73,7 +80,8 @@ def _refuse_double_trials(run: Run) -> None:
         if other is not result:
             raise ValueError(
                 f"{_name(result)} has two final trials, {other.trial} and {result.trial}, "
-                "and its patients would count twice; remove the folder of the one that an earlier run left"
+                "and its patients would count twice; remove the folder of the one that an earlier "
+                "run left"
             )
 
 
@@ -82,7 +90,8 @@ def _refuse_test_before_final(scores: pd.DataFrame) -> None:
     if len(early):
         row = early.iloc[0]
         raise ValueError(
-            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only final trials may open the test "
+            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only "
+            "final trials may open the test "
             "split: delete its folder and run the grid again"
         )
 
@@ -93,7 +102,8 @@ def _refuse_missing_labels(run: Run, finals: pd.DataFrame) -> None:
     if len(short):
         place = short.iloc[0]
         raise ValueError(
-            f"trial {place['trial']} scores {place['label']} of {len(run.classes)} labels of {place['split']} case "
+            f"trial {place['trial']} scores {place['label']} of {len(run.classes)} labels of "
+            f"{place['split']} case "
             f"{place['case']} ({place['space']} space); delete its folder and run the grid again"
         )
 
@@ -107,8 +117,10 @@ def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
         one = next(result for result in run.finals if result.trial in with_it)
         other = next(result for result in run.finals if result.trial not in with_it)
         raise ValueError(
-            f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases ({place['space']} space): "
-            f"{place['case']}, label {place['label']}, is in the first only; score both on the same cases"
+            f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases "
+            f"({place['space']} space): "
+            f"{place['case']}, label {place['label']}, is in the first only; score both on the "
+            "same cases"
         )
 
 
@@ -118,8 +130,10 @@ def _refuse_other_references(finals: pd.DataFrame) -> None:
     if len(changed):
         place = changed.iloc[0]
         raise ValueError(
-            f"{place['case']}: label {place['label']} has {place['min']} reference voxels in one trial and {place['max']} in "
-            f"another ({place['split']}, {place['space']} space); the data changed between trials: run them all on one version"
+            f"{place['case']}: label {place['label']} has {place['min']} reference voxels in one "
+            f"trial and {place['max']} in "
+            f"another ({place['split']}, {place['space']} space); the data changed between trials: "
+            "run them all on one version"
         )
 
 

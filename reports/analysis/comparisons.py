@@ -27,9 +27,10 @@ Tests = dict[tuple[int, int, int], float]
 class Family:
     """Comparisons that share one chance of a false claim.
 
-    pairs is "chosen" (the configuration chosen on validation against every other), "all", or "levels" (every two levels of
-    a factor, over the settings that both share); score is "classes" (each class on its own) or "mean" (a patient's mean
-    over its classes; levels have no other). vary keeps the pairs that differ in this factor alone.
+    pairs is "chosen" (the configuration chosen on validation against every other), "all", or
+    "levels" (every two levels of a factor, over the settings that both share); score is "classes"
+    (each class on its own) or "mean" (a patient's mean over its classes; levels have no other).
+    vary keeps the pairs that differ in this factor alone.
     """
 
     name: str
@@ -49,9 +50,11 @@ DEFAULT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases is Wilcoxon's alone.
+    """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases
+    is Wilcoxon's alone.
 
-    luck_known says that at least one configuration has two seeds, without which nothing is resolved.
+    luck_known says that at least one configuration has two seeds, without which nothing is
+    resolved.
     """
 
     family: Family
@@ -66,40 +69,57 @@ class Tested:
 
 
 def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
-    """The families that run.json declares, DEFAULT where it has none. Raises ValueError naming the key."""
+    """The families that run.json declares, DEFAULT where it has none. Raises ValueError naming the
+    key.
+    """
     if "families" not in record:
         return DEFAULT
-    families = tuple(rebuild(Family, of, f"run.json families[{i}]") for i, of in enumerate(record["families"]))
+    families = tuple(
+        rebuild(Family, of, f"run.json families[{i}]") for i, of in enumerate(record["families"])
+    )
     for i, family in enumerate(families):
         scores = (PATIENTS,) if family.pairs == LEVELS else (CLASSES, PATIENTS)
         known = {"pairs": (CHOSEN, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
         for key, words in known.items():
             if getattr(family, key) not in words:
-                raise ValueError(f"run.json families[{i}].{key} must be one of {words}; got {getattr(family, key)!r}")
+                raise ValueError(
+                    f"run.json families[{i}].{key} must be one of {words}; got "
+                    f"{getattr(family, key)!r}"
+                )
     return families
 
 
 def members(family: Family, cells: tuple[Cell, ...], chosen: int | None) -> list[tuple[int, int]]:
-    """The pairs of configurations of a family; none against the chosen where nothing was chosen, and none of levels."""
+    """The pairs of configurations of a family; none against the chosen where nothing was chosen,
+    and none of levels.
+    """
     if family.pairs == LEVELS:
         return []
     if family.pairs == CHOSEN:
         pairs = [] if chosen is None else [(chosen, i) for i in range(len(cells)) if i != chosen]
     else:
         pairs = list(combinations(range(len(cells)), 2))
-    return [pair for pair in pairs if family.vary is None or _differ(cells[pair[0]], cells[pair[1]]) == [family.vary]]
+    return [
+        pair
+        for pair in pairs
+        if family.vary is None or _differ(cells[pair[0]], cells[pair[1]]) == [family.vary]
+    ]
 
 
 def _differ(first: Cell, second: Cell) -> list[str]:
     return [factor for factor in FACTORS if getattr(first, factor) != getattr(second, factor)]
 
 
-def compare_family(family: Family, cells: tuple[Cell, ...], counts: Counts, chosen: int | None) -> Tested:
-    """Test every pair of a family whose configurations both have scores; patients are the unit, seeds are averaged first.
+def compare_family(
+    family: Family, cells: tuple[Cell, ...], counts: Counts, chosen: int | None
+) -> Tested:
+    """Test every pair of a family whose configurations both have scores; patients are the unit,
+    seeds are averaged first.
 
-    A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros, which asks whether these
-    trainings differ, and Student's t over patients and trainings, which asks whether others would. Each is adjusted on
-    its own; against the chosen, the latter over all pairs of configurations, since the chosen was picked for its luck.
+    A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros,
+    which asks whether these trainings differ, and Student's t over patients and trainings, which
+    asks whether others would. Each is adjusted on its own; against the chosen, the latter over all
+    pairs of configurations, since the chosen was picked for its luck.
     """
     pairs = members(family, cells, chosen)
     wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == CHOSEN else pairs
@@ -115,7 +135,9 @@ def compare_family(family: Family, cells: tuple[Cell, ...], counts: Counts, chos
         both_ways = (min(i, j), max(i, j), label)
         p[i, j, label] = max(over_cases[i, j, label], over_seeds.get(both_ways, 0.0))
         adjusted[i, j, label] = max(adjusted_cases[i, j, label], adjusted_seeds.get(both_ways, 0.0))
-    return Tested(family=family, over_cases=over_cases, p=p, adjusted=adjusted, luck_known=luck_known(counts))
+    return Tested(
+        family=family, over_cases=over_cases, p=p, adjusted=adjusted, luck_known=luck_known(counts)
+    )
 
 
 def luck_known(counts: Counts) -> bool:
@@ -147,9 +169,14 @@ def _test_seeds(pairs: list[tuple[int, int]], values: np.ndarray, label: int) ->
     first, second = np.sort(_scored(pairs, values), axis=1).T
     by_case, seeds = nan_mean(values, 1), (~np.isnan(values)).any(axis=2).sum(axis=1)
     luck, luck_df = luck_variance(values)
-    p = crossed_p(by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df)
+    p = crossed_p(
+        by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df
+    )
     return _keyed(first, second, label, p)
 
 
 def _keyed(first: np.ndarray, second: np.ndarray, label: int, p: np.ndarray) -> Tests:
-    return {(i, j, label): value for i, j, value in zip(first.tolist(), second.tolist(), p.tolist(), strict=True)}
+    return {
+        (i, j, label): value
+        for i, j, value in zip(first.tolist(), second.tolist(), p.tolist(), strict=True)
+    }

@@ -1,4 +1,6 @@
-"""Whether all trials of a run were made alike: by the same packages, code and hardware; what differs, with its trials."""
+"""Whether all trials of a run were made alike: by the same packages, code and hardware; what
+differs, with its trials.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -8,7 +10,12 @@ from reports.load.run_folder import Run
 from trials.records.result import TrialResult
 from trials.records.spec import PRETRAIN
 
-FACTS = {"device": "device", "threads": "threads", "precision": "precision", "cpu_capability": "processor instructions"}
+FACTS = {
+    "device": "device",
+    "threads": "threads",
+    "precision": "precision",
+    "cpu_capability": "processor instructions",
+}
 NAMED = 8
 PARTS = ("model", "loss", "sampling")
 OWN = "segbench"
@@ -17,17 +24,23 @@ BUILT_IN = "segbench's own"
 
 
 def differences(run: Run) -> tuple[str, ...]:
-    """A line whatever was not the same in all trials, see code_differences and machine_differences."""
+    """A line whatever was not the same in all trials, see code_differences and
+    machine_differences."""
     return tuple(sorted((*code_differences(run), *machine_differences(run))))
 
 
 def machine_differences(run: Run) -> tuple[str, ...]:
-    """A line a package or a fact of the machine that was not the same in all trials; the fewer are named."""
-    return _differing((result.trial, *pair) for result in run.results for pair in _conditions(result))
+    """A line a package or a fact of the machine that was not the same in all trials; the fewer are
+    named.
+    """
+    return _differing(
+        (result.trial, *pair) for result in run.results for pair in _conditions(result)
+    )
 
 
 def code_differences(run: Run) -> tuple[str, ...]:
-    """A line the commit, our training code or a part of the grid file that was not the same in all trials that use it.
+    """A line the commit, our training code or a part of the grid file that was not the same in all
+    trials that use it.
 
     Where the trials agree, they are held against what the run's grid would run now.
     """
@@ -41,14 +54,18 @@ def without_code(run: Run) -> list[str]:
 
 
 def code_in_words(run: Run) -> str:
-    """The code that the run's trials name: the commit, the version of segbench and the parts of a grid file."""
+    """The code that the run's trials name: the commit, the version of segbench and the parts of a
+    grid file.
+    """
     found = {f"commit {result.commit}" for result in run.results if result.commit}
     found |= {f"{part} {digest}" for result in run.results for part, digest in result.code.items()}
     return listed(sorted(found))
 
 
 def _stale(run: Run) -> Iterator[str]:
-    """What differs between the trials and run.json, which tells the code of the grid that this page shows."""
+    """What differs between the trials and run.json, which tells the code of the grid that this page
+    shows.
+    """
     now = run.record.get("code")
     if not now:
         return
@@ -57,7 +74,9 @@ def _stale(run: Run) -> Iterator[str]:
     known = {(what, value) for result in shown for what, value in _code(result) if what != "commit"}
     for what, value in sorted(known):
         if value != now.get(what, BUILT_IN):
-            yield f"{what}: {value} in the trials; {now.get(what, BUILT_IN)} in the grid of this page"
+            yield (
+                f"{what}: {value} in the trials; {now.get(what, BUILT_IN)} in the grid of this page"
+            )
 
 
 def _code(result: TrialResult) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,6 @@
-"""Everything the sections draw from, computed once: the run, its tables, the standings, the choice, the notes."""
+"""Everything the sections draw from, computed once: the run, its tables, the standings, the choice,
+the notes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from reports.analysis.comparisons import Tested, compare_family, read_families
 from reports.analysis.external import Field, Outsiders, everyone, gather_outsiders
 from reports.analysis.selection import Choice, choose
 from reports.analysis.summary import Resampled, Standing, resample_ratio, summarise
-from reports.analysis.surfaces import Agreement, Surfaces, agreements, gather_surfaces, refuse_unsound_surfaces, surfaces_table
+from reports.analysis.surfaces import (
+    Agreement,
+    Surfaces,
+    agreements,
+    gather_surfaces,
+    refuse_unsound_surfaces,
+    surfaces_table,
+)
 from reports.load.counts import Counts, count
 from reports.load.run_folder import Run
 from trials.records.result import CUBE, NATIVE
@@ -21,11 +30,12 @@ from trials.records.result import CUBE, NATIVE
 class Board:
     """What a section may show. images is "none", "masks" or "ct".
 
-    validation counts are native; test holds the test counts by space, standings the test scores by space, then by
-    (configuration, label), resampled the native test Dice; families are the comparisons that the run declared.
-    surface_rows is the surfaces table, surfaces its test cases as one block, agreements the mean Surface Dice by
-    (configuration, label); all are empty for a run without surfaces. outsiders are contestants that the run did not train,
-    field everybody: its configurations, then them.
+    validation counts are native; test holds the test counts by space, standings the test scores by
+    space, then by (configuration, label), resampled the native test Dice; families are the
+    comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
+    as one block, agreements the mean Surface Dice by (configuration, label); all are empty for a
+    run without surfaces. outsiders are contestants that the run did not train, field everybody: its
+    configurations, then them.
     """
 
     run: Run
@@ -47,7 +57,9 @@ class Board:
 
 
 def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: str) -> Board:
-    """Check the run, then compute what all sections share. Raises ValueError if the run must not be shown (checks.py)."""
+    """Check the run, then compute what all sections share. Raises ValueError if the run must not be
+    shown (checks.py).
+    """
     refuse_unsound(run, scores)
     validation = count(run, scores, "val", NATIVE)
     test = {space: count(run, scores, "test", space) for space in (NATIVE, CUBE)}
@@ -75,7 +87,10 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
         field=everyone(run, test[NATIVE], surfaces, outsiders),
         resampled=resampled[NATIVE],
         choice=choice,
-        families=tuple(compare_family(family, run.cells, test[NATIVE], chosen) for family in read_families(run.record)),
+        families=tuple(
+            compare_family(family, run.cells, test[NATIVE], chosen)
+            for family in read_families(run.record)
+        ),
         notes=page_one_notes(run, scores),
         images=images,
     )

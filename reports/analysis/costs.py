@@ -1,4 +1,6 @@
-"""What each configuration costs: device time, memory and size beside its validation Dice, and which of them none beats."""
+"""What each configuration costs: device time, memory and size beside its validation Dice, and which
+of them none beats.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,8 +17,8 @@ HOURS = {"cuda": "GPU-hours", "cpu": "core-hours"}
 class Cost:
     """One configuration: validation Dice (mean of classes, native), and what it takes.
 
-    hours of device time a final training, search_hours of its whole study, peak_gib at most, parameters; of one trial where
-    they are the same for all.
+    hours of device time a final training, search_hours of its whole study, peak_gib at most,
+    parameters; of one trial where they are the same for all.
     """
 
     i: int
@@ -40,7 +42,11 @@ def costs_of(board: Board) -> list[Cost]:
         mine = [result for result in board.run.finals if result.spec.cell == cell]
         dice = float(board.choice.validation[i])
         if mine and not math.isnan(dice):
-            search = [result for result in board.run.results if result.spec.cell == cell and result.spec.phase == TUNE]
+            search = [
+                result
+                for result in board.run.results
+                if result.spec.cell == cell and result.spec.phase == TUNE
+            ]
             costs.append(
                 Cost(
                     i=i,
@@ -58,7 +64,9 @@ def device_hours(result: TrialResult) -> float:
     """Hours times the share of a card, or the number of cores, that a trial held."""
     on_card = result.facts.get("device_type") == "cuda"
     threads = result.facts.get("threads", 1)
-    held = result.spec.recipe.gpus if on_card else float(threads) if isinstance(threads, int) else 1.0
+    held = (
+        result.spec.recipe.gpus if on_card else float(threads) if isinstance(threads, int) else 1.0
+    )
     return result.seconds / 3600 * held
 
 
@@ -72,9 +80,17 @@ def front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
 
 
 def unit_of(costs: list[Cost]) -> tuple[float, str]:
-    """How device time reads: hours, or less where trainings are short; GPU or core by where the trials ran."""
+    """How device time reads: hours, or less where trainings are short; GPU or core by where the
+    trials ran.
+    """
     kinds = {HOURS.get(str(cost.one.facts.get("device_type")), "hours") for cost in costs}
     name = kinds.pop() if len(kinds) == 1 else "hours"
     longest = max(cost.hours for cost in costs)
-    factor, word = (1.0, "hours") if longest >= 1 else (60.0, "minutes") if longest >= 1 / 60 else (3600.0, "seconds")
+    factor, word = (
+        (1.0, "hours")
+        if longest >= 1
+        else (60.0, "minutes")
+        if longest >= 1 / 60
+        else (3600.0, "seconds")
+    )
     return factor, name.replace("hours", word)

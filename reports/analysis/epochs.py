@@ -1,4 +1,5 @@
-"""Trials as series over epochs: one value an epoch and seed, and what the series say at their best."""
+"""Trials as series over epochs: one value an epoch and seed, and what the series say at
+their best."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -47,7 +48,14 @@ def by_epoch(trials: Sequence[TrialResult], value: Value) -> dict[int, list[floa
 
 def at_best(trials: Sequence[TrialResult], value: Value) -> float:
     """Mean over the seeds of a value at each seed's best epoch; NaN where none has it."""
-    mean = _mean([value(epoch) for trial in trials for epoch in trial.curve if epoch.epoch == trial.best_epoch])
+    mean = _mean(
+        [
+            value(epoch)
+            for trial in trials
+            for epoch in trial.curve
+            if epoch.epoch == trial.best_epoch
+        ]
+    )
     return math.nan if mean is None else mean
 
 

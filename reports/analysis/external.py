@@ -1,6 +1,8 @@
-"""Contestants from outside: predictions that somebody else made, scored by the run's rules and read from the run folder.
+"""Contestants from outside: predictions that somebody else made, scored by the run's rules and read
+from the run folder.
 
-They stand beside the configurations, but are never chosen, tuned or called a winner: nothing is known of their validation.
+They stand beside the configurations, but are never chosen, tuned or called a winner: nothing is
+known of their validation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,9 @@ from trials.storage.atomic import matching, read_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outsiders:
-    """Who they are, and their scores as those of as many configurations under one seed; empty where there are none."""
+    """Who they are, and their scores as those of as many configurations under one seed; empty where
+    there are none.
+    """
 
     names: tuple[str, ...]
     counts: Counts
@@ -33,7 +37,9 @@ class Outsiders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """Everybody with a test score, configurations first: names, and their counts and surfaces on the native grid."""
+    """Everybody with a test score, configurations first: names, and their counts and surfaces on
+    the native grid.
+    """
 
     names: tuple[str, ...]
     counts: Counts
@@ -41,7 +47,9 @@ class Field:
 
 
 def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
-    """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file, or what does not agree."""
+    """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file,
+    or what does not agree.
+    """
     outside = [read_outside(path) for path in matching(run.out, "outside/*.json")]
     outside = sorted(outside, key=lambda one: one.name) if test.cases else []
     for one in outside:
@@ -66,11 +74,15 @@ def read_outside(path: Path) -> Outside:
         refuse_overlaps(scores)
         return replace(rebuild(Outside, document, "outside"), scores=scores, surfaces=surfaces)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: not an outside contestant ({error}); delete it and add the contestant again") from None
+        raise ValueError(
+            f"{path}: not an outside contestant ({error}); delete it and add the contestant again"
+        ) from None
 
 
 def everyone(run: Run, test: Counts, surfaces: Surfaces, outsiders: Outsiders) -> Field:
-    """Configurations and outside contestants as one block; of the latter only the first seed exists."""
+    """Configurations and outside contestants as one block; of the latter only the first seed
+    exists.
+    """
     num_seeds = test.available.shape[1]
     held = Counts(
         cases=test.cases,
@@ -79,10 +91,15 @@ def everyone(run: Run, test: Counts, surfaces: Surfaces, outsiders: Outsiders) -
         overlap=_joined(test.overlap, outsiders.counts.overlap, num_seeds),
         available=_joined(test.available, outsiders.counts.available, num_seeds),
     )
-    numbers = {name: _joined(block, outsiders.surfaces.numbers[name], num_seeds) for name, block in surfaces.numbers.items()}
+    numbers = {
+        name: _joined(block, outsiders.surfaces.numbers[name], num_seeds)
+        for name, block in surfaces.numbers.items()
+    }
     available = _joined(surfaces.available, outsiders.surfaces.available, num_seeds)
     names = (*map(cell_name, run.cells), *outsiders.names)
-    return Field(names=names, counts=held, surfaces=replace(surfaces, numbers=numbers, available=available))
+    return Field(
+        names=names, counts=held, surfaces=replace(surfaces, numbers=numbers, available=available)
+    )
 
 
 def _joined(ours: np.ndarray, theirs: np.ndarray, num_seeds: int) -> np.ndarray:
@@ -99,7 +116,13 @@ def _counts(outside: Sequence[Outside], test: Counts) -> Counts:
         for score in one.scores:
             pred[i, 0, case_at[score.case], score.label] = score.pred_voxels
             overlap[i, 0, case_at[score.case], score.label] = score.overlap_voxels
-    return Counts(cases=test.cases, true=test.true, pred=pred, overlap=overlap, available=np.ones(shape[:2], bool))
+    return Counts(
+        cases=test.cases,
+        true=test.true,
+        pred=pred,
+        overlap=overlap,
+        available=np.ones(shape[:2], bool),
+    )
 
 
 def _surfaces(outside: Sequence[Outside], surfaces: Surfaces) -> Surfaces:
@@ -110,23 +133,35 @@ def _surfaces(outside: Sequence[Outside], surfaces: Surfaces) -> Surfaces:
         for row in one.surfaces:
             if row.case in case_at and row.region in surfaces.regions:
                 for name, block in numbers.items():
-                    block[i, 0, case_at[row.case], surfaces.regions.index(row.region)] = getattr(row, name)
+                    block[i, 0, case_at[row.case], surfaces.regions.index(row.region)] = getattr(
+                        row, name
+                    )
     return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
 
 
 def _refuse_other_ground(one: Outside, test: Counts, run: Run) -> None:
-    """Raise ValueError unless a contestant was scored once on every test case and label, against the same references."""
+    """Raise ValueError unless a contestant was scored once on every test case and label, against
+    the same references.
+    """
     again = "add it again on this run's data"
     places = [(score.case, score.label) for score in one.scores]
     wanted = {(case, label) for case in test.cases for label in range(len(run.classes))}
-    if len(set(places)) < len(places) or set(places) != wanted or {score.space for score in one.scores} != {NATIVE}:
+    if (
+        len(set(places)) < len(places)
+        or set(places) != wanted
+        or {score.space for score in one.scores} != {NATIVE}
+    ):
         odd = sorted(set(places) ^ wanted)
         where = f"{odd[0][0]}, label {odd[0][1]}" if odd else "some case twice or on another grid"
-        raise ValueError(f"outside contestant {one.name!r} was not scored on the run's test cases ({where}); {again}")
+        raise ValueError(
+            f"outside contestant {one.name!r} was not scored on the run's test cases ({where}); "
+            f"{again}"
+        )
     for score in one.scores:
         ours = int(test.true[test.cases.index(score.case), score.label])
         if score.true_voxels != ours:
             raise ValueError(
-                f"outside contestant {one.name!r}: {score.case} has {score.true_voxels} reference voxels of label "
+                f"outside contestant {one.name!r}: {score.case} has {score.true_voxels} reference "
+                "voxels of label "
                 f"{score.label}, the run {ours}; {again}"
             )

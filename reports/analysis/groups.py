@@ -1,4 +1,6 @@
-"""The chosen's Dice in groups of patients: by slice thickness, and by what the run recorded of its cases (cohort, stage)."""
+"""The chosen's Dice in groups of patients: by slice thickness, and by what the run recorded of its
+cases (cohort, stage).
+"""
 
 from collections.abc import Mapping
 
@@ -12,27 +14,40 @@ from reports.formatting import cell_name, interval, listed, number
 from reports.stats.intervals import case_weights, nan_mean, resample, student_interval
 from trials.records.result import NATIVE
 
-# Upper bounds of slice thickness in mm and their words: KiTS23 has thin slices, thick ones, and many of 5 mm.
+# Upper bounds of slice thickness in mm and their words: KiTS23 has thin slices, thick ones, and
+# many of 5 mm.
 THICKNESS = ((2.0, "below 2 mm"), (5.0, "2 mm to below 5 mm"), (float("inf"), "5 mm and more"))
 UNKNOWN = "not recorded"
 
 
 def groups_table(board: Board, shown: int) -> Table | None:
-    """A row a group of test patients, a column a class; None for a run that recorded nothing of its cases."""
+    """A row a group of test patients, a column a class; None for a run that recorded nothing of its
+    cases.
+    """
     traits = _traits(board)
     if not traits:
         return None
     labels = [MEAN, *held_labels(board.test[NATIVE])]
     rows, spans = [], []
     for trait, values in traits.items():
-        found = {group: _scores(board, shown, labels, group, values) for group in _order(set(values.values()))}
+        found = {
+            group: _scores(board, shown, labels, group, values)
+            for group in _order(set(values.values()))
+        }
         rows += [(Entry(trait), Entry(group), *entries) for group, entries in found.items()]
         spans.append(_span(trait, found))
     whole = Column("patient's mean", True, "over the classes that the patient's reference holds")
-    columns = (Column("by"), Column("patients"), whole, *(Column(board.run.classes[label], True) for label in labels[1:]))
+    columns = (
+        Column("by"),
+        Column("patients"),
+        whole,
+        *(Column(board.run.classes[label], True) for label in labels[1:]),
+    )
     caption = (
-        f"{cell_name(board.run.cells[shown])}, by group of patients: {listed(spans)} in a patient's mean Dice. 95 % intervals "
-        "over patients alone, seeds averaged, native grid. Groups differ in more than what names them: read no cause into this."
+        f"{cell_name(board.run.cells[shown])}, by group of patients: {listed(spans)} in a "
+        "patient's mean Dice. 95 % intervals "
+        "over patients alone, seeds averaged, native grid. Groups differ in more than what names "
+        "them: read no cause into this."
     )
     return Table(id="size-groups", caption=caption, columns=columns, rows=tuple(rows))
 
@@ -51,16 +66,29 @@ def _traits(board: Board) -> dict[str, dict[str, str]]:
 
 
 def _thickness(grid: Mapping[str, list[float]] | None) -> str:
-    return UNKNOWN if grid is None else next(words for bound, words in THICKNESS if grid["spacing_mm"][0] < bound)
+    return (
+        UNKNOWN
+        if grid is None
+        else next(words for bound, words in THICKNESS if grid["spacing_mm"][0] < bound)
+    )
 
 
 def _order(groups: set[str]) -> list[str]:
     """Thickness from thin to thick, anything else by name, what is not recorded last."""
     thin_first = [words for _, words in THICKNESS]
-    return sorted(groups, key=lambda group: (group == UNKNOWN, thin_first.index(group) if group in thin_first else 0, group))
+    return sorted(
+        groups,
+        key=lambda group: (
+            group == UNKNOWN,
+            thin_first.index(group) if group in thin_first else 0,
+            group,
+        ),
+    )
 
 
-def _scores(board: Board, shown: int, labels: list[int], group: str, values: Mapping[str, str]) -> list[Entry]:
+def _scores(
+    board: Board, shown: int, labels: list[int], group: str, values: Mapping[str, str]
+) -> list[Entry]:
     """The group's mean for every label, with its interval and number of patients."""
     counts = board.test[NATIVE]
     entries = []
@@ -69,7 +97,9 @@ def _scores(board: Board, shown: int, labels: list[int], group: str, values: Map
         dice = nan_mean(patient_dice(counts, label)[[shown]][:, :, inside], 1)[:, None]
         mean, low, high = _mean(dice)
         small = f"{interval(low, high)} n = {dice.shape[2]}".strip()
-        entries.append(Entry(number(mean), mean, small=small, look="" if dice.shape[2] else "quiet"))
+        entries.append(
+            Entry(number(mean), mean, small=small, look="" if dice.shape[2] else "quiet")
+        )
     return entries
 
 
@@ -86,8 +116,15 @@ def _mean(dice: np.ndarray) -> tuple[float, float, float]:
 
 def _span(trait: str, found: Mapping[str, list[Entry]]) -> str:
     """'cohort 0.61 (old) to 0.72 (new)', or the one group there is."""
-    means = {group: float(entries[0].sort or 0) for group, entries in found.items() if entries[0].text != "n/a"}
-    low, high = min(means, key=lambda group: means[group]), max(means, key=lambda group: means[group])
+    means = {
+        group: float(entries[0].sort or 0)
+        for group, entries in found.items()
+        if entries[0].text != "n/a"
+    }
+    low, high = (
+        min(means, key=lambda group: means[group]),
+        max(means, key=lambda group: means[group]),
+    )
     if low == high:
         return f"by {trait} all are {low}"
     return f"by {trait} from {number(means[low], 2)} ({low}) to {number(means[high], 2)} ({high})"

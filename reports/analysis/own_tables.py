@@ -1,4 +1,6 @@
-"""Our own tables as anybody would read them, rounded as printed, under the audit that other people's tables get."""
+"""Our own tables as anybody would read them, rounded as printed, under the audit that other
+people's tables get.
+"""
 
 from collections.abc import Mapping
 
@@ -19,13 +21,19 @@ from reports.table import dice_of, iou_of
 DECIMALS, BACKGROUND_DECIMALS = 3, 4
 
 
-def own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]) -> dict[str, tuple[Row, ...]]:
-    """A table a configuration that has a test score: the background, every class and their mean, native grid, as printed."""
+def own_tables(
+    run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]
+) -> dict[str, tuple[Row, ...]]:
+    """A table a configuration that has a test score: the background, every class and their mean,
+    native grid, as printed.
+    """
     tables = {}
     for i, cell in enumerate(run.cells):
         if np.isnan(standings[i, MEAN].dice):
             continue
-        named = {label: run.classes[label] for label in run.labels if standings[i, label].n} | {MEAN: "mean of classes"}
+        named = {label: run.classes[label] for label in run.labels if standings[i, label].n} | {
+            MEAN: "mean of classes"
+        }
         rows = [
             _row(line, name, standings[i, label].dice, standings[i, label].iou)
             for line, (label, name) in enumerate(named.items(), 2)
@@ -34,7 +42,9 @@ def own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int], Stand
     return tables
 
 
-def audit_own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]) -> list[Finding]:
+def audit_own_tables(
+    run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]
+) -> list[Finding]:
     """What the audit says of our tables; its floor is that of this run's own test patients.
 
     Raises ValueError for a row that no masks can give: such a table is not printed.
@@ -47,18 +57,39 @@ def audit_own_tables(run: Run, test: Counts, standings: Mapping[tuple[int, int],
     findings = audit(tables, Floor(dice=dice, iou=iou, source="this run's test patients"))
     for finding in findings:
         if finding.rule == "infeasible":
-            raise ValueError(f"{finding.table}, {finding.row}: {finding.message}; the counts are damaged")
+            raise ValueError(
+                f"{finding.table}, {finding.row}: {finding.message}; the counts are damaged"
+            )
     return findings
 
 
-def _row(line: int, name: str, dice: float, iou: float, decimals: int = DECIMALS, is_background: bool = False) -> Row:
+def _row(
+    line: int,
+    name: str,
+    dice: float,
+    iou: float,
+    decimals: int = DECIMALS,
+    is_background: bool = False,
+) -> Row:
     dice_text, iou_text = f"{dice:.{decimals}f}", f"{iou:.{decimals}f}"
-    return Row(line=line, class_name=name, is_background=is_background, dice=figure(dice_text), iou=figure(iou_text))
+    return Row(
+        line=line,
+        class_name=name,
+        is_background=is_background,
+        dice=figure(dice_text),
+        iou=figure(iou_text),
+    )
 
 
 def _background_row(run: Run, test: Counts, i: int) -> Row:
     """Label 0 of one configuration: the mean over all test patients, then over its seeds."""
-    counts = np.broadcast_to(test.true[:, 0], test.pred.shape[1:3]), test.pred[i, ..., 0], test.overlap[i, ..., 0]
+    counts = (
+        np.broadcast_to(test.true[:, 0], test.pred.shape[1:3]),
+        test.pred[i, ..., 0],
+        test.overlap[i, ..., 0],
+    )
     held = test.available[i]
-    dice, iou = (float(nan_mean(nan_mean(ratio(*counts)[held], 1), 0)) for ratio in (dice_of, iou_of))
+    dice, iou = (
+        float(nan_mean(nan_mean(ratio(*counts)[held], 1), 0)) for ratio in (dice_of, iou_of)
+    )
     return _row(1, run.classes[0], dice, iou, BACKGROUND_DECIMALS, is_background=True)

@@ -13,13 +13,15 @@ def held_labels(counts: Counts) -> list[int]:
 
 
 def counted_cases(counts: Counts, label: int) -> np.ndarray:
-    """The places of the patients that a label's score is over; for MEAN, those that hold any label."""
+    """The places of the patients that a label's score is over; for MEAN, those that
+    hold any label."""
     held = (counts.true[:, 1:] > 0).any(axis=1) if label == MEAN else counts.true[:, label] > 0
     return np.flatnonzero(held)
 
 
 def patient_dice(counts: Counts, label: int) -> np.ndarray:
-    """Dice of every counted patient, [C, S, N]; for MEAN a patient's mean over the labels its reference holds.
+    """Dice of every counted patient, [C, S, N]; for MEAN a patient's mean over the labels its
+    reference holds.
 
     NaN where a seed is missing.
     """
@@ -33,10 +35,12 @@ def patient_dice(counts: Counts, label: int) -> np.ndarray:
 
 
 def patient_shares(counts: Counts) -> np.ndarray:
-    """What each patient contributes to the mean of the classes, [C, S, N]: their mean over N is that mean.
+    """What each patient contributes to the mean of the classes, [C, S, N]: their mean over N is
+    that mean.
 
-    A class's mean plus the patient's distance from it, the rarer the class the heavier (the linearisation of a mean of
-    ratios; Cochran 1977, chapter 6). NaN where a seed is missing; no patient where no label is held.
+    A class's mean plus the patient's distance from it, the rarer the class the heavier (the
+    linearisation of a mean of ratios; Cochran 1977, chapter 6). NaN where a seed is missing; no
+    patient where no label is held.
     """
     cases = counted_cases(counts, MEAN)
     held = held_labels(counts)

@@ -1,4 +1,6 @@
-"""In which precision the trials of a run trained, and whether low precision was compared with float32 before."""
+"""In which precision the trials of a run trained, and whether low precision was compared with
+float32 before.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,12 +15,17 @@ NAMED = 8
 
 
 def precision_check(run: Run) -> Check:
-    """Holds where every trial in low precision was compared with float32, or none was in low precision; else names them.
+    """Holds where every trial in low precision was compared with float32, or none was in low
+    precision; else names them.
 
     It cannot be run where no trial says in which precision it trained.
     """
     trained = [result for result in run.results if "precision" in result.facts]
-    unchecked = [result for result in trained if result.facts["precision"] != FLOAT32 and not is_checked(result)]
+    unchecked = [
+        result
+        for result in trained
+        if result.facts["precision"] != FLOAT32 and not is_checked(result)
+    ]
     told = [*_by_precision(trained), *_notes(trained)]
     if unchecked:
         told.append(f"not compared with float32: {_named(unchecked)}")
@@ -35,19 +42,29 @@ def is_checked(result: TrialResult) -> bool:
 
 
 def _by_precision(trained: Sequence[TrialResult]) -> Iterator[str]:
-    """A part for each precision: how many trials, of which models, and the largest error that was found."""
+    """A part for each precision: how many trials, of which models, and the largest error that was
+    found.
+    """
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for result in trained:
         groups[str(result.facts["precision"])].append(result)
     for precision, results in sorted(groups.items()):
         models = listed(sorted({result.spec.cell.model for result in results}))
-        checks = sorted({f"{r.spec.cell.model}: {r.facts['arithmetic']}" for r in results if is_checked(r)})
+        checks = sorted(
+            {f"{r.spec.cell.model}: {r.facts['arithmetic']}" for r in results if is_checked(r)}
+        )
         compared = f", compared with float32 ({listed(checks)})" if checks else ""
         yield f"{precision} in {many(len(results), 'trial')} of {models}{compared}"
 
 
 def _notes(trained: Sequence[TrialResult]) -> list[str]:
-    return sorted({str(result.facts["precision_note"]) for result in trained if "precision_note" in result.facts})
+    return sorted(
+        {
+            str(result.facts["precision_note"])
+            for result in trained
+            if "precision_note" in result.facts
+        }
+    )
 
 
 def _named(results: Sequence[TrialResult]) -> str:

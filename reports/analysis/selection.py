@@ -8,26 +8,36 @@ from reports.analysis.patients import patient_shares
 from reports.analysis.summary import MEAN, Resampled
 from reports.load.counts import Counts
 from reports.load.run_folder import Run
-from reports.stats.intervals import luck_variance, nan_mean, point, rank_first, seed_interval, smallest_gap
+from reports.stats.intervals import (
+    luck_variance,
+    nan_mean,
+    point,
+    rank_first,
+    seed_interval,
+    smallest_gap,
+)
 from reports.stats.pairs import crossed_p
 from reports.stats.power import Gap, gap_of
 from reports.stats.tests import holm
 
 # Gaps below this are called the same.
 SAME = 0.01
-# The choice saw the same trainings on validation, so it favours the lucky ones: the level is 95 % with half the error.
+# The choice saw the same trainings on validation, so it favours the lucky ones: the level is 95 %
+# with half the error.
 SEED_LEVEL = 0.975
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The configuration with the best validation score and its lead on the test split; arrays follow the run's cells.
+    """The configuration with the best validation score and its lead on the test split; arrays
+    follow the run's cells.
 
-    validation [C] mean Dice on validation; lead, low, high [C] the chosen's test Dice minus each cell's with its 95 % interval;
-    first [C] share of resamples in which a cell ranks first.
-    resolved [C] says which rivals the chosen is really ahead of, although it was picked for its luck among many; winner
-    that it is ahead of all of them: one claim, which needs no correction for many.
-    smallest_gap is the difference that this run sees with 80 % power; NaN where a run has one configuration.
+    validation [C] mean Dice on validation; lead, low, high [C] the chosen's test Dice minus each
+    cell's with its 95 % interval; first [C] share of resamples in which a cell ranks first.
+    resolved [C] says which rivals the chosen is really ahead of, although it was picked for its
+    luck among many; winner that it is ahead of all of them: one claim, which needs no correction
+    for many. smallest_gap is the difference that this run sees with 80 % power; NaN where a run has
+    one configuration.
     """
 
     chosen: int
@@ -43,14 +53,20 @@ class Choice:
 
 
 def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> Choice | None:
-    """Choose among the configurations with the most complete seeds; None where no validation or no test score exists yet.
+    """Choose among the configurations with the most complete seeds; None where no validation or no
+    test score exists yet.
 
     All scores are native-grid Dice over patients that hold a label, averaged over labels.
     """
     held = [_estimate(validation, label) for label in _held(run, validation)]
     on_validation = np.mean(held, axis=0) if held else np.full(len(run.cells), np.nan)
     seeds = (validation.available & test.available).sum(axis=1)
-    ready = (seeds == seeds.max(initial=0)) & (seeds > 0) & ~np.isnan(on_validation) & ~np.isnan(resampled.estimates[MEAN])
+    ready = (
+        (seeds == seeds.max(initial=0))
+        & (seeds > 0)
+        & ~np.isnan(on_validation)
+        & ~np.isnan(resampled.estimates[MEAN])
+    )
     if not ready.any():
         return None
     ranking = sorted(np.flatnonzero(ready), key=lambda i: (-on_validation[i], i))
@@ -83,7 +99,9 @@ def _estimate(counts: Counts, label: int) -> np.ndarray:
 
 
 def _seeds_agree(run: Run, test: Counts, chosen: int) -> np.ndarray:
-    """[C] whether the mean difference of the seeds both have clears zero in a t interval: one seed never does."""
+    """[C] whether the mean difference of the seeds both have clears zero in a t interval: one seed
+    never does.
+    """
     by_seed = np.mean([nan_mean(test.ratio(label), 2) for label in _held(run, test)], axis=0)
     agree = np.zeros(len(by_seed), bool)
     for i in range(len(by_seed)):
@@ -93,7 +111,8 @@ def _seeds_agree(run: Run, test: Counts, chosen: int) -> np.ndarray:
 
 
 def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
-    """[C] whether the chosen differs from each rival by crossed_p, Holm over the pairs of all configurations.
+    """[C] whether the chosen differs from each rival by crossed_p, Holm over the pairs of all
+    configurations.
 
     The chosen is the luckiest of many: against the unluckiest of them any two trainings differ.
     """
@@ -103,7 +122,9 @@ def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
     known = (seeds[first] > 0) & (seeds[second] > 0)
     first, second = first[known], second[known]
     by_case = nan_mean(shares, 1)
-    p = crossed_p(by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df)
+    p = crossed_p(
+        by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df
+    )
     beyond = np.zeros(len(seeds), bool)
     for i, j, adjusted in zip(first, second, holm(p.tolist()), strict=True):
         if chosen in (i, j):
@@ -112,7 +133,9 @@ def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
 
 
 def gap_to(test: Counts, chosen: int, rival: int) -> Gap | None:
-    """The chosen's lead over a rival and what its error is made of, over the seeds both have; None without one."""
+    """The chosen's lead over a rival and what its error is made of, over the seeds both have; None
+    without one.
+    """
     shares = patient_shares(test)
     both = test.available[chosen] & test.available[rival]
     if not both.any() or shares.shape[2] < 2:

@@ -1,4 +1,6 @@
-"""Every configuration's mean scores with their intervals: the numbers that tables, maps and the paper's rows show."""
+"""Every configuration's mean scores with their intervals: the numbers that tables, maps and the
+paper's rows show.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,11 +27,13 @@ MEAN = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One configuration's scores for one label (or MEAN, over the foreground labels that some patient holds).
+    """One configuration's scores for one label (or MEAN, over the foreground labels that some
+    patient holds).
 
-    dice, iou (0..1) are means over the n patients that hold the label, then over the seeds; low and high bound their 95 %
-    intervals. Of the label_free patients, fp_share have a false positive; fp_voxels are predicted there on average.
-    NaN where there is nothing, intervals also where n is below 2.
+    dice, iou (0..1) are means over the n patients that hold the label, then over the seeds; low and
+    high bound their 95 % intervals. Of the label_free patients, fp_share have a false positive;
+    fp_voxels are predicted there on average. NaN where there is nothing, intervals also where n is
+    below 2.
     """
 
     dice: float
@@ -47,8 +51,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
-    """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and luck [B, C], the part of
-    the draws that seeds cause. df are the degrees of freedom behind patients and behind seeds."""
+    """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and
+    luck [B, C], the part of the draws that seeds cause. df are the degrees of freedom behind
+    patients and behind seeds."""
 
     estimates: Mapping[int, np.ndarray]
     draws: Mapping[int, np.ndarray]
@@ -57,33 +62,49 @@ class Resampled:
 
     def interval(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """The 95 % interval of every configuration's mean, within 0 and 1."""
-        low, high = student_interval(self.estimates[label], self.draws[label], self.luck[label], self.df[label])
+        low, high = student_interval(
+            self.estimates[label], self.draws[label], self.luck[label], self.df[label]
+        )
         return np.clip(low, 0, 1), np.clip(high, 0, 1)
 
     def lead_interval(self, label: int, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """The 95 % interval of configuration i's mean minus each configuration's; the patients are shared, the seeds not."""
+        """The 95 % interval of configuration i's mean minus each configuration's; the patients are
+        shared, the seeds not.
+        """
         estimates, draws, luck = (of[label] for of in (self.estimates, self.draws, self.luck))
         lead = estimates[i] - estimates
         return student_interval(lead, draws[:, [i]] - draws, luck[:, [i]] - luck, self.df[label])
 
-    def contrast_interval(self, label: int, weights: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """The interval of weighted sums of configurations, weights [L, C]; those of weight 0 may have no score."""
-        estimates, draws, luck = (contrast(weights, of[label]) for of in (self.estimates, self.draws, self.luck))
+    def contrast_interval(
+        self, label: int, weights: np.ndarray, level: float = 0.95
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The interval of weighted sums of configurations, weights [L, C]; those of weight 0 may
+        have no score.
+        """
+        estimates, draws, luck = (
+            contrast(weights, of[label]) for of in (self.estimates, self.draws, self.luck)
+        )
         return student_interval(estimates, draws, luck, self.df[label], level)
 
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
-    """Estimate and resample one ratio for every label and for their mean; the draws depend on the patients alone."""
+    """Estimate and resample one ratio for every label and for their mean; the draws depend on the
+    patients alone.
+    """
     nobody = np.full((*counts.available.shape, 1), np.nan)
     labels = range(counts.true.shape[1])
     values = {label: counts.ratio(label, ratio) if counts.cases else nobody for label in labels}
     return resample_values(values, counts.available, num_draws)
 
 
-def resample_values(values: Mapping[int, np.ndarray], available: np.ndarray, num_draws: int = DRAWS) -> Resampled:
-    """Estimate and resample scores by label, each [C, S, N] with NaN where a patient does not count or a seed is missing.
+def resample_values(
+    values: Mapping[int, np.ndarray], available: np.ndarray, num_draws: int = DRAWS
+) -> Resampled:
+    """Estimate and resample scores by label, each [C, S, N] with NaN where a patient does not count
+    or a seed is missing.
 
-    available [C, S] says which seeds there are. MEAN is over the labels above 0 that some patient holds.
+    available [C, S] says which seeds there are. MEAN is over the labels above 0 that some patient
+    holds.
     """
     num_cases = next(iter(values.values())).shape[2]
     cases, picks = case_weights(num_cases, num_draws), seed_picks(available, num_draws)
@@ -96,14 +117,21 @@ def resample_values(values: Mapping[int, np.ndarray], available: np.ndarray, num
     nothing = np.full(len(available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing
     for part in (draws, luck):
-        part[MEAN] = np.mean([part[label] for label in held], axis=0) if held else np.tile(nothing, (num_draws, 1))
-    # The rarest class has the fewest patients: the mean is no surer of its own spread than that class.
+        part[MEAN] = (
+            np.mean([part[label] for label in held], axis=0)
+            if held
+            else np.tile(nothing, (num_draws, 1))
+        )
+    # The rarest class has the fewest patients: the mean is no surer of its own spread than that
+    # class.
     df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
     return Resampled(estimates=estimates, draws=draws, luck=luck, df=df)
 
 
 def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], Standing]:
-    """The standing of every (configuration, label), MEAN included, in one split and space; dice is its resample_ratio."""
+    """The standing of every (configuration, label), MEAN included, in one split and space; dice is
+    its resample_ratio.
+    """
     iou = resample_ratio(counts, iou_of)
     standings = {}
     for label in dice.draws:
@@ -117,17 +145,25 @@ def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], Standing
                 n=num,
                 seeds=int(counts.available[i].sum()),
                 label_free=false.shape[2],
-                fp_share=float(nan_mean(np.where(np.isnan(false[i]), np.nan, false[i] > 0).ravel(), 0)),
+                fp_share=float(
+                    nan_mean(np.where(np.isnan(false[i]), np.nan, false[i] > 0).ravel(), 0)
+                ),
                 fp_voxels=float(nan_mean(false[i].ravel(), 0)),
             )
     return standings
 
 
 def _num_patients(counts: Counts, label: int) -> int:
-    return int((counts.true[:, 1:] > 0).any(axis=1).sum()) if label == MEAN else counts.num_holding(label)
+    return (
+        int((counts.true[:, 1:] > 0).any(axis=1).sum())
+        if label == MEAN
+        else counts.num_holding(label)
+    )
 
 
-def _with_interval(resampled: Resampled, label: int, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _with_interval(
+    resampled: Resampled, label: int, num: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = resampled.interval(label)
     if num < 2:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
@@ -135,4 +171,8 @@ def _with_interval(resampled: Resampled, label: int, num: int) -> tuple[np.ndarr
 
 
 def _false_positives(counts: Counts, label: int) -> np.ndarray:
-    return np.full((*counts.available.shape, 0), np.nan) if label == MEAN else counts.false_positives(label)
+    return (
+        np.full((*counts.available.shape, 0), np.nan)
+        if label == MEAN
+        else counts.false_positives(label)
+    )

@@ -1,4 +1,5 @@
-"""Tables of Dice and IoU as somebody printed them: a CSV file read strictly, each figure with its own rounding.
+"""Tables of Dice and IoU as somebody printed them: a CSV file read strictly, each figure with its
+own rounding.
 
 It judges nothing; what can be said of the figures is in rules.py.
 """
@@ -40,9 +41,9 @@ class Row:
 def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
     """The rows of each table in a CSV file, in the file's order.
 
-    Columns: table, iou, dice, and class_name or class_index (0 is the background); others may be there. A figure is
-    rounded to the decimals it shows, a bare 0 or 1 to the most that its table shows. Raises ValueError with file, line and
-    column for what is missing or is no number in 0..1.
+    Columns: table, iou, dice, and class_name or class_index (0 is the background); others may be
+    there. A figure is rounded to the decimals it shows, a bare 0 or 1 to the most that its table
+    shows. Raises ValueError with file, line and column for what is missing or is no number in 0..1.
     """
     try:
         lines = csv.reader(StringIO(file.read_text(encoding="utf-8-sig")), strict=True)
@@ -51,7 +52,9 @@ def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
     try:
         records = list(_records(file, lines))
     except csv.Error as error:
-        raise ValueError(f"{file} line {lines.line_num} is no CSV ({error}); correct its quotes") from error
+        raise ValueError(
+            f"{file} line {lines.line_num} is no CSV ({error}); correct its quotes"
+        ) from error
     if not records:
         raise ValueError(f"{file} holds no rows; give a line for each class of each table")
     tables: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
@@ -61,10 +64,16 @@ def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
 
 
 def figure(text: str, whole_decimals: int = 0) -> Figure:
-    """Read a printed number; one without decimals counts as rounded to whole_decimals. Raises ValueError outside 0..1."""
+    """Read a printed number; one without decimals counts as rounded to whole_decimals. Raises
+    ValueError outside 0..1.
+    """
     if not FIGURE.fullmatch(text) or not 0 <= float(text) <= 1:
-        raise ValueError(f"{text[:40]!r} is no number in 0..1; write shares, with a point, not per cent")
-    return Figure(text=text, value=float(text), half_unit=0.5 * 10.0 ** -(decimals(text) or whole_decimals))
+        raise ValueError(
+            f"{text[:40]!r} is no number in 0..1; write shares, with a point, not per cent"
+        )
+    return Figure(
+        text=text, value=float(text), half_unit=0.5 * 10.0 ** -(decimals(text) or whole_decimals)
+    )
 
 
 def decimals(text: str) -> int:
@@ -80,14 +89,20 @@ def _records(file: Path, lines) -> Iterator[tuple[int, Mapping[str, str]]]:
     if not set(NAMES) & set(header):
         missing.append(" or ".join(NAMES))
     if missing:
-        raise ValueError(f"{file} line 1: no column {', '.join(missing)} among {header!r:.200}; name them as here")
+        raise ValueError(
+            f"{file} line 1: no column {', '.join(missing)} among {header!r:.200}; name them as "
+            "here"
+        )
     if twice := [name for name in (*NEEDED, *NAMES) if header.count(name) > 1]:
         raise ValueError(f"{file} line 1: column {twice[0]} is there twice; keep one")
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            raise ValueError(f"{file} line {lines.line_num}: {len(cells)} cells under {len(header)} columns; give each its own")
+            raise ValueError(
+                f"{file} line {lines.line_num}: {len(cells)} cells under {len(header)} columns; "
+                "give each its own"
+            )
         yield lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
@@ -105,7 +120,10 @@ def _rows(file: Path, lines: list[tuple[int, Mapping[str, str]]]) -> tuple[Row, 
 def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> Row:
     index = record.get("class_index", "")
     if index and not INDEX.fullmatch(index):
-        raise ValueError(f"{file} line {line}, column class_index: {index[:40]!r} is no class; number them from 0")
+        raise ValueError(
+            f"{file} line {line}, column class_index: {index[:40]!r} is no class; number them from "
+            "0"
+        )
     named = record.get("class_name") or not index
     column = "class_name" if "class_name" in record else "class_index"
     name = _word(file, line, record, column) if named else f"class {int(index)}"
@@ -121,5 +139,8 @@ def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> Row:
 def _word(file: Path, line: int, record: Mapping[str, str], column: str) -> str:
     word = " ".join(record[column].split())
     if not word or not word.isprintable():
-        raise ValueError(f"{file} line {line}, column {column}: {word[:40]!r} names nothing; write a printable name")
+        raise ValueError(
+            f"{file} line {line}, column {column}: {word[:40]!r} names nothing; write a printable "
+            "name"
+        )
     return word

@@ -1,4 +1,6 @@
-"""Rules that any table of overlap scores obeys, ours or anybody's: what no set of masks could have given."""
+"""Rules that any table of overlap scores obeys, ours or anybody's: what no set of masks could have
+given.
+"""
 
 import json
 from collections import Counter
@@ -19,7 +21,8 @@ Said = tuple[str, str | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a rule says of a table; row is the class it stands in, None where it is the whole table."""
+    """What a rule says of a table; row is the class it stands in, None where it is the
+    whole table."""
 
     table: str
     row: str | None
@@ -27,12 +30,14 @@ class Finding:
     message: str
 
 
-def feasible(dice: float, iou: float, half_unit: float = 0.0, iou_half_unit: float | None = None) -> bool:
+def feasible(
+    dice: float, iou: float, half_unit: float = 0.0, iou_half_unit: float | None = None
+) -> bool:
     """Say whether IoU <= Dice <= 2 IoU / (1 + IoU) can hold for values printed to +-half_unit.
 
-    iou_half_unit is the IoU's own, where it was printed to other decimals than the Dice.
-    True of one pair of masks (where Dice equals the upper bound), of pooled voxels, and of the means of both over the
-    same items, as 2 x / (1 + x) is concave (Jensen). dice and iou lie in 0..1.
+    iou_half_unit is the IoU's own, where it was printed to other decimals than the Dice. True of
+    one pair of masks (where Dice equals the upper bound), of pooled voxels, and of the means of
+    both over the same items, as 2 x / (1 + x) is concave (Jensen). dice and iou lie in 0..1.
     """
     lowest_dice, highest_dice = dice - half_unit - 1e-12, dice + half_unit + 1e-12
     iou_rounding = (half_unit if iou_half_unit is None else iou_half_unit) + 1e-12
@@ -43,18 +48,30 @@ def feasible(dice: float, iou: float, half_unit: float = 0.0, iou_half_unit: flo
 def duplicates(tables: Mapping[K, Sequence[object]]) -> dict[K, K]:
     """Map each table whose rows repeat an earlier one, value for value, to that earlier table."""
     first: dict[tuple[object, ...], K] = {}
-    return {name: first[tuple(rows)] for name, rows in tables.items() if first.setdefault(tuple(rows), name) != name}
+    return {
+        name: first[tuple(rows)]
+        for name, rows in tables.items()
+        if first.setdefault(tuple(rows), name) != name
+    }
 
 
-def audit_file(file: Path, floor_dice: str | None = None, floor_iou: str | None = None, as_json: bool = False) -> str:
-    """Audit a CSV of published tables (printed_table.py) and return a line a finding and a count, or all of it as JSON.
+def audit_file(
+    file: Path, floor_dice: str | None = None, floor_iou: str | None = None, as_json: bool = False
+) -> str:
+    """Audit a CSV of published tables (printed_table.py) and return a line a finding and a count,
+    or all of it as JSON.
 
-    The floor of the background is KiTS23's, or the given one, as printed. Raises ValueError for an unreadable table or floor.
+    The floor of the background is KiTS23's, or the given one, as printed. Raises ValueError for an
+    unreadable table or floor.
     """
     floor = _choose_floor(floor_dice, floor_iou)
     tables = read_tables(file)
     findings = audit(tables, floor)
-    return json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2) if as_json else _text(tables, findings)
+    return (
+        json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2)
+        if as_json
+        else _text(tables, findings)
+    )
 
 
 def audit(tables: Tables, floor: Floor) -> list[Finding]:
@@ -69,30 +86,55 @@ def audit(tables: Tables, floor: Floor) -> list[Finding]:
 
 
 def infeasible(tables: Tables, floor: Floor) -> Iterator[Said]:
-    """Rows that no masks can give, and whether exchanging their Dice and IoU would repair the table."""
+    """Rows that no masks can give, and whether exchanging their Dice and IoU would repair the
+    table.
+    """
     for table, rows in tables.items():
         broken = [row for row in rows if not _holds(row)]
-        exchanged = all(feasible(row.iou.value, row.dice.value, row.iou.half_unit, row.dice.half_unit) for row in broken)
-        repair = "; exchanging Dice and IoU in the rows that break it repairs the whole table" if exchanged else ""
+        exchanged = all(
+            feasible(row.iou.value, row.dice.value, row.iou.half_unit, row.dice.half_unit)
+            for row in broken
+        )
+        repair = (
+            "; exchanging Dice and IoU in the rows that break it repairs the whole table"
+            if exchanged
+            else ""
+        )
         for row in broken:
             figures = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
-            yield table, row.class_name, f"{figures} break IoU <= Dice <= 2 IoU / (1 + IoU) beyond rounding{repair}"
+            yield (
+                table,
+                row.class_name,
+                f"{figures} break IoU <= Dice <= 2 IoU / (1 + IoU) beyond rounding{repair}",
+            )
 
 
 def equal_tables(tables: Tables, floor: Floor) -> Iterator[Said]:
     """Tables whose figures are those of an earlier one, in every row and in its order."""
-    figures = {table: [(row.iou.value, row.dice.value) for row in rows] for table, rows in tables.items()}
+    figures = {
+        table: [(row.iou.value, row.dice.value) for row in rows] for table, rows in tables.items()
+    }
     for table, first in duplicates(figures).items():
-        yield table, None, f"the figures of table {first} again in all {many(len(tables[table]), 'row')}"
+        yield (
+            table,
+            None,
+            f"the figures of table {first} again in all {many(len(tables[table]), 'row')}",
+        )
 
 
 def background_floor(tables: Tables, floor: Floor) -> Iterator[Said]:
     """Background rows that score what predicting background everywhere scores."""
     for table, rows in tables.items():
         for row in rows:
-            if row.is_background and at_floor(row.iou, floor.iou) and at_floor(row.dice, floor.dice):
+            if (
+                row.is_background
+                and at_floor(row.iou, floor.iou)
+                and at_floor(row.dice, floor.dice)
+            ):
                 figures = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
-                empty = f"an empty prediction's {floor.iou.text} and {floor.dice.text} ({floor.source})"
+                empty = (
+                    f"an empty prediction's {floor.iou.text} and {floor.dice.text} ({floor.source})"
+                )
                 near = f"within rounding and {SLACK:.0%} of the way from there to 1"
                 yield table, row.class_name, f"{figures} are {empty}, {near}"
 
@@ -105,20 +147,28 @@ def _choose_floor(dice: str | None, iou: str | None) -> Floor:
     if dice is None and iou is None:
         return kits23_floor()
     if dice is None or iou is None:
-        raise ValueError("--floor-dice and --floor-iou belong together; give both, or neither for KiTS23's")
+        raise ValueError(
+            "--floor-dice and --floor-iou belong together; give both, or neither for KiTS23's"
+        )
     floor = given_floor(dice, iou)
     if not feasible(floor.dice.value, floor.iou.value, floor.dice.half_unit, floor.iou.half_unit):
         raise ValueError(
-            f"no prediction has Dice {dice} with IoU {iou}; look whether --floor-dice and --floor-iou are exchanged"
+            f"no prediction has Dice {dice} with IoU {iou}; look whether --floor-dice and "
+            "--floor-iou are exchanged"
         )
     return floor
 
 
 def _text(tables: Tables, findings: Sequence[Finding]) -> str:
-    lines = [f"table {finding.table}, {finding.row or 'all rows'}: {finding.rule}: {finding.message}" for finding in findings]
+    lines = [
+        f"table {finding.table}, {finding.row or 'all rows'}: {finding.rule}: {finding.message}"
+        for finding in findings
+    ]
     kinds = [f"{num} {rule}" for rule, num in Counter(finding.rule for finding in findings).items()]
     count = f"{many(len(findings), 'finding')} ({listed(kinds)})" if findings else "no findings"
-    checked = f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} checked"
+    checked = (
+        f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} checked"
+    )
     return "\n".join([*lines, f"{count}; {checked}"])
 
 

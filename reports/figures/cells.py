@@ -28,7 +28,9 @@ def configuration(board: Board, i: int) -> Entry:
     """A configuration's name with its model's colour; the chosen one says so."""
     cell = board.run.cells[i]
     chosen = board.choice is not None and board.choice.chosen == i
-    return Entry(cell_name(cell), look="chosen" if chosen else "", swatch=model_colour(board.run, cell.model))
+    return Entry(
+        cell_name(cell), look="chosen" if chosen else "", swatch=model_colour(board.run, cell.model)
+    )
 
 
 def scored(value: float, low: float, high: float) -> Entry:
@@ -43,17 +45,30 @@ def p_entry(p: float) -> Entry:
     return Entry("below 0.001" if p < 0.001 else number(p), p)
 
 
-def surface_entries(board: Board, agreements: Mapping[tuple[int, int], Agreement], i: int, label: int) -> tuple[Entry, ...]:
-    """The Surface Dice of one contestant as the one cell of its column; no cell in a run without surfaces."""
+def surface_entries(
+    board: Board, agreements: Mapping[tuple[int, int], Agreement], i: int, label: int
+) -> tuple[Entry, ...]:
+    """The Surface Dice of one contestant as the one cell of its column; no cell in a run without
+    surfaces.
+    """
     if not board.agreements:
         return ()
     found = agreements.get((i, label))
-    return (scored(found.value, found.low, found.high) if found else scored(math.nan, math.nan, math.nan),)
+    return (
+        scored(found.value, found.low, found.high)
+        if found
+        else scored(math.nan, math.nan, math.nan),
+    )
 
 
 def outsider(name: str) -> Entry:
     """The name of a contestant that the run did not train."""
-    return Entry(name, small="outside", swatch="var(--muted)", hint="predictions from outside, scored by the same rules")
+    return Entry(
+        name,
+        small="outside",
+        swatch="var(--muted)",
+        hint="predictions from outside, scored by the same rules",
+    )
 
 
 def nothing_known() -> Entry:

@@ -13,7 +13,9 @@ RANDOM = "drawn at random"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """One test patient under the pictured trial: mean Dice over the labels it holds, and each label's Dice (NaN if absent)."""
+    """One test patient under the pictured trial: mean Dice over the labels it holds, and each
+    label's Dice (NaN if absent).
+    """
 
     case: str
     mean: float
@@ -28,27 +30,43 @@ class Patient:
 
 def patients_of(board: Board, trial: TrialResult) -> list[Patient]:
     """Every test patient, the worst first; those that hold no label come last."""
-    scores = {(score.case, score.label): score for score in trial.scores if score.split == "test" and score.space == NATIVE}
+    scores = {
+        (score.case, score.label): score
+        for score in trial.scores
+        if score.split == "test" and score.space == NATIVE
+    }
     patients = []
     for case in sorted({case for case, _ in scores}):
         of_case = [scores[case, label] for label in board.run.labels]
         by_label = tuple(
-            dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) if score.true_voxels else float("nan")
+            dice(score.true_voxels, score.pred_voxels, score.overlap_voxels)
+            if score.true_voxels
+            else float("nan")
             for score in of_case
         )
         held = [value for value in by_label if not np.isnan(value)]
         mean = sum(held) / len(held) if held else float("nan")
         patients.append(
             Patient(
-                case=case, mean=mean, by_label=by_label, false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case)
+                case=case,
+                mean=mean,
+                by_label=by_label,
+                false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case),
             )
         )
-    return sorted(patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case))
+    return sorted(
+        patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case)
+    )
 
 
 def pick(patients: list[Patient]) -> list[tuple[Patient, str]]:
-    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each with why it is shown."""
-    worst_ones = [(patient, f"worst {i + 1} of {len(patients)}") for i, patient in enumerate(patients[:NUM_WORST])]
+    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each
+    with why it is shown.
+    """
+    worst_ones = [
+        (patient, f"worst {i + 1} of {len(patients)}")
+        for i, patient in enumerate(patients[:NUM_WORST])
+    ]
     rest = sorted(patients[NUM_WORST:], key=lambda patient: patient.case)
     drawn = np.random.default_rng(0).permutation(len(rest))[:NUM_RANDOM]
     return worst_ones + [(rest[i], RANDOM) for i in sorted(drawn)]

@@ -1,4 +1,6 @@
-"""Forest plots: every mean with its interval, panels side by side; and every rival's distance to the chosen."""
+"""Forest plots: every mean with its interval, panels side by side; and every rival's distance to
+the chosen.
+"""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +24,9 @@ Estimate = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of the forest plot: who it is, in the figure and in its table, its colour and mark, its standing by label."""
+    """One row of the forest plot: who it is, in the figure and in its table, its colour and mark,
+    its standing by label.
+    """
 
     name: str
     entry: Entry
@@ -32,37 +36,63 @@ class Line:
 
 
 def mean_figure(board: Board, order: list[int]) -> Figure:
-    """Mean test Dice of the configurations in this order and of the contestants from outside, a panel a class."""
+    """Mean test Dice of the configurations in this order and of the contestants from outside, a
+    panel a class.
+    """
     standings = board.standings[NATIVE]
     labels = [label for label in (MEAN, *board.run.labels) if standings[order[0], label].n]
     titles = [class_name(board, label) for label in labels]
-    sizes = listed([str(size) for size in sorted({standings[order[0], label].n for label in labels})])
-    strangers = f" and {many(len(board.outsiders.names), 'contestant')} from outside (crosses)" if board.outsiders.names else ""
+    sizes = listed(
+        [str(size) for size in sorted({standings[order[0], label].n for label in labels})]
+    )
+    strangers = (
+        f" and {many(len(board.outsiders.names), 'contestant')} from outside (crosses)"
+        if board.outsiders.names
+        else ""
+    )
     caption = (
-        f"{many(len(order), 'configuration')}{strangers}, best mean first. Where intervals overlap widely, the order of the "
+        f"{many(len(order), 'configuration')}{strangers}, best mean first. Where intervals overlap "
+        "widely, the order of the "
         f"rows says little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
     )
     lines = _lines(board, order)
     rows = tuple(
-        (line.entry, *(scored(s.dice, s.dice_low, s.dice_high) for s in (line.by_label[label] for label in labels)))
+        (
+            line.entry,
+            *(
+                scored(s.dice, s.dice_low, s.dice_high)
+                for s in (line.by_label[label] for label in labels)
+            ),
+        )
         for line in lines
     )
     columns = (Column("configuration"), *(Column(title, True) for title in titles))
     return Figure(
         id="forest",
         caption=caption,
-        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(lines, label, panel)),
+        data=tuple(
+            trace for panel, label in enumerate(labels) for trace in _panel(lines, label, panel)
+        ),
         layout=_mean_panels(lines, labels, [plain(title) for title in titles]),
-        table=Table(id="forest-table", caption="The means and intervals of the figure.", columns=columns, rows=rows),
+        table=Table(
+            id="forest-table",
+            caption="The means and intervals of the figure.",
+            columns=columns,
+            rows=rows,
+        ),
         height=FRAME + ROW * len(lines),
         least_width=NAMES + PANEL * len(labels),
     )
 
 
 def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dict[str, Any]:
-    """The panels of the means; one in which all are equal runs from 0 to 1, where plotly would run below 0."""
+    """The panels of the means; one in which all are equal runs from 0 to 1, where plotly would run
+    below 0.
+    """
     layout = panels(titles, [line.name for line in reversed(lines)])
-    for label, axis in zip(labels, (name for name in layout if name.startswith("xaxis")), strict=True):
+    for label, axis in zip(
+        labels, (name for name in layout if name.startswith("xaxis")), strict=True
+    ):
         if len({round(line.by_label[label].dice, 4) for line in lines}) == 1:
             layout[axis]["range"] = [0, 1.02]
     return layout
@@ -70,7 +100,11 @@ def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dic
 
 def _lines(board: Board, order: list[int]) -> list[Line]:
     """Configurations and contestants from outside, best mean first."""
-    labels, ours, theirs = (MEAN, *board.run.labels), board.standings[NATIVE], board.outsiders.standings
+    labels, ours, theirs = (
+        (MEAN, *board.run.labels),
+        board.standings[NATIVE],
+        board.outsiders.standings,
+    )
     lines = [
         Line(
             name=plain(cell_name(board.run.cells[i])),
@@ -99,18 +133,26 @@ def difference_figure(board: Board, choice: Choice, order: list[int]) -> Figure:
     """The chosen configuration's lead over each rival; filled where it is resolved."""
     rivals = [i for i in order if i != choice.chosen]
     data = []
-    for resolved, colour, symbol in ((True, "var(--ink)", "circle"), (False, "var(--muted)", "circle-open")):
+    for resolved, colour, symbol in (
+        (True, "var(--ink)", "circle"),
+        (False, "var(--muted)", "circle-open"),
+    ):
         cells = [i for i in rivals if bool(choice.resolved[i]) == resolved]
         values = [(choice.lead[i], choice.low[i], choice.high[i]) for i in cells]
         data.append(points(_names(board, cells[::-1]), values, colour, [symbol] * len(cells), 0))
     num_resolved = sum(bool(choice.resolved[i]) for i in rivals)
     one_seed = (
-        " With one seed no gap can be: the variance between trainings was not measured." if len(board.run.seeds) == 1 else ""
+        " With one seed no gap can be: the variance between trainings was not measured."
+        if len(board.run.seeds) == 1
+        else ""
     )
     caption = (
-        f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against {num_resolved} of "
-        f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice with 95 % interval, "
-        f"n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, seeds averaged; the band is ±{SAME}."
+        f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against "
+        f"{num_resolved} of "
+        f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice "
+        "with 95 % interval, "
+        f"n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, seeds averaged; the band "
+        f"is ±{SAME}."
     )
     return Figure(
         id="differences",
@@ -131,22 +173,44 @@ def _names(board: Board, order: list[int]) -> list[str]:
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
     """A plotly layout of panels side by side that share their rows, given from the bottom up."""
     width = 1 / len(titles)
-    layout: dict[str, Any] = {"showlegend": False, "margin": {"l": 10, "r": 10, "t": 36, "b": 40}, "annotations": []}
+    layout: dict[str, Any] = {
+        "showlegend": False,
+        "margin": {"l": 10, "r": 10, "t": 36, "b": 40},
+        "annotations": [],
+    }
     order = {"type": "category", "categoryarray": rows, "categoryorder": "array"}
     layout["yaxis"] = order | {"automargin": True, "range": [-0.6, len(rows) - 0.4]}
     for panel, title in enumerate(titles):
         domain = [panel * width + 0.012, (panel + 1) * width - 0.012]
         axis = "xaxis" if panel == 0 else f"xaxis{panel + 1}"
         layout[axis] = {"domain": domain, "anchor": "y", "nticks": 5, "zeroline": False}
-        place = {"x": domain[0], "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+        place = {
+            "x": domain[0],
+            "y": 1,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+        }
         layout["annotations"].append({**place, "text": f"<b>{title}</b>", "showarrow": False})
     return layout
 
 
-def points(rows: list[str], values: list[Estimate], colour: str, marks: list[str], panel: int) -> dict[str, Any]:
-    """A plotly trace of estimates (value, low, high) with their intervals in one panel; NaN values are left out."""
-    known = [(row, value, mark) for row, value, mark in zip(rows, values, marks, strict=True) if not math.isnan(value[0])]
-    spans = [(0.0, 0.0) if math.isnan(low) else (high - value, value - low) for _, (value, low, high), _ in known]
+def points(
+    rows: list[str], values: list[Estimate], colour: str, marks: list[str], panel: int
+) -> dict[str, Any]:
+    """A plotly trace of estimates (value, low, high) with their intervals in one panel; NaN values
+    are left out.
+    """
+    known = [
+        (row, value, mark)
+        for row, value, mark in zip(rows, values, marks, strict=True)
+        if not math.isnan(value[0])
+    ]
+    spans = [
+        (0.0, 0.0) if math.isnan(low) else (high - value, value - low)
+        for _, (value, low, high), _ in known
+    ]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -180,13 +244,24 @@ def _panel(lines: list[Line], label: int, panel: int) -> list[dict[str, Any]]:
         mine = [line for line in reversed(lines) if line.colour == colour]
         standings = [line.by_label[label] for line in mine]
         values = [(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
-        traces.append(points([line.name for line in mine], values, colour, [line.mark for line in mine], panel))
+        traces.append(
+            points(
+                [line.name for line in mine], values, colour, [line.mark for line in mine], panel
+            )
+        )
     return [trace for trace in traces if trace["y"]]
 
 
 def _band() -> list[dict[str, Any]]:
     whole = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1}
-    band = {"type": "rect", "x0": -SAME, "x1": SAME, "line": {"width": 0}, "fillcolor": "var(--band)", "layer": "below"}
+    band = {
+        "type": "rect",
+        "x0": -SAME,
+        "x1": SAME,
+        "line": {"width": 0},
+        "fillcolor": "var(--band)",
+        "layer": "below",
+    }
     zero = {"type": "line", "x0": 0, "x1": 0, "line": {"color": "var(--muted)", "width": 1}}
     return [whole | band, whole | zero]
 
@@ -197,8 +272,16 @@ def _difference_table(board: Board, choice: Choice, rivals: list[int]) -> Table:
         (
             configuration(board, i),
             Entry(signed_range(choice.lead[i], choice.low[i], choice.high[i]), choice.lead[i]),
-            Entry("resolved" if choice.resolved[i] else "not resolved", look="" if choice.resolved[i] else "quiet"),
+            Entry(
+                "resolved" if choice.resolved[i] else "not resolved",
+                look="" if choice.resolved[i] else "quiet",
+            ),
         )
         for i in rivals
     )
-    return Table(id="differences-table", caption="The chosen configuration minus each rival.", columns=columns, rows=rows)
+    return Table(
+        id="differences-table",
+        caption="The chosen configuration minus each rival.",
+        columns=columns,
+        rows=rows,
+    )

@@ -15,24 +15,37 @@ Shares = Mapping[Cell, Mapping[str, float]]
 
 
 def importance_words(importance: Shares, most: int) -> str:
-    """What mattered most in how many cells; where nothing could be learnt, why: the largest study has most trials."""
+    """What mattered most in how many cells; where nothing could be learnt, why: the largest study
+    has most trials.
+    """
     if importance:
-        first = Counter(max(found, key=lambda name: (found[name], name)) for found in importance.values())
-        lead = listed([f"{name.replace('_', ' ')} in {count}" for name, count in first.most_common()])
+        first = Counter(
+            max(found, key=lambda name: (found[name], name)) for found in importance.values()
+        )
+        lead = listed(
+            [f"{name.replace('_', ' ')} in {count}" for name, count in first.most_common()]
+        )
         return f"What mattered most: {lead} of {many(len(importance), 'cell')}."
     return (
-        f"With at most {many(most, 'complete trial')} a study, nothing can be learnt about which hyperparameter mattered: "
+        f"With at most {many(most, 'complete trial')} a study, nothing can be learnt about which "
+        "hyperparameter mattered: "
         "that takes at least 10 that differ in score."
     )
 
 
 def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) -> Figure:
     """A point a cell and hyperparameter; sizes are the trials behind each cell."""
-    names = sorted({name for found in importance.values() for name in found}, key=lambda name: (name != "lr", name))
+    names = sorted(
+        {name for found in importance.values() for name in found},
+        key=lambda name: (name != "lr", name),
+    )
     data = []
     for model in distinct(cell.model for cell in importance):
         mine = [
-            (cell, name, share) for cell, found in importance.items() if cell.model == model for name, share in found.items()
+            (cell, name, share)
+            for cell, found in importance.items()
+            if cell.model == model
+            for name, share in found.items()
         ]
         data.append(
             {
@@ -47,15 +60,22 @@ def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) ->
             }
         )
     caption = (
-        "How much of what tells a study's best trials from all of them each hyperparameter carries (PED-ANOVA, Watanabe and "
-        f"others 2023; the best are a quarter, at least five). A point is a cell, {span(sizes, 0)} complete trials each; the "
+        "How much of what tells a study's best trials from all of them each hyperparameter carries "
+        "(PED-ANOVA, Watanabe and "
+        f"others 2023; the best are a quarter, at least five). A point is a cell, {span(sizes, 0)} "
+        "complete trials each; the "
         "shares of a cell sum to 1."
     )
     columns = (Column("configuration"), *(Column(name.replace("_", " "), True) for name in names))
     rows = tuple(
         (
             configuration(board, board.run.cells.index(cell)),
-            *(Entry(percent(found[name]), found[name]) if name in found else Entry("", float("nan")) for name in names),
+            *(
+                Entry(percent(found[name]), found[name])
+                if name in found
+                else Entry("", float("nan"))
+                for name in names
+            ),
         )
         for cell, found in importance.items()
     )
@@ -70,4 +90,11 @@ def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) ->
         },
     }
     table = Table(id="importance-table", caption="Importance by cell.", columns=columns, rows=rows)
-    return Figure(id="importance", caption=caption, data=tuple(data), layout=layout, table=table, height=130 + 42 * len(names))
+    return Figure(
+        id="importance",
+        caption=caption,
+        data=tuple(data),
+        layout=layout,
+        table=table,
+        height=130 + 42 * len(names),
+    )

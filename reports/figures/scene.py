@@ -1,4 +1,6 @@
-"""One 3D scene for all pictured patients: the reference and the prediction side by side, turned together."""
+"""One 3D scene for all pictured patients: the reference and the prediction side by side, turned
+together.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,21 +24,36 @@ def scene(board: Board, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure |
         return None
     views, rows = [], []
     for case, why, both in volumes:
-        traces = [*_traces(board, both.reference, both, 0.0), *_traces(board, both.prediction, both, APART * both.size_mm[2])]
+        traces = [
+            *_traces(board, both.reference, both, 0.0),
+            *_traces(board, both.prediction, both, APART * both.size_mm[2]),
+        ]
         views.append(View(name=f"{case}, {why}", data=tuple(traces), layout=_layout(both, traces)))
         rows += [_row(board, case, label, both) for label in board.run.labels]
     caption = (
-        f"{many(len(views), 'patient')} in 3D: the reference on the left, the prediction on the right; drag to turn both. The "
-        "masks' surfaces on the cube, in mm, smoothed and thinned to at most 5,000 triangles each: place, not borders."
+        f"{many(len(views), 'patient')} in 3D: the reference on the left, the prediction on the "
+        "right; drag to turn both. The "
+        "masks' surfaces on the cube, in mm, smoothed and thinned to at most 5,000 triangles each: "
+        "place, not borders."
     )
-    columns = (Column("patient"), Column("class"), Column("reference, ml", True), Column("prediction, ml", True))
+    columns = (
+        Column("patient"),
+        Column("class"),
+        Column("reference, ml", True),
+        Column("prediction, ml", True),
+    )
     return Figure(
         id="solids",
         caption=caption,
         layout={"margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
         views=tuple(views),
         view_label="Patient",
-        table=Table(id="solids-table", caption="Volumes of what is shown, on the cube.", columns=columns, rows=tuple(rows)),
+        table=Table(
+            id="solids-table",
+            caption="Volumes of what is shown, on the cube.",
+            columns=columns,
+            rows=tuple(rows),
+        ),
         height=390,
         least_width=640,
     )
@@ -48,7 +65,8 @@ def _traces(board: Board, labels: np.ndarray, both: Volumes, shift: float) -> li
         mesh = surface(labels == label, both.voxel_mm)
         if mesh is None:
             continue
-        # D runs from the head down, H from front to back: the scene's z points up and its y to the back.
+        # D runs from the head down, H from front to back: the scene's z points up and its y to the
+        # back.
         d, h, w = mesh.vertices.round(1).T
         i, j, k = mesh.faces.T
         traces.append(
@@ -78,7 +96,10 @@ def _short(values: np.ndarray) -> list[float]:
 def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A scene cut to its meshes, with a word above each side."""
     hidden = {"visible": False, "showspikes": False}
-    bounds = {axis: [f(f(trace[axis]) for trace in traces) for f in (min, max)] if traces else [0.0, 1.0] for axis in "xyz"}
+    bounds = {
+        axis: [f(f(trace[axis]) for trace in traces) for f in (min, max)] if traces else [0.0, 1.0]
+        for axis in "xyz"
+    }
     width, (low, high) = float(both.size_mm[2]), bounds["z"]
     words = [(width / 2, "reference"), ((APART + 0.5) * width, "prediction")]
     place = {"y": sum(bounds["y"]) / 2, "z": high + 0.18 * (high - low), "showarrow": False}
@@ -86,11 +107,15 @@ def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
     bounds["z"] = [low - 0.05 * (high - low), high + 0.3 * (high - low)]
     return {
         "scene": {
-            **{f"{axis}axis": {**hidden, "range": [round(bound, 1) for bound in bounds[axis]]} for axis in "xyz"},
+            **{
+                f"{axis}axis": {**hidden, "range": [round(bound, 1) for bound in bounds[axis]]}
+                for axis in "xyz"
+            },
             "aspectmode": "data",
             "camera": {"eye": {"x": 0.0, "y": -1.6, "z": 0.25}},
             "annotations": [
-                {**place, "x": x, "text": f"<b>{text}</b>", "font": {"color": "var(--muted)"}} for x, text in words
+                {**place, "x": x, "text": f"<b>{text}</b>", "font": {"color": "var(--muted)"}}
+                for x, text in words
             ],
             "dragmode": "orbit",
         }
@@ -99,5 +124,11 @@ def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _row(board: Board, case: str, label: int, both: Volumes) -> tuple[Entry, ...]:
     per_voxel = float(np.prod(both.voxel_mm)) / 1000
-    volumes = [int((labels == label).sum()) * per_voxel for labels in (both.reference, both.prediction)]
-    return (Entry(case), Entry(board.run.classes[label]), *(Entry(f"{volume:.1f}", volume) for volume in volumes))
+    volumes = [
+        int((labels == label).sum()) * per_voxel for labels in (both.reference, both.prediction)
+    ]
+    return (
+        Entry(case),
+        Entry(board.run.classes[label]),
+        *(Entry(f"{volume:.1f}", volume) for volume in volumes),
+    )

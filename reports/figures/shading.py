@@ -1,4 +1,6 @@
-"""A mask seen from outside as a small picture: the surface that meets the eye first, lit from above the viewer."""
+"""A mask seen from outside as a small picture: the surface that meets the eye first, lit from above
+the viewer.
+"""
 
 import base64
 from io import BytesIO
@@ -9,7 +11,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
 
 from reports.figures.colours import label_colour
 
-# The axis that the eye looks along, in (D, H, W): from the front, from the patient's right, from the head.
+# The axis that the eye looks along, in (D, H, W): from the front, from the patient's right, from
+# the head.
 SIDES = {"from the front": 1, "from the right": 2, "from the head": 0}
 EDGE = 240
 # How much of what lies behind the kidney's surface shines through it.
@@ -17,7 +20,8 @@ THROUGH = 0.45
 
 
 def seen(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
-    """What a mask uint8 [D, H, W] holds, looked at along an axis, as a data URI of a WebP on nothing; true proportions in mm.
+    """What a mask uint8 [D, H, W] holds, looked at along an axis, as a data URI of a WebP on
+    nothing; true proportions in mm.
 
     Raises IndexError for a mask that holds nothing.
     """
@@ -30,14 +34,20 @@ def seen(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
     depth = (first > 0).argmax(0).astype(float)
     front = np.take_along_axis(first, depth.astype(int)[None], 0)[0]
     behind = np.where(first.max(0) > front, first.max(0), front)
-    colours = np.array([(0, 0, 0), *(label_colour(label) for label in range(1, int(labels.max()) + 1))], float)
+    colours = np.array(
+        [(0, 0, 0), *(label_colour(label) for label in range(1, int(labels.max()) + 1))], float
+    )
     lit = (1 - THROUGH) * colours[front] + THROUGH * colours[behind]
-    # Outside, the depth and the colour of the nearest place inside: nothing bleeds in when the picture is enlarged.
+    # Outside, the depth and the colour of the nearest place inside: nothing bleeds in when the
+    # picture is enlarged.
     nearest = tuple(distance_transform_edt(~is_hit, return_distances=False, return_indices=True))
     per_mm = EDGE / np.delete(size_mm, axis).max()
     scale = np.delete(voxel_mm, axis) * per_mm
     light = _light(zoom(depth[nearest] * voxel_mm[axis] * per_mm, scale, order=1), scale.max())
-    colour = np.stack([zoom(lit[nearest][..., i], scale, order=1) for i in range(3)], -1) * light[..., None]
+    colour = (
+        np.stack([zoom(lit[nearest][..., i], scale, order=1) for i in range(3)], -1)
+        * light[..., None]
+    )
     alpha = gaussian_filter(zoom(is_hit.astype(float), scale, order=1), 0.5 * scale.max()) * 4 - 1.5
     file = BytesIO()
     picture = np.clip(np.concatenate([colour, 255 * alpha[..., None]], -1), 0, 255).astype(np.uint8)
@@ -46,7 +56,8 @@ def seen(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
 
 
 def _light(depth: np.ndarray, voxel: float) -> np.ndarray:
-    """How bright a surface is that lies at this depth, all in pixels, lit from above on the left."""
+    """How bright a surface is that lies at this depth, all in pixels, lit from above on
+    the left."""
     slopes = np.gradient(gaussian_filter(depth, voxel))
     normal = np.stack([*slopes, np.ones_like(depth)], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)

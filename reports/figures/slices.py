@@ -1,4 +1,6 @@
-"""Stored slices of a patient as small pictures: the CT, on it the borders of reference and prediction, and the errors."""
+"""Stored slices of a patient as small pictures: the CT, on it the borders of reference and
+prediction, and the errors.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -18,12 +20,21 @@ from reports.shapes import Frame, Shape
 MISSED, FALSE, CONFUSED = 1, 2, 3
 # Vermilion, violet and turquoise: apart from each other and from any grey of a CT.
 ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (40, 224, 208))
-ERRORS = tuple(zip(("missed", "false", "of another class"), (f"rgb{colour}" for colour in ERROR_PALETTE), strict=True))
-# What the pictures of one patient may take of a page: with 12 worst and 4 random ones 3.2 MB of its 8.
+ERRORS = tuple(
+    zip(
+        ("missed", "false", "of another class"),
+        (f"rgb{colour}" for colour in ERROR_PALETTE),
+        strict=True,
+    )
+)
+# What the pictures of one patient may take of a page: with 12 worst and 4 random ones 3.2 MB of its
+# 8.
 PATIENT_BYTES = 200_000
-# Grey below this is air, or what noise makes of it; a row or column of the body has more than this share above it.
+# Grey below this is air, or what noise makes of it; a row or column of the body has more than this
+# share above it.
 AIR, BODY_SHARE = 25, 0.02
-# How wide the surroundings are: of masks alone in extents of the masks, of a body in edges of its picture.
+# How wide the surroundings are: of masks alone in extents of the masks, of a body in edges of its
+# picture.
 AROUND, MARGIN = 0.1, 0.02
 # A CT with fewer pixels in a row is enlarged, more smoothly than a browser does it.
 LEAST_WIDTH = 360
@@ -34,7 +45,8 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PicturedCase:
-    """A patient's slices in axial order, their frame, and the place of the one with most wrong voxels.
+    """A patient's slices in axial order, their frame, and the place of the one with most wrong
+    voxels.
 
     num_left_out slices are not among them, since their borders take too many bytes.
     """
@@ -46,10 +58,14 @@ class PicturedCase:
     num_left_out: int
 
 
-def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]) -> PicturedCase | None:
-    """Draw the stored slices of one patient under one trial; None where there are none, see why_no_slices().
+def picture_case(
+    out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]
+) -> PicturedCase | None:
+    """Draw the stored slices of one patient under one trial; None where there are none, see
+    why_no_slices().
 
-    images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit each other.
+    images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit
+    each other.
     """
     found = read_slices(out, trial, case)
     if found is None:
@@ -59,12 +75,16 @@ def picture_case(out: Path, trial: str, case: str, images: str, classes: tuple[s
     inside = (slice(None), *box)
     reference, prediction = planes.reference[inside], prediction[inside]
     errors = _errors(reference, prediction)
-    panels = [_panels(*masks, len(classes)) for masks in zip(reference, prediction, errors, strict=True)]
+    panels = [
+        _panels(*masks, len(classes)) for masks in zip(reference, prediction, errors, strict=True)
+    ]
     wrong = (errors > 0).sum((1, 2))
     sizes = [sum(len(shape.path) for _, shapes in each for shape in shapes) for each in panels]
     kept = _affordable(sizes, wrong)
     most = (PATIENT_BYTES - sum(sizes[i] for i in kept)) // len(kept)
-    uris = ct_uris([planes.image[i][box] for i in kept], most) if images == "ct" else [""] * len(kept)
+    uris = (
+        ct_uris([planes.image[i][box] for i in kept], most) if images == "ct" else [""] * len(kept)
+    )
     slices = tuple(
         Slice(
             index=int(planes.index[i]),
@@ -91,7 +111,9 @@ def box_of(planes: Planes, images: str, *masks: np.ndarray) -> Box:
 
 
 def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
-    """Along the other axis, from where masks or body begin to where they end; the whole where there are none."""
+    """Along the other axis, from where masks or body begin to where they end; the whole where there
+    are none.
+    """
     size = is_held.shape[1 - axis]
     places = np.flatnonzero(is_held.any(axis) | (is_body.mean(axis) > BODY_SHARE))
     if not places.size:
@@ -99,7 +121,9 @@ def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
     if is_body.any():
         room = round(MARGIN * size)
     else:
-        room = round(AROUND * max(int(np.ptp(np.flatnonzero(is_held.any(other)))) + 1 for other in (0, 1)))
+        room = round(
+            AROUND * max(int(np.ptp(np.flatnonzero(is_held.any(other)))) + 1 for other in (0, 1))
+        )
     return slice(max(0, int(places[0]) - room), min(size, int(places[-1]) + 1 + room))
 
 
@@ -107,7 +131,11 @@ def frame_of(planes: Planes, box: Box) -> Frame:
     """The frame of a picture of these rows and columns, in the true proportions of the body."""
     height, width = (place.stop - place.start for place in box)
     row_mm, column_mm = planes.pixel_mm
-    return Frame(width=UNIT * width, height=UNIT * height, aspect=round(width * column_mm / (height * row_mm), 4))
+    return Frame(
+        width=UNIT * width,
+        height=UNIT * height,
+        aspect=round(width * column_mm / (height * row_mm), 4),
+    )
 
 
 def borders(labels: np.ndarray, num_classes: int, look: str) -> tuple[Shape, ...]:
@@ -120,18 +148,27 @@ def _panels(
     reference: np.ndarray, prediction: np.ndarray, errors: np.ndarray, num_classes: int
 ) -> tuple[tuple[str, tuple[Shape, ...]], ...]:
     both = borders(reference, num_classes, "solid") + borders(prediction, num_classes, "dashed")
-    return ("reference and prediction", both), ("errors", _shapes(errors, list(ERROR_PALETTE), "filled"))
+    return ("reference and prediction", both), (
+        "errors",
+        _shapes(errors, list(ERROR_PALETTE), "filled"),
+    )
 
 
-def _shapes(labels: np.ndarray, colours: list[tuple[int, int, int]], look: str) -> tuple[Shape, ...]:
+def _shapes(
+    labels: np.ndarray, colours: list[tuple[int, int, int]], look: str
+) -> tuple[Shape, ...]:
     # At the 400 pixels or so that a page gives to a picture, thinning must not be seen.
     tolerance = max(0.1, max(labels.shape) / 1500)
-    paths = [(outline(labels == label, tolerance), colour) for label, colour in enumerate(colours, 1)]
+    paths = [
+        (outline(labels == label, tolerance), colour) for label, colour in enumerate(colours, 1)
+    ]
     return tuple(Shape(path, f"rgb{colour}", look) for path, colour in paths if path)
 
 
 def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
-    """Places of the slices whose borders fit into half of a patient's bytes, those with most wrong voxels first; never none."""
+    """Places of the slices whose borders fit into half of a patient's bytes, those with most wrong
+    voxels first; never none.
+    """
     kept: list[int] = []
     taken = 0
     for i in np.argsort(-wrong, kind="stable").tolist():
@@ -142,7 +179,9 @@ def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
 
 
 def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """MISSED where only the reference holds a class, FALSE where only the prediction does, CONFUSED where they name two."""
+    """MISSED where only the reference holds a class, FALSE where only the prediction does, CONFUSED
+    where they name two.
+    """
     errors = np.zeros(reference.shape, np.uint8)
     errors[(reference > 0) & (prediction == 0)] = MISSED
     errors[(reference == 0) & (prediction > 0)] = FALSE
@@ -156,7 +195,8 @@ def _words(errors: np.ndarray) -> str:
 
 
 def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:
-    """Grey slices uint8 [H, W] as data URIs of at most so many bytes each, coarser if they must; the smallest there is.
+    """Grey slices uint8 [H, W] as data URIs of at most so many bytes each, coarser if they must;
+    the smallest there is.
 
     Slices of one patient are alike: each starts from the code that the one before it needed.
     """

@@ -1,4 +1,6 @@
-"""A study in one figure: the score against each hyperparameter, over two of them, and all of them side by side."""
+"""A study in one figure: the score against each hyperparameter, over two of them, and all of them
+side by side.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +19,26 @@ Scale = tuple[str, list[float]]
 
 
 def study_view(name: str, trials: Sequence[TrialResult]) -> View:
-    """The complete trials of one study, in their order: slices and a map above, parallel coordinates below."""
+    """The complete trials of one study, in their order: slices and a map above, parallel
+    coordinates below.
+    """
     names = searched(trials)
     scores = [round(float(trial.val_score or 0), 4) for trial in trials]
     pair = _pair(trials, names) if len(trials) >= LEAST_MAPPED else None
     num = len(names) + (pair is not None)
-    layout: dict[str, Any] = {"annotations": [], "showlegend": False, "margin": {"l": 56, "r": 24, "t": 30, "b": 24}}
+    layout: dict[str, Any] = {
+        "annotations": [],
+        "showlegend": False,
+        "margin": {"l": 56, "r": 24, "t": 30, "b": 24},
+    }
     data = []
     for place, hyper in enumerate(names):
-        axes = _axes(layout, (place, num), (hyper, _values(trials, hyper)), ("validation Dice" if place == 0 else "", []))
+        axes = _axes(
+            layout,
+            (place, num),
+            (hyper, _values(trials, hyper)),
+            ("validation Dice" if place == 0 else "", []),
+        )
         layout[axes["yaxis"].replace("y", "yaxis")]["matches"] = None if place == 0 else "y"
         data.append(_points(trials, hyper, scores) | axes)
     if pair:
@@ -39,7 +52,11 @@ def study_view(name: str, trials: Sequence[TrialResult]) -> View:
 def searched(trials: Sequence[TrialResult]) -> list[str]:
     """The hyperparameters that are one number and differ between trials."""
     names = sorted({name for trial in trials for name in trial.spec.hyper})
-    return [name for name in names if len({trial.spec.hyper.get(name) for trial in trials}) > 1 and _is_number(trials, name)]
+    return [
+        name
+        for name in names
+        if len({trial.spec.hyper.get(name) for trial in trials}) > 1 and _is_number(trials, name)
+    ]
 
 
 def _is_number(trials: Sequence[TrialResult], name: str) -> bool:
@@ -53,11 +70,21 @@ def _values(trials: Sequence[TrialResult], name: str) -> list[float]:
 def _pair(trials: Sequence[TrialResult], names: list[str]) -> tuple[str, str] | None:
     """The learning rate and the first other one, where there are two."""
     others = [name for name in names if name != "lr"]
-    return ("lr", others[0]) if "lr" in names and others else (others[0], others[1]) if len(others) > 1 else None
+    return (
+        ("lr", others[0])
+        if "lr" in names and others
+        else (others[0], others[1])
+        if len(others) > 1
+        else None
+    )
 
 
-def _axes(layout: dict[str, Any], panel: tuple[int, int], across: Scale, up: Scale) -> dict[str, str]:
-    """Add the panel (place, of how many) in the upper row; returns the trace's axes. A scale is a name and its values."""
+def _axes(
+    layout: dict[str, Any], panel: tuple[int, int], across: Scale, up: Scale
+) -> dict[str, str]:
+    """Add the panel (place, of how many) in the upper row; returns the trace's axes. A scale is a
+    name and its values.
+    """
     place, num = panel
     (across_name, values), (up_name, heights) = across, up
     end = "" if place == 0 else str(place + 1)
@@ -78,12 +105,19 @@ def _axes(layout: dict[str, Any], panel: tuple[int, int], across: Scale, up: Sca
 
 
 def _scale(name: str, values: list[float]) -> dict[str, Any]:
-    """An axis of a hyperparameter; one that ranges over orders of magnitude has four readable ticks."""
+    """An axis of a hyperparameter; one that ranges over orders of magnitude has four readable
+    ticks.
+    """
     if name not in LOGARITHMIC:
         return {"type": "linear", "nticks": 5}
     low, high = min(values), max(values)
     ticks = [float(f"{low * (high / low) ** (i / 3):.1g}") for i in range(4)]
-    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:.1g}" for tick in ticks]}
+    return {
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:.1g}" for tick in ticks],
+    }
 
 
 def _points(trials: Sequence[TrialResult], name: str, scores: list[float]) -> dict[str, Any]:
@@ -103,10 +137,16 @@ def _points(trials: Sequence[TrialResult], name: str, scores: list[float]) -> di
     }
 
 
-def _map(trials: Sequence[TrialResult], pair: tuple[str, str], scores: list[float]) -> list[dict[str, Any]]:
-    """Score over two hyperparameters: weighted by distance between the trials, on the scale they were searched on."""
+def _map(
+    trials: Sequence[TrialResult], pair: tuple[str, str], scores: list[float]
+) -> list[dict[str, Any]]:
+    """Score over two hyperparameters: weighted by distance between the trials, on the scale they
+    were searched on.
+    """
     across, up = (_values(trials, name) for name in pair)
-    (xs, x_of), (ys, y_of) = (_grid(values, name in LOGARITHMIC) for values, name in zip((across, up), pair, strict=True))
+    (xs, x_of), (ys, y_of) = (
+        _grid(values, name in LOGARITHMIC) for values, name in zip((across, up), pair, strict=True)
+    )
     places = [(x_of(a), y_of(b)) for a, b in zip(across, up, strict=True)]
     z = [[_near(x_of(x), y_of(y), places, scores) for x in xs] for y in ys]
     surface = {
@@ -118,7 +158,13 @@ def _map(trials: Sequence[TrialResult], pair: tuple[str, str], scores: list[floa
         "ncontours": 12,
         "line": {"width": 0},
         "contours": {"coloring": "fill"},
-        "colorbar": {"thickness": 10, "len": 0.42, "y": 0.79, "outlinewidth": 0, "tickfont": {"color": "var(--muted)"}},
+        "colorbar": {
+            "thickness": 10,
+            "len": 0.42,
+            "y": 0.79,
+            "outlinewidth": 0,
+            "tickfont": {"color": "var(--muted)"},
+        },
         "hovertemplate": "%{x:.3g}, %{y:.3g}: about %{z:.3f}<extra></extra>",
     }
     points = {
@@ -126,7 +172,11 @@ def _map(trials: Sequence[TrialResult], pair: tuple[str, str], scores: list[floa
         "mode": "markers",
         "x": across,
         "y": up,
-        "marker": {"size": 7, "color": "rgba(255,255,255,0.9)", "line": {"width": 1.5, "color": "#222"}},
+        "marker": {
+            "size": 7,
+            "color": "rgba(255,255,255,0.9)",
+            "line": {"width": 1.5, "color": "#222"},
+        },
         "hoverinfo": "skip",
     }
     return [surface, points]
@@ -146,13 +196,21 @@ def _grid(values: list[float], is_log: bool):
 def _near(x: float, y: float, places: list[tuple[float, float]], scores: list[float]) -> float:
     """Shepard's interpolation (1968), inverse squared distance."""
     weights = [1 / ((x - a) ** 2 + (y - b) ** 2 + 1e-3) for a, b in places]
-    return round(sum(weight * score for weight, score in zip(weights, scores, strict=True)) / sum(weights), 4)
+    return round(
+        sum(weight * score for weight, score in zip(weights, scores, strict=True)) / sum(weights), 4
+    )
 
 
-def _parallel(layout: dict[str, Any], trials: Sequence[TrialResult], names: list[str], num: int) -> list[dict[str, Any]]:
-    """Each trial as a line across its settings to its score, the best in ink; a scale runs from its least to its largest."""
+def _parallel(
+    layout: dict[str, Any], trials: Sequence[TrialResult], names: list[str], num: int
+) -> list[dict[str, Any]]:
+    """Each trial as a line across its settings to its score, the best in ink; a scale runs from its
+    least to its largest.
+    """
     scores = [float(trial.val_score or 0) for trial in trials]
-    scales = [(name.replace("_", " "), _values(trials, name), name in LOGARITHMIC) for name in names]
+    scales = [
+        (name.replace("_", " "), _values(trials, name), name in LOGARITHMIC) for name in names
+    ]
     scales.append(("validation Dice", scores, False))
     heights = []
     for place, (_, values, is_log) in enumerate(scales):
@@ -160,9 +218,22 @@ def _parallel(layout: dict[str, Any], trials: Sequence[TrialResult], names: list
         low, wide = min(steps), max(steps) - min(steps)
         heights.append([round((step - low) / wide, 4) if wide else 0.5 for step in steps])
         for bound, side, y in ((min(values), "top", -0.04), (max(values), "bottom", 1.04)):
-            at = {"x": place, "y": y, "xref": f"x{num + 1}", "yref": f"y{num + 1}", "yanchor": side, "showarrow": False}
-            layout["annotations"].append(at | {"text": f"{bound:.3g}", "font": {"size": 11, "color": "var(--muted)"}})
-    ticks = {"tickmode": "array", "tickvals": list(range(len(scales))), "ticktext": [plain(name) for name, _, _ in scales]}
+            at = {
+                "x": place,
+                "y": y,
+                "xref": f"x{num + 1}",
+                "yref": f"y{num + 1}",
+                "yanchor": side,
+                "showarrow": False,
+            }
+            layout["annotations"].append(
+                at | {"text": f"{bound:.3g}", "font": {"size": 11, "color": "var(--muted)"}}
+            )
+    ticks = {
+        "tickmode": "array",
+        "tickvals": list(range(len(scales))),
+        "ticktext": [plain(name) for name, _, _ in scales],
+    }
     across = {
         "anchor": f"y{num + 1}",
         "range": [-0.3, len(scales) - 0.7],
@@ -172,7 +243,12 @@ def _parallel(layout: dict[str, Any], trials: Sequence[TrialResult], names: list
         **ticks,
     }
     layout[f"xaxis{num + 1}"] = across
-    layout[f"yaxis{num + 1}"] = {"domain": [0.04, 0.34], "anchor": f"x{num + 1}", "range": [-0.05, 1.05], "visible": False}
+    layout[f"yaxis{num + 1}"] = {
+        "domain": [0.04, 0.34],
+        "anchor": f"x{num + 1}",
+        "range": [-0.05, 1.05],
+        "visible": False,
+    }
     order = sorted(range(len(trials)), key=lambda i: (scores[i], -i))
     return [
         {
@@ -187,7 +263,8 @@ def _parallel(layout: dict[str, Any], trials: Sequence[TrialResult], names: list
                 "width": 3 if i == order[-1] else 1.5,
             },
             "name": f"number {trials[i].spec.number}",
-            "hovertemplate": f"number {trials[i].spec.number}<br>Dice {scores[i]:.3f}<extra></extra>",
+            "hovertemplate": f"number {trials[i].spec.number}<br>Dice "
+            f"{scores[i]:.3f}<extra></extra>",
         }
         for i in order
     ]

@@ -27,7 +27,9 @@ def timeline(board: Board) -> Figure | None:
     if not timed:
         return None
     end = max(start + result.seconds for start, _, result in timed)
-    unit, name = (1, "seconds") if end < 300 else (60, "minutes") if end < 18_000 else (3600, "hours")
+    unit, name = (
+        (1, "seconds") if end < 300 else (60, "minutes") if end < 18_000 else (3600, "hours")
+    )
     lanes = sorted({lane for _, lane, _ in timed}, key=_lane_order)
     return Figure(
         id="timeline",
@@ -37,9 +39,22 @@ def timeline(board: Board) -> Figure | None:
             "barmode": "overlay",
             "bargap": 0.25,
             "margin": {"l": 56, "r": 10, "t": 40, "b": 44},
-            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
-            "xaxis": {"title": {"text": f"{name} since the first trial began"}, "rangemode": "tozero"},
-            "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": [plain(lane) for lane in lanes][::-1]},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1,
+                "yanchor": "bottom",
+                "traceorder": "normal",
+            },
+            "xaxis": {
+                "title": {"text": f"{name} since the first trial began"},
+                "rangemode": "tozero",
+            },
+            "yaxis": {
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": [plain(lane) for lane in lanes][::-1],
+            },
         },
         table=_table(timed),
         height=130 + ROW * min(len(lanes), MOST_ROWS),
@@ -50,22 +65,33 @@ def _caption(board: Board, timed: list[Timed], end: float, lanes: list[str]) -> 
     busy = sum(result.seconds for _, _, result in timed) / (end * len(lanes)) if end else 0.0
     hosts = listed(sorted({_host(result) for _, _, result in timed})[:6])
     text = (
-        f"{many(len(timed), 'trial')} in {duration(end)} on {hosts}: up to {many(len(lanes), 'trial')} at a time, and "
-        f"{percent(busy)} of that room was used. Each bar is a trial from start to end, in the first free lane of its host."
+        f"{many(len(timed), 'trial')} in {duration(end)} on {hosts}: up to "
+        f"{many(len(lanes), 'trial')} at a time, and "
+        f"{percent(busy)} of that room was used. Each bar is a trial from start to end, in the "
+        "first free lane of its host."
     )
     without = len(board.run.results) - len(timed)
-    return text + (f" {many(without, 'trial')} ended before a start was recorded." if without else "")
+    return text + (
+        f" {many(without, 'trial')} ended before a start was recorded." if without else ""
+    )
 
 
 def _timed(results: tuple[TrialResult, ...]) -> list[Timed]:
-    """Trials by start: seconds since the first, the lowest free lane of their host, the trial; none without a clock."""
-    starts = [(start, one) for one in results if (start := _clock(one.started)) is not None and one.seconds > 0]
+    """Trials by start: seconds since the first, the lowest free lane of their host, the trial; none
+    without a clock.
+    """
+    starts = [
+        (start, one)
+        for one in results
+        if (start := _clock(one.started)) is not None and one.seconds > 0
+    ]
     starts.sort(key=lambda pair: (pair[0], pair[1].trial))
     free_at: dict[str, list[float]] = {}
     timed = []
     for start, result in starts:
         lanes = free_at.setdefault(_host(result), [])
-        # Starts are kept in whole seconds, so a trial may seem to begin up to one before its worker was free.
+        # Starts are kept in whole seconds, so a trial may seem to begin up to one before its worker
+        # was free.
         lane = next((i for i, free in enumerate(lanes) if free <= start + 1), len(lanes))
         lanes[lane : lane + 1] = [start + result.seconds]
         timed.append((start - starts[0][0], f"{_host(result)} {lane + 1}", result))
@@ -103,7 +129,8 @@ def _bars(timed: list[Timed], look: tuple[str, str], unit: int) -> dict[str, Any
         "x": [round(result.seconds / unit, 3) for _, _, result in mine],
         "y": [plain(lane) for _, lane, _ in mine],
         "customdata": [
-            plain(f"{result.spec.phase} {cell_name(result.spec.cell)}, seed {result.spec.seed}") for _, _, result in mine
+            plain(f"{result.spec.phase} {cell_name(result.spec.cell)}, seed {result.spec.seed}")
+            for _, _, result in mine
         ],
         "marker": {"color": colour, "line": {"color": "var(--page)", "width": 1}},
         "hovertemplate": "%{customdata}<br>%{x:.3g}<extra></extra>",
@@ -127,5 +154,14 @@ def _table(timed: list[Timed]) -> Table:
         )
         for start, lane, result in timed[:LONGEST_TABLE]
     )
-    rest = f": the first {LONGEST_TABLE:,} here, all in trials.csv" if len(timed) > LONGEST_TABLE else ""
-    return Table(id="timeline-table", caption=f"Start and length of each trial{rest}.", columns=columns, rows=rows)
+    rest = (
+        f": the first {LONGEST_TABLE:,} here, all in trials.csv"
+        if len(timed) > LONGEST_TABLE
+        else ""
+    )
+    return Table(
+        id="timeline-table",
+        caption=f"Start and length of each trial{rest}.",
+        columns=columns,
+        rows=rows,
+    )

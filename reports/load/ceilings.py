@@ -1,4 +1,6 @@
-"""What a run's preparations allow at most, and what predicting nothing scores: the two ends of every score's ladder."""
+"""What a run's preparations allow at most, and what predicting nothing scores: the two ends of
+every score's ladder.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +27,20 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Top:
-    """The ceiling of one preparation: the edge of its cube in voxels, and the rung of every label that some patient holds."""
+    """The ceiling of one preparation: the edge of its cube in voxels, and the rung of every label
+    that some patient holds.
+    """
 
     cube: int
     rungs: Mapping[int, Rung]
 
 
 def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
-    """The ceilings in RUN/ceiling.json by the digest of the prepared data; nothing where the file is not there yet.
+    """The ceilings in RUN/ceiling.json by the digest of the prepared data; nothing where the file
+    is not there yet.
 
-    Raises ValueError for a damaged file, and for ceilings of other test cases or references than the run's.
+    Raises ValueError for a damaged file, and for ceilings of other test cases or references than
+    the run's.
     """
     path = out / "ceiling.json"
     if not is_there(path) or not test.cases:
@@ -50,18 +56,25 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
     for one in found.values():
         true = {(score.case, score.label): score.true_voxels for score in one.scores}
         ours = {
-            (case, label): int(test.true[i, label]) for i, case in enumerate(test.cases) for label in range(test.true.shape[1])
+            (case, label): int(test.true[i, label])
+            for i, case in enumerate(test.cases)
+            for label in range(test.true.shape[1])
         }
         if true != ours:
-            raise ValueError(f"{path} speaks of other test cases or references than the run's trials; {again}")
+            raise ValueError(
+                f"{path} speaks of other test cases or references than the run's trials; {again}"
+            )
     return {data: Top(cube=one.cube, rungs=_rungs(one.scores)) for data, one in found.items()}
 
 
 def background_floor(test: Counts) -> Rung:
-    """What an empty prediction scores in the background, as a mean over the test cases; in every other class it scores 0."""
+    """What an empty prediction scores in the background, as a mean over the test cases; in every
+    other class it scores 0.
+    """
     background, voxels = test.true[:, 0], test.true.sum(axis=1)
     return Rung(
-        dice=float(np.mean(dice_of(background, voxels, background))), iou=float(np.mean(iou_of(background, voxels, background)))
+        dice=float(np.mean(dice_of(background, voxels, background))),
+        iou=float(np.mean(iou_of(background, voxels, background))),
     )
 
 
@@ -69,8 +82,12 @@ def _rungs(scores: tuple[CaseScore, ...]) -> dict[int, Rung]:
     held: dict[int, list[tuple[int, int, int]]] = {}
     for score in scores:
         if score.true_voxels:
-            held.setdefault(score.label, []).append((score.true_voxels, score.pred_voxels, score.overlap_voxels))
+            held.setdefault(score.label, []).append(
+                (score.true_voxels, score.pred_voxels, score.overlap_voxels)
+            )
     return {
-        label: Rung(dice=fmean(dice(*counts) for counts in rows), iou=fmean(iou(*counts) for counts in rows))
+        label: Rung(
+            dice=fmean(dice(*counts) for counts in rows), iou=fmean(iou(*counts) for counts in rows)
+        )
         for label, rows in sorted(held.items())
     }

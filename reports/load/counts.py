@@ -17,8 +17,8 @@ Ratio = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 class Counts:
     """Voxel counts of the complete final trials in one split and space.
 
-    cases in sorted order; true [N, K] is the reference, pred and overlap [C, S, N, K] follow the run's cells and seeds,
-    available [C, S] says which of them exist (the others hold zeros).
+    cases in sorted order; true [N, K] is the reference, pred and overlap [C, S, N, K] follow the
+    run's cells and seeds, available [C, S] says which of them exist (the others hold zeros).
     """
 
     cases: tuple[str, ...]
@@ -41,19 +41,29 @@ class Counts:
         return int((self.true[:, label] > 0).sum())
 
     def false_positives(self, label: int) -> np.ndarray:
-        """Predicted voxels of a label in the patients without it, as [C, S, patients without it]; NaN for missing seeds."""
+        """Predicted voxels of a label in the patients without it, as [C, S, patients without it];
+        NaN for missing seeds.
+        """
         pred = self.pred[:, :, self.true[:, label] == 0, label]
         return np.where(self.available[:, :, None], pred, np.nan)
 
 
 def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
-    """Gather the counts of one split and space from the scores table; no patients where nothing was scored."""
+    """Gather the counts of one split and space from the scores table; no patients where nothing was
+    scored.
+    """
     complete = {result.trial for result in run.finals}
-    rows = scores[(scores["split"] == split) & (scores["space"] == space) & scores["trial"].isin(complete)]
+    rows = scores[
+        (scores["split"] == split) & (scores["space"] == space) & scores["trial"].isin(complete)
+    ]
     cases = tuple(sorted(rows["case"].unique()))
     at = _places(run, rows, cases)
     shape = (len(run.cells), len(run.seeds), len(cases), len(run.classes))
-    pred, overlap, true = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape[2:], np.int64)
+    pred, overlap, true = (
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+        np.zeros(shape[2:], np.int64),
+    )
     available = np.zeros(shape[:2], bool)
     if len(rows):
         pred[at], overlap[at] = rows["pred_voxels"], rows["overlap_voxels"]
@@ -65,14 +75,24 @@ def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
 def _places(run: Run, rows: pd.DataFrame, cases: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     cell_of = {(cell.model, cell.loss, cell.sampling): i for i, cell in enumerate(run.cells)}
     trials = {result.trial: result.spec for result in run.finals}
-    cell_at = {name: cell_of[spec.cell.model, spec.cell.loss, spec.cell.sampling] for name, spec in trials.items()}
+    cell_at = {
+        name: cell_of[spec.cell.model, spec.cell.loss, spec.cell.sampling]
+        for name, spec in trials.items()
+    }
     seed_at = {name: run.seeds.index(spec.seed) for name, spec in trials.items()}
     case_at = {case: i for i, case in enumerate(cases)}
     trial, case = rows["trial"], rows["case"]
-    return (places(trial, cell_at), places(trial, seed_at), places(case, case_at), rows["label"].to_numpy(np.int64))
+    return (
+        places(trial, cell_at),
+        places(trial, seed_at),
+        places(case, case_at),
+        rows["label"].to_numpy(np.int64),
+    )
 
 
 def places(column: pd.Series, place: Mapping[str, int]) -> np.ndarray:
-    """The place of every value of a column, int64: Series.map, which takes tenfold the time over many equal strings."""
+    """The place of every value of a column, int64: Series.map, which takes tenfold the time over
+    many equal strings.
+    """
     codes, values = column.factorize()
     return np.array([place[value] for value in values], np.int64)[codes]

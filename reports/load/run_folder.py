@@ -1,4 +1,6 @@
-"""A run's folder as one record: what was asked (run.json), the grid's text, and every trial that has a result."""
+"""A run's folder as one record: what was asked (run.json), the grid's text, and every trial that
+has a result.
+"""
 
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,8 +11,26 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trials.records.codec import LARGEST_WHOLE, check_kinds, parsed, read_document, rebuild, refuse_huge, shown
-from trials.records.result import COMPLETE, FACT_KEYS, FAILED, PRUNED, RUN_KEYS, CaseScore, SurfaceScore, Taught, TrialResult
+from trials.records.codec import (
+    LARGEST_WHOLE,
+    check_kinds,
+    parsed,
+    read_document,
+    rebuild,
+    refuse_huge,
+    shown,
+)
+from trials.records.result import (
+    COMPLETE,
+    FACT_KEYS,
+    FAILED,
+    PRUNED,
+    RUN_KEYS,
+    CaseScore,
+    SurfaceScore,
+    Taught,
+    TrialResult,
+)
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 from trials.storage.atomic import is_there, matching, read_text
 
@@ -26,8 +46,20 @@ SCORE_TYPES = {
 }
 SURFACE_TYPES = {
     **dict.fromkeys(("case", "split", "region"), str),
-    **dict.fromkeys(("tolerance_mm", "true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2"), float),
-    **dict.fromkeys(("true_voxels", "pred_voxels", "overlap_voxels", "lesions", "lesions_found", "lesions_false"), int),
+    **dict.fromkeys(
+        ("tolerance_mm", "true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2"), float
+    ),
+    **dict.fromkeys(
+        (
+            "true_voxels",
+            "pred_voxels",
+            "overlap_voxels",
+            "lesions",
+            "lesions_found",
+            "lesions_false",
+        ),
+        int,
+    ),
 }
 STATES, PHASES = (COMPLETE, PRUNED, FAILED), (PRETRAIN, TUNE, FINAL)
 COSTS = ("seconds", "peak_gib", "num_parameters", "num_trainable", "multiply_adds")
@@ -41,8 +73,9 @@ S = TypeVar("S", CaseScore, SurfaceScore)
 class Run:
     """What a run folder holds, read once.
 
-    record is run.json as it is; classes, cells and seeds are taken from it in its order. results holds the trials of
-    this grid, sorted by trial; strangers the trials that lie in the folder but belong to another grid or split.
+    record is run.json as it is; classes, cells and seeds are taken from it in its order. results
+    holds the trials of this grid, sorted by trial; strangers the trials that lie in the folder but
+    belong to another grid or split.
     """
 
     out: Path
@@ -62,13 +95,19 @@ class Run:
     @property
     def finals(self) -> tuple[TrialResult, ...]:
         """The final trials that were trained and scored to their end."""
-        return tuple(result for result in self.results if result.spec.phase == FINAL and result.state == COMPLETE)
+        return tuple(
+            result
+            for result in self.results
+            if result.spec.phase == FINAL and result.state == COMPLETE
+        )
 
 
 def read_run(out: Path) -> Run:
     """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
     record = read_document(out / "run.json", RUN_KEYS, REQUIRED)
-    cells = tuple(rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"]))
+    cells = tuple(
+        rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"])
+    )
     _refuse_other_classes(out / "run.json", record)
     with _collector_at_rest():
         results = [read_result(path) for path in matching(out, "trials/*/result.json")]
@@ -86,7 +125,8 @@ def read_run(out: Path) -> Run:
 
 
 def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
-    """How much each hyperparameter mattered in each cell's study (studies.json), where that could be said.
+    """How much each hyperparameter mattered in each cell's study (studies.json), where that could
+    be said.
 
     Raises ValueError naming the file if it is damaged.
     """
@@ -99,28 +139,37 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
         studies = rebuild(tuple[Taught, ...], document["studies"], "studies")
         return {one.cell: dict(one.importance) for one in studies if one.importance}
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not what studies taught ({error}); delete it and write the report again") from None
+        raise ValueError(
+            f"{path}: not what studies taught ({error}); delete it and write the report again"
+        ) from None
 
 
 def read_result(path: Path) -> TrialResult:
     """Read one trial's result.json. Raises ValueError naming the file and the key."""
     try:
         document = parsed(read_text(path))
-        # A big run holds a million scores: they are checked here, key by key, twenty times faster than by annotation.
+        # A big run holds a million scores: they are checked here, key by key, twenty times faster
+        # than by annotation.
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
         refuse_huge(document)
         result = replace(rebuild(TrialResult, document, "result"), scores=scores, surfaces=surfaces)
         _refuse_impossible(result)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: not a trial's result ({error}); run the grid again, which repeats this trial") from None
+        raise ValueError(
+            f"{path}: not a trial's result ({error}); run the grid again, which repeats this trial"
+        ) from None
     if result.trial != path.parent.name:
-        raise ValueError(f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete this copy")
+        raise ValueError(
+            f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete "
+            "this copy"
+        )
     return result
 
 
 def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -> tuple[S, ...]:
-    """Many small records of one kind at once. Raises ValueError naming the first that is not one."""
+    """Many small records of one kind at once. Raises ValueError naming the first that
+    is not one."""
     if not isinstance(rows, list):
         raise ValueError(f"{where} must be a list; got {shown(rows)}")
     for i, row in enumerate(rows):
@@ -132,25 +181,39 @@ def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -
 
 
 def refuse_beyond(rows: Sequence[S], names: Iterable[str], where: str) -> None:
-    """Raise ValueError naming the first record whose count or area lies below 0, or beyond what a table can reckon with."""
+    """Raise ValueError naming the first record whose count or area lies below 0, or beyond what a
+    table can reckon with.
+    """
     for name in names:
         values = list(map(attrgetter(name), rows))
         if values and not (min(values) >= 0 and max(values) <= LARGEST_WHOLE):
-            i, value = next((i, value) for i, value in enumerate(values) if not 0 <= value <= LARGEST_WHOLE)
-            raise ValueError(f"{where}[{i}].{name} must lie in 0..{LARGEST_WHOLE}; got {shown(value)}")
+            i, value = next(
+                (i, value) for i, value in enumerate(values) if not 0 <= value <= LARGEST_WHOLE
+            )
+            raise ValueError(
+                f"{where}[{i}].{name} must lie in 0..{LARGEST_WHOLE}; got {shown(value)}"
+            )
 
 
 def refuse_overlaps(scores: Sequence[CaseScore]) -> None:
-    """Raise ValueError naming the first case whose masks agree in more voxels than the smaller of them holds."""
+    """Raise ValueError naming the first case whose masks agree in more voxels than the smaller of
+    them holds.
+    """
     for score in scores:
         if score.overlap_voxels > min(score.true_voxels, score.pred_voxels):
-            raise ValueError(f"label {score.label} of {shown(score.case)} overlaps in more voxels than there are")
+            raise ValueError(
+                f"label {score.label} of {shown(score.case)} overlaps in more voxels than there are"
+            )
 
 
 def _refuse_impossible(result: TrialResult) -> None:
-    """Raise ValueError naming the key whose value no trial leaves, and no table or figure can show."""
+    """Raise ValueError naming the key whose value no trial leaves, and no table or
+    figure can show."""
     check_kinds(result.facts, FACT_KEYS)
-    for name, word, known in (("state", result.state, STATES), ("spec.phase", result.spec.phase, PHASES)):
+    for name, word, known in (
+        ("state", result.state, STATES),
+        ("spec.phase", result.spec.phase, PHASES),
+    ):
         if word not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {shown(word)}")
     for name in COSTS:
@@ -158,7 +221,10 @@ def _refuse_impossible(result: TrialResult) -> None:
             raise ValueError(f"{name} must lie in 0..{LARGEST_WHOLE}; got {getattr(result, name)}")
     if result.seconds > LONGEST_SECONDS or not _is_time(result.started):
         span = shown((result.started, result.seconds))
-        raise ValueError(f"started and seconds must be a date and time and at most {LONGEST_SECONDS:g} s; got {span}")
+        raise ValueError(
+            f"started and seconds must be a date and time and at most {LONGEST_SECONDS:g} s; got "
+            f"{span}"
+        )
     for name in LOGARITHMIC:
         value = result.spec.hyper.get(name, 1.0)
         if not isinstance(value, float) or value <= 0:
@@ -179,7 +245,10 @@ def _refuse_other_classes(path: Path, record: Mapping[str, Any]) -> None:
     for case, grid in ((record.get("data") or {}).get("geometry") or {}).items():
         if len(grid["class_voxels"]) != num:
             key = f"data.geometry.{shown(case)}.class_voxels"
-            raise ValueError(f"{path}: {key} must hold {num} counts, one a class; run the grid again to rewrite it")
+            raise ValueError(
+                f"{path}: {key} must hold {num} counts, one a class; run the grid again to rewrite "
+                "it"
+            )
 
 
 def _grid_text(path: Path) -> str:
@@ -188,13 +257,16 @@ def _grid_text(path: Path) -> str:
         return read_text(path) if is_there(path) else ""
     except ValueError as error:
         raise ValueError(
-            f"{path} is no text ({error}); delete it: the page goes without it, and a run writes it anew"
+            f"{path} is no text ({error}); delete it: the page goes without it, and a run writes "
+            "it anew"
         ) from None
 
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """No search for cycles meanwhile: a large run is a million records without one, and each search walks over them all."""
+    """No search for cycles meanwhile: a large run is a million records without one, and each search
+    walks over them all.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -206,6 +278,10 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, ...]) -> bool:
     spec = result.spec
-    same_data = (spec.dataset, spec.splits, spec.fold) == (record["dataset"], record["splits"], record["fold"])
+    same_data = (spec.dataset, spec.splits, spec.fold) == (
+        record["dataset"],
+        record["splits"],
+        record["fold"],
+    )
     same_grid = spec.phase == PRETRAIN or spec.cell in cells
     return same_data and same_grid and (spec.phase != FINAL or spec.seed in record["seeds"])

@@ -1,4 +1,6 @@
-"""What a run folder holds of its patients for pictures: slices on their own grid, whole masks on the cube. Read, not drawn."""
+"""What a run folder holds of its patients for pictures: slices on their own grid, whole masks on
+the cube. Read, not drawn.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +30,8 @@ Arrays = dict[str, np.ndarray]
 class Planes:
     """Axial slices of a patient: image and reference uint8 [n, H, W], and which slices they are.
 
-    pixel_mm is the edge of a pixel in H and W. is_native tells the patient's own grid from the cube, on which older runs
-    took their slices.
+    pixel_mm is the edge of a pixel in H and W. is_native tells the patient's own grid from the
+    cube, on which older runs took their slices.
     """
 
     image: np.ndarray
@@ -41,7 +43,9 @@ class Planes:
 
 @dataclass(frozen=True, slots=True)
 class Volumes:
-    """A patient's whole reference and prediction on the cube, uint8 [D, H, W], and the cube's extent in mm."""
+    """A patient's whole reference and prediction on the cube, uint8 [D, H, W], and the cube's
+    extent in mm.
+    """
 
     reference: np.ndarray
     prediction: np.ndarray
@@ -53,15 +57,21 @@ class Volumes:
 
 
 def has_volumes(out: Path, trial: str, case: str) -> bool:
-    """Whether both files of one patient under one trial are there, whole, and hold whole cubes; damage() says why not."""
+    """Whether both files of one patient under one trial are there, whole, and hold whole cubes;
+    damage() says why not.
+    """
     try:
-        return all(_is_there(path) and "volume" in _names(path) for path in _paths(out, trial, case))
+        return all(
+            _is_there(path) and "volume" in _names(path) for path in _paths(out, trial, case)
+        )
     except ValueError:
         return False
 
 
 def damage(out: Path, trial: str, case: str) -> str:
-    """Which stored file of one patient under one trial is damaged, and how; "" where none of those that are there is."""
+    """Which stored file of one patient under one trial is damaged, and how; "" where none of those
+    that are there is.
+    """
     for path in _paths(out, trial, case):
         if _is_there(path):
             try:
@@ -72,18 +82,24 @@ def damage(out: Path, trial: str, case: str) -> str:
 
 
 def why_no_slices(out: Path, trial: str, case: str) -> str:
-    """Why read_slices() gives none: damage, or two files of two versions of this program; "" where a file is not there."""
+    """Why read_slices() gives none: damage, or two files of two versions of this program; "" where
+    a file is not there.
+    """
     source, predicted = _paths(out, trial, case)
     if (text := damage(out, trial, case)) or not (_is_there(source) and _is_there(predicted)):
         return text
     if ("pixel_mm" in _names(source)) == ("index" in _names(predicted)):
         return ""
     older, newer = (source, predicted) if "index" in _names(predicted) else (predicted, source)
-    return f"{older.relative_to(out)} holds slices of the cube, as older versions took them, {newer.relative_to(out)} does not"
+    return (
+        f"{older.relative_to(out)} holds slices of the cube, as older versions took them, "
+        f"{newer.relative_to(out)} does not"
+    )
 
 
 def read_slices(out: Path, trial: str, case: str) -> tuple[Planes, np.ndarray] | None:
-    """The slices of one patient, and its prediction in them, uint8 [n, H, W]; None where there are none, see why_no_slices().
+    """The slices of one patient, and its prediction in them, uint8 [n, H, W]; None where there are
+    none, see why_no_slices().
 
     Raises ValueError naming the files if the arrays do not fit each other.
     """
@@ -91,17 +107,28 @@ def read_slices(out: Path, trial: str, case: str) -> tuple[Planes, np.ndarray] |
     if not (_is_there(source) and _is_there(predicted)) or why_no_slices(out, trial, case):
         return None
     stored, told = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))
-    image, reference, index, prediction = stored["image"], stored["reference"], stored["index"], told["prediction"]
+    image, reference, index, prediction = (
+        stored["image"],
+        stored["reference"],
+        stored["index"],
+        told["prediction"],
+    )
     if not image.shape == reference.shape == prediction.shape or not 0 < len(index) == len(image):
         shapes = f"image {image.shape} and reference {reference.shape} of {source}"
-        raise ValueError(f"{predicted}: prediction {prediction.shape} does not fit {shapes}; {WITHOUT_BOTH}")
+        raise ValueError(
+            f"{predicted}: prediction {prediction.shape} does not fit {shapes}; {WITHOUT_BOTH}"
+        )
     if not np.array_equal(told.get("index", index), index):
-        raise ValueError(f"{predicted}: index names other slices than that of {source}; {WITHOUT_BOTH}")
+        raise ValueError(
+            f"{predicted}: index names other slices than that of {source}; {WITHOUT_BOTH}"
+        )
     return _planes(source, image, reference, index, stored), prediction
 
 
 def read_sheet(out: Path, trial: str, case: str) -> Planes:
-    """Equidistant slices of one patient, for which has_volumes() holds. Raises ValueError naming the file if they misfit."""
+    """Equidistant slices of one patient, for which has_volumes() holds. Raises ValueError naming
+    the file if they misfit.
+    """
     source, _ = _paths(out, trial, case)
     stored = _read(source, ("sheet", "sheet_index", "volume", "size_mm"))
     image, index, volume = stored["sheet"], stored["sheet_index"], stored["volume"]
@@ -110,39 +137,58 @@ def read_sheet(out: Path, trial: str, case: str) -> Planes:
     else:
         reference = volume[[place for place in index.tolist() if 0 <= place < len(volume)]]
     if image.shape != reference.shape or not 0 < len(index) == len(image):
-        raise ValueError(f"{source}: its sheet, sheet_index and reference do not fit each other; {WITHOUT}")
+        raise ValueError(
+            f"{source}: its sheet, sheet_index and reference do not fit each other; {WITHOUT}"
+        )
     return _planes(source, image, reference, index, stored)
 
 
 def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
-    """The whole cubes of one patient under one trial; None where either file is not there, damaged, or holds slices alone.
+    """The whole cubes of one patient under one trial; None where either file is not there, damaged,
+    or holds slices alone.
 
     Raises ValueError naming the file if the two do not fit each other.
     """
     if not has_volumes(out, trial, case):
         return None
     source, predicted = _paths(out, trial, case)
-    stored, prediction = _read(source, ("volume", "size_mm")), _read(predicted, ("volume",))["volume"]
+    stored, prediction = (
+        _read(source, ("volume", "size_mm")),
+        _read(predicted, ("volume",))["volume"],
+    )
     if stored["volume"].shape != prediction.shape:
-        shapes = f"prediction {prediction.shape} does not fit reference {stored['volume'].shape} of {source}"
+        shapes = (
+            f"prediction {prediction.shape} does not fit reference {stored['volume'].shape} "
+            f"of {source}"
+        )
         raise ValueError(f"{predicted}: {shapes}; {WITHOUT_BOTH}")
     if len(stored["size_mm"]) != 3:
-        raise ValueError(f"{source}: size_mm must hold three lengths; got {len(stored['size_mm'])}; {WITHOUT}")
+        raise ValueError(
+            f"{source}: size_mm must hold three lengths; got {len(stored['size_mm'])}; {WITHOUT}"
+        )
     return Volumes(stored["volume"], prediction, stored["size_mm"])
 
 
-def _planes(source: Path, image: np.ndarray, reference: np.ndarray, index: np.ndarray, stored: Arrays) -> Planes:
-    """Slices with the edges of their pixels, which an older file tells by the extent of its cube."""
+def _planes(
+    source: Path, image: np.ndarray, reference: np.ndarray, index: np.ndarray, stored: Arrays
+) -> Planes:
+    """Slices with the edges of their pixels, which an older file tells by the extent of
+    its cube."""
     is_native = "pixel_mm" in stored
     edges = stored["pixel_mm"] if is_native else stored["size_mm"][1:] / image.shape[1:]
     if len(edges) != 2 or not (np.isfinite(edges).all() and (edges > 0).all()):
-        raise ValueError(f"{source}: pixel_mm must hold two positive lengths; got {edges.tolist()}; {WITHOUT}")
+        raise ValueError(
+            f"{source}: pixel_mm must hold two positive lengths; got {edges.tolist()}; {WITHOUT}"
+        )
     row, column = edges.tolist()
-    return Planes(image=image, reference=reference, index=index, pixel_mm=(row, column), is_native=is_native)
+    return Planes(
+        image=image, reference=reference, index=index, pixel_mm=(row, column), is_native=is_native
+    )
 
 
 def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
-    name = f"{case.replace('/', '_')}.npz"  # a case's name comes from a file, and must lead nowhere else
+    # A case's name comes from a file, and must lead nowhere else.
+    name = f"{case.replace('/', '_')}.npz"
     return out / "cases" / name, out / "trials" / trial / "cases" / name
 
 
@@ -155,25 +201,32 @@ def _is_there(path: Path) -> bool:
 
 
 def _names(path: Path) -> list[str]:
-    """The names of a file's arrays. Raises ValueError where a byte of it is not what was written."""
+    """The names of a file's arrays. Raises ValueError where a byte of it is not what
+    was written."""
     with _opened(path) as file:
         return list(file)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> Arrays:
-    """The arrays of a file that are ours. Raises ValueError where a needed one lacks, or one is of another kind."""
+    """The arrays of a file that are ours. Raises ValueError where a needed one lacks, or one is of
+    another kind.
+    """
     with _opened(path) as file:
         arrays = {name: file[name] for name in {*needed, *(set(file) & {*STORED})}}
     for name, array in arrays.items():
         kinds, axes = STORED[name]
         if array.dtype.kind not in kinds or array.ndim != axes:
-            raise ValueError(f"{path}: {name} is {array.dtype} of {array.ndim} axes, which is none of ours; {WITHOUT}")
+            raise ValueError(
+                f"{path}: {name} is {array.dtype} of {array.ndim} axes, which is none of ours; "
+                f"{WITHOUT}"
+            )
     return arrays
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A file of arrays, held to its digest or, where an older run gave it none, to zip's own sums."""
+    """A file of arrays, held to its digest or, where an older run gave it none, to
+    zip's own sums."""
     try:
         content = read_bytes(path)
         original = unsealed_bytes(content)
@@ -181,5 +234,9 @@ def _opened(path: Path) -> Iterator[Any]:
             if original == content and (other := file.zip.testzip()):
                 raise ValueError(f"{other} has another checksum")
             yield file
-    except Exception as error:  # zip, deflate and numpy each raise errors of their own for damaged bytes
-        raise ValueError(f"{path} is damaged ({error or type(error).__name__}); {WITHOUT}") from None
+    except (
+        Exception
+    ) as error:  # zip, deflate and numpy each raise errors of their own for damaged bytes
+        raise ValueError(
+            f"{path} is damaged ({error or type(error).__name__}); {WITHOUT}"
+        ) from None

@@ -6,10 +6,14 @@ from pathlib import Path
 from trials.storage.atomic import changed_ns, matching
 
 
-def watch(out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]) -> Path:
-    """Rebuild the page whenever the run folder has changed, until the run no longer goes on; return its path.
+def watch(
+    out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]
+) -> Path:
+    """Rebuild the page whenever the run folder has changed, until the run no longer goes on; return
+    its path.
 
-    wait() is called between two looks. What the run wrote last is on the page. Raises what rebuild raises.
+    wait() is called between two looks. What the run wrote last is on the page. Raises what rebuild
+    raises.
     """
     seen = None
     while True:

@@ -1,4 +1,6 @@
-"""What to use, how sure that is and what it costs: a few sentences and three numbers, then what limits them."""
+"""What to use, how sure that is and what it costs: a few sentences and three numbers, then what
+limits them.
+"""
 
 import math
 
@@ -9,15 +11,28 @@ from reports.analysis.selection import SAME, Choice, gap_to
 from reports.analysis.summary import MEAN
 from reports.elements import Block, Column, Entry, Notes, Numbers, Section, Table, Text
 from reports.figures.cells import scored
-from reports.formatting import cell_name, duration, listed, many, number, percent, quantity, ranged, signed, signed_range
+from reports.formatting import (
+    cell_name,
+    duration,
+    listed,
+    many,
+    number,
+    percent,
+    quantity,
+    ranged,
+    signed,
+    signed_range,
+)
 from reports.stats.intervals import DRAWS, nan_mean
 from reports.stats.pairs import superiority
 from reports.stats.power import cases_needed, seeds_needed
 from trials.records.result import NATIVE
 
 MEANING = (
-    f"Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does not lie within ±{SAME}, "
-    "ahead over the seeds alone in a 97.5 % t interval, and beyond what chance does among so many (Holm over all pairs, or "
+    "Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does "
+    f"not lie within ±{SAME}, "
+    "ahead over the seeds alone in a 97.5 % t interval, and beyond what chance does among so many "
+    "(Holm over all pairs, or "
     "ahead of every rival); a gap that is not resolved is no proof of equality."
 )
 
@@ -28,8 +43,19 @@ def answer(board: Board) -> Section:
     question = "What should I use, and how sure is that?"
     notes = Notes(tuple((note.title, note.text, note.names) for note in board.notes))
     if choice is None:
-        return Section(id="answer", title="No answer yet", question=question, finding=_why_none(board), blocks=(notes,))
-    blocks: tuple[Block, ...] = (_numbers(board, choice), Text(_sentences(board, choice)), notes, _by_class(board, choice))
+        return Section(
+            id="answer",
+            title="No answer yet",
+            question=question,
+            finding=_why_none(board),
+            blocks=(notes,),
+        )
+    blocks: tuple[Block, ...] = (
+        _numbers(board, choice),
+        Text(_sentences(board, choice)),
+        notes,
+        _by_class(board, choice),
+    )
     return Section(
         id="answer",
         title=_headline(board, choice),
@@ -41,8 +67,14 @@ def answer(board: Board) -> Section:
 
 def _why_none(board: Board) -> str:
     if not board.run.finals:
-        return "No final trial has finished, so there is no score to compare yet. What there is so far stands below."
-    return "No configuration has scores on both the validation and the test split, so none can be chosen."
+        return (
+            "No final trial has finished, so there is no score to compare yet. What there is so "
+            "far stands below."
+        )
+    return (
+        "No configuration has scores on both the validation and the test split, so none can be "
+        "chosen."
+    )
 
 
 def _name(board: Board, i: int) -> str:
@@ -67,11 +99,19 @@ def _recommendation(board: Board, choice: Choice) -> str:
     if not rivals:
         return f"{name} is the only configuration with a result: its score stands alone."
     if choice.winner:
-        return f"{name} was chosen on validation and is ahead of {_all(len(rivals))} on the test patients."
+        return (
+            f"{name} was chosen on validation and is ahead of {_all(len(rivals))} on the test "
+            "patients."
+        )
     unresolved = sum(not choice.resolved[i] for i in rivals)
-    reason = " One seed a cell cannot tell a better configuration from a luckier one." if _one_seed(board) else ""
+    reason = (
+        " One seed a cell cannot tell a better configuration from a luckier one."
+        if _one_seed(board)
+        else ""
+    )
     return (
-        f"{name} scores highest on validation, but its lead is not resolved against {unresolved} of "
+        f"{name} scores highest on validation, but its lead is not resolved against {unresolved} "
+        "of "
         f"{many(len(rivals), 'rival')}.{reason}"
     )
 
@@ -81,19 +121,31 @@ def _all(rivals: int) -> str:
 
 
 def _rivals(board: Board, choice: Choice) -> list[int]:
-    return [i for i in range(len(board.run.cells)) if i != choice.chosen and not math.isnan(choice.lead[i])]
+    return [
+        i
+        for i in range(len(board.run.cells))
+        if i != choice.chosen and not math.isnan(choice.lead[i])
+    ]
 
 
 def _numbers(board: Board, choice: Choice) -> Numbers:
     row = board.standings[NATIVE][choice.chosen, MEAN]
     size = f"n = {row.n}, {many(row.seeds, 'seed')}"
-    items = [(number(row.dice), "Test Dice, mean of classes", _bounds(row.dice_low, row.dice_high) + size)]
+    items = [
+        (
+            number(row.dice),
+            "Test Dice, mean of classes",
+            _bounds(row.dice_low, row.dice_high) + size,
+        )
+    ]
     if (i := choice.runner_up) is not None:
         verdict = "resolved" if choice.resolved[i] else "not resolved"
         ahead = _bounds(float(choice.low[i]), float(choice.high[i])) + verdict
         items.append((signed(choice.lead[i]), "Dice ahead of the runner-up", ahead))
         drawn = f"{DRAWS:,} draws of {_drawn(board)}"
-        items.append((percent(choice.first[choice.chosen]), "Share of draws that rank it first", drawn))
+        items.append(
+            (percent(choice.first[choice.chosen]), "Share of draws that rank it first", drawn)
+        )
     return Numbers(tuple(items))
 
 
@@ -114,7 +166,8 @@ def _sentences(board: Board, choice: Choice) -> tuple[str, ...]:
 def _chosen(board: Board, choice: Choice) -> str:
     classes = listed([board.run.classes[label] for label in board.run.labels])
     return (
-        f"On {many(len(board.validation.cases), 'validation case')}, {_name(board, choice.chosen)} has the highest mean Dice "
+        f"On {many(len(board.validation.cases), 'validation case')}, {_name(board, choice.chosen)} "
+        "has the highest mean Dice "
         f"over {classes}: {number(choice.validation[choice.chosen])}."
     )
 
@@ -127,19 +180,24 @@ def _tested(board: Board, choice: Choice) -> str:
         return f"{text}."
     lead = signed_range(choice.lead[i], choice.low[i], choice.high[i])
     return (
-        f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}, and on a new patient it scores "
+        f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}, and "
+        "on a new patient it scores "
         f"higher with a chance of {_chance(board, choice.chosen, i)}."
     )
 
 
 def _chance(board: Board, chosen: int, rival: int) -> str:
     by_patient = nan_mean(patient_dice(board.test[NATIVE], MEAN), 1)
-    share, low, high = (float(of[0]) for of in superiority((by_patient[chosen] - by_patient[rival])[None]))
+    share, low, high = (
+        float(of[0]) for of in superiority((by_patient[chosen] - by_patient[rival])[None])
+    )
     return f"{percent(share)} ({percent(low)} to {percent(high)})"
 
 
 def _more(board: Board, choice: Choice) -> str:
-    """How many more patients or seeds would settle the lead over the runner-up, as the end of a sentence."""
+    """How many more patients or seeds would settle the lead over the runner-up, as the end of a
+    sentence.
+    """
     i, num_cases, num_seeds = choice.runner_up, len(board.test[NATIVE].cases), len(board.run.seeds)
     gap = None if i is None or choice.resolved[i] else gap_to(board.test[NATIVE], choice.chosen, i)
     if gap is None or _one_seed(board):
@@ -147,31 +205,49 @@ def _more(board: Board, choice: Choice) -> str:
     cases, seeds = cases_needed(gap, num_seeds), seeds_needed(gap, num_cases)
     ways = [
         f"{count - at_hand:,.0f} more {word}"
-        for count, at_hand, word in ((cases, num_cases, "patients"), (seeds, num_seeds, "seeds a configuration"))
+        for count, at_hand, word in (
+            (cases, num_cases, "patients"),
+            (seeds, num_seeds, "seeds a configuration"),
+        )
         if at_hand < count < math.inf
     ]
     if ways:
-        return f"; to separate it from the runner-up at the gap seen would take about {' or '.join(ways)}"
+        return (
+            "; to separate it from the runner-up at the gap seen would take about "
+            f"{' or '.join(ways)}"
+        )
     return (
-        "; no number of patients or of seeds alone would separate it from the runner-up" if math.inf in (cases, seeds) else ""
+        "; no number of patients or of seeds alone would separate it from the runner-up"
+        if math.inf in (cases, seeds)
+        else ""
     )
 
 
 def _certainty(board: Board, choice: Choice) -> str:
     rivals = _rivals(board, choice)
     resolved = sum(bool(choice.resolved[i]) for i in rivals)
-    gap = f"The smallest gap that this run would see with 80 % power is about {number(choice.smallest_gap)} Dice"
-    drawn = "the patients (variance between seeds is not included)" if _one_seed(board) else "patients and seeds"
+    gap = (
+        "The smallest gap that this run would see with 80 % power is about "
+        f"{number(choice.smallest_gap)} Dice"
+    )
+    drawn = (
+        "the patients (variance between seeds is not included)"
+        if _one_seed(board)
+        else "patients and seeds"
+    )
     more = _more(board, choice)
     return (
-        f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of {drawn}, and is "
+        f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of "
+        f"{drawn}, and is "
         f"resolved against {resolved} of {many(len(rivals), 'rival')}. "
         f"{gap}{more}{', seeds aside.' if _one_seed(board) else '.'}"
     )
 
 
 def _cost(board: Board, choice: Choice) -> str:
-    trials = [result for result in board.run.finals if result.spec.cell == board.run.cells[choice.chosen]]
+    trials = [
+        result for result in board.run.finals if result.spec.cell == board.run.cells[choice.chosen]
+    ]
     mean = sum(result.seconds for result in trials) / len(trials)
     whole = sum(result.seconds for result in board.run.results)
     peak = max(result.peak_gib for result in trials)
@@ -184,24 +260,48 @@ def _cost(board: Board, choice: Choice) -> str:
 
 
 def _together(count: int) -> str:
-    return "The one trial of this run" if count == 1 else f"All {count:,} trials of this run together"
+    return (
+        "The one trial of this run" if count == 1 else f"All {count:,} trials of this run together"
+    )
 
 
 def _by_class(board: Board, choice: Choice) -> Table:
     num = len(board.test[NATIVE].cases)
     columns = (
         Column("class"),
-        Column("Dice", True, "mean over the patients whose reference holds the class, with its 95 % interval"),
+        Column(
+            "Dice",
+            True,
+            "mean over the patients whose reference holds the class, with its 95 % interval",
+        ),
         Column("IoU", True, "the same"),
         Column("patients with it", True),
-        Column("false alarms", True, "share of the patients without the class in whom it was predicted"),
+        Column(
+            "false alarms", True, "share of the patients without the class in whom it was predicted"
+        ),
     )
     rows = []
     for label in board.run.labels:
         row = board.standings[NATIVE][choice.chosen, label]
-        false = f"{percent(row.fp_share)} of {row.label_free}" if row.label_free else "no patient is free of it"
-        dice = scored(row.dice, row.dice_low, row.dice_high) if row.n else Entry(f"n/a (0 of {num} cases hold it)")
+        false = (
+            f"{percent(row.fp_share)} of {row.label_free}"
+            if row.label_free
+            else "no patient is free of it"
+        )
+        dice = (
+            scored(row.dice, row.dice_low, row.dice_high)
+            if row.n
+            else Entry(f"n/a (0 of {num} cases hold it)")
+        )
         iou = scored(row.iou, row.iou_low, row.iou_high)
-        rows.append((Entry(board.run.classes[label]), dice, iou, Entry(f"{row.n} of {num}", row.n), Entry(false, row.fp_share)))
+        rows.append(
+            (
+                Entry(board.run.classes[label]),
+                dice,
+                iou,
+                Entry(f"{row.n} of {num}", row.n),
+                Entry(false, row.fp_share),
+            )
+        )
     caption = f"{_name(board, choice.chosen)} on the test split, native grid, with 95 % intervals."
     return Table(id="answer-by-class", caption=caption, columns=columns, rows=tuple(rows))

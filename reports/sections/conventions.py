@@ -1,4 +1,6 @@
-"""Does the rule for empty classes decide, or the rule that ranks? One switch, and a table of every place."""
+"""Does the rule for empty classes decide, or the rule that ranks? One switch, and a table of every
+place.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +11,13 @@ from reports.analysis.context import Board
 from reports.analysis.external import Field
 from reports.elements import Column, Entry, Section, Switch, Table, Text
 from reports.formatting import listed, many, number
-from reports.stats.conventions import CONVENTIONS, Convention, kits_rank, mean_then_rank, rank_then_mean
+from reports.stats.conventions import (
+    CONVENTIONS,
+    Convention,
+    kits_rank,
+    mean_then_rank,
+    rank_then_mean,
+)
 from reports.stats.intervals import nan_mean
 
 # The challenge's nested regions by their names in the table of surfaces; the last breaks its ties.
@@ -17,18 +25,23 @@ NESTED = ("kidney_and_mass", "mass", "tumor")
 # How many changes of place are spelled out.
 SPELLED = 4
 RULES = (
-    "Mean then rank sorts the mean scores. Rank then mean ranks the contestants within every patient and class, seeds "
-    "averaged, and sorts the averages of these ranks; voxels pooled over patients have no score of a patient."
+    "Mean then rank sorts the mean scores. Rank then mean ranks the contestants within every "
+    "patient and class, seeds "
+    "averaged, and sorts the averages of these ranks; voxels pooled over patients have no score of "
+    "a patient."
 )
 CHALLENGE_RULE = (
-    "The challenge's own place is the mean of two places, by Dice and by Surface Dice over its three nested regions (1 where "
+    "The challenge's own place is the mean of two places, by Dice and by Surface Dice over its "
+    "three nested regions (1 where "
     "both masks are empty), ties broken by tumor Dice."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a convention says of everybody: mean scores over_all [C] and by_label [C, K], and places by both rules [C]."""
+    """What a convention says of everybody: mean scores over_all [C] and by_label [C, K], and places
+    by both rules [C].
+    """
 
     convention: Convention
     over_all: np.ndarray
@@ -42,12 +55,18 @@ def conventions(board: Board) -> Section | None:
     field = board.field
     judged = {name: judge(field, convention) for name, convention in CONVENTIONS.items()}
     ours = judged["positives"]
-    order = sorted(np.flatnonzero(~np.isnan(ours.over_all)).tolist(), key=lambda i: (ours.by_mean[i], i))
+    order = sorted(
+        np.flatnonzero(~np.isnan(ours.over_all)).tolist(), key=lambda i: (ours.by_mean[i], i)
+    )
     if len(order) < 2:
         return None
     official = official_places(field)
     options = tuple(
-        (one.convention.title, f"{_sentence(one.convention.rule)} {changes(field.names, ours.by_mean, one.by_mean)}", (table,))
+        (
+            one.convention.title,
+            f"{_sentence(one.convention.rule)} {changes(field.names, ours.by_mean, one.by_mean)}",
+            (table,),
+        )
         for name, one in judged.items()
         for table in [_means_table(board, name, one, order)]
     )
@@ -65,12 +84,17 @@ def conventions(board: Board) -> Section | None:
 
 
 def judge(field: Field, convention: Convention) -> Judged:
-    """Score everybody under a convention: seeds are averaged after the cases, but within a case before it is ranked."""
+    """Score everybody under a convention: seeds are averaged after the cases, but within a case
+    before it is ranked.
+    """
     counts = field.counts
     true, pred, overlap = (block[..., 1:] for block in (counts.true, counts.pred, counts.overlap))
     true = np.broadcast_to(true, pred.shape)
     missing = ~counts.available
-    over_all, by_label = convention.over_all(true, pred, overlap), convention.by_label(true, pred, overlap)
+    over_all, by_label = (
+        convention.over_all(true, pred, overlap),
+        convention.by_label(true, pred, overlap),
+    )
     over_all[missing], by_label[missing] = np.nan, np.nan
     means, by_rank = nan_mean(over_all, 1), np.full(len(pred), np.nan)
     if convention.by_case is not None:
@@ -110,29 +134,50 @@ def changes(names: tuple[str, ...], ours: np.ndarray, theirs: np.ndarray) -> str
         return "No place changes."
     largest = sorted(moved, key=lambda i: (-abs(theirs[i] - ours[i]), theirs[i], i))[:SPELLED]
     spelled = [
-        f"{names[i]} {'rises' if theirs[i] < ours[i] else 'falls'} from {ours[i]:.0f} to {theirs[i]:.0f}" for i in largest
+        f"{names[i]} {'rises' if theirs[i] < ours[i] else 'falls'} from {ours[i]:.0f} to "
+        f"{theirs[i]:.0f}"
+        for i in largest
     ]
     rest = f", and {many(len(moved) - SPELLED, 'other')}" if len(moved) > SPELLED else ""
-    return f"{many(len(moved), 'place')} {'changes' if len(moved) == 1 else 'change'}: {'; '.join(spelled)}{rest}."
+    return (
+        f"{many(len(moved), 'place')} {'changes' if len(moved) == 1 else 'change'}: "
+        f"{'; '.join(spelled)}{rest}."
+    )
 
 
-def _finding(board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]) -> str:
+def _finding(
+    board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+) -> str:
     ours, names = judged["positives"].by_mean, board.field.names
-    others = {one.convention.title: one.by_mean for name, one in judged.items() if name != "positives"}
+    others = {
+        one.convention.title: one.by_mean for name, one in judged.items() if name != "positives"
+    }
     others["rank then mean"] = judged["positives"].by_rank
     if official is not None:
         others["the challenge's own rule"] = official
-    differ = [title for title, places in others.items() if changes(names, ours, places) != "No place changes."]
+    differ = [
+        title
+        for title, places in others.items()
+        if changes(names, ours, places) != "No place changes."
+    ]
     first = [title for title, places in others.items() if places[order[0]] != 1]
     if not differ:
         return f"No: all {many(len(others), 'other rule')} give the places of this page."
-    told = f"Places change under {len(differ)} of {many(len(others), 'other rule')}: {listed(differ)}."
-    lead = f"{names[order[0]]} is first under all of them." if not first else f"First place changes under {listed(first)}."
+    told = (
+        f"Places change under {len(differ)} of {many(len(others), 'other rule')}: {listed(differ)}."
+    )
+    lead = (
+        f"{names[order[0]]} is first under all of them."
+        if not first
+        else f"First place changes under {listed(first)}."
+    )
     return f"{told} {lead}"
 
 
 def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> Table:
-    held = [label for label in board.run.labels if not np.isnan(judged.by_label[order, label - 1]).all()]
+    held = [
+        label for label in board.run.labels if not np.isnan(judged.by_label[order, label - 1]).all()
+    ]
     columns = (
         Column("contestant"),
         Column("mean", True, "over the classes, then over the seeds"),
@@ -151,19 +196,29 @@ def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> T
         for i in order
     )
     n = len(board.field.counts.cases)
-    caption = f"{judged.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
+    caption = (
+        f"{judged.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
+    )
     return Table(id=f"convention-{name}", caption=caption, columns=columns, rows=rows)
 
 
-def _places_table(board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]) -> Table:
+def _places_table(
+    board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+) -> Table:
     ours = judged["positives"].by_mean
     places = {one.convention.title: one.by_mean for one in judged.values()}
     places["rank then mean"] = judged["positives"].by_rank
     if official is not None:
         places["challenge"] = official
     columns = (Column("contestant"), *(Column(title, True) for title in places))
-    rows = tuple((Entry(board.field.names[i]), *(_place(column[i], ours[i]) for column in places.values())) for i in order)
-    caption = "Place under every rule, and how far it lies from the place on this page (the first column)."
+    rows = tuple(
+        (Entry(board.field.names[i]), *(_place(column[i], ours[i]) for column in places.values()))
+        for i in order
+    )
+    caption = (
+        "Place under every rule, and how far it lies from the place on this page (the first "
+        "column)."
+    )
     return Table(id="convention-places", caption=caption, columns=columns, rows=rows)
 
 
@@ -175,7 +230,11 @@ def _place(place: float, ours: float | None = None) -> Entry:
     if np.isnan(place):
         return Entry("n/a", float("nan"), look="quiet")
     moved = 0 if ours is None or np.isnan(ours) else int(ours - place)
-    return Entry(f"{place:.0f}", float(place), small=f"{'up' if moved > 0 else 'down'} {abs(moved)}" if moved else "")
+    return Entry(
+        f"{place:.0f}",
+        float(place),
+        small=f"{'up' if moved > 0 else 'down'} {abs(moved)}" if moved else "",
+    )
 
 
 def _sentence(rule: str) -> str:

@@ -1,11 +1,22 @@
-"""Training beside validation, epoch by epoch: one figure a model, a column a loss, Dice above and loss below."""
+"""Training beside validation, epoch by epoch: one figure a model, a column a loss, Dice above and
+loss below.
+"""
 
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from reports.analysis.context import Board
-from reports.analysis.epochs import Value, at_best, by_epoch, is_rising, train_dice, train_loss, val_dice, val_loss
+from reports.analysis.epochs import (
+    Value,
+    at_best,
+    by_epoch,
+    is_rising,
+    train_dice,
+    train_loss,
+    val_dice,
+    val_loss,
+)
 from reports.elements import Column, Entry, Figure, Section, Table
 from reports.figures.colours import model_colour, trial_colour
 from reports.formatting import cell_name, distinct, many, number, plain, span
@@ -18,13 +29,23 @@ Shown = dict[Cell, list[TrialResult]]
 
 
 def curves(board: Board) -> Section | None:
-    """The curves of the final trials; of the tuning trials while there is no final one; nothing before a first epoch."""
+    """The curves of the final trials; of the tuning trials while there is no final one; nothing
+    before a first epoch.
+    """
     shown = {cell: trials for cell in board.run.cells if (trials := _trials(board, cell))}
-    pretraining = [result for result in board.run.results if result.spec.phase == PRETRAIN and result.curve]
+    pretraining = [
+        result for result in board.run.results if result.spec.phase == PRETRAIN and result.curve
+    ]
     if not shown and not pretraining:
         return None
-    models = [model for model in distinct(cell.model for cell in board.run.cells) if any(cell.model == model for cell in shown)]
-    figures = [_figure(board, model, shown) for model in models] + ([_pretraining(board, pretraining)] if pretraining else [])
+    models = [
+        model
+        for model in distinct(cell.model for cell in board.run.cells)
+        if any(cell.model == model for cell in shown)
+    ]
+    figures = [_figure(board, model, shown) for model in models] + (
+        [_pretraining(board, pretraining)] if pretraining else []
+    )
     return Section(
         id="curves",
         title="Training curves",
@@ -35,10 +56,14 @@ def curves(board: Board) -> Section | None:
 
 
 def _trials(board: Board, cell: Cell) -> list[TrialResult]:
-    """A cell's complete final trials, or its best complete tuning trial while no final trial of the run has ended."""
+    """A cell's complete final trials, or its best complete tuning trial while no final trial of the
+    run has ended.
+    """
     of_cell = [result for result in board.run.results if result.spec.cell == cell and result.curve]
     if board.run.finals:
-        return [result for result in of_cell if result.spec.phase == FINAL and result.state == COMPLETE]
+        return [
+            result for result in of_cell if result.spec.phase == FINAL and result.state == COMPLETE
+        ]
     tuned = [result for result in of_cell if result.spec.phase == TUNE and result.state == COMPLETE]
     return sorted(tuned, key=lambda result: -(result.val_score or 0.0))[:1]
 
@@ -47,9 +72,16 @@ def _finding(board: Board, shown: Shown) -> str:
     if not shown:
         return "So far only pretraining has ended."
     rising = sum(is_rising(trials) for trials in shown.values())
-    text = f"{rising} of {many(len(shown), 'configuration')} {'was' if rising == 1 else 'were'} still improving at the end"
+    text = (
+        f"{rising} of {many(len(shown), 'configuration')} {'was' if rising == 1 else 'were'} "
+        "still improving at the end"
+    )
     text += ": longer training may change their place." if rising else "."
-    return text if board.run.finals else f"{text} These are tuning trials, as no final trial has ended."
+    return (
+        text
+        if board.run.finals
+        else f"{text} These are tuning trials, as no final trial has ended."
+    )
 
 
 def _place(board: Board, model: str) -> int:
@@ -62,13 +94,16 @@ def _figure(board: Board, model: str, shown: Shown) -> Figure:
     losses, seeds = distinct(cell.loss for cell in cells), max(len(shown[cell]) for cell in cells)
     band = ", band from lowest to highest" if seeds > 1 else ""
     caption = (
-        f"{model}: {_gap(cells, shown)} Solid is validation, dotted is training; above the mean Dice of the classes on the "
+        f"{model}: {_gap(cells, shown)} Solid is validation, dotted is training; above the mean "
+        "Dice of the classes on the "
         f"cube, below the training criterion; mean of {many(seeds, 'seed')}{band}."
     )
     return Figure(
         id=f"curves-{_place(board, model)}",
         caption=caption,
-        data=tuple(trace for cell in cells for trace in _traces(board, cell, losses, cells, shown[cell])),
+        data=tuple(
+            trace for cell in cells for trace in _traces(board, cell, losses, cells, shown[cell])
+        ),
         layout=_layout(losses, _epoch_ticks([trial for cell in cells for trial in shown[cell]])),
         table=_table(board, model, cells, shown),
         height=460,
@@ -91,28 +126,55 @@ def _traces(
     sampling = distinct(cell.sampling for cell in board.run.cells).index(cell.sampling)
     prefix = f"{cell.sampling}, " if len({other.sampling for other in cells}) > 1 else ""
     is_named = next(other for other in cells if other.sampling == cell.sampling) == cell
-    look = {"colour": model_colour(board.run, cell.model), "opacity": OPACITIES[sampling % len(OPACITIES)]}
+    look = {
+        "colour": model_colour(board.run, cell.model),
+        "opacity": OPACITIES[sampling % len(OPACITIES)],
+    }
     for row, (train, val) in enumerate(((train_dice, val_dice), (train_loss, val_loss))):
         panel = row * len(losses) + losses.index(cell.loss) + 1
-        axes = {"type": "scatter", "mode": "lines", "xaxis": _axis("x", panel), "yaxis": _axis("y", panel)}
+        axes = {
+            "type": "scatter",
+            "mode": "lines",
+            "xaxis": _axis("x", panel),
+            "yaxis": _axis("y", panel),
+        }
         yield from _band(trials, val, axes, look)
-        yield _line(trials, val, axes, look, (f"{prefix}validation", "solid", is_named and row == 0))
+        yield _line(
+            trials, val, axes, look, (f"{prefix}validation", "solid", is_named and row == 0)
+        )
         yield _line(trials, train, axes, look, (f"{prefix}training", "dot", is_named and row == 0))
 
 
-def _band(trials: list[TrialResult], value: Value, axes: dict[str, Any], look: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _band(
+    trials: list[TrialResult], value: Value, axes: dict[str, Any], look: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """From the lowest to the highest seed, where there are several."""
     values = by_epoch(trials, value)
     if len(trials) < 2 or not values:
         return
     epochs, sets = list(values), list(values.values())
     edge = [round(max(of), 4) for of in sets] + [round(min(of), 4) for of in reversed(sets)]
-    fill = {"fill": "toself", "fillcolor": f"{look['colour']}/{0.2 * look['opacity']:.2f}", "line": {"width": 0}}
-    yield {**axes, **fill, "x": epochs + epochs[::-1], "y": edge, "hoverinfo": "skip", "showlegend": False}
+    fill = {
+        "fill": "toself",
+        "fillcolor": f"{look['colour']}/{0.2 * look['opacity']:.2f}",
+        "line": {"width": 0},
+    }
+    yield {
+        **axes,
+        **fill,
+        "x": epochs + epochs[::-1],
+        "y": edge,
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
 def _line(
-    trials: list[TrialResult], value: Value, axes: dict[str, Any], look: dict[str, Any], named: tuple[str, str, bool]
+    trials: list[TrialResult],
+    value: Value,
+    axes: dict[str, Any],
+    look: dict[str, Any],
+    named: tuple[str, str, bool],
 ) -> dict[str, Any]:
     values, (name, dash, in_legend) = by_epoch(trials, value), named
     return {
@@ -142,19 +204,52 @@ def _epoch_ticks(trials: list[TrialResult]) -> dict[str, Any]:
 def _layout(losses: list[str], ticks: dict[str, Any]) -> dict[str, Any]:
     num, gap = len(losses), 0.07 / len(losses)
     layout: dict[str, Any] = {"margin": {"l": 56, "r": 10, "t": 64, "b": 44}, "annotations": []}
-    layout["legend"] = {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left"}
+    layout["legend"] = {
+        "orientation": "h",
+        "x": 0,
+        "y": 1.1,
+        "yanchor": "bottom",
+        "xanchor": "left",
+    }
     for i, loss in enumerate(losses):
         domain = [i / num + gap * (i > 0), (i + 1) / num - gap * (i < num - 1)]
         top, bottom = i + 1, num + i + 1
-        upper = {"domain": domain, "anchor": _axis("y", top), "showticklabels": False, "matches": _axis("x", bottom)} | ticks
-        lower = {"domain": domain, "anchor": _axis("y", bottom), "title": {"text": "epoch", "standoff": 4}} | ticks
-        dice = {"domain": [0.47, 1], "anchor": _axis("x", top), "range": [0, 1], "nticks": 5, "showticklabels": i == 0}
-        criterion = {"domain": [0, 0.4], "anchor": _axis("x", bottom), "rangemode": "tozero", "nticks": 4}
+        upper = {
+            "domain": domain,
+            "anchor": _axis("y", top),
+            "showticklabels": False,
+            "matches": _axis("x", bottom),
+        } | ticks
+        lower = {
+            "domain": domain,
+            "anchor": _axis("y", bottom),
+            "title": {"text": "epoch", "standoff": 4},
+        } | ticks
+        dice = {
+            "domain": [0.47, 1],
+            "anchor": _axis("x", top),
+            "range": [0, 1],
+            "nticks": 5,
+            "showticklabels": i == 0,
+        }
+        criterion = {
+            "domain": [0, 0.4],
+            "anchor": _axis("x", bottom),
+            "rangemode": "tozero",
+            "nticks": 4,
+        }
         if i == 0:
             dice["title"], criterion["title"] = {"text": "Dice"}, {"text": "loss"}
         layout |= {_axis("xaxis", top): upper, _axis("xaxis", bottom): lower}
         layout |= {_axis("yaxis", top): dice, _axis("yaxis", bottom): criterion}
-        place = {"x": domain[0], "y": 1.02, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+        place = {
+            "x": domain[0],
+            "y": 1.02,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+        }
         layout["annotations"].append({**place, "text": f"<b>{plain(loss)}</b>", "showarrow": False})
     return layout
 
@@ -162,10 +257,16 @@ def _layout(losses: list[str], ticks: dict[str, Any]) -> dict[str, Any]:
 def _table(board: Board, model: str, cells: list[Cell], shown: Shown) -> Table:
     names = ["seeds", "epochs", "best epoch", "validation Dice", "training Dice"]
     names += [f"validation {board.run.classes[label]}" for label in board.run.labels]
-    columns = (Column("configuration"), *(Column(name, True) for name in names), Column("still rising"))
+    columns = (
+        Column("configuration"),
+        *(Column(name, True) for name in names),
+        Column("still rising"),
+    )
     rows = tuple(_row(board, cell, shown[cell]) for cell in cells)
     caption = "Dice on the cube at the best epoch, mean of the seeds."
-    return Table(id=f"curves-{_place(board, model)}-table", caption=caption, columns=columns, rows=rows)
+    return Table(
+        id=f"curves-{_place(board, model)}-table", caption=caption, columns=columns, rows=rows
+    )
 
 
 def _row(board: Board, cell: Cell, trials: list[TrialResult]) -> tuple[Entry, ...]:
@@ -175,22 +276,50 @@ def _row(board: Board, cell: Cell, trials: list[TrialResult]) -> tuple[Entry, ..
 
         return value
 
-    values = [at_best(trials, value) for value in (val_dice, train_dice, *(of_label(label) for label in board.run.labels))]
-    length, best = max(len(trial.curve) for trial in trials), ", ".join(str(trial.best_epoch) for trial in trials)
-    head = (Entry(cell_name(cell)), Entry(str(len(trials)), len(trials)), Entry(str(length), length), Entry(best))
-    return (*head, *(Entry(number(value), value) for value in values), Entry("yes" if is_rising(trials) else "no"))
+    values = [
+        at_best(trials, value)
+        for value in (val_dice, train_dice, *(of_label(label) for label in board.run.labels))
+    ]
+    length, best = (
+        max(len(trial.curve) for trial in trials),
+        ", ".join(str(trial.best_epoch) for trial in trials),
+    )
+    head = (
+        Entry(cell_name(cell)),
+        Entry(str(len(trials)), len(trials)),
+        Entry(str(length), length),
+        Entry(best),
+    )
+    return (
+        *head,
+        *(Entry(number(value), value) for value in values),
+        Entry("yes" if is_rising(trials) else "no"),
+    )
 
 
 def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
     data, rows = [], []
     for trial in trials:
         look = {"colour": trial_colour(board.run, trial.spec.cell.model), "opacity": 1.0}
-        for value, dash, name in ((val_loss, "solid", "validation"), (train_loss, "dot", "training")):
+        for value, dash, name in (
+            (val_loss, "solid", "validation"),
+            (train_loss, "dot", "training"),
+        ):
             title = f"{trial.spec.cell.model}, {name}"
-            data.append(_line([trial], value, {"type": "scatter", "mode": "lines"}, look, (title, dash, True)))
+            data.append(
+                _line(
+                    [trial], value, {"type": "scatter", "mode": "lines"}, look, (title, dash, True)
+                )
+            )
             ends = [losses[0] for losses in by_epoch([trial], value).values()]
             if ends:
-                rows.append((Entry(title), Entry(number(ends[0], 4), ends[0]), Entry(number(ends[-1], 4), ends[-1])))
+                rows.append(
+                    (
+                        Entry(title),
+                        Entry(number(ends[0], 4), ends[0]),
+                        Entry(number(ends[-1], 4), ends[-1]),
+                    )
+                )
     layout = {
         "margin": {"l": 56, "r": 10, "t": 40, "b": 44},
         "legend": {"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom"},
@@ -198,6 +327,13 @@ def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
         "yaxis": {"title": {"text": "restoration loss"}, "rangemode": "tozero"},
     }
     columns = (Column("curve"), Column("first epoch", True), Column("last epoch", True))
-    table = Table(id="pretraining-table", caption="Restoration loss.", columns=columns, rows=tuple(rows))
-    caption = f"Pretraining by restoring masked blocks, {many(len(trials), 'trial')}: solid is validation, dotted is training."
-    return Figure(id="pretraining", caption=caption, data=tuple(data), layout=layout, table=table, height=300)
+    table = Table(
+        id="pretraining-table", caption="Restoration loss.", columns=columns, rows=tuple(rows)
+    )
+    caption = (
+        f"Pretraining by restoring masked blocks, {many(len(trials), 'trial')}: solid is "
+        "validation, dotted is training."
+    )
+    return Figure(
+        id="pretraining", caption=caption, data=tuple(data), layout=layout, table=table, height=300
+    )

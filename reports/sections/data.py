@@ -1,4 +1,6 @@
-"""What the run was made on: how many cases in each split, their spacing and what they hold, and who was left out."""
+"""What the run was made on: how many cases in each split, their spacing and what they hold, and who
+was left out.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -15,7 +17,11 @@ COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
 def data(board: Board) -> Section | None:
     """Counts and spacing by split; nothing for a run that recorded no split."""
     record = board.run.record.get("data") or {}
-    splits = {name: tuple(record["split_cases"][name]) for name in SPLITS if name in (record.get("split_cases") or {})}
+    splits = {
+        name: tuple(record["split_cases"][name])
+        for name in SPLITS
+        if name in (record.get("split_cases") or {})
+    }
     if not splits:
         return None
     geometry = record.get("geometry") or {}
@@ -25,7 +31,14 @@ def data(board: Board) -> Section | None:
     excluded = record.get("excluded") or {}
     if excluded:
         rows = tuple((Entry(case), Entry(str(reason))) for case, reason in sorted(excluded.items()))
-        blocks.append(Table(id="excluded", caption="Cases left out.", columns=(Column("case"), Column("why")), rows=rows))
+        blocks.append(
+            Table(
+                id="excluded",
+                caption="Cases left out.",
+                columns=(Column("case"), Column("why")),
+                rows=rows,
+            )
+        )
     return Section(
         id="data",
         title="Data",
@@ -35,18 +48,30 @@ def data(board: Board) -> Section | None:
     )
 
 
-def _finding(record: Mapping[str, Any], splits: Mapping[str, Sequence[str]], excluded: Mapping[str, str]) -> str:
+def _finding(
+    record: Mapping[str, Any], splits: Mapping[str, Sequence[str]], excluded: Mapping[str, str]
+) -> str:
     sizes = listed([f"{len(cases)} {name}" for name, cases in splits.items()])
     published = f" of {record['published']} published" if record.get("published") else ""
-    out = "none was left out" if not excluded else f"{many(len(excluded), 'case')} left out: {listed(sorted(excluded))}"
+    out = (
+        "none was left out"
+        if not excluded
+        else f"{many(len(excluded), 'case')} left out: {listed(sorted(excluded))}"
+    )
     return f"{many(record.get('cases', 0), 'case')}{published}, {sizes}; {out}."
 
 
 def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Table:
     columns = [Column("split"), Column("cases", True)]
     if geometry:
-        columns += [Column(f"holding {board.run.classes[label]}", True) for label in board.run.labels]
-        columns += [Column("slice spacing, mm", True), Column("in-plane spacing, mm", True), Column("slices", True)]
+        columns += [
+            Column(f"holding {board.run.classes[label]}", True) for label in board.run.labels
+        ]
+        columns += [
+            Column("slice spacing, mm", True),
+            Column("in-plane spacing, mm", True),
+            Column("slices", True),
+        ]
     rows = []
     for name, cases in splits.items():
         known = [geometry[case] for case in cases if case in geometry]
@@ -61,7 +86,11 @@ def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[
                 _spread([one["shape"][0] for one in known], 0),
             ]
         rows.append(tuple(row))
-    caption = "Cases by split; median, with the smallest and the largest below." if geometry else "Cases by split."
+    caption = (
+        "Cases by split; median, with the smallest and the largest below."
+        if geometry
+        else "Cases by split."
+    )
     return Table(id="splits", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 
@@ -69,7 +98,11 @@ def _spread(values: Sequence[float], digits: int) -> Entry:
     if not values:
         return Entry("n/a", float("nan"), look="quiet")
     middle = float(median(values))
-    return Entry(number(middle, digits), middle, small=f"[{number(min(values), digits)}, {number(max(values), digits)}]")
+    return Entry(
+        number(middle, digits),
+        middle,
+        small=f"[{number(min(values), digits)}, {number(max(values), digits)}]",
+    )
 
 
 def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Figure:
@@ -92,13 +125,22 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
             }
         )
     medians = [
-        f"{name} {number(float(median(trace['x'])), 2)}" for name, trace in zip(splits, traces, strict=False) if trace["x"]
+        f"{name} {number(float(median(trace['x'])), 2)}"
+        for name, trace in zip(splits, traces, strict=False)
+        if trace["x"]
     ]
     caption = (
-        f"Median slice spacing: {listed(medians)} mm. Each point is a case on its own grid, the box spans the quartiles; a "
-        "test split of another spacing than the training split asks for more than it was trained for."
+        f"Median slice spacing: {listed(medians)} mm. Each point is a case on its own grid, the "
+        "box spans the quartiles; a "
+        "test split of another spacing than the training split asks for more than it was trained "
+        "for."
     )
-    columns = (Column("split"), Column("case"), Column("spacing D, H, W, mm"), Column("grid D, H, W"))
+    columns = (
+        Column("split"),
+        Column("case"),
+        Column("spacing D, H, W, mm"),
+        Column("grid D, H, W"),
+    )
     rows = tuple(
         (
             Entry(name),
@@ -117,4 +159,6 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
         "xaxis": {"title": {"text": "slice spacing, mm"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed"},
     }
-    return Figure(id="spacing", caption=caption, data=tuple(traces), layout=layout, table=table, height=250)
+    return Figure(
+        id="spacing", caption=caption, data=tuple(traces), layout=layout, table=table, height=250
+    )

@@ -1,4 +1,6 @@
-"""Typical patients and the tail: every patient's Dice as a point, and how many patients reach a threshold."""
+"""Typical patients and the tail: every patient's Dice as a point, and how many patients reach a
+threshold.
+"""
 
 import numpy as np
 
@@ -24,7 +26,10 @@ def distribution(board: Board) -> Section | None:
     if not order:
         return None
     counts = board.test[NATIVE]
-    scores = {label: nan_mean(patient_dice(counts, label), 1)[order] for label in (MEAN, *held_labels(counts))}
+    scores = {
+        label: nan_mean(patient_dice(counts, label), 1)[order]
+        for label in (MEAN, *held_labels(counts))
+    }
     return Section(
         id="distribution",
         title="Patient by patient",
@@ -40,10 +45,14 @@ def distribution(board: Board) -> Section | None:
 def _finding(board: Board, order: list[int], scores: np.ndarray) -> str:
     row = order.index(board.choice.chosen) if board.choice and board.choice.chosen in order else 0
     own = scores[row]
-    reached = [f"{percent(float((own >= threshold).mean()))} reach {threshold}" for threshold in THRESHOLDS]
+    reached = [
+        f"{percent(float((own >= threshold).mean()))} reach {threshold}" for threshold in THRESHOLDS
+    ]
     return (
-        f"Of {many(len(own), 'patient')} under {cell_name(board.run.cells[order[row]])}, {', '.join(reached)} in mean Dice; "
-        f"the middle half average {number(interquartile_mean(own))}, the worst has {number(float(own.min()))}."
+        f"Of {many(len(own), 'patient')} under {cell_name(board.run.cells[order[row]])}, "
+        f"{', '.join(reached)} in mean Dice; "
+        f"the middle half average {number(interquartile_mean(own))}, the worst has "
+        f"{number(float(own.min()))}."
     )
 
 
@@ -60,9 +69,12 @@ def _figure(board: Board, order: list[int], scores: dict[int, np.ndarray]) -> Fi
     return Figure(
         id="distribution-boxes",
         caption=(
-            f"The middle half of the patients spans {number(spread, 2)} Dice in a typical configuration, best mean first. "
-            f"Every point is a patient, seeds averaged, n = {wholes.shape[1]} that hold a class; the box is the middle half, "
-            "the line in it the median, the whiskers reach the last point within 1.5 boxes; native grid."
+            f"The middle half of the patients spans {number(spread, 2)} Dice in a typical "
+            "configuration, best mean first. "
+            f"Every point is a patient, seeds averaged, n = {wholes.shape[1]} that hold a class; "
+            "the box is the middle half, "
+            "the line in it the median, the whiskers reach the last point within 1.5 boxes; native "
+            "grid."
         ),
         views=tuple(views),
         view_label="class",
@@ -102,18 +114,27 @@ def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Ta
     columns = (
         Column("configuration"),
         Column("mean", True),
-        Column("middle half", True, "interquartile mean: the mean of the middle half of the patients"),
+        Column(
+            "middle half", True, "interquartile mean: the mean of the middle half of the patients"
+        ),
         Column("median", True, "without an interval: a bootstrap of a median misleads"),
         Column("worst", True),
         *(
-            Column(f"at least {threshold}", True, f"share of the patients with a Dice of {threshold}")
+            Column(
+                f"at least {threshold}", True, f"share of the patients with a Dice of {threshold}"
+            )
             for threshold in THRESHOLDS
         ),
     )
     rows = []
     for place, i in enumerate(order):
         own = scores[place]
-        values = (float(own.mean()), interquartile_mean(own), float(np.median(own)), float(own.min()))
+        values = (
+            float(own.mean()),
+            interquartile_mean(own),
+            float(np.median(own)),
+            float(own.min()),
+        )
         shares = [float((own >= threshold).mean()) for threshold in THRESHOLDS]
         rows.append(
             (
@@ -122,9 +143,20 @@ def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Ta
                 *(Entry(percent(share), share) for share in shares),
             )
         )
-    about = "a patient's mean over the classes it holds" if label == MEAN else "the patients that hold it"
+    about = (
+        "a patient's mean over the classes it holds"
+        if label == MEAN
+        else "the patients that hold it"
+    )
     caption = (
-        f"{class_name(board, label)[:1].upper()}{class_name(board, label)[1:]}: {about}, n = {scores.shape[1]}, seeds averaged."
+        f"{class_name(board, label)[:1].upper()}{class_name(board, label)[1:]}: {about}, n = "
+        f"{scores.shape[1]}, seeds averaged."
     )
     name = "mean" if label == MEAN else label
-    return Table(id=f"distribution-{name}", caption=caption, columns=columns, rows=tuple(rows), folded=label != MEAN)
+    return Table(
+        id=f"distribution-{name}",
+        caption=caption,
+        columns=columns,
+        rows=tuple(rows),
+        folded=label != MEAN,
+    )

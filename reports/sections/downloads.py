@@ -8,7 +8,11 @@ from reports.latex import LATEX
 FILES = (
     ("scores.csv", "a row a trial, patient, label and space: counts, Dice, IoU"),
     ("scores.parquet", "the same, typed"),
-    ("surfaces.csv", "a row a final trial, test patient and region: surface areas, voxels, lesions, Surface Dice"),
+    (
+        "surfaces.csv",
+        "a row a final trial, test patient and region: surface areas, voxels, lesions, Surface "
+        "Dice",
+    ),
     ("surfaces.parquet", "the same, typed"),
     ("trials.csv", "a row a trial: settings, state, cost"),
     ("trials.parquet", "the same, typed"),
@@ -28,6 +32,7 @@ def downloads(board: Board) -> Section:
         id="downloads",
         title="Downloads",
         question="May I have the numbers?",
-        finding="Every score and every trial stands in plain files beside this page: its numbers were computed from them.",
+        finding="Every score and every trial stands in plain files beside this page: its numbers "
+        "were computed from them.",
         blocks=(Links((*FILES, *latex)), Code("In a notebook", NOTEBOOK)),
     )

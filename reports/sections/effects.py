@@ -1,4 +1,6 @@
-"""Which factor matters: marginal means of models, losses and samplings, paired over the other factors."""
+"""Which factor matters: marginal means of models, losses and samplings, paired over the other
+factors.
+"""
 
 import math
 from dataclasses import dataclass
@@ -22,19 +24,26 @@ from trials.records.result import NATIVE
 
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
 RULE = (
-    "A block is one setting of the other two factors; only blocks that hold every level compared count, so that each level is "
-    "seen with the same partners. Intervals are 95 % over patients and seeds, each pair on its own. p is the larger of two, "
-    "as for pairs of configurations: Wilcoxon's signed-rank test over patients (their mean over the blocks, seeds averaged) "
-    "and Student's t over patients and trainings. A pair of levels is resolved where its interval clears zero, its p after "
-    "Holm is below 0.05 and any configuration has two seeds. The gap is one of the mean of classes, in which each class weighs "
-    "alike; the tests compare a patient's mean over the classes it holds, in which a class that few hold weighs less."
+    "A block is one setting of the other two factors; only blocks that hold every level compared "
+    "count, so that each level is "
+    "seen with the same partners. Intervals are 95 % over patients and seeds, each pair on its "
+    "own. p is the larger of two, "
+    "as for pairs of configurations: Wilcoxon's signed-rank test over patients (their mean over "
+    "the blocks, seeds averaged) "
+    "and Student's t over patients and trainings. A pair of levels is resolved where its interval "
+    "clears zero, its p after "
+    "Holm is below 0.05 and any configuration has two seeds. The gap is one of the mean of "
+    "classes, in which each class weighs "
+    "alike; the tests compare a patient's mean over the classes it holds, in which a class that "
+    "few hold weighs less."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """The levels of one factor over its complete blocks: marginal mean Dice and its distance from their average, [L] each,
-    with 95 % bounds; ranks, limit and p are of Friedman's test over patients with Nemenyi's critical difference."""
+    """The levels of one factor over its complete blocks: marginal mean Dice and its distance from
+    their average, [L] each, with 95 % bounds; ranks, limit and p are of Friedman's test over
+    patients with Nemenyi's critical difference."""
 
     factor: str
     levels: list[str]
@@ -51,12 +60,20 @@ def effects(board: Board) -> Section | None:
     varied = scored_levels(board.run.cells, _scored(board))
     if not varied:
         return None
-    found = [effect for factor, levels in varied.items() if (effect := _effect(board, factor, levels)) is not None]
+    found = [
+        effect
+        for factor, levels in varied.items()
+        if (effect := _effect(board, factor, levels)) is not None
+    ]
     family, is_declared = level_family(board.run.record)
     pairs = level_pairs(board.run.cells, board.test[NATIVE], board.resampled, family)
     blocks: list[Block] = [_figure(board, found), _rank_table(found)] if found else []
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
-    holes = f" No setting of the other factors holds every {' or every '.join(missing)}." if missing else ""
+    holes = (
+        f" No setting of the other factors holds every {' or every '.join(missing)}."
+        if missing
+        else ""
+    )
     return Section(
         id="effects",
         title="Effects",
@@ -70,11 +87,15 @@ def _declared(family: Family, is_declared: bool, pairs: list[Pair]) -> str:
     """Which pairs Holm's correction is over, in words."""
     if not is_declared:
         return (
-            f"The run declared no family of levels: Holm's correction is over all {many(len(pairs), 'pair')} of this section."
+            "The run declared no family of levels: Holm's correction is over all "
+            f"{many(len(pairs), 'pair')} of this section."
         )
     tested = sum(not math.isnan(pair.p) for pair in pairs)
     alone = f", which varies the {family.vary} alone" if family.vary else ""
-    return f"Holm's correction is over the {many(tested, 'pair')} of the declared family '{family.name}'{alone}."
+    return (
+        f"Holm's correction is over the {many(tested, 'pair')} of the declared family "
+        f"'{family.name}'{alone}."
+    )
 
 
 def _scored(board: Board) -> np.ndarray:
@@ -104,14 +125,20 @@ def _effect(board: Board, factor: str, levels: list[str]) -> Effect | None:
 
 def _finding(pairs: list[Pair]) -> str:
     if not pairs:
-        return "No two levels of a factor share a setting of the other factors: nothing can be compared alone."
+        return (
+            "No two levels of a factor share a setting of the other factors: nothing can be "
+            "compared alone."
+        )
     widest = max(pairs, key=lambda pair: (pair.resolved, pair.gap))
     resolved = sum(pair.resolved for pair in pairs)
     verdict = "" if widest.resolved else ", which is not resolved"
     return (
-        f"The widest gap is between the {PLURALS[widest.factor]} {widest.first} and {widest.second}: "
-        f"{signed_range(widest.gap, widest.low, widest.high)} Dice over {many(widest.blocks, 'shared setting')}{verdict}. "
-        f"{resolved} of {many(len(pairs), 'pair')} of levels {'is' if resolved == 1 or len(pairs) == 1 else 'are'} resolved."
+        f"The widest gap is between the {PLURALS[widest.factor]} {widest.first} and "
+        f"{widest.second}: "
+        f"{signed_range(widest.gap, widest.low, widest.high)} Dice over "
+        f"{many(widest.blocks, 'shared setting')}{verdict}. "
+        f"{resolved} of {many(len(pairs), 'pair')} of levels "
+        f"{'is' if resolved == 1 or len(pairs) == 1 else 'are'} resolved."
     )
 
 
@@ -120,16 +147,25 @@ def _figure(board: Board, found: list[Effect]) -> Figure:
     for effect, colour in zip(found, ("var(--accent)", "var(--good)", "var(--m4)"), strict=False):
         order = np.argsort(-effect.away[0], kind="stable")
         names = [plain(f"{effect.factor}: {effect.levels[i]}") for i in order]
-        values = [(float(effect.away[0][i]), float(effect.away[1][i]), float(effect.away[2][i])) for i in order]
+        values = [
+            (float(effect.away[0][i]), float(effect.away[1][i]), float(effect.away[2][i]))
+            for i in order
+        ]
         rows += names
         data.append(points(names, values, colour, ["circle"] * len(names), 0))
-    spread = listed([f"{effect.factor} {number(float(np.ptp(effect.mean)))} over {effect.blocks}" for effect in found])
+    spread = listed(
+        [
+            f"{effect.factor} {number(float(np.ptp(effect.mean)))} over {effect.blocks}"
+            for effect in found
+        ]
+    )
     patients = board.standings[NATIVE][0, MEAN].n
     zero = {"type": "line", "x0": 0, "x1": 0, "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
     return Figure(
         id="effects-levels",
         caption=(
-            f"Best minus worst level, in mean Dice over complete blocks: {spread}. Each level's distance from the average of "
+            f"Best minus worst level, in mean Dice over complete blocks: {spread}. Each level's "
+            "distance from the average of "
             f"its factor with 95 % interval, n = {patients} patients, seeds averaged, native grid."
         ),
         data=tuple(data),
@@ -155,9 +191,21 @@ def _level_table(found: list[Effect]) -> Table:
         for i, level in enumerate(effect.levels):
             away, low, high = (float(of[i]) for of in effect.away)
             mean, rank = float(effect.mean[i]), float(effect.ranks[i])
-            head = (Entry(effect.factor), Entry(level), Entry(str(effect.blocks), effect.blocks), Entry(number(mean), mean))
-            rows.append((*head, Entry(signed_range(away, low, high), away), Entry(number(rank, 2), rank)))
-    return Table(id="effects-levels-table", caption="Marginal means over complete blocks.", columns=columns, rows=tuple(rows))
+            head = (
+                Entry(effect.factor),
+                Entry(level),
+                Entry(str(effect.blocks), effect.blocks),
+                Entry(number(mean), mean),
+            )
+            rows.append(
+                (*head, Entry(signed_range(away, low, high), away), Entry(number(rank, 2), rank))
+            )
+    return Table(
+        id="effects-levels-table",
+        caption="Marginal means over complete blocks.",
+        columns=columns,
+        rows=tuple(rows),
+    )
 
 
 def _rank_table(found: list[Effect]) -> Table:
@@ -175,7 +223,11 @@ def _rank_table(found: list[Effect]) -> Table:
             for i, j in combinations(np.argsort(effect.ranks, kind="stable").tolist(), 2)
             if effect.ranks[j] - effect.ranks[i] > effect.limit and effect.p < 0.05
         ]
-        p = Entry("two levels: see the pairs", math.nan) if math.isnan(effect.p) else p_entry(effect.p)
+        p = (
+            Entry("two levels: see the pairs", math.nan)
+            if math.isnan(effect.p)
+            else p_entry(effect.p)
+        )
         rows.append(
             (
                 Entry(effect.factor),
@@ -186,7 +238,8 @@ def _rank_table(found: list[Effect]) -> Table:
             )
         )
     caption = (
-        "Do these trainings' levels rank alike over the patients? Friedman's test, and by how much mean ranks must differ to "
+        "Do these trainings' levels rank alike over the patients? Friedman's test, and by how much "
+        "mean ranks must differ to "
         "be told apart. It looks at these trainings alone: variance between seeds is not included."
     )
     return Table(id="effects-ranks", caption=caption, columns=columns, rows=tuple(rows))
@@ -194,7 +247,11 @@ def _rank_table(found: list[Effect]) -> Table:
 
 def _pair_table(pairs: list[Pair]) -> Table:
     names = ("factor", "better", "worse")
-    columns = (*map(Column, names), Column("settings shared", True), Column("gap [95 % interval]", True))
+    columns = (
+        *map(Column, names),
+        Column("settings shared", True),
+        Column("gap [95 % interval]", True),
+    )
     columns = (*columns, Column("p", True), Column("Holm p", True), Column("verdict"))
     rows = tuple(
         (
@@ -204,9 +261,14 @@ def _pair_table(pairs: list[Pair]) -> Table:
             Entry(str(pair.blocks), pair.blocks),
             Entry(f"{signed(pair.gap)}", pair.gap, small=interval(pair.low, pair.high)),
             *(p_entry(p) for p in (pair.p, pair.adjusted)),
-            Entry("resolved" if pair.resolved else "not resolved", look="" if pair.resolved else "quiet"),
+            Entry(
+                "resolved" if pair.resolved else "not resolved",
+                look="" if pair.resolved else "quiet",
+            ),
         )
         for pair in sorted(pairs, key=lambda pair: (FACTORS.index(pair.factor), -pair.gap))
     )
-    caption = "Every two levels of a factor, over the settings of the other factors that both share."
+    caption = (
+        "Every two levels of a factor, over the settings of the other factors that both share."
+    )
     return Table(id="effects-pairs", caption=caption, columns=columns, rows=rows)

@@ -1,4 +1,6 @@
-"""The paper's three figures from this run: a patient in 3D, its equidistant axial slices, results of the 3D U-Net."""
+"""The paper's three figures from this run: a patient in 3D, its equidistant axial slices, results
+of the 3D U-Net.
+"""
 
 import numpy as np
 
@@ -8,7 +10,15 @@ from reports.figures.example_cases import Patient, patients_of
 from reports.figures.shading import SIDES, seen
 from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of
 from reports.formatting import cell_name, listed, number
-from reports.load.stored import Planes, Volumes, damage, has_volumes, read_sheet, read_slices, read_volumes
+from reports.load.stored import (
+    Planes,
+    Volumes,
+    damage,
+    has_volumes,
+    read_sheet,
+    read_slices,
+    read_volumes,
+)
 from trials.records.result import TrialResult
 
 UNET = "unet3d"
@@ -17,34 +27,53 @@ SHEET_BYTES = 20_000
 
 
 def figures(board: Board) -> Section | None:
-    """Figures 1 to 3; nothing where pictures are left out, or no final trial has left volumes yet."""
+    """Figures 1 to 3; nothing where pictures are left out, or no final trial has left
+    volumes yet."""
     trial = _unet_trial(board)
     if board.images == "none" or trial is None:
         return None
     patients = [patient for patient in patients_of(board, trial) if not np.isnan(patient.mean)]
-    known = [patient for patient in patients if has_volumes(board.run.out, trial.trial, patient.case)]
+    known = [
+        patient for patient in patients if has_volumes(board.run.out, trial.trial, patient.case)
+    ]
     found = _fullest(board, trial, known)
     if found is None:
         return None
     fullest, volumes = found
-    damaged = [text for one in patients if one not in known and (text := damage(board.run.out, trial.trial, one.case))]
+    damaged = [
+        text
+        for one in patients
+        if one not in known and (text := damage(board.run.out, trial.trial, one.case))
+    ]
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
     legend = listed([board.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
-    blocks = (_solid(fullest, volumes, legend), _slices(board, trial, fullest), _results(board, trial, known))
-    unet = "the 3D U-Net" if trial.spec.cell.model == UNET else f"{trial.spec.cell.model} (this grid has no {UNET})"
+    blocks = (
+        _solid(fullest, volumes, legend),
+        _slices(board, trial, fullest),
+        _results(board, trial, known),
+    )
+    unet = (
+        "the 3D U-Net"
+        if trial.spec.cell.model == UNET
+        else f"{trial.spec.cell.model} (this grid has no {UNET})"
+    )
     return Section(
         id="figures",
         title="The paper's figures",
         question="What does a case look like, and what does the network see?",
-        finding=f"Figures 1 to 3 of the paper in the same form, from this run's test patients; predictions by {unet}, {name}."
-        + left_out,
+        finding="Figures 1 to 3 of the paper in the same form, from this run's test patients; "
+        f"predictions by {unet}, {name}." + left_out,
         blocks=blocks,
     )
 
 
-def _fullest(board: Board, trial: TrialResult, patients: list[Patient]) -> tuple[Patient, Volumes] | None:
-    """The patient that holds most classes, so that they are seen, the first by name of those; one whose cube holds anything."""
+def _fullest(
+    board: Board, trial: TrialResult, patients: list[Patient]
+) -> tuple[Patient, Volumes] | None:
+    """The patient that holds most classes, so that they are seen, the first by name of those; one
+    whose cube holds anything.
+    """
     for patient in sorted(patients, key=lambda patient: (-len(patient.held), patient.case)):
         volumes = read_volumes(board.run.out, trial.trial, patient.case)
         if volumes is not None and volumes.reference.any():
@@ -53,36 +82,65 @@ def _fullest(board: Board, trial: TrialResult, patients: list[Patient]) -> tuple
 
 
 def _unet_trial(board: Board) -> TrialResult | None:
-    """The first seed of the 3D U-Net's best configuration on validation; of the chosen one where the grid has none."""
+    """The first seed of the 3D U-Net's best configuration on validation; of the chosen one where
+    the grid has none.
+    """
     if board.choice is None:
         return None
     scores = board.choice.validation
-    cells = [i for i, cell in enumerate(board.run.cells) if cell.model == UNET and not np.isnan(scores[i])]
+    cells = [
+        i
+        for i, cell in enumerate(board.run.cells)
+        if cell.model == UNET and not np.isnan(scores[i])
+    ]
     best = max(cells, key=lambda i: (scores[i], -i)) if cells else board.choice.chosen
     mine = [result for result in board.run.finals if result.spec.cell == board.run.cells[best]]
     return min(mine, key=lambda result: result.spec.seed)
 
 
 def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
-    pictures = tuple(Picture(seen(volumes.reference, volumes.size_mm, axis), side) for side, axis in SIDES.items())
+    pictures = tuple(
+        Picture(seen(volumes.reference, volumes.size_mm, axis), side)
+        for side, axis in SIDES.items()
+    )
     size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)
-    caption = f"{patient.case}: the reference of {legend}, cut out of {size} mm. What lies behind a surface shines through."
-    return Sheet(id="figure-1", title="Figure 1. A patient in 3D", caption=caption, pictures=pictures, columns=3)
+    caption = (
+        f"{patient.case}: the reference of {legend}, cut out of {size} mm. What lies behind "
+        "a surface shines through."
+    )
+    return Sheet(
+        id="figure-1",
+        title="Figure 1. A patient in 3D",
+        caption=caption,
+        pictures=pictures,
+        columns=3,
+    )
 
 
 def _slices(board: Board, trial: TrialResult, patient: Patient) -> Sheet:
     planes = read_sheet(board.run.out, trial.trial, patient.case)
     box = box_of(planes, board.images)
     pictures = tuple(
-        _picture(board, planes, box, i, planes.reference[i], f"slice {index}") for i, index in enumerate(planes.index.tolist())
+        _picture(board, planes, box, i, planes.reference[i], f"slice {index}")
+        for i, index in enumerate(planes.index.tolist())
     )
     below = " on the CT" if board.images == "ct" else "; --images ct shows the CT below"
-    caption = f"{patient.case}, {len(pictures)} equidistant slices, head first: the reference{below}."
-    return Sheet(id="figure-2", title="Figure 2. Equidistant axial slices", caption=caption, pictures=pictures, columns=8)
+    caption = (
+        f"{patient.case}, {len(pictures)} equidistant slices, head first: the reference{below}."
+    )
+    return Sheet(
+        id="figure-2",
+        title="Figure 2. Equidistant axial slices",
+        caption=caption,
+        pictures=pictures,
+        columns=8,
+    )
 
 
 def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
-    """Reference and prediction of the worst, the middle and the best patient, in the stored slice with most foreground."""
+    """Reference and prediction of the worst, the middle and the best patient, in the stored slice
+    with most foreground.
+    """
     picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
     pictures = []
     for rank, patient in picked.items():
@@ -94,15 +152,29 @@ def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
         i = int((planes.reference > 0).sum((1, 2)).argmax())
         text = f"{rank}: {patient.case}, Dice {number(patient.mean)}"
         pictures.append(_picture(board, planes, box, i, planes.reference[i], text))
-        pictures.append(_picture(board, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}"))
+        pictures.append(
+            _picture(board, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}")
+        )
     caption = (
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for the worst, the median and the "
-        f"best of {len(known)} test patients by mean Dice over the classes they hold, in the slice with most foreground."
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for "
+        "the worst, the median and the "
+        f"best of {len(known)} test patients by mean Dice over the classes they hold, in the slice "
+        "with most foreground."
     )
-    return Sheet(id="figure-3", title="Figure 3. Results of the 3D U-Net", caption=caption, pictures=tuple(pictures), columns=6)
+    return Sheet(
+        id="figure-3",
+        title="Figure 3. Results of the 3D U-Net",
+        caption=caption,
+        pictures=tuple(pictures),
+        columns=6,
+    )
 
 
-def _picture(board: Board, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str) -> Picture:
+def _picture(
+    board: Board, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str
+) -> Picture:
     """One slice: the borders of its labels [H, W], on the CT where the page shows it."""
     image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if board.images == "ct" else ""
-    return Picture(image, text, borders(labels[box], len(board.run.classes), "solid"), frame_of(planes, box))
+    return Picture(
+        image, text, borders(labels[box], len(board.run.classes), "solid"), frame_of(planes, box)
+    )

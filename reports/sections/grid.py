@@ -1,4 +1,6 @@
-"""Model by loss by sampling: one map a class for Dice and for IoU, on one scale, holes marked with their reason."""
+"""Model by loss by sampling: one map a class for Dice and for IoU, on one scale, holes marked with
+their reason.
+"""
 
 import math
 
@@ -11,7 +13,8 @@ from trials.records.result import COMPLETE, NATIVE
 from trials.records.spec import FINAL, Cell
 
 RULE = (
-    "One scale for all maps: dark is 0, light is 1. Hatched cells have no score and say why; empty places are not in this grid."
+    "One scale for all maps: dark is 0, light is 1. Hatched cells have no score and say why; "
+    "empty places are not in this grid."
 )
 Hole = tuple[str, str, str, str]
 
@@ -39,7 +42,9 @@ def grid(board: Board) -> Section:
 
 
 def _spread(board: Board) -> str:
-    """How far the means of the models lie apart, and those of the losses: a hint at what matters, not a test."""
+    """How far the means of the models lie apart, and those of the losses: a hint at what matters,
+    not a test.
+    """
     parts = []
     for name in ("model", "loss", "sampling"):
         means = []
@@ -50,20 +55,32 @@ def _spread(board: Board) -> str:
         averages = [sum(scores) / len(scores) for scores in means if scores]
         if len(averages) > 1:
             parts.append(f"{name} {number(max(averages) - min(averages))}")
-    return f" Spread of the average Dice between the values of one factor: {listed(parts)}." if parts else ""
+    return (
+        f" Spread of the average Dice between the values of one factor: {listed(parts)}."
+        if parts
+        else ""
+    )
 
 
 def _map(board: Board, label: int, ratio: str) -> HeatMap:
-    columns = sorted({(cell.loss, cell.sampling) for cell in board.run.cells}, key=_column_order(board))
+    columns = sorted(
+        {(cell.loss, cell.sampling) for cell in board.run.cells}, key=_column_order(board)
+    )
     losses = [loss for loss, _ in columns]
     title = "mean of classes" if label == MEAN else board.run.classes[label]
     rows = []
     for model in distinct(cell.model for cell in board.run.cells):
-        cells = tuple(_cell(board, Cell(model=model, loss=loss, sampling=sampling), label, ratio) for loss, sampling in columns)
+        cells = tuple(
+            _cell(board, Cell(model=model, loss=loss, sampling=sampling), label, ratio)
+            for loss, sampling in columns
+        )
         rows.append((model, model_colour(board.run, model), cells))
     name = "Dice" if ratio == "dice" else "IoU"
     standings = [standing for (_, of), standing in board.standings[NATIVE].items() if of == label]
-    caption = f"{_range(standings, ratio)}; mean over n = {standings[0].n} test patients and all seeds, native grid."
+    caption = (
+        f"{_range(standings, ratio)}; mean over n = {standings[0].n} test patients and all "
+        "seeds, native grid."
+    )
     return HeatMap(
         id=f"grid-{'mean' if label == MEAN else label}-{ratio}",
         title=f"{title[:1].upper()}{title[1:]}, {name}",
@@ -75,12 +92,19 @@ def _map(board: Board, label: int, ratio: str) -> HeatMap:
 
 
 def _column_order(board: Board):
-    losses, samplings = distinct(cell.loss for cell in board.run.cells), distinct(cell.sampling for cell in board.run.cells)
+    losses, samplings = (
+        distinct(cell.loss for cell in board.run.cells),
+        distinct(cell.sampling for cell in board.run.cells),
+    )
     return lambda column: (losses.index(column[0]), samplings.index(column[1]))
 
 
 def _range(standings: list[Standing], ratio: str) -> str:
-    values = [getattr(standing, ratio) for standing in standings if not math.isnan(getattr(standing, ratio))]
+    values = [
+        getattr(standing, ratio)
+        for standing in standings
+        if not math.isnan(getattr(standing, ratio))
+    ]
     return f"{span(values, 2)} over {many(len(values), 'cell')}" if values else "no score yet"
 
 
@@ -93,12 +117,21 @@ def _cell(board: Board, cell: Cell, label: int, ratio: str) -> Hole:
         return (_hole(board, cell), "", "", f"{cell_name(cell)} has no test score")
     background, colour = heat(value)
     interval = ranged(value, getattr(standing, f"{ratio}_low"), getattr(standing, f"{ratio}_high"))
-    return (number(value, 2), background, colour, f"{cell_name(cell)}: {interval}, {many(standing.seeds, 'seed')}")
+    return (
+        number(value, 2),
+        background,
+        colour,
+        f"{cell_name(cell)}: {interval}, {many(standing.seeds, 'seed')}",
+    )
 
 
 def _hole(board: Board, cell: Cell) -> str:
     """Why a cell has no score: the reason of its failed final trial, or that none has ended."""
-    ended = [result for result in board.run.results if result.spec.phase == FINAL and result.spec.cell == cell]
+    ended = [
+        result
+        for result in board.run.results
+        if result.spec.phase == FINAL and result.spec.cell == cell
+    ]
     failed = [result.reason or result.state.lower() for result in ended if result.state != COMPLETE]
     return f"failed: {failed[0]}" if failed else "not run"
 
@@ -110,14 +143,24 @@ def _table(board: Board) -> Table:
     columns += [Column(f"{name} {ratio}", True) for name in names for ratio in ("Dice", "IoU")]
     rows = []
     for i, cell in enumerate(board.run.cells):
-        row = [Entry(cell.model, swatch=model_colour(board.run, cell.model)), Entry(cell.loss), Entry(cell.sampling)]
+        row = [
+            Entry(cell.model, swatch=model_colour(board.run, cell.model)),
+            Entry(cell.loss),
+            Entry(cell.sampling),
+        ]
         for label in labels:
             standing = board.standings[NATIVE][i, label]
             hole = "" if standing.seeds else _hole(board, cell)
             for ratio in ("dice", "iou"):
                 value, low, high = (getattr(standing, ratio + end) for end in ("", "_low", "_high"))
-                row.append(Entry(hole or ranged(value, low, high), value, look="quiet" if hole else ""))
+                row.append(
+                    Entry(hole or ranged(value, low, high), value, look="quiet" if hole else "")
+                )
         rows.append(tuple(row))
     return Table(
-        id="grid-table", caption="Every cell with its intervals", columns=tuple(columns), rows=tuple(rows), folded=True
+        id="grid-table",
+        caption="Every cell with its intervals",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        folded=True,
     )

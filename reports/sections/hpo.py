@@ -1,4 +1,6 @@
-"""What tuning taught: what it gained over the default, which hyperparameters mattered, and every study to look into."""
+"""What tuning taught: what it gained over the default, which hyperparameters mattered, and every
+study to look into.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +25,14 @@ def hpo(board: Board) -> Section | None:
     studies = _studies(board)
     if not studies:
         return None
-    importance = {cell: found for cell, found in read_studies(board.run.out).items() if cell in studies}
-    large = {cell: trials for cell, trials in studies.items() if len(trials) >= LEAST and searched(trials)}
+    importance = {
+        cell: found for cell, found in read_studies(board.run.out).items() if cell in studies
+    }
+    large = {
+        cell: trials
+        for cell, trials in studies.items()
+        if len(trials) >= LEAST and searched(trials)
+    }
     blocks: list[Block] = []
     if gained := _gain(board, studies):
         blocks.append(gained)
@@ -37,16 +45,27 @@ def hpo(board: Board) -> Section | None:
         id="hpo",
         title="Tuning",
         question="What did tuning teach?",
-        finding=f"{_gain_words(studies)} {importance_words(importance, max(map(len, studies.values())))}",
+        finding=f"{_gain_words(studies)} "
+        f"{importance_words(importance, max(map(len, studies.values())))}",
         blocks=tuple(blocks),
     )
 
 
 def _studies(board: Board) -> Studies:
     """Each cell's complete tuning trials, in the order of its study."""
-    done = [result for result in board.run.results if result.spec.phase == TUNE and result.state == COMPLETE]
-    studies = {cell: [result for result in done if result.spec.cell == cell] for cell in board.run.cells}
-    return {cell: sorted(trials, key=lambda trial: trial.spec.number) for cell, trials in studies.items() if trials}
+    done = [
+        result
+        for result in board.run.results
+        if result.spec.phase == TUNE and result.state == COMPLETE
+    ]
+    studies = {
+        cell: [result for result in done if result.spec.cell == cell] for cell in board.run.cells
+    }
+    return {
+        cell: sorted(trials, key=lambda trial: trial.spec.number)
+        for cell, trials in studies.items()
+        if trials
+    }
 
 
 def _score(trial: TrialResult) -> float:
@@ -58,8 +77,14 @@ def _best(trials: Sequence[TrialResult]) -> TrialResult:
 
 
 def _gains(studies: Studies) -> dict[Cell, float]:
-    """What the best setting of a study is ahead of its default; only of studies whose default was completed."""
-    return {cell: _score(_best(trials)) - _score(trials[0]) for cell, trials in studies.items() if trials[0].spec.number == 0}
+    """What the best setting of a study is ahead of its default; only of studies whose default was
+    completed.
+    """
+    return {
+        cell: _score(_best(trials)) - _score(trials[0])
+        for cell, trials in studies.items()
+        if trials[0].spec.number == 0
+    }
 
 
 def _gain_words(studies: Studies) -> str:
@@ -70,8 +95,15 @@ def _gain_words(studies: Studies) -> str:
     kept = sum(gain == 0 for gain in gains.values())
     budget = many(sizes[0], "setting") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} settings"
     better = len(gains) - kept
-    text = f"With {budget} tried a cell, a tuned one beat the default on validation in {better} of {many(len(gains), 'cell')}"
-    return f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)." if better else f"{text}."
+    text = (
+        f"With {budget} tried a cell, a tuned one beat the default on validation in {better} of "
+        f"{many(len(gains), 'cell')}"
+    )
+    return (
+        f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)."
+        if better
+        else f"{text}."
+    )
 
 
 def _gain(board: Board, studies: Studies) -> Figure | None:
@@ -81,8 +113,10 @@ def _gain(board: Board, studies: Studies) -> Figure | None:
     order = sorted(gains, key=lambda cell: (-gains[cell], board.run.cells.index(cell)))
     names = [plain(cell_name(cell)) for cell in order]
     caption = (
-        "Tuned against default at the same length of training: each cell's default was its study's first trial. The "
-        "best of several is flattered by having been picked on these validation cases. Validation Dice on the cube, one seed."
+        "Tuned against default at the same length of training: each cell's default was its study's "
+        "first trial. The "
+        "best of several is flattered by having been picked on these validation cases. Validation "
+        "Dice on the cube, one seed."
     )
     layout = {
         "margin": {"l": 10, "r": 10, "t": 40, "b": 44},
@@ -121,7 +155,10 @@ def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[di
             "showlegend": False,
         }
     ]
-    for title, values, symbol in (("default", defaults, "circle-open"), ("best of its study", bests, "circle")):
+    for title, values, symbol in (
+        ("default", defaults, "circle-open"),
+        ("best of its study", bests, "circle"),
+    ):
         data.append(
             {
                 "type": "scatter",
@@ -129,7 +166,12 @@ def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[di
                 "name": title,
                 "x": values,
                 "y": names,
-                "marker": {"size": 9, "symbol": symbol, "color": "var(--m0)", "line": {"width": 1.5, "color": "var(--m0)"}},
+                "marker": {
+                    "size": 9,
+                    "symbol": symbol,
+                    "color": "var(--m0)",
+                    "line": {"width": 1.5, "color": "var(--m0)"},
+                },
                 "hovertemplate": "%{y}<br>%{x:.3f}<extra>%{fullData.name}</extra>",
             }
         )
@@ -139,7 +181,10 @@ def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[di
 def _gain_table(board: Board, studies: Studies, order: list[Cell]) -> Table:
     columns = (
         Column("configuration"),
-        *(Column(name, True) for name in ("complete trials", "default", "best", "gain", "found at number")),
+        *(
+            Column(name, True)
+            for name in ("complete trials", "default", "best", "gain", "found at number")
+        ),
         Column("best setting"),
     )
     rows = []
@@ -158,19 +203,29 @@ def _gain_table(board: Board, studies: Studies, order: list[Cell]) -> Table:
             )
         )
     return Table(
-        id="gain-table", caption="The best setting of each study beside its default.", columns=columns, rows=tuple(rows)
+        id="gain-table",
+        caption="The best setting of each study beside its default.",
+        columns=columns,
+        rows=tuple(rows),
     )
 
 
 def _setting(trial: TrialResult) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:.3g}" for name, value in sorted(trial.spec.hyper.items()) if isinstance(value, float)
+        f"{name.replace('_', ' ')} {value:.3g}"
+        for name, value in sorted(trial.spec.hyper.items())
+        if isinstance(value, float)
     )
 
 
 def _views(studies: Studies) -> Figure:
     views = tuple(study_view(cell_name(cell), trials) for cell, trials in studies.items())
-    columns = (Column("study"), Column("number", True), Column("validation Dice", True), Column("setting"))
+    columns = (
+        Column("study"),
+        Column("number", True),
+        Column("validation Dice", True),
+        Column("setting"),
+    )
     rows = tuple(
         (
             Entry(cell_name(cell)),
@@ -182,8 +237,10 @@ def _views(studies: Studies) -> Figure:
         for trial in trials
     )
     caption = (
-        "One study at a time. Above: the score against each hyperparameter, later trials lighter, and a map over two of them "
-        "(interpolated between the trials, so only as good as they are dense). Below: each trial as a line, lighter where it "
+        "One study at a time. Above: the score against each hyperparameter, later trials lighter, "
+        "and a map over two of them "
+        "(interpolated between the trials, so only as good as they are dense). Below: each trial "
+        "as a line, lighter where it "
         "scored higher, the best in ink. Validation Dice on the cube."
     )
     return Figure(
@@ -192,7 +249,12 @@ def _views(studies: Studies) -> Figure:
         layout={},
         views=views,
         view_label="Study",
-        table=Table(id="studies-table", caption="Every complete trial of these studies.", columns=columns, rows=rows),
+        table=Table(
+            id="studies-table",
+            caption="Every complete trial of these studies.",
+            columns=columns,
+            rows=rows,
+        ),
         height=560,
         least_width=720,
     )

@@ -1,4 +1,6 @@
-"""How much of what can be reached was reached: every score between an empty prediction and the ceiling of its preparation."""
+"""How much of what can be reached was reached: every score between an empty prediction and the
+ceiling of its preparation.
+"""
 
 import math
 
@@ -12,16 +14,22 @@ from reports.load.ceilings import Top, background_floor, read_ceilings
 from trials.records.result import NATIVE
 
 RULE = (
-    "The floor is an empty prediction: Dice 0 in every class but the background. The ceiling brings each test patient's "
-    "reference down to the cube of the configuration's own preparation and back up as predictions are (probabilities "
-    "linear, then argmax), once as resampled labels and once as each class's share of every cube voxel; per patient and class "
-    "the better of the two counts. The share of the attainable is (score - floor) / (ceiling - floor). Native grid, mean "
+    "The floor is an empty prediction: Dice 0 in every class but the background. The ceiling "
+    "brings each test patient's "
+    "reference down to the cube of the configuration's own preparation and back up as predictions "
+    "are (probabilities "
+    "linear, then argmax), once as resampled labels and once as each class's share of every cube "
+    "voxel; per patient and class "
+    "the better of the two counts. The share of the attainable is (score - floor) / (ceiling - "
+    "floor). Native grid, mean "
     "over the patients whose reference holds the class, then over the seeds."
 )
 
 
 def ladder(board: Board) -> Section | None:
-    """Floor, score, ceiling and share of every configuration and class; nothing for a run that left no ceilings."""
+    """Floor, score, ceiling and share of every configuration and class; nothing for a run that left
+    no ceilings.
+    """
     tops = _tops(board)
     order = [i for i in ranked(board) if i in tops]
     if not order:
@@ -29,7 +37,8 @@ def ladder(board: Board) -> Section | None:
     labels = [label for label in board.run.labels if label in tops[order[0]].rungs]
     floor = background_floor(board.test[NATIVE])
     background = (
-        f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU {number(floor.iou, 4)} on these "
+        f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
+        f"{number(floor.iou, 4)} on these "
         "patients, which is why the background enters no headline."
     )
     return Section(
@@ -55,7 +64,8 @@ def _finding(board: Board, tops: dict[int, Top], order: list[int], labels: list[
         best = max(order, key=lambda i: _share(board, tops, i, label))
         ceiling = tops[best].rungs[label].dice
         parts.append(
-            f"{board.run.classes[label]} {percent(_share(board, tops, best, label))} of a ceiling of {number(ceiling, 2)}"
+            f"{board.run.classes[label]} {percent(_share(board, tops, best, label))} of a ceiling "
+            f"of {number(ceiling, 2)}"
         )
     return f"At best, of what the preparation allows: {listed(parts)}."
 
@@ -69,17 +79,26 @@ def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[i
     sizes = sorted({tops[i].cube for i in order})
     beyond = sum(_share(board, tops, i, label) > 1 for i in order for label in labels)
     caption = (
-        f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond the ceiling (upright mark) "
+        f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond "
+        "the ceiling (upright mark) "
         f"of its cube, {listed([f'{size}^3' for size in sizes])}. Mean test Dice, n = "
-        f"{listed([str(board.standings[NATIVE][order[0], label].n) for label in labels])} patients by class; the floor is 0."
+        f"{listed([str(board.standings[NATIVE][order[0], label].n) for label in labels])} patients "
+        "by class; the floor is 0."
     )
-    layout = panels([plain(board.run.classes[label]) for label in labels], [_name(board, i) for i in reversed(order)])
+    layout = panels(
+        [plain(board.run.classes[label]) for label in labels],
+        [_name(board, i) for i in reversed(order)],
+    )
     for axis in (name for name in layout if name.startswith("xaxis")):
         layout[axis]["range"] = [0, 1.02]
     return Figure(
         id="ladder-figure",
         caption=caption,
-        data=tuple(trace for panel, label in enumerate(labels) for trace in _panel(board, tops, order, label, panel)),
+        data=tuple(
+            trace
+            for panel, label in enumerate(labels)
+            for trace in _panel(board, tops, order, label, panel)
+        ),
         layout=layout,
         table=_table(board, tops, order, labels),
         height=FRAME + ROW * len(order),
@@ -87,7 +106,9 @@ def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[i
     )
 
 
-def _panel(board: Board, tops: dict[int, Top], order: list[int], label: int, panel: int) -> list[dict]:
+def _panel(
+    board: Board, tops: dict[int, Top], order: list[int], label: int, panel: int
+) -> list[dict]:
     """The ceilings, then a trace a model."""
     ceilings = [(tops[i].rungs[label].dice, math.nan, math.nan) for i in order[::-1]]
     names = [_name(board, i) for i in order[::-1]]
@@ -96,7 +117,15 @@ def _panel(board: Board, tops: dict[int, Top], order: list[int], label: int, pan
         cells = [i for i in order[::-1] if board.run.cells[i].model == model]
         scores = [(board.standings[NATIVE][i, label].dice, math.nan, math.nan) for i in cells]
         marks = [mark(board.run, board.run.cells[i]) for i in cells]
-        traces.append(points([_name(board, i) for i in cells], scores, model_colour(board.run, model), marks, panel))
+        traces.append(
+            points(
+                [_name(board, i) for i in cells],
+                scores,
+                model_colour(board.run, model),
+                marks,
+                panel,
+            )
+        )
     return [trace for trace in traces if trace["y"]]
 
 
@@ -104,16 +133,27 @@ def _table(board: Board, tops: dict[int, Top], order: list[int], labels: list[in
     columns = [Column("configuration")]
     for label in labels:
         name = board.run.classes[label]
-        columns += [Column(f"{name}, Dice", True), Column("ceiling", True, name), Column("share", True, name)]
+        columns += [
+            Column(f"{name}, Dice", True),
+            Column("ceiling", True, name),
+            Column("share", True, name),
+        ]
     rows = []
     for i in order:
         row = [configuration(board, i)]
         for label in labels:
             score, ceiling = board.standings[NATIVE][i, label].dice, tops[i].rungs[label].dice
             share = _share(board, tops, i, label)
-            row += [Entry(number(score), score), Entry(number(ceiling), ceiling), Entry(percent(share), share)]
+            row += [
+                Entry(number(score), score),
+                Entry(number(ceiling), ceiling),
+                Entry(percent(share), share),
+            ]
         rows.append(tuple(row))
-    caption = "Every score, the ceiling of its preparation, and its share of the way from the floor (0) to the ceiling."
+    caption = (
+        "Every score, the ceiling of its preparation, and its share of the way from the "
+        "floor (0) to the ceiling."
+    )
     return Table(id="ladder-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 

@@ -1,4 +1,6 @@
-"""Which differences are real: every pair of configurations as a map, and its effect, chance and p value as a table."""
+"""Which differences are real: every pair of configurations as a map, and its effect, chance and p
+value as a table.
+"""
 
 from typing import Any
 
@@ -21,17 +23,25 @@ MOST_ROWS = 300
 # Up to so many configurations the map prints the differences.
 PRINTED = 14
 RULE = (
-    "A patient's score is the mean Dice of the classes its reference holds, seeds averaged. p is the larger of two: Wilcoxon's "
-    "signed-rank test over patients with Pratt's zeros, which asks whether these trainings differ, and Student's t over "
-    "patients and trainings, which asks whether others would; each is corrected by Holm inside the family that the run "
-    "declared. Resolved means below 0.05, and that any configuration has two seeds. The shift is Hodges and Lehmann's "
-    "estimate with its 95 % interval; the chance to win is the share of patients on which the first scores higher, ties half, "
-    "with Wilson's interval; the last p flips every patient's sign at random 10,000 times, uncorrected, to check Wilcoxon's."
+    "A patient's score is the mean Dice of the classes its reference holds, seeds averaged. p is "
+    "the larger of two: Wilcoxon's "
+    "signed-rank test over patients with Pratt's zeros, which asks whether these trainings differ, "
+    "and Student's t over "
+    "patients and trainings, which asks whether others would; each is corrected by Holm inside the "
+    "family that the run "
+    "declared. Resolved means below 0.05, and that any configuration has two seeds. The shift is "
+    "Hodges and Lehmann's "
+    "estimate with its 95 % interval; the chance to win is the share of patients on which the "
+    "first scores higher, ties half, "
+    "with Wilson's interval; the last p flips every patient's sign at random 10,000 times, "
+    "uncorrected, to check Wilcoxon's."
 )
 
 
 def pairs(board: Board) -> Section | None:
-    """The map of the first declared family that compares patients' means; nothing where no family has a pair with scores."""
+    """The map of the first declared family that compares patients' means; nothing where no family
+    has a pair with scores.
+    """
     tested = next((of for of in board.families if of.family.score == PATIENTS and of.p), None)
     if tested is None:
         return None
@@ -54,7 +64,8 @@ def _finding(tested: Tested, agreeing: str) -> str:
     kind = "against the chosen" if tested.family.pairs == CHOSEN else "of configurations"
     if not tested.luck_known:
         return (
-            f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a better configuration cannot be "
+            f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a "
+            "better configuration cannot be "
             f"told from a luckier training. {agreeing}"
         )
     verb = "is" if resolved == 1 or len(tested.p) == 1 else "are"
@@ -66,11 +77,17 @@ def _by_patient(board: Board) -> np.ndarray:
 
 
 def _figure(board: Board, tested: Tested, table: Table) -> Figure:
-    num, patients, resolved = len(ranked(board)), _by_patient(board).shape[1], len(_resolved(tested))
+    num, patients, resolved = (
+        len(ranked(board)),
+        _by_patient(board).shape[1],
+        len(_resolved(tested)),
+    )
     side = max(13, min(34, 700 // num))
     caption = (
-        f"{resolved} of {many(len(tested.p), 'pair')} resolved, family '{tested.family.name}', n = {patients} patients. "
-        "Best mean first, both ways; a column is the configuration of that place. Blue: the row is ahead; orange: behind; "
+        f"{resolved} of {many(len(tested.p), 'pair')} resolved, family '{tested.family.name}', n = "
+        f"{patients} patients. "
+        "Best mean first, both ways; a column is the configuration of that place. Blue: the row is "
+        "ahead; orange: behind; "
         "grey: not resolved. Signed-rank and t over patients and trainings, Holm."
     )
     axis = {"showgrid": False, "zeroline": False, "ticks": ""}
@@ -80,7 +97,8 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
         data=(_map(board, tested),),
         layout={
             "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-            "xaxis": axis | {"side": "top", "tickmode": "linear", "dtick": 1 if num <= 32 else 4, "tick0": 1},
+            "xaxis": axis
+            | {"side": "top", "tickmode": "linear", "dtick": 1 if num <= 32 else 4, "tick0": 1},
             "yaxis": axis | {"autorange": "reversed", "automargin": True},
         },
         table=table,
@@ -90,7 +108,9 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
 
 
 def _map(board: Board, tested: Tested) -> dict[str, Any]:
-    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0 where not resolved."""
+    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0
+    where not resolved.
+    """
     order, scores = ranked(board), _by_patient(board)
     names, num = [plain(cell_name(board.run.cells[i])) for i in order], len(order)
     colours, texts, hovers = (np.full((num, num), blank, object) for blank in (None, "", ""))
@@ -102,9 +122,21 @@ def _map(board: Board, tested: Tested) -> dict[str, Any]:
         for y, x, way in ((row, column, 1), (column, row, -1)):
             colours[y, x] = int(np.sign(gap)) * way if verdict == "resolved" else 0
             texts[y, x] = signed(way * gap, 2) if num <= PRINTED else ""
-            hovers[y, x] = f"{names[y]}<br>against {names[x]}<br>{signed(way * gap)}, Holm p {p}, {verdict}"
-    shades = [[0, "var(--m1)"], [0.33, "var(--m1)"], [0.33, "var(--band)"], [0.67, "var(--band)"], [0.67, "var(--m0)"]]
-    grid = {"showscale": False, "xgap": 1 if num > PRINTED else 2, "ygap": 1 if num > PRINTED else 2}
+            hovers[y, x] = (
+                f"{names[y]}<br>against {names[x]}<br>{signed(way * gap)}, Holm p {p}, {verdict}"
+            )
+    shades = [
+        [0, "var(--m1)"],
+        [0.33, "var(--m1)"],
+        [0.33, "var(--band)"],
+        [0.67, "var(--band)"],
+        [0.67, "var(--m0)"],
+    ]
+    grid = {
+        "showscale": False,
+        "xgap": 1 if num > PRINTED else 2,
+        "ygap": 1 if num > PRINTED else 2,
+    }
     return grid | {
         "type": "heatmap",
         "z": colours.tolist(),
@@ -121,12 +153,21 @@ def _map(board: Board, tested: Tested) -> dict[str, Any]:
 
 
 def _table(board: Board, tested: Tested) -> tuple[Table, str]:
-    """The pairs of smallest p, the better first, and how often the check by sign flips agrees with Wilcoxon's test."""
+    """The pairs of smallest p, the better first, and how often the check by sign flips agrees with
+    Wilcoxon's test.
+    """
     scores = _by_patient(board)
     kept = sorted(tested.p, key=lambda key: (tested.p[key], key))[:MOST_ROWS]
-    better = [(i, j, label) if scores[i].mean() >= scores[j].mean() else (j, i, label) for i, j, label in kept]
+    better = [
+        (i, j, label) if scores[i].mean() >= scores[j].mean() else (j, i, label)
+        for i, j, label in kept
+    ]
     differences = np.array([scores[i] - scores[j] for i, j, _ in better])
-    shift, share, flips = hodges_lehmann(differences), superiority(differences), sign_flip(differences)
+    shift, share, flips = (
+        hodges_lehmann(differences),
+        superiority(differences),
+        sign_flip(differences),
+    )
     columns = (
         Column("better"),
         Column("worse"),
@@ -141,20 +182,38 @@ def _table(board: Board, tested: Tested) -> tuple[Table, str]:
     rows = []
     for row, ((i, j, _), key) in enumerate(zip(better, kept, strict=True)):
         verdict = "resolved" if tested.resolved(*key) else "not resolved"
-        mean, moved, chance = float(differences[row].mean()), float(shift[0][row]), float(share[0][row])
+        mean, moved, chance = (
+            float(differences[row].mean()),
+            float(shift[0][row]),
+            float(share[0][row]),
+        )
         rows.append(
             (
                 Entry(cell_name(board.run.cells[i])),
                 Entry(cell_name(board.run.cells[j])),
                 Entry(signed(mean), mean),
-                Entry(signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))),
-                Entry(percent(chance), chance, small=f"{percent(float(share[1][row]))} to {percent(float(share[2][row]))}"),
+                Entry(
+                    signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))
+                ),
+                Entry(
+                    percent(chance),
+                    chance,
+                    small=f"{percent(float(share[1][row]))} to {percent(float(share[2][row]))}",
+                ),
                 *(p_entry(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
                 Entry(verdict, look="" if verdict == "resolved" else "quiet"),
             )
         )
     left = len(tested.p) - len(kept)
-    caption = f"{many(len(kept), 'pair')}, the smallest p first" + (f"; {left} more of larger p are left out." if left else ".")
-    agree = sum((tested.over_cases[key] < 0.05) == (p < 0.05) for key, p in zip(kept, flips.tolist(), strict=True))
-    words = f"A sign-flip permutation test agrees with Wilcoxon's in {agree} of {many(len(kept), 'pair')}, both uncorrected."
+    caption = f"{many(len(kept), 'pair')}, the smallest p first" + (
+        f"; {left} more of larger p are left out." if left else "."
+    )
+    agree = sum(
+        (tested.over_cases[key] < 0.05) == (p < 0.05)
+        for key, p in zip(kept, flips.tolist(), strict=True)
+    )
+    words = (
+        f"A sign-flip permutation test agrees with Wilcoxon's in {agree} of "
+        f"{many(len(kept), 'pair')}, both uncorrected."
+    )
     return Table(id="pairs-table", caption=caption, columns=columns, rows=tuple(rows)), words

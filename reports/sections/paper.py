@@ -1,7 +1,9 @@
-"""Does this run reproduce the published tables: each value beside ours, and whether the paper's can be true at all.
+"""Does this run reproduce the published tables: each value beside ours, and whether the paper's can
+be true at all.
 
-The facts in paper_tables.csv are tables 1 to 11 of Azorín, Cribillés, Lázaro and Román, "Visión por Computador en Imágenes
-Médicas 3D" (University of Granada, 12 January 2025): KiTS23 at 128 cubed, one seed, no intervals.
+The facts in paper_tables.csv are tables 1 to 11 of Azorín, Cribillés, Lázaro and Román, "Visión por
+Computador en Imágenes Médicas 3D" (University of Granada, 12 January 2025): KiTS23 at 128 cubed,
+one seed, no intervals.
 """
 
 import csv
@@ -21,11 +23,17 @@ from trials.records.result import CUBE
 from trials.records.spec import Cell
 
 SOURCE = (
-    "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, University of Granada, 12 January 2025"
+    "Azorín, Cribillés, Lázaro and Román, Visión por Computador en Imágenes Médicas 3D, "
+    "University of Granada, 12 January 2025"
 )
 # The tables print four decimals.
 HALF_UNIT = 0.00005
-INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = "inside our interval", "differs", "paper number infeasible", "not run"
+INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = (
+    "inside our interval",
+    "differs",
+    "paper number infeasible",
+    "not run",
+)
 DUPLICATE = "duplicate of table"
 IN_WORDS = {
     INFEASIBLE: "cannot be true",
@@ -92,7 +100,9 @@ def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
 
 
 def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> str:
-    """What is to be said of a published row, the gravest first: infeasible, duplicate, not run, then where it lies."""
+    """What is to be said of a published row, the gravest first: infeasible, duplicate, not run,
+    then where it lies.
+    """
     if not feasible(row.dice, row.iou, HALF_UNIT):
         return INFEASIBLE
     if row.table in copies:
@@ -117,13 +127,18 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
         Column("class"),
         Column("paper IoU", True),
         Column("paper Dice", True),
-        Column("our Dice on the cube", True, "mean over the patients that hold the class, with its 95 % interval"),
+        Column(
+            "our Dice on the cube",
+            True,
+            "mean over the patients that hold the class, with its 95 % interval",
+        ),
         Column("ours minus paper", True),
         Column("verdict"),
     )
     entries = tuple(_row(board, row, text) for row, text in zip(rows, verdicts, strict=True))
     caption = (
-        "Published values beside ours. Ours are means over patients on the resampled cube, the paper's own space; "
+        "Published values beside ours. Ours are means over patients on the resampled cube, the "
+        "paper's own space; "
         "the paper does not say how it averaged."
     )
     return Table(id="paper-table", caption=caption, columns=columns, rows=entries)
@@ -131,7 +146,11 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
 
 def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
     ours = _ours(board, row)
-    swatch = model_colour(board.run, row.cell.model) if row.cell.model in {cell.model for cell in board.run.cells} else ""
+    swatch = (
+        model_colour(board.run, row.cell.model)
+        if row.cell.model in {cell.model for cell in board.run.cells}
+        else ""
+    )
     head = (
         Entry(str(row.table), row.table),
         Entry(cell_name(row.cell), swatch=swatch),
@@ -147,11 +166,17 @@ def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
 
 
 def _explanation(board: Board, copies: dict[int, int]) -> tuple[str, ...]:
-    repeats = " ".join(f"Table {table} repeats table {first} digit for digit." for table, first in copies.items())
+    repeats = " ".join(
+        f"Table {table} repeats table {first} digit for digit." for table, first in copies.items()
+    )
     return (
-        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a target: it gives one "
-        f"training a cell, no interval, and no learning rate in 3D. Ours: {many(len(board.test[CUBE].cases), 'test case')}.",
-        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) holds for one case, for pooled "
-        f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} Background rows say little: "
+        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a "
+        "target: it gives one "
+        "training a cell, no interval, and no learning rate in 3D. Ours: "
+        f"{many(len(board.test[CUBE].cases), 'test case')}.",
+        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) "
+        "holds for one case, for pooled "
+        f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} "
+        "Background rows say little: "
         "a model that predicts background everywhere scores nearly the same.",
     )

@@ -1,4 +1,6 @@
-"""What a Dice costs: validation Dice against training time, memory and parameters, and the configurations no other beats."""
+"""What a Dice costs: validation Dice against training time, memory and parameters, and the
+configurations no other beats.
+"""
 
 import math
 from collections.abc import Callable
@@ -14,12 +16,20 @@ from reports.formatting import cell_name, distinct, duration, listed, many, numb
 
 
 def pareto(board: Board) -> Section | None:
-    """Time, memory and size against Dice; the total alone before two are scored; nothing before a first trial."""
+    """Time, memory and size against Dice; the total alone before two are scored; nothing before a
+    first trial.
+    """
     results = board.run.results
     if not results:
         return None
-    seconds, peak = sum(result.seconds for result in results), max(result.peak_gib for result in results)
-    total = f"{many(len(results), 'trial')} took {duration(seconds)} of training time, {peak:.2g} GiB at most."
+    seconds, peak = (
+        sum(result.seconds for result in results),
+        max(result.peak_gib for result in results),
+    )
+    total = (
+        f"{many(len(results), 'trial')} took {duration(seconds)} of training time, {peak:.2g} "
+        "GiB at most."
+    )
     costs = costs_of(board)
     blocks: tuple[Block, ...] = (_figure(board, costs),) if len(costs) > 1 else ()
     return Section(
@@ -49,10 +59,14 @@ def _best(board: Board, costs: list[Cost]) -> str:
     on_front = front(costs, _hours)
     cheapest, dearest = on_front[0], on_front[-1]
     if cheapest is dearest:
-        return f"{_name(board, cheapest)} has the highest validation Dice and is the fastest to train. "
+        return (
+            f"{_name(board, cheapest)} has the highest validation Dice and is the fastest to "
+            "train. "
+        )
     return (
         f"{_name(board, dearest)} has the highest validation Dice ({number(dearest.dice)}); "
-        f"{_name(board, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches {number(cheapest.dice)}. "
+        f"{_name(board, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches "
+        f"{number(cheapest.dice)}. "
     )
 
 
@@ -67,14 +81,18 @@ def _figure(board: Board, costs: list[Cost]) -> Figure:
         ("peak GiB", _memory),
         ("parameters", _size),
     )
-    data = [trace for place, (_, of) in enumerate(panels) for trace in _panel(board, costs, of, place)]
+    data = [
+        trace for place, (_, of) in enumerate(panels) for trace in _panel(board, costs, of, place)
+    ]
     fronts = [
         f"{len(front(costs, of))} for {name}"
         for name, of in zip(("time", "memory", "size"), (_hours, _memory, _size), strict=True)
     ]
     caption = (
-        f"Not beaten by any that costs no more: of {many(len(costs), 'configuration')} {listed(fronts)} (large, on the line). "
-        f"Mean validation Dice over classes, native grid, n = {len(board.validation.cases)} cases; the test split has no part "
+        f"Not beaten by any that costs no more: of {many(len(costs), 'configuration')} "
+        f"{listed(fronts)} (large, on the line). "
+        f"Mean validation Dice over classes, native grid, n = {len(board.validation.cases)} cases; "
+        "the test split has no part "
         f"in this. {KEY[0].upper()}{KEY[1:]}."
     )
     return Figure(
@@ -88,7 +106,9 @@ def _figure(board: Board, costs: list[Cost]) -> Figure:
     )
 
 
-def _panel(board: Board, costs: list[Cost], of: Callable[[Cost], float], place: int) -> list[dict[str, Any]]:
+def _panel(
+    board: Board, costs: list[Cost], of: Callable[[Cost], float], place: int
+) -> list[dict[str, Any]]:
     axis = "x" if place == 0 else f"x{place + 1}"
     best = front(costs, of)
     line = {
@@ -151,9 +171,13 @@ def _layout(titles: list[str], sizes: list[float]) -> dict[str, Any]:
 
 
 def _decades(sizes: list[float]) -> dict[str, Any]:
-    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words; a narrow range is marked at its ends."""
+    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words; a narrow range
+    is marked at its ends.
+    """
     low, high = max(1.0, min(sizes)) / 1.5, max(1.0, *sizes) * 1.5
-    ticks: list[float] = [tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high]
+    ticks: list[float] = [
+        tick for power in range(13) for tick in (10**power, 3 * 10**power) if low <= tick <= high
+    ]
     if len(ticks) < 2:
         ticks = sorted({min(sizes), max(sizes)})
     span = [math.log10(low), math.log10(high)]
@@ -168,7 +192,10 @@ def _decades(sizes: list[float]) -> dict[str, Any]:
 
 def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
     searched = any(cost.search_hours for cost in costs)
-    on = {name: {cost.i for cost in front(costs, of)} for name, of in (("time", _hours), ("memory", _memory), ("size", _size))}
+    on = {
+        name: {cost.i for cost in front(costs, of)}
+        for name, of in (("time", _hours), ("memory", _memory), ("size", _size))
+    }
     columns = (
         Column("configuration"),
         Column("validation Dice", True),
@@ -182,7 +209,11 @@ def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
             configuration(board, cost.i),
             Entry(number(cost.dice), cost.dice),
             Entry(number(cost.hours * factor, 2), cost.hours),
-            *((Entry(number(cost.search_hours * factor, 2), cost.search_hours),) if searched else ()),
+            *(
+                (Entry(number(cost.search_hours * factor, 2), cost.search_hours),)
+                if searched
+                else ()
+            ),
             Entry(f"{cost.peak_gib:.2f}", cost.peak_gib),
             Entry(quantity(cost.one.num_parameters), cost.one.num_parameters),
             Entry(quantity(cost.one.num_trainable), cost.one.num_trainable),
@@ -191,4 +222,6 @@ def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
         )
         for cost in costs
     )
-    return Table(id="front-table", caption="What each configuration costs.", columns=columns, rows=rows)
+    return Table(
+        id="front-table", caption="What each configuration costs.", columns=columns, rows=rows
+    )

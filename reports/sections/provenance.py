@@ -25,18 +25,25 @@ def provenance(board: Board) -> Section:
         _specs(board),
     ]
     if board.run.grid_text:
-        blocks.append(Code(f"The grid, {record.get('grid_file', 'grid.py')}", board.run.grid_text, folded=True))
+        blocks.append(
+            Code(
+                f"The grid, {record.get('grid_file', 'grid.py')}", board.run.grid_text, folded=True
+            )
+        )
     return Section(
         id="provenance",
         title="Provenance",
         question="Can I run this again?",
-        finding=f"Commit {commit}, {dirty}; {many(len(board.run.results), 'trial')}, each named by a hash of its settings.",
+        finding=f"Commit {commit}, {dirty}; {many(len(board.run.results), 'trial')}, each named by "
+        "a hash of its settings.",
         blocks=tuple(block for block in blocks if not isinstance(block, Facts) or block.items),
     )
 
 
 def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], ...]:
-    tuning = spelled(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
+    tuning = (
+        spelled(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
+    )
     return (
         ("grid", str(record["grid"])),
         ("started", str(record.get("started", "not recorded"))),
@@ -46,17 +53,32 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("tuning", tuning),
         ("planned trials", spelled(record.get("planned") or {})),
         ("first weights", spelled(record.get("weights") or {})),
-        ("declared families", ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none"),
+        (
+            "declared families",
+            ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none",
+        ),
     )
 
 
 def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The data's own entries; case lists as their lengths (run.json has them in full), and no path of the machine it ran on."""
-    facts = [("dataset", str(record["dataset"])), ("splits", f"{record['splits']}, fold {record['fold']}")]
+    """The data's own entries; case lists as their lengths (run.json has them in full), and no path
+    of the machine it ran on.
+    """
+    facts = [
+        ("dataset", str(record["dataset"])),
+        ("splits", f"{record['splits']}, fold {record['fold']}"),
+    ]
     for name, value in data.items():
         if name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
-        elif value and name not in ("root", "splits", "warnings", "bad_cases", "geometry", "traits"):
+        elif value and name not in (
+            "root",
+            "splits",
+            "warnings",
+            "bad_cases",
+            "geometry",
+            "traits",
+        ):
             facts.append((name.replace("_", " "), spelled(value)))
     preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))
@@ -71,9 +93,18 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     settings = sorted({name for recipe in recipes.values() for name in recipe})
     columns = (Column("setting"), *(Column(model) for model in recipes))
     rows = tuple(
-        (Entry(name.replace("_", " ")), *(Entry(spelled(recipe.get(name))) for recipe in recipes.values())) for name in settings
+        (
+            Entry(name.replace("_", " ")),
+            *(Entry(spelled(recipe.get(name))) for recipe in recipes.values()),
+        )
+        for name in settings
     )
-    return Table(id="recipes", caption="Recipes: the settings that are not tuned, by model.", columns=columns, rows=rows)
+    return Table(
+        id="recipes",
+        caption="Recipes: the settings that are not tuned, by model.",
+        columns=columns,
+        rows=rows,
+    )
 
 
 def spelled(value: object) -> str:
@@ -81,14 +112,30 @@ def spelled(value: object) -> str:
     if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {spelled(inner)}" for name, inner in value.items())
+        return ", ".join(
+            f"{name.replace('_', ' ')} {spelled(inner)}" for name, inner in value.items()
+        )
     if isinstance(value, list):
-        return ", ".join(" ".join(map(spelled, inner)) if isinstance(inner, list) else spelled(inner) for inner in value)
+        return ", ".join(
+            " ".join(map(spelled, inner)) if isinstance(inner, list) else spelled(inner)
+            for inner in value
+        )
     return str(value)
 
 
 def _specs(board: Board) -> Table:
-    columns = tuple(Column(name) for name in ("trial", "configuration", "seed", "fold", "first weights", "settings", "commit"))
+    columns = tuple(
+        Column(name)
+        for name in (
+            "trial",
+            "configuration",
+            "seed",
+            "fold",
+            "first weights",
+            "settings",
+            "commit",
+        )
+    )
     finals = [result for result in board.run.results if result.spec.phase == FINAL]
     rows = tuple(
         (
@@ -100,6 +147,14 @@ def _specs(board: Board) -> Table:
             Entry(compact(result.spec.hyper), look="code"),
             Entry(result.commit, look="code"),
         )
-        for result in sorted(finals, key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed))
+        for result in sorted(
+            finals, key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed)
+        )
     )
-    return Table(id="specs", caption="Every final trial as it was resolved", columns=columns, rows=rows, folded=True)
+    return Table(
+        id="specs",
+        caption="Every final trial as it was resolved",
+        columns=columns,
+        rows=rows,
+        folded=True,
+    )

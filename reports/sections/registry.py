@@ -1,4 +1,6 @@
-"""The sections in reading order. One is a function (board) -> Section, or None where a run has nothing for it."""
+"""The sections in reading order. One is a function (board) -> Section, or None where a run has
+nothing for it.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,6 @@
-"""Is a gap larger than the luck of a seed? Every training as a point, what the scatter is made of, what would settle it."""
+"""Is a gap larger than the luck of a seed? Every training as a point, what the scatter is made of,
+what would settle it.
+"""
 
 import math
 
@@ -25,7 +27,9 @@ PARTS = {
 
 
 def seeds(board: Board) -> Section | None:
-    """Nothing before a first test score; with one seed everywhere it says that the luck was not measured."""
+    """Nothing before a first test score; with one seed everywhere it says that the luck was not
+    measured.
+    """
     order, shares = ranked(board), patient_shares(board.test[NATIVE])
     if not order or not shares.shape[2]:
         return None
@@ -50,11 +54,13 @@ def seeds(board: Board) -> Section | None:
 def _finding(board: Board, luck: float, df: int) -> str:
     if not df:
         return (
-            "Each configuration was trained once: the variance between seeds was not measured, so no gap can be called larger "
+            "Each configuration was trained once: the variance between seeds was not measured, so "
+            "no gap can be called larger "
             "than it."
         )
     text = (
-        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} Dice through their "
+        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} "
+        "Dice through their "
         f"seeds (standard deviation {number(luck)} a training, {many(df, 'degree')} of freedom)."
     )
     if board.choice is None or board.choice.runner_up is None:
@@ -63,8 +69,10 @@ def _finding(board: Board, luck: float, df: int) -> str:
     noise = 1.96 * luck * math.sqrt(2 / seeds)
     size = "more" if abs(board.choice.lead[i]) > noise else "no more"
     return (
-        f"{text} The chosen's difference to the runner-up, {signed(board.choice.lead[i])}, is {size} than the "
-        f"{number(noise)} that chance alone explains in 95 % of comparisons of {many(seeds, 'seed')} a side."
+        f"{text} The chosen's difference to the runner-up, {signed(board.choice.lead[i])}, is "
+        f"{size} than the "
+        f"{number(noise)} that chance alone explains in 95 % of comparisons of "
+        f"{many(seeds, 'seed')} a side."
     )
 
 
@@ -81,16 +89,25 @@ def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
                 "x": [round(float(by_seed[place, s]), 4) for s in at],
                 "y": [names[place]] * len(at),
                 "customdata": [f"seed {board.run.seeds[s]}" for s in at],
-                "marker": {"color": model_colour(board.run, board.run.cells[i].model), "size": 9, "opacity": 0.8},
+                "marker": {
+                    "color": model_colour(board.run, board.run.cells[i].model),
+                    "size": 9,
+                    "opacity": 0.8,
+                },
                 "hovertemplate": "%{y}<br>%{customdata}: %{x:.3f}<extra></extra>",
             }
         )
     width, between = float(np.nanmax(np.ptp(by_seed, axis=1))), float(np.ptp(nan_mean(by_seed, 1)))
-    widest = f"The seeds of one configuration lie up to {number(width)} apart" if not math.isnan(width) else "Seeds are missing"
+    widest = (
+        f"The seeds of one configuration lie up to {number(width)} apart"
+        if not math.isnan(width)
+        else "Seeds are missing"
+    )
     return Figure(
         id="seeds-strip",
         caption=(
-            f"{widest}, the means of all configurations {number(between)}. A point is one training's mean test Dice of the "
+            f"{widest}, the means of all configurations {number(between)}. A point is one "
+            "training's mean test Dice of the "
             f"classes over n = {shares.shape[2]} patients, native grid; best mean first."
         ),
         data=tuple(data),
@@ -113,20 +130,29 @@ def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
 
 def _seed_table(board: Board, order: list[int], by_seed: np.ndarray) -> Table:
     names = [f"seed {seed}" for seed in board.run.seeds]
-    columns = (Column("configuration"), *(Column(name, True) for name in names), Column("highest minus lowest", True))
+    columns = (
+        Column("configuration"),
+        *(Column(name, True) for name in names),
+        Column("highest minus lowest", True),
+    )
     rows = []
     for place, i in enumerate(order):
         values = [float(value) for value in by_seed[place]]
         known = [value for value in values if not math.isnan(value)]
         width = max(known) - min(known) if len(known) > 1 else math.nan
-        cells = [Entry("not run", look="quiet") if math.isnan(value) else Entry(number(value), value) for value in values]
+        cells = [
+            Entry("not run", look="quiet") if math.isnan(value) else Entry(number(value), value)
+            for value in values
+        ]
         rows.append((configuration(board, i), *cells, Entry(number(width), width)))
     caption = "Mean test Dice of the classes, a training a number."
     return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def _split(board: Board, order: list[int], shares: np.ndarray) -> Split | None:
-    """Over the configurations that have every seed, or the first seed of all where none is complete."""
+    """Over the configurations that have every seed, or the first seed of all where none is
+    complete.
+    """
     counts = board.test[NATIVE]
     whole = [i for i in order if counts.available[i].all()]
     return variance_split(shares[whole]) if len(whole) > 1 else None
@@ -142,10 +168,23 @@ def _split_table(split: Split) -> Table:
             rows.append((Entry(word), unknown, Entry("", look="quiet"), Entry(meaning)))
         else:
             share = value / total if total else 0.0
-            rows.append((Entry(word), Entry(number(math.sqrt(value)), value), Entry(percent(share), share), Entry(meaning)))
-    columns = (Column("source"), Column("standard deviation", True), Column("share of the variance", True), Column("meaning"))
+            rows.append(
+                (
+                    Entry(word),
+                    Entry(number(math.sqrt(value)), value),
+                    Entry(percent(share), share),
+                    Entry(meaning),
+                )
+            )
+    columns = (
+        Column("source"),
+        Column("standard deviation", True),
+        Column("share of the variance", True),
+        Column("meaning"),
+    )
     caption = (
-        "What the scatter of a single score is made of: variance components by the analysis-of-variance estimator (method of "
+        "What the scatter of a single score is made of: variance components by the "
+        "analysis-of-variance estimator (method of "
         "moments, none below 0), all effects random, seeds within configurations."
     )
     return Table(id="seeds-split", caption=caption, columns=columns, rows=tuple(rows))
@@ -158,7 +197,10 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
         gap = gap_to(counts, choice.chosen, i)
         if i == choice.chosen or gap is None:
             continue
-        cases, trainings = cases_needed(gap, len(board.run.seeds)), seeds_needed(gap, len(counts.cases))
+        cases, trainings = (
+            cases_needed(gap, len(board.run.seeds)),
+            seeds_needed(gap, len(counts.cases)),
+        )
         verdict = "resolved" if choice.resolved[i] else "not resolved"
         luck_known = (counts.available.sum(axis=1) > 1).any()
         rows.append(
@@ -167,18 +209,26 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
                 Entry(signed(gap.gap), gap.gap),
                 Entry(verdict, look="" if choice.resolved[i] else "quiet"),
                 Entry(wanted(cases, len(counts.cases)) if luck_known else "not measured", cases),
-                Entry(wanted(trainings, len(board.run.seeds)) if luck_known else "not measured", trainings),
+                Entry(
+                    wanted(trainings, len(board.run.seeds)) if luck_known else "not measured",
+                    trainings,
+                ),
             )
         )
     columns = (
         Column("rival"),
         Column("the chosen's lead", True),
         Column("verdict"),
-        Column("patients for 80 % power", True, "with the seeds at hand, were the gap truly as large as it is here"),
+        Column(
+            "patients for 80 % power",
+            True,
+            "with the seeds at hand, were the gap truly as large as it is here",
+        ),
         Column("seeds for 80 % power", True, "a configuration, with the patients at hand"),
     )
     caption = (
-        f"How many test patients (here {len(counts.cases)}), or how many seeds (here {len(board.run.seeds)}), would tell the "
+        f"How many test patients (here {len(counts.cases)}), or how many seeds (here "
+        f"{len(board.run.seeds)}), would tell the "
         "chosen from each rival at the two-sided 5 % level, if the true gap were the one "
         "seen and nothing else were compared; the verdict asks for more."
     )
@@ -187,4 +237,10 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
 
 def wanted(count: float, at_hand: int) -> str:
     """A number of patients or seeds; in words where those at hand would do, or none would."""
-    return "none would do" if math.isinf(count) else f"{count:,.0f}" if count > at_hand else f"at most the {at_hand} at hand"
+    return (
+        "none would do"
+        if math.isinf(count)
+        else f"{count:,.0f}"
+        if count > at_hand
+        else f"at most the {at_hand} at hand"
+    )

@@ -1,4 +1,6 @@
-"""Where does it fail? Size and group of a patient against the Dice of the chosen, and every configuration by quarter."""
+"""Where does it fail? Size and group of a patient against the Dice of the chosen, and every
+configuration by quarter.
+"""
 
 from math import ceil, floor, log10, prod
 from typing import Any
@@ -20,9 +22,15 @@ QUARTERS = ("smallest quarter", "second", "third", "largest quarter")
 
 
 def size(board: Board) -> Section | None:
-    """A panel a class that enough patients hold; nothing where there is none, or before a first test score."""
+    """A panel a class that enough patients hold; nothing where there is none, or before a first
+    test score.
+    """
     order, counts = ranked(board), board.test[NATIVE]
-    labels = [label for label in held_labels(counts) if len(counted_cases(counts, label)) >= FEWEST] if order else []
+    labels = (
+        [label for label in held_labels(counts) if len(counted_cases(counts, label)) >= FEWEST]
+        if order
+        else []
+    )
     if not labels:
         return None
     shown = board.choice.chosen if board.choice and board.choice.chosen in order else order[0]
@@ -48,11 +56,17 @@ def _voxel_mm3(board: Board) -> dict[str, float]:
     """The native voxel of every test case, where the run folder holds them all."""
     geometry = (board.run.record.get("data") or {}).get("geometry") or {}
     cases = board.test[NATIVE].cases
-    return {case: prod(geometry[case]["spacing_mm"]) for case in cases} if set(cases) <= set(geometry) else {}
+    return (
+        {case: prod(geometry[case]["spacing_mm"]) for case in cases}
+        if set(cases) <= set(geometry)
+        else {}
+    )
 
 
 def _volumes(board: Board, label: int) -> np.ndarray:
-    """The reference volume of the label in every patient that holds it, in ml, or in voxels of the patient's own grid."""
+    """The reference volume of the label in every patient that holds it, in ml, or in voxels of the
+    patient's own grid.
+    """
     counts, voxels = board.test[NATIVE], _voxel_mm3(board)
     cases = counted_cases(counts, label)
     scale = [voxels[counts.cases[n]] / 1000 if voxels else 1.0 for n in cases]
@@ -68,14 +82,19 @@ def _amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _finding(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> str:
+def _finding(
+    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+) -> str:
     parts = []
     for label, of in volumes.items():
         quarters, own = _quarter(of), scores[label][shown]
         ends = [own[quarters == quarter] for quarter in (0, 3)]
         if all(len(end) for end in ends):
             small, large = (number(float(end.mean()), 2) for end in ends)
-            parts.append(f"{board.run.classes[label]} {small} in the smallest quarter and {large} in the largest")
+            parts.append(
+                f"{board.run.classes[label]} {small} in the smallest quarter and {large} in the "
+                "largest"
+            )
     name = cell_name(board.run.cells[shown])
     return (
         f"Mean Dice of {name}: {listed(parts)}."
@@ -84,7 +103,9 @@ def _finding(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: d
     )
 
 
-def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> Figure:
+def _figure(
+    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+) -> Figure:
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "showlegend": False,
@@ -102,17 +123,38 @@ def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: di
             "title": {"text": _unit(board)},
             **_ticks(of),
         }
-        vertical = {"range": [-0.03, 1.03], "anchor": f"x{suffix}", "showticklabels": panel == 0, "zeroline": False}
+        vertical = {
+            "range": [-0.03, 1.03],
+            "anchor": f"x{suffix}",
+            "showticklabels": panel == 0,
+            "zeroline": False,
+        }
         layout[f"yaxis{suffix}"] = vertical | ({"title": {"text": "Dice"}} if panel == 0 else {})
-        place = {"x": domain[0], "y": 1.01, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+        place = {
+            "x": domain[0],
+            "y": 1.01,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+        }
         title = f"<b>{plain(board.run.classes[label])}</b>, n = {len(of)}"
         layout["annotations"].append({**place, "text": title, "showarrow": False})
         axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        data += [_points(board, label, of, scores[label][shown]) | axes, _steps(of, scores[label][shown]) | axes]
+        data += [
+            _points(board, label, of, scores[label][shown]) | axes,
+            _steps(of, scores[label][shown]) | axes,
+        ]
     caption = (
-        f"{cell_name(board.run.cells[shown])}: a point is a patient, seeds averaged, native grid; the line is the mean of each "
-        f"quarter of the patients by volume (quartiles of this split). The reference's volume in {_unit(board)} stands on a "
-        + ("log scale." if _voxel_mm3(board) else "log scale, since the run folder holds no voxel sizes.")
+        f"{cell_name(board.run.cells[shown])}: a point is a patient, seeds averaged, native grid; "
+        "the line is the mean of each "
+        "quarter of the patients by volume (quartiles of this split). The reference's volume in "
+        f"{_unit(board)} stands on a "
+        + (
+            "log scale."
+            if _voxel_mm3(board)
+            else "log scale, since the run folder holds no voxel sizes."
+        )
     )
     table = _case_table(board, shown, volumes, scores)
     return Figure(
@@ -127,7 +169,9 @@ def _figure(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: di
 
 
 def _ticks(volumes: np.ndarray) -> dict[str, Any]:
-    """Marks at 1, 2 and 5 times a power of ten; a span that holds fewer than two of them is marked at its ends."""
+    """Marks at 1, 2 and 5 times a power of ten; a span that holds fewer than two of them is marked
+    at its ends.
+    """
     low, high = float(volumes.min()), float(volumes.max())
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     round_ones = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
@@ -145,7 +189,9 @@ def _points(board: Board, label: int, volumes: np.ndarray, dice: np.ndarray) -> 
         "y": [round(float(value), 4) for value in dice],
         "customdata": [plain(counts.cases[n]) for n in counted_cases(counts, label)],
         "marker": {"color": "var(--accent)/0.65", "size": 7},
-        "hovertemplate": "%{customdata}<br>%{x} " + _unit(board) + "<br>Dice %{y:.3f}<extra></extra>",
+        "hovertemplate": "%{customdata}<br>%{x} "
+        + _unit(board)
+        + "<br>Dice %{y:.3f}<extra></extra>",
     }
 
 
@@ -160,14 +206,25 @@ def _steps(volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
             x += [float(volumes[inside].min()), float(volumes[inside].max()), None]
             y += [mean, mean, None]
     line = {"color": "var(--bad)", "width": 3}
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hovertemplate": "mean %{y:.3f}<extra></extra>"}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "line": line,
+        "hovertemplate": "mean %{y:.3f}<extra></extra>",
+    }
 
 
-def _case_table(board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]) -> Table:
+def _case_table(
+    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+) -> Table:
     counts, unit = board.test[NATIVE], _unit(board)
     rows = []
     for label, of in volumes.items():
-        for n, volume, dice, quarter in zip(counted_cases(counts, label), of, scores[label][shown], _quarter(of), strict=True):
+        for n, volume, dice, quarter in zip(
+            counted_cases(counts, label), of, scores[label][shown], _quarter(of), strict=True
+        ):
             size = Entry(_amount(float(volume)), float(volume))
             rows.append(
                 (
@@ -178,18 +235,29 @@ def _case_table(board: Board, shown: int, volumes: dict[int, np.ndarray], scores
                     Entry(number(float(dice)), float(dice)),
                 )
             )
-    columns = (Column("patient"), Column("class"), Column(unit, True), Column("quarter"), Column("Dice", True))
+    columns = (
+        Column("patient"),
+        Column("class"),
+        Column(unit, True),
+        Column("quarter"),
+        Column("Dice", True),
+    )
     caption = f"{cell_name(board.run.cells[shown])}, patient by patient."
     return Table(id="size-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _table(board: Board, order: list[int], label: int, volumes: np.ndarray, scores: np.ndarray) -> Table:
+def _table(
+    board: Board, order: list[int], label: int, volumes: np.ndarray, scores: np.ndarray
+) -> Table:
     quarters = _quarter(volumes)
     held = [quarter for quarter in range(4) if (quarters == quarter).any()]
     columns = [Column("configuration")]
     for quarter in held:
         inside = volumes[quarters == quarter]
-        span = f"{_amount(float(inside.min()))} to {_amount(float(inside.max()))} {_unit(board)}, n = {len(inside)}"
+        span = (
+            f"{_amount(float(inside.min()))} to {_amount(float(inside.max()))} {_unit(board)}, "
+            f"n = {len(inside)}"
+        )
         columns.append(Column(QUARTERS[quarter], True, span))
     rows = []
     for i in order:
@@ -197,7 +265,14 @@ def _table(board: Board, order: list[int], label: int, volumes: np.ndarray, scor
         rows.append((configuration(board, i), *(Entry(number(mean), mean) for mean in means)))
     quartiles = listed([_amount(float(value)) for value in np.quantile(volumes, [0.25, 0.5, 0.75])])
     caption = (
-        f"{board.run.classes[label]}: mean Dice by quarter of the {many(len(volumes), 'patient')} that hold it; quartiles of "
+        f"{board.run.classes[label]}: mean Dice by quarter of the {many(len(volumes), 'patient')} "
+        "that hold it; quartiles of "
         f"its volume in this split are {quartiles} {_unit(board)}."
     )
-    return Table(id=f"size-class-{label}", caption=caption, columns=tuple(columns), rows=tuple(rows), folded=True)
+    return Table(
+        id=f"size-class-{label}",
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        folded=True,
+    )

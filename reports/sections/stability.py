@@ -1,4 +1,6 @@
-"""Would other patients rank the configurations alike? Ranks over the resamples as blobs, Kendall's tau in words."""
+"""Would other patients rank the configurations alike? Ranks over the resamples as blobs, Kendall's
+tau in words.
+"""
 
 import numpy as np
 
@@ -32,9 +34,12 @@ def ranking_stability(board: Board) -> Section | None:
         title="Stability of the ranking",
         question="Would other patients rank the configurations alike?",
         finding=(
-            f"Drawn anew, the patients put {best} first in {percent(float(found.share[0, 0]))} of the draws. Kendall's tau "
-            f"between the ranking at hand and a drawn one is {number(found.tau, 2)} on average, 95 % of them between "
-            f"{number(found.tau_low, 2)} and {number(found.tau_high, 2)}; 1 is the same order, 0 no relation."
+            f"Drawn anew, the patients put {best} first in {percent(float(found.share[0, 0]))} of "
+            "the draws. Kendall's tau "
+            f"between the ranking at hand and a drawn one is {number(found.tau, 2)} on average, 95 "
+            "% of them between "
+            f"{number(found.tau_low, 2)} and {number(found.tau_high, 2)}; 1 is the same order, 0 "
+            "no relation."
         ),
         blocks=(_figure(board, order, found),),
     )
@@ -46,7 +51,9 @@ def _figure(board: Board, order: list[int], found: Stability) -> Figure:
     data = []
     for model in distinct(cell.model for cell in board.run.cells):
         rows = [row for row, i in enumerate(order) if board.run.cells[i].model == model]
-        blobs = [(row, rank) for row in rows for rank in range(num) if found.share[row, rank] >= RARE]
+        blobs = [
+            (row, rank) for row in rows for rank in range(num) if found.share[row, rank] >= RARE
+        ]
         shares = np.array([found.share[row, rank] for row, rank in blobs])
         data.append(
             {
@@ -68,16 +75,28 @@ def _figure(board: Board, order: list[int], found: Stability) -> Figure:
     return Figure(
         id="stability-blobs",
         caption=(
-            f"The 95 % range of a rank is up to {wide} of {many(num, 'place')} wide. Area is the share of {DRAWS:,} draws of "
-            f"n = {len(board.test[NATIVE].cases)} patients in which a configuration takes the rank (mean Dice of the classes, "
+            f"The 95 % range of a rank is up to {wide} of {many(num, 'place')} wide. Area is the "
+            f"share of {DRAWS:,} draws of "
+            f"n = {len(board.test[NATIVE].cases)} patients in which a configuration takes the rank "
+            "(mean Dice of the classes, "
             "seeds averaged, native grid); shares below 0.5 % are not drawn."
         ),
         data=tuple(trace for trace in data if trace["y"]),
         layout={
             "showlegend": False,
             "margin": {"l": 10, "r": 16, "t": 16, "b": 44},
-            "xaxis": {"title": {"text": "rank"}, "range": [0.4, num + 0.6], "tick0": 1, "dtick": 1 if num <= 24 else 4},
-            "yaxis": {"type": "category", "categoryarray": names[::-1], "categoryorder": "array", "range": [-0.7, num - 0.3]},
+            "xaxis": {
+                "title": {"text": "rank"},
+                "range": [0.4, num + 0.6],
+                "tick0": 1,
+                "dtick": 1 if num <= 24 else 4,
+            },
+            "yaxis": {
+                "type": "category",
+                "categoryarray": names[::-1],
+                "categoryorder": "array",
+                "range": [-0.7, num - 0.3],
+            },
         },
         table=_table(board, order, found),
         height=80 + step * num,
@@ -99,6 +118,8 @@ def _table(board: Board, order: list[int], found: Stability) -> Table:
         first, three = float(found.share[row, 0]), float(found.share[row, :3].sum())
         span = str(low) if low == high else f"{low} to {high}"
         shares = (Entry(percent(first), first), Entry(percent(min(1.0, three)), three))
-        rows.append((configuration(board, i), Entry(str(row + 1), row + 1), Entry(span, high), *shares))
+        rows.append(
+            (configuration(board, i), Entry(str(row + 1), row + 1), Entry(span, high), *shares)
+        )
     caption = "Ranks of the mean test Dice over draws of the patients."
     return Table(id="stability-table", caption=caption, columns=columns, rows=tuple(rows))

@@ -1,4 +1,5 @@
-"""What happened to each trial: state and reason, the failed first, and the facts each one recorded."""
+"""What happened to each trial: state and reason, the failed first, and the facts each
+one recorded."""
 
 import math
 
@@ -30,7 +31,11 @@ def trials(board: Board) -> Section:
     for phase, word in reversed(PHASES.items()):
         of_phase = [result for result in results if result.spec.phase == phase]
         if of_phase:
-            blocks.append(_table(board, of_phase, f"trials-{phase}", f"All {word} trials ({len(of_phase)})", True))
+            blocks.append(
+                _table(
+                    board, of_phase, f"trials-{phase}", f"All {word} trials ({len(of_phase)})", True
+                )
+            )
     if board.run.finals:
         blocks.append(_facts(board))
     return Section(
@@ -42,14 +47,18 @@ def trials(board: Board) -> Section:
     )
 
 
+def _states(board: Board, phase: str) -> str:
+    counts = num_states(board.run, phase)
+    return listed([f"{count} {state.lower()}" for state, count in counts.items()])
+
+
 def _finding(board: Board) -> str:
     if not board.run.results:
         return "No trial has ended."
-    phases = [
-        f"{word}: {listed([f'{count} {state.lower()}' for state, count in num_states(board.run, phase).items()])}"
-        for phase, word in PHASES.items()
+    phases = [f"{word}: {_states(board, phase)}" for phase, word in PHASES.items()]
+    ended = [
+        text for phase, text in zip(PHASES, phases, strict=True) if num_states(board.run, phase)
     ]
-    ended = [text for phase, text in zip(PHASES, phases, strict=True) if num_states(board.run, phase)]
     text = f"{'; '.join(ended)}."
     return text[0].upper() + text[1:]
 
@@ -60,28 +69,59 @@ def _budgets(board: Board) -> Table:
     names = ("planned", "asked", "complete", "pruned", "failed", "epochs trained", "seconds")
     rows = []
     for cell in board.run.cells:
-        tuned = [result for result in board.run.results if result.spec.phase == TUNE and result.spec.cell == cell]
+        tuned = [
+            result
+            for result in board.run.results
+            if result.spec.phase == TUNE and result.spec.cell == cell
+        ]
         states = [result.state for result in tuned]
-        counts = [planned, len(tuned), *(states.count(state) for state in (COMPLETE, PRUNED, FAILED))]
+        counts = [
+            planned,
+            len(tuned),
+            *(states.count(state) for state in (COMPLETE, PRUNED, FAILED)),
+        ]
         counts.append(sum(len(result.curve) for result in tuned))
         seconds = sum(result.seconds for result in tuned)
         head = Entry(cell_name(cell), swatch=trial_colour(board.run, cell.model))
-        rows.append((head, *(Entry(f"{count:,}", count) for count in counts), Entry(number(seconds, 1), seconds)))
-    caption = "Tuning budget by cell: settings planned and asked for, how their trials ended, and what was trained."
+        rows.append(
+            (
+                head,
+                *(Entry(f"{count:,}", count) for count in counts),
+                Entry(number(seconds, 1), seconds),
+            )
+        )
+    caption = (
+        "Tuning budget by cell: settings planned and asked for, how their trials ended, and "
+        "what was trained."
+    )
     columns = (Column("configuration"), *(Column(name, True) for name in names))
-    return Table(id="trials-budgets", caption=caption, columns=columns, rows=tuple(rows), folded=True)
+    return Table(
+        id="trials-budgets", caption=caption, columns=columns, rows=tuple(rows), folded=True
+    )
 
 
-def _table(board: Board, results: list[TrialResult], name: str, caption: str, folded: bool) -> Table:
+def _table(
+    board: Board, results: list[TrialResult], name: str, caption: str, folded: bool
+) -> Table:
     hypers = sorted({key for result in results for key in result.spec.hyper})
     with_reason = any(result.reason or result.error for result in results)
     columns = (
         *(
             Column(text)
-            for text in ("trial", "state", *(("reason",) if with_reason else ()), "configuration", "seed", "number")
+            for text in (
+                "trial",
+                "state",
+                *(("reason",) if with_reason else ()),
+                "configuration",
+                "seed",
+                "number",
+            )
         ),
         *(Column(key.replace("_", " "), True) for key in hypers),
-        *(Column(text, True) for text in ("validation", "best epoch", "epochs", "seconds", "peak GiB")),
+        *(
+            Column(text, True)
+            for text in ("validation", "best epoch", "epochs", "seconds", "peak GiB")
+        ),
     )
     order = sorted(
         results,
@@ -94,18 +134,27 @@ def _table(board: Board, results: list[TrialResult], name: str, caption: str, fo
         ),
     )
     rows = tuple(_trial(board, result, hypers, with_reason) for result in order[:LONGEST_TABLE])
-    caption += f": the first {LONGEST_TABLE:,} here, all in trials.csv" if len(order) > LONGEST_TABLE else ""
+    caption += (
+        f": the first {LONGEST_TABLE:,} here, all in trials.csv"
+        if len(order) > LONGEST_TABLE
+        else ""
+    )
     return Table(id=name, caption=caption, columns=columns, rows=rows, folded=folded)
 
 
-def _trial(board: Board, result: TrialResult, hypers: list[str], with_reason: bool) -> tuple[Entry, ...]:
+def _trial(
+    board: Board, result: TrialResult, hypers: list[str], with_reason: bool
+) -> tuple[Entry, ...]:
     spec = result.spec
     score = math.nan if result.val_score is None else result.val_score
     reason = ": ".join(part for part in (result.reason, result.error) if part)
     why = Entry(_short(reason), hint=reason if len(reason) > LONGEST else "")
     return (
         Entry(result.trial, look="code"),
-        Entry(result.state.lower(), look="" if result.state == COMPLETE else "bad" if result.state == FAILED else "quiet"),
+        Entry(
+            result.state.lower(),
+            look="" if result.state == COMPLETE else "bad" if result.state == FAILED else "quiet",
+        ),
         *((why,) if with_reason else ()),
         Entry(cell_name(spec.cell), swatch=trial_colour(board.run, spec.cell.model)),
         Entry(str(spec.seed), spec.seed),
@@ -134,17 +183,30 @@ def _short(text: str) -> str:
 def _facts(board: Board) -> Table:
     """What the final trials recorded about themselves, whatever that is."""
     names = sorted({name for result in board.run.finals for name in result.facts})
-    columns = (Column("configuration"), Column("seed", True), *(Column(name.replace("_", " ")) for name in names))
+    columns = (
+        Column("configuration"),
+        Column("seed", True),
+        *(Column(name.replace("_", " ")) for name in names),
+    )
     rows = tuple(
         (
-            Entry(cell_name(result.spec.cell), swatch=trial_colour(board.run, result.spec.cell.model)),
+            Entry(
+                cell_name(result.spec.cell), swatch=trial_colour(board.run, result.spec.cell.model)
+            ),
             Entry(str(result.spec.seed), result.spec.seed),
             *(_fact(result.facts.get(name)) for name in names),
         )
-        for result in sorted(board.run.finals, key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed))
+        for result in sorted(
+            board.run.finals,
+            key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed),
+        )
     )
     return Table(
-        id="trials-facts", caption="What the final trials recorded about themselves", columns=columns, rows=rows, folded=True
+        id="trials-facts",
+        caption="What the final trials recorded about themselves",
+        columns=columns,
+        rows=rows,
+        folded=True,
     )
 
 

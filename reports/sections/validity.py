@@ -1,9 +1,16 @@
-"""May this page be trusted: the checks that were executed on this run folder, each with what it found."""
+"""May this page be trusted: the checks that were executed on this run folder, each with what it
+found.
+"""
 
 from collections import Counter
 
 from reports.analysis.caveats import num_states
-from reports.analysis.conditions import code_differences, code_in_words, machine_differences, without_code
+from reports.analysis.conditions import (
+    code_differences,
+    code_in_words,
+    machine_differences,
+    without_code,
+)
 from reports.analysis.context import Board
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.analysis.precision import precision_check
@@ -14,13 +21,15 @@ from trials.records.result import NATIVE
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 REFUSALS = (
-    "Had a trial counted a patient twice, had two cells been scored on different patients or against different references, "
+    "Had a trial counted a patient twice, had two cells been scored on different patients or "
+    "against different references, "
     "or had a tuning trial seen the test split, this page would not have been made."
 )
 
 
 def validity(board: Board) -> Section:
-    """A checklist; what would make the numbers wrong refuses the page, what limits them is listed."""
+    """A checklist; what would make the numbers wrong refuses the page, what limits them
+    is listed."""
     checks = [*_data_checks(board), *_trial_checks(board), *_number_checks(board)]
     failed = [check for check in checks if check.holds is False]
     unknown = sum(check.holds is None for check in checks)
@@ -38,15 +47,30 @@ def validity(board: Board) -> Section:
 def _data_checks(board: Board) -> list[Check]:
     splits = (board.run.record.get("data") or {}).get("split_cases") or {}
     order = [split for split in ("train", "val", "test") if split in splits]
-    sizes = listed([f"{len(splits[split])} {split}" for split in order]) if splits else "run.json names no split"
-    shared = [case for case, times in Counter(case for cases in splits.values() for case in cases).items() if times > 1]
+    sizes = (
+        listed([f"{len(splits[split])} {split}" for split in order])
+        if splits
+        else "run.json names no split"
+    )
+    shared = [
+        case
+        for case, times in Counter(case for cases in splits.values() for case in cases).items()
+        if times > 1
+    ]
     disjoint = not shared if splits else None
-    classes = listed([f"{board.run.classes[label]} {board.test[NATIVE].num_holding(label)}" for label in board.run.labels])
+    classes = listed(
+        [
+            f"{board.run.classes[label]} {board.test[NATIVE].num_holding(label)}"
+            for label in board.run.labels
+        ]
+    )
     scored = len(board.test[NATIVE].cases)
     wanted = set(splits.get("test", ()))
     return [
         Check(
-            "No case is in two splits", disjoint, f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else "")
+            "No case is in two splits",
+            disjoint,
+            f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else ""),
         ),
         Check(
             "Every test case was scored",
@@ -68,50 +92,91 @@ def _trial_checks(board: Board) -> list[Check]:
         Check(
             "Every cell has all its seeds",
             complete == len(run.cells),
-            f"{complete} of {many(len(run.cells), 'cell')} complete, {len(run.finals)} of {many(finals, 'final trial')}",
+            f"{complete} of {many(len(run.cells), 'cell')} complete, {len(run.finals)} of "
+            f"{many(finals, 'final trial')}",
         ),
-        *(_accounted(board, phase) for phase in (PRETRAIN, TUNE, FINAL) if (run.record.get("planned") or {}).get(phase)),
+        *(
+            _accounted(board, phase)
+            for phase in (PRETRAIN, TUNE, FINAL)
+            if (run.record.get("planned") or {}).get(phase)
+        ),
         Check(
             "Every cell had the same tuning budget",
             len(budget) == 1 if sum(budget) else None,
-            f"{' or '.join(map(str, budget))} tuning trials a cell" if sum(budget) else "no tuning in this run",
+            f"{' or '.join(map(str, budget))} tuning trials a cell"
+            if sum(budget)
+            else "no tuning in this run",
         ),
         _same_code(run),
         precision_check(run),
-        Check("All trials ran with the same packages and hardware", not differ, listed(differ) or "no difference recorded"),
-        Check("The code was committed", not run.record.get("dirty"), f"commit {run.record.get('commit') or 'unknown'}"),
+        Check(
+            "All trials ran with the same packages and hardware",
+            not differ,
+            listed(differ) or "no difference recorded",
+        ),
+        Check(
+            "The code was committed",
+            not run.record.get("dirty"),
+            f"commit {run.record.get('commit') or 'unknown'}",
+        ),
     ]
 
 
 def _same_code(run: Run) -> Check:
-    """Fails for what differs; where nothing does, trials that do not say what they ran leave it open."""
+    """Fails for what differs; where nothing does, trials that do not say what they ran leave it
+    open.
+    """
     differ, silent = code_differences(run), without_code(run)
-    told = [*differ, f"{many(len(silent), 'trial')} did not record the code that ran"] if silent else list(differ)
+    told = (
+        [*differ, f"{many(len(silent), 'trial')} did not record the code that ran"]
+        if silent
+        else list(differ)
+    )
     holds = False if differ else None if silent or not run.results else True
-    return Check("All trials ran the same code", holds, listed(told) or code_in_words(run) or "no trial has ended")
+    return Check(
+        "All trials ran the same code",
+        holds,
+        listed(told) or code_in_words(run) or "no trial has ended",
+    )
 
 
 def _accounted(board: Board, phase: str) -> Check:
     planned, states = board.run.record["planned"][phase], num_states(board.run, phase)
     pending = planned - sum(states.values())
-    counts = [f"{count} {state.lower()}" for state, count in states.items()] + [f"{pending} pending"]
-    return Check(f"Every planned {phase} trial is accounted for", pending == 0, f"{planned} planned: {listed(counts)}")
+    counts = [f"{count} {state.lower()}" for state, count in states.items()] + [
+        f"{pending} pending"
+    ]
+    return Check(
+        f"Every planned {phase} trial is accounted for",
+        pending == 0,
+        f"{planned} planned: {listed(counts)}",
+    )
 
 
 def _number_checks(board: Board) -> list[Check]:
-    means = sum(standing.n > 0 for standings in board.standings.values() for standing in standings.values())
+    means = sum(
+        standing.n > 0 for standings in board.standings.values() for standing in standings.values()
+    )
     trials = board.scores["trial"].nunique()
     rows = f"{len(board.scores):,} rows of {many(trials, 'trial')}"
     return [
-        Check("Each patient counts once in each trial, and no count exceeds what there is", True, rows),
+        Check(
+            "Each patient counts once in each trial, and no count exceeds what there is", True, rows
+        ),
         Check(
             "All final trials saw the same patients and references",
             True,
             f"{many(len(board.run.finals), 'trial')} compared, label by label",
         ),
-        Check("Selection saw validation only", True, "no pretraining or tuning trial holds a test score"),
         Check(
-            "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here", True, f"{many(means, 'mean')} checked before rounding"
+            "Selection saw validation only",
+            True,
+            "no pretraining or tuning trial holds a test score",
+        ),
+        Check(
+            "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here",
+            True,
+            f"{many(means, 'mean')} checked before rounding",
         ),
         *_audit_checks(board),
     ]
@@ -123,14 +188,23 @@ def _audit_checks(board: Board) -> list[Check]:
     if not tables:
         return []
     findings = audit_own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
-    rows = f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} audited as printed"
+    rows = (
+        f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} audited "
+        "as printed"
+    )
     equal = [finding.table for finding in findings if finding.rule == "equal tables"]
     floor = [finding.table for finding in findings if finding.rule == "background at the floor"]
     return [
-        Check("No two configurations print the same table", not equal, listed(equal) if equal else rows),
+        Check(
+            "No two configurations print the same table",
+            not equal,
+            listed(equal) if equal else rows,
+        ),
         Check(
             "No configuration's background is that of an empty prediction",
             not floor,
-            listed(floor) if floor else f"{rows}, within rounding and 5 % of the way from the floor to 1",
+            listed(floor)
+            if floor
+            else f"{rows}, within rounding and 5 % of the way from the floor to 1",
         ),
     ]

@@ -1,4 +1,6 @@
-"""Where the chosen configuration fails: every patient's score, and the worst and some random patients as slices."""
+"""Where the chosen configuration fails: every patient's score, and the worst and some random
+patients as slices.
+"""
 
 import numpy as np
 
@@ -13,20 +15,29 @@ from reports.load.counts import Counts
 from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
 from trials.records.result import NATIVE, TrialResult
 
-# Of the pictured patients, so many of the worst and of the random ones stand in the scene: a page holds only so many meshes.
+# Of the pictured patients, so many of the worst and of the random ones stand in the scene: a page
+# holds only so many meshes.
 SCENES = (4, 2)
 LOW = 0.5
 
 
 def worst(board: Board) -> Section | None:
-    """The failures of the chosen configuration, in its first complete seed; nothing where none is chosen."""
+    """The failures of the chosen configuration, in its first complete seed; nothing where none is
+    chosen.
+    """
     if board.choice is None:
         return None
     cell = board.run.cells[board.choice.chosen]
-    trial = min((result for result in board.run.finals if result.spec.cell == cell), key=lambda result: result.spec.seed)
+    trial = min(
+        (result for result in board.run.finals if result.spec.cell == cell),
+        key=lambda result: result.spec.seed,
+    )
     patients = patients_of(board, trial)
     picked = pick(patients)
-    blocks: list[Block] = [_figure(board, trial, patients), *_gallery(board, trial, picked, len(patients))]
+    blocks: list[Block] = [
+        _figure(board, trial, patients),
+        *_gallery(board, trial, picked, len(patients)),
+    ]
     if board.images != "none" and (drawn := scene(board, _volumes(board, trial, picked))):
         blocks.append(drawn)
     return Section(
@@ -38,14 +49,22 @@ def worst(board: Board) -> Section | None:
     )
 
 
-def _volumes(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]) -> list[tuple[str, str, Volumes]]:
-    """The volumes that stand in the scene: of the first worst and the first random patients that have some."""
+def _volumes(
+    board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]
+) -> list[tuple[str, str, Volumes]]:
+    """The volumes that stand in the scene: of the first worst and the first random patients that
+    have some.
+    """
     out, name = board.run.out, trial.trial
     known = [(patient.case, why) for patient, why in picked if has_volumes(out, name, patient.case)]
     worst_ones = [one for one in known if one[1] != RANDOM]
     random_ones = [one for one in known if one[1] == RANDOM]
     shown = worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
-    return [(case, why, both) for case, why in shown if (both := read_volumes(out, name, case)) is not None]
+    return [
+        (case, why, both)
+        for case, why in shown
+        if (both := read_volumes(out, name, case)) is not None
+    ]
 
 
 def _finding(patients: list[Patient], trial: TrialResult) -> str:
@@ -54,7 +73,8 @@ def _finding(patients: list[Patient], trial: TrialResult) -> str:
         return "No test patient holds any of the classes."
     low = sum(patient.mean < LOW for patient in held)
     return (
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of {many(len(held), 'patient')} have a mean Dice below "
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of "
+        f"{many(len(held), 'patient')} have a mean Dice below "
         f"{LOW}; the worst is {held[0].case} with {number(held[0].mean)}."
     )
 
@@ -65,7 +85,9 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
     data = []
     for label in shown:
         known = [
-            (patient.case, patient.by_label[label - 1]) for patient in patients if not np.isnan(patient.by_label[label - 1])
+            (patient.case, patient.by_label[label - 1])
+            for patient in patients
+            if not np.isnan(patient.by_label[label - 1])
         ]
         colour = f"rgb{label_colour(label)}"
         data.append(
@@ -85,10 +107,17 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
             }
         )
     low = {label: sum(patient.by_label[label - 1] < LOW for patient in patients) for label in shown}
-    tails = listed([f"{board.run.classes[label]} {low[label]} of {counts.num_holding(label)}" for label in shown])
+    tails = listed(
+        [
+            f"{board.run.classes[label]} {low[label]} of {counts.num_holding(label)}"
+            for label in shown
+        ]
+    )
     caption = (
-        f"Patients below a Dice of {LOW}: {tails or 'no class is held'}. Every test patient that holds the class, "
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}, native grid; the box spans the quartiles."
+        f"Patients below a Dice of {LOW}: {tails or 'no class is held'}. Every test patient that "
+        "holds the class, "
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}, native grid; the box spans the "
+        "quartiles."
     )
     layout = {
         "showlegend": False,
@@ -96,12 +125,23 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
         "yaxis": {"title": {"text": "Dice"}, "range": [-0.03, 1.03]},
         "xaxis": {"type": "category"},
     }
-    return Figure(id="patients", caption=caption, data=tuple(data), layout=layout, table=_table(board, patients), height=360)
+    return Figure(
+        id="patients",
+        caption=caption,
+        data=tuple(data),
+        layout=layout,
+        table=_table(board, patients),
+        height=360,
+    )
 
 
 def _table(board: Board, patients: list[Patient]) -> Table:
     names = [board.run.classes[label] for label in board.run.labels]
-    columns = (Column("patient"), Column("mean of held classes", True), *(Column(name, True) for name in names))
+    columns = (
+        Column("patient"),
+        Column("mean of held classes", True),
+        *(Column(name, True) for name in names),
+    )
     rows = tuple(
         (
             Entry(patient.case),
@@ -118,29 +158,50 @@ def _table(board: Board, patients: list[Patient]) -> Table:
     )
 
 
-def _gallery(board: Board, trial: TrialResult, picked: list[tuple[Patient, str]], total: int) -> list[Block]:
+def _gallery(
+    board: Board, trial: TrialResult, picked: list[tuple[Patient, str]], total: int
+) -> list[Block]:
     if board.images == "none":
         return [Text(("Pictures were left out of this page on request.",))]
     drawn: dict[str, PicturedCase] = {}
     missing = []
     for patient, _ in picked:
-        case = picture_case(board.run.out, trial.trial, patient.case, board.images, board.run.classes)
+        case = picture_case(
+            board.run.out, trial.trial, patient.case, board.images, board.run.classes
+        )
         if case is None:
             missing.append(patient.case)
         else:
             drawn[patient.case] = case
-    reasons = [text for case in missing if (text := why_no_slices(board.run.out, trial.trial, case))]
+    reasons = [
+        text for case in missing if (text := why_no_slices(board.run.out, trial.trial, case))
+    ]
     left_out = f" Left out: {'; '.join(reasons)}." if reasons else ""
     if not drawn:
-        return [Text((f"The run folder holds no slices of these patients, so there are no pictures.{left_out}",))]
+        return [
+            Text(
+                (
+                    "The run folder holds no slices of these patients, so there are no "
+                    f"pictures.{left_out}",
+                )
+            )
+        ]
     labels = [(board.run.classes[label], f"rgb{label_colour(label)}") for label in board.run.labels]
     caption = _gallery_caption(board, total, drawn)
     if missing:
         caption += f" No slices are shown of {listed(missing)}.{left_out}"
-    pictured = [_pictured(board, patient, why, drawn[patient.case]) for patient, why in picked if patient.case in drawn]
+    pictured = [
+        _pictured(board, patient, why, drawn[patient.case])
+        for patient, why in picked
+        if patient.case in drawn
+    ]
     licence = (board.run.record.get("data") or {}).get("licence") or "none is recorded in run.json"
-    terms = f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
-    return [Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)]
+    terms = (
+        f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
+    )
+    return [
+        Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)
+    ]
 
 
 def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -> str:
@@ -149,22 +210,34 @@ def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -
     if of_cube := [name for name, case in drawn.items() if not case.is_native]:
         grid = f"the cube, as older versions took them ({listed(of_cube)}), otherwise of {grid}"
     caption = (
-        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they hold, then up to {NUM_RANDOM} "
-        f"of the others drawn with a fixed seed, so that not only failures are seen. Axial slices of {grid}; the "
+        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they "
+        f"hold, then up to {NUM_RANDOM} "
+        "of the others drawn with a fixed seed, so that not only failures are seen. Axial slices "
+        f"of {grid}; the "
         "slice with most wrong voxels is shown first."
     )
     if board.images == "masks":
-        caption += " The images are left out: segbench report RUN --images ct shows them below the contours."
+        caption += (
+            " The images are left out: segbench report RUN --images ct shows them below the "
+            "contours."
+        )
     if num := sum(case.num_left_out for case in drawn.values()):
         caption += (
-            f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} left out, to keep the page small."
+            f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} "
+            "left out, to keep the page small."
         )
     return caption
 
 
 def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> Pictured:
     parts = [f"mean Dice {number(patient.mean)}"]
-    for label, value, false in zip(board.run.labels, patient.by_label, patient.false_voxels, strict=True):
+    for label, value, false in zip(
+        board.run.labels, patient.by_label, patient.false_voxels, strict=True
+    ):
         name = board.run.classes[label]
-        parts.append(f"{name} absent, {many(false, 'false voxel')}" if np.isnan(value) else f"{name} {number(value)}")
+        parts.append(
+            f"{name} absent, {many(false, 'false voxel')}"
+            if np.isnan(value)
+            else f"{name} {number(value)}"
+        )
     return Pictured(patient.case, why, "; ".join(parts), case.slices, case.frame, case.shown)

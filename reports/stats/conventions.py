@@ -1,6 +1,8 @@
-"""What a mean Dice is when a class is empty: each convention as pure functions of voxel counts, and the rules that rank by it.
+"""What a mean Dice is when a class is empty: each convention as pure functions of voxel counts, and
+the rules that rank by it.
 
-Counts are arrays [..., N, K]: true, predicted and overlapping voxels of N cases and K foreground labels. NaN does not count.
+Counts are arrays [..., N, K]: true, predicted and overlapping voxels of N cases and K foreground
+labels. NaN does not count.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +19,11 @@ ByCase = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
-    """A rule for empty classes. by_case gives the Dice of each case and label, None where the rule knows no single case.
+    """A rule for empty classes. by_case gives the Dice of each case and label, None where the rule
+    knows no single case.
 
-    by_label averages to [..., K], over_all to [...]: what its library prints for a class and for all. rule is for the reader.
+    by_label averages to [..., K], over_all to [...]: what its library prints for a class and for
+    all. rule is for the reader.
     """
 
     title: str
@@ -30,12 +34,16 @@ class Convention:
 
 
 def positives_only(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice where the reference holds the label; other cases do not count, false positives there are free."""
+    """Dice where the reference holds the label; other cases do not count, false positives there are
+    free.
+    """
     return np.where(true > 0, dice_of(true, pred, overlap), np.nan)
 
 
 def one_if_both_empty(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice of every case: 1 where both are empty, 0 where one is (KiTS23's evaluation code, version 0.1.4)."""
+    """Dice of every case: 1 where both are empty, 0 where one is (KiTS23's evaluation code, version
+    0.1.4).
+    """
     return np.where(true + pred > 0, dice_of(true, pred, overlap), 1.0)
 
 
@@ -45,7 +53,9 @@ def skipped_if_both_empty(true: np.ndarray, pred: np.ndarray, overlap: np.ndarra
 
 
 def pooled(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice of all cases' voxels taken together, [..., K]: large patients and large lesions weigh most."""
+    """Dice of all cases' voxels taken together, [..., K]: large patients and large lesions weigh
+    most.
+    """
     return dice_of(true.sum(axis=-2), pred.sum(axis=-2), overlap.sum(axis=-2))
 
 
@@ -66,27 +76,38 @@ def labels_first(by_case: ByCase) -> ByCase:
 
 def _by_case(title: str, rule: str, by_case: ByCase, over_all: ByCase | None = None) -> Convention:
     by_label = over_cases(by_case)
-    return Convention(title=title, rule=rule, by_case=by_case, by_label=by_label, over_all=over_all or over_labels(by_label))
+    return Convention(
+        title=title,
+        rule=rule,
+        by_case=by_case,
+        by_label=by_label,
+        over_all=over_all or over_labels(by_label),
+    )
 
 
 CONVENTIONS: Mapping[str, Convention] = {
     "positives": _by_case(
         "positives only",
-        "a class counts the patients whose reference holds it; false alarms in the others are reported beside it",
+        "a class counts the patients whose reference holds it; false alarms in the others are "
+        "reported beside it",
         positives_only,
     ),
     "kits": _by_case(
-        "KiTS", "a patient without the class scores 1 if nothing was predicted there, 0 otherwise", one_if_both_empty
+        "KiTS",
+        "a patient without the class scores 1 if nothing was predicted there, 0 otherwise",
+        one_if_both_empty,
     ),
     "nnunet": _by_case(
         "nnU-Net",
-        "a patient without the class scores 0 if anything was predicted there and does not count otherwise, so that models are "
+        "a patient without the class scores 0 if anything was predicted there and does not count "
+        "otherwise, so that models are "
         "averaged over different patients",
         skipped_if_both_empty,
     ),
     "monai": _by_case(
         "MONAI",
-        "a patient without the class does not count and false alarms are free; the overall mean is within each patient first",
+        "a patient without the class does not count and false alarms are free; the overall mean is "
+        "within each patient first",
         positives_only,
         labels_first(positives_only),
     ),
@@ -101,7 +122,8 @@ CONVENTIONS: Mapping[str, Convention] = {
 
 
 def mean_then_rank(means: np.ndarray) -> np.ndarray:
-    """Place of each of C mean scores, 1 the highest, ties sharing the better place; NaN has none."""
+    """Place of each of C mean scores, 1 the highest, ties sharing the better place; NaN
+    has none."""
     places = np.full(len(means), np.nan)
     held = ~np.isnan(means)
     places[held] = rankdata(-means[held], method="min")
@@ -109,9 +131,11 @@ def mean_then_rank(means: np.ndarray) -> np.ndarray:
 
 
 def rank_then_mean(by_case: np.ndarray) -> np.ndarray:
-    """Rank within every case and label of [C, N, K], average the ranks over cases, then labels, and rank the averages.
+    """Rank within every case and label of [C, N, K], average the ranks over cases, then labels, and
+    rank the averages.
 
-    Ties share their mean rank. A case counts among those it counts for; who has no rank anywhere has no place.
+    Ties share their mean rank. A case counts among those it counts for; who has no rank anywhere
+    has no place.
     """
     order = by_case.transpose(1, 2, 0).reshape(-1, len(by_case))
     ranks = rankdata(-order, axis=1, nan_policy="omit") if order.size else order
@@ -122,13 +146,16 @@ def rank_then_mean(by_case: np.ndarray) -> np.ndarray:
 def kits_rank(dice: np.ndarray, surface_dice: np.ndarray, tumor_dice: np.ndarray) -> np.ndarray:
     """The challenge's place of each of C contestants, 1 the best.
 
-    dice and surface_dice are means over the three nested regions and all cases; each is ranked, ties 'min', the two ranks are
-    averaged, and ties of the average are broken by the tumor's mean Dice. NaN has no place.
+    dice and surface_dice are means over the three nested regions and all cases; each is ranked,
+    ties 'min', the two ranks are averaged, and ties of the average are broken by the tumor's mean
+    Dice. NaN has no place.
     """
     average = (mean_then_rank(dice) + mean_then_rank(surface_dice)) / 2
     places = np.full(len(dice), np.nan)
     held = np.flatnonzero(~np.isnan(average))
     for i in held:
-        ahead = (average[held] < average[i]) | ((average[held] == average[i]) & (tumor_dice[held] > tumor_dice[i]))
+        ahead = (average[held] < average[i]) | (
+            (average[held] == average[i]) & (tumor_dice[held] > tumor_dice[i])
+        )
         places[i] = 1 + ahead.sum()
     return places

@@ -9,8 +9,11 @@ from trials.records.spec import Cell
 FACTORS = ("model", "loss", "sampling")
 
 
-def complete_blocks(cells: Sequence[Cell], factor: str, levels: Sequence[str], scored: np.ndarray) -> list[list[int]]:
-    """Blocks of a factor: for every setting of the other two, the places of its cells in the order of levels.
+def complete_blocks(
+    cells: Sequence[Cell], factor: str, levels: Sequence[str], scored: np.ndarray
+) -> list[list[int]]:
+    """Blocks of a factor: for every setting of the other two, the places of its cells in the order
+    of levels.
 
     scored [C] says which cells have a score; a block that lacks a level is left out.
     """
@@ -18,12 +21,18 @@ def complete_blocks(cells: Sequence[Cell], factor: str, levels: Sequence[str], s
     place = {cell: i for i, cell in enumerate(cells) if scored[i]}
     blocks: dict[tuple[str, ...], dict[str, int]] = {}
     for cell, i in place.items():
-        blocks.setdefault(tuple(getattr(cell, name) for name in others), {})[getattr(cell, factor)] = i
-    return [[block[level] for level in levels] for block in blocks.values() if set(levels) <= set(block)]
+        blocks.setdefault(tuple(getattr(cell, name) for name in others), {})[
+            getattr(cell, factor)
+        ] = i
+    return [
+        [block[level] for level in levels] for block in blocks.values() if set(levels) <= set(block)
+    ]
 
 
 def level_weights(blocks: Sequence[Sequence[int]], num_cells: int) -> np.ndarray:
-    """Weights [L, C] that turn the cells' means into the levels' marginal means: every block counts alike."""
+    """Weights [L, C] that turn the cells' means into the levels' marginal means: every block counts
+    alike.
+    """
     weights = np.zeros((len(blocks[0]), num_cells))
     for block in blocks:
         for level, i in enumerate(block):

@@ -1,4 +1,6 @@
-"""Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every configuration. Pure numpy and scipy."""
+"""Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every
+configuration. Pure numpy and scipy.
+"""
 
 from functools import cache, lru_cache
 
@@ -11,7 +13,9 @@ SEED = 20_250_112
 
 @lru_cache(maxsize=8)
 def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw patients with replacement; returns [draws, N], how often each case was drawn, over N. Read only."""
+    """Draw patients with replacement; returns [draws, N], how often each case was drawn, over N.
+    Read only.
+    """
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=draws) / num_cases
     weights.flags.writeable = False
@@ -19,9 +23,11 @@ def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.nda
 
 
 def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw every training's luck with replacement from all of them: [draws, C, S] places in the run's pool (seed_luck).
+    """Draw every training's luck with replacement from all of them: [draws, C, S] places in the
+    run's pool (seed_luck).
 
-    available is bool [C, S]. Empty, [draws, C, 0], where no configuration has two seeds: nothing tells their luck then.
+    available is bool [C, S]. Empty, [draws, C, 0], where no configuration has two seeds: nothing
+    tells their luck then.
     """
     size = int(available[available.sum(axis=1) > 1].sum())
     shape = (draws, len(available), available.shape[1] if size else 0)
@@ -29,11 +35,13 @@ def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> n
 
 
 def luck_variance(values: np.ndarray) -> tuple[float, int]:
-    """Variance between the trainings of one configuration, over all patients, and its degrees of freedom.
+    """Variance between the trainings of one configuration, over all patients, and its degrees of
+    freedom.
 
-    values [C, S, N] is NaN where a case does not count and where a seed is missing. The mean squares of seeds, less what
-    patients alone would cause, over the number of patients: a two-way random-effects analysis of variance, pooled over the
-    configurations and never below 0 (Searle, Casella and McCulloch 1992, section 4.3). (0, 0) where none has two seeds.
+    values [C, S, N] is NaN where a case does not count and where a seed is missing. The mean
+    squares of seeds, less what patients alone would cause, over the number of patients: a two-way
+    random-effects analysis of variance, pooled over the configurations and never below 0 (Searle,
+    Casella and McCulloch 1992, section 4.3). (0, 0) where none has two seeds.
     """
     counted = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
     num_cases = counted.shape[2]
@@ -45,15 +53,21 @@ def luck_variance(values: np.ndarray) -> tuple[float, int]:
     block = np.where(held[:, :, None], counted, np.nan)[several]
     by_seed, by_case = nan_mean(block, 2)[:, :, None], nan_mean(block, 1)[:, None]
     mean = nan_mean(by_seed, 1)[:, None]
-    between, rest = np.nansum((by_seed - mean) ** 2), np.nansum((block - by_seed - by_case + mean) ** 2)
-    return max(0.0, float(between - rest / max(num_cases * (num_cases - 1), 1)) / seeds_df), seeds_df
+    between, rest = (
+        np.nansum((by_seed - mean) ** 2),
+        np.nansum((block - by_seed - by_case + mean) ** 2),
+    )
+    return max(
+        0.0, float(between - rest / max(num_cases * (num_cases - 1), 1)) / seeds_df
+    ), seeds_df
 
 
 def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
     """What the trainings' luck adds to every configuration's mean in every draw: [B, C].
 
-    The pool holds each training's distance from the mean of its configuration, scaled to luck_variance; a draw takes one
-    for every seed of a configuration. Zero where the luck is not known.
+    The pool holds each training's distance from the mean of its configuration, scaled to
+    luck_variance; a draw takes one for every seed of a configuration. Zero where the luck is not
+    known.
     """
     by_seed = nan_mean(values, 2)
     held = ~np.isnan(by_seed)
@@ -71,9 +85,9 @@ def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
 def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
     """Mean of every configuration over the drawn patients, its seeds averaged first.
 
-    values [C, S, N] is NaN where a case does not count (the same cases for all) and where a seed is missing;
-    cases [B, N] are weights. Returns [B, C]: NaN where a draw holds none of the counted cases, and for a configuration
-    without any seed.
+    values [C, S, N] is NaN where a case does not count (the same cases for all) and where a seed is
+    missing; cases [B, N] are weights. Returns [B, C]: NaN where a draw holds none of the counted
+    cases, and for a configuration without any seed.
     """
     counted = ~np.isnan(values).all(axis=(0, 1))
     by_case = nan_mean(values, 1)
@@ -83,7 +97,9 @@ def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
 
 
 def point(values: np.ndarray) -> np.ndarray:
-    """Mean over the counted cases, then over the seeds at hand; [C, S, N] to [C], NaN where there is nothing."""
+    """Mean over the counted cases, then over the seeds at hand; [C, S, N] to [C], NaN where there
+    is nothing.
+    """
     return nan_mean(nan_mean(values, 2), 1)
 
 
@@ -97,12 +113,16 @@ def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def nan_variance(values: np.ndarray) -> np.ndarray:
-    """Variance of each column, [B, C] to [C], of what is not NaN; NaN (and no warning) where nothing is."""
+    """Variance of each column, [B, C] to [C], of what is not NaN; NaN (and no warning) where
+    nothing is.
+    """
     return nan_mean((values - nan_mean(values, 0)) ** 2, 0)
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of each column of [B, C]; draws that are NaN are set aside, all NaN gives NaN."""
+    """Percentile interval of each column of [B, C]; draws that are NaN are set aside, all NaN gives
+    NaN.
+    """
     low, high = np.full(samples.shape[1], np.nan), np.full(samples.shape[1], np.nan)
     kept = samples[~np.isnan(samples).all(axis=1)]
     whole = ~np.isnan(kept).any(axis=0) if len(kept) else np.zeros(samples.shape[1], bool)
@@ -113,14 +133,20 @@ def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.n
 
 
 def student_interval(
-    estimates: np.ndarray, draws: np.ndarray, luck: np.ndarray, df: tuple[int, int], level: float = 0.95
+    estimates: np.ndarray,
+    draws: np.ndarray,
+    luck: np.ndarray,
+    df: tuple[int, int],
+    level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The percentile interval of draws, [B, C], stretched about the estimates, [C], for what few patients and seeds hide.
+    """The percentile interval of draws, [B, C], stretched about the estimates, [C], for what few
+    patients and seeds hide.
 
-    luck [B, C] is the part of the draws that seeds cause; df are the degrees of freedom behind the patients' part and
-    behind the luck's. The factor is Student's t over the normal quantile at Satterthwaite's (1946) degrees of freedom of
-    the sum, times sqrt(n / (n - 1)), by which a bootstrap of n patients is too narrow (Hesterberg 2015).
-    NaN where the draws are, and with fewer than two patients.
+    luck [B, C] is the part of the draws that seeds cause; df are the degrees of freedom behind the
+    patients' part and behind the luck's. The factor is Student's t over the normal quantile at
+    Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n / (n - 1)), by which a
+    bootstrap of n patients is too narrow (Hesterberg 2015). NaN where the draws are, and with fewer
+    than two patients.
     """
     low, high = interval(draws, level)
     if df[0] < 1:
@@ -136,7 +162,9 @@ def student_interval(
 
 
 def rank_first(samples: np.ndarray) -> np.ndarray:
-    """Share of draws in which each column of [B, C] is the largest; ties share the draw, NaN columns get 0."""
+    """Share of draws in which each column of [B, C] is the largest; ties share the draw, NaN
+    columns get 0.
+    """
     kept = samples[~np.isnan(samples).all(axis=1)]
     if len(kept) == 0:
         return np.zeros(samples.shape[1])
@@ -145,7 +173,9 @@ def rank_first(samples: np.ndarray) -> np.ndarray:
 
 
 def seed_interval(differences: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of the mean of one paired difference per seed, [S]; unbounded for fewer than two."""
+    """Student's t interval of the mean of one paired difference per seed, [S]; unbounded for fewer
+    than two.
+    """
     num = len(differences)
     if num < 2:
         return -np.inf, np.inf
@@ -159,9 +189,15 @@ def _student_quantile(share: float, df: int) -> float:
 
 
 def smallest_gap(samples: np.ndarray, power: float = 0.8) -> float:
-    """The gap that a two-sided 5 % comparison detects with that power: (1.96 + 0.84) standard errors at 80 %.
+    """The gap that a two-sided 5 % comparison detects with that power: (1.96 + 0.84) standard
+    errors at 80 %.
 
-    samples [B, C] are resampled paired differences; the standard error is the median over the columns. NaN if none.
+    samples [B, C] are resampled paired differences; the standard error is the median over the
+    columns. NaN if none.
     """
     errors = np.array([np.nanstd(column) for column in samples.T if not np.isnan(column).all()])
-    return float((stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.median(errors)) if len(errors) else float("nan")
+    return (
+        float((stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.median(errors))
+        if len(errors)
+        else float("nan")
+    )

@@ -1,4 +1,6 @@
-"""How far and how surely one configuration is ahead of another: many pairs at a time, patients are the unit."""
+"""How far and how surely one configuration is ahead of another: many pairs at a time, patients are
+the unit.
+"""
 
 import numpy as np
 from scipy import stats
@@ -6,11 +8,15 @@ from scipy import stats
 from reports.stats.tests import EXACT_CASES, flip_distribution
 
 
-def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Median of the Walsh averages of every row of [P, N] with its interval: estimate, low, high, each [P].
+def hodges_lehmann(
+    differences: np.ndarray, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median of the Walsh averages of every row of [P, N] with its interval: estimate, low, high,
+    each [P].
 
-    The interval turns the signed-rank test round (Hollander, Wolfe and Chicken 2014, section 3.3), exactly up to 50
-    patients. NaN without a patient, the interval also where so few patients cannot reach the level.
+    The interval turns the signed-rank test round (Hollander, Wolfe and Chicken 2014, section 3.3),
+    exactly up to 50 patients. NaN without a patient, the interval also where so few patients cannot
+    reach the level.
     """
     num = differences.shape[1]
     if num == 0:
@@ -30,16 +36,21 @@ def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[np.nda
 
 
 def _outside(num: int, level: float) -> int:
-    """Which Walsh average from either end bounds the interval, counted from 1; 0 where the level cannot be reached."""
+    """Which Walsh average from either end bounds the interval, counted from 1; 0 where the level
+    cannot be reached.
+    """
     tail = (1 - level) / 2
     if num <= EXACT_CASES:
-        return int(np.searchsorted(np.cumsum(flip_distribution(np.arange(1, num + 1))), tail, side="right"))
+        return int(
+            np.searchsorted(np.cumsum(flip_distribution(np.arange(1, num + 1))), tail, side="right")
+        )
     mean, spread = num * (num + 1) / 4, np.sqrt(num * (num + 1) * (2 * num + 1) / 24)
     return int(np.floor(mean + stats.norm.ppf(tail) * spread))
 
 
 def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chance that the first of a pair scores higher on a new patient, ties half, with its 95 % interval; rows of [P, N].
+    """Chance that the first of a pair scores higher on a new patient, ties half, with its 95 %
+    interval; rows of [P, N].
 
     The interval is Wilson's (1927) for a share of N. NaN without a patient.
     """
@@ -50,16 +61,21 @@ def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
         return nothing, nothing, nothing
     share = ((kept > 0) + (kept == 0) / 2).mean(axis=1)
     z = stats.norm.ppf(0.975)
-    middle, half = share + z**2 / (2 * num), z * np.sqrt(share * (1 - share) / num + z**2 / (4 * num**2))
+    middle, half = (
+        share + z**2 / (2 * num),
+        z * np.sqrt(share * (1 - share) / num + z**2 / (4 * num**2)),
+    )
     return share, (middle - half) / (1 + z**2 / num), (middle + half) / (1 + z**2 / num)
 
 
 def crossed_p(differences: np.ndarray, variance: np.ndarray, luck_df: int) -> np.ndarray:
-    """Two-sided p of the mean difference of every pair when both patients and trainings are drawn anew.
+    """Two-sided p of the mean difference of every pair when both patients and trainings are drawn
+    anew.
 
-    differences [P, N] are seed averages; variance [P] is what the trainings' luck adds to the variance of their mean
-    (luck_variance over the number of seeds, for both sides), with its degrees of freedom. Student's t with
-    Satterthwaite's (1946) degrees of freedom. 1 where nothing differs; NaN for fewer than two patients.
+    differences [P, N] are seed averages; variance [P] is what the trainings' luck adds to the
+    variance of their mean (luck_variance over the number of seeds, for both sides), with its
+    degrees of freedom. Student's t with Satterthwaite's (1946) degrees of freedom. 1 where nothing
+    differs; NaN for fewer than two patients.
     """
     num = differences.shape[1]
     if num < 2:

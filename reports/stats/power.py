@@ -1,4 +1,6 @@
-"""Where the scatter of the scores comes from, and how many more patients or seeds would tell two configurations apart."""
+"""Where the scatter of the scores comes from, and how many more patients or seeds would tell two
+configurations apart.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ MANY = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Variance components of a single score: patient, configuration, how they mix, seed, and the rest. NaN where unknown."""
+    """Variance components of a single score: patient, configuration, how they mix, seed, and the
+    rest. NaN where unknown.
+    """
 
     case: float
     configuration: float
@@ -24,11 +28,12 @@ class Split:
 
 
 def variance_split(values: np.ndarray) -> Split | None:
-    """Split the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of moments), none below 0.
+    """Split the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of
+    moments), none below 0.
 
-    The model: patient + configuration + patient x configuration + seed within configuration + rest, all random (Searle,
-    Casella and McCulloch 1992, chapter 4). None for fewer than two configurations or patients; with one seed, seed is
-    unknown and the rest is part of mix.
+    The model: patient + configuration + patient x configuration + seed within configuration + rest,
+    all random (Searle, Casella and McCulloch 1992, chapter 4). None for fewer than two
+    configurations or patients; with one seed, seed is unknown and the rest is part of mix.
     """
     num_cells, num_seeds, num_cases = values.shape
     if num_cells < 2 or num_cases < 2:
@@ -53,14 +58,20 @@ def variance_split(values: np.ndarray) -> Split | None:
         "seed": (ms_seed - ms_rest) / num_cases,
         "rest": ms_rest,
     }
-    return Split(**{name: value if math.isnan(value) else max(0.0, float(value)) for name, value in parts.items()})
+    return Split(
+        **{
+            name: value if math.isnan(value) else max(0.0, float(value))
+            for name, value in parts.items()
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """A difference of two configurations and what its error is made of.
 
-    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) + luck / S.
+    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) + luck /
+    S.
     """
 
     gap: float
@@ -74,9 +85,11 @@ class Gap:
 
 
 def gap_of(differences: np.ndarray, luck: float) -> Gap:
-    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and luck, known from luck_variance.
+    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and luck,
+    known from luck_variance.
 
-    luck is the variance between trainings of both sides together. With one seed the rest is part of mix.
+    luck is the variance between trainings of both sides together. With one seed the rest is part of
+    mix.
     """
     num_seeds, num_cases = differences.shape
     by_case = differences.mean(0)
@@ -85,17 +98,23 @@ def gap_of(differences: np.ndarray, luck: float) -> Gap:
     if num_seeds > 1 and num_cases > 1:
         scatter = differences - differences.mean(1, keepdims=True) - by_case + differences.mean()
         rest = float((scatter**2).sum()) / ((num_seeds - 1) * (num_cases - 1))
-    return Gap(gap=float(differences.mean()), mix=max(0.0, spread - rest / num_seeds), rest=rest, luck=luck)
+    return Gap(
+        gap=float(differences.mean()), mix=max(0.0, spread - rest / num_seeds), rest=rest, luck=luck
+    )
 
 
 def cases_needed(gap: Gap, num_seeds: int) -> float:
-    """Patients that resolve the gap with 80 % power under so many seeds; inf where the luck of seeds forbids it."""
+    """Patients that resolve the gap with 80 % power under so many seeds; inf where the luck of
+    seeds forbids it.
+    """
     wanted = (gap.gap / ERRORS) ** 2 - gap.luck / num_seeds
     return _whole((gap.mix + gap.rest / num_seeds) / wanted) if wanted > 0 else math.inf
 
 
 def seeds_needed(gap: Gap, num_cases: int) -> float:
-    """Seeds a configuration that resolve the gap with 80 % power on so many patients; inf where the patients forbid it."""
+    """Seeds a configuration that resolve the gap with 80 % power on so many patients; inf where the
+    patients forbid it.
+    """
     wanted = (gap.gap / ERRORS) ** 2 - gap.mix / num_cases
     return _whole((gap.rest / num_cases + gap.luck) / wanted) if wanted > 0 else math.inf
 

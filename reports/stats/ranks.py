@@ -1,4 +1,6 @@
-"""Would other patients rank the configurations alike? Ranks in every resample, and their agreement with the ranking at hand."""
+"""Would other patients rank the configurations alike? Ranks in every resample, and their agreement
+with the ranking at hand.
+"""
 
 from dataclasses import dataclass
 
@@ -8,9 +10,11 @@ from scipy import stats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stability:
-    """Ranks over the resamples. share [C, C] is how often configuration c has rank r + 1; low, high [C] bound 95 % of ranks.
+    """Ranks over the resamples. share [C, C] is how often configuration c has rank r + 1; low, high
+    [C] bound 95 % of ranks.
 
-    tau are Kendall's tau-b between the ranking at hand and the one of each draw: their mean and 95 % range.
+    tau are Kendall's tau-b between the ranking at hand and the one of each draw: their mean and 95
+    % range.
     """
 
     share: np.ndarray
@@ -22,9 +26,11 @@ class Stability:
 
 
 def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
-    """Compare the ranking of estimates [C] with that of every draw [B, C]; None for fewer than two configurations or draws.
+    """Compare the ranking of estimates [C] with that of every draw [B, C]; None for fewer than two
+    configurations or draws.
 
-    No value may be NaN but in draws that hold no patient, which are set aside. Tied configurations share the better rank.
+    No value may be NaN but in draws that hold no patient, which are set aside. Tied configurations
+    share the better rank.
     """
     kept = draws[~np.isnan(draws).any(axis=1)]
     num = len(estimates)
@@ -36,12 +42,19 @@ def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
     taus = kendall(estimates, kept)
     tau_low, tau_high = np.quantile(taus, [0.025, 0.975])
     return Stability(
-        share=counts / len(kept), low=low, high=high, tau=float(taus.mean()), tau_low=float(tau_low), tau_high=float(tau_high)
+        share=counts / len(kept),
+        low=low,
+        high=high,
+        tau=float(taus.mean()),
+        tau_low=float(tau_low),
+        tau_high=float(tau_high),
     )
 
 
 def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b (1945) between [C] and every row of [B, C]; 0 where either is tied throughout."""
+    """Kendall's tau-b (1945) between [C] and every row of [B, C]; 0 where either is tied
+    throughout.
+    """
     first, second = np.triu_indices(len(estimates), 1)
     ours = np.sign(np.round(estimates[first] - estimates[second], 12)).astype(np.float32)
     taus = []
@@ -54,9 +67,13 @@ def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of the middle half of [N]; where N is no multiple of 4 the cases at its edges count in part. NaN without a case."""
+    """Mean of the middle half of [N]; where N is no multiple of 4 the cases at its edges count in
+    part. NaN without a case.
+    """
     num = len(values)
     if num == 0:
         return float("nan")
-    edges = np.clip(np.arange(1, num + 1) / num, 0.25, 0.75) - np.clip(np.arange(num) / num, 0.25, 0.75)
+    edges = np.clip(np.arange(1, num + 1) / num, 0.25, 0.75) - np.clip(
+        np.arange(num) / num, 0.25, 0.75
+    )
     return float((np.sort(values) * edges).sum() / 0.5)

@@ -1,4 +1,6 @@
-"""Means over cases of anybody's scores, each with its interval and its number of cases. It scores nothing itself."""
+"""Means over cases of anybody's scores, each with its interval and its number of cases. It scores
+nothing itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ Row = Mapping[str, str | float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
-    """A mean over cases with its bootstrap 95 % interval; NaN where no case counts, the interval also where only one does."""
+    """A mean over cases with its bootstrap 95 % interval; NaN where no case counts, the interval
+    also where only one does.
+    """
 
     region: str
     measure: str
@@ -39,16 +43,25 @@ class Mean:
 
 
 def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[str]) -> list[Mean]:
-    """Sum up one row of scores a case: the official regions and their mean by the challenge's rule, then every label.
+    """Sum up one row of scores a case: the official regions and their mean by the challenge's rule,
+    then every label.
 
-    An official mean is over all cases. A label's ratios are over the cases whose reference holds it, its distance over
-    those where the prediction does too, its volume error and false lesions over all. Lesions found are a share of all
-    lesions. Every mean is drawn over the same patients.
+    An official mean is over all cases. A label's ratios are over the cases whose reference holds
+    it, its distance over those where the prediction does too, its volume error and false lesions
+    over all. Lesions found are a share of all lesions. Every mean is drawn over the same patients.
     """
     weights = case_weights(len(rows))
-    means = [mean for measure in OFFICIAL_MEASURES if official for mean in _official(rows, measure, official, weights)]
+    means = [
+        mean
+        for measure in OFFICIAL_MEASURES
+        if official
+        for mean in _official(rows, measure, official, weights)
+    ]
     for label in labels:
-        held, predicted = _column(rows, "true_voxels", label) > 0, _column(rows, "pred_voxels", label) > 0
+        held, predicted = (
+            _column(rows, "true_voxels", label) > 0,
+            _column(rows, "pred_voxels", label) > 0,
+        )
         counted = {ALL: np.ones(len(rows), bool), HELD: held, BOTH: held & predicted}
         for measure, (title, over) in LABEL_MEASURES.items():
             values = np.where(counted[over], _column(rows, measure, label), 0)
@@ -67,26 +80,47 @@ def means_text(means: Sequence[Mean]) -> str:
         value = "-" if np.isnan(mean.value) else f"{mean.value:.3f}"
         cells.append((mean.region, mean.measure, value, interval_text, str(mean.cases)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
     return "\n".join([*lines, "", LEGEND])
 
 
-def _official(rows: Sequence[Row], measure: str, official: Sequence[str], weights: np.ndarray) -> list[Mean]:
+def _official(
+    rows: Sequence[Row], measure: str, official: Sequence[str], weights: np.ndarray
+) -> list[Mean]:
     columns = {region: _column(rows, measure, region) for region in official}
     columns[f"mean of {len(official)}"] = np.mean([*columns.values()], axis=0)
     title = OFFICIAL_MEASURES[measure]
-    return [_ratio(region, title, values, np.ones(len(rows)), weights) for region, values in columns.items()]
+    return [
+        _ratio(region, title, values, np.ones(len(rows)), weights)
+        for region, values in columns.items()
+    ]
 
 
 def _column(rows: Sequence[Row], measure: str, region: str) -> np.ndarray:
     return np.array([row[f"{measure}_{region}"] for row in rows], float)
 
 
-def _ratio(region: str, measure: str, above: np.ndarray, below: np.ndarray, weights: np.ndarray) -> Mean:
-    """Sum of above over sum of below, [N] each, over the cases where below is not 0; and the interval of drawing cases."""
+def _ratio(
+    region: str, measure: str, above: np.ndarray, below: np.ndarray, weights: np.ndarray
+) -> Mean:
+    """Sum of above over sum of below, [N] each, over the cases where below is not 0; and the
+    interval of drawing cases.
+    """
     cases = int(np.count_nonzero(below))
     with np.errstate(invalid="ignore", divide="ignore"):
         samples = (weights @ above) / (weights @ below)
         value = float(above.sum() / below.sum())
-    low, high = interval(samples[:, None]) if cases > 1 else (np.array([np.nan]), np.array([np.nan]))
-    return Mean(region=region, measure=measure, value=value, low=float(low[0]), high=float(high[0]), cases=cases)
+    low, high = (
+        interval(samples[:, None]) if cases > 1 else (np.array([np.nan]), np.array([np.nan]))
+    )
+    return Mean(
+        region=region,
+        measure=measure,
+        value=value,
+        low=float(low[0]),
+        high=float(high[0]),
+        cases=cases,
+    )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-# Up to here the signed-rank distribution is counted out, with its ties and zeros; beyond, it is taken as normal.
+# Up to here the signed-rank distribution is counted out, with its ties and zeros; beyond, it is
+# taken as normal.
 EXACT_CASES = 50
 FLIPS = 10_000
 FLIP_SEED = 20_250_112
@@ -17,13 +18,17 @@ def wilcoxon(differences: np.ndarray) -> float:
 
 
 def signed_rank(differences: np.ndarray) -> np.ndarray:
-    """Two-sided p of Wilcoxon's signed-rank test of every row of [P, N], with zeros ranked (Pratt 1959).
+    """Two-sided p of Wilcoxon's signed-rank test of every row of [P, N], with zeros ranked (Pratt
+    1959).
 
-    Exact up to 50 patients: all sign flips of the ranks at hand; normal with tie correction beyond. 1 where no patient
-    differs. Raises ValueError on NaN.
+    Exact up to 50 patients: all sign flips of the ranks at hand; normal with tie correction beyond.
+    1 where no patient differs. Raises ValueError on NaN.
     """
     if np.isnan(differences).any():
-        raise ValueError("a paired test needs a difference for every patient; got NaN; drop these patients from both sides")
+        raise ValueError(
+            "a paired test needs a difference for every patient; got NaN; drop these patients from "
+            "both sides"
+        )
     num_cases = differences.shape[1]
     if num_cases == 0:
         return np.ones(len(differences))
@@ -40,7 +45,9 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
 
 def _exact(ranks: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Ranks are whole or half: doubled, their random sum lives on the integers."""
-    doubled, places = np.unique(np.sort(np.rint(2 * ranks).astype(np.int64), axis=1), axis=0, return_inverse=True)
+    doubled, places = np.unique(
+        np.sort(np.rint(2 * ranks).astype(np.int64), axis=1), axis=0, return_inverse=True
+    )
     p = np.empty(len(ranks))
     for i, row in enumerate(doubled):
         cumulative = np.cumsum(flip_distribution(row[row > 0]))
@@ -63,18 +70,26 @@ def flip_distribution(weights: np.ndarray) -> np.ndarray:
 
 
 def sign_flip(differences: np.ndarray, flips: int = FLIPS, seed: int = FLIP_SEED) -> np.ndarray:
-    """Two-sided p of the mean of every row of [P, N] when each patient's sign flips at random; at least 1 / (flips + 1)."""
+    """Two-sided p of the mean of every row of [P, N] when each patient's sign flips at random; at
+    least 1 / (flips + 1).
+    """
     rng = np.random.default_rng(seed)
     observed = np.abs(differences.sum(axis=1)) - 1e-9
     reached = np.ones(len(differences))
     for start in range(0, flips, 1000):
-        signs = rng.integers(0, 2, (min(1000, flips - start), differences.shape[1]), dtype=np.int8) * 2.0 - 1
+        signs = (
+            rng.integers(0, 2, (min(1000, flips - start), differences.shape[1]), dtype=np.int8)
+            * 2.0
+            - 1
+        )
         reached += (np.abs(signs @ differences.T) >= observed).sum(axis=0)
     return reached / (flips + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values so that the chance of any false claim in the family stays below the level (Holm 1979)."""
+    """Adjust p values so that the chance of any false claim in the family stays below the level
+    (Holm 1979).
+    """
     p = np.asarray(p_values, float)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
@@ -83,7 +98,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def friedman(scores: np.ndarray) -> float:
-    """p of Friedman's test that all columns of [N, L] rank alike; NaN for fewer than three columns or two rows."""
+    """p of Friedman's test that all columns of [N, L] rank alike; NaN for fewer than three columns
+    or two rows.
+    """
     if scores.shape[0] < 2 or scores.shape[1] < 3:
         return float("nan")
     kept = np.round(scores, 12)
@@ -93,14 +110,17 @@ def friedman(scores: np.ndarray) -> float:
 
 
 def mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """Mean rank of every column of [N, L] over the rows; the largest has rank 1, ties share theirs."""
+    """Mean rank of every column of [N, L] over the rows; the largest has rank 1, ties
+    share theirs."""
     return stats.rankdata(-np.round(scores, 12), axis=1).mean(axis=0)
 
 
 def critical_difference(levels: int, num_cases: int, level: float = 0.05) -> float:
-    """Nemenyi's (1963): mean ranks of that many levels over that many rows differ by this much at least to be told apart.
+    """Nemenyi's (1963): mean ranks of that many levels over that many rows differ by this much at
+    least to be told apart.
 
-    Demsar 2006, equation for CD: q sqrt(L (L + 1) / (6 N)), q the studentised range quantile over sqrt(2).
+    Demsar 2006, equation for CD: q sqrt(L (L + 1) / (6 N)), q the studentised range quantile over
+    sqrt(2).
     """
     q = stats.studentized_range.ppf(1 - level, levels, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(levels * (levels + 1) / (6 * num_cases)))

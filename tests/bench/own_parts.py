@@ -1,4 +1,6 @@
-"""Grid files that bring a model, a loss or a sampling of their own, and the edits of each that change what a trial runs."""
+"""Grid files that bring a model, a loss or a sampling of their own, and the edits of each that
+change what a trial runs.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +59,9 @@ def tversky(counts, missed=0.7):
         probs = logits.softmax(1)
         true = [(labels == k).float() for k in range(logits.shape[1])]
         shares = [
-            overlap(probs[:, k], t) / ((1 - missed) * probs[:, k].sum() + missed * t.sum() + 1e-6) for k, t in enumerate(true)
+            overlap(probs[:, k], t)
+            / ((1 - missed) * probs[:, k].sum() + missed * t.sum() + 1e-6)
+            for k, t in enumerate(true)
         ]
         return 2 - sum(shares) / len(true)
 
@@ -72,7 +76,14 @@ def rare(item_voxels, recipe, share=1.0):
 MODELS["net"] = ModelPart(Net, width=4, multiple=8, about="three convolutions")
 LOSSES["tversky"] = Part(tversky, about="Tversky index")
 SAMPLINGS["rare"] = Part(partial(rare, share=0.5), about="the last class more often")
-RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=1, train_cases_scored=0, validate_every=1, augment=False)
+RECIPE = replace(
+    DEMO.recipes["3d"],
+    epochs=2,
+    steps_per_epoch=1,
+    train_cases_scored=0,
+    validate_every=1,
+    augment=False,
+)
 '''
 FOOT = """
 MINE = replace(DEMO, name="mine", cells={cells}, tuning=None, seeds=(0,), recipes={{"3d": RECIPE}})
@@ -88,13 +99,21 @@ NAMES = {"model": "net", "loss": "tversky", "sampling": "rare"}
 EDITS = {
     "model": [
         ("slope = 0.1", "slope = 0.2", '"slope = 0.1" -> "slope = 0.2"'),
-        ("channels, 3, padding=1)\n\n\nclass", "channels, 1)\n\n\nclass", '-> "return nn.Conv3d(channels, channels, 1)"'),
+        (
+            "channels, 3, padding=1)\n\n\nclass",
+            "channels, 1)\n\n\nclass",
+            '-> "return nn.Conv3d(channels, channels, 1)"',
+        ),
         ("(Net, width=4", "(Net, width=8", '"width=4" -> "width=8"'),
     ],
     "loss": [
         ("missed=0.7", "missed=0.6", '"missed=0.7" -> "missed=0.6"'),
         ("SCALE = 2.0", "SCALE = 3.0", '"SCALE = 2.0" -> "SCALE = 3.0"'),
-        ("return SCALE * (probs", "return SCALE + (probs", '"return SCALE * (probs * true).sum()" -> '),
+        (
+            "return SCALE * (probs",
+            "return SCALE + (probs",
+            '"return SCALE * (probs * true).sum()" -> ',
+        ),
         ("Part(tversky, about", 'Part(tversky, ("missed",), about', "missed"),
     ],
     "sampling": [

@@ -1,4 +1,5 @@
-"""What a user types and what comes back: exit codes, one line for what can be mended, no traceback."""
+"""What a user types and what comes back: exit codes, one line for what can be mended,
+no traceback."""
 
 import re
 import subprocess
@@ -14,14 +15,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def segbench(*arguments, module="bench.cli", cwd=ROOT):
-    return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=cwd
+    )
 
 
 def test_help_names_every_verb():
     done = segbench("--help")
 
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("run", "status", "ls", "prepare", "report", "export", "score", "audit"))
+    assert all(
+        verb in done.stdout
+        for verb in ("run", "status", "ls", "prepare", "report", "export", "score", "audit")
+    )
 
 
 def test_the_version_is_that_of_the_installed_package(capsys):
@@ -61,7 +67,9 @@ def test_ls_names_every_part(capsys):
         (["export", "slices", "/nowhere", "/tmp/x"], "holds no prepared data set"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line_and_exit_code_2(arguments, line, capsys, tmp_path, monkeypatch):
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(
+    arguments, line, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
 
     assert main(arguments) == 2
@@ -125,7 +133,9 @@ def test_bench_run_is_segbench_run(tmp_path):
 
 def test_a_users_grid_file_names_its_line_when_it_is_wrong(tmp_path, capsys):
     grid = tmp_path / "mine.py"
-    grid.write_text("from bench.grids import Grid\n\nmine = Grid(name='mine', dataset='phantoms')\n")
+    grid.write_text(
+        "from bench.grids import Grid\n\nmine = Grid(name='mine', dataset='phantoms')\n"
+    )
 
     assert main(["run", "--grid", str(grid), "--dry-run"]) == 2
 

@@ -1,4 +1,6 @@
-"""cluster.yaml is what Ray's launcher takes and what it says of itself: spot cards from none, one storage, a token, SSH."""
+"""cluster.yaml is what Ray's launcher takes and what it says of itself: spot cards from none, one
+storage, a token, SSH.
+"""
 
 import re
 import subprocess
@@ -12,9 +14,11 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 FILE = ROOT / "cluster.yaml"
 TEXT = FILE.read_text()
-# Access keys, private keys, tokens of GitHub and Hugging Face, and any long run of hexadecimal that is not zeros.
+# Access keys, private keys, tokens of GitHub and Hugging Face, and any long run of hexadecimal that
+# is not zeros.
 SECRET = re.compile(
-    r"AKIA|ASIA|BEGIN [A-Z ]*PRIVATE KEY|gh[pousr]_\w|hf_\w|RAY_AUTH_TOKEN=|(?<![\w-])(?!0+\b)[0-9a-fA-F]{16,}\b"
+    r"AKIA|ASIA|BEGIN [A-Z ]*PRIVATE "
+    r"KEY|gh[pousr]_\w|hf_\w|RAY_AUTH_TOKEN=|(?<![\w-])(?!0+\b)[0-9a-fA-F]{16,}\b"
 )
 
 
@@ -70,13 +74,21 @@ def test_nothing_is_opened_beside_ssh(cluster):
 
 
 def test_every_shell_has_the_token_mode_and_no_usage_statistics(cluster, tmp_path):
-    export = next(command for command in cluster["initialization_commands"] if "RAY_AUTH_MODE" in command)
+    export = next(
+        command for command in cluster["initialization_commands"] if "RAY_AUTH_MODE" in command
+    )
     (tmp_path / ".bashrc").touch()
     home = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
 
     for _ in range(2):
         subprocess.run(["bash", "-c", export], env=home, check=True)
-    shell = subprocess.run(["bash", "-c", "source ~/.bashrc; env"], env=home, check=True, capture_output=True, text=True)
+    shell = subprocess.run(
+        ["bash", "-c", "source ~/.bashrc; env"],
+        env=home,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
 
     assert (tmp_path / ".bashrc").read_text().count("\n") == 1
     assert {"RAY_AUTH_MODE=token", "RAY_USAGE_STATS_ENABLED=0"} <= set(shell.stdout.splitlines())
@@ -94,7 +106,13 @@ def test_no_secret_stands_in_the_file():
 
 
 @pytest.mark.parametrize(
-    "leak", ["AKIA" + 16 * "X", "-----BEGIN RSA PRIVATE KEY-----", "RAY_AUTH_TOKEN=abc", 4 * "0123456789abcdef"]
+    "leak",
+    [
+        "AKIA" + 16 * "X",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "RAY_AUTH_TOKEN=abc",
+        4 * "0123456789abcdef",
+    ],
 )
 def test_a_secret_would_be_seen(leak):
     assert SECRET.search(f"{TEXT}\n  - export TOKEN {leak}\n")
@@ -114,7 +132,12 @@ def test_what_a_user_changes_stands_at_the_top():
     top, rest = TEXT.split("# ---- The machines")
 
     assert set(re.findall(r"&(\w+) ", top)) == {"cards", "region", "zones", "image", "storage"}
-    assert set(re.findall(r": \*(\w+)|- \*(\w+)", rest)) >= {("region", ""), ("zones", ""), ("image", ""), ("", "storage")}
+    assert set(re.findall(r": \*(\w+)|- \*(\w+)", rest)) >= {
+        ("region", ""),
+        ("zones", ""),
+        ("image", ""),
+        ("", "storage"),
+    }
     assert not re.search(r"us-west|ami-|\bfs-", rest)
 
 
@@ -131,7 +154,10 @@ def test_one_ray_is_installed_and_it_knows_tokens(cluster):
     # Tokens came with 2.52; 2.54 closed the dashboard's unauthenticated DELETE (CVE-2026-27482).
     assert Version(pinned) >= Version("2.54")
     assert any(f"=={pinned}'" in command for command in cluster["worker_setup_commands"])
-    assert cluster["head_setup_commands"][: len(cluster["worker_setup_commands"])] == cluster["worker_setup_commands"]
+    assert (
+        cluster["head_setup_commands"][: len(cluster["worker_setup_commands"])]
+        == cluster["worker_setup_commands"]
+    )
 
 
 @pytest.mark.slow
@@ -147,20 +173,33 @@ def test_the_launcher_fills_in_a_simulated_account(cluster, tmp_path, monkeypatc
     with moto.mock_aws():
         make_role(boto3.client("iam", region))
         started = _bootstrap_config(cluster, no_config_cache=True)
-        groups = {group for kind in head_and_worker(started) for group in kind["node_config"]["SecurityGroupIds"]}
-        rules = [rule for group in groups for rule in boto3.resource("ec2", region).SecurityGroup(group).ip_permissions]
+        groups = {
+            group
+            for kind in head_and_worker(started)
+            for group in kind["node_config"]["SecurityGroupIds"]
+        }
+        rules = [
+            rule
+            for group in groups
+            for rule in boto3.resource("ec2", region).SecurityGroup(group).ip_permissions
+        ]
 
     _, worker = head_and_worker(started)
     assert worker["resources"]["GPU"] == 1
     assert worker["resources"]["accelerator_type:A10G"] == 1
     assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
-    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules if rule["IpRanges"] or rule["Ipv6Ranges"]] == [(22, 22)]
+    assert [
+        (rule["FromPort"], rule["ToPort"])
+        for rule in rules
+        if rule["IpRanges"] or rule["Ipv6Ranges"]
+    ] == [(22, 22)]
     assert {pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]} == groups
     assert Path(started["auth"]["ssh_private_key"]).is_relative_to(tmp_path)
 
 
 def make_role(iam) -> None:
-    """The role that the launcher makes on first use; with it there, nothing has to be waited for."""
+    """The role that the launcher makes on first use; with it there, nothing has to be
+    waited for."""
     name = "ray-autoscaler-v1"
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     iam.create_instance_profile(InstanceProfileName=name)

@@ -1,4 +1,6 @@
-"""What a trial's parts are made of: every edit that changes what it runs changes its record, and no other does."""
+"""What a trial's parts are made of: every edit that changes what it runs changes its record, and no
+other does.
+"""
 
 import inspect
 import json
@@ -51,17 +53,25 @@ def test_another_process_with_another_hash_seed_and_file_name_gives_the_same(kin
     (tmp_path / "grid.txt").write_text(grid_text(kind))
     code = (
         "import json, pathlib; from own_parts import code_with;"
-        f"print(json.dumps(code_with(pathlib.Path({str(tmp_path / 'grid.txt')!r}).read_text(), {kind!r}, '/else/mine.py')))"
+        f"print(json.dumps(code_with(pathlib.Path({str(tmp_path / 'grid.txt')!r}).read_text(), "
+        f"{kind!r}, '/else/mine.py')))"
     )
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}", "PYTHONHASHSEED": "4711"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",
+        "PYTHONHASHSEED": "4711",
+    }
 
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
     assert json.loads(told) == code_with(grid_text(kind), kind)
 
 
 def test_a_cell_of_our_own_parts_names_our_code_alone_and_a_pretraining_its_model():
-    assert code_of_cell(Cell(model="vnet", loss="focal", sampling="none")) == {"segbench": own_code()}
+    assert code_of_cell(Cell(model="vnet", loss="focal", sampling="none")) == {
+        "segbench": own_code()
+    }
     with registries():
         load_grid_text(grid_text("model"))
         cell = Cell(model="net", loss="restoration", sampling="none")
@@ -81,20 +91,43 @@ def digest(definition):
         ("LOSSES['own'] = Part(lambda counts, k=1: k * 2)", "k * 2", "k * 3"),
         ("LOSSES['own'] = Part(lambda counts, k=1: k * 2)", "k=1", "k=2"),
         ("def f(c, *, k=1): return k\nLOSSES['own'] = Part(f)", "k=1", "k=2"),
-        ("def make(k):\n    return lambda counts: k\nLOSSES['own'] = Part(make(1))", "make(1)", "make(2)"),
-        ("def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=np.arange(3)))", "arange(3)", "arange(1, 4)"),
-        ("def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=torch.zeros(3)))", "zeros(3)", "ones(3)"),
-        ("def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k={'a', 'b', 'c'}))", "'c'", "'d'"),
+        (
+            "def make(k):\n    return lambda counts: k\nLOSSES['own'] = Part(make(1))",
+            "make(1)",
+            "make(2)",
+        ),
+        (
+            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=np.arange(3)))",
+            "arange(3)",
+            "arange(1, 4)",
+        ),
+        (
+            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=torch.zeros(3)))",
+            "zeros(3)",
+            "ones(3)",
+        ),
+        (
+            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k={'a', 'b', 'c'}))",
+            "'c'",
+            "'d'",
+        ),
         ("def f(c): return 3\nLOSSES['own'] = Part('user_grid:f')", "return 3", "return 4"),
         ("K = re.compile('a')\ndef f(c): return K\nLOSSES['own'] = Part(f)", "'a'", "'b'"),
-        ("class F:\n    k = 1\n    def __call__(self, c): return self.k\nLOSSES['own'] = Part(F())", "k = 1", "k = 2"),
         (
-            "class F:\n    def __init__(self, k): self.k = k\n    def __call__(self, c): return 1\nLOSSES['own'] = Part(F(1))",
+            "class F:\n    k = 1\n    def __call__(self, c): return self.k\nLOSSES['own'] = "
+            "Part(F())",
+            "k = 1",
+            "k = 2",
+        ),
+        (
+            "class F:\n    def __init__(self, k): self.k = k\n    def __call__(self, c): return "
+            "1\nLOSSES['own'] = Part(F(1))",
             "F(1)",
             "F(2)",
         ),
         (
-            "def g(): return 1\ndef deco(f):\n    @wraps(f)\n    def h(c): return f(c) + g()\n    return h\n"
+            "def g(): return 1\ndef deco(f):\n    @wraps(f)\n    def h(c): return f(c) + g()\n    "
+            "return h\n"
             "@deco\ndef own(c): return 5\nLOSSES['own'] = Part(own)",
             "return 1",
             "return 2",
@@ -106,20 +139,35 @@ def digest(definition):
             "return 6",
         ),
         ("@lru_cache\ndef own(c): return 5\nLOSSES['own'] = Part(own)", "return 5", "return 6"),
-        ("@torch.no_grad()\ndef own(c): return 5\nLOSSES['own'] = Part(own)", "return 5", "return 6"),
         (
-            "def start(): return 1\n@dataclass\nclass F:\n    k: int = field(default_factory=start)\n"
+            "@torch.no_grad()\ndef own(c): return 5\nLOSSES['own'] = Part(own)",
+            "return 5",
+            "return 6",
+        ),
+        (
+            "def start(): return 1\n@dataclass\nclass F:\n    k: int = "
+            "field(default_factory=start)\n"
             "def own(c): return F().k\nLOSSES['own'] = Part(own)",
             "return 1",
             "return 2",
         ),
         (
-            "class A:\n    def k(self): return 1\nclass B(A): pass\ndef own(c): return B().k()\nLOSSES['own'] = Part(own)",
+            "class A:\n    def k(self): return 1\nclass B(A): pass\ndef own(c): return "
+            "B().k()\nLOSSES['own'] = Part(own)",
             "return 1",
             "return 2",
         ),
-        ("def own(c):\n    def inner(): return K\n    return inner()\nK = 1\nLOSSES['own'] = Part(own)", "K = 1", "K = 2"),
-        ("def a(n): return n and b(n - 1)\ndef b(n): return a(n) + 1\nLOSSES['own'] = Part(a)", "+ 1", "+ 2"),
+        (
+            "def own(c):\n    def inner(): return K\n    return inner()\nK = 1\nLOSSES['own'] = "
+            "Part(own)",
+            "K = 1",
+            "K = 2",
+        ),
+        (
+            "def a(n): return n and b(n - 1)\ndef b(n): return a(n) + 1\nLOSSES['own'] = Part(a)",
+            "+ 1",
+            "+ 2",
+        ),
         ("LOSSES['own'] = Part('trials.losses:focal')", "losses:focal", "losses:weighted_focal"),
         ("LOSSES['own'] = Part(partial(focal, gamma=2.0))", "2.0", "3.0"),
     ],
@@ -159,8 +207,12 @@ def package(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("target", ["'own_losses:own'", "own_losses.own", "lambda c: own_losses.own(c)"])
-def test_a_part_in_a_module_beside_the_grid_file_is_that_module_and_those_it_imports(package, target):
+@pytest.mark.parametrize(
+    "target", ["'own_losses:own'", "own_losses.own", "lambda c: own_losses.own(c)"]
+)
+def test_a_part_in_a_module_beside_the_grid_file_is_that_module_and_those_it_imports(
+    package, target
+):
     losses, helpers = "from own_helpers import k\ndef own(c): return k()\n", "def k(): return 1\n"
 
     before = package.digest(losses, helpers, target)
@@ -188,5 +240,8 @@ def test_a_text_that_was_run_is_seen_by_inspect_whatever_becomes_of_its_file(tmp
         load_grid_text(grid_text("loss"), str(path))
         module = sys.modules["user_grid"]
 
-        assert inspect.getsource(module.overlap) == "def overlap(probs, true):\n    return SCALE * (probs * true).sum()\n"
+        assert (
+            inspect.getsource(module.overlap)
+            == "def overlap(probs, true):\n    return SCALE * (probs * true).sum()\n"
+        )
         assert inspect.getsource(module.Net).startswith("class Net(nn.Module):")

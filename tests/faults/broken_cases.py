@@ -37,7 +37,11 @@ def altered(path: Path, at: int, values: np.ndarray) -> None:
 
 
 def found(root: Path, level: str) -> list[Fault]:
-    return [fault for fault in check_dataset(find_dataset("phantoms", root), workers=1) if fault.level == level]
+    return [
+        fault
+        for fault in check_dataset(find_dataset("phantoms", root), workers=1)
+        if fault.level == level
+    ]
 
 
 def segbench(*arguments: object) -> tuple[int, str, str]:
@@ -55,7 +59,8 @@ def checked(root: Path) -> tuple[int, list[Fault]]:
 
 
 def assert_skippable(root: Path, file: Path, *words: str) -> str:
-    """`check` tells case, file, reason and way out, exit code 2; `prepare --skip-bad` leaves out that case alone, exit code 3.
+    """`check` tells case, file, reason and way out, exit code 2; `prepare --skip-bad` leaves out
+    that case alone, exit code 3.
 
     The words stand in the reason or in the way out. Returns both.
     """
@@ -64,13 +69,20 @@ def assert_skippable(root: Path, file: Path, *words: str) -> str:
     told = "; ".join(f"{fault.message}; {fault.fix}" for fault in worse)
 
     assert code == 2
-    assert {(fault.case, fault.file, fault.level) for fault in worse} == {(VICTIM, str(file), BAD_CASE)}
+    assert {(fault.case, fault.file, fault.level) for fault in worse} == {
+        (VICTIM, str(file), BAD_CASE)
+    }
     assert all(fault.fix and fault.code for fault in worse)
     assert [word for word in words if word not in told] == [], told
-    code, prepared, said = segbench("prepare", "phantoms", root, "--cache", root.parent / "cache", "--cube", 8, "--skip-bad")
+    code, prepared, said = segbench(
+        "prepare", "phantoms", root, "--cache", root.parent / "cache", "--cube", 8, "--skip-bad"
+    )
     assert code == 3
     assert f"left out: {VICTIM}: {file.name}: " in said
-    assert sorted(json.loads(Path(prepared.strip(), "manifest.json").read_text())["cases"]) == ["case_00000", "case_00002"]
+    assert sorted(json.loads(Path(prepared.strip(), "manifest.json").read_text())["cases"]) == [
+        "case_00000",
+        "case_00002",
+    ]
     return told
 
 
@@ -80,7 +92,9 @@ def assert_warned(root: Path, file: Path, code: str, *words: str) -> None:
     worth = [fault for fault in faults if fault.code == code]
 
     assert ended == 0
-    assert [(fault.case, fault.file, fault.level) for fault in worth] == [(VICTIM, str(file), WARNING)]
+    assert [(fault.case, fault.file, fault.level) for fault in worth] == [
+        (VICTIM, str(file), WARNING)
+    ]
     told = f"{worth[0].message}; {worth[0].fix}"
     assert worth[0].fix
     assert [word for word in words if word not in told] == [], told
@@ -88,7 +102,9 @@ def assert_warned(root: Path, file: Path, code: str, *words: str) -> None:
 
 @contextmanager
 def little_memory(limit: int = ROOM_BYTES):
-    """This process's peak of resident memory grows by less than the limit (Linux counts it anew when asked, proc(5))."""
+    """This process's peak of resident memory grows by less than the limit (Linux counts it anew
+    when asked, proc(5)).
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

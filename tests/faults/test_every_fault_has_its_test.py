@@ -8,7 +8,9 @@ TESTS = Path(__file__).parents[1]
 
 def test_every_fault_has_a_test_named_after_it():
     names = [
-        name for path in TESTS.rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+        name
+        for path in TESTS.rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     ]
     shown = {number for name in names for number in re.findall(r"_(f\d\d)(?=_)", name)}
 

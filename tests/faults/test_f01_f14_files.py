@@ -37,7 +37,11 @@ def test_f01_image_file_missing(root):
     image(root).unlink()
 
     assert_skippable(
-        root, image(root), "is missing", "fetch it again (kits23: `segbench prepare kits23 FOLDER", "or move the case's folder"
+        root,
+        image(root),
+        "is missing",
+        "fetch it again (kits23: `segbench prepare kits23 FOLDER",
+        "or move the case's folder",
     )
 
 
@@ -45,7 +49,11 @@ def test_f02_mask_missing(root):
     labels(root).unlink()
 
     assert_skippable(
-        root, labels(root), "is missing", "fetch it again (kits23: `segbench prepare kits23 FOLDER", "or move the case's folder"
+        root,
+        labels(root),
+        "is missing",
+        "fetch it again (kits23: `segbench prepare kits23 FOLDER",
+        "or move the case's folder",
     )
 
 
@@ -56,14 +64,18 @@ def test_f03_empty_file(root):
 
 
 def test_f04_gzip_stream_truncated(root):
-    save(image(root), np.random.default_rng(0).integers(-1000, 1000, (11, 14, 1000)).astype(np.int16))
+    save(
+        image(root), np.random.default_rng(0).integers(-1000, 1000, (11, 14, 1000)).astype(np.int16)
+    )
     save(labels(root), blocks((11, 14, 1000)))
     content = image(root).read_bytes()
     image(root).write_bytes(content[: len(content) // 2])
 
     told = assert_skippable(root, image(root), "ends early, in plane ", "fetch it again")
 
-    plane, reached = map(int, re.search(r"in plane (\d+) of 1000, at about (\d+) of 308352 bytes", told).groups())
+    plane, reached = map(
+        int, re.search(r"in plane (\d+) of 1000, at about (\d+) of 308352 bytes", told).groups()
+    )
     assert 400 < plane < 600
     assert plane == (reached - 352) // 308
 
@@ -73,7 +85,12 @@ def test_f05_last_bytes_of_the_gzip_stream_missing(root, missing):
     image(root).write_bytes(image(root).read_bytes()[:-missing])
 
     size = image(root).stat().st_size
-    assert_skippable(root, image(root), f"ends early: its gzip stream is cut after {size} bytes", "fetch it again")
+    assert_skippable(
+        root,
+        image(root),
+        f"ends early: its gzip stream is cut after {size} bytes",
+        "fetch it again",
+    )
 
 
 def test_f06_a_flipped_bit_in_the_gzip_stream(root):
@@ -107,7 +124,12 @@ def test_f09_content_and_name_disagree(root, tmp_path):
     image(root).write_bytes(gzip.decompress(packed))
     (tmp_path / "a.nii").write_bytes(packed)
 
-    assert_skippable(root, image(root), r"is not a gzip file: it starts with b'\\\x01", "or name it .nii if it is one")
+    assert_skippable(
+        root,
+        image(root),
+        r"is not a gzip file: it starts with b'\\\x01",
+        "or name it .nii if it is one",
+    )
     with pytest.raises(ValueError, match=r"a.nii: is a gzip file by content; name it .nii.gz"):
         read_header(tmp_path / "a.nii")
 
@@ -117,9 +139,16 @@ def test_f10_wrong_magic_or_cut_header(root, content):
     if content:
         altered(image(root), MAGIC, np.frombuffer(content, np.uint8))
     else:
-        image(root).write_bytes(gzip.compress(gzip.decompress(image(root).read_bytes())[:300], mtime=0))
+        image(root).write_bytes(
+            gzip.compress(gzip.decompress(image(root).read_bytes())[:300], mtime=0)
+        )
 
-    assert_skippable(root, image(root), "is not a single-file NIfTI: its header is cut or wrong", "fetch or write it again")
+    assert_skippable(
+        root,
+        image(root),
+        "is not a single-file NIfTI: its header is cut or wrong",
+        "fetch or write it again",
+    )
 
 
 def test_f11_data_shorter_than_the_header_says(root, tmp_path):
@@ -127,8 +156,16 @@ def test_f11_data_shorter_than_the_header_says(root, tmp_path):
     image(root).write_bytes(gzip.compress(content[:-2], mtime=0))
     (tmp_path / "a.nii").write_bytes(content[:-2])
 
-    assert_skippable(root, image(root), "ends early, in plane 8 of 9, at about ", "of 3124 bytes", "fetch it again")
-    with pytest.raises(ValueError, match="claims 3124 bytes, more than a file of 3122 bytes can hold"):
+    assert_skippable(
+        root,
+        image(root),
+        "ends early, in plane 8 of 9, at about ",
+        "of 3124 bytes",
+        "fetch it again",
+    )
+    with pytest.raises(
+        ValueError, match="claims 3124 bytes, more than a file of 3122 bytes can hold"
+    ):
         read_header(tmp_path / "a.nii")
 
 
@@ -137,7 +174,11 @@ def test_f11_data_shorter_than_the_header_says(root, tmp_path):
     [
         ((2000, 1000, 1000), "its header claims 4000000352 bytes, more than a file of"),
         ((4096, 4096, 2**7), "its header claims 4294967648 bytes, more than a file of"),
-        ((32767, 32767, 32767), "edges must lie in 1..4096, voxels up to 2147483648; the header says [32767, 32767, 32767]"),
+        (
+            (32767, 32767, 32767),
+            "edges must lie in 1..4096, voxels up to 2147483648; the header says [32767, 32767, "
+            "32767]",
+        ),
     ],
 )
 def test_f12_header_claims_more_than_the_file(root, edges, word):
@@ -152,7 +193,9 @@ def test_f13_a_gzip_bomb(root):
     image(root).write_bytes(igzip.compress(content + bytes(2 * ROOM_BYTES)))
 
     with little_memory():
-        assert_skippable(root, image(root), "goes on for more than 1048576 bytes beyond", "do not unpack it")
+        assert_skippable(
+            root, image(root), "goes on for more than 1048576 bytes beyond", "do not unpack it"
+        )
 
 
 def test_f14_trailing_data_after_the_voxels_is_listed_and_ignored(root):

@@ -35,12 +35,28 @@ def root(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("at", "values", "told"),
     [
-        (DIM, np.array([3, 0], "<i2"), "edges must lie in 1..4096, voxels up to 2147483648; the header says [0, 14, 9]"),
-        (DIM + 2, np.array([-32], "<i2"), "edges must lie in 1..4096, voxels up to 2147483648; the header says [-32, 14, 9]"),
+        (
+            DIM,
+            np.array([3, 0], "<i2"),
+            "edges must lie in 1..4096, voxels up to 2147483648; the header says [0, 14, 9]",
+        ),
+        (
+            DIM + 2,
+            np.array([-32], "<i2"),
+            "edges must lie in 1..4096, voxels up to 2147483648; the header says [-32, 14, 9]",
+        ),
         (DIM, np.array([0], "<i2"), "must hold one volume of three axes; its shape is []"),
-        (OFFSET, np.array([np.nan], "<f4"), "within the first 16 MiB, after the header; got offset nan"),
+        (
+            OFFSET,
+            np.array([np.nan], "<f4"),
+            "within the first 16 MiB, after the header; got offset nan",
+        ),
         (OFFSET, np.array([-5], "<f4"), "within the first 16 MiB, after the header; got offset -5"),
-        (OFFSET, np.array([1e9], "<f4"), "within the first 16 MiB, after the header; got offset 1000000000"),
+        (
+            OFFSET,
+            np.array([1e9], "<f4"),
+            "within the first 16 MiB, after the header; got offset 1000000000",
+        ),
     ],
 )
 def test_f15_edges_or_offset_without_sense(root, at, values, told):
@@ -52,18 +68,34 @@ def test_f15_edges_or_offset_without_sense(root, at, values, told):
 def test_f16_four_axes(root):
     save(image(root), np.stack([asymmetric(), asymmetric()], axis=3))
 
-    assert_skippable(root, image(root), "must hold one volume of three axes; its shape is [11, 14, 9, 2]; split")
+    assert_skippable(
+        root, image(root), "must hold one volume of three axes; its shape is [11, 14, 9, 2]; split"
+    )
 
     save(image(root), asymmetric(seed=1)[..., None])
-    assert_warned(root, image(root), "extra_axes", "has 4 axes; those beyond the third have length 1 and are dropped")
+    assert_warned(
+        root,
+        image(root),
+        "extra_axes",
+        "has 4 axes; those beyond the third have length 1 and are dropped",
+    )
 
 
 @pytest.mark.parametrize("kind", ["two axes", "complex", "colours"])
 def test_f17_two_axes_complex_or_colours(root, kind):
     voxels, told = {
-        "two axes": (asymmetric()[0], "must hold one volume of three axes; its shape is [14, 9]; split or convert it"),
-        "complex": (asymmetric().astype(np.complex64), "integers or floats up to 64 bits; got complex64; convert it"),
-        "colours": (np.zeros((11, 14, 9), [(letter, "u1") for letter in "RGB"]), "integers or floats up to 64 bits; got [('R'"),
+        "two axes": (
+            asymmetric()[0],
+            "must hold one volume of three axes; its shape is [14, 9]; split or convert it",
+        ),
+        "complex": (
+            asymmetric().astype(np.complex64),
+            "integers or floats up to 64 bits; got complex64; convert it",
+        ),
+        "colours": (
+            np.zeros((11, 14, 9), [(letter, "u1") for letter in "RGB"]),
+            "integers or floats up to 64 bits; got [('R'",
+        ),
     }[kind]
     save(image(root), voxels)
 
@@ -76,14 +108,21 @@ def test_f18_voxels_that_are_no_numbers(root, bad):
     voxels[5, 3, 2] = voxels[6, 3, 7] = bad
     save(image(root), voxels)
 
-    assert_skippable(root, image(root), "2 voxels are NaN, infinite or beyond", f"first: {bad} at index (5, 3, 2)")
+    assert_skippable(
+        root,
+        image(root),
+        "2 voxels are NaN, infinite or beyond",
+        f"first: {bad} at index (5, 3, 2)",
+    )
 
 
 @pytest.mark.parametrize("value", [0, 40, 0.1])
 def test_f19_constant_image(root, value):
     save(image(root), np.full((11, 14, 9), value, np.float32))
 
-    assert_skippable(root, image(root), f"is constant: every voxel is {value:g}; fetch or export it again")
+    assert_skippable(
+        root, image(root), f"is constant: every voxel is {value:g}; fetch or export it again"
+    )
 
 
 def test_f20_image_in_another_unit(root):
@@ -91,13 +130,22 @@ def test_f20_image_in_another_unit(root):
         save(root / case / "imaging.nii.gz", asymmetric(seed=seed) - 500)
     save(image(root), asymmetric().astype(np.uint16) + 24)
 
-    assert_warned(root, image(root), "intensity", "a CT in HU passes -200 and 100", "0..100: ", "look whether it is")
+    assert_warned(
+        root,
+        image(root),
+        "intensity",
+        "a CT in HU passes -200 and 100",
+        "0..100: ",
+        "look whether it is",
+    )
 
 
 def test_f21_mask_of_another_shape(root):
     save(labels(root), blocks((10, 14, 9)))
 
-    assert_skippable(root, labels(root), "labels are 10x14x9 but the image is 11x14x9; fetch the case again")
+    assert_skippable(
+        root, labels(root), "labels are 10x14x9 but the image is 11x14x9; fetch the case again"
+    )
 
 
 def test_f22_mask_with_another_affine(root):
@@ -105,7 +153,11 @@ def test_f22_mask_with_another_affine(root):
     shifted[0, 3] += 5
     save(labels(root), blocks(), shifted)
 
-    assert_skippable(root, labels(root), "its affine differs from the image's by up to 5 mm; fetch the case again")
+    assert_skippable(
+        root,
+        labels(root),
+        "its affine differs from the image's by up to 5 mm; fetch the case again",
+    )
 
 
 @pytest.mark.parametrize("edge", [0, -1, np.nan, 0.001, 300])
@@ -116,19 +168,31 @@ def test_f23_spacing_without_sense(root, edge):
         code, faults = checked(root)
         told = {fault.file: fault.message for fault in faults if fault.level == BAD_CASE}
         assert (code, told.keys()) == (2, {str(image(root)), str(labels(root))})
-        assert f"voxel edges must lie in 0.1..20 mm; its affine says {3 * edge:g} x 2 x 1.5" in told[str(image(root))]
+        assert (
+            f"voxel edges must lie in 0.1..20 mm; its affine says {3 * edge:g} x 2 x 1.5"
+            in told[str(image(root))]
+        )
         return
     altered(image(root), PIXDIM + 4, np.array([edge], "<f4"))
 
-    told = f"voxel edges (pixdim) must be positive; got [{float(edge)}, 2.0, 1.5]; write the header again"
+    told = (
+        f"voxel edges (pixdim) must be positive; got [{float(edge)}, 2.0, 1.5]; write the "
+        "header again"
+    )
     assert_skippable(root, image(root), told)
 
 
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        (np.zeros(12, "<f4"), "its affine must be finite and invertible; got [[0.0, 0.0, 0.0, 0.0], "),
-        (np.array([0, 0.3, -1.5, 40], "<f4"), "its axes are sheared, not perpendicular; resample it on a rectangular grid"),
+        (
+            np.zeros(12, "<f4"),
+            "its affine must be finite and invertible; got [[0.0, 0.0, 0.0, 0.0], ",
+        ),
+        (
+            np.array([0, 0.3, -1.5, 40], "<f4"),
+            "its axes are sheared, not perpendicular; resample it on a rectangular grid",
+        ),
     ],
 )
 def test_f24_singular_or_sheared_affine(root, row, told):
@@ -147,7 +211,8 @@ def test_f25_another_orientation_gives_the_same_cubes(tmp_path, codes):
 
     one, two = (prepare_case(case, rules, Preparation(cube=8)) for case in (straight, other))
 
-    # The order of summation differs with the file's axes, by one unit in the last place of a float16 at most.
+    # The order of summation differs with the file's axes, by one unit in the last place of a
+    # float16 at most.
     assert np.allclose(one.image, two.image, rtol=1e-3, atol=1e-3)
     assert np.array_equal(one.labels, two.labels)
     assert nib.aff2axcodes(two.header.affine) == tuple(codes)
@@ -156,7 +221,9 @@ def test_f25_another_orientation_gives_the_same_cubes(tmp_path, codes):
 def test_f26_neither_sform_nor_qform(root):
     altered(image(root), FORM_CODES, np.array([0, 0], "<i2"))
 
-    assert_skippable(root, image(root), "has neither sform nor qform, so its orientation is unknown; set one")
+    assert_skippable(
+        root, image(root), "has neither sform nor qform, so its orientation is unknown; set one"
+    )
 
 
 @pytest.mark.parametrize(("label", "dtype"), [(7, np.uint8), (-1, np.int16)])
@@ -175,11 +242,18 @@ def test_f28_labels_that_are_not_quite_integers(root):
     close[close == 1] = 0.9995
     far[far == 1] = 0.99
     save(labels(root), close)
-    assert_warned(root, labels(root), "label_rounding", "labels were up to 0.0005 off an integer and are rounded")
+    assert_warned(
+        root,
+        labels(root),
+        "label_rounding",
+        "labels were up to 0.0005 off an integer and are rounded",
+    )
 
     save(labels(root), far)
 
-    assert_skippable(root, labels(root), "labels must be integers; got 0.99 (0.01 off); correct the mask")
+    assert_skippable(
+        root, labels(root), "labels must be integers; got 0.99 (0.01 off); correct the mask"
+    )
 
 
 def test_f29_an_empty_mask_is_listed_and_kept(root):
@@ -191,4 +265,6 @@ def test_f29_an_empty_mask_is_listed_and_kept(root):
 def test_f30_a_tumour_without_a_kidney_is_listed(root):
     save(labels(root), (blocks() == 2).astype(np.uint8) * 2)
 
-    assert_warned(root, labels(root), "lesion_alone", "marks tumor but no kidney, in which it grows")
+    assert_warned(
+        root, labels(root), "lesion_alone", "marks tumor but no kidney, in which it grows"
+    )

@@ -1,4 +1,6 @@
-"""What a user gets for each fault of a data set as a whole, and how the verbs tell all faults at once."""
+"""What a user gets for each fault of a data set as a whole, and how the verbs tell all faults at
+once.
+"""
 
 import json
 import os
@@ -49,7 +51,9 @@ def test_check_lists_all_faults_at_once_and_ends_with_exit_code_2(root, capsys):
     assert "imaging.nii.gz: is missing; fetch it again" in text
     assert "is empty (0 bytes)" in text
     assert text.splitlines()[-1].startswith("kits23: 3 cases, 2 faults in 2 of them")
-    assert {(fault["case"], fault["code"]) for fault in record["faults"] if fault["level"] != WARNING} == {
+    assert {
+        (fault["case"], fault["code"]) for fault in record["faults"] if fault["level"] != WARNING
+    } == {
         ("case_00000", "missing"),
         (VICTIM, "empty"),
     }
@@ -61,12 +65,24 @@ def test_check_of_a_sound_set_ends_with_exit_code_0(root, capsys):
     assert "3 cases, 0 faults" in capsys.readouterr().out
 
 
-def test_prepare_lists_every_fault_of_a_case_and_skip_bad_prepares_the_others(root, tmp_path, capsys):
+def test_prepare_lists_every_fault_of_a_case_and_skip_bad_prepares_the_others(
+    root, tmp_path, capsys
+):
     image(root).write_bytes(b"")
     wrong = blocks()
     wrong[0, 0, 0] = 9
     save(labels(root), wrong)
-    command = ["prepare", "phantoms", str(root), "--cache", str(tmp_path / "cache"), "--cube", "8", "--workers", "1"]
+    command = [
+        "prepare",
+        "phantoms",
+        str(root),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--cube",
+        "8",
+        "--workers",
+        "1",
+    ]
 
     assert main(command) == 2
     refusal = capsys.readouterr()
@@ -82,7 +98,9 @@ def test_prepare_lists_every_fault_of_a_case_and_skip_bad_prepares_the_others(ro
     assert sorted(manifest["cases"]) == ["case_00000", "case_00002"]
 
 
-@pytest.mark.parametrize(("bad", "code"), [({}, 0), ({"case_00042": "imaging.nii.gz: is empty"}, 3)])
+@pytest.mark.parametrize(
+    ("bad", "code"), [({}, 0), ({"case_00042": "imaging.nii.gz: is empty"}, 3)]
+)
 def test_a_complete_run_that_left_cases_out_ends_with_exit_code_3(tmp_path, capsys, bad, code):
     made = MadeUp()
     data = run_record(made)["data"] | {"bad_cases": bad}
@@ -157,7 +175,10 @@ def test_f32_an_unreadable_image_does_not_hide_the_faults_of_other_cases():
         with as_nobody(twin):
             faults = found(root, BAD_CASE)
 
-    assert [(fault.case, fault.code) for fault in faults] == [("case_00000", "unreadable"), (VICTIM, "empty")]
+    assert [(fault.case, fault.code) for fault in faults] == [
+        ("case_00000", "unreadable"),
+        (VICTIM, "empty"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["dangling", "loop", "folder"])
@@ -184,7 +205,9 @@ def decathlon(root: Path, entries: list[dict[str, str]]) -> Path:
     return root
 
 
-@pytest.mark.parametrize("path", ["../outside.nii.gz", "/etc/passwd.nii.gz", "link/outside.nii.gz", "a\0b.nii.gz"])
+@pytest.mark.parametrize(
+    "path", ["../outside.nii.gz", "/etc/passwd.nii.gz", "link/outside.nii.gz", "a\0b.nii.gz"]
+)
 def test_f34_a_manifest_path_outside_its_root(tmp_path, path):
     root = tmp_path / "root"
     entry = write_decathlon(root)
@@ -214,7 +237,11 @@ def test_f35_a_case_name_that_does_not_match_the_pattern(root, tmp_path, name):
 def test_f35_a_name_in_somebody_elses_data_set_matches_its_own_pattern(tmp_path):
     save(tmp_path / "imagesTr" / "a b_0000.nii.gz", asymmetric())
     save(tmp_path / "labelsTr" / "a b.nii.gz", blocks())
-    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
+    facts = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "liver": 1},
+        "file_ending": ".nii.gz",
+    }
     (tmp_path / "dataset.json").write_text(json.dumps(facts))
 
     with pytest.raises(FaultyData, match=r"case names are up to 64 letters.*got 'a b'"):
@@ -228,7 +255,9 @@ def test_f36_root_missing_empty_or_at_the_wrong_level(root, tmp_path):
         open_dataset("phantoms", tmp_path / "nothing")
     with pytest.raises(ValueError, match="holds no case of phantoms: it is empty"):
         open_dataset("phantoms", tmp_path / "empty")
-    with pytest.raises(ValueError, match=rf"holds no case of phantoms, but {root} does: point there"):
+    with pytest.raises(
+        ValueError, match=rf"holds no case of phantoms, but {root} does: point there"
+    ):
         open_dataset("phantoms", tmp_path)
     with pytest.raises(ValueError, match=rf"but {root} does: point there"):
         open_dataset("phantoms", root / VICTIM)
@@ -237,7 +266,10 @@ def test_f36_root_missing_empty_or_at_the_wrong_level(root, tmp_path):
 def test_f37_fewer_cases_than_the_split_needs(tmp_path):
     dataset = dataset_of(tmp_path, 2)
 
-    with pytest.raises(ValueError, match=r"needs a case in each part; 2 cases give 0 train, 1 validation and 1 test"):
+    with pytest.raises(
+        ValueError,
+        match=r"needs a case in each part; 2 cases give 0 train, 1 validation and 1 test",
+    ):
         split_cases(dataset, "sequential", 0)
 
 
@@ -245,14 +277,19 @@ def test_f38_a_class_that_no_training_case_holds():
     absent = ClassCounts(voxels=(1000, 100, 10, 0), slices=(9, 5, 2, 0), cases=(3, 3, 2, 0))
     recipe = DEMO.recipes["3d"]
     facts = Facts(
-        splits="sequential", digests={recipe.preparation: "0"}, counts={(recipe.preparation, "voxels"): absent}, weights={}
+        splits="sequential",
+        digests={recipe.preparation: "0"},
+        counts={(recipe.preparation, "voxels"): absent},
+        weights={},
     )
 
     def grid(loss):
         return replace_cells(DEMO, product(("unet3d",), (loss,), ("none",)))
 
     check_settings(grid("focal"), facts)
-    with pytest.raises(ValueError, match=r"class 3 occurs in no training case.*take another split, or another loss"):
+    with pytest.raises(
+        ValueError, match=r"class 3 occurs in no training case.*take another split, or another loss"
+    ):
         check_settings(grid("class_balanced"), facts)
 
 

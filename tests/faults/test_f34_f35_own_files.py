@@ -23,14 +23,18 @@ VICTIM = "case_00001"
 def prepared(tmp_path_factory) -> Path:
     """A prepared set of two cases."""
     root = tmp_path_factory.mktemp("prepared")
-    return prepare_dataset(dataset_of(root / "data", 2), Preparation(cube=8), root / "cache", workers=1)
+    return prepare_dataset(
+        dataset_of(root / "data", 2), Preparation(cube=8), root / "cache", workers=1
+    )
 
 
 def with_names(prepared: Path, place: Path, case: str, array: str) -> Path:
     """A copy of the set whose manifest, sealed anew, gives one case these names."""
     folder = shutil.copytree(prepared.parent, place) / prepared.name
     manifest = from_json(Manifest, (folder / "manifest.json").read_text())
-    record = replace(manifest.cases[VICTIM], case=case, arrays=(array, manifest.cases[VICTIM].arrays[1]))
+    record = replace(
+        manifest.cases[VICTIM], case=case, arrays=(array, manifest.cases[VICTIM].arrays[1])
+    )
     write_text(folder / "manifest.json", sealed(to_json(replace(manifest, cases={case: record}))))
     return folder
 
@@ -72,7 +76,9 @@ def test_f34_a_remembered_case_whose_cube_lies_elsewhere_is_prepared_again(tmp_p
     path = folder.parent / "cases" / "case_00000.json"
     sound = from_json(CaseRecord, path.read_text())
     image = shutil.move(folder.parent / "cases" / sound.arrays[0], tmp_path / "elsewhere.npy")
-    write_text(path, sealed(to_json(replace(sound, arrays=(f"../../../{image.name}", sound.arrays[1])))))
+    write_text(
+        path, sealed(to_json(replace(sound, arrays=(f"../../../{image.name}", sound.arrays[1]))))
+    )
 
     prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
 

@@ -1,4 +1,6 @@
-"""The cache: what a user gets for each fault that the place of the prepared data, or a file in it, can have."""
+"""The cache: what a user gets for each fault that the place of the prepared data, or a file in it,
+can have.
+"""
 
 import os
 import resource
@@ -60,7 +62,10 @@ def test_f39_cache_disk_full(dataset, prepared, tmp_path):
     save(dataset.cases[1].image, asymmetric(seed=9))
     before = {path: path.read_bytes() for path in prepared.parent.rglob("*.npy")}
 
-    with files_of_at_most(700), pytest.raises(NotWritten, match=r"MB are free there; make room .*case_00001-\w+.image.npy"):
+    with (
+        files_of_at_most(700),
+        pytest.raises(NotWritten, match=r"MB are free there; make room .*case_00001-\w+.image.npy"),
+    ):
         prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
 
     assert {path: path.read_bytes() for path in prepared.parent.rglob("*.npy")} == before
@@ -71,7 +76,10 @@ def test_f39_a_cache_that_cannot_hold_the_cubes_is_refused_before_any_work(datas
     free = shutil.disk_usage(tmp_path).free
     many = replace(dataset, cases=dataset.cases * (free // (3 * 512**3 * 3) + 1))
 
-    with pytest.raises(ValueError, match=r"cases need [\d.]+ MB, [\d.]+ MB more than are free; make room, or choose"):
+    with pytest.raises(
+        ValueError,
+        match=r"cases need [\d.]+ MB, [\d.]+ MB more than are free; make room, or choose",
+    ):
         prepare_dataset(many, Preparation(cube=512), tmp_path / "cache", workers=1)
 
 
@@ -81,21 +89,28 @@ def test_f39_a_cache_that_cannot_be_written_is_no_fault_of_a_case(dataset, tmp_p
     (checked / "case_00001.json").unlink()
     (checked / "case_00001.json").mkdir()
 
-    with pytest.raises(NotWritten, match=r"a folder has this name; move it away: .*case_00001.json"):
+    with pytest.raises(
+        NotWritten, match=r"a folder has this name; move it away: .*case_00001.json"
+    ):
         without_bad_cases(dataset, tmp_path / "cache", workers=1)
 
 
 def test_f39_a_file_in_the_place_of_the_cache_is_named(dataset, tmp_path):
     (tmp_path / "cache").write_text("not a folder")
 
-    with pytest.raises(ValueError, match=r"cache/phantoms-checked-\w+ cannot be made .*; choose another cache"):
+    with pytest.raises(
+        ValueError, match=r"cache/phantoms-checked-\w+ cannot be made .*; choose another cache"
+    ):
         without_bad_cases(dataset, tmp_path / "cache", workers=1)
 
 
 def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):
     kept = cube(prepared, "case_00000").stat().st_mtime_ns
     save(dataset.cases[1].image, asymmetric(seed=9))
-    left = {killed_writing(path) for path in (cube(prepared), cube(prepared).with_name("case_00001.json"))}
+    left = {
+        killed_writing(path)
+        for path in (cube(prepared), cube(prepared).with_name("case_00001.json"))
+    }
     young = killed_writing(prepared / "manifest.json", hours=0)
 
     again = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
@@ -103,7 +118,10 @@ def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):
     assert len(left) == 2
     assert unfinished(tmp_path / "cache") == {young}
     assert cube(again, "case_00000").stat().st_mtime_ns == kept
-    assert open_cache(again).cases["case_00001"].image.digest != open_cache(prepared).cases["case_00001"].image.digest
+    assert (
+        open_cache(again).cases["case_00001"].image.digest
+        != open_cache(prepared).cases["case_00001"].image.digest
+    )
 
 
 def killed_writing(path: Path, hours: float = 2) -> Path:
@@ -124,8 +142,16 @@ def unfinished(folder: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("clock", [1.0, 2.0**32])
-def test_f40_what_a_killed_driver_left_in_a_run_folder_is_swept_whatever_the_clock_says(tmp_path, monkeypatch, clock):
-    names = ("run.json", "report.html", "scores.parquet", "trials/a/result.json", "trials/a/best.pt")
+def test_f40_what_a_killed_driver_left_in_a_run_folder_is_swept_whatever_the_clock_says(
+    tmp_path, monkeypatch, clock
+):
+    names = (
+        "run.json",
+        "report.html",
+        "scores.parquet",
+        "trials/a/result.json",
+        "trials/a/best.pt",
+    )
     (tmp_path / "trials" / "a").mkdir(parents=True)
     old = {killed_writing(tmp_path / name) for name in names}
     young = {killed_writing(tmp_path / name, hours=0) for name in names}
@@ -152,7 +178,10 @@ def in_child(work) -> int:
 
 
 def test_f41_two_processes_prepare_the_same_data_at_once(dataset, tmp_path):
-    children = [in_child(lambda: prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)) for _ in range(2)]
+    children = [
+        in_child(lambda: prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1))
+        for _ in range(2)
+    ]
 
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     (folder,) = {path.parent for path in (tmp_path / "cache").rglob("manifest.json")}
@@ -180,12 +209,19 @@ def test_f42_a_damaged_cube_whose_source_is_gone_says_what_to_do(dataset, prepar
     cube(prepared).write_bytes(b"junk")
     dataset.cases[1].image.unlink()
 
-    with pytest.raises(ValueError, match=r"image.npy is missing or damaged and cannot be made again .*; prepare the data set"):
+    with pytest.raises(
+        ValueError,
+        match=r"image.npy is missing or damaged and cannot be made again .*; prepare the data set",
+    ):
         open_cache(prepared).image("case_00001")
 
 
-def test_f43_a_cache_of_another_version_or_parameter_is_not_used(dataset, prepared, tmp_path, monkeypatch):
-    other = prepare_dataset(dataset, replace(SMALL, clip_hu=(0.0, 500.0)), tmp_path / "cache", workers=1)
+def test_f43_a_cache_of_another_version_or_parameter_is_not_used(
+    dataset, prepared, tmp_path, monkeypatch
+):
+    other = prepare_dataset(
+        dataset, replace(SMALL, clip_hu=(0.0, 500.0)), tmp_path / "cache", workers=1
+    )
     monkeypatch.setattr(cache_module, "FORMAT", cache_module.FORMAT + 1)
     newer = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
 
@@ -204,8 +240,12 @@ def test_f44_a_cube_truncated_before_it_is_opened_kills_nobody(prepared):
     assert cache.made_again == [victim.name]
 
 
-def test_f44_a_cube_cut_while_it_is_mapped_kills_its_worker_and_the_next_try_makes_it_again(prepared):
-    """No reader of a map can be told of this but by SIGBUS; the driver tries a trial of a dead worker again."""
+def test_f44_a_cube_cut_while_it_is_mapped_kills_its_worker_and_the_next_try_makes_it_again(
+    prepared,
+):
+    """No reader of a map can be told of this but by SIGBUS; the driver tries a trial of a dead
+    worker again.
+    """
     victim = cube(prepared)
     sound = victim.read_bytes()
 
@@ -240,7 +280,9 @@ def test_f45_a_cache_that_cannot_be_written_is_refused_once(dataset, tmp_path):
 
 
 def test_f45_a_folder_of_somebody_else_is_refused_once():
-    """No NFS is mounted here: what a read-only or foreign export answers is what a folder of another user answers."""
+    """No NFS is mounted here: what a read-only or foreign export answers is what a folder of
+    another user answers.
+    """
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         dataset = dataset_of(Path(place) / "data", 2)

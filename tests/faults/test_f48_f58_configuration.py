@@ -1,4 +1,5 @@
-"""What a user gets for a mistake in a grid: key or line, what came, what is allowed, one line, exit code 2.
+"""What a user gets for a mistake in a grid: key or line, what came, what is allowed, one line, exit
+code 2.
 
 Grids are Python files; YAML faults concern cluster files.
 """
@@ -40,7 +41,11 @@ MINE = Grid(
 # What is typed, what should have been, and what the answer must hold.
 MISTAKES = [
     ("import DEMO", "import DEMOO", "line 2: bench.grids has no 'DEMOO'; did you mean 'DEMO'?"),
-    ("Range(low=1e-3", "Rnge(low=1e-3", "line 16: name 'Rnge' is not defined; did you mean 'Range'?"),
+    (
+        "Range(low=1e-3",
+        "Rnge(low=1e-3",
+        "line 16: name 'Rnge' is not defined; did you mean 'Range'?",
+    ),
     ("cells=product", "cels=product", "line 7: unknown key of Grid 'cels'; did you mean 'cells'?"),
     ("epochs=1", "epoch=1", "line 6: unknown key of Recipe 'epoch'; did you mean 'epochs'?"),
     ("trials=2", "trails=2", "line 13: unknown key of Tuning 'trails'; did you mean 'trials'?"),
@@ -56,9 +61,14 @@ MISTAKES = [
     (
         "RECIPE = ",
         "RECIPE = DEMO.recipes['4d'] or ",
-        "line 6: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, vnet",
+        "line 6: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, "
+        "vnet",
     ),
-    ("MINE = Grid(", "OTHER = replace(DEMO, name='x')\nMINE = Grid(", "must define exactly one Grid of its own; found mine, x"),
+    (
+        "MINE = Grid(",
+        "OTHER = replace(DEMO, name='x')\nMINE = Grid(",
+        "must define exactly one Grid of its own; found mine, x",
+    ),
     ('"unet3d"', '"unet_3d"', "unknown model 'unet_3d'; did you mean 'unet3d'?"),
     ('"focal"', '"focl"', "unknown loss 'focl'; did you mean 'focal'?"),
     ('"none"', '"nono"', "unknown sampling 'nono'; did you mean 'none'?"),
@@ -67,25 +77,70 @@ MISTAKES = [
     ("seeds=(0,)", "seeds=()", "at least one cell and one seed"),
     ("seeds=(0,)", "seeds=(0, 0)", "names a cell or a seed twice"),
     ("seeds=(0,)", "seeds=(-1,)", "seeds[0] must lie in 0..4294967295; got -1"),
-    ("seeds=(0,)", "seeds=(2**70,)", "seeds[0] must lie in 0..4294967295; got 1180591620717411303424"),
-    ("seeds=(0,)", "seeds=(seed for seed in (0,))", "must hold plain values, tuples and dicts; cannot pickle 'generator'"),
+    (
+        "seeds=(0,)",
+        "seeds=(2**70,)",
+        "seeds[0] must lie in 0..4294967295; got 1180591620717411303424",
+    ),
+    (
+        "seeds=(0,)",
+        "seeds=(seed for seed in (0,))",
+        "must hold plain values, tuples and dicts; cannot pickle 'generator'",
+    ),
     ("seeds=(0,)", "seeds=(0.5,)", "seeds[0] must be int; got 0.5"),
     ("seeds=(0,)", "seeds=0", "seeds must be a list; got 0"),
     ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must lie in 0..0; got 3"),
-    ("seeds=(0,)", "seeds=(0,), splits='paper'", "unknown split of phantoms 'paper'; known: sequential"),
-    ("trials=2", "trials=0", "tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing"),
+    (
+        "seeds=(0,)",
+        "seeds=(0,), splits='paper'",
+        "unknown split of phantoms 'paper'; known: sequential",
+    ),
+    (
+        "trials=2",
+        "trials=0",
+        "tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing",
+    ),
     ("trials=2", "trials='2'", "tuning.trials must be int; got '2'; write 2 without quotes"),
     ("trials=2", "trials=2, seed=-1", "tuning.seed must lie in 0..4294967295; got -1"),
     ("epochs=1", "epochs=0", "recipe.epochs must lie in 1..1000000; got 0"),
     ("width=4", "width=10**20", "recipe.width must lie in 1..1024; got 100000000000000000000"),
-    ("width=4", "gpus=1.5", "recipes['3d'].gpus must be a share of one GPU, at most 1, or a whole number of GPUs; got 1.5"),
-    ("width=4", "model_options=(('kernel', float('nan')),)", "recipes['3d'].model_options: kernel must be a finite number"),
+    (
+        "width=4",
+        "gpus=1.5",
+        "recipes['3d'].gpus must be a share of one GPU, at most 1, or a whole number of GPUs; got "
+        "1.5",
+    ),
+    (
+        "width=4",
+        "model_options=(('kernel', float('nan')),)",
+        "recipes['3d'].model_options: kernel must be a finite number",
+    ),
     ('"num_cases": 11', '"num_cases": -1', "generate['num_cases'] must lie in 1..100000; got -1"),
-    ('"num_cases": 11', '"num_cases": 10**9', "generate['num_cases'] must lie in 1..100000; got 1000000000"),
-    ("cube=32)", "cube=10**20)", "recipes['3d'].preparation.cube must lie in 8..512 voxels; got 100000000000000000000"),
-    ("cube=32)", "cube=32, normalise='x')", "preparation.normalise must be one of volume, train; got 'x'"),
-    ("cube=32)", "cube=32, clip_hu=(3, 1))", "preparation.clip_hu must be (low, high) with low < high; got (3, 1)"),
-    ("cube=32)", "cube=32, clip_hu=(float('nan'), 1))", "preparation.clip_hu must be two finite numbers; got (nan, 1"),
+    (
+        '"num_cases": 11',
+        '"num_cases": 10**9',
+        "generate['num_cases'] must lie in 1..100000; got 1000000000",
+    ),
+    (
+        "cube=32)",
+        "cube=10**20)",
+        "recipes['3d'].preparation.cube must lie in 8..512 voxels; got 100000000000000000000",
+    ),
+    (
+        "cube=32)",
+        "cube=32, normalise='x')",
+        "preparation.normalise must be one of volume, train; got 'x'",
+    ),
+    (
+        "cube=32)",
+        "cube=32, clip_hu=(3, 1))",
+        "preparation.clip_hu must be (low, high) with low < high; got (3, 1)",
+    ),
+    (
+        "cube=32)",
+        "cube=32, clip_hu=(float('nan'), 1))",
+        "preparation.clip_hu must be two finite numbers; got (nan, 1",
+    ),
     ('name="mine"', 'name="../../x"', "name must be a letter or digit, then up to 59 letters"),
     ('name="mine"', 'name=""', "since it names the run folder; got ''"),
     ('"3d": RECIPE', "3: RECIPE", "unknown key of recipes 3; did you mean '3d'? known: 2d, 3d, "),
@@ -93,7 +148,11 @@ MISTAKES = [
     ("epochs=1", "epochs=None", "recipes.3d.epochs must be int; got None"),
     ("cube=32", "cube=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
     ("width=4", "optimizer='sgd'", "unknown recipe.optimizer 'sgd'; known: adam, adamw"),
-    ("width=4", "subsample_background=99", "subsample_background must be above 0 and at most 1; got 99"),
+    (
+        "width=4",
+        "subsample_background=99",
+        "subsample_background must be above 0 and at most 1; got 99",
+    ),
     ('"3d"', '"3D"', "unknown key of recipes '3D'; did you mean '3d'?"),
     ('"lr": 0.01', '"lrr": 0.01', "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'?"),
     ('"lr": 0.01', '"lr": -0.01', "hyper['*']['lr'] must be greater than 0 and finite; got -0.01"),
@@ -120,8 +179,12 @@ def test_the_grid_without_a_mistake_is_taken(tmp_path, capsys):
     assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run"]) == 0
 
 
-@pytest.mark.parametrize(("right", "wrong", "answer"), MISTAKES, ids=[wrong for _, wrong, _ in MISTAKES])
-def test_a_seeded_mistake_is_named_by_line_or_key_with_the_way_out(right, wrong, answer, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("right", "wrong", "answer"), MISTAKES, ids=[wrong for _, wrong, _ in MISTAKES]
+)
+def test_a_seeded_mistake_is_named_by_line_or_key_with_the_way_out(
+    right, wrong, answer, tmp_path, capsys
+):
     assert GRID.count(right) == 1 or right in ("import DEMO", "epochs=1", '"3d"', '"num_cases"')
 
     assert answer in refused(GRID.replace(right, wrong, 1), tmp_path, capsys)
@@ -132,9 +195,14 @@ def test_thirty_mistakes_are_seeded():
 
 
 def test_f48_unknown_key(tmp_path, capsys):
-    text = GRID.replace('product(("unet3d",), ("focal",), ("none",))', '(Cell(model="unet3d", los="focal", sampling="none"),)')
+    text = GRID.replace(
+        'product(("unet3d",), ("focal",), ("none",))',
+        '(Cell(model="unet3d", los="focal", sampling="none"),)',
+    )
 
-    assert "line 11: unknown key of Cell 'los'; did you mean 'loss'?" in refused(text, tmp_path, capsys)
+    assert "line 11: unknown key of Cell 'los'; did you mean 'loss'?" in refused(
+        text, tmp_path, capsys
+    )
 
 
 def test_f49_learning_rate_as_text(tmp_path, capsys):
@@ -159,19 +227,28 @@ def test_f49_learning_rate_as_text(tmp_path, capsys):
 )
 def test_f50_hyperparameters_out_of_range(name, value, rule):
     way_out = "write such a number, or leave it out for the default"
-    with pytest.raises(ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {way_out}"):
+    with pytest.raises(
+        ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {way_out}"
+    ):
         check_grid(replace(DEMO, hyper={"*": {name: value}}))
 
 
 def test_f51_a_beta_that_makes_all_weights_equal():
     cells = product(("unet3d",), ("class_balanced",), ("none",))
     grid = replace(DEMO, cells=cells, hyper={"*": {"one_minus_beta": 0.01}})
-    counts = ClassCounts(voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(9, 9, 9, 9), cases=(9, 9, 9, 9))
+    counts = ClassCounts(
+        voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(9, 9, 9, 9), cases=(9, 9, 9, 9)
+    )
     recipe = DEMO.recipes["3d"]
     key = (recipe.preparation, recipe.class_unit)
-    facts = Facts(splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={})
+    facts = Facts(
+        splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
+    )
 
-    with pytest.raises(ValueError, match=r"all class weights agree within 1 %.*choose it between 1.4e-09 and 1.1e-05"):
+    with pytest.raises(
+        ValueError,
+        match=r"all class weights agree within 1 %.*choose it between 1.4e-09 and 1.1e-05",
+    ):
         check_settings(grid, facts)
 
 
@@ -185,7 +262,9 @@ def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
 def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
     text = GRID.replace("width=4", 'width=4, weights="random"').replace('"unet3d"', '"segresnet"')
 
-    answer = refused(text.replace('"lr": 0.01', '"lr": 0.01, "frozen_stages": 2.0'), tmp_path, capsys)
+    answer = refused(
+        text.replace('"lr": 0.01', '"lr": 0.01, "frozen_stages": 2.0'), tmp_path, capsys
+    )
 
     assert "grid 'mine', segresnet: frozen_stages=2 of random weights is refused" in answer
     assert "give weights or set recipe.weights to 'default'" in answer
@@ -194,7 +273,10 @@ def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
 def test_f54_pretrained_file_missing_or_hub_out_of_reach(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
 
-    with pytest.raises(ValueError, match=r"huggingface.co/smp-hub/resnet18.imagenet with --weights unet2d_resnet18=PATH"):
+    with pytest.raises(
+        ValueError,
+        match=r"huggingface.co/smp-hub/resnet18.imagenet with --weights unet2d_resnet18=PATH",
+    ):
         prefetch_imagenet("unet2d_resnet18")
     assert main(["run", "--grid", "full", "--weights", "segresnet=/nowhere.pt"]) == 2
 
@@ -217,17 +299,34 @@ def test_a_file_of_weights_that_fits_is_taken_whatever_its_classes(tmp_path, cap
     (tmp_path / "mine.py").write_text(GRID)
     torch.save(build("unet3d", 7, width=4).state_dict(), tmp_path / "mine.pt")
 
-    assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run", "--weights", f"unet3d={tmp_path / 'mine.pt'}"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--grid",
+                str(tmp_path / "mine.py"),
+                "--dry-run",
+                "--weights",
+                f"unet3d={tmp_path / 'mine.pt'}",
+            ]
+        )
+        == 0
+    )
 
 
 def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand(tmp_path, capsys):
     without = refused(GRID.replace("cells=product", "cells=() and product"), tmp_path, capsys)
     larger = refused(
-        GRID.replace("MINE", "HERS").replace("trials=2", "trials=9999").replace("(0,)", "(0, 1)"), tmp_path, capsys
+        GRID.replace("MINE", "HERS").replace("trials=2", "trials=9999").replace("(0,)", "(0, 1)"),
+        tmp_path,
+        capsys,
     )
 
     assert "grid 'mine' needs at least one cell and one seed" in without
-    assert re.search(r"plans 10001 trials, more than 10000; .* take 1667 GPU-hours; take fewer cells, seeds or", larger)
+    assert re.search(
+        r"plans 10001 trials, more than 10000; .* take 1667 GPU-hours; take fewer cells, seeds or",
+        larger,
+    )
 
 
 def test_a_model_option_that_does_not_exist_is_refused_before_training():
@@ -235,5 +334,7 @@ def test_a_model_option_that_does_not_exist_is_refused_before_training():
     grid = replace(DEMO, cells=product(("vnet",), ("focal",), ("none",)), recipes={"3d": recipe})
     facts = Facts(splits="sequential", digests={}, counts={}, weights={})
 
-    with pytest.raises(ValueError, match=r"unknown key of model_options of vnet 'kernal'; did you mean 'kernel'"):
+    with pytest.raises(
+        ValueError, match=r"unknown key of model_options of vnet 'kernal'; did you mean 'kernel'"
+    ):
         check_settings(grid, facts)

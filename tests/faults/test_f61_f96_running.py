@@ -1,4 +1,6 @@
-"""Faults of a run that other files do not show: a worker lost for good, leftovers, a trial asked for twice."""
+"""Faults of a run that other files do not show: a worker lost for good, leftovers, a trial asked
+for twice.
+"""
 
 import errno
 import os
@@ -45,12 +47,26 @@ def agenda() -> Agenda:
     recipe = GRID.recipes["3d"]
     counts = ClassCounts(voxels=(1000, 100, 10, 5), slices=(9, 5, 2, 1), cases=(3, 3, 2, 1))
     key = (recipe.preparation, recipe.class_unit)
-    return Agenda(GRID, Facts(splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}), {})
+    return Agenda(
+        GRID,
+        Facts(
+            splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
+        ),
+        {},
+    )
 
 
 def plain_job(due, out) -> Job:
     """A job that could not train, since there is no cache."""
-    return Job(trial=due.trial, spec=due.spec, out=str(out), cache=str(out / "gone"), train=(), val=(), code=code_of(due.spec))
+    return Job(
+        trial=due.trial,
+        spec=due.spec,
+        out=str(out),
+        cache=str(out / "gone"),
+        train=(),
+        val=(),
+        code=code_of(due.spec),
+    )
 
 
 @dataclass
@@ -76,14 +92,25 @@ def disk(tmp_path, monkeypatch) -> Disk:
     return disk
 
 
-def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_there_is_room(agenda, disk):
+def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_there_is_room(
+    agenda, disk
+):
     searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
     first, second = (from_json(Job, searcher.suggest(name)["job"]) for name in ("first", "second"))
-    results = [TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE) for job in (first, second)]
+    results = [
+        TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE)
+        for job in (first, second)
+    ]
 
     disk.is_full = True
-    for made in (lambda: deliver(result_path(disk.out, first.trial), result_text(results[0])), lambda: attempt(first)):
-        with pytest.raises(NotWritten, match=r"No space left on device; .* MB are free there; make room and run again"):
+    for made in (
+        lambda: deliver(result_path(disk.out, first.trial), result_text(results[0])),
+        lambda: attempt(first),
+    ):
+        with pytest.raises(
+            NotWritten,
+            match=r"No space left on device; .* MB are free there; make room and run again",
+        ):
             made()
     searcher.on_trial_complete("first", error=True)
     assert read_results(disk.out) == {}
@@ -122,7 +149,10 @@ def test_f71_where_files_find_no_place_the_run_says_so_and_how_it_goes_on(agenda
         searcher.on_trial_complete(name, {"hindrance": "result.json: No space left on device"})
 
     assert searcher.suggest("third") == GridSearcher.FINISHED
-    said = r"trial \w{12} \(and 1 more\) has no result: result.json: No space left on device. Nothing finished is lost"
+    said = (
+        r"trial \w{12} \(and 1 more\) has no result: result.json: No space left on device. "
+        r"Nothing finished is lost"
+    )
     assert re.match(said, hindrances(searcher.hindered))
 
 
@@ -157,19 +187,27 @@ def test_f71_a_disk_that_is_full_while_a_trial_runs_makes_no_failed_row(agenda, 
     assert read_results(disk.out) == {}
 
 
-def test_an_unusable_folder_on_the_nodes_own_disk_ends_a_run_before_it_begins(tmp_path, monkeypatch, capsys):
+def test_an_unusable_folder_on_the_nodes_own_disk_ends_a_run_before_it_begins(
+    tmp_path, monkeypatch, capsys
+):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "file" / "scratch"))
 
     assert main(["run", "--grid", "demo", "--out", str(tmp_path / "run")]) == 2
 
     said = capsys.readouterr().err
-    assert re.fullmatch(r"segbench: SEGBENCH_SCRATCH: .*/scratch/segbench-\d+ cannot be made \(.*\); set .* may write\n", said)
+    assert re.fullmatch(
+        r"segbench: SEGBENCH_SCRATCH: .*/scratch/segbench-\d+ cannot be made \(.*\); set .* may "
+        r"write\n",
+        said,
+    )
     assert [path.name for path in tmp_path.iterdir() if path.name != "run"] == ["file"]
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_others_go_on(agenda, tmp_path):
+def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_others_go_on(
+    agenda, tmp_path
+):
     searcher = GridSearcher(agenda, lambda due: plain_job(due, tmp_path), tmp_path)
     job = from_json(Job, searcher.suggest("first")["job"])
     for _ in range(1 + RETRIES_OF_LOST_WORKERS):
@@ -198,13 +236,21 @@ def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(a
     assert attempt(job).state == FAILED
 
 
-def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(agenda, tmp_path):
+def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(
+    agenda, tmp_path
+):
     done, left = agenda.due()
-    write_result(tmp_path, TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE))
+    write_result(
+        tmp_path,
+        TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE),
+    )
     lock = tmp_path / NAME
     lock.write_text(to_json(replace(myself(), host="head-1", place="head-1 boot", pid=4321)))
 
-    with pytest.raises(ValueError, match=r"process 4321 on head-1 .* after 180 s of silence .* the same command takes over"):
+    with pytest.raises(
+        ValueError,
+        match=r"process 4321 on head-1 .* after 180 s of silence .* the same command takes over",
+    ):
         take(tmp_path)
     os.utime(lock, (0, lock.stat().st_mtime - STALE_SECONDS - 1))
     with driving(tmp_path) as mine:
@@ -235,7 +281,9 @@ def test_f95_an_unfinished_download_is_listed_and_ignored(tmp_path):
     found = find_dataset("phantoms", root)
 
     assert [case.case for case in found.cases] == ["case_00000", "case_00001"]
-    assert [(fault.case, fault.code, fault.level) for fault in found.faults] == [("case_00001", "partial", WARNING)] * 2
+    assert [(fault.case, fault.code, fault.level) for fault in found.faults] == [
+        ("case_00001", "partial", WARNING)
+    ] * 2
 
 
 def test_f96_a_trial_asked_for_twice_is_refused_and_equal_specs_are_one_trial(agenda):

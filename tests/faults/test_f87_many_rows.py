@@ -18,7 +18,9 @@ LARGEST = 10e6
 
 
 def test_f87_of_ten_thousand_trials_the_page_shows_the_first_and_says_where_all_are(tmp_path):
-    made = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=1, tunings=1)
+    made = MadeUp(
+        models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=1, tunings=1
+    )
     run = read_run(write_run(tmp_path, made))
     (tuned,) = (result for result in run.results if result.spec.phase == TUNE)
     start = datetime.fromisoformat(tuned.started)
@@ -42,6 +44,9 @@ def test_f87_of_ten_thousand_trials_the_page_shows_the_first_and_says_where_all_
     tuning = next(block for block in section.blocks if block.id == "trials-tune")
     assert len(table) == MOST_TRIALS + 1
     assert len(timeline.rows) == len(tuning.rows) == LONGEST_TABLE
-    assert timeline.caption == "Start and length of each trial: the first 2,000 here, all in trials.csv."
+    assert (
+        timeline.caption
+        == "Start and length of each trial: the first 2,000 here, all in trials.csv."
+    )
     assert tuning.caption == "All tuning trials (10000): the first 2,000 here, all in trials.csv"
     assert len(render("many", "", [section])) < LARGEST

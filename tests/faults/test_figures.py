@@ -1,4 +1,6 @@
-"""The large figures of the benchmarks in their short form: flipped bits, kills, neighbours and fuzzed values."""
+"""The large figures of the benchmarks in their short form: flipped bits, kills, neighbours and
+fuzzed values.
+"""
 
 from benchmarks.bit_flips import count_flips
 from benchmarks.concurrent_prepare import count_reads

@@ -1,4 +1,6 @@
-"""What could make our files run code, leave their folder or tell a secret: rules over the source, and hostile files."""
+"""What could make our files run code, leave their folder or tell a secret: rules over the source,
+and hostile files.
+"""
 
 import ast
 import json
@@ -17,10 +19,15 @@ from bench.cli import main
 from reports.build import build_report
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for room in ("bench", "trials", "reports", "benchmarks") for path in (ROOT / room).rglob("*.py"))
+SOURCES = sorted(
+    path
+    for room in ("bench", "trials", "reports", "benchmarks")
+    for path in (ROOT / room).rglob("*.py")
+)
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 IMPORTS = """
-import dataclasses, gzip, numpy, numpy as np, os, pyarrow.parquet as pq, shutil, tempfile, torch, zipfile
+import dataclasses, gzip, numpy, numpy as np, os
+import pyarrow.parquet as pq, shutil, tempfile, torch, zipfile
 from os import replace as swap
 from shutil import move
 from trials.storage import atomic as files
@@ -34,7 +41,10 @@ def calls(path: Path):
     """Every call of a file: its dotted name, and its keywords."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+            yield (
+                ast.unparse(node.func),
+                {word.arg: ast.unparse(word.value) for word in node.keywords},
+            )
 
 
 def name_of(path: Path) -> str:
@@ -71,7 +81,10 @@ OTHERWISE: dict[str, tuple[set[str], str]] = {
         {"replace", "mkstemp", "fdopen", "NamedTemporaryFile"},
         "the function itself; a file that tells the time",
     ),
-    "trials/data/datasets/download.py": ({"open"}, "a download grows in a hidden file, which keep() gives its name"),
+    "trials/data/datasets/download.py": (
+        {"open"},
+        "a download grows in a hidden file, which keep() gives its name",
+    ),
     "trials/process/environment.py": ({"write_text"}, "/proc/self/clear_refs is the kernel's"),
     "trials/storage/spool.py": ({"open"}, "a lock that flock() holds, empty"),
     "bench/run_folder/lock.py": (
@@ -82,7 +95,9 @@ OTHERWISE: dict[str, tuple[set[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if not name_of(path).startswith("benchmarks")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if not name_of(path).startswith("benchmarks")], ids=name_of
+)
 def test_every_file_is_written_by_the_one_function_that_writes_whole(path):
     allowed, _ = OTHERWISE.get(name_of(path), (set(), ""))
 
@@ -127,7 +142,8 @@ def test_every_file_is_written_by_the_one_function_that_writes_whole(path):
         "p.symlink_to(q)",
         "p.touch()",
         "tempfile.mkstemp()",
-        "def f(p):\n    buffer = BytesIO()\n    torch.save(state, buffer)\n    torch.save(state, p)",
+        "def f(p):\n    buffer = BytesIO()\n    torch.save(state, buffer)\n    torch.save(state, "
+        "p)",
         "class A:\n    def f(self, p):\n        np.save(p, self.a)",
     ],
 )
@@ -164,10 +180,12 @@ def test_f79_no_study_is_stored_in_a_database_so_none_can_break_on_a_shared_disk
 
 
 def test_f94_durations_come_from_clocks_that_never_go_back():
-    wall_clock = {name_of(path) for path in SOURCES if any(call == "time.time" for call, _ in calls(path))}
+    wall_clock = {
+        name_of(path) for path in SOURCES if any(call == "time.time" for call, _ in calls(path))
+    }
 
-    # Ages of files, which only a file system's own clock can tell, samples of a GPU that are set beside such ages, and the
-    # signs of life of a driver on another machine.
+    # Ages of files, which only a file system's own clock can tell, samples of a GPU that are set
+    # beside such ages, and the signs of life of a driver on another machine.
     assert wall_clock <= {
         "benchmarks/gpu/busy.py",
         "trials/data/prepared/case_store.py",
@@ -206,7 +224,14 @@ def test_f90_a_secret_of_the_environment_is_in_no_output(tmp_path, monkeypatch):
 
     build_report(out)
 
-    assert sorted(path.name for path in out.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()) == []
+    assert (
+        sorted(
+            path.name
+            for path in out.rglob("*")
+            if path.is_file() and SECRET.encode() in path.read_bytes()
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,7 +262,9 @@ def test_f93_a_plain_locale_and_an_odd_long_path(tmp_path):
     dataset_of(place, 1)
     command = [sys.executable, "-m", "bench.cli", "check", str(place), "--json", "--workers", "1"]
 
-    done = subprocess.run(command, capture_output=True, cwd=ROOT, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        command, capture_output=True, cwd=ROOT, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+    )
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cases"] == 1

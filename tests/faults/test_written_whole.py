@@ -1,4 +1,6 @@
-"""What the system is asked for when a file is written, in which order: a loss of power must find the old file or the new."""
+"""What the system is asked for when a file is written, in which order: a loss of power must find
+the old file or the new.
+"""
 
 import errno
 import gzip
@@ -14,7 +16,9 @@ from trials.storage.atomic import NotWritten, write_text
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """What was asked of the system: a file or which folder was brought to the disk, and when a file got its name."""
+    """What was asked of the system: a file or which folder was brought to the disk, and when a file
+    got its name.
+    """
     asked, fsync, replace = [], os.fsync, os.replace
 
     def told_fsync(handle):
@@ -31,7 +35,9 @@ def asked(monkeypatch) -> list[str]:
     return asked
 
 
-def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_writer_goes_on(asked, tmp_path):
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_writer_goes_on(
+    asked, tmp_path
+):
     write_text(tmp_path / "a.txt", "whole")
 
     assert asked == ["file", "name", tmp_path.name]
@@ -48,7 +54,9 @@ def test_a_folder_that_was_made_for_a_file_is_kept_with_the_folders_above_it(ask
 def test_what_stands_in_the_way_of_a_file_is_named_with_the_way_out(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(NotWritten, match=r"a file stands where a folder must be; move it away: '.*/file/run/a.txt'"):
+    with pytest.raises(
+        NotWritten, match=r"a file stands where a folder must be; move it away: '.*/file/run/a.txt'"
+    ):
         write_text(tmp_path / "file" / "run" / "a.txt", "whole")
 
 
@@ -63,7 +71,9 @@ def test_a_download_is_on_the_disk_before_its_name_and_its_name_before_the_next(
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_that_cannot_keep_a_folder_takes_files_all_the_same(monkeypatch, tmp_path, number):
+def test_a_file_system_that_cannot_keep_a_folder_takes_files_all_the_same(
+    monkeypatch, tmp_path, number
+):
     fsync = os.fsync
 
     def refused(handle):

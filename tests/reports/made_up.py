@@ -1,6 +1,7 @@
 """Run folders with made-up results, so that a report's numbers can be checked by hand.
 
-Every label a case holds has 1000 true voxels, predicted ones too, and an overlap of 1000 x quality: its Dice is the quality.
+Every label a case holds has 1000 true voxels, predicted ones too, and an overlap of 1000 x quality:
+its Dice is the quality.
 """
 
 import dataclasses
@@ -37,12 +38,17 @@ SAMPLINGS = ("none", "oversample", "subsample")
 Quality = Callable[[Cell, int, str, int], float]
 
 
-def cells_of(models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]) -> tuple[Cell, ...]:
-    return tuple(Cell(model=m, loss=loss, sampling=s) for m, loss, s in product(models, losses, samplings))
+def cells_of(
+    models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(model=m, loss=loss, sampling=s) for m, loss, s in product(models, losses, samplings)
+    )
 
 
 def even_quality(cell: Cell, seed: int, case: str, label: int) -> float:
-    """A Dice for every place in a run: differs by patient and label, equal for all configurations."""
+    """A Dice for every place in a run: differs by patient and label, equal for all
+    configurations."""
     place = int(case.removeprefix("case_"))
     return round(0.9 - 0.2 * label + 0.1 * ((place * 7) % 10) / 10, 3)
 
@@ -50,7 +56,9 @@ def even_quality(cell: Cell, seed: int, case: str, label: int) -> float:
 def plausible_quality(cell: Cell, seed: int, case: str, label: int) -> float:
     """Like a real run: models and losses differ a little, seeds and patients more."""
     rng = np.random.default_rng(abs(hash_of(f"{case}/{label}")))
-    of_cell = np.random.default_rng(abs(hash_of(f"{cell.model}/{cell.loss}/{cell.sampling}/{label}"))).normal(0, 0.03 * label)
+    of_cell = np.random.default_rng(
+        abs(hash_of(f"{cell.model}/{cell.loss}/{cell.sampling}/{label}"))
+    ).normal(0, 0.03 * label)
     of_seed = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{label}"))).normal(0, 0.025 * label)
     level = (1, 0.9, 0.6, 0.35)[min(label, 3)] + of_cell + of_seed
     own = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{case}/{label}"))).normal(0, 0.03)
@@ -82,14 +90,22 @@ class MadeUp:
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
-        """Labels by region: each label, and in KiTS23 and its phantoms the two official regions that are no label."""
+        """Labels by region: each label, and in KiTS23 and its phantoms the two official regions
+        that are no label.
+        """
         labels = {name: (label,) for label, name in enumerate(self.classes) if label}
-        return labels | ({"kidney_and_mass": (1, 2, 3), "mass": (2, 3)} if self.classes == CLASSES else {})
+        return labels | (
+            {"kidney_and_mass": (1, 2, 3), "mass": (2, 3)} if self.classes == CLASSES else {}
+        )
 
     @property
     def splits(self) -> dict[str, list[str]]:
         names = [f"case_{i:05d}" for i in range(self.num_val + self.num_test)]
-        return {"train": ["case_90000", "case_90001"], "val": names[: self.num_val], "test": names[self.num_val :]}
+        return {
+            "train": ["case_90000", "case_90001"],
+            "val": names[: self.num_val],
+            "test": names[self.num_val :],
+        }
 
 
 def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int = 0) -> TrialSpec:
@@ -100,28 +116,61 @@ def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int =
     if cell.loss == "class_balanced":
         hyper |= {"gamma": 2.0, "one_minus_beta": 1e-4}
     where = {"dataset": made.dataset, "data": "digest", "splits": "sequential", "fold": 0}
-    return TrialSpec(**where, cell=cell, hyper=hyper, recipe=recipe, seed=seed, phase=phase, number=number)
+    return TrialSpec(
+        **where, cell=cell, hyper=hyper, recipe=recipe, seed=seed, phase=phase, number=number
+    )
 
 
 def scores(made: MadeUp, spec: TrialSpec) -> Iterator[CaseScore]:
     splits = ("val", "test") if spec.phase == FINAL else ("val",)
     for split, label, space in product(splits, range(len(made.classes)), (NATIVE, CUBE)):
         for case in made.splits[split]:
-            held, quality = label == 0 or holds(case, label), made.quality(spec.cell, spec.seed, case, label)
+            held, quality = (
+                label == 0 or holds(case, label),
+                made.quality(spec.cell, spec.seed, case, label),
+            )
             false_alarm = quality > 0.4 and label > 0
-            counts = (VOXELS, VOXELS, round(VOXELS * quality)) if held else (0, 7 if false_alarm else 0, 0)
+            counts = (
+                (VOXELS, VOXELS, round(VOXELS * quality))
+                if held
+                else (0, 7 if false_alarm else 0, 0)
+            )
             names = ("true_voxels", "pred_voxels", "overlap_voxels")
-            yield CaseScore(case=case, split=split, space=space, label=label, **dict(zip(names, counts, strict=True)))
+            yield CaseScore(
+                case=case,
+                split=split,
+                space=space,
+                label=label,
+                **dict(zip(names, counts, strict=True)),
+            )
 
 
 def surfaces(made: MadeUp, spec: TrialSpec) -> Iterator[SurfaceScore]:
-    """Every region of every test case: 100 mm2 each way, and of both as much within the tolerance as the quality says."""
-    for case, (region, labels) in product(made.splits["test"] if spec.phase == FINAL else (), made.regions.items()):
+    """Every region of every test case: 100 mm2 each way, and of both as much within the tolerance
+    as the quality says.
+    """
+    for case, (region, labels) in product(
+        made.splits["test"] if spec.phase == FINAL else (), made.regions.items()
+    ):
         held = any(holds(case, label) for label in labels)
         quality = made.quality(spec.cell, spec.seed, case, labels[-1])
-        voxels = (VOXELS, VOXELS, round(VOXELS * quality)) if held else (0, 7 if quality > 0.4 else 0, 0)
-        areas = (100.0, 100.0, 100 * quality, 100 * quality) if held else (0.0, 30.0 if quality > 0.4 else 0.0, 0.0, 0.0)
-        names = ("true_voxels", "pred_voxels", "overlap_voxels", "true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2")
+        voxels = (
+            (VOXELS, VOXELS, round(VOXELS * quality)) if held else (0, 7 if quality > 0.4 else 0, 0)
+        )
+        areas = (
+            (100.0, 100.0, 100 * quality, 100 * quality)
+            if held
+            else (0.0, 30.0 if quality > 0.4 else 0.0, 0.0, 0.0)
+        )
+        names = (
+            "true_voxels",
+            "pred_voxels",
+            "overlap_voxels",
+            "true_mm2",
+            "pred_mm2",
+            "true_within_mm2",
+            "pred_within_mm2",
+        )
         yield SurfaceScore(
             case=case,
             split="test",
@@ -137,16 +186,28 @@ def surfaces(made: MadeUp, spec: TrialSpec) -> Iterator[SurfaceScore]:
 def curve(made: MadeUp, spec: TrialSpec) -> Iterator[EpochScore]:
     for epoch in range(made.epochs):
         grown = 1 - 0.6 ** (epoch + 1)
-        level = made.quality(spec.cell, spec.seed, made.splits["val"][0], 1) if made.splits["val"] else 0.5
+        level = (
+            made.quality(spec.cell, spec.seed, made.splits["val"][0], 1)
+            if made.splits["val"]
+            else 0.5
+        )
         val = {label: round(grown * level / label, 4) for label in range(1, len(made.classes))}
         train = {label: round(min(1.0, value * 1.08), 4) for label, value in val.items()}
         loss = round(0.1 + 0.9 * 0.7**epoch, 4)
         yield EpochScore(
-            epoch=epoch, lr=0.003, train_loss=loss, val_loss=round(loss * 1.1, 4), train_dice=train, val_dice=val, seconds=2.0
+            epoch=epoch,
+            lr=0.003,
+            train_loss=loss,
+            val_loss=round(loss * 1.1, 4),
+            train_dice=train,
+            val_dice=val,
+            seconds=2.0,
         )
 
 
-def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: int = 0) -> TrialResult:
+def complete(
+    made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: int = 0
+) -> TrialResult:
     spec = specification(made, cell, seed, phase, number)
     epochs = tuple(curve(made, spec))
     minute = (made.cells.index(cell) * 3 + seed) % 59 if cell in made.cells else 0
@@ -163,7 +224,13 @@ def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: in
         surfaces=tuple(surfaces(made, spec)),
         curve=tuple(
             EpochScore(
-                epoch=e.epoch, lr=e.lr, train_loss=e.train_loss, val_loss=e.val_loss, train_dice={}, val_dice={}, seconds=2.0
+                epoch=e.epoch,
+                lr=e.lr,
+                train_loss=e.train_loss,
+                val_loss=e.val_loss,
+                train_dice={},
+                val_dice={},
+                seconds=2.0,
             )
             for e in epochs
         )
@@ -192,7 +259,14 @@ def complete(made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: in
 def failure(made: MadeUp, cell: Cell, seed: int, reason: str, error: str) -> TrialResult:
     spec = specification(made, cell, seed, FINAL)
     return TrialResult(
-        trial=record_hash(spec), spec=spec, state=FAILED, reason=reason, error=error, seconds=3.0, commit="abc1234", code=CODE
+        trial=record_hash(spec),
+        spec=spec,
+        state=FAILED,
+        reason=reason,
+        error=error,
+        seconds=3.0,
+        commit="abc1234",
+        code=CODE,
     )
 
 
@@ -203,9 +277,15 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
     (out / "grid.py").write_text('"""A made-up grid."""\n\nDEMO = None\n')
     if made.ceiling is not None:
         perfect = dataclasses.replace(made, quality=lambda *place: made.ceiling)
-        native = [score for score in complete(perfect, made.cells[0], made.seeds[0]).scores if score.space == NATIVE]
+        native = [
+            score
+            for score in complete(perfect, made.cells[0], made.seeds[0]).scores
+            if score.space == NATIVE
+        ]
         scores_on_test = tuple(score for score in native if score.split == "test")
-        (out / "ceiling.json").write_text(to_json(Ceilings(ceilings=(Ceiling(data="digest", cube=32, scores=scores_on_test),))))
+        (out / "ceiling.json").write_text(
+            to_json(Ceilings(ceilings=(Ceiling(data="digest", cube=32, scores=scores_on_test),)))
+        )
     for result in all_results(made) if results is None else results:
         write_result(out, result)
         if made.edge and result.spec.phase == FINAL and result.state == COMPLETE:
@@ -214,7 +294,11 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
 
 
 def all_results(made: MadeUp) -> list[TrialResult]:
-    tuned = [complete(made, cell, 0, TUNE, number) for cell in made.cells for number in range(made.tunings)]
+    tuned = [
+        complete(made, cell, 0, TUNE, number)
+        for cell in made.cells
+        for number in range(made.tunings)
+    ]
     return tuned + [complete(made, cell, seed) for cell in made.cells for seed in made.seeds]
 
 

@@ -1,4 +1,5 @@
-"""Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a little beside it.
+"""Patients of a made-up run as pictures: a ball with a tumor inside, and a prediction that lies a
+little beside it.
 
 A patient's own grid has the edge of the cube here.
 """
@@ -19,14 +20,26 @@ def hash_of(text: str) -> int:
 
 
 def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
-    """A cube a patient, a bright ball with a tumor inside, and three slices of it; the prediction is shifted a little."""
+    """A cube a patient, a bright ball with a tumor inside, and three slices of it; the prediction
+    is shifted a little.
+    """
     index = edge * np.array([10, 14, 18]) // 32
     for case in cases:
         rng = np.random.default_rng(hash_of(case))
-        volume, image = ball_with_tumor(edge, rng.uniform(0.35, 0.65, 2)), rng.normal(0, 9, (edge,) * 3)
-        image = np.clip(image + 20 + 60.0 * (volume == 1) + 85 * (volume == 2), 0, 255).astype(np.uint8)
+        volume, image = (
+            ball_with_tumor(edge, rng.uniform(0.35, 0.65, 2)),
+            rng.normal(0, 9, (edge,) * 3),
+        )
+        image = np.clip(image + 20 + 60.0 * (volume == 1) + 85 * (volume == 2), 0, 255).astype(
+            np.uint8
+        )
         (out / "cases").mkdir(exist_ok=True)
-        stored = {"image": image[index], "reference": volume[index], "index": index, "volume": volume}
+        stored = {
+            "image": image[index],
+            "reference": volume[index],
+            "index": index,
+            "volume": volume,
+        }
         stored |= {
             "pixel_mm": np.array([200.0, 300.0]) / edge,
             "sheet": image[::2][:16],
@@ -53,5 +66,7 @@ def ball_with_tumor(edge: int, centre: np.ndarray) -> np.ndarray:
     volume = np.zeros((edge,) * 3, np.uint8)
     far = (depth - 0.44) ** 2 + (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
     volume[far < 0.22**2] = 1
-    volume[(depth - 0.44) ** 2 + (rows - centre[0] - 0.1) ** 2 + (columns - centre[1]) ** 2 < 0.1**2] = 2
+    volume[
+        (depth - 0.44) ** 2 + (rows - centre[0] - 0.1) ** 2 + (columns - centre[1]) ** 2 < 0.1**2
+    ] = 2
     return volume

@@ -1,4 +1,5 @@
-"""The run.json of a made-up run: its grid, its studies, its patients and what each of them holds."""
+"""The run.json of a made-up run: its grid, its studies, its patients and what each of
+them holds."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,11 @@ def holds(case: str, label: int) -> bool:
 
 def run_record(made: "MadeUp") -> dict[str, Any]:
     num = made.num_val + made.num_test + 2
-    planned = {"pretrain": 0, "tune": made.tunings * len(made.cells), "final": len(made.cells) * len(made.seeds)}
+    planned = {
+        "pretrain": 0,
+        "tune": made.tunings * len(made.cells),
+        "final": len(made.cells) * len(made.seeds),
+    }
     return {
         "grid": "demo",
         "dataset": made.dataset,
@@ -42,7 +47,11 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
             "licence": "made by this project, free to use",
             "shows_images": made.dataset == "phantoms",
             "geometry": geometry(made),
-            "traits": {"cohort": {case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])}},
+            "traits": {
+                "cohort": {
+                    case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])
+                }
+            },
         },
         "preparations": [{"cube": 32, "clip_hu": None, "normalise": "volume"}],
         "recipes": {"unet3d": {"epochs": made.epochs, "batch_size": 2}},
@@ -52,7 +61,14 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
         "dirty": False,
         "code": CODE,
         "versions": {"torch": "2.14.1"},
-        "machine": {"cpu": "a laptop", "cores": 2, "memory_gib": 24, "gpus": [], "python": "3.11.7", "os": "Linux"},
+        "machine": {
+            "cpu": "a laptop",
+            "cores": 2,
+            "memory_gib": 24,
+            "gpus": [],
+            "python": "3.11.7",
+            "os": "Linux",
+        },
         "started": "2026-11-23T14:00:00",
         "grid_file": "grid.py",
     } | made.record
@@ -60,9 +76,17 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
 
 def study(cell: Cell) -> dict[str, Any]:
     """A cell's study, its ranges wide enough for every made-up setting."""
-    gamma = {"gamma": {"low": 0.0, "high": 5.0, "log": False, "integer": False}} if "focal" in cell.loss else {}
+    gamma = (
+        {"gamma": {"low": 0.0, "high": 5.0, "log": False, "integer": False}}
+        if "focal" in cell.loss
+        else {}
+    )
     space = {"lr": {"low": 1e-3, "high": 1.0, "log": True, "integer": False}} | gamma
-    return {"name": f"demo/{cell.model}/{cell.loss}/{cell.sampling}", "cell": dataclasses.asdict(cell), "space": space}
+    return {
+        "name": f"demo/{cell.model}/{cell.loss}/{cell.sampling}",
+        "cell": dataclasses.asdict(cell),
+        "space": space,
+    }
 
 
 def geometry(made: "MadeUp") -> dict[str, Any]:
@@ -72,7 +96,10 @@ def geometry(made: "MadeUp") -> dict[str, Any]:
         case: {
             "shape": [60 + 7 * (i % 5), 512, 512],
             "spacing_mm": [1.0 + i % 5, 0.75, 0.75],
-            "class_voxels": [9000, *(VOXELS if holds(case, label) else 0 for label in range(1, len(made.classes)))],
+            "class_voxels": [
+                9000,
+                *(VOXELS if holds(case, label) else 0 for label in range(1, len(made.classes))),
+            ],
         }
         for i, case in enumerate(cases)
     }

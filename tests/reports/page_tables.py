@@ -46,7 +46,8 @@ def frames(page):
         if name:
             columns = [text for text, _ in head]
             found[name] = tuple(
-                pd.DataFrame([[cell[part] for cell in row] for row in rows], columns=columns) for part in (0, 1)
+                pd.DataFrame([[cell[part] for cell in row] for row in rows], columns=columns)
+                for part in (0, 1)
             )
     return found
 
@@ -54,13 +55,22 @@ def frames(page):
 def numbers(text):
     """Every number of a text; per cent as a share."""
     text = text.replace("\N{MINUS SIGN}", "-").replace(",", "")
-    return [float(digits) / (100 if share else 1) for digits, share in re.findall(r"([-+]?\d+\.?\d*)( %)?", text)]
+    return [
+        float(digits) / (100 if share else 1)
+        for digits, share in re.findall(r"([-+]?\d+\.?\d*)( %)?", text)
+    ]
 
 
 def agrees(text, *values, digits=3, what=""):
-    """Assert that a text prints these values, rounded; a share below 1 or above 99 % stands as a bound in words."""
+    """Assert that a text prints these values, rounded; a share below 1 or above 99 % stands as a
+    bound in words.
+    """
     printed = numbers(text)
     assert len(printed) == len(values), (text, values, what)
     for number, value in zip(printed, values, strict=True):
         worded = "below" in text or "above" in text
-        assert number == pytest.approx(value, abs=0.01 if worded else 0.5001 * 10**-digits), (text, values, what)
+        assert number == pytest.approx(value, abs=0.01 if worded else 0.5001 * 10**-digits), (
+            text,
+            values,
+            what,
+        )

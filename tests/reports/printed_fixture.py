@@ -1,4 +1,6 @@
-"""The fixture `printed`, a plugin of the tests that name it: a second conftest.py would take the first one's place."""
+"""The fixture `printed`, a plugin of the tests that name it: a second conftest.py would take the
+first one's place.
+"""
 
 import pytest
 from printed_run import Printed, print_run

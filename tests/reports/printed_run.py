@@ -1,4 +1,6 @@
-"""One made-up run with every part that prints numbers, and its page, built once for the tests that recompute them."""
+"""One made-up run with every part that prints numbers, and its page, built once for the tests that
+recompute them.
+"""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from trials.records.spec import Cell
 
 @dataclass(frozen=True)
 class Printed:
-    """A page and what stands beside it: texts and small print of its tables, the Parquet files, run.json."""
+    """A page and what stands beside it: texts and small print of its tables, the Parquet files,
+    run.json.
+    """
 
     out: Path
     page: str
@@ -47,7 +51,12 @@ class Printed:
 
 STRANGER = "somebody else"
 MADE = MadeUp(
-    models=("unet3d", "vnet", "segresnet"), seeds=(0, 1), num_test=16, tunings=5, ceiling=0.97, quality=plausible_quality
+    models=("unet3d", "vnet", "segresnet"),
+    seeds=(0, 1),
+    num_test=16,
+    tunings=5,
+    ceiling=0.97,
+    quality=plausible_quality,
 )
 
 

@@ -1,4 +1,6 @@
-"""The page's statistics, written again from the Parquet files in plain numpy: nothing of the reports room is called."""
+"""The page's statistics, written again from the Parquet files in plain numpy: nothing of the
+reports room is called.
+"""
 
 from dataclasses import dataclass
 
@@ -6,18 +8,25 @@ import numpy as np
 from scipy import stats
 
 CELL = ["model", "loss", "sampling"]
-# The rule of the draws: so many, from this seed, patients by a multinomial and the luck of seeds from a pool.
+# The rule of the draws: so many, from this seed, patients by a multinomial and the luck of seeds
+# from a pool.
 DRAWS, SEED = 10_000, 20_250_112
 
 
 def ratio(rows, kind):
     """Dice or IoU of rows of counts."""
     both = rows.true_voxels + rows.pred_voxels
-    return 2 * rows.overlap_voxels / both if kind == "dice" else rows.overlap_voxels / (both - rows.overlap_voxels)
+    return (
+        2 * rows.overlap_voxels / both
+        if kind == "dice"
+        else rows.overlap_voxels / (both - rows.overlap_voxels)
+    )
 
 
 def arranged(rows, value, cells):
-    """One value a row, as [configuration, seed, case] in the order of the grid, of seeds and of names."""
+    """One value a row, as [configuration, seed, case] in the order of the grid, of seeds and of
+    names.
+    """
     table = rows.assign(value=value).pivot(index=[*CELL, "seed"], columns="case", values="value")
     seeds = sorted(set(rows.seed))
     return np.array([[table.loc[(*cell, seed)].to_numpy() for seed in seeds] for cell in cells])
@@ -25,7 +34,9 @@ def arranged(rows, value, cells):
 
 def block(printed, label, kind="dice", space="native", split="test"):
     """A label's score [C, S, N], NaN for the patients whose reference lacks it."""
-    rows = printed.scores.query("phase == 'final' and split == @split and space == @space and label == @label")
+    rows = printed.scores.query(
+        "phase == 'final' and split == @split and space == @space and label == @label"
+    )
     return arranged(rows, ratio(rows, kind).where(rows.true_voxels > 0), printed.cells)
 
 
@@ -36,7 +47,9 @@ def surface_block(printed, region):
 
 
 def luck_of(values):
-    """Variance between trainings of one configuration and its degrees of freedom: two-way analysis of variance, pooled."""
+    """Variance between trainings of one configuration and its degrees of freedom: two-way analysis
+    of variance, pooled.
+    """
     values = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
     seeds, cases = values.shape[1:]
     by_cell = []
@@ -49,7 +62,9 @@ def luck_of(values):
 
 @dataclass(frozen=True)
 class Draws:
-    """Estimates [C], draws [B, C] and the part of them that seeds cause, degrees of freedom of patients and of seeds."""
+    """Estimates [C], draws [B, C] and the part of them that seeds cause, degrees of freedom of
+    patients and of seeds.
+    """
 
     estimates: np.ndarray
     draws: np.ndarray
@@ -57,24 +72,36 @@ class Draws:
     df: tuple[int, int]
 
     def interval(self, weights, level=0.95):
-        """The interval of a weighted sum of configurations: percentiles, stretched to Student's t about the estimate."""
+        """The interval of a weighted sum of configurations: percentiles, stretched to Student's t
+        about the estimate.
+        """
         estimate, draws, luck = self.estimates @ weights, self.draws @ weights, self.luck @ weights
         low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
         of_luck, of_cases = np.nanvar(luck), np.nanvar(draws - luck) * (self.df[0] + 1) / self.df[0]
-        together = (of_cases + of_luck) ** 2 / (of_cases**2 / self.df[0] + of_luck**2 / max(self.df[1], 1))
+        together = (of_cases + of_luck) ** 2 / (
+            of_cases**2 / self.df[0] + of_luck**2 / max(self.df[1], 1)
+        )
         stretch = stats.t.ppf((1 + level) / 2, together) / stats.norm.ppf((1 + level) / 2)
         stretch *= np.sqrt((of_cases + of_luck) / np.nanvar(draws))
-        return estimate, estimate + stretch * (low - estimate), estimate + stretch * (high - estimate)
+        return (
+            estimate,
+            estimate + stretch * (low - estimate),
+            estimate + stretch * (high - estimate),
+        )
 
 
 def drawn(blocks):
-    """Draws of every block (by its key), and under "mean" of their mean; all share the same patients and the same luck."""
+    """Draws of every block (by its key), and under "mean" of their mean; all share the same
+    patients and the same luck.
+    """
     some = next(iter(blocks.values()))
     num_cells, num_seeds, num_cases = some.shape
     rng = np.random.default_rng(SEED)
     weights = rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=DRAWS)
     size = num_cells * num_seeds
-    picks = np.random.default_rng((SEED, size)).integers(0, size, (DRAWS, num_cells, num_seeds), dtype=np.int32)
+    picks = np.random.default_rng((SEED, size)).integers(
+        0, size, (DRAWS, num_cells, num_seeds), dtype=np.int32
+    )
     found = {}
     for key, values in blocks.items():
         held = ~np.isnan(values[0, 0])
@@ -87,7 +114,10 @@ def drawn(blocks):
             means = weights[:, held] @ by_case.T / weights[:, held].sum(1, keepdims=True)
         found[key] = Draws(by_seed.mean(1), means + luck, luck, (int(held.sum()) - 1, df))
     parts = list(found.values())
-    mean = [np.mean([getattr(part, name) for part in parts], axis=0) for name in ("estimates", "draws", "luck")]
+    mean = [
+        np.mean([getattr(part, name) for part in parts], axis=0)
+        for name in ("estimates", "draws", "luck")
+    ]
     found["mean"] = Draws(*mean, (min(part.df[0] for part in parts), parts[0].df[1]))
     return found
 
@@ -102,7 +132,9 @@ def by_patient(blocks):
 
 
 def shares(blocks):
-    """What each patient adds to the mean of the classes: a class's mean, and its distance from it, the rarer the heavier."""
+    """What each patient adds to the mean of the classes: a class's mean, and its distance from it,
+    the rarer the heavier.
+    """
     parts = []
     for values in blocks.values():
         mean, held = np.nanmean(values, axis=2, keepdims=True), ~np.isnan(values)
@@ -117,7 +149,9 @@ def flips(num):
 
 
 def wilcoxon(differences):
-    """Two-sided signed-rank p by counting every flip of the ranks, zeros ranked and then left out (Pratt)."""
+    """Two-sided signed-rank p by counting every flip of the ranks, zeros ranked and then left out
+    (Pratt).
+    """
     kept = np.round(differences, 12)
     ranks = stats.rankdata(np.abs(kept)) * (kept != 0)
     sums = (flips(len(kept)) > 0) @ ranks
@@ -126,7 +160,9 @@ def wilcoxon(differences):
 
 
 def crossed(differences, variance, df):
-    """Two-sided p of Student's t over patients and trainings with Satterthwaite's degrees of freedom."""
+    """Two-sided p of Student's t over patients and trainings with Satterthwaite's degrees of
+    freedom.
+    """
     num = len(differences)
     of_cases = differences.var(ddof=1) / num
     together = (of_cases + variance) ** 2 / (of_cases**2 / (num - 1) + variance**2 / max(df, 1))

@@ -64,13 +64,20 @@ def drawn(browser, report):
 
 def test_f86_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
     assert drawn.num_figures >= 12
-    assert drawn.eval_on_selector_all("figure.plot .main-svg", "all => all.length") >= drawn.num_figures
+    assert (
+        drawn.eval_on_selector_all("figure.plot .main-svg", "all => all.length")
+        >= drawn.num_figures
+    )
     assert drawn.eval_on_selector_all("figure.plot .no-webgl", "all => all.length") == 0
     assert drawn.heard == []
 
 
-def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_time(browser, tmp_path):
-    made = MadeUp(models=MODELS, losses=("combined", "focal", "weighted_focal"), num_val=17, num_test=36)
+def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_time(
+    browser, tmp_path
+):
+    made = MadeUp(
+        models=MODELS, losses=("combined", "focal", "weighted_focal"), num_val=17, num_test=36
+    )
     large = build_report(write_run(tmp_path, made))
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     session = page.context.new_cdp_session(page)
@@ -78,18 +85,33 @@ def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_t
 
     page.goto(large.as_uri())
 
-    spent = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+    spent = {
+        metric["name"]: metric["value"]
+        for metric in session.send("Performance.getMetrics")["metrics"]
+    }
     page.context.close()
     assert large.stat().st_size < 10e6
     # By the clock of its own thread, which other work on the machine does not move.
     assert 0 < spent["TaskDuration"] < 3
 
 
-def test_a_long_folded_table_is_read_when_it_is_opened_and_sorts_and_stands_where_no_script_runs(browser, tmp_path):
+def test_a_long_folded_table_is_read_when_it_is_opened_and_sorts_and_stands_where_no_script_runs(
+    browser, tmp_path
+):
     rows = tuple((Entry(f"<{i}>"), Entry(str(i), i)) for i in range(LONG_FROM + 1))
-    table = Table(id="many", caption="Many", columns=(Column("name"), Column("value", True)), rows=rows, folded=True)
+    table = Table(
+        id="many",
+        caption="Many",
+        columns=(Column("name"), Column("value", True)),
+        rows=rows,
+        folded=True,
+    )
     path = tmp_path / "report.html"
-    path.write_text(render("run", "", [Section(id="answer", title="t", question="q", finding="f", blocks=(table,))]))
+    path.write_text(
+        render(
+            "run", "", [Section(id="answer", title="t", question="q", finding="f", blocks=(table,))]
+        )
+    )
     for runs in (True, False):
         page = browser.new_context(java_script_enabled=runs).new_page()
         page.goto(path.as_uri())
@@ -98,7 +120,9 @@ def test_a_long_folded_table_is_read_when_it_is_opened_and_sorts_and_stands_wher
         if runs:
             page.locator("#many th button").last.click()
         assert page.locator("#many tbody tr").count() == len(rows)
-        assert page.locator("#many tbody th").first.text_content() == (f"<{LONG_FROM}>" if runs else "<0>")
+        assert page.locator("#many tbody th").first.text_content() == (
+            f"<{LONG_FROM}>" if runs else "<0>"
+        )
         page.context.close()
 
 
@@ -117,7 +141,8 @@ def test_a_picker_draws_another_study_and_another_patient(drawn):
         figure.locator("select").select_option("1")
 
         drawn.wait_for_function(
-            "([name, before]) => JSON.stringify(document.querySelector(`#${name} .canvas`).data[0]) !== before",
+            "([name, before]) => JSON.stringify(document.querySelector(`#${name} "
+            ".canvas`).data[0]) !== before",
             arg=[name, before],
         )
         assert figure.locator(shown).count() >= 1
@@ -143,7 +168,9 @@ def test_where_only_scripts_in_the_page_are_allowed_the_figures_are_drawn_too(br
 
 
 def test_every_section_is_there_and_the_first_screen_answers(page):
-    assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == list(SECTIONS)
+    assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == list(
+        SECTIONS
+    )
     assert page.locator("h1").bounding_box()["y"] < 400
     assert page.locator(".numbers").bounding_box()["y"] < 900
 
@@ -163,8 +190,13 @@ def test_a_table_sorts_by_number_both_ways(page):
 
 
 def test_a_name_with_markup_stays_text_in_tables_and_figures(drawn):
-    assert drawn.locator("#leaderboard-table").get_by_text("<b>bold</b> / combined / none").count() == 1
-    assert "<b>bold</b> / combined / none" in drawn.locator("#forest .main-svg").first.text_content()
+    assert (
+        drawn.locator("#leaderboard-table").get_by_text("<b>bold</b> / combined / none").count()
+        == 1
+    )
+    assert (
+        "<b>bold</b> / combined / none" in drawn.locator("#forest .main-svg").first.text_content()
+    )
 
 
 def test_axe_finds_nothing_serious_in_light_or_dark(drawn):
@@ -173,10 +205,14 @@ def test_axe_finds_nothing_serious_in_light_or_dark(drawn):
     if not source and not IN_CI:
         pytest.skip("SEGBENCH_AXE names no axe.min.js")
     drawn.evaluate(Path(source).read_text() + "; 0")
-    drawn.eval_on_selector_all("#leaderboard details, #hpo details", "all => all.forEach(one => { one.open = true; })")
+    drawn.eval_on_selector_all(
+        "#leaderboard details, #hpo details", "all => all.forEach(one => { one.open = true; })"
+    )
     for scheme in ("light", "dark"):
         drawn.emulate_media(color_scheme=scheme)
-        found = drawn.evaluate("axe.run(document, { resultTypes: ['violations'] }).then(result => result.violations)")
+        found = drawn.evaluate(
+            "axe.run(document, { resultTypes: ['violations'] }).then(result => result.violations)"
+        )
         serious = [
             (one["id"], node["target"], node["any"][0]["message"] if node["any"] else "")
             for one in found
@@ -193,10 +229,15 @@ def test_the_page_prints_with_every_figure_and_no_label_clipped(browser, report)
         # A4 in landscape without its margins, at 96 pixels an inch.
         page.set_viewport_size({"width": 1032, "height": 700})
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        page.wait_for_function("() => [...document.querySelectorAll('figure.plot')].every(figure => figure.dataset.drawn)")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('figure.plot')].every(figure => "
+            "figure.dataset.drawn)"
+        )
 
         assert page.evaluate(TOO_WIDE) == []
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert (
+            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        )
         paper = page.pdf(prefer_css_page_size=True)
         assert paper.startswith(b"%PDF-")
         assert len(paper) > 200_000

@@ -19,10 +19,19 @@ MADE = MadeUp(models=("unet3d",), losses=("combined", "focal"), seeds=(0,), tuni
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    """A run of two cells; in the first the second setting was pruned at its first epoch, high as it stood, the third failed."""
+    """A run of two cells; in the first the second setting was pruned at its first epoch, high as it
+    stood, the third failed.
+    """
     results = all_results(MADE)
-    fates = {1: cut(results[1]), 2: replace(results[2], state=FAILED, reason="oom", val_score=None, scores=(), curve=())}
-    folder = write_run(tmp_path_factory.mktemp("budgets"), MADE, [fates.get(i, one) for i, one in enumerate(results)])
+    fates = {
+        1: cut(results[1]),
+        2: replace(results[2], state=FAILED, reason="oom", val_score=None, scores=(), curve=()),
+    }
+    folder = write_run(
+        tmp_path_factory.mktemp("budgets"),
+        MADE,
+        [fates.get(i, one) for i, one in enumerate(results)],
+    )
     run = read_run(folder)
     return build_board(run, *write_tables(run), "none")
 
@@ -39,7 +48,10 @@ def test_the_budget_of_each_cell_is_a_row(board):
 
     epochs = MADE.epochs
     assert [row["planned"] for row in rows] == [row["asked"] for row in rows] == ["3", "3"]
-    assert [(row["complete"], row["pruned"], row["failed"]) for row in rows] == [("1", "1", "1"), ("3", "0", "0")]
+    assert [(row["complete"], row["pruned"], row["failed"]) for row in rows] == [
+        ("1", "1", "1"),
+        ("3", "0", "0"),
+    ]
     assert [row["epochs trained"] for row in rows] == [str(epochs + 1), str(3 * epochs)]
 
 

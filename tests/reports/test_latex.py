@@ -1,4 +1,5 @@
-"""The leaderboard in LaTeX: what is read back from it is what was scored, and no name is a command."""
+"""The leaderboard in LaTeX: what is read back from it is what was scored, and no name
+is a command."""
 
 import re
 
@@ -18,7 +19,10 @@ def test_the_table_reads_back_as_the_scores(tmp_path):
     head, *rows = [line.removesuffix(r" \\").split(" & ") for line in lines if line.endswith(r"\\")]
     read = pd.DataFrame(rows, columns=head).replace({r"\\_": "_"}, regex=True)
 
-    finals = load_run(out).query("phase == 'final' and split == 'test' and space == 'native' and true_voxels > 0 and label > 0")
+    finals = load_run(out).query(
+        "phase == 'final' and split == 'test' and space == 'native' and true_voxels > 0 and label "
+        "> 0"
+    )
     means = finals.groupby(["model", "loss", "sampling", "class_name"]).dice.mean()
     assert len(read) == 4
     for row in read.to_dict("records"):
@@ -29,7 +33,11 @@ def test_the_table_reads_back_as_the_scores(tmp_path):
             assert value == round(means[(*cell, name)], 3)
             assert low <= value <= high
     assert lines[1] == r"\begin{tabular}{lllrrrr}"
-    assert [line for line in lines if line.startswith("\\") and "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert [line for line in lines if line.startswith("\\") and "rule" in line] == [
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+    ]
 
 
 def test_a_name_is_no_command():

@@ -1,4 +1,6 @@
-"""The whole page from a made-up run folder: same bytes, unfinished runs, any classes, hostile names."""
+"""The whole page from a made-up run folder: same bytes, unfinished runs, any classes, hostile
+names.
+"""
 
 import csv
 import dataclasses
@@ -14,7 +16,8 @@ from reports.page import digest, plotly
 from reports.sections.registry import SECTIONS
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 
-# Markup, a spreadsheet's formula, quotes, a mark that turns the line around, and far more letters than any name has.
+# Markup, a spreadsheet's formula, quotes, a mark that turns the line around, and far more letters
+# than any name has.
 HOSTILE = "=cmd|<script>alert('x')</script>&\"\u202e" + "n" * 10_000
 
 
@@ -27,7 +30,11 @@ def section_ids(page: str) -> list[str]:
 
 
 def words_of(page: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.split("</style>")[1].split('<script type="text/plain"')[0]))
+    return re.sub(
+        r"\s+",
+        " ",
+        re.sub(r"<[^>]+>", " ", page.split("</style>")[1].split('<script type="text/plain"')[0]),
+    )
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):
@@ -48,7 +55,9 @@ def test_a_run_on_the_papers_data_has_its_section(tmp_path):
 
 
 def test_no_winner_is_crowned_under_one_seed(tmp_path):
-    made = MadeUp(seeds=(0,), quality=lambda cell, seed, case, label: 0.9 if cell.model == "vnet" else 0.5)
+    made = MadeUp(
+        seeds=(0,), quality=lambda cell, seed, case, label: 0.9 if cell.model == "vnet" else 0.5
+    )
 
     words = words_of(page_of(tmp_path, made))
 
@@ -66,7 +75,18 @@ def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
     assert "8 of 8 final trials have no complete result" in page
     assert "Unfinished: 8 final trials have no result yet." in words_of(page)
     assert section_ids(page) == [
-        *("answer", "validity", "grid", "curves", "pareto", "hpo", "trials", "data", "provenance", "downloads")
+        *(
+            "answer",
+            "validity",
+            "grid",
+            "curves",
+            "pareto",
+            "hpo",
+            "trials",
+            "data",
+            "provenance",
+            "downloads",
+        )
     ]
     assert "These are tuning trials" in page
 
@@ -74,7 +94,15 @@ def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
 def test_f83_a_run_that_only_began_says_so(tmp_path):
     page = page_of(tmp_path, MadeUp(), [])
 
-    assert section_ids(page) == ["answer", "validity", "grid", "trials", "data", "provenance", "downloads"]
+    assert section_ids(page) == [
+        "answer",
+        "validity",
+        "grid",
+        "trials",
+        "data",
+        "provenance",
+        "downloads",
+    ]
     assert "No trial has ended" in page
 
 
@@ -113,13 +141,21 @@ def test_a_run_without_validation_chooses_nothing(tmp_path):
 
 def test_f85_names_of_every_kind_are_escaped(tmp_path):
     made = MadeUp(
-        models=(HOSTILE, "vnet"), losses=("focal", HOSTILE), samplings=(HOSTILE,), seeds=(0,), classes=("b", HOSTILE, "c")
+        models=(HOSTILE, "vnet"),
+        losses=("focal", HOSTILE),
+        samplings=(HOSTILE,),
+        seeds=(0,),
+        classes=("b", HOSTILE, "c"),
     )
     made = dataclasses.replace(
-        made, dataset=HOSTILE, record={"weights_notes": [HOSTILE], "command": HOSTILE, "commit": HOSTILE}
+        made,
+        dataset=HOSTILE,
+        record={"weights_notes": [HOSTILE], "command": HOSTILE, "commit": HOSTILE},
     )
     results = [*all_results(made)[:-1], failure(made, made.cells[-1], 0, HOSTILE, HOSTILE)]
-    results[0] = dataclasses.replace(results[0], facts={HOSTILE: HOSTILE, "host": HOSTILE, "device": HOSTILE})
+    results[0] = dataclasses.replace(
+        results[0], facts={HOSTILE: HOSTILE, "host": HOSTILE, "device": HOSTILE}
+    )
 
     page = page_of(tmp_path, made, results)
 
@@ -128,7 +164,11 @@ def test_f85_names_of_every_kind_are_escaped(tmp_path):
     data_scripts = len(re.findall(r'<script type="(?:application/json|text/plain)">', page))
     assert len(re.findall(r"<script[ >]", page)) == 2 + data_scripts
     for table in ("scores", "trials"):
-        cells = [cell for row in csv.reader((tmp_path / f"{table}.csv").read_text().splitlines()) for cell in row]
+        cells = [
+            cell
+            for row in csv.reader((tmp_path / f"{table}.csv").read_text().splitlines())
+            for cell in row
+        ]
         assert not [cell for cell in cells if cell.startswith("=")]
 
 
@@ -136,7 +176,10 @@ def test_hostile_case_names_are_escaped(tmp_path):
     made = MadeUp(seeds=(0,))
 
     def renamed(result):
-        scores = tuple(dataclasses.replace(s, case=s.case.replace("case_00007", HOSTILE)) for s in result.scores)
+        scores = tuple(
+            dataclasses.replace(s, case=s.case.replace("case_00007", HOSTILE))
+            for s in result.scores
+        )
         return dataclasses.replace(result, scores=scores)
 
     page = page_of(tmp_path, made, [renamed(result) for result in all_results(made)])
@@ -155,7 +198,11 @@ def test_the_policy_lets_two_scripts_run_and_nothing_out(tmp_path):
     assert "script-src 'sha256-" in policy
     assert "unsafe-eval" not in policy
     outside = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
-    tables = [f"{name}.{ending}" for name in ("scores", "surfaces", "trials") for ending in ("csv", "parquet")]
+    tables = [
+        f"{name}.{ending}"
+        for name in ("scores", "surfaces", "trials")
+        for ending in ("csv", "parquet")
+    ]
     assert outside == [*tables, "run.json", "leaderboard.tex"]
 
 
@@ -174,7 +221,9 @@ def test_every_figure_has_a_caption_and_a_table_of_its_numbers(tmp_path):
     for figure in figures:
         assert re.search(r"<figcaption>\S.{30,}</figcaption>", figure)
         assert "<table" in figure
-        content = json.loads(re.search(r'<script type="application/json">(.*?)</script>', figure, re.DOTALL)[1])
+        content = json.loads(
+            re.search(r'<script type="application/json">(.*?)</script>', figure, re.DOTALL)[1]
+        )
         assert content["data"] or all(view["data"] for view in content["views"])
 
 
@@ -188,10 +237,19 @@ def test_pictures_can_be_left_out_or_shown_without_ct(tmp_path):
     sizes = {}
     for images in ("ct", "masks", "none"):
         page = build_report(out, images).read_text()
-        sizes[images] = (page.count("data:image/webp"), page.count('class="layers'), page.count("RUN --images ct shows them"))
+        sizes[images] = (
+            page.count("data:image/webp"),
+            page.count('class="layers'),
+            page.count("RUN --images ct shows them"),
+        )
 
-    # 8 slices in a sheet, 3 results of 2 masks, 3 views of the solid, and the gallery: 8 x 3 slices of 2 panels, with CT of 3.
-    assert sizes == {"ct": (24 + 8 + 6 + 3, 72 + 8 + 6 + 3, 0), "masks": (3, 48 + 8 + 6 + 3, 1), "none": (0, 0, 0)}
+    # 8 slices in a sheet, 3 results of 2 masks, 3 views of the solid, and the gallery: 8 x 3 slices
+    # of 2 panels, with CT of 3.
+    assert sizes == {
+        "ct": (24 + 8 + 6 + 3, 72 + 8 + 6 + 3, 0),
+        "masks": (3, 48 + 8 + 6 + 3, 1),
+        "none": (0, 0, 0),
+    }
     with pytest.raises(ValueError, match="unknown images 'all'"):
         build_report(out, "all")
 
@@ -214,7 +272,9 @@ def test_a_prediction_that_does_not_fit_its_image_is_an_error_by_name(tmp_path):
 
 def test_pretraining_of_a_model_outside_the_cells_is_shown(tmp_path):
     made = MadeUp(seeds=(0,))
-    pretrained = complete(made, Cell(model="segresnet", loss="restoration", sampling="none"), 0, PRETRAIN)
+    pretrained = complete(
+        made, Cell(model="segresnet", loss="restoration", sampling="none"), 0, PRETRAIN
+    )
 
     page = page_of(tmp_path, made, [*all_results(made), pretrained])
 

@@ -46,7 +46,9 @@ SPEC = TrialSpec(
 )
 
 
-def make_job(cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more) -> Job:
+def make_job(
+    cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more
+) -> Job:
     cases = sorted(open_cache(cache).cases)
     spec = TrialSpec(
         dataset="phantoms",

@@ -1,4 +1,6 @@
-"""The weights of classes by their counts, on KiTS23's own: from equal to inverse frequency, and what is refused."""
+"""The weights of classes by their counts, on KiTS23's own: from equal to inverse frequency, and
+what is refused.
+"""
 
 import pytest
 from test_losses import ALPHA, HYPER, KITS, random_batch
@@ -49,7 +51,9 @@ def test_class_balanced_weights_equal_those_of_sixty_digits(exponent):
 
 def test_class_balanced_weights_reach_from_equal_to_inverse_frequency():
     assert class_balanced_weights(KITS, 1.0) == (1, 1, 1, 1)
-    assert class_balanced_weights(KITS, 1e-18) == pytest.approx(inverse_frequency_weights(KITS), rel=1e-9)
+    assert class_balanced_weights(KITS, 1e-18) == pytest.approx(
+        inverse_frequency_weights(KITS), rel=1e-9
+    )
 
 
 def test_class_balanced_focal_with_equal_weights_is_focal():
@@ -64,8 +68,12 @@ def test_the_unit_of_the_counts_changes_the_weights():
     slices = ClassCounts(voxels=KITS.voxels, slices=KITS.slices, cases=KITS.cases, unit="slices")
     cases = ClassCounts(voxels=KITS.voxels, slices=KITS.slices, cases=KITS.cases, unit="cases")
 
-    assert class_balanced_weights(slices, 1e-4) == pytest.approx((0.440, 0.543, 0.916, 2.101), rel=2e-3)
-    assert class_balanced_weights(cases, 1e-3) == pytest.approx((0.825, 0.825, 0.825, 1.526), rel=2e-3)
+    assert class_balanced_weights(slices, 1e-4) == pytest.approx(
+        (0.440, 0.543, 0.916, 2.101), rel=2e-3
+    )
+    assert class_balanced_weights(cases, 1e-3) == pytest.approx(
+        (0.825, 0.825, 0.825, 1.526), rel=2e-3
+    )
 
 
 def test_a_class_without_voxels_weighs_nothing_and_leaves_the_others_alone():
@@ -88,8 +96,12 @@ def test_the_useful_range_of_beta_lies_between_the_inverse_counts():
 
 
 @pytest.mark.parametrize("one_minus_beta", [1e-1, 1e-2, 1e-3, 1e-4])
-def test_a_class_balanced_loss_that_is_plain_focal_is_refused_with_the_range_that_works(one_minus_beta):
-    with pytest.raises(ValueError, match=r"which is the focal loss; .* between 1\.4e-09 and 1\.1e-05"):
+def test_a_class_balanced_loss_that_is_plain_focal_is_refused_with_the_range_that_works(
+    one_minus_beta,
+):
+    with pytest.raises(
+        ValueError, match=r"which is the focal loss; .* between 1\.4e-09 and 1\.1e-05"
+    ):
         class_balanced(KITS, one_minus_beta, 2.0)
 
 

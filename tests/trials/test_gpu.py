@@ -1,4 +1,6 @@
-"""What holds on a GPU alone: precision, shares of memory, halving, resident data, compiling, workers used again."""
+"""What holds on a GPU alone: precision, shares of memory, halving, resident data, compiling,
+workers used again.
+"""
 
 import gc
 import subprocess
@@ -56,10 +58,14 @@ def num_bytes(share: float) -> int:
 
 
 class Hungry(nn.Conv3d):
-    """One convolution that takes 0.6 of the trial's share of memory for each volume while it computes."""
+    """One convolution that takes 0.6 of the trial's share of memory for each volume while it
+    computes.
+    """
 
     def forward(self, images):
-        taken = torch.empty(len(images) * num_bytes(0.6 * SHARE), dtype=torch.uint8, device=images.device)
+        taken = torch.empty(
+            len(images) * num_bytes(0.6 * SHARE), dtype=torch.uint8, device=images.device
+        )
         logits = super().forward(images)
         del taken
         return logits
@@ -84,13 +90,17 @@ def test_memory_beyond_a_share_is_refused_and_the_next_trial_of_the_process_has_
 
     limit_share(3 * SHARE)
 
-    assert torch.empty(num_bytes(1.5 * SHARE), dtype=torch.uint8, device=GPU).numel() == num_bytes(1.5 * SHARE)
+    assert torch.empty(num_bytes(1.5 * SHARE), dtype=torch.uint8, device=GPU).numel() == num_bytes(
+        1.5 * SHARE
+    )
 
 
 def test_a_batch_beyond_a_trials_share_goes_through_in_two_halves_and_its_memory_is_given_back(
     small_cache, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1)))
+    monkeypatch.setitem(
+        MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1))
+    )
     recipe = replace(RECIPE, batch_size=2, epochs=1, gpus=SHARE)
 
     result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="hungry"), recipe))
@@ -116,7 +126,9 @@ def test_batches_of_a_set_that_lies_on_the_gpu_are_those_of_its_files(small_cach
 
 
 @pytest.mark.slow
-def test_one_training_graph_and_one_of_evaluation_serve_a_batch_its_halves_and_the_last_cases(small_cache, tmp_path):
+def test_one_training_graph_and_one_of_evaluation_serve_a_batch_its_halves_and_the_last_cases(
+    small_cache, tmp_path
+):
     recipe = replace(FLOAT32, compile="always", batch_size=4, train_cases_scored=3)
     job, cache = make_job(small_cache, tmp_path, recipe=recipe), open_cache(small_cache)
     network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
@@ -146,7 +158,9 @@ def test_trials_of_two_models_in_one_process_end_as_in_a_process_each(small_cach
 
     for model in models:
         job = job_of(small_cache, tmp_path / "fresh", model)
-        subprocess.run([sys.executable, "-c", WORKER], input=to_json(job), text=True, cwd=ROOT, check=True)
+        subprocess.run(
+            [sys.executable, "-c", WORKER], input=to_json(job), text=True, cwd=ROOT, check=True
+        )
         fresh = from_json(TrialResult, result_path(job.out, job.trial).read_text())
         assert reused[model].state == fresh.state == COMPLETE
         assert losses(reused[model]) == pytest.approx(losses(fresh), rel=0.02)
@@ -154,7 +168,9 @@ def test_trials_of_two_models_in_one_process_end_as_in_a_process_each(small_cach
         assert kernels[model] == (search > 1, search)
 
 
-def test_a_resumed_trial_has_the_same_schedule_and_losses_that_differ_by_rounding(small_cache, tmp_path):
+def test_a_resumed_trial_has_the_same_schedule_and_losses_that_differ_by_rounding(
+    small_cache, tmp_path
+):
     straight = attempt(make_job(small_cache, tmp_path / "straight", recipe=FLOAT32))
     broken = make_job(small_cache, tmp_path / "broken", recipe=FLOAT32)
     with pytest.raises(KeyboardInterrupt):
@@ -170,14 +186,18 @@ def test_voxels_counted_on_the_gpu_are_those_counted_on_the_cpu(small_cache, tmp
     job, cache = make_job(small_cache, tmp_path, recipe=FLOAT32), open_cache(small_cache)
     network = make_network(job, cache)
 
-    for case, logits in zip(job.val, cube_logits(network, [cache.image(case) for case in job.val], 2), strict=True):
+    for case, logits in zip(
+        job.val, cube_logits(network, [cache.image(case) for case in job.val], 2), strict=True
+    ):
         labels = torch.from_numpy(np.array(cache.labels(case)))
         assert logits.device.type == "cuda"
         assert torch.equal(counts_of(logits, labels.to(GPU)).cpu(), counts_of(logits.cpu(), labels))
 
 
 def job_of(cache, out, model):
-    return make_job(cache, out, replace(CELL, model=model), replace(FLOAT32, epochs=2, **SMALL[model]))
+    return make_job(
+        cache, out, replace(CELL, model=model), replace(FLOAT32, epochs=2, **SMALL[model])
+    )
 
 
 def losses(result: TrialResult) -> list[float]:

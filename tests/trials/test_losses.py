@@ -1,4 +1,6 @@
-"""The losses against closed forms, against MONAI and torch, and at the edges of what floats can hold."""
+"""The losses against closed forms, against MONAI and torch, and at the edges of what floats can
+hold.
+"""
 
 import math
 import subprocess
@@ -20,9 +22,12 @@ from trials.losses import (
     weighted_focal,
 )
 
-# KiTS23, the paper's 337 training cases on a cube of 128: voxels of background, kidney, tumour, cyst.
+# KiTS23, the paper's 337 training cases on a cube of 128: voxels of background, kidney, tumour,
+# cyst.
 KITS = ClassCounts(
-    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43_136, 16_064, 6_421, 2_315), cases=(337, 337, 337, 168)
+    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180),
+    slices=(43_136, 16_064, 6_421, 2_315),
+    cases=(337, 337, 337, 168),
 )
 HYPER = {"lr": 1e-3, "gamma": 2.0, "one_minus_beta": 1e-6}
 GAMMAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -32,7 +37,9 @@ ALPHA = (0.1, 0.6, 1.3, 2.0)
 def random_batch(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (3, 4, 8, 8, 8)):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-    labels = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(
+        0, shape[1], (shape[0], *shape[2:]), generator=generator, dtype=torch.uint8
+    )
     return logits, labels
 
 
@@ -54,7 +61,9 @@ def test_every_loss_prefers_the_truth(name):
 def test_a_perfect_prediction_costs_nothing(name):
     _, labels = random_batch()
 
-    assert build_loss(name, KITS, HYPER)(logits_for(labels), labels).item() == pytest.approx(0, abs=1e-6)
+    assert build_loss(name, KITS, HYPER)(logits_for(labels), labels).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -62,7 +71,9 @@ def test_a_constant_added_to_all_logits_changes_nothing(name):
     logits, labels = random_batch()
     loss = build_loss(name, KITS, HYPER)
 
-    assert loss(logits + 7.5, labels).item() == pytest.approx(loss(logits, labels).item(), rel=1e-12)
+    assert loss(logits + 7.5, labels).item() == pytest.approx(
+        loss(logits, labels).item(), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -102,7 +113,9 @@ def test_a_float16_sum_over_a_whole_cube_does_not_overflow():
     logits = torch.zeros(1, 4, 64, 64, 64, dtype=torch.float16)
 
     # p = 1/4: Dice of background 2 (1/4) / (1/4 + 1), of the absent classes 0.
-    assert combined(KITS)(logits, labels).item() == pytest.approx(0.5 * (1 - 0.4 / 4) + 0.5 * math.log(4), rel=1e-6)
+    assert combined(KITS)(logits, labels).item() == pytest.approx(
+        0.5 * (1 - 0.4 / 4) + 0.5 * math.log(4), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -123,7 +136,13 @@ def test_values_and_gradients_stay_finite_for_extreme_logits(name, gamma, dtype)
 
 @pytest.mark.parametrize(
     "loss",
-    [combined(KITS), focal(KITS, 2.0), focal(KITS, 0.5), weighted_focal(KITS, 2.0, ALPHA), class_balanced(KITS, 1e-6, 2.0)],
+    [
+        combined(KITS),
+        focal(KITS, 2.0),
+        focal(KITS, 0.5),
+        weighted_focal(KITS, 2.0, ALPHA),
+        class_balanced(KITS, 1e-6, 2.0),
+    ],
     ids=["combined", "focal", "focal below 1", "weighted_focal", "class_balanced"],
 )
 def test_gradients_are_the_derivatives(loss):
@@ -136,7 +155,13 @@ def test_combined_equals_monai_dice_and_cross_entropy_over_the_pooled_batch():
     logits, labels = random_batch()
     labels[1][labels[1] == 3] = 0
     theirs = DiceCELoss(
-        softmax=True, to_onehot_y=True, batch=True, lambda_dice=0.5, lambda_ce=0.5, smooth_nr=0, smooth_dr=1e-12
+        softmax=True,
+        to_onehot_y=True,
+        batch=True,
+        lambda_dice=0.5,
+        lambda_ce=0.5,
+        smooth_nr=0,
+        smooth_dr=1e-12,
     )
 
     expected = theirs(logits, labels.unsqueeze(1).long())
@@ -144,44 +169,69 @@ def test_combined_equals_monai_dice_and_cross_entropy_over_the_pooled_batch():
     assert combined(KITS)(logits, labels).item() == pytest.approx(expected.item(), abs=1e-14)
 
 
-@pytest.mark.parametrize("piece", [5, 20, 10_000], ids=["parts of a volume", "one item", "all at once"])
-@pytest.mark.parametrize("loss", [combined(KITS), weighted_focal(KITS, 2.0, ALPHA)], ids=["combined", "weighted_focal"])
+@pytest.mark.parametrize(
+    "piece", [5, 20, 10_000], ids=["parts of a volume", "one item", "all at once"]
+)
+@pytest.mark.parametrize(
+    "loss", [combined(KITS), weighted_focal(KITS, 2.0, ALPHA)], ids=["combined", "weighted_focal"]
+)
 def test_the_pieces_of_a_batch_make_no_difference(monkeypatch, loss, piece):
     logits, labels = random_batch(shape=(3, 4, 3, 2, 3))
     whole = loss(at := logits.clone().requires_grad_(), labels)
     (by_logits,) = torch.autograd.grad(whole, at)
 
     monkeypatch.setattr(voxel_losses, "PIECE", piece)
-    value = loss(in_pieces := logits.to(memory_format=torch.channels_last_3d).requires_grad_(), labels)
+    value = loss(
+        in_pieces := logits.to(memory_format=torch.channels_last_3d).requires_grad_(), labels
+    )
     value.backward()
 
     assert value.item() == pytest.approx(whole.item(), rel=1e-12)
     torch.testing.assert_close(in_pieces.grad, by_logits, rtol=1e-12, atol=1e-18)
 
 
-@pytest.mark.parametrize(("loss", "planes"), [(combined(KITS), 0), (focal(KITS, 2.0), 1)], ids=["combined", "focal"])
+@pytest.mark.parametrize(
+    ("loss", "planes"), [(combined(KITS), 0), (focal(KITS, 2.0), 1)], ids=["combined", "focal"]
+)
 def test_a_loss_keeps_no_probabilities_for_its_gradient(loss, planes):
     logits, labels = random_batch(torch.float32)
     kept: dict[int, torch.Tensor] = {}
 
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.setdefault(tensor.data_ptr(), tensor), lambda kept: kept):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.setdefault(tensor.data_ptr(), tensor), lambda kept: kept
+    ):
         loss(logits.requires_grad_(), labels)
 
-    large = [tensor for place, tensor in kept.items() if tensor.numel() >= labels.numel() and place != logits.data_ptr()]
-    assert sum(tensor.numel() for tensor in large if tensor.is_floating_point()) == planes * labels.numel()
+    large = [
+        tensor
+        for place, tensor in kept.items()
+        if tensor.numel() >= labels.numel() and place != logits.data_ptr()
+    ]
+    assert (
+        sum(tensor.numel() for tensor in large if tensor.is_floating_point())
+        == planes * labels.numel()
+    )
 
 
 def test_float32_bears_the_sums_over_a_whole_cube():
     logits, labels = random_batch(torch.float32, (1, 4, 64, 64, 64))
 
     for loss in (combined(KITS), focal(KITS, 2.0)):
-        assert loss(logits, labels).item() == pytest.approx(loss(logits.double(), labels).item(), rel=2e-7)
+        assert loss(logits, labels).item() == pytest.approx(
+            loss(logits.double(), labels).item(), rel=2e-7
+        )
 
 
 def test_combined_has_the_gradient_of_monai():
     logits, labels = random_batch()
     theirs = DiceCELoss(
-        softmax=True, to_onehot_y=True, batch=True, lambda_dice=0.5, lambda_ce=0.5, smooth_nr=0, smooth_dr=1e-12
+        softmax=True,
+        to_onehot_y=True,
+        batch=True,
+        lambda_dice=0.5,
+        lambda_ce=0.5,
+        smooth_nr=0,
+        smooth_dr=1e-12,
     )
     ours_at, theirs_at = logits.clone().requires_grad_(), logits.clone().requires_grad_()
 
@@ -207,7 +257,9 @@ def test_weighted_focal_equals_monai_with_the_same_weights():
 
     expected = 4 * theirs(logits, labels.unsqueeze(1))
 
-    assert weighted_focal(KITS, 2.0, ALPHA)(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert weighted_focal(KITS, 2.0, ALPHA)(logits, labels).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_focal_at_gamma_zero_is_cross_entropy():
@@ -221,22 +273,33 @@ def test_focal_at_gamma_zero_is_cross_entropy():
 def test_weighted_focal_at_gamma_zero_is_cross_entropy_summed_and_divided_by_the_voxels():
     logits, labels = random_batch()
 
-    expected = F.cross_entropy(logits, labels.long(), weight=torch.tensor(ALPHA, dtype=torch.float64), reduction="sum")
+    expected = F.cross_entropy(
+        logits, labels.long(), weight=torch.tensor(ALPHA, dtype=torch.float64), reduction="sum"
+    )
 
-    assert weighted_focal(KITS, 0.0, ALPHA)(logits, labels).item() == pytest.approx(expected.item() / labels.numel(), abs=1e-12)
+    assert weighted_focal(KITS, 0.0, ALPHA)(logits, labels).item() == pytest.approx(
+        expected.item() / labels.numel(), abs=1e-12
+    )
 
 
 def test_weights_of_one_are_no_weights():
     logits, labels = random_batch()
 
-    assert weighted_focal(KITS, 2.0, (1, 1, 1, 1))(logits, labels) == focal(KITS, 2.0)(logits, labels)
+    assert weighted_focal(KITS, 2.0, (1, 1, 1, 1))(logits, labels) == focal(KITS, 2.0)(
+        logits, labels
+    )
 
 
-@pytest.mark.parametrize(("gamma", "expected"), [(0, 1.3862943611), (1, 1.0397207708), (2, 0.7797905781), (5, 0.3289741502)])
+@pytest.mark.parametrize(
+    ("gamma", "expected"),
+    [(0, 1.3862943611), (1, 1.0397207708), (2, 0.7797905781), (5, 0.3289741502)],
+)
 def test_focal_of_four_equal_logits_has_the_closed_form(gamma, expected):
     _, labels = random_batch()
 
-    assert focal(KITS, gamma)(torch.zeros(3, 4, 8, 8, 8).double(), labels).item() == pytest.approx(expected, abs=1e-10)
+    assert focal(KITS, gamma)(torch.zeros(3, 4, 8, 8, 8).double(), labels).item() == pytest.approx(
+        expected, abs=1e-10
+    )
 
 
 def test_permuting_classes_with_their_weights_changes_nothing():
@@ -248,7 +311,9 @@ def test_permuting_classes_with_their_weights_changes_nothing():
     assert weighted_focal(KITS, 2.0, weights)(logits[:, order], permuted).item() == pytest.approx(
         weighted_focal(KITS, 2.0, ALPHA)(logits, labels).item(), rel=1e-12
     )
-    assert combined(KITS)(logits[:, order], permuted).item() == pytest.approx(combined(KITS)(logits, labels).item(), rel=1e-12)
+    assert combined(KITS)(logits[:, order], permuted).item() == pytest.approx(
+        combined(KITS)(logits, labels).item(), rel=1e-12
+    )
 
 
 def test_a_class_absent_from_the_batch_has_dice_zero():
@@ -261,6 +326,9 @@ def test_a_class_absent_from_the_batch_has_dice_zero():
 
 
 def test_reading_the_registry_loads_no_torch():
-    script = "import sys, trials.losses, trials.data.sampling, trials.models.registry; sys.exit('torch' in sys.modules)"
+    script = (
+        "import sys, trials.losses, trials.data.sampling, trials.models.registry; "
+        "sys.exit('torch' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

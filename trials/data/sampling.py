@@ -1,4 +1,5 @@
-"""How training items are drawn: a weight for each volume or slice from its class voxels. Numpy only.
+"""How training items are drawn: a weight for each volume or slice from its class voxels. Numpy
+only.
 
 Used on the training split alone: dropped or repeated items would falsify a score.
 """
@@ -20,7 +21,8 @@ UNITS = ("voxels", "slices", "cases")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCounts:
-    """How often each class occurs in the training split on the cube: in voxels, in axial slices, in cases.
+    """How often each class occurs in the training split on the cube: in voxels, in axial slices, in
+    cases.
 
     unit says which of the three the class-balanced loss counts. Raises ValueError for another unit.
     """
@@ -46,12 +48,13 @@ def none(item_voxels: Counts, recipe: Recipe) -> Weights:
 
 
 def oversample(item_voxels: Counts, recipe: Recipe) -> Weights:
-    """Draw items with rare classes more often, in one of three readings of w_item = sum of w_c n_c with w_c = 1 / n_c.
+    """Draw items with rare classes more often, in one of three readings of w_item = sum of w_c n_c
+    with w_c = 1 / n_c.
 
-    n_c counts class c's voxels in the dataset, m_c those in the item. recipe.oversample "literal" sums n_c / n_c, which is
-    the number of classes present; "content" sums m_c / n_c, which favours large lesions; "presence" sums 1 / n_c over the
-    classes present.
-    A class that never occurs counts for nothing.
+    n_c counts class c's voxels in the dataset, m_c those in the item. recipe.oversample "literal"
+    sums n_c / n_c, which is the number of classes present; "content" sums m_c / n_c, which favours
+    large lesions; "presence" sums 1 / n_c over the classes present. A class that never occurs
+    counts for nothing.
     """
     if recipe.oversample not in READINGS:
         raise ValueError(unknown("oversample", recipe.oversample, READINGS))
@@ -59,9 +62,11 @@ def oversample(item_voxels: Counts, recipe: Recipe) -> Weights:
 
 
 def subsample(item_voxels: Counts, recipe: Recipe) -> Weights:
-    """Drop items whose background share exceeds recipe.subsample_background and draw the others alike.
+    """Drop items whose background share exceeds recipe.subsample_background and draw the others
+    alike.
 
-    It never empties the set: where every item would go, every item stays (and sampling_facts says so).
+    It never empties the set: where every item would go, every item stays (and sampling_facts says
+    so).
     """
     keep = background_share(item_voxels) <= recipe.subsample_background
     return _sum_to_one(keep if keep.any() else np.ones(len(item_voxels)))
@@ -75,8 +80,8 @@ def background_share(item_voxels: Counts) -> Weights:
 def draw(weights: Weights, num_draws: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw item indices [num_draws].
 
-    Where all items that are not dropped weigh alike, each comes once before any comes twice: permutations, one
-    after the other. Otherwise items are drawn independently, with replacement.
+    Where all items that are not dropped weigh alike, each comes once before any comes twice:
+    permutations, one after the other. Otherwise items are drawn independently, with replacement.
     """
     kept = np.flatnonzero(weights)
     if np.ptp(weights[kept]) == 0:
@@ -86,10 +91,11 @@ def draw(weights: Weights, num_draws: int, generator: np.random.Generator) -> ND
 
 
 def draw_histogram(weights: Weights, item_voxels: Counts) -> dict[str, object]:
-    """Say what a sampling draws: for each class the chance that a draw holds it and its expected share of voxels.
+    """Say what a sampling draws: for each class the chance that a draw holds it and its expected
+    share of voxels.
 
-    effective_items is 1 / sum of squared weights: how many items drawn alike would vary as much. Weights are given in
-    multiples of the uniform weight over all items.
+    effective_items is 1 / sum of squared weights: how many items drawn alike would vary as much.
+    Weights are given in multiples of the uniform weight over all items.
     """
     relative = weights * len(weights)
     voxels = weights @ item_voxels
@@ -99,18 +105,28 @@ def draw_histogram(weights: Weights, item_voxels: Counts) -> dict[str, object]:
         "draw_holds_class": (weights @ (item_voxels > 0)).tolist(),
         "voxel_share": (voxels / voxels.sum()).tolist(),
         "effective_items": float(1 / (weights**2).sum()),
-        "weight_min_median_max": [float(relative.min()), float(np.median(relative)), float(relative.max())],
+        "weight_min_median_max": [
+            float(relative.min()),
+            float(np.median(relative)),
+            float(relative.max()),
+        ],
     }
 
 
-def sampling_facts(name: str, weights: Weights, item_voxels: Counts, recipe: Recipe) -> dict[str, object]:
-    """Add to the draw histogram the sampling's name and setting, and whether subsampling kept all for want of any to keep."""
+def sampling_facts(
+    name: str, weights: Weights, item_voxels: Counts, recipe: Recipe
+) -> dict[str, object]:
+    """Add to the draw histogram the sampling's name and setting, and whether subsampling kept all
+    for want of any to keep.
+    """
     facts: dict[str, object] = {"sampling": name, **draw_histogram(weights, item_voxels)}
     if name == "oversample":
         facts["reading"] = recipe.oversample
     if name == "subsample":
         facts["background_above"] = recipe.subsample_background
-        facts["kept_all_as_none_passed"] = bool((background_share(item_voxels) > recipe.subsample_background).all())
+        facts["kept_all_as_none_passed"] = bool(
+            (background_share(item_voxels) > recipe.subsample_background).all()
+        )
     return facts
 
 
@@ -130,10 +146,18 @@ def _sum_to_one(weights: NDArray[np.generic]) -> Weights:
     return weights.astype(np.float64) / weights.sum()
 
 
-READINGS: dict[str, Callable[[Counts, Counts], Weights]] = {"literal": _literal, "content": _content, "presence": _presence}
+READINGS: dict[str, Callable[[Counts, Counts], Weights]] = {
+    "literal": _literal,
+    "content": _content,
+    "presence": _presence,
+}
 
 SAMPLINGS: dict[str, Part] = {
     "none": Part("trials.data.sampling:none", about="every item once an epoch"),
-    "oversample": Part("trials.data.sampling:oversample", about="items with rare classes more often"),
-    "subsample": Part("trials.data.sampling:subsample", about="items that are nearly all background dropped"),
+    "oversample": Part(
+        "trials.data.sampling:oversample", about="items with rare classes more often"
+    ),
+    "subsample": Part(
+        "trials.data.sampling:subsample", about="items that are nearly all background dropped"
+    ),
 }

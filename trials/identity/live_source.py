@@ -1,6 +1,8 @@
-"""What a live object is made of, as a digest: source without comments, defaults, closures, values and what it refers to.
+"""What a live object is made of, as a digest: source without comments, defaults, closures, values
+and what it refers to.
 
-Two processes and two machines give one digest: no address, hash seed or file name is part of it. Standard library only.
+Two processes and two machines give one digest: no address, hash seed or file name is part of it.
+Standard library only.
 """
 
 import ast
@@ -42,7 +44,9 @@ class Walk:
         self._alive: list[Any] = []
 
     def of(self, value: Any) -> str:
-        """A plain value as it is written, a digest of any other; what is met inside itself is told by its name."""
+        """A plain value as it is written, a digest of any other; what is met inside itself is told
+        by its name.
+        """
         if type(value) in PLAIN:
             return f"{type(value).__name__} {value!r}"
         key = id(value)
@@ -94,15 +98,28 @@ class Walk:
     def _class(self, kind: type) -> list[str]:
         if not is_users(kind.__module__):
             return ["class", name_of(kind)]
-        found = definitions(text_of(sys.modules[kind.__module__])).get((kind.__name__, CLASS_LINE), ())
-        members = sorted((name, value) for name, value in vars(kind).items() if is_written(name, value))
-        told = ["class", kind.__name__, *map(ast.unparse, found), *self.all((type(kind), *kind.__bases__))]
+        found = definitions(text_of(sys.modules[kind.__module__])).get(
+            (kind.__name__, CLASS_LINE), ()
+        )
+        members = sorted(
+            (name, value) for name, value in vars(kind).items() if is_written(name, value)
+        )
+        told = [
+            "class",
+            kind.__name__,
+            *map(ast.unparse, found),
+            *self.all((type(kind), *kind.__bases__)),
+        ]
         told += [text for name, value in members for text in (name, self.of(value))]
-        names = {name for node in found if isinstance(node, ast.ClassDef) for name in names_in_body(node)}
+        names = {
+            name for node in found if isinstance(node, ast.ClassDef) for name in names_in_body(node)
+        }
         return told + self._context(kind.__module__, names, vars(sys.modules[kind.__module__]))
 
     def _context(self, module: str, names: set[str], values: Mapping[str, Any]) -> list[str]:
-        """What code of a grid file takes from the file, by these names; of code in a module of the user's, the whole module."""
+        """What code of a grid file takes from the file, by these names; of code in a module of the
+        user's, the whole module.
+        """
         if TEXT not in values:
             return [self.of(sys.modules[module])] if module in sys.modules else []
         known = sorted(name for name in names if name in values and not is_dunder(name))
@@ -125,7 +142,9 @@ class Walk:
         return told
 
     def _target(self, target: Any) -> list[str]:
-        """The function that an entry names, live, with the module of an installed one; of one of ours its name alone."""
+        """The function that an entry names, live, with the module of an installed one; of one of
+        ours its name alone.
+        """
         if isinstance(target, str) and is_ours(target.partition(":")[0]):
             return [target]
         try:
@@ -137,7 +156,9 @@ class Walk:
         return [self.of(found), *(self.module(sys.modules[home]) if is_installed else ())]
 
     def _instance(self, value: Any) -> list[str]:
-        """Any other object, by what pickle would make it from; where it cannot be pickled by its class and attributes."""
+        """Any other object, by what pickle would make it from; where it cannot be pickled by its
+        class and attributes.
+        """
         try:
             reduce = copyreg.dispatch_table.get(type(value))
             reduced = reduce(value) if reduce else value.__reduce_ex__(2)
@@ -152,7 +173,12 @@ class Walk:
         """A module's source, and the modules of the user's that its names come from."""
         homes = {home_of(value) for value in list(vars(module).values())} - {module.__name__}
         others = sorted(home for home in homes if is_users(home))
-        return ["module", module.__name__, plain_source(module), *self.all(sys.modules[home] for home in others)]
+        return [
+            "module",
+            module.__name__,
+            plain_source(module),
+            *self.all(sys.modules[home] for home in others),
+        ]
 
 
 def tensor(value: Any) -> list[str]:
@@ -166,7 +192,11 @@ def tensor(value: Any) -> list[str]:
 
 def home_of(value: Any) -> str:
     """The module that a value of another module comes from; "" where it says none."""
-    found = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    found = (
+        value.__name__
+        if isinstance(value, types.ModuleType)
+        else getattr(value, "__module__", None)
+    )
     return found if isinstance(found, str) else ""
 
 

@@ -1,4 +1,5 @@
-"""Where code stands in the text it was made from: a function's or a module's source without comments, and the names it uses.
+"""Where code stands in the text it was made from: a function's or a module's source without
+comments, and the names it uses.
 
 Standard library only.
 """
@@ -37,7 +38,9 @@ def is_ours(module: str) -> bool:
 
 
 def is_users(module: str) -> bool:
-    """Whether a module is a grid file or another file of the user's: not ours, of the standard library or installed."""
+    """Whether a module is a grid file or another file of the user's: not ours, of the standard
+    library or installed.
+    """
     found = sys.modules.get(module)
     if found is None or is_ours(module) or module.partition(".")[0] in sys.stdlib_module_names:
         return False
@@ -51,18 +54,24 @@ def is_dunder(name: str) -> bool:
 
 
 def is_written(name: str, value: Any) -> bool:
-    """Whether a class's member was written in its source, or has a name of its own: not what Python or a decorator added."""
+    """Whether a class's member was written in its source, or has a name of its own: not what Python
+    or a decorator added.
+    """
     return not is_dunder(name) or (isinstance(value, types.FunctionType) and bool(nodes_of(value)))
 
 
 def text_of(module: types.ModuleType) -> str:
     """The text that a module was made from, "" where there is none."""
     file = getattr(module, "__file__", None) or ""
-    return vars(module).get(TEXT) or ("".join(linecache.getlines(file)) if file.endswith(".py") else "")
+    return vars(module).get(TEXT) or (
+        "".join(linecache.getlines(file)) if file.endswith(".py") else ""
+    )
 
 
 def plain_source(module: types.ModuleType) -> str:
-    """A module's source without comments and docstrings; of one that is compiled the digest of its file."""
+    """A module's source without comments and docstrings; of one that is compiled the digest of its
+    file.
+    """
     if text := text_of(module):
         return ast.unparse(parsed(text))
     file = Path(getattr(module, "__file__", None) or "")
@@ -76,7 +85,9 @@ def source_of(function: types.FunctionType) -> str:
 
 
 def nodes_of(function: types.FunctionType) -> Sequence[Definition]:
-    """Where a function stands in the text it was compiled from: several for lambdas of one line, none for generated ones."""
+    """Where a function stands in the text it was compiled from: several for lambdas of one line,
+    none for generated ones.
+    """
     code, values = function.__code__, function.__globals__
     is_in_text = TEXT in values and code.co_filename == values.get("__file__")
     text = values[TEXT] if is_in_text else "".join(linecache.getlines(code.co_filename))
@@ -85,7 +96,9 @@ def nodes_of(function: types.FunctionType) -> Sequence[Definition]:
 
 @functools.lru_cache(maxsize=32)
 def definitions(text: str) -> Mapping[tuple[str, int], Sequence[Definition]]:
-    """Every function of a text by its name and first line, and every class by its name; none for a text that is no Python."""
+    """Every function of a text by its name and first line, and every class by its name; none for a
+    text that is no Python.
+    """
     found: dict[tuple[str, int], list[Definition]] = defaultdict(list)
     for node in ast.walk(parsed(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -104,29 +117,42 @@ def parsed(text: str) -> ast.Module:
     except (SyntaxError, ValueError):
         return ast.Module([], [])
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
-            node, False
-        ):
-            node.body[:1] = [] if len(node.body) > 1 or isinstance(node, ast.Module) else [ast.Pass()]
+        if isinstance(
+            node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and ast.get_docstring(node, False):
+            node.body[:1] = (
+                [] if len(node.body) > 1 or isinstance(node, ast.Module) else [ast.Pass()]
+            )
     return tree
 
 
 def names_in_body(node: ast.ClassDef) -> Iterator[str]:
-    """The names that a class takes from its module outside its methods: in decorators, and for the values of its fields."""
-    plain = [one for one in node.body if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    """The names that a class takes from its module outside its methods: in decorators, and for the
+    values of its fields.
+    """
+    plain = [
+        one
+        for one in node.body
+        if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
     for part in (*node.decorator_list, *plain):
         yield from (one.id for one in ast.walk(part) if isinstance(one, ast.Name))
 
 
 def global_names(code: types.CodeType) -> set[str]:
-    """The names that a function takes from its module, those of the functions inside it among them."""
+    """The names that a function takes from its module, those of the functions inside it
+    among them."""
     names = {str(one.argval) for one in dis.get_instructions(code) if one.opname in LOADS}
-    return names.union(*(global_names(one) for one in code.co_consts if isinstance(one, types.CodeType)))
+    return names.union(
+        *(global_names(one) for one in code.co_consts if isinstance(one, types.CodeType))
+    )
 
 
 def bytecode(code: types.CodeType) -> str:
     """What Python runs of a function, in this version of Python."""
-    return hashed([code.co_code.hex(), *code.co_names, *code.co_varnames, *map(_constant, code.co_consts)])
+    return hashed(
+        [code.co_code.hex(), *code.co_names, *code.co_varnames, *map(_constant, code.co_consts)]
+    )
 
 
 def _constant(value: Any) -> str:

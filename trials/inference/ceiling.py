@@ -1,4 +1,6 @@
-"""The best that a preparation lets a network score: references brought down to the cube and back up to their own grid."""
+"""The best that a preparation lets a network score: references brought down to the cube and back up
+to their own grid.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,23 +18,32 @@ from trials.scoring.overlap import case_scores, label_counts
 def ceiling_scores(cache: Cache, cases: Sequence[str]) -> Iterator[CaseScore]:
     """Yield the ceiling of every label of the cases on their native grids.
 
-    It is the better of two networks that know the reference, each taken back up as a prediction is (probabilities linear,
-    then argmax): one that gives every voxel of the cube its resampled label, one that gives it each class's share of what
-    the voxel covers. A network cannot know more of a voxel; single scores may still exceed it by luck.
+    It is the better of two networks that know the reference, each taken back up as a prediction is
+    (probabilities linear, then argmax): one that gives every voxel of the cube its resampled label,
+    one that gives it each class's share of what the voxel covers. A network cannot know more of a
+    voxel; single scores may still exceed it by luck.
     """
     for case in cases:
         reference, cube = native_labels(cache.cases[case]), cache.labels(case)
         num_classes = len(cache.classes)
-        labels = one_hot(torch.from_numpy(cube.astype(np.int64)), num_classes).movedim(-1, 0).float()
+        labels = (
+            one_hot(torch.from_numpy(cube.astype(np.int64)), num_classes).movedim(-1, 0).float()
+        )
         attempts = [
-            case_scores(label_counts(on_native_grid(probs, reference.shape), reference, num_classes), case, "test", NATIVE)
+            case_scores(
+                label_counts(on_native_grid(probs, reference.shape), reference, num_classes),
+                case,
+                "test",
+                NATIVE,
+            )
             for probs in (labels, class_shares(reference, cube.shape[0], num_classes))
         ]
         yield from (max(pair, key=_dice_or_zero) for pair in zip(*attempts, strict=True))
 
 
 def class_shares(labels: np.ndarray, edge: int, num_classes: int) -> Tensor:
-    """The share of each class in what every voxel of a cube covers: uint8 [D, H, W] to float32 [K, edge, edge, edge].
+    """The share of each class in what every voxel of a cube covers: uint8 [D, H, W] to float32 [K,
+    edge, edge, edge].
 
     Plane by plane, so that its memory is that of the cube.
     """
@@ -48,7 +59,9 @@ def class_shares(labels: np.ndarray, edge: int, num_classes: int) -> Tensor:
 
 
 def _cover(size: int, edge: int) -> Tensor:
-    """How much of each of edge equal stretches each of size equal voxels fills, [edge, size]; rows sum to one."""
+    """How much of each of edge equal stretches each of size equal voxels fills, [edge, size]; rows
+    sum to one.
+    """
     voxel, stretch = np.arange(size + 1) / size, np.arange(edge + 1) / edge
     upper = np.minimum(stretch[1:, None], voxel[None, 1:])
     lower = np.maximum(stretch[:-1, None], voxel[None, :-1])
@@ -56,4 +69,8 @@ def _cover(size: int, edge: int) -> Tensor:
 
 
 def _dice_or_zero(score: CaseScore) -> float:
-    return dice(score.true_voxels, score.pred_voxels, score.overlap_voxels) if score.true_voxels else 0.0
+    return (
+        dice(score.true_voxels, score.pred_voxels, score.overlap_voxels)
+        if score.true_voxels
+        else 0.0
+    )

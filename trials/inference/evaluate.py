@@ -1,4 +1,6 @@
-"""Scores a trained network on whole cases: predicted on the cube, brought back to the case's own grid, counted on both."""
+"""Scores a trained network on whole cases: predicted on the cube, brought back to the case's own
+grid, counted on both.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +25,8 @@ from trials.scoring.regions import all_regions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Where the files of an evaluation go. pictures and predictions are folders, or None to leave none.
+    """Where the files of an evaluation go. pictures and predictions are folders, or None to leave
+    none.
 
     threads is how many cases are counted at once, while the network predicts the next ones.
     """
@@ -38,13 +41,17 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """The counts of one case: every label in both spaces and, of a test case, every region's surfaces on the native grid."""
+    """The counts of one case: every label in both spaces and, of a test case, every region's
+    surfaces on the native grid.
+    """
 
     scores: tuple[CaseScore, ...]
     surfaces: tuple[SurfaceScore, ...]
 
 
-def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[Evaluated]:
+def evaluate(
+    network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]
+) -> Iterator[Evaluated]:
     """Yield the counts of every case of the splits ("val", "test"), in order."""
     with ThreadPoolExecutor(plan.threads, thread_name_prefix="score") as pool:
         waiting: deque[Future[Evaluated]] = deque()
@@ -56,7 +63,9 @@ def evaluate(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[s
         yield from (done.result() for done in waiting)
 
 
-def predicted(network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, Tensor]]:
+def predicted(
+    network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, Tensor]]:
     """Yield every case with its split and its logits [K, D, H, W], on the CPU."""
     for split, cases in splits.items():
         images = [plan.cache.image(case) for case in cases]
@@ -77,15 +86,23 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     surfaces: list[SurfaceScore] = []
     if split == "test":
         regions = all_regions(cache.classes, OFFICIAL.get(cache.dataset.name, ()))
-        surfaces = surface_scores(reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split)
+        surfaces = surface_scores(
+            reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split
+        )
         _leave_files(plan, case, on_cube, on_native, reference)
     return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))
 
 
-def _leave_files(plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray) -> None:
+def _leave_files(
+    plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray
+) -> None:
     cache, record = plan.cache, plan.cache.cases[case]
     if plan.references is not None and plan.pictures is not None:
         save_reference(plan.references / f"{case}.npz", cache, case, reference)
         save_prediction(plan.pictures / f"{case}.npz", on_cube, on_native, reference)
     if plan.predictions is not None:
-        write_labels(plan.predictions / f"{case}.nii.gz", to_file_axes(record, on_native), np.array(record.affine))
+        write_labels(
+            plan.predictions / f"{case}.nii.gz",
+            to_file_axes(record, on_native),
+            np.array(record.affine),
+        )

@@ -1,4 +1,6 @@
-"""A model together with how it is run: on which device, in which precision, on volumes or on slices."""
+"""A model together with how it is run: on which device, in which precision, on volumes or on
+slices.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,8 +22,9 @@ PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
 class Network:
     """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
 
-    autocast is the low precision of forward passes, or None for float32. frozen modules stay in evaluation mode.
-    parts is how many pieces a batch goes through in, to save memory. is_compiled says that torch compiled the module.
+    autocast is the low precision of forward passes, or None for float32. frozen modules stay in
+    evaluation mode. parts is how many pieces a batch goes through in, to save memory. is_compiled
+    says that torch compiled the module.
     """
 
     module: nn.Module
@@ -36,8 +39,9 @@ class Network:
     def forward(self, images: Tensor) -> Tensor:
         """Float32 logits [B, K, ...] of images [B, C, ...], computed in the network's precision."""
         if self.is_compiled:
-            # One graph serves every number of items: half a batch, or the last cases of a validation, compile nothing. The
-            # copy has the strides of a new tensor, which those of an axis of one item need not be.
+            # One graph serves every number of items: half a batch, or the last cases of a
+            # validation, compile nothing. The copy has the strides of a new tensor, which those of
+            # an axis of one item need not be.
             images = images.clone(memory_format=torch.contiguous_format)
             torch._dynamo.maybe_mark_dynamic(images, 0)
         with self.low_precision():
@@ -46,7 +50,9 @@ class Network:
 
     def low_precision(self) -> AbstractContextManager:
         """The context of a forward pass."""
-        return torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None)
+        return torch.autocast(
+            self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        )
 
     def train(self) -> None:
         """Training mode, but for the frozen stages, whose running statistics must not move."""
@@ -55,7 +61,9 @@ class Network:
 
 @contextmanager
 def untouched(network: Network) -> Iterator[None]:
-    """Take back what steps do to a network that change no weight: running statistics, random draws, gradients, peak memory."""
+    """Take back what steps do to a network that change no weight: running statistics, random draws,
+    gradients, peak memory.
+    """
     kept = [(buffer, buffer.detach().clone()) for buffer in network.module.buffers()]
     try:
         with torch.random.fork_rng([network.device] if network.device.type == "cuda" else []):
@@ -70,7 +78,9 @@ def untouched(network: Network) -> Iterator[None]:
 
 
 def memory_format(layout: str, dims: int) -> torch.memory_format:
-    """The torch name of a layout, "channels_last" or "contiguous", for volumes (dims 3) or slices (dims 2)."""
+    """The torch name of a layout, "channels_last" or "contiguous", for volumes (dims 3) or slices
+    (dims 2).
+    """
     if layout == "contiguous":
         return torch.contiguous_format
     return torch.channels_last_3d if dims == 3 else torch.channels_last
@@ -82,12 +92,16 @@ def pick_device() -> torch.device:
 
 
 def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type, None for float32: bfloat16 where it is asked for by name, and by "auto" on a GPU that computes it.
+    """The autocast type, None for float32: bfloat16 where it is asked for by name, and by "auto" on
+    a GPU that computes it.
 
-    On a CPU "auto" is float32: bfloat16 is faster on few processors, and on some of those its gradients are wrong.
+    On a CPU "auto" is float32: bfloat16 is faster on few processors, and on some of those its
+    gradients are wrong.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"recipe.precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+        raise ValueError(
+            f"recipe.precision must be one of {', '.join(PRECISIONS)}; got {precision!r}"
+        )
     if precision != "auto":
         return PRECISIONS[precision]
     is_low = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -95,11 +109,14 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 @torch.inference_mode()
-def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int) -> Iterator[Tensor]:
-    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image [D, H, W], in order.
+def cube_logits(
+    network: Network, images: Sequence[np.ndarray], batch_size: int
+) -> Iterator[Tensor]:
+    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image [D, H, W],
+    in order.
 
-    Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the other, twice as many
-    at once as in training, since nothing is kept for a gradient.
+    Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the
+    other, twice as many at once as in training, since nothing is kept for a gradient.
     """
     network.module.eval()
     batch_size = -(-batch_size // network.parts)
@@ -108,11 +125,16 @@ def cube_logits(network: Network, images: Sequence[np.ndarray], batch_size: int)
             yield _sliced_logits(network, image, 2 * batch_size)
         return
     for start in range(0, len(images), batch_size):
-        yield from _predict(network, on_device(np.stack(images[start : start + batch_size])[:, None], network.device))
+        yield from _predict(
+            network,
+            on_device(np.stack(images[start : start + batch_size])[:, None], network.device),
+        )
 
 
 def _predict(network: Network, images: Tensor) -> Tensor:
-    """Logits of a batch. A compiled network is given at least two items: for a single one it would be compiled again."""
+    """Logits of a batch. A compiled network is given at least two items: for a single one it would
+    be compiled again.
+    """
     if network.is_compiled and len(images) == 1:
         return network.forward(images.repeat(2, *[1] * (images.dim() - 1)))[:1]
     return network.forward(images)
@@ -126,4 +148,6 @@ def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
     axis = SLICE_AXES[network.slice_axis]
     slices = on_device(np.array(np.moveaxis(image, axis, 0))[:, None], network.device)
-    return torch.cat([_predict(network, part) for part in slices.split(batch_size)]).movedim(0, axis + 1)
+    return torch.cat([_predict(network, part) for part in slices.split(batch_size)]).movedim(
+        0, axis + 1
+    )

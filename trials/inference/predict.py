@@ -1,4 +1,6 @@
-"""From logits on the cube to labels on the case's own grid: probabilities first, then argmax, a plane at a time."""
+"""From logits on the cube to labels on the case's own grid: probabilities first, then argmax, a
+plane at a time.
+"""
 
 import numpy as np
 import torch
@@ -8,15 +10,21 @@ from trials.scoring.overlap import argmax_labels
 
 
 def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
-    """Resample class probabilities [K, n, n, n] trilinearly (half-pixel centres) to shape and take the argmax: uint8 [D, H, W].
+    """Resample class probabilities [K, n, n, n] trilinearly (half-pixel centres) to shape and take
+    the argmax: uint8 [D, H, W].
 
-    All classes never exist at full size at once: one plane of the case is interpolated at a time, and only inside the box
-    around the cube's voxels where some class beats the background. Outside it the result is background without computing:
-    a convex combination of corners that all prefer background prefers background.
+    All classes never exist at full size at once: one plane of the case is interpolated at a time,
+    and only inside the box around the cube's voxels where some class beats the background. Outside
+    it the result is background without computing: a convex combination of corners that all prefer
+    background prefers background.
     """
     depth, height, width = shape
     labels = np.zeros(shape, np.uint8)
-    preferred = (probs[1:] > probs[:1]).any(0) if len(probs) > 1 else torch.zeros(probs.shape[1:], dtype=torch.bool)
+    preferred = (
+        (probs[1:] > probs[:1]).any(0)
+        if len(probs) > 1
+        else torch.zeros(probs.shape[1:], dtype=torch.bool)
+    )
     low_d, high_d, share_d = _taps(depth, probs.shape[1])
     rows, columns = _matrix(height, probs.shape[2]), _matrix(width, probs.shape[3])
     for plane in range(depth):
@@ -32,8 +40,12 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _taps(size: int, edge: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower and upper cube index and the upper one's share, for each of size native voxels along an axis of the cube."""
-    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * edge / size - 0.5).clamp(0, edge - 1)
+    """Lower and upper cube index and the upper one's share, for each of size native voxels along an
+    axis of the cube.
+    """
+    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * edge / size - 0.5).clamp(
+        0, edge - 1
+    )
     low = position.floor().long()
     return low, (low + 1).clamp(max=edge - 1), position - low
 
@@ -49,9 +61,14 @@ def _matrix(size: int, edge: int) -> Tensor:
 
 
 def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> tuple[slice, slice] | None:
-    """The native rows and columns that any preferred cube voxel of the plane [n, n] reaches, or None."""
+    """The native rows and columns that any preferred cube voxel of the plane [n, n] reaches, or
+    None.
+    """
     if not bool(preferred.any()):
         return None
-    reached = [(matrix[:, preferred.any(axis)] > 0).any(1).nonzero() for matrix, axis in ((rows, 1), (columns, 0))]
+    reached = [
+        (matrix[:, preferred.any(axis)] > 0).any(1).nonzero()
+        for matrix, axis in ((rows, 1), (columns, 0))
+    ]
     at_rows, at_columns = (slice(int(hit[0]), int(hit[-1]) + 1) for hit in reached)
     return at_rows, at_columns

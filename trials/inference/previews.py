@@ -1,4 +1,6 @@
-"""Small files for the report: a case in a few axial slices of its own grid, its whole reference and prediction on the cube."""
+"""Small files for the report: a case in a few axial slices of its own grid, its whole reference and
+prediction on the cube.
+"""
 
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +21,8 @@ SHEET_EDGE = 256
 
 
 def telling_slices(labels: np.ndarray) -> np.ndarray:
-    """Up to 8 axial slice numbers of a reference uint8 [D, H, W]: the fullest of each label, the rest spread over foreground.
+    """Up to 8 axial slice numbers of a reference uint8 [D, H, W]: the fullest of each label, the
+    rest spread over foreground.
 
     A reference without foreground gives slices spread over its depth.
     """
@@ -33,11 +36,13 @@ def telling_slices(labels: np.ndarray) -> np.ndarray:
 
 
 def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -> None:
-    """Keep what a page shows of a case itself, unless it is there already. reference uint8 [D, H, W] is its own mask.
+    """Keep what a page shows of a case itself, unless it is there already. reference uint8 [D, H,
+    W] is its own mask.
 
-    On the case's own grid image and reference uint8 [n, H, W] are the slices that index names, and pixel_mm the edges of a
-    pixel in H and W; sheet and sheet_reference uint8 [16, h, w] are equidistant slices, sheet_index, thinned to 256 pixels.
-    On the cube volume uint8 [n, n, n] is the whole reference, and size_mm its extent in D, H and W.
+    On the case's own grid image and reference uint8 [n, H, W] are the slices that index names, and
+    pixel_mm the edges of a pixel in H and W; sheet and sheet_reference uint8 [16, h, w] are
+    equidistant slices, sheet_index, thinned to 256 pixels. On the cube volume uint8 [n, n, n] is
+    the whole reference, and size_mm its extent in D, H and W.
     """
     if is_there(path):
         return
@@ -61,13 +66,18 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
     _write(path, arrays)
 
 
-def save_prediction(path: Path, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray) -> None:
-    """Keep a prediction: whole on the cube as volume, and as prediction uint8 [n, H, W] the slices that save_reference keeps.
+def save_prediction(
+    path: Path, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray
+) -> None:
+    """Keep a prediction: whole on the cube as volume, and as prediction uint8 [n, H, W] the slices
+    that save_reference keeps.
 
     on_native and reference are uint8 [D, H, W] on the case's own grid; index names the slices.
     """
     index = telling_slices(reference)
-    _write(path, {"prediction": on_native[index], "index": index, "volume": on_cube.astype(np.uint8)})
+    _write(
+        path, {"prediction": on_native[index], "index": index, "volume": on_cube.astype(np.uint8)}
+    )
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:
@@ -78,15 +88,19 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def equidistant_slices(depth: int) -> np.ndarray:
-    """Up to 16 slice numbers, each in the middle of an equal share of a volume that is depth slices deep."""
+    """Up to 16 slice numbers, each in the middle of an equal share of a volume that is depth slices
+    deep.
+    """
     num = min(SHEET_SLICES, depth)
     return ((np.arange(num) + 0.5) * depth / num).astype(int)
 
 
 def thinned(grey: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slices uint8 [n, H, W] of at most 256 pixels an edge: squares of pixels become their mean, labels that of the middle.
+    """Slices uint8 [n, H, W] of at most 256 pixels an edge: squares of pixels become their mean,
+    labels that of the middle.
 
-    Smaller slices stay as they are; what is left of an edge that the square does not divide is cut off.
+    Smaller slices stay as they are; what is left of an edge that the square does not divide is cut
+    off.
     """
     num, rows, columns = grey.shape
     step = -(-max(rows, columns) // SHEET_EDGE)

@@ -18,19 +18,29 @@ from trials.parts import pick, unknown
 from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
-# Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one answer.
+# Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one
+# answer.
 _COUNTED: dict[Hashable, int] = {}
 
 
-def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | None = None, options: Options = ()) -> nn.Module:
+def build(
+    name: str,
+    num_classes: int,
+    *,
+    in_channels: int = 1,
+    width: int | None = None,
+    options: Options = (),
+) -> nn.Module:
     """Build a model of the registry with random weights; width None takes the model's own.
 
-    options are further arguments of its function. Raises ValueError for an unknown name, an option that the model does not
-    have, and for a width given to a model whose encoder fixes it.
+    options are further arguments of its function. Raises ValueError for an unknown name, an option
+    that the model does not have, and for a width given to a model whose encoder fixes it.
     """
     part = pick(MODELS, "model", name)
     if width is not None and not part.width:
-        raise ValueError(f"{name} has the width of its encoder; got width {width}; leave it out of the recipe")
+        raise ValueError(
+            f"{name} has the width of its encoder; got width {width}; leave it out of the recipe"
+        )
     function = part.load()
     possible = list(signature(function).parameters)[3:]
     for option, _ in options:
@@ -40,19 +50,28 @@ def build(name: str, num_classes: int, *, in_channels: int = 1, width: int | Non
 
 
 def build_with(
-    name: str, path: Path, num_classes: int, *, in_channels: int = 1, width: int | None = None, options: Options = ()
+    name: str,
+    path: Path,
+    num_classes: int,
+    *,
+    in_channels: int = 1,
+    width: int | None = None,
+    options: Options = (),
 ) -> tuple[nn.Module, Loaded]:
-    """Build a model in the variant a file of weights was made with, load the file, and say what was loaded.
+    """Build a model in the variant a file of weights was made with, load the file, and say what was
+    loaded.
 
-    path is what weights.read_tensors takes. width None takes the file's where the model can follow it. Raises
-    ValueError naming the file if it does not fit.
+    path is what weights.read_tensors takes. width None takes the file's where the model can follow
+    it. Raises ValueError naming the file if it does not fit.
     """
     part = pick(MODELS, "model", name)
     tensors = read_tensors(path)
     if part.like:
         module, _, function = part.like.partition(":")
         try:
-            model = getattr(importlib.import_module(module), function)(tensors, in_channels, num_classes, width)
+            model = getattr(importlib.import_module(module), function)(
+                tensors, in_channels, num_classes, width
+            )
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     else:
@@ -61,17 +80,23 @@ def build_with(
 
 
 def bias_from_frequencies(model: nn.Module, class_fractions: Sequence[float]) -> None:
-    """Set the last convolution's bias to the log of each class's share of the voxels, so that training starts from it.
+    """Set the last convolution's bias to the log of each class's share of the voxels, so that
+    training starts from it.
 
-    Without it a short run spends its steps on learning that nearly all is background. A class never seen is given
-    a hundredth of the rarest one's share. Retinanet's prior, for a softmax: Lin et al. 2017, section 3.3.
+    Without it a short run spends its steps on learning that nearly all is background. A class never
+    seen is given a hundredth of the rarest one's share. Retinanet's prior, for a softmax: Lin et
+    al. 2017, section 3.3.
     """
     present = [fraction for fraction in class_fractions if fraction > 0]
     floor = min(present) / 100
     last = convolutions(model)[-1]
     assert last.bias is not None
     with torch.no_grad():
-        last.bias.copy_(torch.tensor([math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]))
+        last.bias.copy_(
+            torch.tensor(
+                [math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]
+            )
+        )
 
 
 def num_parameters(model: nn.Module) -> int:
@@ -85,24 +110,34 @@ def num_trainable(model: nn.Module) -> int:
 
 
 def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe) -> int:
-    """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims 2) of one channel."""
+    """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims
+    2) of one channel.
+    """
     return multiply_adds(model, (1, 1, *[recipe.preparation.cube] * dims))
 
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
     """Count the multiply-adds of one forward pass over an input of this shape [B, C, ...].
 
-    Convolutions and matrix products are counted, norms and activations are not. Runs on the meta device: no
-    arithmetic is done and the model stays as it is. A model of the same layers and tensors is counted once a process.
+    Convolutions and matrix products are counted, norms and activations are not. Runs on the meta
+    device: no arithmetic is done and the model stays as it is. A model of the same layers and
+    tensors is counted once a process.
     """
     tensors = model.state_dict()
-    key = (type(model), tuple(shape), tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items()), repr(model))
+    key = (
+        type(model),
+        tuple(shape),
+        tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items()),
+        repr(model),
+    )
     if key not in _COUNTED:
         _COUNTED[key] = _count_multiply_adds(model, tensors, shape)
     return _COUNTED[key]
 
 
-def _count_multiply_adds(model: nn.Module, tensors: Mapping[str, torch.Tensor], shape: Sequence[int]) -> int:
+def _count_multiply_adds(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], shape: Sequence[int]
+) -> int:
     shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         functional_call(model, shapes, torch.empty(*shape, device="meta"))

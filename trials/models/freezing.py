@@ -1,4 +1,6 @@
-"""Fine-tuning with the first encoder stages frozen: neither their weights nor their norms' statistics move."""
+"""Fine-tuning with the first encoder stages frozen: neither their weights nor their norms'
+statistics move.
+"""
 
 import importlib
 from collections.abc import Sequence
@@ -10,7 +12,9 @@ from trials.parts import pick
 
 
 def stages_of(name: str, model: nn.Module) -> list[nn.Module]:
-    """List a model's encoder stages in order. Raises ValueError for a model that has none to freeze."""
+    """List a model's encoder stages in order. Raises ValueError for a model that has none to
+    freeze.
+    """
     part = pick(MODELS, "model", name)
     if not part.stages:
         known = ", ".join(sorted(other for other, entry in MODELS.items() if entry.stages))
@@ -20,12 +24,16 @@ def stages_of(name: str, model: nn.Module) -> list[nn.Module]:
 
 
 def freeze(stages: Sequence[nn.Module], count: int) -> list[nn.Module]:
-    """Stop the first `count` stages from being trained and return them, for set_train. Raises ValueError.
+    """Stop the first `count` stages from being trained and return them, for set_train. Raises
+    ValueError.
 
     Their parameters get no gradient, so that no optimizer moves them, weight decay included.
     """
     if not 0 <= count <= len(stages):
-        raise ValueError(f"frozen_stages must be one of {', '.join(map(str, range(len(stages) + 1)))}; got {count}")
+        raise ValueError(
+            f"frozen_stages must be one of {', '.join(map(str, range(len(stages) + 1)))}; got "
+            f"{count}"
+        )
     frozen = list(stages[:count])
     for stage in frozen:
         stage.requires_grad_(False)
@@ -36,7 +44,8 @@ def freeze(stages: Sequence[nn.Module], count: int) -> list[nn.Module]:
 def set_train(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
     """Put the model into training mode and its frozen stages into evaluation mode.
 
-    Call it instead of model.train(): batch norm moves its running statistics in training mode, gradient or none.
+    Call it instead of model.train(): batch norm moves its running statistics in training mode,
+    gradient or none.
     """
     model.train()
     for stage in frozen:

@@ -1,4 +1,6 @@
-"""ImageNet weights of the 2D encoders, fetched once before any trial starts; trials only read the file. Loads no torch."""
+"""ImageNet weights of the 2D encoders, fetched once before any trial starts; trials only read the
+file. Loads no torch.
+"""
 
 from pathlib import Path
 
@@ -16,10 +18,12 @@ SOURCES = {
 
 
 def prefetch_imagenet(name: str) -> Path:
-    """Return the local file of a 2D model's ImageNet encoder, from the hub's cache or else from the hub.
+    """Return the local file of a 2D model's ImageNet encoder, from the hub's cache or else from the
+    hub.
 
-    name is a model of the registry that starts from ImageNet. Without a network it raises ValueError within seconds:
-    one request is tried before the download, as the hub's client would retry for half a minute.
+    name is a model of the registry that starts from ImageNet. Without a network it raises
+    ValueError within seconds: one request is tried before the download, as the hub's client would
+    retry for half a minute.
     """
     repo, revision = SOURCES[name]
     try:
@@ -31,6 +35,7 @@ def prefetch_imagenet(name: str) -> Path:
         return Path(hf_hub_download(repo, FILE, revision=revision))
     except Exception as error:  # OSError, or an error of whichever HTTP library the client uses
         raise ValueError(
-            f"{name} starts from ImageNet weights and the hub cannot be reached: provide {FILE} of huggingface.co/{repo} "
+            f"{name} starts from ImageNet weights and the hub cannot be reached: provide {FILE} of "
+            f"huggingface.co/{repo} "
             f"with --weights {name}=PATH, or ask for weights='random' in its recipe"
         ) from error

@@ -1,4 +1,6 @@
-"""First weights, applied explicitly: Kaiming and Xavier with the true fans of a transposed convolution."""
+"""First weights, applied explicitly: Kaiming and Xavier with the true fans of a transposed
+convolution.
+"""
 
 import math
 
@@ -8,9 +10,11 @@ Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
 def kaiming(model: nn.Module, slope: float = 0.0) -> None:
-    """Draw every convolution from a normal of deviation sqrt(2 / ((1 + slope^2) fan_in)) and set its bias to zero.
+    """Draw every convolution from a normal of deviation sqrt(2 / ((1 + slope^2) fan_in)) and set
+    its bias to zero.
 
-    slope is the activation's for negative inputs: 0 for ReLU, 0.25 for a fresh PReLU. He et al. 2015, equations 10 and 15.
+    slope is the activation's for negative inputs: 0 for ReLU, 0.25 for a fresh PReLU. He et al.
+    2015, equations 10 and 15.
     """
     for layer in convolutions(model):
         fan_in, _ = fans(layer)
@@ -19,7 +23,8 @@ def kaiming(model: nn.Module, slope: float = 0.0) -> None:
 
 
 def xavier(model: nn.Module) -> None:
-    """Draw every convolution from a normal of deviation sqrt(2 / (fan_in + fan_out)) and set its bias to zero.
+    """Draw every convolution from a normal of deviation sqrt(2 / (fan_in + fan_out)) and set its
+    bias to zero.
 
     Glorot and Bengio 2010, equation 12.
     """
@@ -34,10 +39,12 @@ def convolutions(model: nn.Module) -> list[Convolution]:
 
 
 def fans(layer: Convolution) -> tuple[float, float]:
-    """Count the inputs that one output value sums over, and the outputs that one input value reaches.
+    """Count the inputs that one output value sums over, and the outputs that one input value
+    reaches.
 
-    A transposed convolution of kernel 2 and stride 2 sums over its input channels alone: torch's own count takes
-    its output channels times the kernel for it, which is off by 2 in the deviation for 64 -> 32 channels in 3D.
+    A transposed convolution of kernel 2 and stride 2 sums over its input channels alone: torch's
+    own count takes its output channels times the kernel for it, which is off by 2 in the deviation
+    for 64 -> 32 channels in 3D.
     """
     kernel, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
     inputs, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups

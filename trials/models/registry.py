@@ -1,4 +1,5 @@
-"""The models a grid may name. Standard library only: an architecture is imported when it is built."""
+"""The models a grid may name. Standard library only: an architecture is imported when
+it is built."""
 
 from dataclasses import dataclass
 
@@ -7,19 +8,21 @@ from trials.parts import Part, pick
 
 @dataclass(frozen=True, slots=True)
 class ModelPart(Part):
-    """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W (and D).
+    """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W
+    (and D).
 
-    dims is 3 for volumes or 2 for slices. Legal edges are multiples of `multiple`, at least `smallest`, or
-    `smallest_alone` where a training batch may hold a single item: batch norm needs two values a channel at the bottom.
-    width is the default number of first channels, 0 where the architecture fixes it.
-    weights is what the model starts from by default: "random", "pretrain" (our masked-block restoration, or a file)
-    or "imagenet" (the hub, or a file).
-    stages is "module:function", (model) -> encoder stages in order, for models that can be frozen.
-    like is "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant
-    that a file of weights was made with, for models whose public weights come in several.
-    layout is the memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and, compiled, on a GPU;
-    eager_gpu_layout that on a GPU without compiling. kernel_search is how many of cuDNN's kernels are tried for a
-    convolution; 1 takes its own first choice. Each was chosen by measurement (benchmarks/results/gpu.txt).
+    dims is 3 for volumes or 2 for slices. Legal edges are multiples of `multiple`, at least
+    `smallest`, or `smallest_alone` where a training batch may hold a single item: batch norm needs
+    two values a channel at the bottom. width is the default number of first channels, 0 where the
+    architecture fixes it. weights is what the model starts from by default: "random", "pretrain"
+    (our masked-block restoration, or a file) or "imagenet" (the hub, or a file). stages is
+    "module:function", (model) -> encoder stages in order, for models that can be frozen. like is
+    "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant that a
+    file of weights was made with, for models whose public weights come in several. layout is the
+    memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and,
+    compiled, on a GPU; eager_gpu_layout that on a GPU without compiling. kernel_search is how many
+    of cuDNN's kernels are tried for a convolution; 1 takes its own first choice. Each was chosen by
+    measurement (benchmarks/results/gpu.txt).
     """
 
     dims: int = 3
@@ -40,7 +43,8 @@ MODELS: dict[str, ModelPart] = {
         "trials.models.unet3d:unet3d",
         about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init",
         width=32,
-        # A step on an H200 at batch 4 of 128^3: 73 ms compiled, 109 ms contiguous, 155 ms channels last.
+        # A step on an H200 at batch 4 of 128^3: 73 ms compiled, 109 ms contiguous, 155 ms channels
+        # last.
         eager_gpu_layout="contiguous",
     ),
     "vnet": ModelPart(
@@ -83,9 +87,11 @@ MODELS: dict[str, ModelPart] = {
 
 
 def check_cube(name: str, cube: int, batch_size: int) -> None:
-    """Raise ValueError if a model cannot take this edge in training; batch_size is the smallest batch that can occur.
+    """Raise ValueError if a model cannot take this edge in training; batch_size is the smallest
+    batch that can occur.
 
-    The message names the edge, the rule and the nearest legal edges. For a 2D model the edge is that of its slices.
+    The message names the edge, the rule and the nearest legal edges. For a 2D model the edge is
+    that of its slices.
     """
     part = pick(MODELS, "model", name)
     smallest = part.smallest_alone if batch_size < 2 else part.smallest
@@ -95,6 +101,7 @@ def check_cube(name: str, cube: int, batch_size: int) -> None:
     nearest = sorted({max(smallest, below), max(smallest, below + part.multiple)})
     alone = " for a batch of one" if smallest > part.smallest else ""
     raise ValueError(
-        f"{name} takes cubes whose edge is a multiple of {part.multiple} and at least {smallest}{alone}; got {cube}; "
+        f"{name} takes cubes whose edge is a multiple of {part.multiple} and at least "
+        f"{smallest}{alone}; got {cube}; "
         f"nearest legal: {' or '.join(map(str, nearest))}"
     )

@@ -1,4 +1,5 @@
-"""SegResNet: MONAI's network with Xavier weights. Myronenko 2018, without the autoencoder branch."""
+"""SegResNet: MONAI's network with Xavier weights. Myronenko 2018, without the
+autoencoder branch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,19 +13,25 @@ FIRST = "convInit.conv.weight"
 
 
 def segresnet(in_channels: int, num_classes: int, width: int) -> nn.Module:
-    """Build a SegResNet with width, 2, 4 and 8 width channels; width is a multiple of 8, the number of norm groups.
+    """Build a SegResNet with width, 2, 4 and 8 width channels; width is a multiple of 8, the number
+    of norm groups.
 
-    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 8. It goes up by
-    transposed convolutions: the trilinear upsampling of MONAI's default has no deterministic gradient on CUDA.
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 8. It
+    goes up by transposed convolutions: the trilinear upsampling of MONAI's default has no
+    deterministic gradient on CUDA.
     """
     return _build(in_channels, num_classes, width, upsample_mode="deconv")
 
 
-def segresnet_like(tensors: Mapping[str, Tensor], in_channels: int, num_classes: int, width: int | None) -> nn.Module:
-    """Build the SegResNet that a file's tensors were made with: its width, blocks and way up; the head is our own.
+def segresnet_like(
+    tensors: Mapping[str, Tensor], in_channels: int, num_classes: int, width: int | None
+) -> nn.Module:
+    """Build the SegResNet that a file's tensors were made with: its width, blocks and way up; the
+    head is our own.
 
-    Public weights mostly go up by trilinear interpolation, which has no tensors. width None takes the file's; another
-    raises ValueError. Tensors that are no SegResNet's give the plain network, for the loader to refuse by name.
+    Public weights mostly go up by trilinear interpolation, which has no tensors. width None takes
+    the file's; another raises ValueError. Tensors that are no SegResNet's give the plain network,
+    for the loader to refuse by name.
     """
     first = next((name for name in tensors if name.endswith(FIRST)), None)
     if first is None:
@@ -32,7 +39,8 @@ def segresnet_like(tensors: Mapping[str, Tensor], in_channels: int, num_classes:
     file_width = tensors[first].shape[0]
     if width not in (None, file_width):
         raise ValueError(
-            f"the weights are of a SegResNet of width {file_width}, the recipe asks for {width}; leave its width out"
+            f"the weights are of a SegResNet of width {file_width}, the recipe asks for {width}; "
+            "leave its width out"
         )
     names = {name.removeprefix(first.removesuffix(FIRST)) for name in tensors}
     return _build(
@@ -53,13 +61,21 @@ def stages(model: nn.Module) -> list[nn.Module]:
 
 def _build(in_channels: int, num_classes: int, width: int, **variant: Any) -> nn.Module:
     if width % 8:
-        raise ValueError(f"segresnet: width must be a multiple of 8, the number of norm groups; got {width}")
-    model = SegResNet(init_filters=width, in_channels=in_channels, out_channels=num_classes, **variant)
+        raise ValueError(
+            f"segresnet: width must be a multiple of 8, the number of norm groups; got {width}"
+        )
+    model = SegResNet(
+        init_filters=width, in_channels=in_channels, out_channels=num_classes, **variant
+    )
     xavier(model)
     return model
 
 
 def _blocks(names: set[str], layers: str) -> tuple[int, ...]:
     """Count the residual blocks of each level by the names of their first convolutions."""
-    levels = [name.split(".")[1] for name in names if name.startswith(f"{layers}.") and name.endswith(".conv1.conv.weight")]
+    levels = [
+        name.split(".")[1]
+        for name in names
+        if name.startswith(f"{layers}.") and name.endswith(".conv1.conv.weight")
+    ]
     return tuple(levels.count(level) for level in sorted(set(levels), key=int))

@@ -8,10 +8,11 @@ DECODER = (256, 128, 64, 32, 16)
 
 
 def resnet50(in_channels: int, num_classes: int, width: int, depth: float = 5) -> nn.Module:
-    """Build a 2D U-Net with a ResNet50 encoder. Maps [B, in_channels, H, W] to logits [B, num_classes, H, W].
+    """Build a 2D U-Net with a ResNet50 encoder. Maps [B, in_channels, H, W] to logits [B,
+    num_classes, H, W].
 
-    depth says how often edges are halved: 5 is all of ResNet; 4 and 3 leave its last stages out, for small slices, of which
-    five halvings leave a pixel. Raises ValueError for another.
+    depth says how often edges are halved: 5 is all of ResNet; 4 and 3 leave its last stages out,
+    for small slices, of which five halvings leave a pixel. Raises ValueError for another.
     """
     return _unet("resnet50", in_channels, num_classes, depth)
 
@@ -23,8 +24,11 @@ def resnet18(in_channels: int, num_classes: int, width: int, depth: float = 5) -
 
 def _unet(encoder: str, in_channels: int, num_classes: int, depth: float) -> nn.Module:
     if depth not in DEPTHS:
-        raise ValueError(f"depth of a 2D U-Net must be one of {', '.join(map(str, DEPTHS))}; got {depth:g}")
-    # encoder_weights=None: weights come from a file (weights.py), so that building a model never reaches for a network.
+        raise ValueError(
+            f"depth of a 2D U-Net must be one of {', '.join(map(str, DEPTHS))}; got {depth:g}"
+        )
+    # encoder_weights=None: weights come from a file (weights.py), so that building a model never
+    # reaches for a network.
     model = smp.Unet(
         encoder,
         encoder_weights=None,

@@ -1,4 +1,6 @@
-"""3D U-Net: a max-pool encoder, transposed convolutions, skip connections, instance norm. Çiçek et al. 2016."""
+"""3D U-Net: a max-pool encoder, transposed convolutions, skip connections, instance norm. Çiçek et
+al. 2016.
+"""
 
 from itertools import pairwise
 
@@ -11,8 +13,8 @@ from trials.models.initialise import kaiming
 def unet3d(in_channels: int, num_classes: int, width: int) -> nn.Module:
     """Build a U-Net of five levels with width, 2, 4, 8 and 16 width channels, Kaiming-initialised.
 
-    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16 from 32 on,
-    as an instance norm needs more than one voxel at the bottom.
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16
+    from 32 on, as an instance norm needs more than one voxel at the bottom.
     """
     model = UNet3d(in_channels, num_classes, [width * 2**level for level in range(5)])
     kaiming(model)
@@ -24,11 +26,15 @@ class UNet3d(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, channels: list[int]):
         super().__init__()
-        self.down = nn.ModuleList(two_convolutions(*pair) for pair in pairwise([in_channels, *channels]))
+        self.down = nn.ModuleList(
+            two_convolutions(*pair) for pair in pairwise([in_channels, *channels])
+        )
         self.pool = nn.ModuleList(nn.MaxPool3d(2) for _ in channels[1:])
         upwards = channels[::-1]
         pairs = list(pairwise(upwards))
-        self.up = nn.ModuleList(nn.ConvTranspose3d(deep, shallow, 2, stride=2) for deep, shallow in pairs)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(deep, shallow, 2, stride=2) for deep, shallow in pairs
+        )
         self.merge = nn.ModuleList(two_convolutions(2 * shallow, shallow) for _, shallow in pairs)
         self.head = nn.Conv3d(channels[0], num_classes, 1)
 

@@ -1,6 +1,8 @@
-"""V-Net: residual blocks, PReLU, strided convolutions down and transposed ones up. Milletari et al. 2016, figure 2.
+"""V-Net: residual blocks, PReLU, strided convolutions down and transposed ones up. Milletari et al.
+2016, figure 2.
 
-Batch norm and channel dropout stand where MONAI's VNet has them, so that at width 16 the two are the same network.
+Batch norm and channel dropout stand where MONAI's VNet has them, so that at width 16 the two are
+the same network.
 """
 
 import torch
@@ -12,16 +14,22 @@ DROPOUT = 0.5
 PRELU_SLOPE = 0.25  # torch's first value, which Kaiming's deviation has to know
 
 
-def vnet(in_channels: int, num_classes: int, width: int, kernel: float = 5, dropout: float = DROPOUT) -> nn.Module:
-    """Build a V-Net with width, 2, 4, 8 and 16 width channels and kernels of 5, Kaiming-initialised for PReLU.
+def vnet(
+    in_channels: int, num_classes: int, width: int, kernel: float = 5, dropout: float = DROPOUT
+) -> nn.Module:
+    """Build a V-Net with width, 2, 4, 8 and 16 width channels and kernels of 5, Kaiming-initialised
+    for PReLU.
 
-    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16. width must be
-    a multiple of in_channels. In evaluation batch norm uses its running statistics, so a case's prediction
-    does not depend on what shares its batch. Kernels of 3 cost a quarter. dropout 0, as in the paper, suits a narrow
-    network in a run of a few hundred steps: dropped channels before a batch norm make its running statistics wrong.
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16.
+    width must be a multiple of in_channels. In evaluation batch norm uses its running statistics,
+    so a case's prediction does not depend on what shares its batch. Kernels of 3 cost a quarter.
+    dropout 0, as in the paper, suits a narrow network in a run of a few hundred steps: dropped
+    channels before a batch norm make its running statistics wrong.
     """
     if width % in_channels:
-        raise ValueError(f"vnet: width must be a multiple of the {in_channels} input channels; got {width}")
+        raise ValueError(
+            f"vnet: width must be a multiple of the {in_channels} input channels; got {width}"
+        )
     if kernel % 2 != 1:
         raise ValueError(f"vnet: kernel must be odd, so that edges are kept; got {kernel:g}")
     model = VNet(in_channels, num_classes, width, int(kernel), dropout)
@@ -30,9 +38,11 @@ def vnet(in_channels: int, num_classes: int, width: int, kernel: float = 5, drop
 
 
 class VNet(nn.Module):
-    """The network itself: 1, 1, 2, 3 and 2 convolutions a level on the way down, 2, 2, 1 and 1 on the way up.
+    """The network itself: 1, 1, 2, 3 and 2 convolutions a level on the way down, 2, 2, 1 and 1 on
+    the way up.
 
-    dropout thins the channels of every skip connection and of what enters the two deepest levels, both ways.
+    dropout thins the channels of every skip connection and of what enters the two deepest levels,
+    both ways.
     """
 
     def __init__(self, in_channels: int, num_classes: int, width: int, kernel: int, dropout: float):
@@ -57,7 +67,9 @@ class VNet(nn.Module):
             ]
         )
         self.leave = nn.Sequential(
-            convolve(2 * width, num_classes, kernel), nn.PReLU(num_classes), nn.Conv3d(num_classes, num_classes, 1)
+            convolve(2 * width, num_classes, kernel),
+            nn.PReLU(num_classes),
+            nn.Conv3d(num_classes, num_classes, 1),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -88,16 +100,26 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double the edges by a transposed convolution, append the skip connection, then a residual block.
+    """Double the edges by a transposed convolution, append the skip connection, then a residual
+    block.
 
     dropout holds the rates for what comes from below and for the skip connection.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, num_convolutions: int, kernel: int, dropout: tuple[float, float]):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_convolutions: int,
+        kernel: int,
+        dropout: tuple[float, float],
+    ):
         super().__init__()
         half = out_channels // 2
         self.dropout, self.skip_dropout = (nn.Dropout3d(rate) for rate in dropout)
-        self.enter = nn.Sequential(nn.ConvTranspose3d(in_channels, half, 2, stride=2), nn.BatchNorm3d(half), nn.PReLU(half))
+        self.enter = nn.Sequential(
+            nn.ConvTranspose3d(in_channels, half, 2, stride=2), nn.BatchNorm3d(half), nn.PReLU(half)
+        )
         self.residual = Residual(out_channels, num_convolutions, kernel)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
@@ -106,13 +128,18 @@ class Up(nn.Module):
 
 
 class Residual(nn.Module):
-    """num_convolutions times convolution, norm and PReLU; the shortcut is added before a last PReLU."""
+    """num_convolutions times convolution, norm and PReLU; the shortcut is added before a last
+    PReLU.
+    """
 
     def __init__(self, channels: int, num_convolutions: int, kernel: int):
         super().__init__()
         self.activation = nn.PReLU(channels)
         self.blocks = nn.Sequential(
-            *(nn.Sequential(convolve(channels, channels, kernel), nn.PReLU(channels)) for _ in range(num_convolutions))
+            *(
+                nn.Sequential(convolve(channels, channels, kernel), nn.PReLU(channels))
+                for _ in range(num_convolutions)
+            )
         )
 
     def forward(self, shortcut: Tensor, features: Tensor) -> Tensor:
@@ -120,6 +147,8 @@ class Residual(nn.Module):
 
 
 def convolve(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """A convolution that keeps the edges, without the bias that the batch norm after it would take away."""
+    """A convolution that keeps the edges, without the bias that the batch norm after it would take
+    away.
+    """
     convolution = nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm3d(out_channels))

@@ -1,4 +1,6 @@
-"""First weights from a file: whatever fits by name and shape is copied, and a file that does not fit is refused."""
+"""First weights from a file: whatever fits by name and shape is copied, and a file that does not
+fit is refused.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +23,8 @@ BUNDLE_FILE = Path("models") / "model.pt"  # where a MONAI bundle keeps its weig
 class Loaded:
     """What a file gave: num_fitting of num_tensors tensors; the rest kept their random values.
 
-    head names those left out because the file has other classes, missing those that the file does not hold
-    or holds in another shape.
+    head names those left out because the file has other classes, missing those that the file does
+    not hold or holds in another shape.
     """
 
     source: str
@@ -33,28 +35,35 @@ class Loaded:
 
 
 def load_weights(model: nn.Module, path: Path) -> Loaded:
-    """Copy a file's tensors into the model. See load_tensors for what must fit, read_tensors for what path may be."""
+    """Copy a file's tensors into the model. See load_tensors for what must fit, read_tensors for
+    what path may be.
+    """
     return load_tensors(model, read_tensors(path), str(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from a .pt, .pth or .safetensors file, or from the folder of a MONAI bundle.
+    """Read named tensors from a .pt, .pth or .safetensors file, or from the folder of a MONAI
+    bundle.
 
-    Pickles are read without running code from them; {"state_dict": ...} and its like are unwrapped. Raises ValueError
-    naming the file if it is missing, cannot be read or holds no tensors.
+    Pickles are read without running code from them; {"state_dict": ...} and its like are unwrapped.
+    Raises ValueError naming the file if it is missing, cannot be read or holds no tensors.
     """
     file = weights_file(path)
     try:
         content = load(read_bytes(file)) if file.suffix == ".safetensors" else plain_values(file)
     except Exception as error:  # a broken file makes the two readers raise nearly anything
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{file}: not a file of plain tensors ({reason}); save the model's state_dict() alone") from error
+        raise ValueError(
+            f"{file}: not a file of plain tensors ({reason}); save the model's state_dict() alone"
+        ) from error
     while isinstance(content, Mapping) and (
         inner := next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), "")
     ):
         content = content[inner]
     tensors = (
-        {str(key): value for key, value in content.items() if isinstance(value, Tensor)} if isinstance(content, Mapping) else {}
+        {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
     )
     if not tensors:
         raise ValueError(f"{file}: holds no named tensors; save the model's state_dict()")
@@ -62,11 +71,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_file(path: Path) -> Path:
-    """The file of weights that path is, or that the bundle in it holds. Raises ValueError where there is none."""
+    """The file of weights that path is, or that the bundle in it holds. Raises ValueError where
+    there is none.
+    """
     file = path / BUNDLE_FILE if path.is_dir() else path
     if not file.is_file():
         raise ValueError(
-            f"{file}: no such file of weights; give a .pt, .pth or .safetensors file or the folder of a MONAI bundle"
+            f"{file}: no such file of weights; give a .pt, .pth or .safetensors file or the folder "
+            "of a MONAI bundle"
         )
     return file
 
@@ -75,7 +87,10 @@ def check_digest(path: Path, wanted: str) -> None:
     """Raise ValueError where the weights at path are no longer those of that SHA-256."""
     file = weights_file(path)
     if sha256(file) != wanted:
-        raise ValueError(f"{file}: damaged, or changed since the run began; give the file again, or repeat its pretraining")
+        raise ValueError(
+            f"{file}: damaged, or changed since the run began; give the file again, or repeat its "
+            "pretraining"
+        )
 
 
 def plain_values(file: Path) -> Any:
@@ -87,16 +102,24 @@ def plain_values(file: Path) -> Any:
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
     """Copy the tensors whose name and shape fit into the model; at least 95 % of the model's must.
 
-    - A prefix that all of a wrapped model's names share ("module.", "encoder.") is stripped where that makes more fit.
-    - If the file's last convolution has another number of classes, tensors that differ in that number alone are the
+    - A prefix that all of a wrapped model's names share ("module.", "encoder.") is stripped where
+    that makes more fit.
+    - If the file's last convolution has another number of classes, tensors that differ in that
+    number alone are the
       head: they keep their first values and do not count.
-    - A first convolution with one input channel takes the sum over the file's: as if each had seen the same image.
-    - Weights of an encoder alone (no "decoder." in the file) go into model.encoder where there is one; 95 % of it must fit.
+    - A first convolution with one input channel takes the sum over the file's: as if each had seen
+    the same image.
+    - Weights of an encoder alone (no "decoder." in the file) go into model.encoder where there is
+    one; 95 % of it must fit.
 
     Raises ValueError naming the source, how many tensors fit and five that do not.
     """
     encoder = getattr(model, "encoder", None)
-    target = encoder if isinstance(encoder, nn.Module) and not any("decoder." in name for name in tensors) else model
+    target = (
+        encoder
+        if isinstance(encoder, nn.Module) and not any("decoder." in name for name in tensors)
+        else model
+    )
     wanted = target.state_dict()
     found = _strip_prefix(tensors, wanted)
     _sum_input_channels(target, wanted, found)
@@ -108,29 +131,49 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     with torch.no_grad():
         for name in fitting:
             wanted[name].copy_(found[name])
-    return Loaded(source=source, num_fitting=len(fitting), num_tensors=len(wanted), head=tuple(head), missing=tuple(missing))
+    return Loaded(
+        source=source,
+        num_fitting=len(fitting),
+        num_tensors=len(wanted),
+        head=tuple(head),
+        missing=tuple(missing),
+    )
 
 
 def _strip_prefix(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the leading part of the file's names that makes most of the wanted names appear; none if it is a tie."""
+    """Drop the leading part of the file's names that makes most of the wanted names appear; none if
+    it is a tie.
+    """
     prefixes = {name[: i + 1] for name in tensors for i, letter in enumerate(name) if letter == "."}
 
     def num_found(prefix: str) -> int:
         return sum(f"{prefix}{name}" in tensors for name in wanted)
 
     best = max(["", *sorted(prefixes, key=len)], key=num_found)
-    return {name.removeprefix(best): tensor for name, tensor in tensors.items() if name.startswith(best)}
+    return {
+        name.removeprefix(best): tensor for name, tensor in tensors.items() if name.startswith(best)
+    }
 
 
-def _sum_input_channels(target: nn.Module, wanted: Mapping[str, Tensor], found: dict[str, Tensor]) -> None:
+def _sum_input_channels(
+    target: nn.Module, wanted: Mapping[str, Tensor], found: dict[str, Tensor]
+) -> None:
     first = convolutions(target)[0]
     name = next(f"{name}.weight" for name, module in target.named_modules() if module is first)
-    if name in found and wanted[name].shape[1] == 1 and found[name].shape[2:] == wanted[name].shape[2:]:
+    if (
+        name in found
+        and wanted[name].shape[1] == 1
+        and found[name].shape[2:] == wanted[name].shape[2:]
+    ):
         found[name] = found[name].sum(dim=1, keepdim=True)
 
 
-def _head(target: nn.Module, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Name the tensors whose shapes differ from the file's in the number of classes and nothing else."""
+def _head(
+    target: nn.Module, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> list[str]:
+    """Name the tensors whose shapes differ from the file's in the number of classes and nothing
+    else.
+    """
     last = convolutions(target)[-1]
     name = next(f"{name}.weight" for name, module in target.named_modules() if module is last)
     if name not in found or found[name].shape[:1] == wanted[name].shape[:1]:
@@ -139,22 +182,36 @@ def _head(target: nn.Module, wanted: Mapping[str, Tensor], found: Mapping[str, T
 
     def differs_in_classes(mine: torch.Size, other: torch.Size) -> bool:
         pairs = list(zip(mine, other, strict=False))
-        return len(mine) == len(other) and mine != other and all(a == b or (a, b) == (ours, theirs) for a, b in pairs)
+        return (
+            len(mine) == len(other)
+            and mine != other
+            and all(a == b or (a, b) == (ours, theirs) for a, b in pairs)
+        )
 
-    return [key for key, tensor in wanted.items() if key in found and differs_in_classes(tensor.shape, found[key].shape)]
+    return [
+        key
+        for key, tensor in wanted.items()
+        if key in found and differs_in_classes(tensor.shape, found[key].shape)
+    ]
 
 
 def _refusal(
-    source: str, num_fitting: int, missing: list[str], wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
+    source: str,
+    num_fitting: int,
+    missing: list[str],
+    wanted: Mapping[str, Tensor],
+    found: Mapping[str, Tensor],
 ) -> str:
     def shape(tensor: Tensor) -> str:
         return "x".join(map(str, tensor.shape)) or "a scalar"
 
     examples = [
-        f"{name} is {shape(wanted[name])} here and {shape(found[name]) if name in found else 'missing'} there"
+        f"{name} is {shape(wanted[name])} here and "
+        f"{shape(found[name]) if name in found else 'missing'} there"
         for name in missing[:5]
     ]
     return (
-        f"{source}: only {num_fitting} of {num_fitting + len(missing)} tensors fit this model and {ENOUGH:.0%} must; "
+        f"{source}: only {num_fitting} of {num_fitting + len(missing)} tensors fit this model and "
+        f"{ENOUGH:.0%} must; "
         f"{'; '.join(examples)}; give weights of the same architecture and width"
     )

@@ -45,13 +45,17 @@ def memory_gib(device: torch.device) -> float:
 
 @functools.cache
 def freeze_imports() -> None:
-    """Spare the collector what was imported, once a process: it never goes, and to walk it costs a quarter of a second."""
+    """Spare the collector what was imported, once a process: it never goes, and to walk it costs a
+    quarter of a second.
+    """
     gc.collect()
     gc.freeze()
 
 
 def reset_peak() -> None:
-    """Forget what this process did before, since workers are used again: give freed memory back, then start the peak anew."""
+    """Forget what this process did before, since workers are used again: give freed memory back,
+    then start the peak anew.
+    """
     freeze_imports()
     keep_freed_memory()
     gc.collect()
@@ -66,11 +70,15 @@ def reset_peak() -> None:
 
 
 def peak_gib(device: torch.device) -> float:
-    """The most memory since reset_peak, in GiB: of the card where there is one, else of the process."""
+    """The most memory since reset_peak, in GiB: of the card where there is one, else of the
+    process.
+    """
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()
-        return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / GIB, 3)
+        return round(
+            int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / GIB, 3
+        )
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB, 3)

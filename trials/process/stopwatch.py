@@ -1,4 +1,6 @@
-"""Seconds that a device spends inside `with` blocks, without making it or the processor wait for one another."""
+"""Seconds that a device spends inside `with` blocks, without making it or the processor wait for
+one another.
+"""
 
 import time
 
@@ -6,7 +8,9 @@ import torch
 
 
 class Stopwatch:
-    """Adds up the time of `with stopwatch:` blocks; on a graphics card by events, which are read once, at the end."""
+    """Adds up the time of `with stopwatch:` blocks; on a graphics card by events, which are read
+    once, at the end.
+    """
 
     def __init__(self, device: torch.device):
         self._on_card = device.type == "cuda"

@@ -1,10 +1,22 @@
-"""What numbers depend on besides a grid: versions of packages, and the processor. Standard library only."""
+"""What numbers depend on besides a grid: versions of packages, and the processor. Standard library
+only.
+"""
 
 import platform
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("torch", "monai", "segmentation-models-pytorch", "nibabel", "numpy", "ray", "optuna", "pandas", "plotly")
+PACKAGES = (
+    "torch",
+    "monai",
+    "segmentation-models-pytorch",
+    "nibabel",
+    "numpy",
+    "ray",
+    "optuna",
+    "pandas",
+    "plotly",
+)
 
 
 def own_version() -> str:
@@ -17,14 +29,20 @@ def own_version() -> str:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that decide a number."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in PACKAGES
+    }
 
 
 def processor_name() -> str:
     """The processor's model as Linux names it, else the architecture."""
     info = Path("/proc/cpuinfo")
     names = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        [
+            line.partition(":")[2].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         if info.is_file()
         else []
     )

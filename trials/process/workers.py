@@ -1,4 +1,6 @@
-"""The same work on many cases, over the cores of a machine; faults are gathered, not met one at a time."""
+"""The same work on many cases, over the cores of a machine; faults are gathered, not met one at a
+time.
+"""
 
 import ctypes
 import os
@@ -32,12 +34,18 @@ R = TypeVar("R")
 
 
 def work_on(
-    cases: Sequence[C], work: Callable[[C], R], workers: int | None, on_done: Callable[[], None], done_to_them: str = "prepared"
+    cases: Sequence[C],
+    work: Callable[[C], R],
+    workers: int | None,
+    on_done: Callable[[], None],
+    done_to_them: str = "prepared",
 ) -> dict[str, R]:
-    """Do work(case) for every case in that many processes (None: one a core) and return the results in the order of cases.
+    """Do work(case) for every case in that many processes (None: one a core) and return the results
+    in the order of cases.
 
-    on_done is called after each case. When all have been tried, raises one FaultyData that names every fault;
-    done_to_them is its word for the work. A file of ours that cannot be written ends it at once, with NotWritten.
+    on_done is called after each case. When all have been tried, raises one FaultyData that names
+    every fault; done_to_them is its word for the work. A file of ours that cannot be written ends
+    it at once, with NotWritten.
     """
     done, faults = try_on(cases, work, workers, on_done)
     if faults:
@@ -48,7 +56,9 @@ def work_on(
 def try_on(
     cases: Sequence[C], work: Callable[[C], R], workers: int | None, on_done: Callable[[], None]
 ) -> tuple[dict[str, R], list[Fault]]:
-    """The same without an error: the results, and the fault of every case that has none, both in the order of cases."""
+    """The same without an error: the results, and the fault of every case that has none, both in
+    the order of cases.
+    """
     workers = min(workers or num_cores(), len(cases))
     done: dict[str, R] = {}
     faults: dict[str, Fault] = {}
@@ -60,11 +70,15 @@ def try_on(
                 faults[case] = fault
             on_done()
     names = [case.case for case in cases]
-    return {name: done[name] for name in names if name in done}, [faults[name] for name in names if name in faults]
+    return {name: done[name] for name in names if name in done}, [
+        faults[name] for name in names if name in faults
+    ]
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process with the one that started it, which may be killed without a word (Linux)."""
+    """Let the kernel end this process with the one that started it, which may be killed without a
+    word (Linux).
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -101,6 +115,8 @@ def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Genera
             for future in as_completed([pool.submit(attempt, case) for case in cases]):
                 yield future.result()
         except BrokenProcessPool:
-            raise ValueError("a worker process died, probably for want of memory; run again with fewer workers") from None
+            raise ValueError(
+                "a worker process died, probably for want of memory; run again with fewer workers"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

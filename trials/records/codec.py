@@ -18,7 +18,8 @@ from trials.storage.checksum import unsealed
 T = TypeVar("T")
 RECORD = object()
 TOO_DEEP = "its values are nested too deep"
-# How deep a value that no record describes may be nested: our own are five deep, and whoever prints hundreds gives up.
+# How deep a value that no record describes may be nested: our own are five deep, and whoever prints
+# hundreds gives up.
 DEEPEST = 50
 # What a table of 64-bit integers and the sums and products over its rows can hold.
 LARGEST_WHOLE, LARGEST = 2**53, 1e100
@@ -28,20 +29,25 @@ SHORT.maxdict = 8
 
 
 def to_json(record: Any) -> str:
-    """Write a dataclass record as canonical JSON: sorted keys, no spaces to argue about, NaN refused."""
+    """Write a dataclass record as canonical JSON: sorted keys, no spaces to argue about, NaN
+    refused.
+    """
     return json.dumps(dataclasses.asdict(record), sort_keys=True, indent=1, allow_nan=False)
 
 
 def from_json(kind: type[T], text: str) -> T:
     """Rebuild the record that to_json wrote, sealed or not.
 
-    Raises ValueError naming the key that is missing, unknown or of a wrong type, or for a text that its seal does not fit.
+    Raises ValueError naming the key that is missing, unknown or of a wrong type, or for a text that
+    its seal does not fit.
     """
     return rebuild(kind, parsed(text), kind.__name__)
 
 
 def read_record(kind: type[T], path: Path, way_out: str) -> T:
-    """The record in a file. Raises ValueError naming the file, what is wrong with it and the way out."""
+    """The record in a file. Raises ValueError naming the file, what is wrong with it and the way
+    out.
+    """
     try:
         return from_json(kind, read_text(path))
     except ValueError as error:
@@ -51,7 +57,8 @@ def read_record(kind: type[T], path: Path, way_out: str) -> T:
 def parsed(text: str) -> Any:
     """The plain values of a JSON text, sealed or not; every file that we read goes through here.
 
-    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half a character or NaN.
+    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half
+    a character or NaN.
     """
     try:
         values = json.loads(unsealed(text), parse_constant=_refuse_constant)
@@ -71,8 +78,11 @@ def shown(value: Any) -> str:
     return SHORT.repr(value)
 
 
-def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = ()) -> dict[str, Any]:
-    """A run folder's JSON file as it is: a mapping with the needed keys, in which each key that kinds names is of its type.
+def read_document(
+    path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A run folder's JSON file as it is: a mapping with the needed keys, in which each key that
+    kinds names is of its type.
 
     A key may be dotted. Raises ValueError naming file and key.
     """
@@ -85,12 +95,18 @@ def read_document(path: Path, kinds: Mapping[str, Any], needed: Sequence[str] = 
         refuse_huge(document)
         check_kinds(document, kinds, needed)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}); run the grid again to rewrite it") from None
+        raise ValueError(
+            f"{path} cannot be read ({error}); run the grid again to rewrite it"
+        ) from None
     return document
 
 
-def check_kinds(document: Mapping[str, Any], kinds: Mapping[str, Any], needed: Sequence[str] = ()) -> None:
-    """Raise ValueError naming the key, dotted or not, that is needed and not there, or not of the type that kinds gives it."""
+def check_kinds(
+    document: Mapping[str, Any], kinds: Mapping[str, Any], needed: Sequence[str] = ()
+) -> None:
+    """Raise ValueError naming the key, dotted or not, that is needed and not there, or not of the
+    type that kinds gives it.
+    """
     for name in (*needed, *kinds):
         folder, _, key = name.rpartition(".")
         inner = document.get(folder) if folder else document
@@ -101,13 +117,17 @@ def check_kinds(document: Mapping[str, Any], kinds: Mapping[str, Any], needed: S
 
 
 def refuse_huge(value: Any) -> None:
-    """Raise ValueError naming the key of a number with which no table can reckon, or for values nested too deep to look."""
+    """Raise ValueError naming the key of a number with which no table can reckon, or for values
+    nested too deep to look.
+    """
     try:
         found = _huge_in(value)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     if found:
-        raise ValueError(f"{'.'.join(map(str, found[0]))} is {shown(found[1])}, beyond every number of ours")
+        raise ValueError(
+            f"{'.'.join(map(str, found[0]))} is {shown(found[1])}, beyond every number of ours"
+        )
 
 
 def _huge_in(value: Any) -> tuple[list[Any], Any] | None:
@@ -117,7 +137,9 @@ def _huge_in(value: Any) -> tuple[list[Any], Any] | None:
         if kind is dict or kind is list:
             if found := _huge_in(inner):
                 return [key, *found[0]], found[1]
-        elif (kind is int or kind is float) and not abs(inner) <= (LARGEST_WHOLE if kind is int else LARGEST):
+        elif (kind is int or kind is float) and not abs(inner) <= (
+            LARGEST_WHOLE if kind is int else LARGEST
+        ):
             return [key], inner
     return None
 
@@ -128,7 +150,9 @@ def record_hash(record: Any, digits: int = 12) -> str:
 
 
 def rebuild(kind: Any, value: Any, where: str) -> Any:
-    """Turn plain JSON values into the annotated type: records, tuples, mappings, optionals and scalars."""
+    """Turn plain JSON values into the annotated type: records, tuples, mappings, optionals and
+    scalars.
+    """
     if type(value) in _as_they_are(kind):
         return value
     origin, args = _anatomy(kind)
@@ -143,19 +167,27 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
         if len(inner) != len(value):
             raise ValueError(f"{where} must hold {len(inner)} values; got {shown(value)}")
         return tuple(
-            rebuild(item, element, f"{where}[{i}]") for i, (item, element) in enumerate(zip(inner, value, strict=True))
+            rebuild(item, element, f"{where}[{i}]")
+            for i, (item, element) in enumerate(zip(inner, value, strict=True))
         )
     if origin is Mapping or origin is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{where} must be a mapping; got {shown(value)}")
         plain = _as_they_are(args[1])
         return {
-            args[0](key): element if type(element) in plain else rebuild(args[1], element, f"{where}.{key}")
+            args[0](key): element
+            if type(element) in plain
+            else rebuild(args[1], element, f"{where}.{key}")
             for key, element in value.items()
         }
     if kind in (Any, object):
         return _not_too_deep(value, where, DEEPEST)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+    if (
+        kind is float
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    ):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{where} must be {kind.__name__}; got {shown(value)}")
@@ -181,7 +213,9 @@ def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
         raise ValueError(f"{where} has unknown key {shown(unknown[0])}; known: {', '.join(hints)}")
     plain = _plain_fields(kind)
     built = {
-        name: element if type(element) in plain[name] else rebuild(hints[name], element, f"{where}.{name}")
+        name: element
+        if type(element) in plain[name]
+        else rebuild(hints[name], element, f"{where}.{name}")
         for name, element in value.items()
     }
     try:
@@ -192,15 +226,21 @@ def _rebuild_record(kind: Any, value: Any, where: str) -> Any:
 
 @functools.cache
 def _as_they_are(kind: Any) -> frozenset[Any]:
-    """The types whose values an annotation takes unchanged: nearly all of a large run's values, which need no further look."""
+    """The types whose values an annotation takes unchanged: nearly all of a large run's values,
+    which need no further look.
+    """
     origin, args = _anatomy(kind)
     return frozenset(args if origin in (typing.Union, types.UnionType) else (kind,))
 
 
 @functools.cache
 def _anatomy(kind: Any) -> tuple[Any, tuple[Any, ...]]:
-    """An annotation's origin and arguments; RECORD for a dataclass. Kept, since a large run asks a million times."""
-    return (RECORD if dataclasses.is_dataclass(kind) else typing.get_origin(kind)), typing.get_args(kind)
+    """An annotation's origin and arguments; RECORD for a dataclass. Kept, since a large run asks a
+    million times.
+    """
+    return (RECORD if dataclasses.is_dataclass(kind) else typing.get_origin(kind)), typing.get_args(
+        kind
+    )
 
 
 @functools.cache
@@ -224,7 +264,10 @@ def _rebuild_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
         except ValueError as error:
             refusal = error
     if len(others) > 1 and not isinstance(value, dict | list | tuple):
-        raise ValueError(f"{where} must be {' or '.join(_type_name(kind) for kind in others)}; got {shown(value)}")
+        raise ValueError(
+            f"{where} must be {' or '.join(_type_name(kind) for kind in others)}; got "
+            f"{shown(value)}"
+        )
     raise refusal
 
 

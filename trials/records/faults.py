@@ -1,4 +1,5 @@
-"""What is wrong with a data set, as records: whose fault it is, in which file, which rule it breaks, and the way out.
+"""What is wrong with a data set, as records: whose fault it is, in which file, which rule it
+breaks, and the way out.
 
 Standard library only.
 """
@@ -15,7 +16,9 @@ WARNING, BAD_CASE, FATAL = "warning", "bad case", "fatal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. case is "" where it concerns the data set as a whole; code is a short name that stays the same."""
+    """One fault. case is "" where it concerns the data set as a whole; code is a short name that
+    stays the same.
+    """
 
     case: str
     file: str
@@ -26,7 +29,9 @@ class Fault:
 
 
 class FileFault(ValueError):
-    """A file that cannot be taken: str() is one line with the file, the rule and what came, and the way out."""
+    """A file that cannot be taken: str() is one line with the file, the rule and what came, and the
+    way out.
+    """
 
     def __init__(self, path: Path, code: str, message: str, fix: str, level: str = BAD_CASE):
         super().__init__(path, code, message, fix, level)
@@ -37,7 +42,14 @@ class FileFault(ValueError):
 
     def of_case(self, case: str) -> Fault:
         """The same as a record."""
-        return Fault(case=case, file=str(self.path), code=self.code, message=self.message, fix=self.fix, level=self.level)
+        return Fault(
+            case=case,
+            file=str(self.path),
+            code=self.code,
+            message=self.message,
+            fix=self.fix,
+            level=self.level,
+        )
 
 
 class FaultyData(ValueError):
@@ -79,7 +91,9 @@ def bad_cases(faults: Iterable[Fault]) -> dict[str, str]:
     reasons: dict[str, list[str]] = {}
     for fault in faults:
         if fault.level == BAD_CASE:
-            reasons.setdefault(fault.case, []).append(f"{Path(fault.file).name}: {fault.message}".removeprefix(": "))
+            reasons.setdefault(fault.case, []).append(
+                f"{Path(fault.file).name}: {fault.message}".removeprefix(": ")
+            )
     return {case: "; ".join(told) for case, told in sorted(reasons.items())}
 
 
@@ -95,8 +109,13 @@ def why_no_file(path: Path) -> str | None:
 
 
 def printable(name: str) -> str:
-    """A foreign name in one line: line breaks, marks that turn the text and their like are spelled out."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
+    """A foreign name in one line: line breaks, marks that turn the text and their like are spelled
+    out.
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
 
 
 def user_name() -> str:

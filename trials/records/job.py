@@ -18,15 +18,17 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Everything run_trial needs. out is the run folder, cache the prepared set's folder, each a path or a URL.
+    """Everything run_trial needs. out is the run folder, cache the prepared set's folder, each a
+    path or a URL.
 
-    test is empty unless the spec's phase is final: other trials are not given the test cases at all.
-    rungs prune a search trial; they follow from its study's earlier results and are no part of the spec, whose hash names it.
-    weights is the file that spec.weights names, or None, and weights_sha256 the file's digest where it is known.
-    checkpoint_minutes is the least time between two checkpoints, 0 for one after every epoch.
-    threads is the number of CPU threads, which results depend on; scoring_threads how many cases are counted at once.
-    parts is how many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
-    code holds the digests of the code that the trial is to run, as code_of(spec) gives them on the driver.
+    test is empty unless the spec's phase is final: other trials are not given the test cases at
+    all. rungs prune a search trial; they follow from its study's earlier results and are no part of
+    the spec, whose hash names it. weights is the file that spec.weights names, or None, and
+    weights_sha256 the file's digest where it is known. checkpoint_minutes is the least time between
+    two checkpoints, 0 for one after every epoch. threads is the number of CPU threads, which
+    results depend on; scoring_threads how many cases are counted at once. parts is how many pieces
+    a batch goes through in, their gradients added up: 2 where memory ran out before. code holds the
+    digests of the code that the trial is to run, as code_of(spec) gives them on the driver.
     """
 
     trial: str

@@ -1,4 +1,6 @@
-"""What one trial leaves behind: counts, never ratios; ratios are derived from them here and nowhere else."""
+"""What one trial leaves behind: counts, never ratios; ratios are derived from them here and nowhere
+else.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,9 +30,10 @@ class CaseScore:
 class SurfaceScore:
     """Counts of one region (a label, or labels taken as one) in one case, on the case's own grid.
 
-    Areas in mm2: both surfaces, and what of each lies at most tolerance_mm from the other (elements and areas as
-    google-deepmind/surface-distance defines them). Lesions are connected by face, edge or corner; one of the reference is
-    found where the prediction shares a voxel with it, one of the prediction is false where it shares none.
+    Areas in mm2: both surfaces, and what of each lies at most tolerance_mm from the other (elements
+    and areas as google-deepmind/surface-distance defines them). Lesions are connected by face, edge
+    or corner; one of the reference is found where the prediction shares a voxel with it, one of the
+    prediction is false where it shares none.
     """
 
     case: str
@@ -50,7 +53,9 @@ class SurfaceScore:
 
 
 def dice(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
-    """2 |P and T| / (|P| + |T|), 0..1; NaN where both are empty, for the reader's convention to decide."""
+    """2 |P and T| / (|P| + |T|), 0..1; NaN where both are empty, for the reader's convention to
+    decide.
+    """
     total = true_voxels + pred_voxels
     return 2 * overlap_voxels / total if total else float("nan")
 
@@ -61,8 +66,11 @@ def iou(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
     return overlap_voxels / union if union else float("nan")
 
 
-def surface_dice(true_mm2: float, pred_mm2: float, true_within_mm2: float, pred_within_mm2: float) -> float:
-    """Share of both surfaces that lies within the tolerance of the other, 0..1 (Nikolov et al. 2018, arXiv:1809.04430).
+def surface_dice(
+    true_mm2: float, pred_mm2: float, true_within_mm2: float, pred_within_mm2: float
+) -> float:
+    """Share of both surfaces that lies within the tolerance of the other, 0..1 (Nikolov et al.
+    2018, arXiv:1809.04430).
 
     0 where only one mask is empty; NaN where both are, for the reader's convention to decide.
     """
@@ -71,17 +79,20 @@ def surface_dice(true_mm2: float, pred_mm2: float, true_within_mm2: float, pred_
 
 
 def headline(dice_by_label: Mapping[int, float | None]) -> float:
-    """The number that selects: the mean over foreground labels of their mean Dice; 0 where no case holds any."""
+    """The number that selects: the mean over foreground labels of their mean Dice; 0 where no case
+    holds any.
+    """
     present = [value for value in dice_by_label.values() if value is not None]
     return sum(present) / len(present) if present else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochScore:
-    """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive cases.
+    """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive
+    cases.
 
-    Dice maps a foreground label to 0..1, or to None where no case holds the label. An epoch without validation has no
-    val_loss and empty mappings.
+    Dice maps a foreground label to 0..1, or to None where no case holds the label. An epoch without
+    validation has no val_loss and empty mappings.
     """
 
     epoch: int
@@ -97,13 +108,14 @@ class EpochScore:
 class TrialResult:
     """The outcome of a trial: complete as soon as its file exists.
 
-    val_score is the mean over foreground labels of the validation Dice at best_epoch (for a pretraining
-    minus the restoration loss), NaN-free: None if the trial failed before a first epoch. A pruned trial keeps its curve
-    and its val_score so far, and has no scores. surfaces holds every region of every test case, of a final trial alone.
-    facts holds what explains the trial: class weights, draw histogram, dropped items, parameters,
-    multiply-adds, device, threads, versions, host, seconds by part.
-    code holds the digests of the code that ran, by part: "segbench" for ours, and "loss tversky" or the like for each part
-    that a grid file brought; empty in results of versions that did not record it.
+    val_score is the mean over foreground labels of the validation Dice at best_epoch (for a
+    pretraining minus the restoration loss), NaN-free: None if the trial failed before a first
+    epoch. A pruned trial keeps its curve and its val_score so far, and has no scores. surfaces
+    holds every region of every test case, of a final trial alone. facts holds what explains the
+    trial: class weights, draw histogram, dropped items, parameters, multiply-adds, device, threads,
+    versions, host, seconds by part. code holds the digests of the code that ran, by part:
+    "segbench" for ours, and "loss tversky" or the like for each part that a grid file brought;
+    empty in results of versions that did not record it.
     """
 
     trial: str
@@ -130,7 +142,9 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Somebody else's predictions of a run's test cases, scored by the run's rules: every label and region, native grid."""
+    """Somebody else's predictions of a run's test cases, scored by the run's rules: every label and
+    region, native grid.
+    """
 
     name: str
     scores: tuple[CaseScore, ...] = ()
@@ -139,7 +153,9 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """What one preparation allows at most on the test cases. data is the digest of the prepared set, as in TrialSpec."""
+    """What one preparation allows at most on the test cases. data is the digest of the prepared
+    set, as in TrialSpec.
+    """
 
     data: str
     cube: int
@@ -155,7 +171,8 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of its trials from all.
+    """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of
+    its trials from all.
 
     importance is None where there are too few trials to say.
     """
@@ -176,7 +193,9 @@ class Geometry:
 
 # Of what a trial's facts hold, what is more than printed: each key with its type.
 FACT_KEYS: dict[str, Any] = {
-    **dict.fromkeys(("device", "device_type", "host", "weights_sha256", "precision", "arithmetic"), str),
+    **dict.fromkeys(
+        ("device", "device_type", "host", "weights_sha256", "precision", "arithmetic"), str
+    ),
     **dict.fromkeys(("precision_note", "compile_note"), str),
     **dict.fromkeys(("compiled", "arithmetic_right"), bool),
     "arithmetic_seconds": float,

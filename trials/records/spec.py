@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 PRETRAIN, TUNE, FINAL = "pretrain", "tune", "final"
 
-# A setting of hyperparameters by name; whole numbers are floats too, so that a setting reads back as it was written.
+# A setting of hyperparameters by name; whole numbers are floats too, so that a setting reads back
+# as it was written.
 Hyper = Mapping[str, float | tuple[float, ...]]
 
 
@@ -34,22 +35,25 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything about a training run that is not tuned; a grid may have some of its numbers tuned too.
+    """Everything about a training run that is not tuned; a grid may have some of its numbers tuned
+    too.
 
-    width None takes the model's own; model_options are further arguments of its function, such as ("kernel", 3.0) for a
-    V-Net of smaller kernels. steps_per_epoch None is one pass over the training items.
-    weight_decay None takes the optimizer's own: 0 for adam, 0.01 for adamw.
+    width None takes the model's own; model_options are further arguments of its function, such as
+    ("kernel", 3.0) for a V-Net of smaller kernels. steps_per_epoch None is one pass over the
+    training items. weight_decay None takes the optimizer's own: 0 for adam, 0.01 for adamw.
     validate_every counts the epochs from one validation to the next; the last epoch always has one.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
-    augment flips, shifts and changes intensities at random; with it turned_share of the items are turned and zoomed too.
-    compile is "auto" (torch compiles the network on a GPU where the trial's steps earn that back), "always" or "never".
-    precision is "auto" (bfloat16 on a GPU that computes it, where the check of its arithmetic holds; else float32),
-    "float32", or "bf16", with which a trial fails where that check does not hold.
-    limit_minutes ends a trial as FAILED, reason timeout, once its training epochs have taken longer; None never does.
-    gpus is the share of a card that one trial takes; 0.5 lets two trials run on it. Up to one it means a card where there
-    is one, and a processor where there is none; more than one is refused where no machine has as many.
+    augment flips, shifts and changes intensities at random; with it turned_share of the items are
+    turned and zoomed too. compile is "auto" (torch compiles the network on a GPU where the trial's
+    steps earn that back), "always" or "never". precision is "auto" (bfloat16 on a GPU that computes
+    it, where the check of its arithmetic holds; else float32), "float32", or "bf16", with which a
+    trial fails where that check does not hold. limit_minutes ends a trial as FAILED, reason
+    timeout, once its training epochs have taken longer; None never does. gpus is the share of a
+    card that one trial takes; 0.5 lets two trials run on it. Up to one it means a card where there
+    is one, and a processor where there is none; more than one is refused where no machine has as
+    many.
     """
 
     epochs: int
@@ -85,11 +89,11 @@ class Recipe:
 class TrialSpec:
     """One training run. Its hash names its folder, so equal specs are one trial.
 
-    hyper holds lr, and gamma, one_minus_beta, alpha, frozen_stages and a grid's own where they apply; those of them that are
-    numbers of the recipe stand in it too.
-    weights says where the first weights come from: "random", "imagenet", "pretrain:<trial hash>" or
-    "file:<sha256, first 16 digits>". number is the trial's place in its cell's study (0 is the default).
-    Only phase "final" opens the test split.
+    hyper holds lr, and gamma, one_minus_beta, alpha, frozen_stages and a grid's own where they
+    apply; those of them that are numbers of the recipe stand in it too. weights says where the
+    first weights come from: "random", "imagenet", "pretrain:<trial hash>" or "file:<sha256, first
+    16 digits>". number is the trial's place in its cell's study (0 is the default). Only phase
+    "final" opens the test split.
     """
 
     dataset: str

@@ -1,4 +1,6 @@
-"""One region of one case: its voxels, surfaces and lesions as counts that add up, from the rows that hold something."""
+"""One region of one case: its voxels, surfaces and lesions as counts that add up, from the rows
+that hold something.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from trials.scoring.surface import Spacing, Surface, SurfaceOverlap, overlap_of,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """True, predicted and overlapping voxels of a region, both its surfaces, and how they overlap."""
+    """True, predicted and overlapping voxels of a region, both its surfaces, and how
+    they overlap."""
 
     masks: tuple[Rows, Rows]
     voxels: tuple[int, int, int]
@@ -40,7 +43,12 @@ def lesions_of(measured: Measured) -> LesionCounts:
 
 
 def surface_scores(
-    true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region], case: str, split: str
+    true: np.ndarray,
+    pred: np.ndarray,
+    spacing_mm: Spacing,
+    regions: Sequence[Region],
+    case: str,
+    split: str,
 ) -> list[SurfaceScore]:
     """One record a region of labels [D, H, W] uint8 against the reference on their common grid."""
     rows = shared_rows(true, pred)

@@ -1,4 +1,6 @@
-"""A folder of predictions scored as a contestant: the counts that a run's own trials leave, from files alone."""
+"""A folder of predictions scored as a contestant: the counts that a run's own trials leave, from
+files alone.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,22 +28,38 @@ class Counted:
     surfaces: tuple[SurfaceScore, ...]
 
 
-def contestant_pairs(references: Mapping[str, Path], predictions: Path, name: str) -> tuple[Pair, ...]:
-    """Pair each test case's reference with its prediction. Raises ValueError naming every prediction that is missing."""
+def contestant_pairs(
+    references: Mapping[str, Path], predictions: Path, name: str
+) -> tuple[Pair, ...]:
+    """Pair each test case's reference with its prediction. Raises ValueError naming every
+    prediction that is missing.
+    """
     found = mask_files(predictions)
     if lacking := set(references) - set(found):
         raise ValueError(
-            f"--add {name}: {predictions} holds no prediction of {listed_cases(lacking)}; a contestant predicts every test case"
+            f"--add {name}: {predictions} holds no prediction of {listed_cases(lacking)}; a "
+            "contestant predicts every test case"
         )
-    return tuple(Pair(case=case, reference=path, prediction=found[case]) for case, path in sorted(references.items()))
+    return tuple(
+        Pair(case=case, reference=path, prediction=found[case])
+        for case, path in sorted(references.items())
+    )
 
 
 def count_contestant(
-    name: str, pairs: Sequence[Pair], classes: tuple[str, ...], regions: tuple[Region, ...], on_done: Callable[[], None]
+    name: str,
+    pairs: Sequence[Pair],
+    classes: tuple[str, ...],
+    regions: tuple[Region, ...],
+    on_done: Callable[[], None],
 ) -> Outside:
-    """Count every pair on its own grid. Raises one ValueError naming every case that cannot be scored."""
+    """Count every pair on its own grid. Raises one ValueError naming every case that cannot be
+    scored.
+    """
     workers = 1 if len(pairs) <= FEW_CASES else None
-    counted = work_on(pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored").values()
+    counted = work_on(
+        pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored"
+    ).values()
     return Outside(
         name=name,
         scores=tuple(score for one in counted for score in one.scores),
@@ -57,8 +75,13 @@ def count_pair(pair: Pair, classes: tuple[str, ...], regions: tuple[Region, ...]
     # What was cropped away is background in both.
     total = int(np.prod(read_header(pair.reference).shape))
     background = tuple(total - int(np.count_nonzero(held)) for held in (true, pred, true | pred))
-    labels = [(by_name[name].true_voxels, by_name[name].pred_voxels, by_name[name].overlap_voxels) for name in classes[1:]]
-    scores = tuple(_score(pair.case, label, counts) for label, counts in enumerate([background, *labels]))
+    labels = [
+        (by_name[name].true_voxels, by_name[name].pred_voxels, by_name[name].overlap_voxels)
+        for name in classes[1:]
+    ]
+    scores = tuple(
+        _score(pair.case, label, counts) for label, counts in enumerate([background, *labels])
+    )
     return Counted(scores=scores, surfaces=tuple(surfaces))
 
 

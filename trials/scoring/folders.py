@@ -1,4 +1,6 @@
-"""Two folders of NIfTI masks, whoever made them: the reference and a prediction of every case become one row of scores."""
+"""Two folders of NIfTI masks, whoever made them: the reference and a prediction of every case
+become one row of scores.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from trials.scoring.official import official_scores
 from trials.scoring.regions import Region, label_regions
 from trials.scoring.surface import Spacing, box_of
 
-# Orientations stored as float32 quaternions move the far corner of a body by some micrometres; a real shift is larger.
+# Orientations stored as float32 quaternions move the far corner of a body by some micrometres; a
+# real shift is larger.
 MAX_CORNER_SHIFT_MM = 0.05
 NAMES_SHOWN = 20
 
@@ -35,10 +38,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """One row a case, "case" first, then its scores by column; and the names of the regions that the columns speak of.
+    """One row a case, "case" first, then its scores by column; and the names of the regions that
+    the columns speak of.
 
-    official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 where both are empty), labels all that
-    trials.scoring.labels gives. A name that is both (tumor) has these two columns once, by the challenge's rule.
+    official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 where both are
+    empty), labels all that trials.scoring.labels gives. A name that is both (tumor) has these two
+    columns once, by the challenge's rule.
     """
 
     rows: tuple[Mapping[str, str | float], ...]
@@ -46,33 +51,48 @@ class ScoreTable:
     labels: tuple[str, ...]
 
 
-def find_pairs(reference: Path, prediction: Path, dataset: str, cases: Sequence[str] | None = None) -> tuple[Pair, ...]:
+def find_pairs(
+    reference: Path, prediction: Path, dataset: str, cases: Sequence[str] | None = None
+) -> tuple[Pair, ...]:
     """Pair the masks of two folders by their case, in order; cases narrows both to these names.
 
-    Raises ValueError naming every reference without a prediction, and every prediction without a reference.
+    Raises ValueError naming every reference without a prediction, and every prediction without a
+    reference.
     """
     pick(DATASETS, "data set", dataset)
-    references = mask_files(reference / "labelsTr" if dataset == "nnunet" and (reference / "labelsTr").is_dir() else reference)
+    references = mask_files(
+        reference / "labelsTr"
+        if dataset == "nnunet" and (reference / "labelsTr").is_dir()
+        else reference
+    )
     predictions = mask_files(prediction)
     wanted = set(cases) if cases else set(references) | set(predictions)
     if lacking := wanted - set(references):
         raise ValueError(
-            f"{reference} holds no reference of {listed_cases(lacking)}; remove these predictions or add their references"
+            f"{reference} holds no reference of {listed_cases(lacking)}; remove these predictions "
+            "or add their references"
         )
     if lacking := wanted - set(predictions):
         raise ValueError(
-            f"{prediction} holds no prediction of {listed_cases(lacking)}; add them, or name with --cases what to score"
+            f"{prediction} holds no prediction of {listed_cases(lacking)}; add them, or name with "
+            "--cases what to score"
         )
-    return tuple(Pair(case=case, reference=references[case], prediction=predictions[case]) for case in sorted(wanted))
+    return tuple(
+        Pair(case=case, reference=references[case], prediction=predictions[case])
+        for case in sorted(wanted)
+    )
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
-    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/segmentation.nii.gz; other files do not count.
+    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/segmentation.nii.gz;
+    other files do not count.
 
     Raises ValueError for a folder without any, and for a case that is there twice.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{LABELS}")
+        raise ValueError(
+            f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{LABELS}"
+        )
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()):
         ending = next((ending for ending in ENDINGS if entry.name.endswith(ending)), "")
@@ -82,22 +102,30 @@ def mask_files(folder: Path) -> dict[str, Path]:
         case = entry.name.removesuffix(ending)
         if case in found:
             raise ValueError(
-                f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and {path.relative_to(folder)}"
+                f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and "
+                f"{path.relative_to(folder)}"
             )
         found[case] = path
     if not found:
-        raise ValueError(f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{LABELS}")
+        raise ValueError(
+            f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{LABELS}"
+        )
     return found
 
 
 def classes_of(dataset: str, reference: Path) -> tuple[str, ...]:
-    """Class names by label: KiTS23's, or for nnunet those of dataset.json in the reference folder or the one above."""
+    """Class names by label: KiTS23's, or for nnunet those of dataset.json in the reference folder
+    or the one above.
+    """
     if dataset != "nnunet":
         return CLASSES
     here, above = reference / "dataset.json", reference.resolve().parent / "dataset.json"
     classes = read_classes(above if above.is_file() and not here.is_file() else here)
     if len(set(classes)) < len(classes):
-        raise ValueError(f"{reference}: dataset.json gives two labels one name ({', '.join(classes)}); rename one")
+        raise ValueError(
+            f"{reference}: dataset.json gives two labels one name ({', '.join(classes)}); rename "
+            "one"
+        )
     return classes
 
 
@@ -108,11 +136,14 @@ def score_pairs(
     workers: int | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> ScoreTable:
-    """Score every pair on its own grid in that many processes (None: one a core), calling on_done after each.
+    """Score every pair on its own grid in that many processes (None: one a core), calling on_done
+    after each.
 
     Raises one ValueError naming every case whose files are damaged or do not lie on the same grid.
     """
-    rows = work_on(pairs, partial(score_pair, classes=classes, official=official), workers, on_done, "scored")
+    rows = work_on(
+        pairs, partial(score_pair, classes=classes, official=official), workers, on_done, "scored"
+    )
     return ScoreTable(
         rows=tuple({"case": case, **row} for case, row in rows.items()),
         official=tuple(region.name for region in official),
@@ -120,26 +151,32 @@ def score_pairs(
     )
 
 
-def score_pair(pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]) -> dict[str, float]:
+def score_pair(
+    pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]
+) -> dict[str, float]:
     """Score one case: the official columns, then those of every label."""
     true, pred, spacing = read_pair(pair, len(classes))
     challenge = official_scores(true, pred, spacing, official)
-    return challenge | label_scores(true, pred, spacing, label_regions(classes, official)) | challenge
+    return (
+        challenge | label_scores(true, pred, spacing, label_regions(classes, official)) | challenge
+    )
 
 
 def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
-    """Read reference and prediction, uint8 of the box that holds all their foreground, and the reference's spacing.
+    """Read reference and prediction, uint8 of the box that holds all their foreground, and the
+    reference's spacing.
 
-    The axes are the file's own, the slowest first, and so is the spacing: no score depends on their order, and turning
-    whole scans takes as long as scoring them. Raises ValueError naming the file whose shape, affine or labels are not the
-    reference's.
+    The axes are the file's own, the slowest first, and so is the spacing: no score depends on their
+    order, and turning whole scans takes as long as scoring them. Raises ValueError naming the file
+    whose shape, affine or labels are not the reference's.
     """
     check_same_grid(pair)
     volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
     voxels = [volume.voxels.T for volume in volumes]
     boxes = [box for box in map(box_of, voxels) if box[0].stop]
     both = tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
     )
     true, pred = (whole[both or np.s_[:1, :1, :1]] for whole in voxels)
     slow, middle, fast = np.linalg.norm(volumes[0].affine[:3, :3], axis=0)[::-1]
@@ -151,14 +188,21 @@ def check_same_grid(pair: Pair) -> None:
     reference, prediction = read_header(pair.reference), read_header(pair.prediction)
     if reference.shape != prediction.shape:
         raise ValueError(
-            f"{pair.prediction} has shape {_times(prediction.shape)}, its reference {_times(reference.shape)}; "
+            f"{pair.prediction} has shape {_times(prediction.shape)}, its reference "
+            f"{_times(reference.shape)}; "
             "bring the prediction back to the case's own grid"
         )
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*reference.shape, 1]
-    shift = float(np.linalg.norm((corners @ (reference.affine - prediction.affine).T)[:, :3], axis=1).max())
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [
+        *reference.shape,
+        1,
+    ]
+    shift = float(
+        np.linalg.norm((corners @ (reference.affine - prediction.affine).T)[:, :3], axis=1).max()
+    )
     if shift > MAX_CORNER_SHIFT_MM:
         raise ValueError(
-            f"{pair.prediction} has another affine than its reference: a corner lies {shift:.3g} mm off; "
+            f"{pair.prediction} has another affine than its reference: a corner lies {shift:.3g} "
+            "mm off; "
             "write the prediction with the case's own affine and axes"
         )
 
@@ -171,4 +215,7 @@ def listed_cases(cases: Iterable[str]) -> str:
     """Case names for an error: how many, and which."""
     names = sorted(cases)
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{len(names)} {'case' if len(names) == 1 else 'cases'}: {', '.join(names[:NAMES_SHOWN])}{more}"
+    return (
+        f"{len(names)} {'case' if len(names) == 1 else 'cases'}: "
+        f"{', '.join(names[:NAMES_SHOWN])}{more}"
+    )

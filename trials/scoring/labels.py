@@ -14,11 +14,14 @@ from trials.scoring.surface import Spacing, distances_between, hd95_mm, surface_
 MM3_PER_ML = 1000
 
 
-def label_scores(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]) -> dict[str, float]:
-    """Score labels [D, H, W] uint8 against the reference on their common grid: MEASURE_NAME of every region.
+def label_scores(
+    true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]
+) -> dict[str, float]:
+    """Score labels [D, H, W] uint8 against the reference on their common grid: MEASURE_NAME of
+    every region.
 
-    Where a region is in neither, its ratios and its distance are NaN; where it is in one only, its ratios are 0 and
-    its distance is inf. volume_error_ml is the predicted minus the true volume.
+    Where a region is in neither, its ratios and its distance are NaN; where it is in one only, its
+    ratios are 0 and its distance is inf. volume_error_ml is the predicted minus the true volume.
     """
     rows = shared_rows(true, pred)
     return {

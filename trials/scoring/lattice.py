@@ -1,4 +1,6 @@
-"""Which points of a lattice have a point of another set within a distance: looked up offset by offset, without distances."""
+"""Which points of a lattice have a point of another set within a distance: looked up offset by
+offset, without distances.
+"""
 
 from itertools import product
 
@@ -10,7 +12,9 @@ MOST_OFFSETS = 1000
 
 
 def offsets_within(spacing_mm: Spacing, limit_mm: float) -> np.ndarray | None:
-    """Whole steps (D, H, W) whose length is at most limit_mm, nearest first, int64 [B, 3]; None where they are too many."""
+    """Whole steps (D, H, W) whose length is at most limit_mm, nearest first, int64 [B, 3]; None
+    where they are too many.
+    """
     reach = [int(limit_mm / step) + 1 for step in spacing_mm]
     if np.prod([2.0 * steps + 1 for steps in reach]) > 8 * MOST_OFFSETS:
         return None
@@ -21,10 +25,14 @@ def offsets_within(spacing_mm: Spacing, limit_mm: float) -> np.ndarray | None:
     return steps[inside] if len(inside) <= MOST_OFFSETS else None
 
 
-def near_each_other(first: np.ndarray, second: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which points of first [N, 3], and which of second [M, 3], have a point of the other at one of the offsets: bool [N], [M].
+def near_each_other(
+    first: np.ndarray, second: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which points of first [N, 3], and which of second [M, 3], have a point of the other at one of
+    the offsets: bool [N], [M].
 
-    The offsets hold each one's opposite. Takes a byte for each place of the box in which both sets lie.
+    The offsets hold each one's opposite. Takes a byte for each place of the box in which both sets
+    lie.
     """
     near = np.zeros(len(first), bool), np.zeros(len(second), bool)
     if not len(first) or not len(second) or not len(offsets):
@@ -36,7 +44,10 @@ def near_each_other(first: np.ndarray, second: np.ndarray, offsets: np.ndarray) 
         return near
     # A margin of one reach around the box, so that no offset leads out of it or around its edge.
     shape = tuple(stop - start + 2 * reach)
-    inside = [np.flatnonzero(((points >= start) & (points < stop)).all(axis=1)) for points in (first, second)]
+    inside = [
+        np.flatnonzero(((points >= start) & (points < stop)).all(axis=1))
+        for points in (first, second)
+    ]
     keys = [
         np.ravel_multi_index(tuple((points[held] - start + reach).T), shape)
         for points, held in zip((first, second), inside, strict=True)

@@ -1,6 +1,7 @@
 """Which lesions were found: connected components of one label, touching by face, edge or corner.
 
-Components are joined from runs, the stretches of a row without a gap, so that a scan's size does not matter.
+Components are joined from runs, the stretches of a row without a gap, so that a scan's size does
+not matter.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ LATER_ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionCounts:
-    """Components of the reference, those of them that were found, and components of the prediction that are false."""
+    """Components of the reference, those of them that were found, and components of the prediction
+    that are false.
+    """
 
     lesions: int
     found: int
@@ -27,8 +30,9 @@ class LesionCounts:
 def lesion_counts(true: np.ndarray, pred: np.ndarray) -> LesionCounts:
     """Count lesions of two masks [D, H, W], bool or 0 and 1.
 
-    The rule is overlap by one voxel: a lesion of the reference is found where the prediction shares any voxel with it,
-    and a component of the prediction is false where it shares none with the reference.
+    The rule is overlap by one voxel: a lesion of the reference is found where the prediction shares
+    any voxel with it, and a component of the prediction is false where it shares none with the
+    reference.
     """
     return lesion_counts_of_rows(*shared_rows(true, pred))
 
@@ -63,17 +67,23 @@ def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _neighbours(rows: Rows, row: np.ndarray, start: np.ndarray, stop: np.ndarray) -> coo_array:
-    """Which runs touch, as a sparse matrix. On one line that holds all rows, gaps between them, run by run."""
+    """Which runs touch, as a sparse matrix. On one line that holds all rows, gaps between them, run
+    by run.
+    """
     gap = rows.values.shape[1] + 2
     height = int(rows.h.max()) + 2
     line = (rows.d[row].astype(np.int64) * height + rows.h[row]) * gap
     firsts, seconds = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for down, right in LATER_ROWS:
         beside = line + (down * height + right) * gap
-        # From the first run there that ends at or behind our start, to the last that starts at or before our end.
+        # From the first run there that ends at or behind our start, to the last that starts at or
+        # before our end.
         low = np.searchsorted(line + stop, beside + start, "left")
         count = np.maximum(np.searchsorted(line + start, beside + stop, "right") - low, 0)
         firsts.append(np.repeat(np.arange(len(row)), count))
-        seconds.append(np.repeat(low - np.concatenate([[0], np.cumsum(count)[:-1]]), count) + np.arange(count.sum()))
+        seconds.append(
+            np.repeat(low - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
+            + np.arange(count.sum())
+        )
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     return coo_array((np.ones(len(first), np.int8), (first, second)), shape=(len(row), len(row)))

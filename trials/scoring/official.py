@@ -1,4 +1,5 @@
-"""The KiTS23 challenge's own scores: Dice and Surface Dice of nested regions, 1 where both masks are empty.
+"""The KiTS23 challenge's own scores: Dice and Surface Dice of nested regions, 1 where both masks
+are empty.
 
 Regions and tolerances as in github.com/neheller/kits23, version 0.1.4.
 """
@@ -22,15 +23,23 @@ KITS23 = (
 )
 
 
-def official_scores(true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]) -> dict[str, float]:
+def official_scores(
+    true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]
+) -> dict[str, float]:
     """Score labels [D, H, W] uint8 against the reference on their common grid.
 
-    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 where both are empty, 0 where only one is.
+    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 where both are empty, 0 where
+    only one is.
     """
     rows = shared_rows(true, pred)
     measured = {region.name: measure(*rows, spacing_mm, region) for region in regions}
-    overlaps = {f"dice_{name}": _one_if_both_empty(dice(*found.voxels)) for name, found in measured.items()}
-    surfaces = {f"surface_dice_{name}": _one_if_both_empty(surface_dice(found.overlap)) for name, found in measured.items()}
+    overlaps = {
+        f"dice_{name}": _one_if_both_empty(dice(*found.voxels)) for name, found in measured.items()
+    }
+    surfaces = {
+        f"surface_dice_{name}": _one_if_both_empty(surface_dice(found.overlap))
+        for name, found in measured.items()
+    }
     return overlaps | surfaces
 
 

@@ -1,4 +1,6 @@
-"""Volumes as the rows that hold something: most of a scan is empty, also where a few specks lie far apart in it."""
+"""Volumes as the rows that hold something: most of a scan is empty, also where a few specks lie far
+apart in it.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Rows along W of a volume: values [M, W] uint8 or bool, the m-th at (d[m], h[m]), sorted; every other row is empty."""
+    """Rows along W of a volume: values [M, W] uint8 or bool, the m-th at (d[m], h[m]), sorted;
+    every other row is empty.
+    """
 
     d: np.ndarray
     h: np.ndarray
@@ -15,7 +19,8 @@ class Rows:
 
 
 def shared_rows(true: np.ndarray, pred: np.ndarray) -> tuple[Rows, Rows]:
-    """The rows of two volumes [D, H, W], of uint8 or bool, in which either of them holds something."""
+    """The rows of two volumes [D, H, W], of uint8 or bool, in which either of them
+    holds something."""
     held = (np.bitwise_or.reduce(true, axis=2) | np.bitwise_or.reduce(pred, axis=2)) != 0
     d, h = np.nonzero(held)
     return Rows(d=d, h=h, values=true[held]), Rows(d=d, h=h, values=pred[held])

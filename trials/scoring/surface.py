@@ -1,6 +1,8 @@
-"""Surfaces of masks and the distances between them: Surface Dice at a tolerance, and the 95 % Hausdorff distance.
+"""Surfaces of masks and the distances between them: Surface Dice at a tolerance, and the 95 %
+Hausdorff distance.
 
-Defined as google-deepmind/surface-distance does: elements at the corners between voxels, weighed by their area.
+Defined as google-deepmind/surface-distance does: elements at the corners between voxels, weighed by
+their area.
 """
 
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from trials.records import result
 from trials.scoring.lattice import Spacing, near_each_other, offsets_within
 from trials.scoring.rows import Rows, held_rows, rows_of
 
-# What marching cubes (Lorensen and Cline 1987) lays between the 2 x 2 x 2 voxels around a corner. The key has bit
-# 4 d + 2 h + w set where that voxel is inside. The value counts corner triangles, then half faces across D, H and W,
-# then halves of the slanted rectangle along D, H and W. Every other key is one of these turned, mirrored or inverted.
+# What marching cubes (Lorensen and Cline 1987) lays between the 2 x 2 x 2 voxels around a corner.
+# The key has bit 4 d + 2 h + w set where that voxel is inside. The value counts corner triangles,
+# then half faces across D, H and W, then halves of the slanted rectangle along D, H and W. Every
+# other key is one of these turned, mirrored or inverted.
 PATTERNS = {
     0b00000001: (1, 0, 0, 0, 0, 0, 0),
     0b00000011: (0, 0, 0, 0, 0, 0, 2),
@@ -32,7 +35,8 @@ PATTERNS = {
     0b00111100: (0, 0, 0, 0, 0, 0, 4),
     0b01101001: (4, 0, 0, 0, 0, 0, 0),
 }
-# The search of the tree may round otherwise than the distance that is compared; the search may find a little more.
+# The search of the tree may round otherwise than the distance that is compared; the search may find
+# a little more.
 SLACK = 1 + 1e-9
 # Rows of corners whose neighbourhoods are looked at in one step.
 ROWS_AT_ONCE = 1 << 14
@@ -40,7 +44,9 @@ ROWS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """Elements of a mask's surface: corners int32 [N, 3], index (D, H, W) of the voxel behind each; areas_mm2 [N]."""
+    """Elements of a mask's surface: corners int32 [N, 3], index (D, H, W) of the voxel behind each;
+    areas_mm2 [N].
+    """
 
     corners: np.ndarray
     areas_mm2: np.ndarray
@@ -48,7 +54,9 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distances:
-    """Areas in mm2 and distances in mm to the other surface, of every element of the reference and of the prediction."""
+    """Areas in mm2 and distances in mm to the other surface, of every element of the reference and
+    of the prediction.
+    """
 
     true_areas: np.ndarray
     true_mm: np.ndarray
@@ -58,7 +66,9 @@ class Distances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceOverlap:
-    """Areas in mm2: of both surfaces, and of what lies within the tolerance of the other. They add up over cases."""
+    """Areas in mm2: of both surfaces, and of what lies within the tolerance of the other. They add
+    up over cases.
+    """
 
     true_mm2: float
     pred_mm2: float
@@ -67,12 +77,16 @@ class SurfaceOverlap:
 
 
 def surface_of(mask: np.ndarray, spacing_mm: Spacing) -> Surface:
-    """Find the surface elements of a mask, [D, H, W] of bool or of 0 and 1; beyond its edges is outside. Empty gives none."""
+    """Find the surface elements of a mask, [D, H, W] of bool or of 0 and 1; beyond its edges is
+    outside. Empty gives none.
+    """
     return surface_of_rows(rows_of(mask), spacing_mm)
 
 
 def surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
-    """The same of a mask given by its rows. The memory it takes grows with the number of rows that hold something."""
+    """The same of a mask given by its rows. The memory it takes grows with the number of rows that
+    hold something.
+    """
     rows = held_rows(rows)
     if not len(rows.values):
         return Surface(corners=np.empty((0, 3), np.int32), areas_mm2=np.empty(0))
@@ -87,15 +101,22 @@ def surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
             code |= pairs[place[above + down, left + right]] << 2 * bits
         # Neither 0, all outside, nor 255, all inside: bytes wrap around.
         row, w = np.divmod(np.flatnonzero(code - np.uint8(1) < 254), code.shape[1])
-        corners.append(np.stack([above[row] + behind[0], left[row] + behind[1], w], axis=1).astype(np.int32))
+        corners.append(
+            np.stack([above[row] + behind[0], left[row] + behind[1], w], axis=1).astype(np.int32)
+        )
         codes.append(code[row, w])
-    return Surface(corners=np.concatenate(corners), areas_mm2=element_areas(spacing_mm)[np.concatenate(codes)])
+    return Surface(
+        corners=np.concatenate(corners), areas_mm2=element_areas(spacing_mm)[np.concatenate(codes)]
+    )
 
 
-def distances_between(true: Surface, pred: Surface, spacing_mm: Spacing, limit_mm: float = np.inf) -> Distances:
+def distances_between(
+    true: Surface, pred: Surface, spacing_mm: Spacing, limit_mm: float = np.inf
+) -> Distances:
     """Measure how far each element of a surface lies from the other surface.
 
-    What lies farther than limit_mm may be inf, which is quicker. Where one surface is empty the other's distances are inf.
+    What lies farther than limit_mm may be inf, which is quicker. Where one surface is empty the
+    other's distances are inf.
     """
     return Distances(
         true_areas=true.areas_mm2,
@@ -105,8 +126,12 @@ def distances_between(true: Surface, pred: Surface, spacing_mm: Spacing, limit_m
     )
 
 
-def overlap_of(true: Surface, pred: Surface, spacing_mm: Spacing, tolerance_mm: float) -> SurfaceOverlap:
-    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other surface, without distances."""
+def overlap_of(
+    true: Surface, pred: Surface, spacing_mm: Spacing, tolerance_mm: float
+) -> SurfaceOverlap:
+    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other
+    surface, without distances.
+    """
     offsets = offsets_within(spacing_mm, tolerance_mm)
     if offsets is None:
         return overlap_within(distances_between(true, pred, spacing_mm, tolerance_mm), tolerance_mm)
@@ -120,7 +145,9 @@ def overlap_of(true: Surface, pred: Surface, spacing_mm: Spacing, tolerance_mm: 
 
 
 def overlap_within(distances: Distances, tolerance_mm: float) -> SurfaceOverlap:
-    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other surface."""
+    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other
+    surface.
+    """
     return SurfaceOverlap(
         true_mm2=float(distances.true_areas.sum()),
         pred_mm2=float(distances.pred_areas.sum()),
@@ -131,33 +158,48 @@ def overlap_within(distances: Distances, tolerance_mm: float) -> SurfaceOverlap:
 
 def surface_dice(overlap: SurfaceOverlap) -> float:
     """The Surface Dice of areas; 0 where only one mask is empty, NaN where both are."""
-    return result.surface_dice(overlap.true_mm2, overlap.pred_mm2, overlap.true_within_mm2, overlap.pred_within_mm2)
+    return result.surface_dice(
+        overlap.true_mm2, overlap.pred_mm2, overlap.true_within_mm2, overlap.pred_within_mm2
+    )
 
 
 def hd95_mm(distances: Distances) -> float:
-    """The larger of two distances in mm, each one within which 95 % of a surface's area lies from the other surface.
+    """The larger of two distances in mm, each one within which 95 % of a surface's area lies from
+    the other surface.
 
     inf where only one mask is empty; NaN where both are.
     """
     if not len(distances.true_mm) and not len(distances.pred_mm):
         return float("nan")
     return max(
-        _reach_mm(distances.true_mm, distances.true_areas, 0.95), _reach_mm(distances.pred_mm, distances.pred_areas, 0.95)
+        _reach_mm(distances.true_mm, distances.true_areas, 0.95),
+        _reach_mm(distances.pred_mm, distances.pred_areas, 0.95),
     )
 
 
 def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
-    """The smallest box that holds every voxel that is not 0, as one slice an axis; an empty box for an empty mask."""
+    """The smallest box that holds every voxel that is not 0, as one slice an axis; an empty box for
+    an empty mask.
+    """
     rows = np.bitwise_or.reduce(mask, axis=2)
     held = [
-        np.flatnonzero(line) for line in (rows.any(axis=1), rows.any(axis=0), np.bitwise_or.reduce(mask, axis=0).any(axis=0))
+        np.flatnonzero(line)
+        for line in (
+            rows.any(axis=1),
+            rows.any(axis=0),
+            np.bitwise_or.reduce(mask, axis=0).any(axis=0),
+        )
     ]
-    d, h, w = (slice(int(axis[0]), int(axis[-1]) + 1) if len(axis) else slice(0, 0) for axis in held)
+    d, h, w = (
+        slice(int(axis[0]), int(axis[-1]) + 1) if len(axis) else slice(0, 0) for axis in held
+    )
     return d, h, w
 
 
 def element_areas(spacing_mm: Spacing) -> np.ndarray:
-    """Area in mm2 of the surface element of each of the 256 neighbourhoods, float64 [256]; 0 for all inside or all outside."""
+    """Area in mm2 of the surface element of each of the 256 neighbourhoods, float64 [256]; 0 for
+    all inside or all outside.
+    """
     d, h, w = spacing_mm
     faces = np.array([h * w, d * w, d * h])
     triangle = np.linalg.norm(faces) / 8
@@ -174,12 +216,16 @@ def _pieces() -> np.ndarray:
         for axes, steps in product(permutations(range(3)), product((1, -1), repeat=3)):
             turned = voxels.transpose(axes)[tuple(slice(None, None, step) for step in steps)]
             code = int(turned.ravel() @ (1 << np.arange(8)))
-            pieces[[code, 255 - code]] = np.array(counts)[[0, *(1 + axis for axis in axes), *(4 + axis for axis in axes)]]
+            pieces[[code, 255 - code]] = np.array(counts)[
+                [0, *(1 + axis for axis in axes), *(4 + axis for axis in axes)]
+            ]
     return pieces
 
 
 def _row_codes(values: np.ndarray) -> np.ndarray:
-    """Which of the 2 voxels around each corner of a row are inside: [M, W] to bits 0 and 1 of [1 + M, W + 1], row 0 empty."""
+    """Which of the 2 voxels around each corner of a row are inside: [M, W] to bits 0 and 1 of [1 +
+    M, W + 1], row 0 empty.
+    """
     pairs = np.zeros((len(values) + 1, values.shape[1] + 1), np.uint8)
     pairs[1:, 1:] = values
     pairs[1:, :-1] += 2 * values.view(np.uint8)
@@ -187,26 +233,36 @@ def _row_codes(values: np.ndarray) -> np.ndarray:
 
 
 def _places(rows: Rows) -> np.ndarray:
-    """Where the row at (d, h) stands in _row_codes, for the box of rows and one around it: int32, 0 for an empty row."""
+    """Where the row at (d, h) stands in _row_codes, for the box of rows and one around it: int32, 0
+    for an empty row.
+    """
     d, h = rows.d - rows.d.min(), rows.h - rows.h.min()
     place = np.zeros((d.max() + 3, h.max() + 3), np.int32)
     place[d + 1, h + 1] = np.arange(1, len(d) + 1)
     return place
 
 
-def _distances_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Spacing, limit_mm: float) -> np.ndarray:
-    """Distance of each of corners [N, 3] to the nearest of others [M, 3]; inf where there is none, or none within the limit."""
+def _distances_mm(
+    corners: np.ndarray, others: np.ndarray, spacing_mm: Spacing, limit_mm: float
+) -> np.ndarray:
+    """Distance of each of corners [N, 3] to the nearest of others [M, 3]; inf where there is none,
+    or none within the limit.
+    """
     distances = np.full(len(corners), np.inf)
     if not len(corners) or not len(others):
         return distances
     shared = np.isin(*_keys(corners, others), assume_unique=True)
     distances[shared] = 0
     away = np.flatnonzero(~shared)
-    # Points of a lattice come sorted and tied: splitting boxes at their middle is faster than at the median.
+    # Points of a lattice come sorted and tied: splitting boxes at their middle is faster than at
+    # the median.
     tree = KDTree(others * np.array(spacing_mm), balanced_tree=False, compact_nodes=False)
-    _, nearest = tree.query(corners[away] * np.array(spacing_mm), distance_upper_bound=limit_mm * SLACK)
+    _, nearest = tree.query(
+        corners[away] * np.array(spacing_mm), distance_upper_bound=limit_mm * SLACK
+    )
     found = nearest < len(others)
-    # From whole steps, so that two corners one voxel apart are exactly one spacing apart wherever they lie.
+    # From whole steps, so that two corners one voxel apart are exactly one spacing apart wherever
+    # they lie.
     steps_mm = (corners[away[found]] - others[nearest[found]]) * np.array(spacing_mm)
     distances[away[found]] = np.sqrt((steps_mm**2).sum(axis=1))
     return distances
@@ -215,7 +271,9 @@ def _distances_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Spacing, 
 def _keys(corners: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One number a corner, equal for equal corners."""
     shape = tuple(np.maximum(corners.max(axis=0), others.max(axis=0)) + 1)
-    return np.ravel_multi_index(tuple(corners.T), shape), np.ravel_multi_index(tuple(others.T), shape)
+    return np.ravel_multi_index(tuple(corners.T), shape), np.ravel_multi_index(
+        tuple(others.T), shape
+    )
 
 
 def _reach_mm(distances_mm: np.ndarray, areas: np.ndarray, share: float) -> float:

@@ -1,7 +1,8 @@
-"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an object store one PUT.
+"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an
+object store one PUT.
 
-The folder is fsynced after the renaming, and those above it that were made, or a loss of power could take the name back
-that a reader has seen.
+The folder is fsynced after the renaming, and those above it that were made, or a loss of power
+could take the name back that a reader has seen.
 """
 
 import errno
@@ -26,8 +27,12 @@ UNFINISHED = ".unfinished"
 ABANDONED_SECONDS = 3600.0
 WAYS_OUT = {
     errno.EISDIR: "a folder has this name; move it away",
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder must be; move it away"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "take a folder that you may write to"),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST), "a file stands where a folder must be; move it away"
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "take a folder that you may write to"
+    ),
 }
 
 
@@ -36,7 +41,9 @@ class NotWritten(OSError):
 
 
 def place(text: str | Path) -> Path:
-    """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the methods of a Path."""
+    """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the
+    methods of a Path.
+    """
     return remote_path(str(text)) if "://" in str(text) else Path(text)
 
 
@@ -45,11 +52,14 @@ def is_remote(path: Path) -> bool:
     return not isinstance(path, Path)
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float = PATIENCE_SECONDS) -> None:
-    """Let write() fill an open file, then give it its name in one step; on failure nothing of it remains.
+def write_whole(
+    path: Path, write: Callable[[BinaryIO], object], patience: float = PATIENCE_SECONDS
+) -> None:
+    """Let write() fill an open file, then give it its name in one step; on failure nothing of it
+    remains.
 
-    An object store that is away is asked again for so many seconds of patience; a disk is not, since a full one stays full.
-    Raises NotWritten.
+    An object store that is away is asked again for so many seconds of patience; a disk is not,
+    since a full one stays full. Raises NotWritten.
     """
     if is_remote(path):
         return _put_whole(path, write, patience)
@@ -65,7 +75,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], patience: float
 
 
 def keep(partial: Path, path: Path) -> None:
-    """Give a file that was filled bit by bit its name, as write_whole() does: bytes, name, folders. Raises NotWritten."""
+    """Give a file that was filled bit by bit its name, as write_whole() does: bytes, name, folders.
+    Raises NotWritten.
+    """
     try:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -86,8 +98,12 @@ def _put_whole(path: Path, write: Callable[[BinaryIO], object], patience: float)
 
 
 def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """The temporary file lies beside the final one and starts with a dot: no reader's pattern matches it, and sweep() does."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
+    """The temporary file lies beside the final one and starts with a dot: no reader's pattern
+    matches it, and sweep() does.
+    """
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -114,9 +130,14 @@ def _keep_names(folder: Path) -> None:
 
 
 def not_written(path: Path, error: OSError) -> "NotWritten":
-    """The same error with the file's name and the way out: numpy's own has neither number nor name."""
-    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if os.path.exists(folder))).free
-    way = WAYS_OUT.get(error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again")
+    """The same error with the file's name and the way out: numpy's own has neither
+    number nor name."""
+    free = shutil.disk_usage(
+        next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    ).free
+    way = WAYS_OUT.get(
+        error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again"
+    )
     return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {way}", str(path))
 
 
@@ -126,12 +147,18 @@ def is_unfinished(name: str) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove below a folder what processes that were killed while writing left there; an object store keeps nothing of it.
+    """Remove below a folder what processes that were killed while writing left there; an object
+    store keeps nothing of it.
 
     Ages are told by the folder's own file system, since the clock of another machine may be wrong.
     """
     walked = () if is_remote(folder) else os.walk(folder)
-    left = [Path(at, name) for at, folders, files in walked for name in (*folders, *files) if is_unfinished(name)]
+    left = [
+        Path(at, name)
+        for at, folders, files in walked
+        for name in (*folders, *files)
+        if is_unfinished(name)
+    ]
     if not left:
         return
     with tempfile.NamedTemporaryFile(prefix=".now.", suffix=UNFINISHED, dir=folder) as file:
@@ -148,7 +175,9 @@ def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> Non
 
 
 def is_there(path: Path) -> bool:
-    """Whether a path is a file. A store that is away is asked again: a Path's own is_file() would say no."""
+    """Whether a path is a file. A store that is away is asked again: a Path's own is_file() would
+    say no.
+    """
     if not is_remote(path):
         return path.is_file()
     try:
@@ -158,8 +187,12 @@ def is_there(path: Path) -> bool:
 
 
 def changed_ns(path: Path, patience: float = PATIENCE_SECONDS) -> int:
-    """When a file was last written, in ns since 1970; patience as for write_whole. Raises FileNotFoundError for none."""
-    return (patiently(path.stat, str(path), patience) if is_remote(path) else path.stat()).st_mtime_ns
+    """When a file was last written, in ns since 1970; patience as for write_whole. Raises
+    FileNotFoundError for none.
+    """
+    return (
+        patiently(path.stat, str(path), patience) if is_remote(path) else path.stat()
+    ).st_mtime_ns
 
 
 def delete(path: Path, patience: float = PATIENCE_SECONDS) -> None:
@@ -182,17 +215,22 @@ def delete_folder(folder: Path) -> None:
 
 
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
-    """A file's content; patience as for write_whole. Raises FileNotFoundError where there is none."""
+    """A file's content; patience as for write_whole. Raises FileNotFoundError where
+    there is none."""
     return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file's text. Raises FileNotFoundError where there is none, ValueError where it is no UTF-8."""
+    """A UTF-8 file's text. Raises FileNotFoundError where there is none, ValueError where it is no
+    UTF-8.
+    """
     return read_bytes(path).decode()
 
 
 def matching(folder: Path, pattern: str, patience: float = PATIENCE_SECONDS) -> list[Path]:
-    """The files of a folder that a pattern names, sorted; none where the folder does not exist. patience as for write_whole."""
+    """The files of a folder that a pattern names, sorted; none where the folder does not exist.
+    patience as for write_whole.
+    """
     if is_remote(folder):
         return sorted(patiently(lambda: list(folder.glob(pattern)), str(folder), patience))
     return sorted(folder.glob(pattern))
@@ -205,7 +243,9 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """XXH3 of a file's bytes, 128 bits: tells damage and change, not malice, in a tenth of the time of SHA-256."""
+    """XXH3 of a file's bytes, 128 bits: tells damage and change, not malice, in a tenth of the time
+    of SHA-256.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 

@@ -1,4 +1,6 @@
-"""A file's content with its SHA-256, so that every changed byte is seen where it is read. Standard library only."""
+"""A file's content with its SHA-256, so that every changed byte is seen where it is read. Standard
+library only.
+"""
 
 import hashlib
 
@@ -9,28 +11,37 @@ UNSEALED = "its bytes are not those of its digest"
 
 
 def sealed(text: str) -> str:
-    """The JSON text of a mapping with the SHA-256 of it as its last key, which unsealed() takes out again."""
+    """The JSON text of a mapping with the SHA-256 of it as its last key, which unsealed() takes out
+    again.
+    """
     return text.removesuffix("\n}") + f'{SEAL}{hashlib.sha256(text.encode()).hexdigest()}"\n}}'
 
 
 def unsealed(text: str) -> str:
-    """The text that sealed() was given; one without a seal comes back as it is. Raises ValueError where any of it changed."""
+    """The text that sealed() was given; one without a seal comes back as it is. Raises ValueError
+    where any of it changed.
+    """
     body, seal, digest = text.rpartition(SEAL)
     if not seal:
         return text
     original = body + "\n}"
     if digest != hashlib.sha256(original.encode()).hexdigest() + '"\n}':
-        raise ValueError(f"{UNSEALED}; a change made on purpose must take its last key, sha256, away")
+        raise ValueError(
+            f"{UNSEALED}; a change made on purpose must take its last key, sha256, away"
+        )
     return original
 
 
 def sealed_bytes(content: bytes) -> bytes:
-    """A file's bytes with their SHA-256 behind them, where what reads zip archives passes over it."""
+    """A file's bytes with their SHA-256 behind them, where what reads zip archives
+    passes over it."""
     return content + BYTE_SEAL + hashlib.sha256(content).hexdigest().encode()
 
 
 def unsealed_bytes(content: bytes) -> bytes:
-    """The bytes that sealed_bytes() was given; those without a seal as they are. Raises ValueError where any changed."""
+    """The bytes that sealed_bytes() was given; those without a seal as they are. Raises ValueError
+    where any changed.
+    """
     original, seal, digest = content.rpartition(BYTE_SEAL)
     if not seal or len(digest) != SHA256_DIGITS:
         return content

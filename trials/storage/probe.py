@@ -1,4 +1,6 @@
-"""Where a run lies, and whether it can be used: a small file is written, read back and deleted before anything costs time."""
+"""Where a run lies, and whether it can be used: a small file is written, read back and deleted
+before anything costs time.
+"""
 
 import argparse
 import errno
@@ -20,20 +22,31 @@ NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 
 
 def probe(folder: Path) -> None:
-    """Raise ValueError in one sentence unless a file in the folder, or below the URL, can be written, read and deleted."""
-    path, token = folder / f".probe-{platform.node()}-{secrets.token_hex(4)}{UNFINISHED}", secrets.token_hex(8)
+    """Raise ValueError in one sentence unless a file in the folder, or below the URL, can be
+    written, read and deleted.
+    """
+    path, token = (
+        folder / f".probe-{platform.node()}-{secrets.token_hex(4)}{UNFINISHED}",
+        secrets.token_hex(8),
+    )
     try:
         write_text(path, token, patience=0)
         found = read_bytes(path, patience=0).decode()
         path.unlink()
     except Exception as error:  # the package of each store has errors of its own
-        raise ValueError(f"{folder} cannot be written, read and deleted from: {reason_of(error)}") from None
+        raise ValueError(
+            f"{folder} cannot be written, read and deleted from: {reason_of(error)}"
+        ) from None
     if found != token:
-        raise ValueError(f"{folder} gives back something else than was written there; give another folder")
+        raise ValueError(
+            f"{folder} gives back something else than was written there; give another folder"
+        )
 
 
 def probe_scratch() -> None:
-    """Raise ValueError in one sentence, which names the variable, unless this node's own folder can be used."""
+    """Raise ValueError in one sentence, which names the variable, unless this node's own folder can
+    be used.
+    """
     try:
         probe(scratch())
     except ValueError as error:
@@ -43,7 +56,9 @@ def probe_scratch() -> None:
 def on_disk(text: str) -> Path:
     """A folder or file on this machine's own disks and mounts. Raises ValueError for a URL."""
     if "://" in text:
-        raise ValueError(f"{text} is a URL, and this has to be a path: fetch it or mount it, and name the place")
+        raise ValueError(
+            f"{text} is a URL, and this has to be a path: fetch it or mount it, and name the place"
+        )
     return Path(text)
 
 

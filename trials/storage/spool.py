@@ -1,6 +1,8 @@
-"""What a node keeps on its own disk: results that still have to reach the run folder, and copies of prepared data.
+"""What a node keeps on its own disk: results that still have to reach the run folder, and copies of
+prepared data.
 
-It lies in the folder that the environment variable SEGBENCH_SCRATCH names, otherwise in the machine's temporary folder.
+It lies in the folder that the environment variable SEGBENCH_SCRATCH names, otherwise in the
+machine's temporary folder.
 """
 
 import errno
@@ -18,21 +20,30 @@ from trials.storage.object_store import patiently
 
 VARIABLE = "SEGBENCH_SCRATCH"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# A neighbour's temporary file may fill a disk for a moment; a disk that stays full waits for its owner.
+# A neighbour's temporary file may fill a disk for a moment; a disk that stays full waits for its
+# owner.
 FULL_SECONDS = 60.0
 
 
 def scratch() -> Path:
-    """This user's folder on the node's own disk, made if need be. Raises ValueError if it cannot be, or is somebody else's."""
+    """This user's folder on the node's own disk, made if need be. Raises ValueError if it cannot
+    be, or is somebody else's.
+    """
     folder = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()) / f"segbench-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        text = f"{folder} cannot be made ({error.strerror}); set {VARIABLE} to a folder where you may write"
+        text = (
+            f"{folder} cannot be made ({error.strerror}); set {VARIABLE} to a folder where you "
+            "may write"
+        )
         raise ValueError(text) from None
-    # Of a link that somebody else left in a shared folder, the owner is not who owns what it leads to.
+    # Of a link that somebody else left in a shared folder, the owner is not who owns what it leads
+    # to.
     if folder.lstat().st_uid != os.getuid():
-        raise ValueError(f"{folder} belongs to another user; set {VARIABLE} to a folder of your own")
+        raise ValueError(
+            f"{folder} belongs to another user; set {VARIABLE} to a folder of your own"
+        )
     return folder
 
 
@@ -48,8 +59,8 @@ def locked(path: Path) -> Iterator[None]:
 def deliver(path: Path, text: str) -> None:
     """Write a text whole; where that is not to be had at once, it lies in scratch until it was.
 
-    A store that is away is asked again for half an hour, a disk that is full for a minute. Raises NotWritten where it could
-    not be written; undelivered() then returns it.
+    A store that is away is asked again for half an hour, a disk that is full for a minute. Raises
+    NotWritten where it could not be written; undelivered() then returns it.
     """
     kept = _kept(path)
     try:
@@ -75,7 +86,9 @@ def _once_more(path: Path, text: str, error: NotWritten) -> None:
 
 
 def undelivered(path: Path) -> str | None:
-    """The text that an earlier deliver() of this node could not bring to path; None where there is none."""
+    """The text that an earlier deliver() of this node could not bring to path; None where there is
+    none.
+    """
     kept = _kept(path)
     with suppress(FileNotFoundError, UnicodeDecodeError):
         return read_text(kept)

@@ -1,4 +1,6 @@
-"""Text in a CSV file: what a spreadsheet would run as a formula is shown as the text that it is. Standard library only."""
+"""Text in a CSV file: what a spreadsheet would run as a formula is shown as the text that it is.
+Standard library only.
+"""
 
 # A spreadsheet runs a cell that begins with one of these.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

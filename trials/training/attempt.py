@@ -1,4 +1,6 @@
-"""A trial that cannot hurt its neighbours: whatever goes wrong becomes a FAILED result with its reason."""
+"""A trial that cannot hurt its neighbours: whatever goes wrong becomes a FAILED result with its
+reason.
+"""
 
 import time
 import traceback
@@ -18,7 +20,13 @@ from trials.storage.spool import deliver, undelivered
 from trials.training.attempt_log import attempts_facts, begin, forget, halved
 from trials.training.checkpoint import save_weights
 from trials.training.divergence import Diverged
-from trials.training.memory import can_halve, is_out_of_memory, memory_facts, note_exhausted, oom_text
+from trials.training.memory import (
+    can_halve,
+    is_out_of_memory,
+    memory_facts,
+    note_exhausted,
+    oom_text,
+)
 from trials.training.precision import WrongArithmetic
 from trials.training.run import OnEpoch, OnNote, checkpoints, run_trial
 
@@ -26,13 +34,15 @@ from trials.training.run import OnEpoch, OnNote, checkpoints, run_trial
 TRACEBACK = "traceback.txt"
 
 
-def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: OnNote = lambda note: None) -> TrialResult:
+def attempt(
+    job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: OnNote = lambda note: None
+) -> TrialResult:
     """Run a job and write its result.json, last and whole; returns the result.
 
-    A result that an earlier attempt on this node could not bring to the run folder is brought there instead, and one that it
-    wrote before its worker was lost stands. Raises OSError where a file of ours finds no place or a store stays away,
-    ValueError where this node has no scratch folder or would run other code than the driver: none says anything of the
-    trial, which is still to be run.
+    A result that an earlier attempt on this node could not bring to the run folder is brought there
+    instead, and one that it wrote before its worker was lost stands. Raises OSError where a file of
+    ours finds no place or a store stays away, ValueError where this node has no scratch folder or
+    would run other code than the driver: none says anything of the trial, which is still to be run.
     """
     started = time.perf_counter()
     job = identified(job)
@@ -49,24 +59,35 @@ def attempt(job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: 
 
 
 def identified(job: Job) -> Job:
-    """The job with the digests of the code that this process runs. Raises ValueError where the job asks for others."""
+    """The job with the digests of the code that this process runs. Raises ValueError where the job
+    asks for others.
+    """
     code = code_of(job.spec)
     if job.code and (changed := other_parts(job.code, code)):
         raise ValueError(
-            f"this process would run another {', another '.join(changed)} than the driver; give every node the same segbench "
-            "and the same modules of yours, and let a grid file make the same parts wherever and whenever it is run"
+            f"this process would run another {', another '.join(changed)} than the driver; give "
+            "every node the same segbench "
+            "and the same modules of yours, and let a grid file make the same parts wherever and "
+            "whenever it is run"
         )
     return replace(job, code=code)
 
 
 def in_halves_at_need(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
-    """The job's outcome; where memory ran out, that of a second time with each batch in two halves."""
+    """The job's outcome; where memory ran out, that of a second time with each batch in
+    two halves."""
     result = outcome(job, on_epoch, on_note)
-    return outcome(halved(job), on_epoch, on_note) if result.reason == "oom" and can_halve(job) else result
+    return (
+        outcome(halved(job), on_epoch, on_note)
+        if result.reason == "oom" and can_halve(job)
+        else result
+    )
 
 
 def brought(job: Job) -> TrialResult | None:
-    """The result of a job's trial that waited on this node, brought to the run folder; None where there is none."""
+    """The result of a job's trial that waited on this node, brought to the run folder; None where
+    there is none.
+    """
     path = result_path(job.out, job.trial)
     if (text := undelivered(path)) is None:
         return None
@@ -81,17 +102,27 @@ def brought(job: Job) -> TrialResult | None:
 
 
 def written_before(job: Job) -> TrialResult | None:
-    """The result that a job's trial has; None without one that can be read, and where the trial is to run all the same."""
+    """The result that a job's trial has; None without one that can be read, and where the trial is
+    to run all the same.
+    """
     try:
-        found = from_json(TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode())
+        found = from_json(
+            TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode()
+        )
     except (OSError, ValueError):
         return None
     return None if is_to_run(found, job) else found
 
 
 def is_to_run(found: TrialResult, job: Job) -> bool:
-    """Whether a trial with this result is to run: it was stopped, was pruned when its grid still pruned, or ran other code."""
-    return found.code != job.code or found.reason == "interrupted" or (found.state == PRUNED and not job.rungs)
+    """Whether a trial with this result is to run: it was stopped, was pruned when its grid still
+    pruned, or ran other code.
+    """
+    return (
+        found.code != job.code
+        or found.reason == "interrupted"
+        or (found.state == PRUNED and not job.rungs)
+    )
 
 
 def outcome(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
@@ -112,12 +143,16 @@ def outcome(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
         if is_out_of_memory(error):
             note_exhausted()
             return out_of_memory(job, error)
-        write_text(trial_folder(job.out, job.trial) / TRACEBACK, "".join(traceback.format_exception(error)))
+        write_text(
+            trial_folder(job.out, job.trial) / TRACEBACK, "".join(traceback.format_exception(error))
+        )
         return failure(job, "exception", error)
 
 
 def diverged(job: Job, error: Diverged) -> TrialResult:
-    """A FAILED result; the weights of the best epoch before it, where there was one, stay in best.pt, as its facts say."""
+    """A FAILED result; the weights of the best epoch before it, where there was one, stay in
+    best.pt, as its facts say.
+    """
     result = failure(job, "diverged", error)
     if not error.best_weights:
         return result
@@ -129,17 +164,30 @@ def diverged(job: Job, error: Diverged) -> TrialResult:
 def out_of_memory(job: Job, error: BaseException) -> TrialResult:
     """A FAILED result that says what the trial wanted."""
     result = failure(job, "oom", error)
-    return replace(result, error=oom_text(job, error), peak_gib=peak_gib(pick_device()), facts=memory_facts(job))
+    return replace(
+        result,
+        error=oom_text(job, error),
+        peak_gib=peak_gib(pick_device()),
+        facts=memory_facts(job),
+    )
 
 
 def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
-    """A FAILED result; a ValueError is written for its reader, anything else keeps the line where it arose."""
+    """A FAILED result; a ValueError is written for its reader, anything else keeps the line where
+    it arose.
+    """
     text = str(error) or type(error).__name__
     if not isinstance(error, ValueError | FloatingPointError | WrongArithmetic):
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
     return TrialResult(
-        trial=job.trial, spec=job.spec, state=FAILED, reason=reason, error=text, commit=job.commit, code=job.code
+        trial=job.trial,
+        spec=job.spec,
+        state=FAILED,
+        reason=reason,
+        error=text,
+        commit=job.commit,
+        code=job.code,
     )
 
 

@@ -1,4 +1,6 @@
-"""What a trial's folder remembers from one attempt to the next, until there is a result: how often it began, in which parts."""
+"""What a trial's folder remembers from one attempt to the next, until there is a result: how often
+it began, in which parts.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +18,9 @@ HALVES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """How often a trial was begun, in how many parts its batches go through, and the digests of the code that it runs."""
+    """How often a trial was begun, in how many parts its batches go through, and the digests of the
+    code that it runs.
+    """
 
     number: int = 0
     parts: int = 1
@@ -24,7 +28,9 @@ class Attempts:
 
 
 def begin(job: Job) -> tuple[Job, int]:
-    """The job in as many parts a batch as an earlier attempt of it came to, and the number of this attempt, from 1."""
+    """The job in as many parts a batch as an earlier attempt of it came to, and the number of this
+    attempt, from 1.
+    """
     before = attempts(job)
     now = replace(before, number=before.number + 1)
     # A store that is away costs the count: training goes on without it.
@@ -34,19 +40,26 @@ def begin(job: Job) -> tuple[Job, int]:
 
 
 def halved(job: Job) -> Job:
-    """The same job with each batch in two halves whose gradients are added up; its folder remembers."""
-    write_text(attempts_path(job.out, job.trial), sealed(to_json(replace(attempts(job), parts=HALVES))))
+    """The same job with each batch in two halves whose gradients are added up; its folder
+    remembers.
+    """
+    write_text(
+        attempts_path(job.out, job.trial), sealed(to_json(replace(attempts(job), parts=HALVES)))
+    )
     return replace(job, parts=HALVES)
 
 
 def attempts(job: Job) -> Attempts:
-    """What the trial's folder remembers of attempts with the job's code; of a damaged file nothing."""
+    """What the trial's folder remembers of attempts with the job's code; of a damaged
+    file nothing."""
     before = read_attempts(job.out, job.trial)
     return before if before is not None and before.code == job.code else Attempts(code=job.code)
 
 
 def read_attempts(out: str | Path, trial: str) -> Attempts | None:
-    """What a trial's folder remembers, whatever code it ran; None where there is nothing, or nothing whole."""
+    """What a trial's folder remembers, whatever code it ran; None where there is nothing, or
+    nothing whole.
+    """
     try:
         return from_json(Attempts, read_text(attempts_path(out, trial)))
     except (FileNotFoundError, ValueError):
@@ -54,7 +67,8 @@ def read_attempts(out: str | Path, trial: str) -> Attempts | None:
 
 
 def attempts_facts(number: int) -> dict[str, object]:
-    """What a result says of attempts before it: of workers that were lost, and of stops in between."""
+    """What a result says of attempts before it: of workers that were lost, and of stops
+    in between."""
     return {"attempts": number} if number > 1 else {}
 
 

@@ -1,4 +1,6 @@
-"""What a trial needs before its first step: the network with its first weights, and the task with its items, draws and loss."""
+"""What a trial needs before its first step: the network with its first weights, and the task with
+its items, draws and loss.
+"""
 
 import numpy as np
 import torch
@@ -24,16 +26,21 @@ from trials.training.segmentation import Segmentation
 
 
 def make_network(job: Job, cache: Cache) -> Network:
-    """Build the model under the trial's seed, with its first weights and its frozen stages, on the device it trains on.
+    """Build the model under the trial's seed, with its first weights and its frozen stages, on the
+    device it trains on.
 
-    Raises ValueError where a file of weights does not fit, or stages are to be frozen without weights worth keeping.
+    Raises ValueError where a file of weights does not fit, or stages are to be frozen without
+    weights worth keeping.
     """
     spec = job.spec
     part, device = pick(MODELS, "model", spec.cell.model), pick_device()
     torch.manual_seed(spec.seed)
     module = first_weights(job, cache)
     # Of an earlier trial in this process nothing may stay.
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = part.kernel_search > 1, part.kernel_search
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = (
+        part.kernel_search > 1,
+        part.kernel_search,
+    )
     return Network(
         module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
         dims=part.dims,
@@ -46,18 +53,28 @@ def make_network(job: Job, cache: Cache) -> Network:
 
 
 def first_weights(job: Job, cache: Cache) -> nn.Module:
-    """The model as it starts: random but for what job.weights holds; a pretraining restores one channel."""
+    """The model as it starts: random but for what job.weights holds; a pretraining restores one
+    channel.
+    """
     spec, recipe = job.spec, job.spec.recipe
     if spec.phase == PRETRAIN:
         return build(spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
     has_new_head = True
     if job.weights is None:
-        module = build(spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options)
+        module = build(
+            spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options
+        )
     else:
         path = place(job.weights)
         if job.weights_sha256:
             check_digest(path, job.weights_sha256)
-        module, loaded = build_with(spec.cell.model, path, len(cache.classes), width=recipe.width, options=recipe.model_options)
+        module, loaded = build_with(
+            spec.cell.model,
+            path,
+            len(cache.classes),
+            width=recipe.width,
+            options=recipe.model_options,
+        )
         has_new_head = loaded.num_fitting < loaded.num_tensors
     if recipe.log_frequency_bias and has_new_head:
         voxels = np.array(count_classes(cache, job.train).voxels, float)
@@ -71,12 +88,17 @@ def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
     if not count or job.spec.phase == PRETRAIN:
         return []
     if job.weights is None:
-        raise ValueError(f"{job.spec.cell.model}: frozen_stages={count} needs weights; a frozen random encoder learns nothing")
+        raise ValueError(
+            f"{job.spec.cell.model}: frozen_stages={count} needs weights; a frozen random encoder "
+            "learns nothing"
+        )
     return freeze(stages_of(job.spec.cell.model, module), count)
 
 
 def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, object]]:
-    """The task of a tuning or final trial, and what explains it: class weights, draws, dropped items."""
+    """The task of a tuning or final trial, and what explains it: class weights, draws, dropped
+    items.
+    """
     spec, recipe = job.spec, job.spec.recipe
     items = training_items(job, cache)
     counts = count_classes(cache, job.train, recipe.class_unit)

@@ -1,6 +1,8 @@
-"""Checkpoints of a training run: the last two, each named by its digest, with all that a bit-exact continuation on a CPU takes.
+"""Checkpoints of a training run: the last two, each named by its digest, with all that a bit-exact
+continuation on a CPU takes.
 
-The random numbers of an epoch are seeded from (seed, epoch), so no generator's state needs to be kept.
+The random numbers of an epoch are seeded from (seed, epoch), so no generator's state needs to be
+kept.
 """
 
 import hashlib
@@ -29,10 +31,12 @@ DIGITS = 16
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoints:
-    """The checkpoints of one trial, in its folder: checkpoint-<epoch>-<digest>.pt, each with the best weights so far.
+    """The checkpoints of one trial, in its folder: checkpoint-<epoch>-<digest>.pt, each with the
+    best weights so far.
 
     code holds the digests of the code that trains: a checkpoint of other code is not continued.
-    minutes is the least time between two; 0 asks for one after every epoch. notes tells what went wrong with any of them.
+    minutes is the least time between two; 0 asks for one after every epoch. notes tells what went
+    wrong with any of them.
     """
 
     folder: Path
@@ -49,7 +53,8 @@ class Checkpoints:
     def save(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values whole, then delete all but the last two.
 
-        Where it cannot be written that is noted and training goes on: it is due again after the next epoch.
+        Where it cannot be written that is noted and training goes on: it is due again after the
+        next epoch.
         """
         content = packed({**state, "spec": to_json(self.spec), "code": dict(self.code)})
         path = self.folder / f"checkpoint-{epoch:06d}-{digest(content)}.pt"
@@ -64,10 +69,12 @@ class Checkpoints:
                 delete(old, patience=0)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None where training begins. A damaged one is noted and the one before it taken.
+        """The newest whole checkpoint, or None where training begins. A damaged one is noted and
+        the one before it taken.
 
-        One of other code is noted too, and all of them are deleted: no epoch of it may stand beside the new ones.
-        Raises ValueError for a checkpoint of another trial, StoreAway where there is no telling.
+        One of other code is noted too, and all of them are deleted: no epoch of it may stand beside
+        the new ones. Raises ValueError for a checkpoint of another trial, StoreAway where there is
+        no telling.
         """
         for path in self._newest_first():
             try:
@@ -79,7 +86,10 @@ class Checkpoints:
                 continue
             _refuse_strangers(path, self.spec, state["spec"])
             if changed := other_parts(state.get("code", {}), self.code):
-                self.notes.append(f"{path.name} was made by other code ({', '.join(changed)}): training began anew")
+                self.notes.append(
+                    f"{path.name} was made by other code ({', '.join(changed)}): training began "
+                    "anew"
+                )
                 self._delete_all()
                 return None
             return state
@@ -88,7 +98,9 @@ class Checkpoints:
         return None
 
     def discard(self) -> None:
-        """Delete them all, with what a killed process left half written; a store that stays away keeps them."""
+        """Delete them all, with what a killed process left half written; a store that stays away
+        keeps them.
+        """
         with suppress(StoreAway):
             self._delete_all()
 
@@ -103,7 +115,8 @@ class Checkpoints:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Tensors and plain values of a checkpoint, on the processor; never code.
 
-    Raises ValueError naming the file where its bytes are not those its name was made of, or hold anything else.
+    Raises ValueError naming the file where its bytes are not those its name was made of, or hold
+    anything else.
     """
     content = read_bytes(path)
     if path.stem.rpartition("-")[2] != digest(content):
@@ -142,7 +155,8 @@ def _refuse_strangers(path: Path, spec: TrialSpec, theirs: str) -> None:
     mine, other = _flat(json.loads(to_json(spec))), _flat(json.loads(theirs))
     keys = sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
     raise ValueError(
-        f"{path} belongs to another trial than {record_hash(spec)}, with another {', '.join(keys[:3])}; "
+        f"{path} belongs to another trial than {record_hash(spec)}, with another "
+        f"{', '.join(keys[:3])}; "
         "delete this trial's folder and run the grid again"
     )
 
@@ -151,5 +165,9 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with keys such as hyper.gamma."""
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": value}
+        )
     return flat

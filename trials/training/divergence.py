@@ -8,7 +8,9 @@ from torch import Tensor
 
 
 class Diverged(FloatingPointError):
-    """A loss, score or output is no longer finite. best_weights are those of best_epoch, empty where none was scored before."""
+    """A loss, score or output is no longer finite. best_weights are those of best_epoch, empty
+    where none was scored before.
+    """
 
     def __init__(self, text: str, best_epoch: int, best_weights: Mapping[str, Tensor]):
         super().__init__(text)
@@ -21,8 +23,13 @@ def not_finite(losses: Sequence[Tensor], steps: int, lr: float) -> FloatingPoint
     steps is how many the epoch has; lr the (largest) learning rate.
     """
     values = torch.stack(list(losses)).tolist()
-    step = next((step for step, loss in enumerate(values) if not math.isfinite(loss)), len(values) - 1)
-    return FloatingPointError(f"step {step + 1} of {steps}: the training loss became {values[step]} at learning rate {lr:g}")
+    step = next(
+        (step for step, loss in enumerate(values) if not math.isfinite(loss)), len(values) - 1
+    )
+    return FloatingPointError(
+        f"step {step + 1} of {steps}: the training loss became {values[step]} at learning rate "
+        f"{lr:g}"
+    )
 
 
 def check_validation(score: float, loss: float | None) -> None:

@@ -1,4 +1,6 @@
-"""The training loop, to be read top to bottom. What is learned is a Task: segmentation, or restoration of masked blocks."""
+"""The training loop, to be read top to bottom. What is learned is a Task: segmentation, or
+restoration of masked blocks.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -54,22 +56,35 @@ class Task(Protocol):
 
 
 def fit(
-    network: Network, task: Task, recipe: Recipe, seed: int, kept: Checkpoints, on_epoch: Callable[[EpochScore, float], None]
+    network: Network,
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    kept: Checkpoints,
+    on_epoch: Callable[[EpochScore, float], None],
 ) -> Progress:
-    """Train to the last epoch, or until patience or a rung ends it, and leave the network with the weights of its best epoch.
+    """Train to the last epoch, or until patience or a rung ends it, and leave the network with the
+    weights of its best epoch.
 
-    Continues from the newest whole checkpoint where there is one; on a CPU with the same number of threads the result is
-    bit for bit that of an uninterrupted run. Of epochs with equal scores the earlier is the best. Raises Diverged
-    when the loss is no longer finite, see train_epoch, TimeoutError past recipe.limit_minutes.
+    Continues from the newest whole checkpoint where there is one; on a CPU with the same number of
+    threads the result is bit for bit that of an uninterrupted run. Of epochs with equal scores the
+    earlier is the best. Raises Diverged when the loss is no longer finite, see train_epoch,
+    TimeoutError past recipe.limit_minutes.
     """
     optimizer, scheduler = descent(network.module, task, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
-    while len(progress.curve) < task.epochs and not progress.exhausted(recipe) and not progress.is_pruned(task.rungs):
+    while (
+        len(progress.curve) < task.epochs
+        and not progress.exhausted(recipe)
+        and not progress.is_pruned(task.rungs)
+    ):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
         is_due = (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == task.epochs
         try:
-            passed = train_epoch(network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler)
+            passed = train_epoch(
+                network, task, recipe, np.random.default_rng([seed, epoch]), optimizer, scheduler
+            )
             reached = task.validate(network) if is_due else Validation()
             if is_due:
                 check_validation(reached.score, reached.val_loss)
@@ -77,7 +92,9 @@ def fit(
             text = f"epoch {epoch + 1} of {task.epochs}: {error}"
             raise Diverged(text, progress.best_epoch, progress.best_weights) from error
         progress.passes.append(passed)
-        progress.curve.append(epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started))
+        progress.curve.append(
+            epoch_score(epoch, float(scheduler.get_last_lr()[0]), passed.loss, reached, started)
+        )
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
             progress.best_weights = copied(network.module)
@@ -91,7 +108,12 @@ def fit(
     return progress
 
 
-def tell(on_epoch: Callable[[EpochScore, float], None], score: EpochScore, reached: float, save: Callable[[], None]) -> None:
+def tell(
+    on_epoch: Callable[[EpochScore, float], None],
+    score: EpochScore,
+    reached: float,
+    save: Callable[[], None],
+) -> None:
     """Tell of an epoch; whoever stops the training there finds it saved as it was."""
     try:
         on_epoch(score, reached)
@@ -102,7 +124,9 @@ def tell(on_epoch: Callable[[EpochScore, float], None], score: EpochScore, reach
 
 def copied(module: nn.Module) -> dict[str, Tensor]:
     """A module's tensors as they are now, on the processor."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+    return {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()
+    }
 
 
 def check_limit(progress: Progress, limit_minutes: float | None) -> None:
@@ -110,7 +134,8 @@ def check_limit(progress: Progress, limit_minutes: float | None) -> None:
     minutes = sum(score.seconds for score in progress.curve) / 60
     if limit_minutes is not None and minutes > limit_minutes:
         raise TimeoutError(
-            f"{len(progress.curve)} epochs took {minutes:.1f} minutes; recipe.limit_minutes is {limit_minutes:g}"
+            f"{len(progress.curve)} epochs took {minutes:.1f} minutes; recipe.limit_minutes is "
+            f"{limit_minutes:g}"
         )
 
 
@@ -124,8 +149,9 @@ def train_epoch(
 ) -> Pass:
     """One pass of task.steps batches.
 
-    Raises FloatingPointError naming the first step whose loss is not finite: on the processor before that step changes a
-    weight; on a card at the end of the epoch, since asking for each step's number would make the processor wait for it.
+    Raises FloatingPointError naming the first step whose loss is not finite: on the processor
+    before that step changes a weight; on a card at the end of the epoch, since asking for each
+    step's number would make the processor wait for it.
     """
     network.train()
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
@@ -147,18 +173,24 @@ def train_epoch(
             total += losses[-1]
     if not total.isfinite():
         raise not_finite(losses, task.steps, task.lr)
-    return Pass(loss=float(total) / task.steps, model_seconds=watch.seconds(), seconds=time.perf_counter() - started)
+    return Pass(
+        loss=float(total) / task.steps,
+        model_seconds=watch.seconds(),
+        seconds=time.perf_counter() - started,
+    )
 
 
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
     """Add the gradient of a batch's mean loss to the parameters and return the loss, detached.
 
-    The batch goes through in network.parts pieces, each weighed by its share of the items. That is the gradient of the
-    whole batch for a loss that is a mean over items in a network without batch norm; what pools over the batch, batch
-    norm or the Dice of a batch, pools over a piece.
+    The batch goes through in network.parts pieces, each weighed by its share of the items. That is
+    the gradient of the whole batch for a loss that is a mean over items in a network without batch
+    norm; what pools over the batch, batch norm or the Dice of a batch, pools over a piece.
     """
     total = torch.zeros((), device=network.device)
-    for piece, reference in zip(images.chunk(network.parts), labels.chunk(network.parts), strict=True):
+    for piece, reference in zip(
+        images.chunk(network.parts), labels.chunk(network.parts), strict=True
+    ):
         loss = task.loss(network, piece, reference) * (len(piece) / len(images))
         loss.backward()
         total += loss.detach()
@@ -168,14 +200,22 @@ def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) 
 def descent(
     module: nn.Module, task: Task, recipe: Recipe
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for unknown names."""
+    """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for
+    unknown names.
+    """
     if recipe.optimizer not in OPTIMIZERS:
-        raise ValueError(f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}")
+        raise ValueError(
+            f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}"
+        )
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     decay = {} if recipe.weight_decay is None else {"weight_decay": recipe.weight_decay}
     optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True, **decay)
     if recipe.schedule == "fixed":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     if recipe.schedule == "onecycle":
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, task.lr, total_steps=task.epochs * task.steps + 1)
-    raise ValueError(f"recipe.schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}")
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, task.lr, total_steps=task.epochs * task.steps + 1
+        )
+    raise ValueError(
+        f"recipe.schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}"
+    )

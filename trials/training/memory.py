@@ -21,7 +21,9 @@ def limit_share(gpus: float) -> None:
 
 
 def memory_fraction(gpus: float) -> float:
-    """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a whole GPU and more."""
+    """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a
+    whole GPU and more.
+    """
     return gpus if 0 < gpus < 1 else 1.0
 
 
@@ -31,17 +33,25 @@ def note_exhausted() -> None:
 
 
 def is_exhausted() -> bool:
-    """Whether memory ever ran out in this process, which may have left libraries without what they had begun to allocate."""
+    """Whether memory ever ran out in this process, which may have left libraries without what they
+    had begun to allocate.
+    """
     return bool(_EXHAUSTED)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch or Python raises when memory runs out; on the processor torch raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+    """True for what torch or Python raises when memory runs out; on the processor torch raises a
+    plain RuntimeError.
+    """
+    return isinstance(
+        error, torch.OutOfMemoryError | MemoryError
+    ) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def can_halve(job: Job) -> bool:
-    """True where the batch is whole and its halves are legal for the model: batch norm may need two values a channel."""
+    """True where the batch is whole and its halves are legal for the model: batch norm may need two
+    values a channel.
+    """
     recipe = job.spec.recipe
     if job.parts > 1 or recipe.batch_size < HALVES:
         return False
@@ -58,7 +68,8 @@ def memory_facts(job: Job) -> dict[str, object]:
 
 
 def oom_text(job: Job, error: BaseException) -> str:
-    """What a trial wanted when memory ran out: batch, size, peak, and the first line of the error."""
+    """What a trial wanted when memory ran out: batch, size, peak, and the first line of
+    the error."""
     recipe, peak = job.spec.recipe, peak_gib(pick_device())
     batch = f"batch {recipe.batch_size}" + (f" in {job.parts} parts" if job.parts > 1 else "")
     first = (str(error) or type(error).__name__).splitlines()[0]

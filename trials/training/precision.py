@@ -1,7 +1,9 @@
-"""Is low precision right here: the gradient of one real batch in low precision against the same in float32.
+"""Is low precision right here: the gradient of one real batch in low precision against the same in
+float32.
 
-Kernels in low precision are newer than those in float32, and some are wrong without a word: oneDNN's bfloat16 weight gradient
-of a 3x3x3 convolution on a 2x2x2 grid is anything up to inf on processors with avx512_bf16, and differs from call to call.
+Kernels in low precision are newer than those in float32, and some are wrong without a word:
+oneDNN's bfloat16 weight gradient of a 3x3x3 convolution on a 2x2x2 grid is anything up to inf on
+processors with avx512_bf16, and differs from call to call.
 """
 
 import math
@@ -18,16 +20,17 @@ from trials.process.environment import device_name, reset_peak
 from trials.records.spec import TrialSpec
 from trials.training.memory import is_out_of_memory
 
-# A tensor of the gradient, or the logits, may differ from float32 by this share of its norm. Healthy networks of random weights
-# reach 0.1 to 1 (a norm's few scales), a random ResNet50 1.6: gradients of equal norm that rounding has made unrelated differ
-# by the square root of 2. A flipped sign gives 2, garbage anything up to inf (benchmarks/results/precision.txt).
+# A tensor of the gradient, or the logits, may differ from float32 by this share of its norm.
+# Healthy networks of random weights reach 0.1 to 1 (a norm's few scales), a random ResNet50 1.6:
+# gradients of equal norm that rounding has made unrelated differ by the square root of 2. A flipped
+# sign gives 2, garbage anything up to inf (benchmarks/results/precision.txt).
 LIMIT = 1.8
-# Tensors whose gradient is nearly zero, such as a bias before a norm, hold rounding alone: they are measured by this share of
-# the whole gradient's norm.
+# Tensors whose gradient is nearly zero, such as a bias before a norm, hold rounding alone: they are
+# measured by this share of the whole gradient's norm.
 LEAST_SHARE = 1e-3
 LOGITS = "logits of an evaluation batch"
-# Bytes of the freed blocks that hold garbage while a gradient is computed, so that a kernel which reads memory that nobody
-# wrote is seen to.
+# Bytes of the freed blocks that hold garbage while a gradient is computed, so that a kernel which
+# reads memory that nobody wrote is seen to.
 GARBAGE = tuple(2**power for power in range(6, 25))
 SEED = 0
 
@@ -41,10 +44,11 @@ class WrongArithmetic(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
-    """What the comparison found: the tensor with the largest error, and that error (inf where it is not finite).
+    """What the comparison found: the tensor with the largest error, and that error (inf where it is
+    not finite).
 
-    repeats says whether two calls in low precision gave equal bits; it is asked on a CPU alone. items of the batch's were
-    compared: fewer where float32 had no room for all of them.
+    repeats says whether two calls in low precision gave equal bits; it is asked on a CPU alone.
+    items of the batch's were compared: fewer where float32 had no room for all of them.
     """
 
     tensor: str
@@ -65,17 +69,21 @@ class Arithmetic:
         of = (
             ""
             if self.items == self.batch
-            else f", compared on {self.items} of {self.batch} items, as float32 had no room for more"
+            else f", compared on {self.items} of {self.batch} items, as float32 had no room for "
+            "more"
         )
         differs = "" if self.repeats else "two equal calls gave different bits; "
         return f"{differs}largest error {size} in {self.tensor}, limit {LIMIT:g}{of}"
 
 
-def check_arithmetic(network: Network, loss: Loss, images: Tensor, labels: Tensor, spec: TrialSpec) -> Arithmetic:
-    """Compare a network's low precision with float32 on a batch: images [B, C, ...] float32, labels as the loss takes them.
+def check_arithmetic(
+    network: Network, loss: Loss, images: Tensor, labels: Tensor, spec: TrialSpec
+) -> Arithmetic:
+    """Compare a network's low precision with float32 on a batch: images [B, C, ...] float32, labels
+    as the loss takes them.
 
-    The network is left as it was, with its weights, running statistics, generators and peak memory. The same model at the
-    same size on the same device is compared once a process.
+    The network is left as it was, with its weights, running statistics, generators and peak memory.
+    The same model at the same size on the same device is compared once a process.
     """
     key = _key(network, images, spec)
     if key not in _CHECKED:
@@ -87,24 +95,52 @@ def check_arithmetic(network: Network, loss: Loss, images: Tensor, labels: Tenso
 
 
 def gradient_errors(low: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> dict[str, float]:
-    """The L2 norm of each tensor's difference, over its own norm or LEAST_SHARE of the whole gradient's; inf if not finite."""
+    """The L2 norm of each tensor's difference, over its own norm or LEAST_SHARE of the whole
+    gradient's; inf if not finite.
+    """
     names = list(exact)
     norms = torch.stack([exact[name].double().norm() for name in names])
-    differences = torch.stack([(low[name].double() - exact[name].double()).norm() for name in names])
-    ratios = differences / norms.clamp_min(LEAST_SHARE * float(norms.norm())).clamp_min(torch.finfo(torch.float64).tiny)
-    return {name: ratio if math.isfinite(ratio) else math.inf for name, ratio in zip(names, ratios.tolist(), strict=True)}
+    differences = torch.stack(
+        [(low[name].double() - exact[name].double()).norm() for name in names]
+    )
+    ratios = differences / norms.clamp_min(LEAST_SHARE * float(norms.norm())).clamp_min(
+        torch.finfo(torch.float64).tiny
+    )
+    return {
+        name: ratio if math.isfinite(ratio) else math.inf
+        for name, ratio in zip(names, ratios.tolist(), strict=True)
+    }
 
 
 def _key(network: Network, images: Tensor, spec: TrialSpec) -> Hashable:
-    recipe, trainable = spec.recipe, sum(parameter.requires_grad for parameter in network.module.parameters())
-    model = (spec.cell.model, recipe.width, recipe.model_options, spec.phase, trainable, tuple(images.shape))
-    return (*model, network.autocast, network.is_compiled, network.parts, device_name(network.device), torch.__version__)
+    recipe, trainable = (
+        spec.recipe,
+        sum(parameter.requires_grad for parameter in network.module.parameters()),
+    )
+    model = (
+        spec.cell.model,
+        recipe.width,
+        recipe.model_options,
+        spec.phase,
+        trainable,
+        tuple(images.shape),
+    )
+    return (
+        *model,
+        network.autocast,
+        network.is_compiled,
+        network.parts,
+        device_name(network.device),
+        torch.__version__,
+    )
 
 
 def compare(network: Network, loss: Loss, images: Tensor, labels: Tensor) -> Arithmetic:
-    """The errors of every tensor of the gradient, and of logits, on as many of the items as float32 has room for.
+    """The errors of every tensor of the gradient, and of logits, on as many of the items as float32
+    has room for.
 
-    images [B, C, ...] float32. The module's running statistics and the generators move on, see network.untouched.
+    images [B, C, ...] float32. The module's running statistics and the generators move on, see
+    network.untouched.
     """
     items = len(images)
     while True:
@@ -117,7 +153,9 @@ def compare(network: Network, loss: Loss, images: Tensor, labels: Tensor) -> Ari
         reset_peak()
 
 
-def _compare_all(network: Network, loss: Loss, images: Tensor, labels: Tensor, batch: int) -> Arithmetic:
+def _compare_all(
+    network: Network, loss: Loss, images: Tensor, labels: Tensor, batch: int
+) -> Arithmetic:
     exact = replace(network, autocast=None)
     with torch.compiler.set_stance("force_eager"), _full_float32():
         reference = _gradient(exact, loss, images, labels)
@@ -132,18 +170,28 @@ def _compare_all(network: Network, loss: Loss, images: Tensor, labels: Tensor, b
     tensor = max(errors, key=lambda name: errors[name])
     on_cpu = network.device.type == "cpu"
     repeats = not on_cpu or all(torch.equal(first[name], second[name]) for name in first)
-    return Arithmetic(tensor=tensor, error=errors[tensor], repeats=repeats, items=len(images), batch=batch)
+    return Arithmetic(
+        tensor=tensor, error=errors[tensor], repeats=repeats, items=len(images), batch=batch
+    )
 
 
-def _gradient(network: Network, loss: Loss, images: Tensor, labels: Tensor, garbage: bool = False) -> dict[str, Tensor]:
-    """The gradient of a batch's loss by the parameter's name, under the same dropout masks in every call."""
+def _gradient(
+    network: Network, loss: Loss, images: Tensor, labels: Tensor, garbage: bool = False
+) -> dict[str, Tensor]:
+    """The gradient of a batch's loss by the parameter's name, under the same dropout masks in every
+    call.
+    """
     network.train()
     network.module.zero_grad(set_to_none=True)
     torch.manual_seed(SEED)
     if garbage:
         _leave_garbage(network.device)
     loss(network, images, labels).backward()
-    gradient = {name: parameter.grad for name, parameter in network.module.named_parameters() if parameter.grad is not None}
+    gradient = {
+        name: parameter.grad
+        for name, parameter in network.module.named_parameters()
+        if parameter.grad is not None
+    }
     network.module.zero_grad(set_to_none=True)
     return gradient
 
@@ -162,10 +210,14 @@ def _leave_garbage(device: torch.device) -> None:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Float32 with all its bits: no TF32, which keeps ten of 23; and no search for kernels that are used once."""
+    """Float32 with all its bits: no TF32, which keeps ten of 23; and no search for kernels that are
+    used once.
+    """
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     search = torch.backends.cudnn.benchmark
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+        torch.backends.cudnn.benchmark
+    ) = False
     try:
         yield
     finally:

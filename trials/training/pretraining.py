@@ -1,4 +1,6 @@
-"""Pretraining as a training task: restore masked blocks of volumes, so that an encoder learns anatomy without labels."""
+"""Pretraining as a training task: restore masked blocks of volumes, so that an encoder learns
+anatomy without labels.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,20 +22,28 @@ BLOCKS_PER_EDGE = 8
 
 
 def block_mask(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
-    """A random half of the blocks of an 8 x 8 x 8 raster, at voxel resolution: [B, 1, D, H, W] float, 1 where masked."""
+    """A random half of the blocks of an 8 x 8 x 8 raster, at voxel resolution: [B, 1, D, H, W]
+    float, 1 where masked.
+    """
     batch, edges = shape[0], shape[2:]
-    coarse = generator.random((batch, 1, *[min(BLOCKS_PER_EDGE, edge) for edge in edges])) < MASKED_SHARE
+    coarse = (
+        generator.random((batch, 1, *[min(BLOCKS_PER_EDGE, edge) for edge in edges])) < MASKED_SHARE
+    )
     return interpolate(torch.from_numpy(coarse).float(), size=tuple(edges), mode="nearest")
 
 
 def restoration_loss(restored: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error over the masked voxels; images are z-scored, so predicting the mean costs about 1."""
+    """Mean squared error over the masked voxels; images are z-scored, so predicting the mean costs
+    about 1.
+    """
     return ((restored - images).square() * mask).sum() / mask.sum().clamp_min(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A Task on training cases only. Its score is minus the restoration loss of a fixed few of them under a fixed mask."""
+    """A Task on training cases only. Its score is minus the restoration loss of a fixed few of them
+    under a fixed mask.
+    """
 
     cache: Cache
     source: Source
@@ -49,7 +59,9 @@ class Restoration:
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of volumes; in place of labels comes the mask of the voxels to restore."""
         uniform = np.full(self.num_items, 1 / self.num_items)
-        for images, _ in epoch_batches(self.source, uniform, self.recipe.batch_size, self.steps, generator):
+        for images, _ in epoch_batches(
+            self.source, uniform, self.recipe.batch_size, self.steps, generator
+        ):
             yield images, block_mask(images.shape, generator)[:, 0]
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
@@ -65,6 +77,8 @@ class Restoration:
         hidden = [image * (1 - mask[0].numpy()) for image, mask in zip(images, masks, strict=True)]
         losses = [
             float(restoration_loss(restored.cpu(), torch.from_numpy(image)[None], mask))
-            for restored, image, mask in zip(cube_logits(network, hidden, self.recipe.batch_size), images, masks, strict=True)
+            for restored, image, mask in zip(
+                cube_logits(network, hidden, self.recipe.batch_size), images, masks, strict=True
+            )
         ]
         return Validation(score=-sum(losses) / len(losses))

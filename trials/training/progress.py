@@ -1,4 +1,6 @@
-"""How far a training is: what its epochs reached, which was the best, and the checkpoint that holds it all."""
+"""How far a training is: what its epochs reached, which was the best, and the checkpoint that holds
+it all.
+"""
 
 import dataclasses
 import json
@@ -19,7 +21,9 @@ from trials.training.checkpoint import Checkpoints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What an epoch reached. score selects the best epoch, higher is better; without a validation it is the least."""
+    """What an epoch reached. score selects the best epoch, higher is better; without a validation
+    it is the least.
+    """
 
     score: float = -math.inf
     val_loss: float | None = None
@@ -29,7 +33,9 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One pass over the batches of an epoch: mean loss, seconds, and how many of them forward, backward and optimizer took."""
+    """One pass over the batches of an epoch: mean loss, seconds, and how many of them forward,
+    backward and optimizer took.
+    """
 
     loss: float
     seconds: float
@@ -38,7 +44,9 @@ class Pass:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is; all of it but the clocks of passes, which are this process's own, lies in the checkpoint."""
+    """How far a run is; all of it but the clocks of passes, which are this process's own, lies in
+    the checkpoint.
+    """
 
     curve: list[EpochScore] = field(default_factory=list)
     best_epoch: int = -1
@@ -47,7 +55,9 @@ class Progress:
     passes: list[Pass] = field(default_factory=list)
 
     def share_beside_model(self) -> float:
-        """The part of the training passes' time that was not forward, backward and optimizer: loading and augmenting; 0..1."""
+        """The part of the training passes' time that was not forward, backward and optimizer:
+        loading and augmenting; 0..1.
+        """
         seconds = sum(passed.seconds for passed in self.passes)
         return 1 - sum(passed.model_seconds for passed in self.passes) / seconds if seconds else 0.0
 
@@ -58,10 +68,14 @@ class Progress:
 
     def is_pruned(self, rungs: Sequence[Rung]) -> bool:
         """True when this is the epoch of a rung and no epoch so far has reached its score."""
-        return any(len(self.curve) == rung.epochs and self.best_score < rung.least for rung in rungs)
+        return any(
+            len(self.curve) == rung.epochs and self.best_score < rung.least for rung in rungs
+        )
 
 
-def epoch_score(epoch: int, lr: float, train_loss: float, reached: Validation, started: float) -> EpochScore:
+def epoch_score(
+    epoch: int, lr: float, train_loss: float, reached: Validation, started: float
+) -> EpochScore:
     """The record of one epoch."""
     return EpochScore(
         epoch=epoch,
@@ -74,7 +88,9 @@ def epoch_score(epoch: int, lr: float, train_loss: float, reached: Validation, s
     )
 
 
-def checkpoint(progress: Progress, module: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
+def checkpoint(
+    progress: Progress, module: nn.Module, optimizer: Any, scheduler: Any
+) -> dict[str, Any]:
     """All that a continuation takes, as tensors and plain values."""
     return {
         "model": module.state_dict(),

@@ -1,4 +1,6 @@
-"""One trial from spec to result. Knows neither Ray nor a grid; attempt.py turns its failures into results."""
+"""One trial from spec to result. Knows neither Ray nor a grid; attempt.py turns its failures into
+results.
+"""
 
 import time
 from collections.abc import Callable
@@ -30,17 +32,21 @@ NOTES = ("compile_note", "precision_note")
 
 
 def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) -> TrialResult:
-    """Train and score one trial, which a rung may prune unscored; the result is returned, not yet written.
+    """Train and score one trial, which a rung may prune unscored; the result is returned, not yet
+    written.
 
-    on_note is told, before the first step, of what the trial does otherwise than its recipe asks. Raises what went wrong:
-    ValueError for what a user can fix, FloatingPointError for divergence, WrongArithmetic, torch.OutOfMemoryError.
+    on_note is told, before the first step, of what the trial does otherwise than its recipe asks.
+    Raises what went wrong: ValueError for what a user can fix, FloatingPointError for divergence,
+    WrongArithmetic, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpus)
     reset_peak()
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     cache = open_cache(place(job.cache))
-    task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)
+    task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(
+        job, cache
+    )
     network, warmed = warm_up(make_network(job, cache), task, job.spec)
     facts |= warmed
     for note in (str(warmed[name]) for name in NOTES if name in warmed):
@@ -69,14 +75,20 @@ def checkpoints(job: Job) -> Checkpoints:
 
 
 def weights_facts(job: Job, network: Network) -> dict[str, object]:
-    """Leave the best weights for those who load them, and their digest; nobody loads those of a search."""
+    """Leave the best weights for those who load them, and their digest; nobody loads those of a
+    search.
+    """
     if job.spec.phase == TUNE:
         return {}
-    return {"weights_sha256": save_weights(best_path(job.out, job.trial), network.module.state_dict())}
+    return {
+        "weights_sha256": save_weights(best_path(job.out, job.trial), network.module.state_dict())
+    }
 
 
 def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
-    """Counts of every validation case, and in the final phase of every test case, which also leave files for the report."""
+    """Counts of every validation case, and in the final phase of every test case, which also leave
+    files for the report.
+    """
     folder = trial_folder(job.out, job.trial)
     is_final = job.spec.phase == FINAL
     plan = Evaluation(
@@ -92,7 +104,12 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
 
 
 def finished(
-    job: Job, network: Network, progress: Progress, cases: tuple[Evaluated, ...], facts: dict[str, object], started: str
+    job: Job,
+    network: Network,
+    progress: Progress,
+    cases: tuple[Evaluated, ...],
+    facts: dict[str, object],
+    started: str,
 ) -> TrialResult:
     """The record of a trial that was trained to its end, or pruned before it."""
     cube, module = job.spec.recipe.preparation.cube, network.module
@@ -108,7 +125,8 @@ def finished(
         peak_gib=peak_gib(network.device),
         num_parameters=num_parameters(module),
         num_trainable=num_trainable(module),
-        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe) * (1 if network.dims == 3 else cube),
+        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe)
+        * (1 if network.dims == 3 else cube),
         started=started,
         commit=job.commit,
         code=job.code,

@@ -1,4 +1,6 @@
-"""Segmentation as a training task: batches of a split's items, a loss, and whole-volume Dice after each epoch."""
+"""Segmentation as a training task: batches of a split's items, a loss, and whole-volume Dice after
+each epoch.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,13 @@ from trials.inference.network import Network, cube_logits
 from trials.records.job import Rung
 from trials.records.result import headline
 from trials.records.spec import Recipe
-from trials.scoring.overlap import argmax_labels, device_counts, label_counts, mean_dice_by_label, read_counts
+from trials.scoring.overlap import (
+    argmax_labels,
+    device_counts,
+    label_counts,
+    mean_dice_by_label,
+    read_counts,
+)
 from trials.training.progress import Validation
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -21,7 +29,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """A Task. weights [N] say how often each item of source is drawn; val and train_scored are the cases scored each epoch."""
+    """A Task. weights [N] say how often each item of source is drawn; val and train_scored are the
+    cases scored each epoch.
+    """
 
     cache: Cache
     source: Source
@@ -37,26 +47,39 @@ class Segmentation:
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch, drawn by the weights."""
-        return epoch_batches(self.source, self.weights, self.recipe.batch_size, self.steps, generator)
+        return epoch_batches(
+            self.source, self.weights, self.recipe.batch_size, self.steps, generator
+        )
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
-        """The cell's loss; the forward pass in low precision where the network says so, the loss in float32."""
+        """The cell's loss; the forward pass in low precision where the network says so, the loss in
+        float32.
+        """
         return self.loss_function(network.forward(images), labels)
 
     def validate(self, network: Network) -> Validation:
-        """Mean Dice by label on the cube, over the validation cases and over a fixed few training cases."""
+        """Mean Dice by label on the cube, over the validation cases and over a fixed few training
+        cases.
+        """
         val_counts, val_loss = self._score(network, self.val)
         train_counts, _ = self._score(network, self.train_scored)
         val_dice = mean_dice_by_label(val_counts)
         return Validation(
-            score=headline(val_dice), val_loss=val_loss, train_dice=mean_dice_by_label(train_counts), val_dice=val_dice
+            score=headline(val_dice),
+            val_loss=val_loss,
+            train_dice=mean_dice_by_label(train_counts),
+            val_dice=val_dice,
         )
 
     def _score(self, network: Network, cases: Sequence[str]) -> tuple[list[np.ndarray], float]:
-        """Counts of each case and the mean of their losses; on a GPU both are computed there, and read once at the end."""
+        """Counts of each case and the mean of their losses; on a GPU both are computed there, and
+        read once at the end.
+        """
         images = [self.cache.image(case) for case in cases]
         counts, losses = [], []
-        for case, logits in zip(cases, cube_logits(network, images, self.recipe.batch_size), strict=True):
+        for case, logits in zip(
+            cases, cube_logits(network, images, self.recipe.batch_size), strict=True
+        ):
             labels = pinned(torch.from_numpy(np.array(self.cache.labels(case))), network.device)
             labels = labels.to(network.device, non_blocking=True)
             counts.append(counts_of(logits, labels))
@@ -67,7 +90,11 @@ class Segmentation:
 
 
 def counts_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count each label's voxels in one case, where its logits lie: [K, D, H, W] and [D, H, W] to int64 [K, 3]."""
+    """Count each label's voxels in one case, where its logits lie: [K, D, H, W] and [D, H, W] to
+    int64 [K, 3].
+    """
     if logits.device.type == "cpu":
-        return torch.from_numpy(label_counts(argmax_labels(logits).numpy(), labels.numpy(), len(logits)))
+        return torch.from_numpy(
+            label_counts(argmax_labels(logits).numpy(), labels.numpy(), len(logits))
+        )
     return device_counts(logits[None], labels[None], len(logits))[0]

@@ -1,6 +1,8 @@
-"""What the parts of a trial cost on this machine: really set up, trained for a few steps, validated, scored, thrown away.
+"""What the parts of a trial cost on this machine: really set up, trained for a few steps,
+validated, scored, thrown away.
 
-A prediction on the native grid costs what a trained network's does: the reference, moved by a voxel, stands in for it.
+A prediction on the native grid costs what a trained network's does: the reference, moved by a
+voxel, stands in for it.
 """
 
 import json
@@ -45,12 +47,13 @@ now = time.perf_counter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One model under one recipe. Seconds: what a process needs once, setting up, a training step, an epoch's validation, a
-    checkpoint, and scoring a case of a split.
+    """One model under one recipe. Seconds: what a process needs once, setting up, a training step,
+    an epoch's validation, a checkpoint, and scoring a case of a split.
 
-    steps says for each sampling how many steps an epoch has. precision says in which one a trial trains here, and what the
-    check of its arithmetic found. memory_gib is what the card, or else the machine, has in all.
-    checkpoint_mib and weights_mib are files on disk, the other mib what a scored case leaves there.
+    steps says for each sampling how many steps an epoch has. precision says in which one a trial
+    trains here, and what the check of its arithmetic found. memory_gib is what the card, or else
+    the machine, has in all. checkpoint_mib and weights_mib are files on disk, the other mib what a
+    scored case leaves there.
     """
 
     first: float
@@ -72,7 +75,9 @@ class Timing:
 
 
 def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
-    """Time the parts of a job. Raises what the trial itself would raise, torch.OutOfMemoryError among it."""
+    """Time the parts of a job. Raises what the trial itself would raise, torch.OutOfMemoryError
+    among it.
+    """
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpus)
     reset_peak()
@@ -83,7 +88,9 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
         step = step_seconds(network, task, job)
         validation = validation_seconds(network, task)
         saving, checkpoint_mib, weights_mib = saving_cost(network, task, job, Path(folder))
-        scored = {} if job.spec.phase == PRETRAIN else scoring_cost(network, cache, job, Path(folder))
+        scored = (
+            {} if job.spec.phase == PRETRAIN else scoring_cost(network, cache, job, Path(folder))
+        )
         return Timing(
             first=max(0.0, first - setup),
             setup=setup + counting_seconds(network, job),
@@ -123,7 +130,9 @@ def counting_seconds(network: Network, job: Job) -> float:
 
 
 def with_first_weights(job: Job, folder: Path) -> Job:
-    """The job with weights to start from where its own are still to be pretrained: frozen stages need some, any will do."""
+    """The job with weights to start from where its own are still to be pretrained: frozen stages
+    need some, any will do.
+    """
     recipe = job.spec.recipe
     if job.weights is not None or not job.spec.weights.startswith("pretrain:"):
         return job
@@ -133,26 +142,36 @@ def with_first_weights(job: Job, folder: Path) -> Job:
 
 
 def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -> float:
-    """Mean seconds of a training step: two to warm up, then ever more until they have taken long enough to tell."""
+    """Mean seconds of a training step: two to warm up, then ever more until they have taken long
+    enough to tell.
+    """
     recipe, generator = job.spec.recipe, np.random.default_rng(0)
     optimizer, scheduler = descent(network.module, replace(task, epochs=1_000_000), recipe)
     train_epoch(network, replace(task, steps=2), recipe, generator, optimizer, scheduler)
     steps, spent, number = 0, 0.0, LEAST_STEPS
     while spent < MEASURED_SECONDS:
         part = replace(task, steps=number)
-        seconds, _ = timed(partial(train_epoch, network, part, recipe, generator, optimizer, scheduler))
+        seconds, _ = timed(
+            partial(train_epoch, network, part, recipe, generator, optimizer, scheduler)
+        )
         spent, steps, number = spent + seconds, steps + number, 2 * number
     return spent / steps
 
 
 def validation_seconds(network: Network, task: Segmentation | Restoration) -> float:
-    """Seconds of an epoch's validation: of a batch or two of its cases, times how many more there are."""
+    """Seconds of an epoch's validation: of a batch or two of its cases, times how many more there
+    are.
+    """
     if isinstance(task, Restoration):
         return seconds_of(lambda: task.validate(network))
     few = max(2, task.recipe.batch_size if network.dims == 3 else 2)
     part = replace(task, val=task.val[:few], train_scored=task.train_scored[:few])
     cases = len(part.val) + len(part.train_scored)
-    return seconds_of(lambda: part.validate(network)) * (len(task.val) + len(task.train_scored)) / cases
+    return (
+        seconds_of(lambda: part.validate(network))
+        * (len(task.val) + len(task.train_scored))
+        / cases
+    )
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -161,7 +180,9 @@ def seconds_of(work: Callable[[], object]) -> float:
     return timed(work)[0]
 
 
-def saving_cost(network: Network, task: Segmentation | Restoration, job: Job, folder: Path) -> tuple[float, float, float]:
+def saving_cost(
+    network: Network, task: Segmentation | Restoration, job: Job, folder: Path
+) -> tuple[float, float, float]:
     """Seconds of a checkpoint, its MiB, and the MiB of the weights alone."""
     optimizer, scheduler = descent(network.module, task, job.spec.recipe)
     best = {name: tensor.detach().cpu() for name, tensor in network.module.state_dict().items()}
@@ -170,7 +191,15 @@ def saving_cost(network: Network, task: Segmentation | Restoration, job: Job, fo
     seconds, _ = timed(lambda: kept.save(0, state))
     save_weights(folder / "best.pt", best)
     # Adam keeps two more numbers a trained parameter, which it does not before its first step.
-    moments = 8 * sum(parameter.numel() for parameter in network.module.parameters() if parameter.requires_grad) / 2**20
+    moments = (
+        8
+        * sum(
+            parameter.numel()
+            for parameter in network.module.parameters()
+            if parameter.requires_grad
+        )
+        / 2**20
+    )
     return seconds, mib(folder / "checkpoints") + moments, mib(folder / "best.pt")
 
 
@@ -189,8 +218,12 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
             continue
         case = middle_case(cache, cases)
         forward, _ = timed(partial(_logits, network, cache, case, job.spec.recipe.batch_size))
-        counting, evaluated = timed(partial(score_case, plan, reference_logits(cache, case), case, split))
-        cost[f"{split}_case"] = (forward + counting) * mean_voxels(cache, cases) / voxels(cache, case)
+        counting, evaluated = timed(
+            partial(score_case, plan, reference_logits(cache, case), case, split)
+        )
+        cost[f"{split}_case"] = (
+            (forward + counting) * mean_voxels(cache, cases) / voxels(cache, case)
+        )
         cost[f"{split}_case_mib"] = len(json.dumps(asdict(evaluated), indent=1)) / 2**20
     if job.test:
         cost["test_case_mib"] += mib(folder / "pictures") + mib(folder / "predictions")
@@ -222,7 +255,9 @@ def mean_voxels(cache: Cache, cases: Sequence[str]) -> float:
     return sum(voxels(cache, case) for case in cases) / len(cases)
 
 
-def steps_by_sampling(task: Segmentation | Restoration, cache: Cache, job: Job, samplings: Sequence[str]) -> dict[str, int]:
+def steps_by_sampling(
+    task: Segmentation | Restoration, cache: Cache, job: Job, samplings: Sequence[str]
+) -> dict[str, int]:
     """Steps an epoch of each sampling, which may drop items."""
     recipe = job.spec.recipe
     if recipe.steps_per_epoch or isinstance(task, Restoration):

@@ -1,4 +1,6 @@
-"""Between setting up and the first step: a network is compiled where that pays, and its low precision is checked."""
+"""Between setting up and the first step: a network is compiled where that pays, and its low
+precision is checked.
+"""
 
 from dataclasses import replace
 
@@ -17,11 +19,14 @@ from trials.training.segmentation import Segmentation
 Facts = dict[str, object]
 
 
-def warm_up(network: Network, task: Segmentation | Restoration, spec: TrialSpec) -> tuple[Network, Facts]:
-    """The network as it will train, and what the trial's result says of that: compiled, arithmetic, and notes on what changed.
+def warm_up(
+    network: Network, task: Segmentation | Restoration, spec: TrialSpec
+) -> tuple[Network, Facts]:
+    """The network as it will train, and what the trial's result says of that: compiled, arithmetic,
+    and notes on what changed.
 
-    A float32 trial that does not compile takes no step here. Raises WrongArithmetic where the recipe names a low precision
-    that is wrong here.
+    A float32 trial that does not compile takes no step here. Raises WrongArithmetic where the
+    recipe names a low precision that is wrong here.
     """
     facts: Facts = {"compiled": False}
     if wants_compiling(spec.recipe, network, task.epochs * task.steps * spec.recipe.batch_size):
@@ -29,7 +34,9 @@ def warm_up(network: Network, task: Segmentation | Restoration, spec: TrialSpec)
         network, failure = compiled(network, task.loss, images, labels)
         facts = {"compiled": network.is_compiled} | ({"compile_note": failure} if failure else {})
     if network.device.type == "cuda" and not network.is_compiled:
-        network.module.to(memory_format=memory_format(MODELS[spec.cell.model].eager_gpu_layout, network.dims))
+        network.module.to(
+            memory_format=memory_format(MODELS[spec.cell.model].eager_gpu_layout, network.dims)
+        )
     if network.autocast is None:
         return network, facts
     images, labels = first_batch(network, task, spec)
@@ -39,14 +46,21 @@ def warm_up(network: Network, task: Segmentation | Restoration, spec: TrialSpec)
         return network, facts
     if spec.recipe.precision != "auto":
         raise WrongArithmetic(
-            f"recipe.precision is {spec.recipe.precision!r}, and that is wrong here for {spec.cell.model}: {found.text()}; "
+            f"recipe.precision is {spec.recipe.precision!r}, and that is wrong here for "
+            f"{spec.cell.model}: {found.text()}; "
             "set precision='float32', or 'auto'"
         )
-    return replace(network, autocast=None), facts | {"precision_note": fallback_text(spec.cell.model, found)}
+    return replace(network, autocast=None), facts | {
+        "precision_note": fallback_text(spec.cell.model, found)
+    }
 
 
-def first_batch(network: Network, task: Segmentation | Restoration, spec: TrialSpec) -> tuple[Tensor, Tensor]:
-    """One piece of a batch of the task, on the network's device, drawn apart from what the trial draws."""
+def first_batch(
+    network: Network, task: Segmentation | Restoration, spec: TrialSpec
+) -> tuple[Tensor, Tensor]:
+    """One piece of a batch of the task, on the network's device, drawn apart from what the trial
+    draws.
+    """
     images, labels = next(ahead(task.batches(np.random.default_rng(spec.seed)), network.device))
     piece = -(-len(images) // network.parts)
     return images[:piece], labels[:piece]
@@ -54,16 +68,24 @@ def first_batch(network: Network, task: Segmentation | Restoration, spec: TrialS
 
 def arithmetic_facts(found: Arithmetic) -> Facts:
     """What a result says of the check: the sentence, and seconds it took."""
-    return {"arithmetic": found.text(), "arithmetic_right": found.is_right, "arithmetic_seconds": found.seconds}
+    return {
+        "arithmetic": found.text(),
+        "arithmetic_right": found.is_right,
+        "arithmetic_seconds": found.seconds,
+    }
 
 
 def precision_text(network: Network, facts: Facts) -> str:
-    """In which precision a network trains here and what the check found, in one sentence, from what warm_up returned."""
+    """In which precision a network trains here and what the check found, in one sentence, from what
+    warm_up returned.
+    """
     if "precision_note" in facts:
         return str(facts["precision_note"])
     precision = str(network.autocast or "float32").removeprefix("torch.")
     checked = (
-        f", compared with float32 in {facts['arithmetic_seconds']} s: {facts['arithmetic']}" if "arithmetic" in facts else ""
+        f", compared with float32 in {facts['arithmetic_seconds']} s: {facts['arithmetic']}"
+        if "arithmetic" in facts
+        else ""
     )
     return precision + checked + (", compiled" if network.is_compiled else "")
 

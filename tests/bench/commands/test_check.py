@@ -1,4 +1,6 @@
-"""segbench check: one list of faults, to read and as JSON, whatever lies in the folder or is missing there."""
+"""segbench check: one list of faults, to read and as JSON, whatever lies in the folder or is
+missing there.
+"""
 
 import json
 import os
@@ -15,11 +17,17 @@ def listed(capsys, *arguments: object) -> list[dict[str, str]]:
     return json.loads(capsys.readouterr().out)["faults"]
 
 
-@pytest.mark.parametrize(("name", "told"), [("", "holds no case of kits23: it is empty"), ("gone", "is not a folder")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("", "holds no case of kits23: it is empty"), ("gone", "is not a folder")]
+)
 def test_a_folder_without_a_case_is_a_fault_in_json_too(tmp_path, capsys, name, told):
     (fault,) = listed(capsys, tmp_path / name)
 
-    assert (fault["file"], fault["code"], fault["level"]) == (str(tmp_path / name), "layout", "fatal")
+    assert (fault["file"], fault["code"], fault["level"]) == (
+        str(tmp_path / name),
+        "layout",
+        "fatal",
+    )
     assert told in fault["message"]
     assert fault["fix"].startswith("point to the folder that holds its case_XXXXX folders")
     assert main(["check", str(tmp_path / name)]) == 2
@@ -31,16 +39,27 @@ def test_a_pipe_is_told_as_what_it_is_and_not_waited_for(tmp_path, capsys):
     image.unlink()
     os.mkfifo(image)
 
-    (fault,) = (fault for fault in listed(capsys, tmp_path, "--dataset", "phantoms") if fault["level"] != "warning")
+    (fault,) = (
+        fault
+        for fault in listed(capsys, tmp_path, "--dataset", "phantoms")
+        if fault["level"] != "warning"
+    )
 
     assert (fault["case"], fault["file"]) == ("case_00001", str(image))
     assert fault["message"] == "is a pipe, a socket or a device, not a regular file"
 
 
-@pytest.mark.parametrize("name", ["y\ud800.nii.gz", "y\n.nii.gz", "y\u202e.nii.gz"], ids=["half a letter", "line", "mark"])
+@pytest.mark.parametrize(
+    "name",
+    ["y\ud800.nii.gz", "y\n.nii.gz", "y\u202e.nii.gz"],
+    ids=["half a letter", "line", "mark"],
+)
 def test_a_name_that_no_text_may_hold_is_spelled_out_in_the_list(tmp_path, capsys, name):
     facts = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "kidney"}}
-    pairs = [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"}, {"image": "imagesTr/z.nii.gz", "label": "z.nii.gz"}]
+    pairs = [
+        {"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"},
+        {"image": "imagesTr/z.nii.gz", "label": "z.nii.gz"},
+    ]
     (tmp_path / "dataset.json").write_text(json.dumps(facts | {"training": pairs}))
 
     faults = listed(capsys, tmp_path)
@@ -62,24 +81,42 @@ def test_patients_among_phantoms_are_a_fault_whatever_the_folder_is_taken_for(tm
     note_phantoms(tmp_path, 2)
 
     (as_phantoms,) = (fault for fault in listed(capsys, tmp_path) if fault["level"] != "warning")
-    (as_kits,) = (fault for fault in listed(capsys, tmp_path, "--dataset", "kits23") if fault["level"] != "warning")
+    (as_kits,) = (
+        fault
+        for fault in listed(capsys, tmp_path, "--dataset", "kits23")
+        if fault["level"] != "warning"
+    )
 
     assert (as_phantoms["case"], as_phantoms["level"]) == ("case_00002", "fatal")
-    assert as_phantoms["message"] == "is no generated phantom: phantoms.json counts 2, the first case_00000"
-    assert (as_kits["code"], as_kits["file"], as_kits["level"]) == ("phantoms", str(tmp_path / "phantoms.json"), "fatal")
     assert (
-        "2 cases from case_00000 on are generated phantoms, not patients of KiTS23; other cases beside them: 1"
-        in as_kits["message"]
+        as_phantoms["message"]
+        == "is no generated phantom: phantoms.json counts 2, the first case_00000"
+    )
+    assert (as_kits["code"], as_kits["file"], as_kits["level"]) == (
+        "phantoms",
+        str(tmp_path / "phantoms.json"),
+        "fatal",
+    )
+    assert (
+        "2 cases from case_00000 on are generated phantoms, not patients of KiTS23; other cases "
+        "beside them: 1" in as_kits["message"]
     )
     assert as_kits["fix"].startswith("move the patients to a folder of their own")
 
 
 def test_phantoms_beside_somebodys_data_set_are_a_warning(tmp_path, capsys):
     sound = dataset_of(tmp_path / "made", 1).cases[0]
-    for folder, name, path in (("imagesTr", "liver_0000.nii.gz", sound.image), ("labelsTr", "liver.nii.gz", sound.labels)):
+    for folder, name, path in (
+        ("imagesTr", "liver_0000.nii.gz", sound.image),
+        ("labelsTr", "liver.nii.gz", sound.labels),
+    ):
         (tmp_path / "data" / folder).mkdir(parents=True)
         path.rename(tmp_path / "data" / folder / name)
-    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1, "b": 2, "c": 3}, "file_ending": ".nii.gz"}
+    facts = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "a": 1, "b": 2, "c": 3},
+        "file_ending": ".nii.gz",
+    }
     (tmp_path / "data" / "dataset.json").write_text(json.dumps(facts))
     assert main(["check", str(tmp_path / "data"), "--workers", "1"]) == 0
     assert "phantoms" not in capsys.readouterr().out
@@ -88,7 +125,10 @@ def test_phantoms_beside_somebodys_data_set_are_a_warning(tmp_path, capsys):
     assert main(["check", str(tmp_path / "data"), "--workers", "1"]) == 0
 
     text = capsys.readouterr().out
-    assert f"warning: {tmp_path / 'data' / 'phantoms.json'}: says that phantoms were generated in this folder" in text
+    assert (
+        f"warning: {tmp_path / 'data' / 'phantoms.json'}: says that phantoms were generated in "
+        "this folder" in text
+    )
     assert "delete it and the case_XXXXX folders beside it" in text
 
 
@@ -98,6 +138,6 @@ def test_phantoms_whose_generation_was_interrupted_are_a_warning(tmp_path, capsy
 
     assert main(["check", str(tmp_path), "--workers", "1"]) == 0
 
-    assert "warning: " + str(tmp_path / "phantoms.json") + ": says that 3 phantoms were begun and not all made" in (
-        capsys.readouterr().out
-    )
+    assert "warning: " + str(
+        tmp_path / "phantoms.json"
+    ) + ": says that 3 phantoms were begun and not all made" in (capsys.readouterr().out)

@@ -1,4 +1,6 @@
-"""segbench report --add: somebody else's predictions beside the run's own, or an error that says why not."""
+"""segbench report --add: somebody else's predictions beside the run's own, or an error that says
+why not.
+"""
 
 import json
 import sys
@@ -58,7 +60,13 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
 
     page = (run / "report.html").read_text()
     assert HOSTILE not in page
-    for table in ("leaderboard-table", "forest-table", "leaderboard-class-1", "convention-positives", "convention-places"):
+    for table in (
+        "leaderboard-table",
+        "forest-table",
+        "leaderboard-class-1",
+        "convention-positives",
+        "convention-places",
+    ):
         first, *_, last = rows_of(page, table)
         assert "&lt;b&gt;nnU-Net&lt;/b&gt; &amp; co" in first, table
         assert ">nothing" in last, table
@@ -90,10 +98,20 @@ def test_counts_are_those_of_the_masks_with_the_background(run, capsys):
     for row in kept["scores"]:
         total = volume(row["case"]).size
         if row["label"] == 0:
-            assert (row["true_voxels"], row["pred_voxels"], row["overlap_voxels"]) == (VOXELS, total, VOXELS)
+            assert (row["true_voxels"], row["pred_voxels"], row["overlap_voxels"]) == (
+                VOXELS,
+                total,
+                VOXELS,
+            )
         else:
             assert (row["pred_voxels"], row["overlap_voxels"]) == (0, 0)
-    assert {row["region"] for row in kept["surfaces"]} == {"kidney_and_mass", "mass", "tumor", "kidney", "cyst"}
+    assert {row["region"] for row in kept["surfaces"]} == {
+        "kidney_and_mass",
+        "mass",
+        "tumor",
+        "kidney",
+        "cyst",
+    }
 
 
 @pytest.mark.parametrize("fault", ["missing", "moved", "no name", "taken", "twice", "no data"])
@@ -133,7 +151,10 @@ def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
 
     assert main(["report", str(run)]) == 2
 
-    assert "has 1001 reference voxels of label 1, the run 1000; add it again" in capsys.readouterr().err
+    assert (
+        "has 1001 reference voxels of label 1, the run 1000; add it again"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_changed_count_of_an_outsider_is_seen_by_its_digest(run, capsys):

@@ -34,7 +34,14 @@ def two_cases(tmp_path):
 
 
 def arguments(place, *more):
-    return ["score", "--reference", str(place / "reference"), "--prediction", str(place / "prediction"), *more]
+    return [
+        "score",
+        "--reference",
+        str(place / "reference"),
+        "--prediction",
+        str(place / "prediction"),
+        *more,
+    ]
 
 
 def read(path):
@@ -43,7 +50,10 @@ def read(path):
 
 
 def test_every_case_is_a_row_of_scores_in_full_precision(two_cases, capsys):
-    assert main(arguments(two_cases, "--csv", str(two_cases / "out" / "scores.csv"), "--workers", "1")) == 0
+    assert (
+        main(arguments(two_cases, "--csv", str(two_cases / "out" / "scores.csv"), "--workers", "1"))
+        == 0
+    )
 
     right, wrong = read(two_cases / "out" / "scores.csv")
     assert list(right)[:8] == [
@@ -55,7 +65,11 @@ def test_every_case_is_a_row_of_scores_in_full_precision(two_cases, capsys):
     assert [right["case"], wrong["case"]] == ["case_00001", "case_00002"]
     assert {right[name] for name in right if "dice" in name and "cyst" not in name} == {"1.0"}
     # 6 and 6 slices, 4 of them shared; mass: 2 and 4, 2 shared; kidney: 4 and 2, 2 shared.
-    assert [float(wrong[f"dice_{name}"]) for name in ("kidney_and_mass", "mass", "kidney")] == [2 / 3, 2 / 3, 2 / 3]
+    assert [float(wrong[f"dice_{name}"]) for name in ("kidney_and_mass", "mass", "kidney")] == [
+        2 / 3,
+        2 / 3,
+        2 / 3,
+    ]
     assert (right["dice_cyst"], wrong["dice_cyst"], wrong["hd95_mm_cyst"]) == ("", "0.0", "inf")
     assert (wrong["volume_error_ml_cyst"], wrong["lesions_false_cyst"]) == ("0.064", "1")
 
@@ -67,12 +81,31 @@ def test_means_are_on_screen_with_intervals_and_numbers_of_cases(two_cases, caps
     assert ["kidney_and_mass", "Dice,", "official", "0.833", "0.667", "to", "1.000", "2"] in lines
     assert ["kidney", "Dice", "0.833", "0.667", "to", "1.000", "2"] in lines
     assert ["cyst", "Dice", "-", "-", "0"] in lines
-    assert ["tumor", "lesions", "found,", "2", "of", "2", "1.000", "1.000", "to", "1.000", "2"] in lines
+    assert [
+        "tumor",
+        "lesions",
+        "found,",
+        "2",
+        "of",
+        "2",
+        "1.000",
+        "1.000",
+        "to",
+        "1.000",
+        "2",
+    ] in lines
 
 
 def test_two_processes_give_the_scores_of_one(two_cases):
     for workers in ("1", "2"):
-        assert main(arguments(two_cases, "--csv", str(two_cases / f"{workers}.csv"), "--workers", workers)) == 0
+        assert (
+            main(
+                arguments(
+                    two_cases, "--csv", str(two_cases / f"{workers}.csv"), "--workers", workers
+                )
+            )
+            == 0
+        )
 
     assert (two_cases / "1.csv").read_bytes() == (two_cases / "2.csv").read_bytes()
 
@@ -87,11 +120,16 @@ def test_what_cannot_be_scored_is_told_exit_code_2_and_no_table(two_cases, fault
         save(file.with_name("case_00003.nii.gz"))
         line = "case_00003"
     elif fault == "moved":
-        nibabel.save(nibabel.Nifti1Image(np.zeros((12, 8, 8), np.uint8), np.diag([1.0, 1.0, 2.5, 1.0])), file)
+        nibabel.save(
+            nibabel.Nifti1Image(np.zeros((12, 8, 8), np.uint8), np.diag([1.0, 1.0, 2.5, 1.0])), file
+        )
     else:
         more, line = ["--dataset", "kits32"], "did you mean 'kits23'"
 
-    assert main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1", *more)) == 2
+    assert (
+        main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1", *more))
+        == 2
+    )
 
     error = capsys.readouterr().err
     assert line in error
@@ -101,9 +139,24 @@ def test_what_cannot_be_scored_is_told_exit_code_2_and_no_table(two_cases, fault
 
 
 def test_ones_own_data_set_has_its_own_classes_and_no_official_scores(two_cases):
-    (two_cases / "reference" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2, "c": 3}}))
+    (two_cases / "reference" / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "a": 1, "b": 2, "c": 3}})
+    )
 
-    assert main(arguments(two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1")) == 0
+    assert (
+        main(
+            arguments(
+                two_cases,
+                "--dataset",
+                "nnunet",
+                "--csv",
+                str(two_cases / "scores.csv"),
+                "--workers",
+                "1",
+            )
+        )
+        == 0
+    )
 
     right, wrong = read(two_cases / "scores.csv")
     assert {name.rpartition("_")[2] for name in right if name != "case"} == {"a", "b", "c"}
@@ -116,22 +169,36 @@ def test_a_mask_named_like_a_formula_is_a_row_that_no_spreadsheet_runs(two_cases
 
     assert main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1")) == 0
 
-    assert [row["case"] for row in read(two_cases / "scores.csv")] == ["'=cmd|x!A1", "case_00001", "case_00002"]
+    assert [row["case"] for row in read(two_cases / "scores.csv")] == [
+        "'=cmd|x!A1",
+        "case_00001",
+        "case_00002",
+    ]
 
 
-@pytest.mark.parametrize("place", ["prediction", "reference/case_00001/segmentation.nii.gz/scores.csv"])
-def test_a_table_that_cannot_be_written_is_refused_before_a_case_is_scored(two_cases, place, capsys):
+@pytest.mark.parametrize(
+    "place", ["prediction", "reference/case_00001/segmentation.nii.gz/scores.csv"]
+)
+def test_a_table_that_cannot_be_written_is_refused_before_a_case_is_scored(
+    two_cases, place, capsys
+):
     (two_cases / "prediction" / "case_00001.nii.gz").write_bytes(b"")
 
     assert main(arguments(two_cases, "--csv", str(two_cases / place), "--workers", "1")) == 2
 
     error = capsys.readouterr().err
     assert "case_00001.nii.gz: is empty" not in error
-    assert "name a file, in it or elsewhere" in error or "cannot be written, read and deleted from" in error
+    assert (
+        "name a file, in it or elsewhere" in error
+        or "cannot be written, read and deleted from" in error
+    )
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["prediction/case_00001.nii.gz", "notebook.ipynb", "link.csv", "theirs.csv", "pipe", "dead"])
+@pytest.mark.parametrize(
+    "name",
+    ["prediction/case_00001.nii.gz", "notebook.ipynb", "link.csv", "theirs.csv", "pipe", "dead"],
+)
 def test_a_table_replaces_no_file_but_a_table_of_ours(two_cases, name, capsys):
     (two_cases / "notebook.ipynb").write_text('{"cells": []}')
     (two_cases / "theirs.csv").write_text("case;dice_kidney\n")
@@ -143,7 +210,8 @@ def test_a_table_replaces_no_file_but_a_table_of_ours(two_cases, name, capsys):
     assert main(arguments(two_cases, "--csv", str(two_cases / name), "--workers", "1")) == 2
 
     assert (
-        "must be a new file or a table that segbench score wrote; it is another file; name another" in capsys.readouterr().err
+        "must be a new file or a table that segbench score wrote; it is another file; name another"
+        in capsys.readouterr().err
     )
     assert {path: path.read_bytes() for path in two_cases.rglob("*") if path.is_file()} == before
     assert (two_cases / "link.csv").is_symlink()
@@ -154,7 +222,9 @@ def test_a_table_of_ours_is_replaced_and_so_is_an_empty_file(two_cases, labels):
     names = {name: label for label, name in enumerate(["background", *labels])}
     (two_cases / "reference" / "dataset.json").write_text(json.dumps({"labels": names}))
     (two_cases / "scores.csv").touch()
-    command = arguments(two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1")
+    command = arguments(
+        two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1"
+    )
     assert main(command) == 0
     first = (two_cases / "scores.csv").read_bytes()
     save(two_cases / "prediction" / "case_00001.nii.gz")

@@ -1,4 +1,6 @@
-"""segbench doctor: what stands in the way of this machine and its data is found, and each finding says what to do."""
+"""segbench doctor: what stands in the way of this machine and its data is found, and each finding
+says what to do.
+"""
 
 import shutil
 from dataclasses import replace
@@ -38,22 +40,44 @@ def test_a_sound_machine_has_nothing_to_mend():
     [
         ({"python": "3.10.4"}, ERROR, "3.10.4 is too old", "3.11"),
         ({"missing": ("monai",)}, ERROR, "monai missing", "pip install -e ."),
-        ({"versions": {"ray": "2.53.0"}}, ERROR, "2.53.0: its dashboard deletes for anybody", "ray[tune]>=2.54"),
+        (
+            {"versions": {"ray": "2.53.0"}},
+            ERROR,
+            "2.53.0: its dashboard deletes for anybody",
+            "ray[tune]>=2.54",
+        ),
         ({"cuda": ""}, ERROR, "built for processors alone", "pytorch.org"),
-        ({"driver": "470.57.02"}, ERROR, "CUDA 12.8, for which torch is built, needs driver 525.60.13", "driver"),
+        (
+            {"driver": "470.57.02"},
+            ERROR,
+            "CUDA 12.8, for which torch is built, needs driver 525.60.13",
+            "driver",
+        ),
         ({"cuda": "13.0"}, ERROR, "needs driver 580.65.06", "driver"),
         ({"sees_card": False}, ERROR, "torch sees none", "CUDA_VISIBLE_DEVICES"),
         ({"memory": 1 * GIB}, WARNING, "1.0 GiB free for 1 trials", "more"),
         ({"shm": 64 * MIB}, WARNING, "64 MiB; Ray needs 75", "--shm-size"),
         ({"disk": GIB // 2}, ERROR, "0.5 GiB free", "--out"),
         ({"disk": 3 * GIB}, WARNING, "take about 6", "--out"),
-        ({"open_files": 256}, ERROR, f"at most 256; KiTS23 needs {FILES_OF_KITS23}", f"ulimit -Hn {FILES_OF_KITS23}"),
-        ({"open_ports": frozenset({8265})}, ERROR, "port 8265 (dashboard and jobs)", "--dashboard-host=127.0.0.1"),
+        (
+            {"open_files": 256},
+            ERROR,
+            f"at most 256; KiTS23 needs {FILES_OF_KITS23}",
+            f"ulimit -Hn {FILES_OF_KITS23}",
+        ),
+        (
+            {"open_ports": frozenset({8265})},
+            ERROR,
+            "port 8265 (dashboard and jobs)",
+            "--dashboard-host=127.0.0.1",
+        ),
         ({"open_ports": frozenset({6379})}, WARNING, "port 6379 (cluster store)", "firewall"),
     ],
 )
 def test_f89_f92_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told, fix):
-    (found,) = [finding for finding in machine_findings(replace(SOUND, **facts)) if finding.level != FINE]
+    (found,) = [
+        finding for finding in machine_findings(replace(SOUND, **facts)) if finding.level != FINE
+    ]
 
     assert found.level == level
     assert told in found.message
@@ -61,11 +85,12 @@ def test_f89_f92_a_fault_of_the_machine_is_found_with_its_fix(facts, level, told
 
 
 def test_f89_a_port_is_open_where_it_listens_on_every_address_of_either_kind():
-    table = """  sl  local_address rem_address   st tx_queue
+    zeros = 32 * "0"
+    table = f"""  sl  local_address rem_address   st tx_queue
    0: 00000000:2049 00000000:0000 0A 00000000:00000000
    1: 0100007F:18EB 00000000:0000 0A 00000000:00000000
    2: 00000000:0050 0100007F:9999 01 00000000:00000000
-   3: 00000000000000000000000000000000:18EB 00000000000000000000000000000000:0000 0A 00000000:00000000"""
+   3: {zeros}:18EB {zeros}:0000 0A 00000000:00000000"""
 
     assert listening(table) == {0x2049, 0x18EB} == {8265, 6379}
 
@@ -109,7 +134,10 @@ def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
     assert [finding.level for finding in rules([sound], tmp_path)] == [FINE]
     storage, versions = rules([sound, apart], tmp_path)
     assert storage.level == ERROR
-    assert storage.message == f"{tmp_path} is not shared: 10.0.0.2 cannot see what the driver writes there"
+    assert (
+        storage.message
+        == f"{tmp_path} is not shared: 10.0.0.2 cannot see what the driver writes there"
+    )
     assert "s3://" in storage.fix
     assert versions.level == WARNING
 

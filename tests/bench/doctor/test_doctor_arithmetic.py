@@ -41,7 +41,9 @@ class Planted(nn.Module):
 
 @pytest.fixture
 def planted(monkeypatch):
-    monkeypatch.setitem(MODELS, "planted", ModelPart(lambda in_channels, num_classes, width: Planted(num_classes)))
+    monkeypatch.setitem(
+        MODELS, "planted", ModelPart(lambda in_channels, num_classes, width: Planted(num_classes))
+    )
 
 
 def test_the_demos_models_train_in_float32_on_any_processor(capsys, monkeypatch):

@@ -1,4 +1,6 @@
-"""segbench doctor on a cluster's file: its faults, its secrets and its traps are findings, never a traceback."""
+"""segbench doctor on a cluster's file: its faults, its secrets and its traps are findings, never a
+traceback.
+"""
 
 import json
 import os
@@ -58,7 +60,9 @@ LEAKS = {
 
 @pytest.mark.parametrize(("kind", "leak"), LEAKS.items(), ids=list(LEAKS))
 def test_f90_a_secret_is_found_by_its_line_and_never_printed(tmp_path, kind, leak):
-    (found,) = cluster_findings(onprem(tmp_path, "cluster_name: segbench\n", f"cluster_name: segbench\n# {leak}\n"))
+    (found,) = cluster_findings(
+        onprem(tmp_path, "cluster_name: segbench\n", f"cluster_name: segbench\n# {leak}\n")
+    )
 
     assert found.level == ERROR
     assert kind in found.message
@@ -70,10 +74,20 @@ def test_f90_a_secret_is_found_by_its_line_and_never_printed(tmp_path, kind, lea
     ("old", "new", "level", "told"),
     [
         ("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", ERROR, "it listens on 0.0.0.0"),
-        ("--dashboard-host=127.0.0.1", "--dashboard-host 10.0.0.10", ERROR, "it listens on 10.0.0.10"),
+        (
+            "--dashboard-host=127.0.0.1",
+            "--dashboard-host 10.0.0.10",
+            ERROR,
+            "it listens on 10.0.0.10",
+        ),
         ("RAY_AUTH_MODE=token", "HERE=1", ERROR, "RAY_AUTH_MODE=token is missing"),
         ("  ~/.ray/auth_token: ~/.ray/auth_token\n", "", ERROR, "not given the token"),
-        ("ray[default,tune]==2.60.0", "ray[default,tune]==2.53.0", ERROR, "2.53.0: its dashboard deletes"),
+        (
+            "ray[default,tune]==2.60.0",
+            "ray[default,tune]==2.53.0",
+            ERROR,
+            "2.53.0: its dashboard deletes",
+        ),
         ("ray[default,tune]==2.60.0", "ray[default,tune]", WARNING, "no version is pinned"),
         ("RAY_enable_autoscaler_v2=0 ", "", WARNING, "leaves one of your workers out"),
     ],
@@ -86,17 +100,27 @@ def test_a_fault_of_a_cluster_file_is_found(tmp_path, old, new, level, told):
     assert found.fix
 
 
-@pytest.mark.parametrize("source", ["IpRanges: [{CidrIp: 0.0.0.0/0}]", "Ipv6Ranges: [{CidrIpv6: '::/0'}]"])
+@pytest.mark.parametrize(
+    "source", ["IpRanges: [{CidrIp: 0.0.0.0/0}]", "Ipv6Ranges: [{CidrIpv6: '::/0'}]"]
+)
 @pytest.mark.parametrize(("port", "is_open"), [(8265, True), (22, False)])
 def test_a_port_open_to_the_world_is_found_in_awss_firewall(tmp_path, source, port, is_open):
     rule = f"{{FromPort: {port}, ToPort: {port}, {source}}}"
-    file = onprem(tmp_path, "  type: local\n", f"  type: local\n  security_group: {{IpPermissions: [{rule}]}}\n")
+    file = onprem(
+        tmp_path,
+        "  type: local\n",
+        f"  type: local\n  security_group: {{IpPermissions: [{rule}]}}\n",
+    )
 
-    assert [f"ports {port} to {port}" in found.message for found in errors(cluster_findings(file))] == [True] * is_open
+    assert [
+        f"ports {port} to {port}" in found.message for found in errors(cluster_findings(file))
+    ] == [True] * is_open
 
 
 def told_by_doctor(file: Path, capsys) -> list[str]:
-    """What `segbench doctor --cluster` says must be mended; it always ends by itself, with exit code 2."""
+    """What `segbench doctor --cluster` says must be mended; it always ends by itself, with exit
+    code 2.
+    """
     assert main(["doctor", "--json", "--cluster", str(file)]) == 2
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert all(finding["fix"] for finding in findings if finding["level"] == ERROR)
@@ -111,16 +135,34 @@ RULE = "provider.security_group.IpPermissions"
     [
         ("provider: 3", "provider must be a mapping; it is a whole number"),
         ("provider:", "provider must be a mapping; it is nothing"),
-        ("provider: {security_group: null}", "provider.security_group must be a mapping; it is nothing"),
-        ("provider: {security_group: {IpPermissions: null}}", f"{RULE} must be a list; it is nothing"),
-        ("provider: {security_group: {IpPermissions: [3]}}", f"{RULE}[0] must be a mapping; it is a whole number"),
-        ("provider: {security_group: {IpPermissions: [{IpRanges: null}]}}", f"{RULE}[0].IpRanges must be a list"),
-        ("provider: {security_group: {IpPermissions: [{IpRanges: [x]}]}}", f"{RULE}[0].IpRanges[0] must be a mapping"),
+        (
+            "provider: {security_group: null}",
+            "provider.security_group must be a mapping; it is nothing",
+        ),
+        (
+            "provider: {security_group: {IpPermissions: null}}",
+            f"{RULE} must be a list; it is nothing",
+        ),
+        (
+            "provider: {security_group: {IpPermissions: [3]}}",
+            f"{RULE}[0] must be a mapping; it is a whole number",
+        ),
+        (
+            "provider: {security_group: {IpPermissions: [{IpRanges: null}]}}",
+            f"{RULE}[0].IpRanges must be a list",
+        ),
+        (
+            "provider: {security_group: {IpPermissions: [{IpRanges: [x]}]}}",
+            f"{RULE}[0].IpRanges[0] must be a mapping",
+        ),
         (
             "provider: {security_group: {IpPermissions: [{IpRanges: [{CidrIp: [1]}]}]}}",
             f"{RULE}[0].IpRanges[0].CidrIp must be text; it is a list",
         ),
-        ("provider: {security_group: {IpPermissions: [{FromPort: '22'}]}}", f"{RULE}[0].FromPort must be a whole number"),
+        (
+            "provider: {security_group: {IpPermissions: [{FromPort: '22'}]}}",
+            f"{RULE}[0].FromPort must be a whole number",
+        ),
         ("provider: {3: x}", "provider has a key that must be text; got 3"),
         ("3: x", "the file has a key that must be text; got 3"),
         ("file_mounts: [a]", "file_mounts must be a mapping; it is a list"),
@@ -129,7 +171,9 @@ RULE = "provider.security_group.IpPermissions"
         ("a: 2026-13-45", "holds a value that is none: month must be in 1..12; put it in quotes"),
     ],
 )
-def test_a_value_of_another_kind_is_told_by_its_key_and_never_ends_in_a_traceback(tmp_path, capsys, text, told):
+def test_a_value_of_another_kind_is_told_by_its_key_and_never_ends_in_a_traceback(
+    tmp_path, capsys, text, told
+):
     file = tmp_path / "my.yaml"
     file.write_text(text)
 
@@ -144,11 +188,27 @@ def test_a_secret_in_a_value_of_another_kind_is_not_printed(tmp_path):
     assert leak not in repr(list(file_findings(file)))
 
 
-KEYS = ("provider", "security_group", "IpPermissions", "IpRanges", "Ipv6Ranges", "CidrIp", "FromPort", "file_mounts", "type")
-PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.dates(), st.text(max_size=4))
-ANY_KEY = st.one_of(st.sampled_from([*KEYS, "setup_commands", "head_start_ray_commands"]), st.integers(), st.none())
+KEYS = (
+    "provider",
+    "security_group",
+    "IpPermissions",
+    "IpRanges",
+    "Ipv6Ranges",
+    "CidrIp",
+    "FromPort",
+    "file_mounts",
+    "type",
+)
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.dates(), st.text(max_size=4)
+)
+ANY_KEY = st.one_of(
+    st.sampled_from([*KEYS, "setup_commands", "head_start_ray_commands"]), st.integers(), st.none()
+)
 VALUES = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_KEY, inner, max_size=4), max_leaves=12
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_KEY, inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -164,7 +224,10 @@ def test_whatever_a_cluster_file_holds_its_faults_are_findings(tmp_path_factory,
 def test_a_cluster_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.yaml")
 
-    assert any("is a pipe, a socket or a device" in told for told in told_by_doctor(tmp_path / "pipe.yaml", capsys))
+    assert any(
+        "is a pipe, a socket or a device" in told
+        for told in told_by_doctor(tmp_path / "pipe.yaml", capsys)
+    )
 
 
 TRAPS = {
@@ -180,12 +243,19 @@ TRAPS = {
     "a: " + 60 * "[" + 60 * "]": "nested more than 50 deep",
     "a: " + 2**20 * "x": "bytes; a cluster file has at most 1,048,576",
     # Nine levels of nine aliases: 43 million nodes in 300 bytes.
-    "l0: &l0 [x, x]\n" + "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 9)): "is it a bomb?",
+    "l0: &l0 [x, x]\n"
+    + "".join(
+        f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 9)
+    ): "is it a bomb?",
 }
 
 
-@pytest.mark.parametrize(("text", "told"), TRAPS.items(), ids=[told[:24] for told in TRAPS.values()])
-def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(tmp_path, monkeypatch, capsys, text, told):
+@pytest.mark.parametrize(
+    ("text", "told"), TRAPS.items(), ids=[told[:24] for told in TRAPS.values()]
+)
+def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(
+    tmp_path, monkeypatch, capsys, text, told
+):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "trap.yaml"
     file.write_text(text)
@@ -215,4 +285,6 @@ def test_something_to_mend_is_exit_code_2(tmp_path, capsys):
 
     assert main(["doctor", "--json", "--out", str(tmp_path), "--cluster", str(file)]) == 2
     findings = json.loads(capsys.readouterr().out)["findings"]
-    assert any("0.0.0.0" in finding["message"] and finding["level"] == ERROR for finding in findings)
+    assert any(
+        "0.0.0.0" in finding["message"] and finding["level"] == ERROR for finding in findings
+    )

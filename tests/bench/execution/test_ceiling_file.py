@@ -10,7 +10,9 @@ from trials.records.spec import Preparation
 from trials.storage.checksum import sealed, unsealed
 
 
-def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again_unless_damaged(small_cache, tmp_path):
+def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again_unless_damaged(
+    small_cache, tmp_path
+):
     cache = open_cache(small_cache)
     cases, preparation = tuple(sorted(cache.cases)), Preparation(cube=32)
     prepared = Prepared(

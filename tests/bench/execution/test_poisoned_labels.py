@@ -1,4 +1,6 @@
-"""The test labels are poisoned and no choice changes: not a setting, not a rung, not the best of a study."""
+"""The test labels are poisoned and no choice changes: not a setting, not a rung, not the best of a
+study.
+"""
 
 import shutil
 from argparse import Namespace
@@ -21,7 +23,14 @@ from trials.storage.atomic import fingerprint
 from trials.storage.checksum import unsealed
 from trials.training.attempt import attempt
 
-RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=1, validate_every=1, train_cases_scored=0, augment=False)
+RECIPE = replace(
+    DEMO.recipes["3d"],
+    epochs=2,
+    steps_per_epoch=1,
+    validate_every=1,
+    train_cases_scored=0,
+    augment=False,
+)
 GRID = replace(
     DEMO,
     name="poisoned",
@@ -45,26 +54,43 @@ class Sample:
 
 
 def choices(folder: Path, out: Path):
-    """Run the whole grid in this process; returns what was decided on the way and the final result."""
+    """Run the whole grid in this process; returns what was decided on the way and the
+    final result."""
     sample, cache = Sample(folder), open_cache(folder)
     counts = {(RECIPE.preparation, "voxels"): count_classes(cache, sample.split.train, "voxels")}
-    agenda = Agenda(GRID, Facts(splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}), {})
+    agenda = Agenda(
+        GRID,
+        Facts(splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}),
+        {},
+    )
     make_job = job_maker(Places(out=out, cache=out, data=None), sample, {}, {}, OPTIONS, "")
     decided = []
     while (due := agenda.next(())) is not None:
         agenda.add(attempt(make_job(due)))
-        decided.append((due, agenda.results[due.trial].val_score, agenda.results[due.trial].state, agenda.best(GRID.cells[0])))
+        decided.append(
+            (
+                due,
+                agenda.results[due.trial].val_score,
+                agenda.results[due.trial].state,
+                agenda.best(GRID.cells[0]),
+            )
+        )
     return decided, agenda.results[decided[-1][0].trial]
 
 
 def poison(folder: Path, place: Path) -> Path:
-    """A copy of the prepared set in which the labels of the test cases are scrambled, and known by their new digests."""
+    """A copy of the prepared set in which the labels of the test cases are scrambled, and known by
+    their new digests.
+    """
     shutil.copytree(folder.parent, place)
     copy, generator = place / folder.name, np.random.default_rng(0)
     cache, text = open_cache(copy), unsealed((copy / "manifest.json").read_text())
     for case in Sample(copy).split.test:
         path = copy.parent / "cases" / cache.cases[case].arrays[1]
-        np.save(path, generator.permutation(np.load(path).ravel()).reshape((cache.preparation.cube,) * 3))
+        np.save(
+            path,
+            generator.permutation(np.load(path).ravel()).reshape((cache.preparation.cube,) * 3),
+        )
         text = text.replace(cache.cases[case].digests[1], fingerprint(path))
     (copy / "manifest.json").write_text(text)
     return copy
@@ -73,14 +99,18 @@ def poison(folder: Path, place: Path) -> Path:
 @pytest.fixture(scope="module")
 def both(small_cache, module_on_cpu, tmp_path_factory):
     place = tmp_path_factory.mktemp("poisoned")
-    return choices(small_cache, place / "clean"), choices(poison(small_cache, place / "cache"), place / "poisoned")
+    return choices(small_cache, place / "clean"), choices(
+        poison(small_cache, place / "cache"), place / "poisoned"
+    )
 
 
 def test_f88_no_choice_changes(both):
     (clean, _), (poisoned, _) = both
 
     assert [due.spec.phase for due, *_ in clean] == ["tune"] * 4 + [FINAL]
-    assert any(state == PRUNED for *_, state, _ in clean), "a search that prunes nothing shows nothing of pruning"
+    assert any(state == PRUNED for *_, state, _ in clean), (
+        "a search that prunes nothing shows nothing of pruning"
+    )
     assert poisoned == clean
 
 
@@ -88,7 +118,10 @@ def test_the_poison_would_have_been_tasted(both):
     (_, clean), (_, poisoned) = both
 
     validation, test = (
-        [[s for s in one.scores if s.split == split and s.space == "cube"] for one in (clean, poisoned)]
+        [
+            [s for s in one.scores if s.split == split and s.space == "cube"]
+            for one in (clean, poisoned)
+        ]
         for split in ("val", "test")
     )
     assert clean.error is poisoned.error is None
@@ -98,9 +131,17 @@ def test_the_poison_would_have_been_tasted(both):
 
 def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
     sample = Sample(small_cache)
-    make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), sample, {}, {}, OPTIONS, "")
-    counts = {(RECIPE.preparation, "voxels"): count_classes(open_cache(small_cache), sample.split.train, "voxels")}
-    agenda = Agenda(GRID, Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={}), {})
+    make_job = job_maker(
+        Places(out=tmp_path, cache=tmp_path, data=None), sample, {}, {}, OPTIONS, ""
+    )
+    counts = {
+        (RECIPE.preparation, "voxels"): count_classes(
+            open_cache(small_cache), sample.split.train, "voxels"
+        )
+    }
+    agenda = Agenda(
+        GRID, Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={}), {}
+    )
 
     text = str(make_job(agenda.next(())))
 

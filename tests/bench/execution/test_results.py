@@ -1,4 +1,6 @@
-"""The ledger: a result counts once it is whole; a damaged one is said, and its trial counts as not run."""
+"""The ledger: a result counts once it is whole; a damaged one is said, and its trial counts as not
+run.
+"""
 
 from dataclasses import replace
 

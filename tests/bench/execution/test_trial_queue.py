@@ -1,4 +1,6 @@
-"""The order of a run, told with results made by hand: fair, breadth first, and the same after any restart."""
+"""The order of a run, told with results made by hand: fair, breadth first, and the same after any
+restart.
+"""
 
 from dataclasses import replace
 
@@ -23,7 +25,11 @@ PREPARATION = GRID.recipes["3d"].preparation
 FACTS = Facts(
     splits="sequential",
     digests={PREPARATION: "d" * 16},
-    counts={(PREPARATION, "voxels"): ClassCounts(voxels=(1000, 50, 20, 5), slices=(9, 9, 9, 9), cases=(4, 4, 4, 4))},
+    counts={
+        (PREPARATION, "voxels"): ClassCounts(
+            voxels=(1000, 50, 20, 5), slices=(9, 9, 9, 9), cases=(4, 4, 4, 4)
+        )
+    },
     weights={},
 )
 
@@ -73,7 +79,9 @@ def test_a_study_has_one_open_proposal_at_most():
 def test_every_cell_has_the_same_budget_even_if_trials_fail():
     order = run(Agenda(GRID, FACTS, {}), fail=lambda spec: spec.phase == TUNE and spec.number == 1)
 
-    budgets = {cell: sum(spec.cell == cell and spec.phase == TUNE for spec in order) for cell in GRID.cells}
+    budgets = {
+        cell: sum(spec.cell == cell and spec.phase == TUNE for spec in order) for cell in GRID.cells
+    }
     assert set(budgets.values()) == {3}
 
 
@@ -120,7 +128,9 @@ def test_fine_tuned_trials_name_the_pretraining_of_their_own_seed():
 
     finals = [spec for spec in order if spec.phase == FINAL and spec.cell.model == "segresnet"]
 
-    assert [spec.weights for spec in finals] == [f"pretrain:{pretrained[spec.seed]}" for spec in finals]
+    assert [spec.weights for spec in finals] == [
+        f"pretrain:{pretrained[spec.seed]}" for spec in finals
+    ]
     assert {spec.weights for spec in order if spec.cell.model == "unet3d"} == {"random"}
 
 

@@ -16,7 +16,9 @@ from trials.records.spec import Cell, Preparation
 
 # Voxels of the training split's cubes of 128, KiTS23.
 KITS = ClassCounts(
-    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180), slices=(43136, 16064, 6421, 2315), cases=(337, 337, 337, 168)
+    voxels=(699_955_698, 5_112_370, 1_581_976, 90_180),
+    slices=(43136, 16064, 6421, 2315),
+    cases=(337, 337, 337, 168),
 )
 BALANCED = Cell(model="vnet", loss="class_balanced", sampling="none")
 
@@ -33,8 +35,12 @@ def test_full_is_four_models_by_four_losses_by_three_samplings_under_three_seeds
 
 def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
     assert len(PAPER.cells) == 11
-    assert {cell.sampling for cell in PAPER.cells if cell.model != "unet2d_resnet50"} == {"oversample"}
-    assert [row.setting for row in outline(PAPER, {}) if row.cell.model == "unet2d_resnet50"] == ["lr=0.0001 gamma=2"] * 3
+    assert {cell.sampling for cell in PAPER.cells if cell.model != "unet2d_resnet50"} == {
+        "oversample"
+    }
+    assert [row.setting for row in outline(PAPER, {}) if row.cell.model == "unet2d_resnet50"] == [
+        "lr=0.0001 gamma=2"
+    ] * 3
     assert recipe_of(PAPER, "unet2d_resnet50").batch_size == 64
     assert recipe_of(PAPER, "unet2d_resnet50").epochs == 15
     assert recipe_of(PAPER, "vnet").batch_size == 4
@@ -61,16 +67,34 @@ def test_given_weights_replace_pretraining():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cells": (Cell(model="unet3", loss="focal", sampling="none"),)}, "unknown model 'unet3'; did you mean 'unet3d'"),
-        ({"cells": (Cell(model="unet3d", loss="focl", sampling="none"),)}, "unknown loss 'focl'; did you mean 'focal'"),
-        ({"cells": (Cell(model="unet3d", loss="focal", sampling="over"),)}, "unknown sampling 'over'"),
+        (
+            {"cells": (Cell(model="unet3", loss="focal", sampling="none"),)},
+            "unknown model 'unet3'; did you mean 'unet3d'",
+        ),
+        (
+            {"cells": (Cell(model="unet3d", loss="focl", sampling="none"),)},
+            "unknown loss 'focl'; did you mean 'focal'",
+        ),
+        (
+            {"cells": (Cell(model="unet3d", loss="focal", sampling="over"),)},
+            "unknown sampling 'over'",
+        ),
         ({"cells": ()}, "at least one cell"),
         ({"seeds": (1, 1)}, "twice"),
         ({"recipes": {}}, "has no recipe for"),
-        ({"tuning": replace(DEMO.tuning, trials=0)}, r"tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing"),
-        ({"hyper": {"*": {"lrr": 0.1}}}, "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'"),
+        (
+            {"tuning": replace(DEMO.tuning, trials=0)},
+            r"tuning.trials must lie in 1..10000; got 0; tuning=None tunes nothing",
+        ),
+        (
+            {"hyper": {"*": {"lrr": 0.1}}},
+            "unknown hyperparameter in hyper 'lrr'; did you mean 'lr'",
+        ),
         ({"hyper": {"unet": {"lr": 0.1}}}, "unknown model in hyper 'unet'; did you mean 'unet3d'"),
-        ({"spaces": {"segresnet": {"one_minus_bet": Range(low=0.1, high=0.2)}}}, "unknown hyperparameter in spaces"),
+        (
+            {"spaces": {"segresnet": {"one_minus_bet": Range(low=0.1, high=0.2)}}},
+            "unknown hyperparameter in spaces",
+        ),
     ],
 )
 def test_a_grid_that_cannot_run_is_refused_with_the_way_out(change, message):
@@ -88,13 +112,20 @@ def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
 
 
 def test_defaults_of_full_are_those_of_its_description():
-    setting = default_hyper(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
-    space = cell_space(Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given())
+    setting = default_hyper(
+        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given()
+    )
+    space = cell_space(
+        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given()
+    )
 
     assert setting["lr"] == 1e-4
     assert setting["gamma"] == 2
     assert setting["one_minus_beta"] == pytest.approx(1.26e-7, rel=0.01)
-    assert (space["one_minus_beta"].low, space["one_minus_beta"].high) == (1 / 699_955_698, 1 / 90_180)
+    assert (space["one_minus_beta"].low, space["one_minus_beta"].high) == (
+        1 / 699_955_698,
+        1 / 90_180,
+    )
 
 
 def test_stages_are_frozen_only_where_there_are_weights():
@@ -105,7 +136,10 @@ def test_stages_are_frozen_only_where_there_are_weights():
 
 
 def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
-    with pytest.raises(ValueError, match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the focal loss"):
+    with pytest.raises(
+        ValueError,
+        match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the focal loss",
+    ):
         check_setting(BALANCED, KITS, {"one_minus_beta": 1e-3})
     check_setting(BALANCED, KITS, {"one_minus_beta": 1e-7})
 
@@ -123,7 +157,9 @@ def test_a_search_never_draws_plain_focal_however_wide_its_range():
 def test_alpha_reaches_only_the_loss_that_takes_it():
     given = Given(hyper={"alpha": (0.3, 1.0, 1.2, 1.5)})
 
-    settings = {loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES}
+    settings = {
+        loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES
+    }
 
     assert {loss for loss, setting in settings.items() if "alpha" in setting} == {"weighted_focal"}
 
@@ -156,14 +192,21 @@ def test_what_a_recipe_may_name_is_what_the_code_knows():
     from trials.inference.network import PRECISIONS
     from trials.training.loop import OPTIMIZERS, SCHEDULES
 
-    known = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "slice_axis": SLICE_AXES}
+    known = {
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "precision": PRECISIONS,
+        "slice_axis": SLICE_AXES,
+    }
     assert {name: set(choices) for name, choices in CHOICES.items() if name in known} == {
         name: set(v) for name, v in known.items()
     }
 
 
 def test_freezing_stages_of_random_weights_is_refused():
-    recipes = dict(DEMO.recipes) | {"segresnet": replace(DEMO.recipes["segresnet"], weights="random")}
+    recipes = dict(DEMO.recipes) | {
+        "segresnet": replace(DEMO.recipes["segresnet"], weights="random")
+    }
     hyper = {"segresnet": {"frozen_stages": 2.0}}
 
     with pytest.raises(ValueError, match="segresnet: frozen_stages=2 of random weights is refused"):
@@ -173,7 +216,12 @@ def test_freezing_stages_of_random_weights_is_refused():
 
 
 def test_a_family_in_unknown_words_is_refused():
-    with pytest.raises(ValueError, match="family 'mine': pairs must be one of 'chosen', 'all', 'levels'; got 'some'"):
+    with pytest.raises(
+        ValueError,
+        match="family 'mine': pairs must be one of 'chosen', 'all', 'levels'; got 'some'",
+    ):
         check_grid(replace(DEMO, families=(Family(name="mine", pairs="some", score="mean"),)))
-    with pytest.raises(ValueError, match="family 'mine': score must be one of 'mean'; got 'classes'"):
+    with pytest.raises(
+        ValueError, match="family 'mine': score must be one of 'mean'; got 'classes'"
+    ):
         check_grid(replace(DEMO, families=(Family(name="mine", pairs="levels", score="classes"),)))

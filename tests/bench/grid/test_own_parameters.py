@@ -1,4 +1,6 @@
-"""A grid may search what is its own: arguments of its loss, numbers of its recipe; and is refused what cannot be searched."""
+"""A grid may search what is its own: arguments of its loss, numbers of its recipe; and is refused
+what cannot be searched.
+"""
 
 from dataclasses import replace
 
@@ -21,7 +23,9 @@ def tversky(counts, missed=0.7, alpha=None):
 
 @pytest.fixture
 def own(monkeypatch):
-    """A grid that tunes `missed` of a loss of its own, and what its recipe calls weight_decay and dropout."""
+    """A grid that tunes `missed` of a loss of its own, and what its recipe calls weight_decay and
+    dropout.
+    """
     monkeypatch.setitem(LOSSES, "tversky", Part(tversky, tuned=("missed",)))
     return replace(
         GRID,
@@ -29,7 +33,10 @@ def own(monkeypatch):
         tuning=Tuning(trials=4, epochs=1),
         hyper={"*": {"weight_decay": 0.01}},
         spaces={
-            "*": {"missed": Range(low=0.5, high=0.9), "weight_decay": Range(low=1e-6, high=0.1, log=True)},
+            "*": {
+                "missed": Range(low=0.5, high=0.9),
+                "weight_decay": Range(low=1e-6, high=0.1, log=True),
+            },
             "vnet": {"dropout": Range(low=0.0, high=0.5)},
         },
     )
@@ -52,7 +59,9 @@ def test_own_parameters_are_searched_where_they_exist_from_their_defaults(own):
         assert tried[0]["weight_decay"] == 0.01
         assert tried[0]["dropout"] == 0.0
         assert all(len({hyper[name] for hyper in tried}) == 4 for name in names)
-    proposed = [spec.hyper["missed"] for spec in order if spec.phase == TUNE and spec.cell.loss == "tversky"]
+    proposed = [
+        spec.hyper["missed"] for spec in order if spec.phase == TUNE and spec.cell.loss == "tversky"
+    ]
     assert proposed[0] == 0.7
     assert all(0.5 <= missed <= 0.9 for missed in proposed)
 
@@ -66,7 +75,10 @@ def test_numbers_of_the_recipe_reach_the_recipe_of_every_trial(own):
 
 def test_the_final_trial_takes_the_best_of_them(own):
     order = run(Agenda(own, facts_of(own), {}))
-    best = min((s for s in order if s.cell == own.cells[0] and s.phase == TUNE), key=lambda spec: abs(spec.hyper["lr"] - 0.01))
+    best = min(
+        (s for s in order if s.cell == own.cells[0] and s.phase == TUNE),
+        key=lambda spec: abs(spec.hyper["lr"] - 0.01),
+    )
 
     assert all(s.hyper == best.hyper for s in order if s.cell == own.cells[0] and s.phase == FINAL)
 
@@ -75,20 +87,28 @@ def test_a_range_alone_has_an_argument_searched(own, monkeypatch):
     monkeypatch.setitem(LOSSES, "tversky", Part(tversky))
     order = run(Agenda(own, facts_of(own), {}))
 
-    assert len({s.hyper["missed"] for s in order if s.cell.loss == "tversky" and s.phase == TUNE}) == 4
+    assert (
+        len({s.hyper["missed"] for s in order if s.cell.loss == "tversky" and s.phase == TUNE}) == 4
+    )
 
 
 def test_the_weight_decay_of_a_setting_is_the_optimizers():
     from trials.training.loop import descent
 
     task = type("Task", (), {"lr": 0.1, "epochs": 1, "steps": 1})
-    for recipe, decay in ((GRID.recipes["3d"], 0.01), (replace(GRID.recipes["3d"], weight_decay=0.3), 0.3)):
+    for recipe, decay in (
+        (GRID.recipes["3d"], 0.01),
+        (replace(GRID.recipes["3d"], weight_decay=0.3), 0.3),
+    ):
         optimizer, _ = descent(torch.nn.Linear(2, 2), task, recipe)
         assert optimizer.param_groups[0]["weight_decay"] == decay
 
 
 def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
-    with pytest.raises(ValueError, match=r"cell vnet, tversky, none: missed is tuned and has no range; .* Grid.spaces: {'\*'"):
+    with pytest.raises(
+        ValueError,
+        match=r"cell vnet, tversky, none: missed is tuned and has no range; .* Grid.spaces: {'\*'",
+    ):
         check_grid(replace(own, spaces={}))
     check_grid(replace(own, spaces={}, tuning=None))
 
@@ -96,8 +116,16 @@ def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
 @pytest.mark.parametrize(
     ("hyper", "spaces", "message"),
     [
-        ({}, {"alpha": Range(low=0, high=1)}, "alpha is tuned, so its default must be one number; got None"),
-        ({}, {"weight_decay": Range(low=0, high=1)}, "weight_decay is tuned, so its default must be one number; got None"),
+        (
+            {},
+            {"alpha": Range(low=0, high=1)},
+            "alpha is tuned, so its default must be one number; got None",
+        ),
+        (
+            {},
+            {"weight_decay": Range(low=0, high=1)},
+            "weight_decay is tuned, so its default must be one number; got None",
+        ),
         (
             {},
             {"wieght_decay": Range(low=0, high=1)},
@@ -106,11 +134,23 @@ def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
         ({}, {"epochs": Range(low=1, high=9)}, "unknown hyperparameter in spaces 'epochs'"),
         ({}, {"missed": (0.5, 0.9)}, "missed.* must be a Range"),
         ({}, {"missed": Range(low=0.9, high=0.5)}, "low must be below high; got 0.9 and 0.5"),
-        ({}, {"missed": Range(low=0, high=0.5, log=True)}, "a logarithmic range begins above 0; got low=0"),
+        (
+            {},
+            {"missed": Range(low=0, high=0.5, log=True)},
+            "a logarithmic range begins above 0; got low=0",
+        ),
         ({}, {"missed": Range(low=0.5, high=2, integer=True)}, "whole ends; got 0.5"),
-        ({}, {"missed": Range(low=0, high=float("inf"))}, "an end of the range must be a number and finite; got inf"),
+        (
+            {},
+            {"missed": Range(low=0, high=float("inf"))},
+            "an end of the range must be a number and finite; got inf",
+        ),
         ({}, {"gamma": Range(low=-1, high=5)}, "must be 0 or greater and finite; got -1"),
-        ({"lr": float("nan")}, {}, r"hyper\['\*'\]\['lr'\] must be greater than 0 and finite; got nan"),
+        (
+            {"lr": float("nan")},
+            {},
+            r"hyper\['\*'\]\['lr'\] must be greater than 0 and finite; got nan",
+        ),
         ({"lr": 0}, {}, "must be greater than 0 and finite; got 0"),
         ({"gamma": -0.5}, {}, "must be 0 or greater and finite; got -0.5"),
         ({"gamma": float("inf")}, {}, "must be 0 or greater and finite; got inf"),
@@ -121,10 +161,16 @@ def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
 )
 def test_what_cannot_be_searched_is_refused_by_key_and_value(own, hyper, spaces, message):
     with pytest.raises(ValueError, match=message):
-        check_grid(replace(own, hyper={"*": hyper}, spaces={"*": {"missed": Range(low=0.5, high=0.9)} | spaces}))
+        check_grid(
+            replace(
+                own, hyper={"*": hyper}, spaces={"*": {"missed": Range(low=0.5, high=0.9)} | spaces}
+            )
+        )
 
 
 @pytest.mark.parametrize("field", ["trials", "epochs", "parallel"])
 def test_a_count_below_one_is_refused(field):
-    with pytest.raises(ValueError, match=rf"tuning.{field} must lie in 1..\d+; got 0; tuning=None tunes nothing"):
+    with pytest.raises(
+        ValueError, match=rf"tuning.{field} must lie in 1..\d+; got 0; tuning=None tunes nothing"
+    ):
         check_grid(replace(GRID, tuning=replace(GRID.tuning, **{field: 0})))

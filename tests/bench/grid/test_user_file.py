@@ -1,4 +1,6 @@
-"""A user's grid file: one line for whatever is wrong in it, and for whatever it adds to the registries that is no part."""
+"""A user's grid file: one line for whatever is wrong in it, and for whatever it adds to the
+registries that is no part.
+"""
 
 import os
 from collections.abc import Iterator
@@ -50,40 +52,91 @@ def test_the_file_without_an_addition_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("addition", "told"),
     [
-        ("LOSSES['x'] = 3", "LOSSES['x']: an entry must be a Part; got 3; write Part('module:function')"),
-        ("MODELS['x'] = 3", "MODELS['x']: an entry must be a ModelPart; got 3; write ModelPart('module:function')"),
+        (
+            "LOSSES['x'] = 3",
+            "LOSSES['x']: an entry must be a Part; got 3; write Part('module:function')",
+        ),
+        (
+            "MODELS['x'] = 3",
+            "MODELS['x']: an entry must be a ModelPart; got 3; write ModelPart('module:function')",
+        ),
         ("MODELS['x'] = Part('math:sqrt')", "MODELS['x']: an entry must be a ModelPart; got Part("),
-        ("LOSSES['x'] = Part('nomodule:f')", "LOSSES['x']: target 'nomodule:f' names no function (No module named 'nomodule')"),
-        ("MODELS['x'] = ModelPart('nomodule:f')", "MODELS['x']: target 'nomodule:f' names no function (No module"),
+        (
+            "LOSSES['x'] = Part('nomodule:f')",
+            "LOSSES['x']: target 'nomodule:f' names no function (No module named 'nomodule')",
+        ),
+        (
+            "MODELS['x'] = ModelPart('nomodule:f')",
+            "MODELS['x']: target 'nomodule:f' names no function (No module",
+        ),
         (
             "MODELS['x'] = ModelPart('trials.models.vnet:vnett')",
-            "MODELS['x']: target 'trials.models.vnet:vnett' names no function (trials.models.vnet has no 'vnett')",
+            "MODELS['x']: target 'trials.models.vnet:vnett' names no function (trials.models.vnet "
+            "has no 'vnett')",
         ),
-        ("MODELS['x'] = ModelPart('trials.models.vnet')", "names no function (trials.models.vnet has no '')"),
-        ("MODELS['x'] = ModelPart('trials.models.gone:x')", "names no function (no module trials.models.gone)"),
-        ("MODELS['x'] = ModelPart('trials.models.vnet.gone:x')", "names no function (no module trials.models.vnet.gone)"),
+        (
+            "MODELS['x'] = ModelPart('trials.models.vnet')",
+            "names no function (trials.models.vnet has no '')",
+        ),
+        (
+            "MODELS['x'] = ModelPart('trials.models.gone:x')",
+            "names no function (no module trials.models.gone)",
+        ),
+        (
+            "MODELS['x'] = ModelPart('trials.models.vnet.gone:x')",
+            "names no function (no module trials.models.vnet.gone)",
+        ),
         (
             "MODELS['x'] = ModelPart(lambda i, k, w: 3, stages='trials.models.vnet:gone')",
             "target 'trials.models.vnet:gone' names no function (trials.models.vnet has no 'gone')",
         ),
-        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, like='nomodule:f')", "target 'nomodule:f' names no function (No module"),
-        ("SAMPLINGS['x'] = Part('nomodule:f')", "SAMPLINGS['x']: target 'nomodule:f' names no function (No module"),
+        (
+            "MODELS['x'] = ModelPart(lambda i, k, w: 3, like='nomodule:f')",
+            "target 'nomodule:f' names no function (No module",
+        ),
+        (
+            "SAMPLINGS['x'] = Part('nomodule:f')",
+            "SAMPLINGS['x']: target 'nomodule:f' names no function (No module",
+        ),
         (
             "LOSSES['x'] = Part('user_grid:gone')",
             "target 'user_grid:gone' names no function (module 'user_grid' has no attribute",
         ),
         ("LOSSES['x'] = Part('user_grid')", "target 'user_grid' names no function"),
-        ("LOSSES['x'] = Part('')", "target '' names no function (Empty module name); write 'module:function'"),
+        (
+            "LOSSES['x'] = Part('')",
+            "target '' names no function (Empty module name); write 'module:function'",
+        ),
         ("LOSSES['x'] = Part(None)", "LOSSES['x']: target None names no function"),
-        ("LOSSES['x'] = Part('math:pi')", "LOSSES['x']: target 'math:pi' must name a function, not 3.14"),
-        ("LOSSES['x'] = Part(lambda: 3)", "LOSSES['x']: its function must take the class counts; it takes ()"),
-        ("MODELS['x'] = ModelPart(lambda channels: 3)", "its function must take in_channels, num_classes, width"),
-        ("LOSSES['x'] = Part(lambda counts: 3, tuned='gamma')", "LOSSES['x']: tuned must be a list; got 'gamma'"),
-        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, multiple=0)", "MODELS['x']: multiple must be at least 1; got 0"),
-        ("MODELS['x'] = ModelPart(lambda i, k, w: 3, dims=4)", "MODELS['x']: dims must be 2 or 3; got 4"),
+        (
+            "LOSSES['x'] = Part('math:pi')",
+            "LOSSES['x']: target 'math:pi' must name a function, not 3.14",
+        ),
+        (
+            "LOSSES['x'] = Part(lambda: 3)",
+            "LOSSES['x']: its function must take the class counts; it takes ()",
+        ),
+        (
+            "MODELS['x'] = ModelPart(lambda channels: 3)",
+            "its function must take in_channels, num_classes, width",
+        ),
+        (
+            "LOSSES['x'] = Part(lambda counts: 3, tuned='gamma')",
+            "LOSSES['x']: tuned must be a list; got 'gamma'",
+        ),
+        (
+            "MODELS['x'] = ModelPart(lambda i, k, w: 3, multiple=0)",
+            "MODELS['x']: multiple must be at least 1; got 0",
+        ),
+        (
+            "MODELS['x'] = ModelPart(lambda i, k, w: 3, dims=4)",
+            "MODELS['x']: dims must be 2 or 3; got 4",
+        ),
     ],
 )
-def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(addition, told, tmp_path, capsys):
+def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
+    addition, told, tmp_path, capsys
+):
     line = refused(f"{HEAD}{addition}\n{MINE}", tmp_path, capsys)
 
     assert line.startswith(f"{addition.partition(' =')[0]}: ")
@@ -95,7 +148,8 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(addition, t
     [
         (
             "import sys\nsys.exit(0)",
-            "mine.py line 2: it leaves by sys.exit(0); a grid file defines one Grid and comes to its end",
+            "mine.py line 2: it leaves by sys.exit(0); a grid file defines one Grid and comes to "
+            "its end",
         ),
         ("raise SystemExit('x')", "mine.py line 1: it leaves by sys.exit('x')"),
         ("raise ValueError('a\\nb\\nc')", "mine.py line 1: a b c"),
@@ -103,7 +157,10 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(addition, t
         ("raise AttributeError('x')", "mine.py line 1: x"),
         ("{'a': 3}['b']", "mine.py line 1: there is no key 'b'"),
         ("def f():\n    return f()\nf()", "mine.py line 2: maximum recursion depth exceeded"),
-        (b"\xff\xfe\x00", "mine.py is no text in UTF-8 (byte 0); name a Python file that defines one Grid"),
+        (
+            b"\xff\xfe\x00",
+            "mine.py is no text in UTF-8 (byte 0); name a Python file that defines one Grid",
+        ),
         (b"x = 1\0", "mine.py: source code string cannot contain null bytes"),
         ("", "mine.py must define exactly one Grid of its own; found none"),
     ],

@@ -69,8 +69,11 @@ def test_trials_side_by_side_take_as_long_as_by_hand(pieces, slots, seconds):
 def test_a_trial_costs_what_its_parts_cost():
     none, subsample = TWO.cells
 
-    # set up 1, four epochs of ten steps of 2 and a validation of 3, two validation and four test cases.
-    assert trial_seconds(TWO, none, FINAL, measured(TWO)) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
+    # set up 1, four epochs of ten steps of 2 and a validation of 3, two validation and four test
+    # cases.
+    assert (
+        trial_seconds(TWO, none, FINAL, measured(TWO)) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
+    )
     assert trial_seconds(TWO, none, TUNE, measured(TWO)) == 1 + 1 * (10 * 2 + 3) + 2 * 0.5
     assert trial_seconds(TWO, subsample, TUNE, measured(TWO)) == 1 + 1 * (5 * 2 + 3) + 2 * 0.5
 
@@ -81,11 +84,14 @@ def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
     assert cost.trials == 2 + 2
     assert cost.hours == pytest.approx((2 * 25 + 2 * 95) * 0.5 / 3600)
     assert cost.disk_mib == 2 * (10 + 4 * 1)
-    assert costs(TWO, measured(TWO), on_cpu=True)[0].hours == pytest.approx((2 * 25 + 2 * 95) / 3600)
+    assert costs(TWO, measured(TWO), on_cpu=True)[0].hours == pytest.approx(
+        (2 * 25 + 2 * 95) / 3600
+    )
 
 
 def test_the_wall_time_follows_each_cells_order():
-    # One cell's two settings one after the other, then its two seeds side by side; the other cell is shorter.
+    # One cell's two settings one after the other, then its two seeds side by side; the other cell
+    # is shorter.
     assert wall(TWO, measured(TWO), 8, on_cpu=True) == pytest.approx(5 + 25 + 25 + 95)
 
 
@@ -101,7 +107,9 @@ def test_every_model_is_timed_once_and_its_pretraining_too():
     wanted = models_to_time(replace(DEMO, recipes={**DEMO.recipes}), {})
 
     assert wanted.count((PRETRAIN, "segresnet")) == 1
-    assert {model for phase, model in wanted if phase == FINAL} == {cell.model for cell in DEMO.cells}
+    assert {model for phase, model in wanted if phase == FINAL} == {
+        cell.model for cell in DEMO.cells
+    }
     assert len(wanted) == 5
 
 
@@ -109,14 +117,17 @@ def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
     copies = [{"peak_gib": 3.0, "memory_gib": 5.0, "device": "a laptop"}] * 2
 
     with pytest.raises(
-        ValueError, match=r"2 trials of unet3d side by side need 6\.0 GiB and a laptop has 5\.0; lower its batch"
+        ValueError,
+        match=r"2 trials of unet3d side by side need 6\.0 GiB and a laptop has 5\.0; lower its "
+        r"batch",
     ):
         check_memory(TWO, "unet3d", copies, Cluster(cpus=2, gpus=0.0))
     check_memory(TWO, "unet3d", copies[:1], Cluster(cpus=1, gpus=0.0))
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(40, "40 s"), (600, "10.0 min"), (19800, "5.5 h"), (260000, "3.0 days"), (119.6, "120 s")]
+    ("seconds", "words"),
+    [(40, "40 s"), (600, "10.0 min"), (19800, "5.5 h"), (260000, "3.0 days"), (119.6, "120 s")],
 )
 def test_a_duration_is_said_in_the_unit_that_fits(seconds, words):
     assert span(seconds) == words
@@ -124,7 +135,8 @@ def test_a_duration_is_said_in_the_unit_that_fits(seconds, words):
 
 @dataclass(frozen=True)
 class Planned:
-    """What a plan printed and left, and on which addresses it and its Ray listened, in hexadecimal."""
+    """What a plan printed and left, and on which addresses it and its Ray listened, in
+    hexadecimal."""
 
     text: str
     doors: set[str]
@@ -140,7 +152,8 @@ def planned(tmp_path_factory):
         "from dataclasses import replace\n"
         "from bench.grids import DEMO, Tuning, product\n"
         "TINY = replace(DEMO, name='tiny', generate={'num_cases': 11, 'seed': 1}, seeds=(0, 1),\n"
-        "    cells=product(('unet3d',), ('combined', 'focal'), ('none',)), tuning=Tuning(trials=4, epochs=1),\n"
+        "    cells=product(('unet3d',), ('combined', 'focal'), ('none',)), tuning=Tuning(trials=4, "
+        "epochs=1),\n"
         "    recipes={'3d': replace(DEMO.recipes['3d'], epochs=3, steps_per_epoch=3)})\n"
     )
     with chdir(folder), redirect_stdout(StringIO()) as printed:
@@ -175,7 +188,9 @@ def test_f89_on_one_machine_nothing_listens_on_another_address_than_the_loopback
 
 
 def listening(process):
-    """The addresses on which a process and what it started listen, as in /proc/net/tcp (proc(5): state 0A)."""
+    """The addresses on which a process and what it started listen, as in /proc/net/tcp (proc(5):
+    state 0A).
+    """
     parents, sockets = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it may end meanwhile
@@ -183,7 +198,16 @@ def listening(process):
             sockets[folder.name] = {os.readlink(path) for path in (folder / "fd").iterdir()}
     family, before = {str(process)}, set()
     while family != before:
-        before, family = family, family | {child for child, parent in parents.items() if parent in family}
+        before, family = (
+            family,
+            family | {child for child, parent in parents.items() if parent in family},
+        )
     own = set().union(*(sockets.get(member, set()) for member in family))
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
-    return {row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own}
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()
+    ]
+    return {
+        row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own
+    }

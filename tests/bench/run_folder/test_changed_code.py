@@ -1,4 +1,6 @@
-"""A part is edited and the command given again: refused by name, nothing lost, and on demand exactly those trials run again."""
+"""A part is edited and the command given again: refused by name, nothing lost, and on demand
+exactly those trials run again.
+"""
 
 from argparse import Namespace
 from contextlib import suppress
@@ -34,14 +36,17 @@ WAYS_ON = "give a new --out, or add --rerun-changed to run "
 
 @dataclass
 class Folder:
-    """A run folder of a grid of two cells, one with a part of its own, on twelve prepared phantoms."""
+    """A run folder of a grid of two cells, one with a part of its own, on twelve
+    prepared phantoms."""
 
     kind: str
     out: Path
     cache: Path
 
     def go_on(self, text, reruns=False):
-        """What is left to do in the folder, as the command finds it; what is to be dropped; and the run.json to be."""
+        """What is left to do in the folder, as the command finds it; what is to be dropped; and the
+        run.json to be.
+        """
         grid, cache = load_grid_text(text), open_cache(self.cache)
         cases, preparation = tuple(sorted(cache.cases)), grid.recipes["3d"].preparation
         self.folders = {preparation: self.cache}
@@ -55,7 +60,9 @@ class Folder:
         """The jobs of what is left, by cell, in a folder that has its run.json and grid.py."""
         agenda, _, record = self.go_on(text)
         write_provenance(self.out, record, text)
-        make_job = job_maker(Places(out=self.out, cache=self.cache, data=None), self, {}, {}, OPTIONS, "")
+        make_job = job_maker(
+            Places(out=self.out, cache=self.cache, data=None), self, {}, {}, OPTIONS, ""
+        )
         return {due.spec.cell: make_job(due) for due in agenda.due()}
 
     def finish(self, text):
@@ -75,7 +82,9 @@ def result_of(job):
 
 
 def epochs_of(job, last=None):
-    """Run a job, to its end or until it is stopped after an epoch; the epochs that were trained, and the result."""
+    """Run a job, to its end or until it is stopped after an epoch; the epochs that were trained,
+    and the result.
+    """
     trained = []
 
     def on_epoch(score, reached):
@@ -104,7 +113,9 @@ def of_loss(small_cache, tmp_path):
     return Folder("loss", tmp_path, small_cache)
 
 
-def test_a_finished_run_whose_part_was_edited_is_refused_by_name_with_what_changed_and_stays_as_it_is(folder):
+def test_a_finished_run_whose_part_was_edited_is_refused_by_name_and_stays_as_it_is(
+    folder,
+):
     kind = folder.kind
     folder.finish(grid_text(kind))
     left = folder.files()
@@ -168,7 +179,9 @@ def test_an_interrupted_trial_of_the_same_code_goes_on(of_loss):
     assert (trained, result.code, result.facts["attempts"]) == ([1], job.code, 2)
 
 
-def test_neither_a_result_of_other_code_in_the_folder_nor_one_that_waits_on_the_node_is_taken(of_loss, monkeypatch, tmp_path):
+def test_neither_a_result_of_other_code_in_the_folder_nor_one_that_waits_on_the_node_is_taken(
+    of_loss, monkeypatch, tmp_path
+):
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     job = replace(of_loss.begin(grid_text("loss"))[own_cell("loss")], cache=str(tmp_path / "gone"))
     old = replace(result_of(job), code={**job.code, "loss tversky": "0123456789abcdef"})
@@ -192,7 +205,9 @@ def test_a_process_that_would_run_other_code_than_the_driver_says_so_and_leaves_
 
     for part in ("segbench", "loss tversky"):
         with pytest.raises(
-            ValueError, match=f"this process would run another {part} than the driver; give every node the same"
+            ValueError,
+            match=f"this process would run another {part} than the driver; give every node the "
+            "same",
         ):
             attempt(replace(job, code={**job.code, part: "0123456789abcdef"}))
     assert not result_path(job.out, job.trial).exists()
@@ -213,7 +228,9 @@ def test_cells_and_seeds_that_come_and_go_and_comments_are_no_other_code(of_loss
     agenda, changed, _ = of_loss.go_on(grid_text("loss", *edit))
 
     assert changed == []
-    assert done[own_cell("loss")].trial in {one.trial for one in agenda.due()} & agenda.results.keys()
+    assert (
+        done[own_cell("loss")].trial in {one.trial for one in agenda.due()} & agenda.results.keys()
+    )
 
 
 def made(cell, phase=FINAL, seed=0, number=0, **more):
@@ -238,7 +255,9 @@ def test_results_that_record_no_code_are_refused_in_one_sentence_and_can_be_run_
     for result in of_loss.finish(grid_text("loss")).values():
         write_result(of_loss.out, replace(result, code={}))
 
-    with pytest.raises(ValueError, match="ran an earlier version of segbench, which did not record its code") as told:
+    with pytest.raises(
+        ValueError, match="ran an earlier version of segbench, which did not record its code"
+    ) as told:
         of_loss.go_on(grid_text("loss"))
 
     assert str(told.value).endswith(f"its code (2 finished); {WAYS_ON}these 2 trials again")
@@ -247,15 +266,22 @@ def test_results_that_record_no_code_are_refused_in_one_sentence_and_can_be_run_
 
 def test_another_version_of_our_own_code_is_refused(of_loss):
     for result in of_loss.finish(grid_text("loss")).values():
-        write_result(of_loss.out, replace(result, code={**result.code, "segbench": "0.0.9 0123456789abcdef"}))
+        write_result(
+            of_loss.out, replace(result, code={**result.code, "segbench": "0.0.9 0123456789abcdef"})
+        )
 
-    told = r"another segbench \(2 finished\): its training code differs \(0.0.9 0123456789abcdef -> "
+    told = (
+        r"another segbench \(2 finished\): its training code differs \(0.0.9 0123456789abcdef -> "
+    )
     with pytest.raises(ValueError, match=told):
         of_loss.go_on(grid_text("loss"))
 
 
 def test_what_follows_from_a_changed_trial_follows_it():
-    tuned, other = Cell(model="segresnet", loss="focal", sampling="none"), Cell(model="vnet", loss="focal", sampling="none")
+    tuned, other = (
+        Cell(model="segresnet", loss="focal", sampling="none"),
+        Cell(model="vnet", loss="focal", sampling="none"),
+    )
     pretrained = made(replace(tuned, loss="restoration"), PRETRAIN)
     study = [made(tuned, TUNE, number=i, weights=f"pretrain:{pretrained.trial}") for i in range(3)]
     finals = [made(cell, FINAL, seed=seed) for cell in (tuned, other) for seed in (0, 1)]

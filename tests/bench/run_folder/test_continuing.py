@@ -33,15 +33,23 @@ def out(tmp_path):
     ("change", "difference"),
     [
         ({"grid": "other"}, "grid mine -> other"),
-        ({"recipes": {"unet3d": {"epochs": 9, "preparation": {"cube": 32}}}}, "recipes.unet3d.epochs 8 -> 9"),
-        ({"recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 64}}}}, "recipes.unet3d.preparation.cube 32 -> 64"),
+        (
+            {"recipes": {"unet3d": {"epochs": 9, "preparation": {"cube": 32}}}},
+            "recipes.unet3d.epochs 8 -> 9",
+        ),
+        (
+            {"recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 64}}}},
+            "recipes.unet3d.preparation.cube 32 -> 64",
+        ),
         ({"hyper": {"*": {"lr": 0.02, "alpha": [1.0, 2.0]}}}, r"hyper\.\*\.lr 0.01 -> 0.02"),
         ({"tuning": None}, "tuning.trials 2 -> 0"),
         ({"data": {"data_digest": "xyz", "split_hash": "def"}}, "data.data_digest abc -> xyz"),
     ],
 )
 def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change, difference):
-    with pytest.raises(ValueError, match=f"holds trials of another grid: {difference}; choose another --out"):
+    with pytest.raises(
+        ValueError, match=f"holds trials of another grid: {difference}; choose another --out"
+    ):
         refuse_other_grid(out, RECORD | change)
 
 

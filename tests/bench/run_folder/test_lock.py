@@ -1,4 +1,6 @@
-"""One driver a run folder: the second is refused by name, a dead one's lock is taken over, by one alone."""
+"""One driver a run folder: the second is refused by name, a dead one's lock is taken over, by one
+alone.
+"""
 
 import os
 import subprocess
@@ -24,7 +26,14 @@ from bench.run_folder.lock import (
 )
 from trials.records.codec import to_json
 
-ELSEWHERE = Owner(host="node7", pid=4321, born="1", place="node7 boot", since="2026-11-23T10:00:00+00:00", token="t")
+ELSEWHERE = Owner(
+    host="node7",
+    pid=4321,
+    born="1",
+    place="node7 boot",
+    since="2026-11-23T10:00:00+00:00",
+    token="t",
+)
 
 
 def leave(out, owner, silent_seconds=0.0, name=NAME):
@@ -37,7 +46,12 @@ def leave(out, owner, silent_seconds=0.0, name=NAME):
 
 
 def test_f80_a_second_driver_is_refused_with_host_and_process_of_the_first(tmp_path):
-    with driving(tmp_path), pytest.raises(ValueError, match=f"driven by process {os.getpid()} on {myself().host} since"):
+    with (
+        driving(tmp_path),
+        pytest.raises(
+            ValueError, match=f"driven by process {os.getpid()} on {myself().host} since"
+        ),
+    ):
         take(tmp_path)
 
 
@@ -75,9 +89,13 @@ def test_another_process_that_was_given_the_same_number_is_not_the_driver(tmp_pa
     assert refuse_second(tmp_path) is not None
 
 
-@pytest.mark.parametrize(("silent", "alive"), [(0, True), (STALE_SECONDS - 5, True), (STALE_SECONDS + 5, False)])
+@pytest.mark.parametrize(
+    ("silent", "alive"), [(0, True), (STALE_SECONDS - 5, True), (STALE_SECONDS + 5, False)]
+)
 @pytest.mark.parametrize("owner", [ELSEWHERE, None])
-def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(tmp_path, silent, alive, owner):
+def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(
+    tmp_path, silent, alive, owner
+):
     leave(tmp_path, owner, silent)
 
     assert is_alive(find(tmp_path)) == alive
@@ -88,7 +106,9 @@ def test_a_sign_of_life_makes_a_lock_young_again(tmp_path):
 
     beat(path)
 
-    with pytest.raises(ValueError, match=r"process 4321 on node7 .* after 180 s of silence it counts as dead"):
+    with pytest.raises(
+        ValueError, match=r"process 4321 on node7 .* after 180 s of silence it counts as dead"
+    ):
         refuse_second(tmp_path)
 
 
@@ -116,7 +136,9 @@ def test_a_driver_that_was_taken_over_notices(tmp_path):
     assert not is_mine(mine)
 
 
-@pytest.mark.parametrize("name", ["driver.lock.1.2", "driver.lock.", "driver.lock.1.tmp", "driver.lock.\u00b2"])
+@pytest.mark.parametrize(
+    "name", ["driver.lock.1.2", "driver.lock.", "driver.lock.1.tmp", "driver.lock.\u00b2"]
+)
 def test_a_file_that_only_begins_like_a_lock_is_none(tmp_path, name):
     (tmp_path / name).write_text("")
 

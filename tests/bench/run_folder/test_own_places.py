@@ -1,4 +1,6 @@
-"""A command fills its own folders alone: what lies in any other is refused before a file is written, and stays as it was."""
+"""A command fills its own folders alone: what lies in any other is refused before a file is
+written, and stays as it was.
+"""
 
 import json
 import shutil
@@ -17,7 +19,10 @@ from trials.storage.object_store import put
 
 def state(root):
     """Every path below a folder, with what a file holds and when it was written."""
-    return {path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*")}
+    return {
+        path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+    }
 
 
 def refuses(arguments, line, capsys, root):
@@ -29,7 +34,9 @@ def refuses(arguments, line, capsys, root):
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("segbench: ")
     assert line in error
-    assert {path: was for path, was in state(root).items() if was} == {path: was for path, was in before.items() if was}
+    assert {path: was for path, was in state(root).items() if was} == {
+        path: was for path, was in before.items() if was
+    }
 
 
 @pytest.fixture
@@ -44,14 +51,20 @@ def data(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("verb", ["run", "plan"])
 def test_a_grid_that_generates_its_data_writes_nothing_into_a_users_data_set(data, verb, capsys):
-    line = "it holds dataset.json, imagesTr, labelsTr; leave --data out and they are generated in a folder of their own"
+    line = (
+        "it holds dataset.json, imagesTr, labelsTr; leave --data out and they are generated in "
+        "a folder of their own"
+    )
 
     refuses([verb, "--grid", "demo", "--data", data], line, capsys, data.parent)
 
 
 @pytest.mark.parametrize("flag", ["--out", "--cache"])
 def test_a_run_writes_neither_its_results_nor_its_cache_among_other_files(data, flag, capsys):
-    line = f"{data} must be missing or empty, or hold {'the run.json of a run' if flag == '--out' else 'prepared data'}"
+    line = (
+        f"{data} must be missing or empty, or hold "
+        f"{'the run.json of a run' if flag == '--out' else 'prepared data'}"
+    )
 
     refuses(["run", "--grid", "demo", flag, data], line, capsys, data.parent)
 
@@ -66,12 +79,29 @@ def test_no_verb_prepares_into_a_folder_of_other_files(data, verb, capsys):
     )
 
 
-def test_slices_are_exported_into_neither_other_files_nor_the_prepared_set(data, small_cache, capsys):
+def test_slices_are_exported_into_neither_other_files_nor_the_prepared_set(
+    data, small_cache, capsys
+):
     before = state(small_cache.parents[1])
 
-    refuses(["export", "slices", small_cache, data], "or hold the slices.json of an earlier export", capsys, data)
-    refuses(["export", "slices", small_cache, small_cache], "OUT must lie outside of PREPARED", capsys, data)
-    refuses(["export", "slices", small_cache, small_cache.parent / "new"], "OUT must lie outside of PREPARED", capsys, data)
+    refuses(
+        ["export", "slices", small_cache, data],
+        "or hold the slices.json of an earlier export",
+        capsys,
+        data,
+    )
+    refuses(
+        ["export", "slices", small_cache, small_cache],
+        "OUT must lie outside of PREPARED",
+        capsys,
+        data,
+    )
+    refuses(
+        ["export", "slices", small_cache, small_cache.parent / "new"],
+        "OUT must lie outside of PREPARED",
+        capsys,
+        data,
+    )
 
     assert state(small_cache.parents[1]) == before
 
@@ -84,7 +114,12 @@ def test_a_download_goes_into_no_other_data_set(data, capsys):
 
 @pytest.mark.parametrize("more", [[], ["--watch"], ["--add", "x=data"]])
 def test_a_report_is_written_into_a_run_folder_alone(data, more, capsys):
-    refuses(["report", data, *more], "run.json does not exist; name the folder that a run wrote", capsys, data)
+    refuses(
+        ["report", data, *more],
+        "run.json does not exist; name the folder that a run wrote",
+        capsys,
+        data,
+    )
     (data / "run.json").write_text('{"name": "of another program"}')
     refuses(["report", data, *more], "run.json", capsys, data)
 
@@ -113,7 +148,9 @@ def test_run_folder_cache_and_data_keep_apart(data, out, cache, line):
 
 
 def test_new_folders_side_by_side_are_taken(data):
-    refuse_places(Places(out=Path("runs/mine").absolute(), cache=Path("runs/cache").absolute(), data=data))
+    refuse_places(
+        Places(out=Path("runs/mine").absolute(), cache=Path("runs/cache").absolute(), data=data)
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,19 +171,26 @@ def test_a_start_that_was_interrupted_before_its_run_json_goes_on(tmp_path, name
     refuse_run_folder(tmp_path / "run", tmp_path / "run" / "cache")
 
 
-@pytest.mark.parametrize("name", ["grid.py", "scores.csv", ".bashrc", "driver.lock.old", "trials/first/notes.txt", "cache2/x"])
+@pytest.mark.parametrize(
+    "name",
+    ["grid.py", "scores.csv", ".bashrc", "driver.lock.old", "trials/first/notes.txt", "cache2/x"],
+)
 def test_a_file_of_the_user_beside_a_lock_is_not_taken_for_ours(tmp_path, name):
     for path in (tmp_path / NAME, tmp_path / name):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
     with pytest.raises(
-        ValueError, match=f"or hold the run.json of a run; it holds {name.partition('/')[0]}; name a new or empty"
+        ValueError,
+        match=f"or hold the run.json of a run; it holds {name.partition('/')[0]}; name a new or "
+        "empty",
     ):
         refuse_run_folder(tmp_path, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "", '{"grid": "x", "dataset": "y"}', '{"name": "of another program"}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "", '{"grid": "x", "dataset": "y"}', '{"name": "of another program"}']
+)
 def test_a_run_json_of_another_program_does_not_make_a_run_folder(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
 
@@ -164,11 +208,16 @@ def test_a_run_folder_goes_on_with_whatever_lies_beside_its_files_or_without_its
     refuse_run_folder(run, tmp_path / "cache")
     shutil.rmtree(run / "trials")
 
-    with pytest.raises(ValueError, match=r"it holds grid.py, notes.txt; name a new or empty folder"):
+    with pytest.raises(
+        ValueError, match=r"it holds grid.py, notes.txt; name a new or empty folder"
+    ):
         refuse_run_folder(run, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", ["phantoms-0123456789ab", "kits23-foreground-0123456789ab", "nnunet-checked-0123456789ab"])
+@pytest.mark.parametrize(
+    "name",
+    ["phantoms-0123456789ab", "kits23-foreground-0123456789ab", "nnunet-checked-0123456789ab"],
+)
 def test_a_cache_is_told_by_what_lies_in_it(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").touch()
@@ -180,21 +229,31 @@ def test_a_cache_is_told_by_what_lies_in_it(tmp_path, name):
 def test_a_folder_of_data_is_no_cache(tmp_path, name):
     (tmp_path / name).mkdir()
 
-    with pytest.raises(ValueError, match=f"or hold prepared data; it holds {name}; name a new or empty folder"):
+    with pytest.raises(
+        ValueError, match=f"or hold prepared data; it holds {name}; name a new or empty folder"
+    ):
         refuse_cache(tmp_path, None)
 
 
 def test_a_prefix_of_other_objects_is_refused_and_a_runs_own_is_taken(bucket, tmp_path):
     put(bucket / "photos" / "a.jpg", b"")
-    put(bucket / "mine" / "run.json", json.dumps(dict.fromkeys(("grid", "dataset", "cells", "seeds"))).encode())
+    put(
+        bucket / "mine" / "run.json",
+        json.dumps(dict.fromkeys(("grid", "dataset", "cells", "seeds"))).encode(),
+    )
     put(bucket / "started" / NAME, to_json(myself()).encode())
     put(bucket / "cache" / "phantoms-0123456789ab" / "cases" / "a.json", b"")
 
     with pytest.raises(
-        ValueError, match=r"^s3://\S+/photos must be missing or empty, .*; it holds a.jpg; name a new or empty folder"
+        ValueError,
+        match=r"^s3://\S+/photos must be missing or empty, .*; it holds a.jpg; name a new or empty "
+        r"folder",
     ):
         refuse_run_folder(bucket / "photos", bucket / "cache")
-    with pytest.raises(ValueError, match=r"^s3://\S+/photos must be missing or empty, or hold prepared data; it holds a.jpg"):
+    with pytest.raises(
+        ValueError,
+        match=r"^s3://\S+/photos must be missing or empty, or hold prepared data; it holds a.jpg",
+    ):
         refuse_cache(bucket / "photos", None)
     with pytest.raises(ValueError, match="--out must lie outside of --cache"):
         refuse_places(Places(out=bucket / "cache" / "run", cache=bucket / "cache", data=None))

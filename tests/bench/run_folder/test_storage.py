@@ -1,4 +1,5 @@
-"""A run folder is tried before it is used, and a driver holds it alone, in a bucket as in a folder."""
+"""A run folder is tried before it is used, and a driver holds it alone, in a bucket as
+in a folder."""
 
 import errno
 import json
@@ -28,7 +29,9 @@ def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence
     probe(bucket / "run")
     assert matching(bucket / "run", "*") == []
 
-    with pytest.raises(ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist") as error:
+    with pytest.raises(
+        ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist"
+    ) as error:
         probe(place("s3://nowhere-at-all/run"))
 
     assert "\n" not in str(error.value)
@@ -43,7 +46,10 @@ def test_f70_a_store_that_refuses_is_told_at_the_start(store, bucket):
 
     auth_after(b"0")
     try:
-        with pytest.raises(ValueError, match=r"/run cannot be written, .*give another folder, or the rights and credentials"):
+        with pytest.raises(
+            ValueError,
+            match=r"/run cannot be written, .*give another folder, or the rights and credentials",
+        ):
             probe(bucket / "run")
     finally:
         auth_after(b"inf")
@@ -57,7 +63,10 @@ def test_data_for_a_run_in_a_bucket_are_made_here(bucket, tmp_path):
 def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(ValueError, match=r"/file/run cannot be written, read and deleted from: .*; give another folder"):
+    with pytest.raises(
+        ValueError,
+        match=r"/file/run cannot be written, read and deleted from: .*; give another folder",
+    ):
         probe(tmp_path / "file" / "run")
 
 
@@ -76,12 +85,20 @@ def test_f71_what_a_disk_refuses_is_said_with_its_way_out(number, words):
 
 def test_doctor_reads_a_cache_and_tries_a_run_folder_in_a_bucket(bucket, small_cache, capsys):
     for path in small_cache.parent.rglob("*.*"):
-        put(bucket / "cache" / path.relative_to(small_cache.parents[1]).as_posix(), path.read_bytes())
+        put(
+            bucket / "cache" / path.relative_to(small_cache.parents[1]).as_posix(),
+            path.read_bytes(),
+        )
     put(next(iter((bucket / "cache").glob("*/cases/*.image.npy"))), b"cut off")
 
-    assert main(["doctor", "--json", "--cache", str(bucket / "cache"), "--out", str(bucket / "run")]) == 2
+    assert (
+        main(["doctor", "--json", "--cache", str(bucket / "cache"), "--out", str(bucket / "run")])
+        == 2
+    )
 
-    told = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+    told = {
+        finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]
+    }
     assert told["run folder"]["level"] == "fine"
     assert told["cache"]["message"].startswith(f"1 of 12 cases in {bucket / 'cache'}/phantoms")
 

@@ -1,4 +1,6 @@
-"""What studies taught: PED-ANOVA finds the parameter that decides, and says nothing where there is too little."""
+"""What studies taught: PED-ANOVA finds the parameter that decides, and says nothing where there is
+too little.
+"""
 
 import json
 
@@ -13,7 +15,10 @@ SPACE = {"lr": Range(low=1e-5, high=1e-2, log=True), "gamma": Range(low=0.0, hig
 
 def trials(num):
     """The score depends on gamma alone; lr runs through its range in another order."""
-    return [({"lr": 1e-5 * 10 ** (3 * (i * 7 % num) / num), "gamma": 5.0 * i / num}, i / num) for i in range(num)]
+    return [
+        ({"lr": 1e-5 * 10 ** (3 * (i * 7 % num) / num), "gamma": 5.0 * i / num}, i / num)
+        for i in range(num)
+    ]
 
 
 def test_the_parameter_that_decides_is_the_important_one():
@@ -23,13 +28,19 @@ def test_the_parameter_that_decides_is_the_important_one():
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("few", [trials(2), trials(9), [(hyper, 0.5) for hyper, _ in trials(24)]], ids=["2", "9", "all alike"])
+@pytest.mark.parametrize(
+    "few",
+    [trials(2), trials(9), [(hyper, 0.5) for hyper, _ in trials(24)]],
+    ids=["2", "9", "all alike"],
+)
 def test_too_little_teaches_nothing(few):
     assert importance(few, SPACE) is None
 
 
 def test_a_default_outside_the_range_is_set_aside():
-    assert importance([({"lr": 1.0, "gamma": 2.0}, 0.3), *trials(12)], SPACE) == importance(trials(12), SPACE)
+    assert importance([({"lr": 1.0, "gamma": 2.0}, 0.3), *trials(12)], SPACE) == importance(
+        trials(12), SPACE
+    )
 
 
 def test_a_run_folder_without_tuning_gets_no_studies(tmp_path):

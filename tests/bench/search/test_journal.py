@@ -20,7 +20,9 @@ from trials.training.attempt import write_result
 def failing(due):
     """Every fifth setting of a cell fails."""
     if due.spec.phase == TUNE and due.spec.number == 5:
-        return TrialResult(trial=due.trial, spec=due.spec, state=FAILED, reason="oom", error="out of memory")
+        return TrialResult(
+            trial=due.trial, spec=due.spec, state=FAILED, reason="oom", error="out of memory"
+        )
     return result(due)
 
 
@@ -42,7 +44,10 @@ def opened(out):
     from optuna_dashboard._storage_url import get_storage
 
     storage = get_storage(str(out / NAME))
-    return {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
+    return {
+        name: optuna.load_study(study_name=name, storage=storage)
+        for name in optuna.get_all_study_names(storage)
+    }
 
 
 def test_the_dashboard_finds_every_study_with_its_trials(folder):
@@ -52,11 +57,19 @@ def test_the_dashboard_finds_every_study_with_its_trials(folder):
     assert list(found) == [record["name"] for record in studies(PRUNING, FACTS)]
     for study, cell in zip(found.values(), PRUNING.cells, strict=True):
         tuned = sorted(
-            (r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE), key=lambda r: r.spec.number
+            (r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
+            key=lambda r: r.spec.number,
         )
-        assert [trial.user_attrs["segbench"]["trial"] for trial in study.trials] == [one.trial for one in tuned]
-        assert [trial.state.name for trial in study.trials] == [{FAILED: "FAIL"}.get(one.state, one.state) for one in tuned]
-        assert all(trial.params["lr"] == one.spec.hyper["lr"] for trial, one in zip(study.trials, tuned, strict=True))
+        assert [trial.user_attrs["segbench"]["trial"] for trial in study.trials] == [
+            one.trial for one in tuned
+        ]
+        assert [trial.state.name for trial in study.trials] == [
+            {FAILED: "FAIL"}.get(one.state, one.state) for one in tuned
+        ]
+        assert all(
+            trial.params["lr"] == one.spec.hyper["lr"]
+            for trial, one in zip(study.trials, tuned, strict=True)
+        )
         number, setting = agenda.best(cell)
         assert study.best_trial.number == number
         assert study.best_trial.user_attrs["segbench"]["setting"] == setting
@@ -64,12 +77,18 @@ def test_the_dashboard_finds_every_study_with_its_trials(folder):
 
 def test_pruned_trials_keep_their_curve_and_failed_ones_their_reason(folder):
     out, agenda = folder
-    trials = {trial.user_attrs["segbench"]["trial"]: trial for study in opened(out).values() for trial in study.trials}
+    trials = {
+        trial.user_attrs["segbench"]["trial"]: trial
+        for study in opened(out).values()
+        for trial in study.trials
+    }
 
     pruned = [one for one in agenda.results.values() if one.state == PRUNED]
     assert pruned
     for one in pruned:
-        assert trials[one.trial].intermediate_values == {epoch.epoch + 1: epoch.val_dice[1] for epoch in one.curve}
+        assert trials[one.trial].intermediate_values == {
+            epoch.epoch + 1: epoch.val_dice[1] for epoch in one.curve
+        }
     failed = next(trial for trial in trials.values() if trial.state == TrialState.FAIL)
     assert failed.user_attrs["segbench"]["error"] == "out of memory"
 
@@ -80,11 +99,20 @@ def test_the_dashboards_own_page_lists_the_studies(folder):
 
     answered = []
     application = wsgi(get_storage(str(folder[0] / NAME)))
-    environment = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "wsgi.input": None, "SERVER_NAME": "here"}
-    body = b"".join(application(environment, lambda status, headers, error=None: answered.append(status)))
+    environment = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/api/studies",
+        "wsgi.input": None,
+        "SERVER_NAME": "here",
+    }
+    body = b"".join(
+        application(environment, lambda status, headers, error=None: answered.append(status))
+    )
 
     assert answered == ["200 OK"]
-    assert {one["study_name"] for one in json.loads(body)["study_summaries"]} == {s["name"] for s in studies(PRUNING, FACTS)}
+    assert {one["study_name"] for one in json.loads(body)["study_summaries"]} == {
+        s["name"] for s in studies(PRUNING, FACTS)
+    }
 
 
 def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
@@ -126,7 +154,11 @@ def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, 
     write_journal(tmp_path, read_results(tmp_path).values())
 
     assert sorted(len(study.trials) for study in opened(tmp_path).values()) == [0, 0, 0, 1]
-    assert not any(trial.state == TrialState.RUNNING for study in opened(tmp_path).values() for trial in study.trials)
+    assert not any(
+        trial.state == TrialState.RUNNING
+        for study in opened(tmp_path).values()
+        for trial in study.trials
+    )
 
 
 def test_a_grid_that_tunes_nothing_has_none(tmp_path):

@@ -1,4 +1,6 @@
-"""Successive halving told with curves made by hand: who goes on, what Optuna is told, and that a restart changes nothing."""
+"""Successive halving told with curves made by hand: who goes on, what Optuna is told, and that a
+restart changes nothing.
+"""
 
 from dataclasses import replace
 
@@ -22,17 +24,31 @@ PRUNING = replace(GRID, recipes=EACH, tuning=Tuning(trials=9, epochs=9), seeds=(
 
 
 def result(due, prune=True):
-    """A trial whose score grows to a height set by its learning rate, and which stops where a rung is missed."""
+    """A trial whose score grows to a height set by its learning rate, and which stops where a rung
+    is missed.
+    """
     height = 1 / (1 + abs(due.spec.hyper["lr"] - 0.01))
     curve, state = [], COMPLETE
     for epoch in range(due.spec.recipe.epochs):
         dice = {1: height * (1 - 0.5 ** (epoch + 1))}
-        curve.append(EpochScore(epoch=epoch, lr=0.1, train_loss=1, val_loss=1, train_dice={}, val_dice=dice, seconds=1))
+        curve.append(
+            EpochScore(
+                epoch=epoch,
+                lr=0.1,
+                train_loss=1,
+                val_loss=1,
+                train_dice={},
+                val_dice=dice,
+                seconds=1,
+            )
+        )
         if prune and any(rung.epochs == epoch + 1 and dice[1] < rung.least for rung in due.rungs):
             state = PRUNED
             break
     score = None if due.spec.phase not in (TUNE, FINAL) else curve[-1].val_dice[1]
-    return TrialResult(trial=due.trial, spec=due.spec, state=state, val_score=score, curve=tuple(curve))
+    return TrialResult(
+        trial=due.trial, spec=due.spec, state=state, val_score=score, curve=tuple(curve)
+    )
 
 
 def run(agenda, of=result, stop=None):
@@ -47,8 +63,9 @@ def run(agenda, of=result, stop=None):
 def test_the_best_third_of_those_at_a_rung_goes_on():
     curves = [[0.1, 0.2, 0.3], [0.2], [0.3], [0.4, 0.1, 0.1], [0.5]]
 
-    # Six at epoch 1, the new one counted: two go on, so the second best of the five before must be matched.
-    # Three at epoch 3: the best goes on; the fourth trial stands there with the 0.4 of its first epoch.
+    # Six at epoch 1, the new one counted: two go on, so the second best of the five before must be
+    # matched. Three at epoch 3: the best goes on; the fourth trial stands there with the 0.4 of its
+    # first epoch.
     assert rungs(curves, epochs=9) == (Rung(epochs=1, least=0.4), Rung(epochs=3, least=0.4))
 
 
@@ -62,7 +79,10 @@ def test_the_first_two_at_a_rung_always_go_on_and_the_last_epoch_is_no_rung():
 def test_where_not_every_epoch_is_validated_the_rungs_are_epochs_that_are():
     curves = [[0.1, 0.2, 0.3], [0.2, 0.4, 0.4]]
 
-    assert rungs(curves, epochs=8, every=2) == (Rung(epochs=2, least=0.2), Rung(epochs=6, least=0.4))
+    assert rungs(curves, epochs=8, every=2) == (
+        Rung(epochs=2, least=0.2),
+        Rung(epochs=6, least=0.4),
+    )
     assert rungs(curves, epochs=6, every=2) == (Rung(epochs=2, least=0.2),)
 
 
@@ -71,12 +91,20 @@ def test_trials_are_pruned_in_every_cell_and_never_the_first():
     run(agenda)
 
     for cell in PRUNING.cells:
-        study = sorted((r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE), key=number_of)
+        study = sorted(
+            (r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
+            key=number_of,
+        )
         assert len(study) == 9
         assert study[0].state == COMPLETE
         assert 2 <= sum(one.state == PRUNED for one in study) <= 7
-        final = next(r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == FINAL)
-        assert final.spec.hyper == max((r for r in study if r.state == COMPLETE), key=lambda r: r.val_score).spec.hyper
+        final = next(
+            r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == FINAL
+        )
+        assert (
+            final.spec.hyper
+            == max((r for r in study if r.state == COMPLETE), key=lambda r: r.val_score).spec.hyper
+        )
 
 
 def number_of(result):
@@ -93,7 +121,12 @@ def test_a_pruned_trial_is_never_the_best_however_well_it_stood():
     run(agenda, praised)
 
     assert any(one.state == PRUNED for one in agenda.results.values())
-    assert agenda.results[agenda._study(PRUNING.cells[0])[agenda.best(PRUNING.cells[0])[0]].trial].state == COMPLETE
+    assert (
+        agenda.results[
+            agenda._study(PRUNING.cells[0])[agenda.best(PRUNING.cells[0])[0]].trial
+        ].state
+        == COMPLETE
+    )
 
 
 def test_rungs_of_a_cell_come_from_its_own_study():
@@ -119,8 +152,11 @@ def test_rungs_are_no_part_of_a_trials_name():
     assert all(due.trial == record_hash(due.spec) for due in pruned)
 
 
-def test_without_pruning_every_trial_is_whole_and_a_pruned_one_of_an_earlier_run_counts_as_not_done():
-    pruning, pure = Agenda(PRUNING, FACTS, {}), replace(PRUNING, tuning=replace(PRUNING.tuning, prune=False))
+def test_without_pruning_every_trial_is_whole_and_an_earlier_pruned_one_counts_as_not_done():
+    pruning, pure = (
+        Agenda(PRUNING, FACTS, {}),
+        replace(PRUNING, tuning=replace(PRUNING.tuning, prune=False)),
+    )
     run(pruning)
 
     agenda = Agenda(pure, FACTS, pruning.results)
@@ -142,15 +178,22 @@ def test_optuna_is_told_of_pruned_and_failed_trials_as_such():
     assert told.intermediate_values == dict(enumerate(pruned.curve, 1))
     assert told.value == pruned.curve[-1]
     assert told.params == {"lr": pruned.hyper["lr"]}
-    assert frozen(Tried(hyper={"lr": 0.1}, state=FAILED, score=None), distributions).state == TrialState.FAIL
+    assert (
+        frozen(Tried(hyper={"lr": 0.1}, state=FAILED, score=None), distributions).state
+        == TrialState.FAIL
+    )
 
 
 def test_optuna_would_prune_by_the_same_rule_had_it_been_asked():
-    """Optuna's own successive halving from epoch 1 by thirds, on one study: the same trials pass the first rung."""
+    """Optuna's own successive halving from epoch 1 by thirds, on one study: the same trials pass
+    the first rung.
+    """
     scores = [0.30, 0.10, 0.20, 0.35, 0.32, 0.31, 0.33, 0.34, 0.40, 0.05]
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0))
+    study = optuna.create_study(
+        direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0)
+    )
     curves = []
 
     for score in scores:
@@ -158,7 +201,8 @@ def test_optuna_would_prune_by_the_same_rule_had_it_been_asked():
         trial.report(score, 1)
         theirs = trial.should_prune()
         ours = any(score < rung.least for rung in rungs(curves, epochs=2))
-        # It cannot let the first eta - 1 wait either; of these it keeps the best so far, we keep both.
+        # It cannot let the first eta - 1 wait either; of these it keeps the best so far, we keep
+        # both.
         if len(curves) >= 2:
             assert ours == theirs
         curves.append([score])
@@ -167,7 +211,9 @@ def test_optuna_would_prune_by_the_same_rule_had_it_been_asked():
 
 @pytest.mark.parametrize("parallel", [2, 3])
 def test_a_study_with_several_open_trials_does_not_depend_on_their_order(parallel):
-    grid = replace(PRUNING, cells=PRUNING.cells[:1], tuning=Tuning(trials=7, epochs=9, parallel=parallel))
+    grid = replace(
+        PRUNING, cells=PRUNING.cells[:1], tuning=Tuning(trials=7, epochs=9, parallel=parallel)
+    )
     forward, backward = Agenda(grid, FACTS, {}), Agenda(grid, FACTS, {})
 
     orders = [waves(forward, list), waves(backward, lambda open_ones: open_ones[::-1])]
@@ -177,7 +223,9 @@ def test_a_study_with_several_open_trials_does_not_depend_on_their_order(paralle
 
 
 def waves(agenda, order):
-    """Let every trial that is due run side by side and end in an order of ours; returns what ran together."""
+    """Let every trial that is due run side by side and end in an order of ours; returns what ran
+    together.
+    """
     found = []
     while True:
         wave = []

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from bench.grids import DEMO, FULL
-from bench.tuning.driver import Cluster, all_joined, check_room, full_size, most_cards, resources, smallest_share
+from bench.tuning.driver import (
+    Cluster,
+    all_joined,
+    check_room,
+    full_size,
+    most_cards,
+    resources,
+    smallest_share,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +33,8 @@ def test_slots_are_cores_or_shares_of_cards(cpus, gpus, share, slots):
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "share", "cores"), [(2, 0, 1.0, 1), (16, 1, 1.0, 16), (16, 1, 0.125, 2), (1, 1, 0.5, 1)]
+    ("cpus", "gpus", "share", "cores"),
+    [(2, 0, 1.0, 1), (16, 1, 1.0, 16), (16, 1, 0.125, 2), (1, 1, 0.5, 1)],
 )
 def test_a_trial_has_its_share_of_the_cores(cpus, gpus, share, cores):
     assert Cluster(cpus=cpus, gpus=gpus).cores_per_trial(share) == cores
@@ -48,7 +57,11 @@ def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
     config = {
         "max_workers": 6,
         "head_node_type": "head",
-        "available_node_types": {"head": {"resources": {"CPU": 0}}, "small": worker, "large": {**worker, "max_workers": 9}},
+        "available_node_types": {
+            "head": {"resources": {"CPU": 0}},
+            "small": worker,
+            "large": {**worker, "max_workers": 9},
+        },
     }
 
     assert full_size(config) == Cluster(cpus=24, gpus=6.0)
@@ -58,8 +71,12 @@ def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
 def test_machines_of_ones_own_count_before_they_have_joined():
     config = {"provider": {"type": "local", "worker_ips": ["a", "b"]}}
 
-    assert all_joined(config, Cluster(cpus=8, gpus=1.0), num_nodes=1) == Cluster(cpus=24, gpus=3.0, is_shared=True)
-    assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(cpus=24, gpus=3.0, is_shared=True)
+    assert all_joined(config, Cluster(cpus=8, gpus=1.0), num_nodes=1) == Cluster(
+        cpus=24, gpus=3.0, is_shared=True
+    )
+    assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(
+        cpus=24, gpus=3.0, is_shared=True
+    )
 
 
 def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
@@ -68,7 +85,10 @@ def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_e
     larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}
 
     for nodes, has in (([node, node], 1), ([{"Resources": {}}], 0)):
-        told = rf"recipes\['3d'\].gpus: asked 4 GPUs a trial, the largest machine has {has}; lower it, or add"
+        told = (
+            rf"recipes\['3d'\].gpus: asked 4 GPUs a trial, the largest machine has {has}; lower "
+            r"it, or add"
+        )
         with pytest.raises(ValueError, match=told):
             check_room(grid, most_cards(nodes, {}))
     check_room(grid, most_cards([node, node], larger))

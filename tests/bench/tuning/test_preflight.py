@@ -1,4 +1,5 @@
-"""What the nodes of a cluster see, and the one sentence that is said where storage is not shared."""
+"""What the nodes of a cluster see, and the one sentence that is said where storage is
+not shared."""
 
 import pytest
 
@@ -50,8 +51,18 @@ BLIND = Sight(address="10.0.0.3", sees_driver=True, is_seen=True, missing=("/dat
 REFUSED = Sight(address="10.0.0.4", sees_driver=True, error="No space left on device")
 UNSEEN = Sight(address="10.0.0.5", sees_driver=True)
 BARE = Sight(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
-HOMELESS = Sight(address="10.0.0.8", sees_driver=True, is_seen=True, no_scratch="SEGBENCH_SCRATCH: /x cannot be made")
-OTHER = Sight(address="10.0.0.9", sees_driver=True, is_seen=True, versions={"segbench": "0.0.9 0123456789abcdef"})
+HOMELESS = Sight(
+    address="10.0.0.8",
+    sees_driver=True,
+    is_seen=True,
+    no_scratch="SEGBENCH_SCRATCH: /x cannot be made",
+)
+OTHER = Sight(
+    address="10.0.0.9",
+    sees_driver=True,
+    is_seen=True,
+    versions={"segbench": "0.0.9 0123456789abcdef"},
+)
 LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
 
 
@@ -62,18 +73,25 @@ LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
         ([WELL, LOST], "; "),
         (
             [WELL, OTHER, UNSEEN],
-            f"other training code than the driver's {own_code()} on 10.0.0.9 (0.0.9 0123456789abcdef); "
+            f"other training code than the driver's {own_code()} on 10.0.0.9 (0.0.9 "
+            "0123456789abcdef); "
             "install the same version of segbench there",
         ),
         (
             [WELL, APART, LOST, UNSEEN],
-            "/run is not shared: 10.0.0.2 cannot see what the driver writes there; give --out on storage that every node "
+            "/run is not shared: 10.0.0.2 cannot see what the driver writes there; give --out on "
+            "storage that every node "
             "mounts at the same path, or a URL such as s3://bucket/run",
         ),
-        ([UNSEEN], "/run is not shared: the driver cannot see what 10.0.0.5 wrote there; give --out on shared storage"),
+        (
+            [UNSEEN],
+            "/run is not shared: the driver cannot see what 10.0.0.5 wrote there; give --out on "
+            "shared storage",
+        ),
         (
             [REFUSED],
-            "/run cannot be written from 10.0.0.4 (No space left on device); give every node the right to write there",
+            "/run cannot be written from 10.0.0.4 (No space left on device); give every node the "
+            "right to write there",
         ),
         (
             [WELL, HOMELESS, BLIND],
@@ -82,7 +100,8 @@ LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
         ),
         (
             [BLIND, WELL, BLIND],
-            "10.0.0.3, 10.0.0.3 cannot see /data; put it on storage that every node mounts at the same path",
+            "10.0.0.3, 10.0.0.3 cannot see /data; put it on storage that every node mounts at the "
+            "same path",
         ),
         (
             [WELL, BARE, APART],
@@ -97,7 +116,9 @@ def test_storage_that_is_not_shared_is_one_sentence_with_the_nodes(sights, text)
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1", "127.0.0.1:ray", "[::1]:1"])
 def test_an_address_where_nobody_answers_is_one_sentence_at_once(address):
-    with pytest.raises(ValueError, match=r"^no Ray answers at .*; `ray up FILE` starts one; .*RAY_AUTH_MODE=token") as refused:
+    with pytest.raises(
+        ValueError, match=r"^no Ray answers at .*; `ray up FILE` starts one; .*RAY_AUTH_MODE=token"
+    ) as refused:
         join(address)
 
     assert "\n" not in str(refused.value)

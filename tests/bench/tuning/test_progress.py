@@ -32,7 +32,11 @@ def start(view):
     due = view.agenda.next(set(view.running))
     spec = due.spec
     job = Job(trial=due.trial, spec=spec, out="", cache="", train=(), val=())
-    trial = SimpleNamespace(trial_id=job.trial, config={"job": to_json(job)}, last_result={"state": "COMPLETE", "score": 0.5})
+    trial = SimpleNamespace(
+        trial_id=job.trial,
+        config={"job": to_json(job)},
+        last_result={"state": "COMPLETE", "score": 0.5},
+    )
     view.on_trial_start(0, [], trial)
     return trial, spec
 
@@ -63,18 +67,24 @@ def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view)
 
 def test_pruned_trials_shorten_what_is_left_of_the_tuning():
     grid = replace(ALONE, tuning=Tuning(trials=4, epochs=4), seeds=(0,))
-    view = LiveView(Agenda(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1)
+    view = LiveView(
+        Agenda(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1
+    )
     for state, length in ((COMPLETE, 4), (PRUNED, 2)):
         trial, spec = start(view)
         for number in range(1, length + 1):
             epoch(view, trial, number, 2.0)
         view.on_trial_complete(0, [], trial)
         curve = tuple(
-            EpochScore(epoch=i, lr=1, train_loss=1, val_loss=1, train_dice={}, val_dice={}, seconds=2) for i in range(length)
+            EpochScore(
+                epoch=i, lr=1, train_loss=1, val_loss=1, train_dice={}, val_dice={}, seconds=2
+            )
+            for i in range(length)
         )
         view.agenda.add(replace(outcome(spec), state=state, curve=curve))
 
-    # Two settings of four epochs, of which three in four are trained so far, and a whole final trial.
+    # Two settings of four epochs, of which three in four are trained so far, and a whole final
+    # trial.
     assert view.seconds_left() == pytest.approx(2.0 * (2 * 4 * 0.75 + grid.recipes["3d"].epochs))
 
 
@@ -122,7 +132,9 @@ def test_a_date_is_told_where_the_end_is_not_today():
 
 
 def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view, tmp_path):
-    (tmp_path / "error.txt").write_text("Traceback\n  of something\nActorDiedError: its node died\n\n")
+    (tmp_path / "error.txt").write_text(
+        "Traceback\n  of something\nActorDiedError: its node died\n\n"
+    )
     trial, spec = start(view)
     del view.running[trial.trial_id]
 
@@ -132,15 +144,25 @@ def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view
     view.on_trial_error(0, [], trial)
 
     told = view.console.file.getvalue().splitlines()
-    assert told[0] == f"{describe(spec)}: its worker was lost and it is tried again (ActorDiedError: its node died)"
-    assert told[1] == told[2] == f"{describe(spec)}: its worker was lost and it is tried again (no error was reported)"
+    assert (
+        told[0]
+        == f"{describe(spec)}: its worker was lost and it is tried again (ActorDiedError: its node "
+        "died)"
+    )
+    assert (
+        told[1]
+        == told[2]
+        == f"{describe(spec)}: its worker was lost and it is tried again (no error was reported)"
+    )
     assert told[3] == f"{describe(spec)}: its worker was lost for good (no error was reported)"
 
 
 def test_a_worker_that_is_replaced_after_memory_ran_out_is_not_told_as_lost(view, tmp_path):
     trial, _ = start(view)
     error = tmp_path / "error.txt"
-    error.write_text("Traceback\nbench.tuning.driver.WorkerReplaced: memory ran out in this worker\n")
+    error.write_text(
+        "Traceback\nbench.tuning.driver.WorkerReplaced: memory ran out in this worker\n"
+    )
     trial.error_file = error
 
     view.on_trial_recover(0, [], trial)
@@ -153,6 +175,8 @@ def test_a_worker_that_is_replaced_after_memory_ran_out_is_not_told_as_lost(view
 def test_what_a_trial_does_otherwise_than_its_recipe_asks_is_told_when_it_begins(view):
     trial, _ = start(view)
 
-    view.on_trial_result(0, [], trial, {"epoch": 0, "seconds": 0.0, "state": "", "note": "unet3d trained in float32"})
+    view.on_trial_result(
+        0, [], trial, {"epoch": 0, "seconds": 0.0, "state": "", "note": "unet3d trained in float32"}
+    )
 
     assert "seed 0: unet3d trained in float32" in view.console.file.getvalue()

@@ -1,4 +1,5 @@
-"""A run that was continued elsewhere or under other versions says so, with the trials that differ."""
+"""A run that was continued elsewhere or under other versions says so, with the trials
+that differ."""
 
 import dataclasses
 
@@ -14,10 +15,14 @@ from reports.table import write_tables
 
 
 def continued(tmp_path):
-    """Eight trials: the second ran under another torch, the third from another commit on another processor."""
+    """Eight trials: the second ran under another torch, the third from another commit on another
+    processor.
+    """
     results = all_results(MadeUp())
     results[1] = dataclasses.replace(results[1], versions={**results[1].versions, "torch": "3.0"})
-    results[2] = dataclasses.replace(results[2], commit="def5678", facts={**results[2].facts, "device": "another cpu"})
+    results[2] = dataclasses.replace(
+        results[2], commit="def5678", facts={**results[2].facts, "device": "another cpu"}
+    )
     return write_run(tmp_path, MadeUp(), results), results
 
 
@@ -72,11 +77,16 @@ def test_one_result_of_another_digest_fails_the_check_and_is_named(tmp_path):
     holds, detail = same_code(write_run(tmp_path, MadeUp(), results))
 
     assert holds is False
-    assert detail == f"segbench: 0.1.0 0123456789abcdef in 7 trials; 0.1.0 fedcba9876543210 in {results[2].trial}"
+    assert (
+        detail == "segbench: 0.1.0 0123456789abcdef in 7 trials; 0.1.0 fedcba9876543210 in "
+        f"{results[2].trial}"
+    )
 
 
 def test_a_part_is_compared_over_the_trials_that_use_it(tmp_path):
-    made = MadeUp(losses=("combined", "own"), seeds=(0,), record={"code": {**CODE, "loss own": "aa"}})
+    made = MadeUp(
+        losses=("combined", "own"), seeds=(0,), record={"code": {**CODE, "loss own": "aa"}}
+    )
     own = [i for i, result in enumerate(all_results(made)) if result.spec.cell.loss == "own"]
     results = all_results(made)
     for place in own:
@@ -107,4 +117,7 @@ def test_where_a_result_names_no_code_the_check_cannot_pass(tmp_path):
     results = all_results(MadeUp())
     results[3] = dataclasses.replace(results[3], code={})
 
-    assert same_code(write_run(tmp_path, MadeUp(), results)) == (None, "1 trial did not record the code that ran")
+    assert same_code(write_run(tmp_path, MadeUp(), results)) == (
+        None,
+        "1 trial did not record the code that ran",
+    )

@@ -34,17 +34,27 @@ def test_our_tables_are_as_printed_and_pass(tmp_path):
 
     assert list(tables) == ["unet3d / focal / none", "vnet / focal / none"]
     rows = tables["vnet / focal / none"]
-    assert [row.class_name for row in rows] == ["background", "kidney", "tumor", "cyst", "mean of classes"]
+    assert [row.class_name for row in rows] == [
+        "background",
+        "kidney",
+        "tumor",
+        "cyst",
+        "mean of classes",
+    ]
     assert [row.is_background for row in rows] == [True, False, False, False, False]
     assert {(row.dice.text, row.iou.text) for row in rows[1:]} == {("0.900", "0.818")}
     assert audit_own_tables(board.run, board.test[NATIVE], board.standings[NATIVE]) == []
     checks = audit_checks(board)
-    assert checks["No two configurations print the same table"] == (True, "10 rows of 2 tables audited as printed")
+    assert checks["No two configurations print the same table"] == (
+        True,
+        "10 rows of 2 tables audited as printed",
+    )
     assert checks["No configuration's background is that of an empty prediction"][0] is True
 
 
 def test_equal_tables_and_a_background_at_the_floor_are_named(tmp_path):
-    # The background's floor in made-up volumes of 3000 or 4000 voxels, of which 1000 are background: Dice 0.45 on average.
+    # The background's floor in made-up volumes of 3000 or 4000 voxels, of which 1000 are
+    # background: Dice 0.45 on average.
     def empty(cell, seed, case, label):
         return 0.45 if label == 0 else 0.0
 

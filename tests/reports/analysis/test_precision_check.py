@@ -7,19 +7,27 @@ from made_up import MadeUp, all_results, write_run
 from reports.analysis.precision import precision_check
 from reports.load.run_folder import read_run
 
-CHECKED = {"precision": "bfloat16", "arithmetic_right": True, "arithmetic": "largest error 0.31 in down.0.weight, limit 1.8"}
+CHECKED = {
+    "precision": "bfloat16",
+    "arithmetic_right": True,
+    "arithmetic": "largest error 0.31 in down.0.weight, limit 1.8",
+}
 FELL_BACK = {
     "precision": "float32",
     "arithmetic_right": False,
     "arithmetic": "largest error not finite in up.0.weight, limit 1.8",
-    "precision_note": "vnet trained in float32, since bfloat16 is wrong here: largest error not finite in up.0.weight",
+    "precision_note": "vnet trained in float32, since bfloat16 is wrong here: largest error not "
+    "finite in up.0.weight",
 }
 
 
 def checked(tmp_path, facts_of):
     """The check over a run whose results have the facts that facts_of(result) gives."""
     made = MadeUp()
-    results = [dataclasses.replace(result, facts={**result.facts, **facts_of(result)}) for result in all_results(made)]
+    results = [
+        dataclasses.replace(result, facts={**result.facts, **facts_of(result)})
+        for result in all_results(made)
+    ]
     return precision_check(read_run(write_run(tmp_path, made, results)))
 
 
@@ -39,7 +47,10 @@ def test_low_precision_that_was_compared_passes_with_the_error_of_each_model(tmp
 
 
 def test_low_precision_that_nothing_was_compared_with_fails_and_its_cells_are_named(tmp_path):
-    check = checked(tmp_path, lambda result: CHECKED if result.spec.cell.model == "unet3d" else {"precision": "bfloat16"})
+    check = checked(
+        tmp_path,
+        lambda result: CHECKED if result.spec.cell.model == "unet3d" else {"precision": "bfloat16"},
+    )
 
     assert check.holds is False
     assert "not compared with float32: vnet / combined / none" in check.detail
@@ -47,7 +58,9 @@ def test_low_precision_that_nothing_was_compared_with_fails_and_its_cells_are_na
 
 
 def test_a_model_that_went_back_to_float32_is_named_with_the_tensor_and_the_error(tmp_path):
-    check = checked(tmp_path, lambda result: FELL_BACK if result.spec.cell.model == "vnet" else CHECKED)
+    check = checked(
+        tmp_path, lambda result: FELL_BACK if result.spec.cell.model == "vnet" else CHECKED
+    )
 
     assert check.holds is True
     assert FELL_BACK["precision_note"] in check.detail

@@ -24,12 +24,17 @@ def check(run: Run) -> None:
 
 
 def notes_of(run: Run) -> dict[str, str]:
-    return {note.title: " ".join([note.text, *note.names]) for note in page_one_notes(run, scores_table(run))}
+    return {
+        note.title: " ".join([note.text, *note.names])
+        for note in page_one_notes(run, scores_table(run))
+    }
 
 
 def changed(result: TrialResult, **places: object) -> TrialResult:
     """The same result with its last score changed."""
-    return dataclasses.replace(result, scores=(*result.scores[:-1], dataclasses.replace(result.scores[-1], **places)))
+    return dataclasses.replace(
+        result, scores=(*result.scores[:-1], dataclasses.replace(result.scores[-1], **places))
+    )
 
 
 def test_a_sound_run_passes(tmp_path):
@@ -39,9 +44,13 @@ def test_a_sound_run_passes(tmp_path):
 def test_cells_scored_on_different_cases_are_refused_by_name(tmp_path):
     made = MadeUp()
     first, *others = all_results(made)
-    short = dataclasses.replace(first, scores=tuple(score for score in first.scores if score.case != "case_00007"))
+    short = dataclasses.replace(
+        first, scores=tuple(score for score in first.scores if score.case != "case_00007")
+    )
 
-    with pytest.raises(ValueError, match=r"scored on different test cases \(\w+ space\): case_00007") as error:
+    with pytest.raises(
+        ValueError, match=r"scored on different test cases \(\w+ space\): case_00007"
+    ) as error:
         check(read_run(write_run(tmp_path, made, [short, *others])))
 
     assert "unet3d / combined / none seed 0" in str(error.value)
@@ -61,14 +70,18 @@ def test_a_case_without_all_its_labels_is_refused(tmp_path):
     first, *others = all_results(made)
     short = dataclasses.replace(first, scores=first.scores[1:])
 
-    with pytest.raises(ValueError, match=f"trial {first.trial} scores 3 of 4 labels of val case case_00000"):
+    with pytest.raises(
+        ValueError, match=f"trial {first.trial} scores 3 of 4 labels of val case case_00000"
+    ):
         check(read_run(write_run(tmp_path, made, [short, *others])))
 
 
 def test_two_final_trials_of_one_cell_and_seed_are_refused(tmp_path):
     made = MadeUp()
     spec = dataclasses.replace(specification(made, made.cells[0], 0, FINAL), hyper={"lr": 0.5})
-    again = dataclasses.replace(complete(made, made.cells[0], 0), spec=spec, trial=record_hash(spec))
+    again = dataclasses.replace(
+        complete(made, made.cells[0], 0), spec=spec, trial=record_hash(spec)
+    )
 
     with pytest.raises(ValueError, match="unet3d / combined / none seed 0 has two final trials"):
         check(read_run(write_run(tmp_path, made, [*all_results(made), again])))
@@ -102,7 +115,9 @@ def test_a_tuning_trial_that_saw_the_test_split_is_refused(tmp_path):
 
 def test_a_mean_that_no_masks_could_give_is_refused(tmp_path):
     run = read_run(write_run(tmp_path, MadeUp()))
-    numbers = dict.fromkeys(("dice_low", "dice_high", "iou_low", "iou_high", "fp_share", "fp_voxels"), 0.0)
+    numbers = dict.fromkeys(
+        ("dice_low", "dice_high", "iou_low", "iou_high", "fp_share", "fp_voxels"), 0.0
+    )
     standing = Standing(dice=0.4, iou=0.5, n=8, seeds=1, label_free=0, **numbers)
 
     with pytest.raises(ValueError, match="contradict each other"):
@@ -123,21 +138,32 @@ def test_page_one_names_missing_seeds_and_failures(tmp_path):
 
 def test_page_one_names_trials_that_agree_everywhere(tmp_path):
     made = MadeUp(
-        quality=lambda cell, seed, case, label: 0.5 if cell.loss == "focal" else 0.6 + 0.01 * (seed + len(cell.model))
+        quality=lambda cell, seed, case, label: (
+            0.5 if cell.loss == "focal" else 0.6 + 0.01 * (seed + len(cell.model))
+        )
     )
 
     notes = notes_of(read_run(write_run(tmp_path, made)))
 
-    twins = " = ".join(f"{model} / focal / none, seed {seed}" for model in ("unet3d", "vnet") for seed in (0, 1))
-    assert set(notes["Identical trials"].split("effect. ")[1].split(" = ")) == set(twins.split(" = "))
+    twins = " = ".join(
+        f"{model} / focal / none, seed {seed}" for model in ("unet3d", "vnet") for seed in (0, 1)
+    )
+    assert set(notes["Identical trials"].split("effect. ")[1].split(" = ")) == set(
+        twins.split(" = ")
+    )
 
 
 def test_page_one_names_a_model_that_predicts_background_only(tmp_path):
     made = MadeUp(seeds=(0,))
     first, *others = all_results(made)
-    blind = tuple(dataclasses.replace(s, pred_voxels=0, overlap_voxels=0) if s.label else s for s in first.scores)
+    blind = tuple(
+        dataclasses.replace(s, pred_voxels=0, overlap_voxels=0) if s.label else s
+        for s in first.scores
+    )
 
-    notes = notes_of(read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=blind), *others])))
+    notes = notes_of(
+        read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=blind), *others]))
+    )
 
     assert "unet3d / combined / none, seed 0" in notes["Collapsed"]
 
@@ -145,19 +171,32 @@ def test_page_one_names_a_model_that_predicts_background_only(tmp_path):
 def test_page_one_names_who_never_finds_a_class(tmp_path):
     made = MadeUp(seeds=(0,))
     first, *others = all_results(made)
-    scores = tuple(dataclasses.replace(s, pred_voxels=0, overlap_voxels=0) if s.label == 3 else s for s in first.scores)
+    scores = tuple(
+        dataclasses.replace(s, pred_voxels=0, overlap_voxels=0) if s.label == 3 else s
+        for s in first.scores
+    )
 
-    notes = notes_of(read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=scores), *others])))
+    notes = notes_of(
+        read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=scores), *others]))
+    )
 
     assert "Collapsed" not in notes
-    assert "1 of 4 final trials predict no cyst in any patient. unet3d / combined / none, seed 0" in notes["Class never found"]
+    assert (
+        "1 of 4 final trials predict no cyst in any patient. unet3d / combined / none, seed 0"
+        in notes["Class never found"]
+    )
 
 
 def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):
-    made = MadeUp(seeds=(0,), record={"dirty": True, "weights_notes": ["vnet starts from random weights"]})
+    made = MadeUp(
+        seeds=(0,), record={"dirty": True, "weights_notes": ["vnet starts from random weights"]}
+    )
     out = write_run(tmp_path, made)
     run = read_run(out)
-    data = dict(run.record["data"]) | {"published": 489, "excluded": {"case_00588": "is in no split"}}
+    data = dict(run.record["data"]) | {
+        "published": 489,
+        "excluded": {"case_00588": "is in no split"},
+    }
     run = dataclasses.replace(run, record=dict(run.record) | {"data": data})
 
     notes = notes_of(run)
@@ -176,26 +215,44 @@ def test_f84_page_one_says_which_class_nobody_holds(tmp_path):
 
     assert "Absent class" not in notes
     made = MadeUp(num_test=1, num_val=5)
-    assert "No test case holds cyst" in notes_of(read_run(write_run(tmp_path / "other", made)))["Absent class"]
+    assert (
+        "No test case holds cyst"
+        in notes_of(read_run(write_run(tmp_path / "other", made)))["Absent class"]
+    )
 
 
 def without_cysts(result):
     """The same trial had no reference held a cyst: what it predicts of them is false everywhere."""
     none = {"true_voxels": 0, "overlap_voxels": 0}
-    no_surface = none | {"true_mm2": 0.0, "true_within_mm2": 0.0, "pred_within_mm2": 0.0, "lesions": 0, "lesions_found": 0}
+    no_surface = none | {
+        "true_mm2": 0.0,
+        "true_within_mm2": 0.0,
+        "pred_within_mm2": 0.0,
+        "lesions": 0,
+        "lesions_found": 0,
+    }
     scores = [dataclasses.replace(one, **none) if one.label == 3 else one for one in result.scores]
-    surfaces = [dataclasses.replace(one, **no_surface) if one.region == "cyst" else one for one in result.surfaces]
+    surfaces = [
+        dataclasses.replace(one, **no_surface) if one.region == "cyst" else one
+        for one in result.surfaces
+    ]
     return dataclasses.replace(result, scores=tuple(scores), surfaces=tuple(surfaces))
 
 
 def test_f84_a_class_that_no_case_has_is_not_available_in_the_tables_and_never_0(tmp_path):
     made = MadeUp(seeds=(0,))
 
-    page = build_report(write_run(tmp_path, made, list(map(without_cysts, all_results(made)))), "none").read_text()
+    page = build_report(
+        write_run(tmp_path, made, list(map(without_cysts, all_results(made)))), "none"
+    ).read_text()
 
     texts = {name: text for name, (text, _) in frames(page).items()}
     answer = texts["answer-by-class"].set_index("class").loc["cyst"]
-    assert list(answer[["Dice", "IoU", "patients with it"]]) == ["n/a (0 of 8 cases hold it)", "n/a", "0 of 8"]
+    assert list(answer[["Dice", "IoU", "patients with it"]]) == [
+        "n/a (0 of 8 cases hold it)",
+        "n/a",
+        "0 of 8",
+    ]
     assert set(texts["leaderboard-table"]["cyst"]) == {"n/a"}
     assert set(texts["grid-table"]["cyst Dice"]) == set(texts["grid-table"]["cyst IoU"]) == {"n/a"}
     assert set(texts["patients-table"]["cyst"]) == {"n/a"}
@@ -205,7 +262,10 @@ def test_f84_a_class_that_no_case_has_is_not_available_in_the_tables_and_never_0
 
 
 def test_a_complete_clean_run_with_three_seeds_has_nothing_to_warn_of(tmp_path):
-    made = MadeUp(seeds=(0, 1, 2), quality=lambda cell, seed, case, label: 0.5 + 0.01 * seed + 0.03 * place_of(cell))
+    made = MadeUp(
+        seeds=(0, 1, 2),
+        quality=lambda cell, seed, case, label: 0.5 + 0.01 * seed + 0.03 * place_of(cell),
+    )
 
     assert notes_of(read_run(write_run(tmp_path, made))) == {}
 
@@ -230,6 +290,8 @@ def test_a_split_case_that_was_never_scored_is_named(tmp_path):
     out = write_run(tmp_path, made)
     run = read_run(out)
     splits = made.splits | {"test": [*made.splits["test"], "case_00099"]}
-    run = dataclasses.replace(run, record=dict(run.record) | {"data": dict(run.record["data"]) | {"split_cases": splits}})
+    run = dataclasses.replace(
+        run, record=dict(run.record) | {"data": dict(run.record["data"]) | {"split_cases": splits}}
+    )
 
     assert "case_00099" in notes_of(run)["Unscored cases"]

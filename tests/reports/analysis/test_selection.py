@@ -55,7 +55,9 @@ def test_false_alarms_count_the_patients_without_the_class(tmp_path):
 
 
 def test_a_clear_lead_in_every_seed_is_a_winner(tmp_path):
-    board = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2)))
+    board = board_of(
+        tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2))
+    )
 
     assert board.choice.winner
     assert board.run.cells[board.choice.chosen].loss == "focal"
@@ -71,7 +73,9 @@ def test_the_same_lead_under_one_seed_is_no_winner(tmp_path):
 
 
 def test_a_lead_within_a_hundredth_is_no_winner(tmp_path):
-    board = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.006)))
+    board = board_of(
+        tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.006))
+    )
 
     assert board.choice.low[0] > 0
     assert not board.choice.winner
@@ -100,7 +104,9 @@ def test_a_class_that_no_test_patient_holds_takes_no_part_in_the_mean(tmp_path):
 
 
 def test_p_values_are_paired_over_patients_and_adjusted(tmp_path):
-    board = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2)))
+    board = board_of(
+        tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2))
+    )
 
     # Eight patients, all better: 2 / 2^8; four with a cyst: 2 / 2^4. Holm over three classes.
     against_chosen = board.families[0].adjusted
@@ -116,14 +122,27 @@ def counts(rng: np.random.Generator, luck: np.ndarray, num_cases: int) -> Counts
     overlap = np.zeros((*luck.shape, num_cases, 2), np.int64)
     overlap[..., 1] = 1000 * quality
     pred, available = np.broadcast_to(true, overlap.shape), np.ones((num_cells, num_seeds), bool)
-    return Counts(cases=tuple(map(str, range(num_cases))), true=true, pred=pred, overlap=overlap, available=available)
+    return Counts(
+        cases=tuple(map(str, range(num_cases))),
+        true=true,
+        pred=pred,
+        overlap=overlap,
+        available=available,
+    )
 
 
 def null_run(seed: int, num_cells: int, num_seeds: int) -> Choice | None:
     """Equal configurations whose seeds alone differ, alike on validation and test."""
     rng = np.random.default_rng(seed)
     cells = tuple(Cell(model=str(i), loss="", sampling="") for i in range(num_cells))
-    fields = {"out": None, "record": {}, "grid_text": "", "classes": ("background", "kidney"), "results": (), "strangers": ()}
+    fields = {
+        "out": None,
+        "record": {},
+        "grid_text": "",
+        "classes": ("background", "kidney"),
+        "results": (),
+        "strangers": (),
+    }
     run = Run(**fields, cells=cells, seeds=tuple(range(num_seeds)))
     luck = rng.normal(0, 0.04, (num_cells, num_seeds))
     validation, test = counts(rng, luck, 20), counts(rng, luck, 30)

@@ -9,7 +9,13 @@ import pytest
 from made_up import MadeUp, all_results, holds, write_run
 
 from reports.analysis.summary import MEAN
-from reports.analysis.surfaces import SURFACE_COLUMNS, agreements, gather_surfaces, refuse_unsound_surfaces, surfaces_table
+from reports.analysis.surfaces import (
+    SURFACE_COLUMNS,
+    agreements,
+    gather_surfaces,
+    refuse_unsound_surfaces,
+    surfaces_table,
+)
 from reports.build import build_report
 from reports.load.run_folder import read_run
 from reports.table import write_table
@@ -41,7 +47,9 @@ def test_the_same_run_leaves_the_same_bytes(tmp_path):
 
     for file in ("surfaces.parquet", "surfaces.csv"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert len(pd.read_csv(tmp_path / "a" / "surfaces.csv")) == len(pd.read_parquet(tmp_path / "a" / "surfaces.parquet"))
+    assert len(pd.read_csv(tmp_path / "a" / "surfaces.csv")) == len(
+        pd.read_parquet(tmp_path / "a" / "surfaces.parquet")
+    )
 
 
 def test_a_label_is_averaged_over_the_patients_who_hold_it(tmp_path):
@@ -100,7 +108,11 @@ def test_surfaces_that_cannot_stand_beside_each_other_are_refused(tmp_path, chan
 
 def test_a_damaged_surface_is_an_error_that_names_its_place(tmp_path):
     first, *_ = all_results(MadeUp())
-    odd = dataclasses.replace(first, surfaces=(dataclasses.replace(first.surfaces[0], lesions=1.5),))
+    odd = dataclasses.replace(
+        first, surfaces=(dataclasses.replace(first.surfaces[0], lesions=1.5),)
+    )
 
-    with pytest.raises(ValueError, match=r"result.json: not a trial's result \(surfaces\[0\] must hold"):
+    with pytest.raises(
+        ValueError, match=r"result.json: not a trial's result \(surfaces\[0\] must hold"
+    ):
         table_of(tmp_path, MadeUp(), [odd])

@@ -16,10 +16,28 @@ def refusal(capsys, *arguments: object) -> str:
 
 @pytest.mark.parametrize(
     "cell",
-    ["", "n/a", "nan", "inf", "-0.1", "1.01", "87.5", "0.5%", "0_1", "0x1", "\u0660.\u0665", "1e-9999", "0.5 0.6", "=1/2", "."],
+    [
+        "",
+        "n/a",
+        "nan",
+        "inf",
+        "-0.1",
+        "1.01",
+        "87.5",
+        "0.5%",
+        "0_1",
+        "0x1",
+        "\u0660.\u0665",
+        "1e-9999",
+        "0.5 0.6",
+        "=1/2",
+        ".",
+    ],
 )
 @pytest.mark.parametrize("column", ["iou", "dice"])
-def test_what_is_no_number_between_0_and_1_is_named_by_file_line_and_column(cell, column, tmp_path, capsys):
+def test_what_is_no_number_between_0_and_1_is_named_by_file_line_and_column(
+    cell, column, tmp_path, capsys
+):
     iou, dice = (cell, "0.5") if column == "iou" else ("0.5", cell)
 
     error = refusal(capsys, written(tmp_path, "1,kidney,0.4,0.5", f"1,tumor,{iou},{dice}"))

@@ -1,4 +1,6 @@
-"""Surfaces of masks: a ball's area and place by geometry, at most so many triangles, nothing for nothing."""
+"""Surfaces of masks: a ball's area and place by geometry, at most so many triangles, nothing for
+nothing.
+"""
 
 import numpy as np
 import pytest
@@ -43,4 +45,6 @@ def test_one_voxel_is_seen_and_none_is_nothing():
 
 @pytest.mark.parametrize("axis", SIDES.values())
 def test_a_mask_is_drawn_from_every_side(axis):
-    assert seen(ball(20, 6.0).astype(np.uint8), np.array([60.0, 20.0, 20.0]), axis).startswith("data:image/webp;base64,")
+    assert seen(ball(20, 6.0).astype(np.uint8), np.array([60.0, 20.0, 20.0]), axis).startswith(
+        "data:image/webp;base64,"
+    )

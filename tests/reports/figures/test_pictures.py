@@ -1,4 +1,6 @@
-"""Patients as pictures: on which grid, with or without the CT, in which proportions, and how much of a page they take."""
+"""Patients as pictures: on which grid, with or without the CT, in which proportions, and how much
+of a page they take.
+"""
 
 import json
 import re
@@ -19,7 +21,12 @@ CASE = "case_00002"
 
 def write_patient(out, image, reference, prediction, index, **more):
     """One patient under trial "t": slices uint8 [n, H, W]."""
-    stored = {"image": image, "reference": reference, "index": index, "pixel_mm": np.array([1.0, 1.0])} | more
+    stored = {
+        "image": image,
+        "reference": reference,
+        "index": index,
+        "pixel_mm": np.array([1.0, 1.0]),
+    } | more
     for path, arrays in (
         (out / "cases" / "one.npz", stored),
         (out / "trials" / "t" / "cases" / "one.npz", {"prediction": prediction, "index": index}),
@@ -42,7 +49,14 @@ def arrays_of(path):
 def as_older_versions_wrote(path):
     """Slices of the cube, without what tells the patient's own grid."""
     arrays = arrays_of(path)
-    write_arrays(path, {name: array for name, array in arrays.items() if name not in ("pixel_mm", "sheet_reference")})
+    write_arrays(
+        path,
+        {
+            name: array
+            for name, array in arrays.items()
+            if name not in ("pixel_mm", "sheet_reference")
+        },
+    )
     if "prediction" in arrays:
         write_arrays(path, {name: arrays[name] for name in ("prediction", "volume")})
 
@@ -51,7 +65,9 @@ def gallery_of(page):
     return re.search(r'<figure class="block gallery">.*?</figure>', page, re.DOTALL)[0]
 
 
-@pytest.mark.parametrize(("dataset", "has_ct"), [("phantoms", True), ("kits23", False), ("mine", False)])
+@pytest.mark.parametrize(
+    ("dataset", "has_ct"), [("phantoms", True), ("kits23", False), ("mine", False)]
+)
 def test_the_ct_is_shown_without_being_asked_for_phantoms_alone(tmp_path, dataset, has_ct):
     out = write_run(tmp_path, MadeUp(seeds=(0,), edge=16, dataset=dataset))
 
@@ -75,7 +91,9 @@ def test_the_reference_is_solid_the_prediction_dashed_and_an_error_filled(tmp_pa
 
     (slice_,) = picture_case(tmp_path, "t", "one", "ct", CLASSES).slices
 
-    looks = [(name, [(shape.look, shape.colour) for shape in shapes]) for name, shapes in slice_.panels]
+    looks = [
+        (name, [(shape.look, shape.colour) for shape in shapes]) for name, shapes in slice_.panels
+    ]
     blue = "rgb(86, 180, 233)"
     assert looks == [
         ("CT", []),
@@ -86,7 +104,9 @@ def test_the_reference_is_solid_the_prediction_dashed_and_an_error_filled(tmp_pa
 
 
 def test_masks_alone_are_shown_with_their_surroundings_and_without_the_image(tmp_path):
-    write_patient(tmp_path, 200 * square(96, 0, 96), square(96, 40, 60), square(96, 40, 60), np.array([7]))
+    write_patient(
+        tmp_path, 200 * square(96, 0, 96), square(96, 40, 60), square(96, 40, 60), np.array([7])
+    )
 
     case = picture_case(tmp_path, "t", "one", "masks", CLASSES)
 
@@ -98,11 +118,19 @@ def test_masks_alone_are_shown_with_their_surroundings_and_without_the_image(tmp
 def test_of_a_ct_the_body_is_shown_without_the_air_in_true_proportions(tmp_path):
     image = np.zeros((1, 200, 200), np.uint8)
     image[:, 60:140, 20:180] = 120
-    write_patient(tmp_path, image, square(200, 80, 90), square(200, 80, 90), np.array([7]), pixel_mm=np.array([2.0, 0.5]))
+    write_patient(
+        tmp_path,
+        image,
+        square(200, 80, 90),
+        square(200, 80, 90),
+        np.array([7]),
+        pixel_mm=np.array([2.0, 0.5]),
+    )
 
     frame = picture_case(tmp_path, "t", "one", "ct", CLASSES).frame
 
-    # The body and 2 % of the picture's edge on each side; its pixels are four times as high as wide.
+    # The body and 2 % of the picture's edge on each side; its pixels are four times as high as
+    # wide.
     assert (frame.width, frame.height) == (1680, 880)
     assert frame.aspect == pytest.approx(168 / 88 / 4, abs=1e-3)
 
@@ -125,7 +153,9 @@ def test_slices_of_the_cube_that_an_older_version_left_are_drawn_and_named(tmp_p
     page = build_report(out).read_text()
 
     gallery = gallery_of(page)
-    (named,) = re.findall(r"Axial slices of the cube, as older versions took them \(([^)]*)\)", gallery)
+    (named,) = re.findall(
+        r"Axial slices of the cube, as older versions took them \(([^)]*)\)", gallery
+    )
     assert set(re.findall(r"case_\d+", named)) == set(MADE.splits["test"])
     assert gallery.count("<article>") == 3
     assert 'id="figure-2"' in page
@@ -146,24 +176,44 @@ def test_slices_of_two_versions_are_left_out_and_named(tmp_path, older):
 
 def test_predictions_of_other_slices_are_an_error_by_name(tmp_path):
     write_patient(tmp_path, square(), square(), square(), np.array([7]))
-    write_arrays(tmp_path / "trials" / "t" / "cases" / "one.npz", {"prediction": square(), "index": np.array([8])})
+    write_arrays(
+        tmp_path / "trials" / "t" / "cases" / "one.npz",
+        {"prediction": square(), "index": np.array([8])},
+    )
 
-    with pytest.raises(ValueError, match=r"one\.npz: index names other slices than that of .*one\.npz; delete both"):
+    with pytest.raises(
+        ValueError, match=r"one\.npz: index names other slices than that of .*one\.npz; delete both"
+    ):
         read_slices(tmp_path, "t", "one")
 
 
 def test_a_page_with_sixteen_full_cts_of_noise_stays_within_eight_megabytes(tmp_path):
-    made = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_test=16, edge=32, dataset="kits23")
+    made = MadeUp(
+        models=("unet3d",), losses=("focal",), seeds=(0,), num_test=16, edge=32, dataset="kits23"
+    )
     out = write_run(tmp_path, made)
     rng = np.random.default_rng(0)
     image = rng.normal(120, 30, (8, 512, 512)).clip(0, 255).astype(np.uint8)
     disks = np.repeat(square(512, 100, 300), 8, 0)
     for path in sorted(out.rglob("cases/*.npz")):
         noisy = (
-            {"prediction": np.roll(disks, 9, 2)} if "prediction" in arrays_of(path) else {"image": image, "reference": disks}
+            {"prediction": np.roll(disks, 9, 2)}
+            if "prediction" in arrays_of(path)
+            else {"image": image, "reference": disks}
         )
-        sheet = {} if "prediction" in noisy else {"sheet": image[:, :256, :256], "sheet_reference": disks[:, :256, :256]}
-        write_arrays(path, arrays_of(path) | noisy | {"index": np.arange(8)} | sheet | {"sheet_index": np.arange(8)})
+        sheet = (
+            {}
+            if "prediction" in noisy
+            else {"sheet": image[:, :256, :256], "sheet_reference": disks[:, :256, :256]}
+        )
+        write_arrays(
+            path,
+            arrays_of(path)
+            | noisy
+            | {"index": np.arange(8)}
+            | sheet
+            | {"sheet_index": np.arange(8)},
+        )
 
     page = build_report(out, "ct")
 

@@ -1,4 +1,6 @@
-"""What a page says of files in the run folder that are damaged, or lead elsewhere: left out and named, or an error by name."""
+"""What a page says of files in the run folder that are damaged, or lead elsewhere: left out and
+named, or an error by name.
+"""
 
 import dataclasses
 import re
@@ -60,7 +62,9 @@ def test_a_damaged_picture_is_none_and_is_named(page_and_run, change, with_seal)
         assert damage(out, trial, VICTIM) == ""
 
 
-def test_a_page_leaves_damaged_pictures_out_names_them_and_is_whole_again_without_the_damage(page_and_run):
+def test_a_page_leaves_damaged_pictures_out_names_them_and_is_whole_again_without_the_damage(
+    page_and_run,
+):
     page, out = page_and_run
     path, _ = pictures_of(out, VICTIM)
     content = spoil(path, DAMAGE["flipped"])
@@ -84,9 +88,17 @@ def test_f42_cubes_that_were_made_again_during_the_run_are_a_warning_on_page_one
     page = build_report(write_run(tmp_path, MADE, results), "none").read_text()
 
     first_page = page.split('<section id="validity"')[0]
-    assert "1 prepared cube no longer held what was written and came anew from the patients" in first_page
+    assert (
+        "1 prepared cube no longer held what was written and came anew from the patients"
+        in first_page
+    )
     assert "case_00001-0a1b.image.npy" in first_page
-    assert "prepared cube" not in build_report(write_run(tmp_path, MADE), "none").read_text().split('<section id="validity"')[0]
+    assert (
+        "prepared cube"
+        not in build_report(write_run(tmp_path, MADE), "none")
+        .read_text()
+        .split('<section id="validity"')[0]
+    )
 
 
 def test_f34_a_case_name_in_a_result_leads_to_no_picture_outside_the_run(page_and_run, tmp_path):
@@ -96,7 +108,12 @@ def test_f34_a_case_name_in_a_result_leads_to_no_picture_outside_the_run(page_an
     for path in (source, predicted):
         (tmp_path / path.name).write_bytes(path.read_bytes())
 
-    for name in (f"../../../{tmp_path.name}/{VICTIM}", str(tmp_path / VICTIM), f"x/../{VICTIM}", f"{VICTIM}\0"):
+    for name in (
+        f"../../../{tmp_path.name}/{VICTIM}",
+        str(tmp_path / VICTIM),
+        f"x/../{VICTIM}",
+        f"{VICTIM}\0",
+    ):
         assert not has_volumes(out, trial, name)
         assert picture_case(out, trial, name, "ct", MADE.classes) is None
     assert has_volumes(out, trial, VICTIM)

@@ -40,11 +40,18 @@ def test_one_call_loads_a_run_for_a_notebook_finished_or_not_and_refuses_another
     finished = load_run(tmp_path / "finished")
     part = load_run(str(unfinished))
 
-    pd.testing.assert_frame_equal(finished, pd.read_parquet(tmp_path / "finished" / "scores.parquet"))
+    pd.testing.assert_frame_equal(
+        finished, pd.read_parquet(tmp_path / "finished" / "scores.parquet")
+    )
     assert not (unfinished / "scores.parquet").exists()
     assert set(part.trial) == {result.trial for result in results[:3]}
-    pd.testing.assert_frame_equal(part, finished[finished.trial.isin(part.trial)].reset_index(drop=True))
-    with pytest.raises(ValueError, match=r"^.*/elsewhere/run.json does not exist; name the folder that a run wrote$"):
+    pd.testing.assert_frame_equal(
+        part, finished[finished.trial.isin(part.trial)].reset_index(drop=True)
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"^.*/elsewhere/run.json does not exist; name the folder that a run wrote$",
+    ):
         load_run(tmp_path / "elsewhere")
 
 
@@ -100,7 +107,10 @@ def test_results_of_another_grid_seed_or_split_are_left_out_and_named(tmp_path):
         dataclasses.replace(spec, splits="stratified"),
         dataclasses.replace(spec, cell=Cell(model="other", loss="focal", sampling="none")),
     )
-    strangers = [dataclasses.replace(complete(made, made.cells[0], 0), spec=one, trial=record_hash(one)) for one in others]
+    strangers = [
+        dataclasses.replace(complete(made, made.cells[0], 0), spec=one, trial=record_hash(one))
+        for one in others
+    ]
     tuned_elsewhere = complete(made, made.cells[0], 5, TUNE)
 
     run = read_run(write_run(tmp_path, made, [*all_results(made), *strangers, tuned_elsewhere]))
@@ -110,7 +120,9 @@ def test_results_of_another_grid_seed_or_split_are_left_out_and_named(tmp_path):
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match=r"run\.json does not exist; name the folder that a run wrote"):
+    with pytest.raises(
+        ValueError, match=r"run\.json does not exist; name the folder that a run wrote"
+    ):
         read_run(tmp_path)
 
 
@@ -162,11 +174,15 @@ def sealed_files(out):
         ("ceiling.json", '"pred_voxels": 1000', '"pred_voxels": 1001'),
     ],
 )
-def test_a_number_changed_in_a_file_that_the_page_prints_is_seen_by_the_files_digest(tmp_path, file, number, other):
+def test_a_number_changed_in_a_file_that_the_page_prints_is_seen_by_the_files_digest(
+    tmp_path, file, number, other
+):
     path = sealed_files(tmp_path) / file
     build_report(tmp_path, "none")
     assert number in path.read_text()
     path.write_text(path.read_text().replace(number, other, 1))
 
-    with pytest.raises(ValueError, match=rf"{file}.*not those of its digest.*; (delete it and|run the grid again)"):
+    with pytest.raises(
+        ValueError, match=rf"{file}.*not those of its digest.*; (delete it and|run the grid again)"
+    ):
         build_report(tmp_path, "none")

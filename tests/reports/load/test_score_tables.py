@@ -34,7 +34,14 @@ ORDER = [
 def test_scores_have_exactly_their_columns_types_and_order(tmp_path):
     table = scores_table(read_run(write_run(tmp_path, MadeUp(tunings=1))))
 
-    assert list(table.columns) == [*ORDER, "true_voxels", "pred_voxels", "overlap_voxels", "dice", "iou"]
+    assert list(table.columns) == [
+        *ORDER,
+        "true_voxels",
+        "pred_voxels",
+        "overlap_voxels",
+        "dice",
+        "iou",
+    ]
     assert tuple(table.columns) == SCORE_COLUMNS
     for name in ("seed", "fold", "label", "true_voxels", "pred_voxels", "overlap_voxels"):
         assert table[name].dtype == np.int64
@@ -72,16 +79,27 @@ def test_dice_and_iou_equal_the_records_own_to_the_last_bit():
 
 def test_trials_have_one_row_each_with_settings_as_columns(tmp_path):
     made = MadeUp(models=("vnet",), losses=("class_balanced",), seeds=(0, 1))
-    results = [*all_results(made)[:1], failure(made, made.cells[0], 1, "oom", "out of memory at batch 4")]
+    results = [
+        *all_results(made)[:1],
+        failure(made, made.cells[0], 1, "oom", "out of memory at batch 4"),
+    ]
 
     table = trials_table(read_run(write_run(tmp_path, made, results))).set_index("seed")
 
     assert table.loc[0, ["lr", "gamma", "one_minus_beta"]].tolist() == [0.003, 2.0, 1e-4]
     assert math.isnan(table.loc[0, "frozen_stages"])
-    assert json.loads(table.loc[0, "hyper"]) == {"gamma": 2.0, "lr": 0.003, "one_minus_beta": 0.0001}
+    assert json.loads(table.loc[0, "hyper"]) == {
+        "gamma": 2.0,
+        "lr": 0.003,
+        "one_minus_beta": 0.0001,
+    }
     assert json.loads(table.loc[0, "recipe"])["preparation"]["cube"] == 32
     assert table.loc[0, ["device", "threads", "host"]].tolist() == ["cpu", "1", "laptop"]
-    assert table.loc[1, ["state", "reason", "error"]].tolist() == ["FAILED", "oom", "out of memory at batch 4"]
+    assert table.loc[1, ["state", "reason", "error"]].tolist() == [
+        "FAILED",
+        "oom",
+        "out of memory at batch 4",
+    ]
 
 
 def test_a_parameter_of_a_grids_own_has_a_column_and_a_vector_has_none(tmp_path):

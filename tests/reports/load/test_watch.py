@@ -1,4 +1,6 @@
-"""A page under a run that goes on: built at every change and only then, stamped while trials are missing, left when it ends."""
+"""A page under a run that goes on: built at every change and only then, stamped while trials are
+missing, left when it ends.
+"""
 
 import re
 

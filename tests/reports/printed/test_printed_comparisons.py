@@ -1,4 +1,6 @@
-"""Every comparison on the page, made again from the Parquet files: pairs, levels, ranks, conventions."""
+"""Every comparison on the page, made again from the Parquet files: pairs, levels, ranks,
+conventions.
+"""
 
 import itertools
 import json
@@ -29,15 +31,23 @@ def p_agrees(text, p, slack=0.0):
 
 
 def in_family(contrasts, patients):
-    """Contrast (name to weights [C]) to its p, the larger of both tests, and that p after Holm, each test on its own."""
+    """Contrast (name to weights [C]) to its p, the larger of both tests, and that p after Holm,
+    each test on its own.
+    """
     means, (luck, df) = patients.mean(1), luck_of(patients)
     over_cases = {name: wilcoxon(weights @ means) for name, weights in contrasts.items()}
     over_both = {
-        name: crossed(weights @ means, luck * (weights**2).sum() / patients.shape[1], df) for name, weights in contrasts.items()
+        name: crossed(weights @ means, luck * (weights**2).sum() / patients.shape[1], df)
+        for name, weights in contrasts.items()
     }
     adjusted = [holm(over_cases), holm(over_both)]
     return {
-        name: (max(over_cases[name], over_both[name]), max(of[name] for of in adjusted), over_cases[name]) for name in contrasts
+        name: (
+            max(over_cases[name], over_both[name]),
+            max(of[name] for of in adjusted),
+            over_cases[name],
+        )
+        for name in contrasts
     }
 
 
@@ -46,7 +56,10 @@ def test_pairs(printed, blocks):
     patients = by_patient(blocks)
     means, signs = patients.mean(1), flips(16)
     eye = dict(zip(printed.names, np.eye(len(printed.names)), strict=True))
-    found = in_family({pair: eye[pair[0]] - eye[pair[1]] for pair in itertools.combinations(printed.names, 2)}, patients)
+    found = in_family(
+        {pair: eye[pair[0]] - eye[pair[1]] for pair in itertools.combinations(printed.names, 2)},
+        patients,
+    )
     sums = (flips(16) > 0) @ np.arange(1, 17)
     outside = max(k for k in range(70) if (sums < k).mean() <= 0.025)
 
@@ -66,7 +79,9 @@ def test_pairs(printed, blocks):
         p_agrees(texts["Holm p"][row], adjusted)
         # All 65,536 flips against the page's 10,000: four standard errors of a share.
         exact = (np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9).mean()
-        p_agrees(texts["sign-flip p"][row], exact, slack=4 * np.sqrt(exact * (1 - exact) / 10_000) + 1e-4)
+        p_agrees(
+            texts["sign-flip p"][row], exact, slack=4 * np.sqrt(exact * (1 - exact) / 10_000) + 1e-4
+        )
         assert texts.verdict[row] == ("resolved" if adjusted < 0.05 else "not resolved")
 
 
@@ -87,7 +102,10 @@ def test_the_chosen_against_every_other_class_by_class(printed, blocks):
     for first, second, label in over_cases:
         rival = second if first == chosen else first
         texts, _ = printed.table(f"leaderboard-class-{label}")
-        p_agrees(texts.loc[rival, "p against chosen"], max(cases[first, second, label], both[first, second, label]))
+        p_agrees(
+            texts.loc[rival, "p against chosen"],
+            max(cases[first, second, label], both[first, second, label]),
+        )
 
 
 def test_levels_of_a_factor(printed, blocks):
@@ -119,7 +137,9 @@ def test_levels_of_a_factor(printed, blocks):
         for level, rank in zip(names, mean_ranks, strict=True):
             agrees(levels.set_index("level").loc[level, "mean rank"], rank, digits=2)
         num = len(names)
-        limit = stats.studentized_range.ppf(0.95, num, np.inf) * np.sqrt(num * (num + 1) / (12 * 16))
+        limit = stats.studentized_range.ppf(0.95, num, np.inf) * np.sqrt(
+            num * (num + 1) / (12 * 16)
+        )
         agrees(ranks.loc[factor, "critical difference"], limit, digits=2)
     models = [weights[key] @ patients.mean(1) for key in weights if key[0] == "model"]
     p_agrees(ranks.loc["model", "Friedman p"], stats.friedmanchisquare(*models).pvalue)
@@ -142,13 +162,20 @@ def test_the_stability_of_the_ranking(printed, blocks):
         agrees(texts.loc[name, "among the first three"], (of <= 3).mean(), digits=2)
     pairs = list(itertools.combinations(range(len(order)), 2))
     taus = np.mean([np.sign(draws[:, i] - draws[:, j]) for i, j in pairs], axis=0)
-    finding = re.search(r"is ([-\d.]+) on average, 95 % of them between ([-\d.]+) and ([-\d.]+);", printed.section("stability"))
-    for text, value in zip(finding.groups(), (taus.mean(), *np.quantile(taus, [0.025, 0.975])), strict=True):
+    finding = re.search(
+        r"is ([-\d.]+) on average, 95 % of them between ([-\d.]+) and ([-\d.]+);",
+        printed.section("stability"),
+    )
+    for text, value in zip(
+        finding.groups(), (taus.mean(), *np.quantile(taus, [0.025, 0.975])), strict=True
+    ):
         agrees(text, value, digits=2)
 
 
 def counts_by_convention(true, pred, overlap):
-    """Convention to ([C, S, K] means by class, [C, S] means over all, [C, S, N, K] by case), from counts of these shapes."""
+    """Convention to ([C, S, K] means by class, [C, S] means over all, [C, S, N, K] by case), from
+    counts of these shapes.
+    """
     with np.errstate(invalid="ignore"):
         dice = 2 * overlap / (true + pred)
         pooled = 2 * overlap.sum(2) / (true + pred).sum(2)
@@ -158,19 +185,36 @@ def counts_by_convention(true, pred, overlap):
         "nnunet": dice,
         "monai": np.where(true > 0, dice, np.nan),
     }
-    found = {name: (np.nanmean(of, 2), np.nanmean(np.nanmean(of, 2), 2), of) for name, of in of_case.items()}
-    found["monai"] = (found["monai"][0], np.nanmean(np.nanmean(of_case["monai"], 3), 2), of_case["monai"])
+    found = {
+        name: (np.nanmean(of, 2), np.nanmean(np.nanmean(of, 2), 2), of)
+        for name, of in of_case.items()
+    }
+    found["monai"] = (
+        found["monai"][0],
+        np.nanmean(np.nanmean(of_case["monai"], 3), 2),
+        of_case["monai"],
+    )
     return found | {"pooled": (pooled, pooled.mean(2), None)}
 
 
 def everyone(printed):
-    """Counts [C, S, N, K] of all contestants; of the one from outside only the first seed counts."""
+    """Counts [C, S, N, K] of all contestants; of the one from outside only the first
+    seed counts."""
     rows = printed.scores.query("phase == 'final' and split == 'test' and space == 'native'")
     theirs = json.loads((printed.out / "outside" / "one.json").read_text())["scores"]
     counts = []
     for name in ("true_voxels", "pred_voxels", "overlap_voxels"):
-        ours = np.stack([arranged(rows[rows.label == k], rows[rows.label == k][name], printed.cells) for k in CLASSES], -1)
-        one = [[of[name] for of in sorted(theirs, key=lambda of: of["case"]) if of["label"] == k] for k in CLASSES]
+        ours = np.stack(
+            [
+                arranged(rows[rows.label == k], rows[rows.label == k][name], printed.cells)
+                for k in CLASSES
+            ],
+            -1,
+        )
+        one = [
+            [of[name] for of in sorted(theirs, key=lambda of: of["case"]) if of["label"] == k]
+            for k in CLASSES
+        ]
         counts.append(np.concatenate([ours, np.broadcast_to(np.array(one).T, ours[:1].shape)]))
     return [*printed.names, STRANGER], counts
 
@@ -178,7 +222,13 @@ def everyone(printed):
 def test_conventions(printed):
     names, counts = everyone(printed)
     places = printed.texts["convention-places"].set_index("contestant")
-    heads = {"positives": "positives only", "kits": "KiTS", "nnunet": "nnU-Net", "monai": "MONAI", "pooled": "pooled voxels"}
+    heads = {
+        "positives": "positives only",
+        "kits": "KiTS",
+        "nnunet": "nnU-Net",
+        "monai": "MONAI",
+        "pooled": "pooled voxels",
+    }
 
     for convention, (by_class, over_all, by_case) in counts_by_convention(*counts).items():
         texts = printed.texts[f"convention-{convention}"].set_index("contestant")
@@ -193,10 +243,14 @@ def test_conventions(printed):
         if by_case is not None:
             # A case counts for a contestant if it does under any of its seeds.
             counted = ~np.isnan(by_case)
-            of_case = np.where(counted, by_case, 0).sum(1) / np.where(counted.any(1), counted.sum(1), np.nan)
+            of_case = np.where(counted, by_case, 0).sum(1) / np.where(
+                counted.any(1), counted.sum(1), np.nan
+            )
             ranks = stats.rankdata(-of_case, axis=0, nan_policy="omit")
             by_rank = stats.rankdata(np.round(np.nanmean(np.nanmean(ranks, 1), 1), 9), method="min")
-            assert [numbers(text)[0] for text in texts.loc[names, "place, rank then mean"]] == by_rank.tolist()
+            assert [
+                numbers(text)[0] for text in texts.loc[names, "place, rank then mean"]
+            ] == by_rank.tolist()
 
 
 def test_the_challenges_own_place(printed):
@@ -213,16 +267,23 @@ def test_the_challenges_own_place(printed):
             outside = [one for one in theirs if one["region"] == region]
             if kind == "dice":
                 value = (2 * of.overlap_voxels / (of.true_voxels + of.pred_voxels)).fillna(1.0)
-            ends = [(sum(one[name] for name in above), sum(one[name] for name in below)) for one in outside]
+            ends = [
+                (sum(one[name] for name in above), sum(one[name] for name in below))
+                for one in outside
+            ]
             last = np.mean([part / whole if whole else 1.0 for part, whole in ends])
             tables[kind, region] = np.append(arranged(of, value, printed.cells).mean((1, 2)), last)
     by = [
-        stats.rankdata(-np.mean([of for (kind, _), of in tables.items() if kind == one], axis=0), method="min")
+        stats.rankdata(
+            -np.mean([of for (kind, _), of in tables.items() if kind == one], axis=0), method="min"
+        )
         for one in ("dice", "surface")
     ]
     average, tumor = np.mean(by, axis=0), tables["dice", "tumor"]
 
     places = printed.texts["convention-places"].set_index("contestant").challenge
     for row, name in enumerate([*names, STRANGER]):
-        ahead = sum((average[i], -tumor[i]) < (average[row], -tumor[row]) for i in range(len(average)))
+        ahead = sum(
+            (average[i], -tumor[i]) < (average[row], -tumor[row]) for i in range(len(average))
+        )
         assert int(places[name]) == 1 + ahead, name

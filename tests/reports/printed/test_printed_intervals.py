@@ -1,4 +1,5 @@
-"""Every interval on the page, drawn again from the Parquet files by the written rule of the draws."""
+"""Every interval on the page, drawn again from the Parquet files by the written rule of
+the draws."""
 
 import re
 
@@ -23,7 +24,13 @@ def matches(printed, table, column, of, digits=3):
     for place, name in enumerate(printed.names):
         value, low, high = of.interval(unit(len(printed.names), place))
         agrees(texts.loc[name, column], value, digits=digits, what=(table, column, name))
-        agrees(small.loc[name, column], max(low, 0), min(high, 1), digits=digits, what=(table, column, name))
+        agrees(
+            small.loc[name, column],
+            max(low, 0),
+            min(high, 1),
+            digits=digits,
+            what=(table, column, name),
+        )
 
 
 def test_of_the_leaderboard_and_of_every_class(printed, dice):
@@ -36,28 +43,41 @@ def test_of_the_leaderboard_and_of_every_class(printed, dice):
     matches(printed, "leaderboard-table", "Surface Dice", surface["mean"])
     for label in CLASSES:
         table = f"leaderboard-class-{label}"
-        for column, of in (("Dice", dice), ("IoU", iou), ("Dice on the cube", cube), ("Surface Dice", surface)):
+        for column, of in (
+            ("Dice", dice),
+            ("IoU", iou),
+            ("Dice on the cube", cube),
+            ("Surface Dice", surface),
+        ):
             matches(printed, table, column, of[label])
 
 
 def test_an_independent_bootstrap_gives_nearly_the_same(printed, dice):
-    """Other draws than the page's, percentiles alone: two bootstraps of 10,000 differ by about 0.002 at either end here."""
+    """Other draws than the page's, percentiles alone: two bootstraps of 10,000 differ by about
+    0.002 at either end here.
+    """
     _, small = printed.table("leaderboard-class-1")
     values, rng = block(printed, 1), np.random.default_rng(1)
     variance, _ = luck_of(values)
     for place, name in enumerate(printed.names):
         own = values[place].mean(0)
-        means = own[rng.integers(0, len(own), (10_000, len(own)))].mean(1) + rng.normal(0, np.sqrt(variance / 2), 10_000)
+        means = own[rng.integers(0, len(own), (10_000, len(own)))].mean(1) + rng.normal(
+            0, np.sqrt(variance / 2), 10_000
+        )
         low, high = np.quantile(means, [0.025, 0.975])
         printed_low, printed_high = numbers(small.loc[name, "Dice"])
-        # Student's t of the few patients and seeds makes the page's interval the wider one, by a quarter at most here.
+        # Student's t of the few patients and seeds makes the page's interval the wider one, by a
+        # quarter at most here.
         assert printed_high - printed_low == pytest.approx(1.13 * (high - low), rel=0.12)
         assert (printed_low + printed_high) / 2 == pytest.approx((low + high) / 2, abs=0.004)
 
 
 def chosen_of(printed):
     """The highest mean validation Dice over classes."""
-    validation = np.mean([np.nanmean(block(printed, label, split="val"), axis=2).mean(1) for label in CLASSES], axis=0)
+    validation = np.mean(
+        [np.nanmean(block(printed, label, split="val"), axis=2).mean(1) for label in CLASSES],
+        axis=0,
+    )
     return int(np.argmax(validation)), validation
 
 
@@ -67,7 +87,11 @@ def test_of_the_chosens_lead_over_every_rival(printed, dice):
     for place, name in enumerate(printed.names):
         if place != chosen:
             weights = unit(len(printed.names), chosen) - unit(len(printed.names), place)
-            agrees(texts.loc[name, "difference [95 % interval]"], *dice["mean"].interval(weights), what=name)
+            agrees(
+                texts.loc[name, "difference [95 % interval]"],
+                *dice["mean"].interval(weights),
+                what=name,
+            )
     first, _ = printed.table("leaderboard-table")
     draws = dice["mean"].draws
     share = (draws == np.nanmax(draws, axis=1, keepdims=True))[~np.isnan(draws).any(axis=1)].mean(0)
@@ -89,13 +113,20 @@ def test_of_the_answer_and_of_its_sentences(printed, dice):
     said(r"highest mean Dice over kidney, tumor and cyst: ([\d.]+\d)", validation[chosen])
     said(r"unseen test cases it reaches (.*?);", *mean)
     said(rf"{printed.names[runner_up]}, is (.*?), and on a new", *lead)
-    differences = np.diff(by_patient({k: block(printed, k) for k in CLASSES}).mean(1)[[runner_up, chosen]], axis=0)[0]
+    differences = np.diff(
+        by_patient({k: block(printed, k) for k in CLASSES}).mean(1)[[runner_up, chosen]], axis=0
+    )[0]
     wins = ((differences > 1e-12) + (np.abs(differences) < 1e-12) / 2).mean()
     wilson = stats.binomtest(round(wins * 16), 16).proportion_ci(method="wilson")
     said(r"scores higher with a chance of (.*?)\.", wins, *wilson, digits=2)
     rivals = [place for place in range(num) if place != chosen]
-    errors = [np.nanstd(dice["mean"].draws[:, chosen] - dice["mean"].draws[:, place]) for place in rivals]
-    said(r"80 % power is about ([\d.]+\d) Dice", (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * np.median(errors))
+    errors = [
+        np.nanstd(dice["mean"].draws[:, chosen] - dice["mean"].draws[:, place]) for place in rivals
+    ]
+    said(
+        r"80 % power is about ([\d.]+\d) Dice",
+        (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * np.median(errors),
+    )
     table, small = printed.table("answer-by-class", "class")
     iou = drawn({label: block(printed, label, "iou") for label in CLASSES})
     for label, name in CLASSES.items():
@@ -115,7 +146,10 @@ def test_of_every_level_of_a_factor(printed, dice):
         average = np.mean(list(weights.values()), axis=0)
         for one in levels:
             agrees(texts.loc[one, "mean Dice"], dice["mean"].estimates @ weights[one])
-            agrees(texts.loc[one, "from the average [95 % interval]"], *dice["mean"].interval(weights[one] - average))
+            agrees(
+                texts.loc[one, "from the average [95 % interval]"],
+                *dice["mean"].interval(weights[one] - average),
+            )
         for row in np.flatnonzero(pairs.factor == factor):
             better, worse = pairs.better[row], pairs.worse[row]
             gap, low, high = dice["mean"].interval(weights[better] - weights[worse])

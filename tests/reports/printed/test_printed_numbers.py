@@ -9,11 +9,17 @@ CELL = ["model", "loss", "sampling"]
 
 
 def means(scores, ratio, space="native", split="test"):
-    """Mean over the patients that hold a class, then over seeds: a row a configuration, a column a class and their mean."""
+    """Mean over the patients that hold a class, then over seeds: a row a configuration, a column a
+    class and their mean.
+    """
     rows = scores[(scores.phase == "final") & (scores.split == split) & (scores.space == space)]
     rows = rows[(rows.label > 0) & (rows.true_voxels > 0)]
     whole = rows.true_voxels + rows.pred_voxels
-    value = 2 * rows.overlap_voxels / whole if ratio == "dice" else rows.overlap_voxels / (whole - rows.overlap_voxels)
+    value = (
+        2 * rows.overlap_voxels / whole
+        if ratio == "dice"
+        else rows.overlap_voxels / (whole - rows.overlap_voxels)
+    )
     by_seed = rows.assign(value=value).groupby([*CELL, "seed", "class_name"]).value.mean().unstack()
     table = by_seed.groupby(level=CELL).mean()
     table["mean of classes"] = table.mean(axis=1)
@@ -55,7 +61,10 @@ def test_the_grid(printed):
 def test_cost_and_tuning(printed):
     frames, scores, trials = printed.texts, printed.scores, printed.trials
     trials = trials.assign(name=trials[CELL].agg(" / ".join, axis=1))
-    finals, tuned = trials[trials.phase == "final"], trials[trials.phase == "tune"].sort_values("number")
+    finals, tuned = (
+        trials[trials.phase == "final"],
+        trials[trials.phase == "tune"].sort_values("number"),
+    )
 
     cost = frames["front-table"].set_index("configuration")
     agree(cost["validation Dice"], means(scores, "dice", split="val")["mean of classes"])
@@ -76,14 +85,23 @@ def test_every_patient_and_every_trial(printed):
     chosen = next(name for name in printed.names if f"{name}<span" in printed.page)
     worst = frames["patients-table"].set_index("patient")
 
-    native = scores[(scores.phase == "final") & (scores.split == "test") & (scores.space == "native") & (scores.seed == 0)]
+    native = scores[
+        (scores.phase == "final")
+        & (scores.split == "test")
+        & (scores.space == "native")
+        & (scores.seed == 0)
+    ]
     by_cell = {" / ".join(key): rows for key, rows in native.groupby(CELL)}
     fits = [
         name
         for name, rows in by_cell.items()
         if all(
             (text == "n/a") == (row.true_voxels == 0)
-            and (text == "n/a" or abs(float(text) - 2 * row.overlap_voxels / (row.true_voxels + row.pred_voxels)) < 5.1e-4)
+            and (
+                text == "n/a"
+                or abs(float(text) - 2 * row.overlap_voxels / (row.true_voxels + row.pred_voxels))
+                < 5.1e-4
+            )
             for row in rows[rows.label > 0].itertuples()
             for text in [worst.loc[row.case, row.class_name]]
         )

@@ -1,4 +1,6 @@
-"""What the page prints of patients, seeds, costs, studies and data, counted again from the files beside it."""
+"""What the page prints of patients, seeds, costs, studies and data, counted again from the files
+beside it.
+"""
 
 import json
 import re
@@ -23,7 +25,9 @@ def blocks(printed):
 
 @pytest.fixture(scope="module")
 def chosen(printed):
-    return printed.names.index(next(name for name in printed.names if f"{name}<span" in printed.page))
+    return printed.names.index(
+        next(name for name in printed.names if f"{name}<span" in printed.page)
+    )
 
 
 def test_the_distribution_of_patients(printed, blocks):
@@ -33,11 +37,17 @@ def test_the_distribution_of_patients(printed, blocks):
             own = np.sort(scores[place][:, ~np.isnan(scores[place, 0])].mean(0))
             assert len(own) % 4 == 0, "the middle half is whole patients"
             middle = own[len(own) // 4 : -(len(own) // 4)]
-            for column, value in (("mean", own.mean()), ("middle half", middle.mean()), ("median", np.median(own))):
+            for column, value in (
+                ("mean", own.mean()),
+                ("middle half", middle.mean()),
+                ("median", np.median(own)),
+            ):
                 agrees(texts.loc[name, column], value, what=(table, name, column))
             agrees(texts.loc[name, "worst"], own[0])
             for threshold in (0.5, 0.7, 0.9):
-                agrees(texts.loc[name, f"at least {threshold}"], (own >= threshold).mean(), digits=2)
+                agrees(
+                    texts.loc[name, f"at least {threshold}"], (own >= threshold).mean(), digits=2
+                )
 
 
 def test_every_training_and_what_the_scatter_is_made_of(printed, blocks):
@@ -50,19 +60,27 @@ def test_every_training_and_what_the_scatter_is_made_of(printed, blocks):
         agrees(texts.loc[name, "seed 1"], by_seed[1])
         agrees(texts.loc[name, "highest minus lowest"], np.ptp(by_seed))
 
-    cells, cases, mixed, seeds = values.mean((1, 2)), values.mean((0, 1)), values.mean(1), values.mean(2)
+    cells, cases, mixed, seeds = (
+        values.mean((1, 2)),
+        values.mean((0, 1)),
+        values.mean(1),
+        values.mean(2),
+    )
     rest = values - seeds[:, :, None] - mixed[:, None] + cells[:, None, None]
     mean_squares = {
         "cell": num_seeds * num_cases * cells.var(ddof=1),
         "case": num_seeds * num_cells * cases.var(ddof=1),
-        "mix": num_seeds * ((mixed - cells[:, None] - cases + values.mean()) ** 2).sum() / ((num_cells - 1) * (num_cases - 1)),
+        "mix": num_seeds
+        * ((mixed - cells[:, None] - cases + values.mean()) ** 2).sum()
+        / ((num_cells - 1) * (num_cases - 1)),
         "seed": num_cases * ((seeds - cells[:, None]) ** 2).sum() / (num_cells * (num_seeds - 1)),
         "rest": (rest**2).sum() / (num_cells * (num_seeds - 1) * (num_cases - 1)),
     }
     ms = mean_squares
     parts = {
         "patient": (ms["case"] - ms["mix"]) / (num_seeds * num_cells),
-        "configuration": (ms["cell"] - ms["mix"] - ms["seed"] + ms["rest"]) / (num_seeds * num_cases),
+        "configuration": (ms["cell"] - ms["mix"] - ms["seed"] + ms["rest"])
+        / (num_seeds * num_cases),
         "patient by configuration": (ms["mix"] - ms["rest"]) / num_seeds,
         "seed": (ms["seed"] - ms["rest"]) / num_cases,
         "rest": ms["rest"],
@@ -73,7 +91,10 @@ def test_every_training_and_what_the_scatter_is_made_of(printed, blocks):
         agrees(split.loc[name, "standard deviation"], np.sqrt(part))
         agrees(split.loc[name, "share of the variance"], part / sum(parts.values()), digits=2)
     luck, df = luck_of(values)
-    said = re.search(r"differ by ([\d.]+) Dice .*deviation ([\d.]+) a training, (\d+) degrees", printed.section("seeds"))
+    said = re.search(
+        r"differ by ([\d.]+) Dice .*deviation ([\d.]+) a training, (\d+) degrees",
+        printed.section("seeds"),
+    )
     for text, value in zip(said.groups(), (np.sqrt(2 * luck), np.sqrt(luck), df), strict=True):
         agrees(text, value)
 
@@ -97,14 +118,24 @@ def test_how_many_patients_or_seeds_would_tell_rivals_apart(printed, blocks, cho
         ):
             text = texts.loc[name, column]
             expected = (
-                "none would do" if count > 100_000 else f"at most the {at_hand} at hand" if np.ceil(count) <= at_hand else None
+                "none would do"
+                if count > 100_000
+                else f"at most the {at_hand} at hand"
+                if np.ceil(count) <= at_hand
+                else None
             )
-            assert text == expected if expected else numbers(text) == [np.ceil(count)], (name, column, count)
+            assert text == expected if expected else numbers(text) == [np.ceil(count)], (
+                name,
+                column,
+                count,
+            )
 
 
 def volumes_ml(printed, cases, label):
     """The class's reference volume in every case that holds it."""
-    rows = printed.scores.query("phase == 'final' and split == 'test' and space == 'native' and label == @label")
+    rows = printed.scores.query(
+        "phase == 'final' and split == 'test' and space == 'native' and label == @label"
+    )
     voxels = rows.drop_duplicates("case").set_index("case").true_voxels
     edges = {case: printed.record["data"]["geometry"][case]["spacing_mm"] for case in cases}
     return {case: voxels[case] * np.prod(edges[case]) / 1000 for case in cases if voxels[case]}
@@ -123,7 +154,9 @@ def test_size_by_quarter_and_patient_by_patient(printed, blocks, chosen):
             inside = [scores[case] for case in volumes if quarter[case] == column]
             if inside:
                 for place, of in enumerate(printed.names):
-                    agrees(texts.loc[of, name], np.mean(inside, axis=0)[place], what=(title, name, of))
+                    agrees(
+                        texts.loc[of, name], np.mean(inside, axis=0)[place], what=(title, name, of)
+                    )
         rows = one[one["class"] == title].set_index("patient")
         assert set(rows.index) == set(volumes)
         for case, volume in volumes.items():
@@ -132,21 +165,38 @@ def test_size_by_quarter_and_patient_by_patient(printed, blocks, chosen):
 
 
 def test_groups_of_patients(printed, blocks, chosen):
-    cases, texts, small = sorted(MADE.splits["test"]), printed.texts["size-groups"], printed.small["size-groups"]
+    cases, texts, small = (
+        sorted(MADE.splits["test"]),
+        printed.texts["size-groups"],
+        printed.small["size-groups"],
+    )
     data, whole = printed.record["data"], by_patient(blocks)
     words = ((2, "below 2 mm"), (5, "2 mm to below 5 mm"), (99, "5 mm and more"))
-    thick = {case: next(name for bound, name in words if data["geometry"][case]["spacing_mm"][0] < bound) for case in cases}
+    thick = {
+        case: next(name for bound, name in words if data["geometry"][case]["spacing_mm"][0] < bound)
+        for case in cases
+    }
 
     for row, (trait, group) in enumerate(zip(texts["by"], texts["patients"], strict=True)):
         of = thick if trait == "slice thickness" else data["traits"][trait]
-        for column, scores in (("patient's mean", whole), *((CLASSES[label], of) for label, of in blocks.items())):
-            held = [place for place, case in enumerate(cases) if of[case] == group and not np.isnan(scores[0, 0, place])]
+        for column, scores in (
+            ("patient's mean", whole),
+            *((CLASSES[label], of) for label, of in blocks.items()),
+        ):
+            held = [
+                place
+                for place, case in enumerate(cases)
+                if of[case] == group and not np.isnan(scores[0, 0, place])
+            ]
             own, num = scores[chosen].mean(0)[held], len(held)
             agrees(texts[column][row], own.mean())
             if num == 1:
                 assert small[column][row] == "n = 1"
                 continue
-            weights = np.random.default_rng(SEED).multinomial(num, np.full(num, 1 / num), size=10_000) / num
+            weights = (
+                np.random.default_rng(SEED).multinomial(num, np.full(num, 1 / num), size=10_000)
+                / num
+            )
             draws = weights @ own
             stretch = stats.t.ppf(0.975, num - 1) / stats.norm.ppf(0.975) * np.sqrt(num / (num - 1))
             low, high = own.mean() + stretch * (np.quantile(draws, [0.025, 0.975]) - own.mean())
@@ -188,14 +238,21 @@ def test_every_study_and_its_best_setting(printed):
 def test_who_is_not_beaten_at_a_cost(printed):
     finals = printed.trials[printed.trials.phase == "final"].copy()
     finals["cell"] = finals[CELL].agg(" / ".join, axis=1)
-    dice = np.mean([np.nanmean(block(printed, label, split="val"), axis=2).mean(1) for label in CLASSES], axis=0)
-    of = finals.groupby("cell").agg(time=("seconds", "mean"), memory=("peak_gib", "max"), size=("num_parameters", "first"))
+    dice = np.mean(
+        [np.nanmean(block(printed, label, split="val"), axis=2).mean(1) for label in CLASSES],
+        axis=0,
+    )
+    of = finals.groupby("cell").agg(
+        time=("seconds", "mean"), memory=("peak_gib", "max"), size=("num_parameters", "first")
+    )
     of = of.loc[printed.names].assign(dice=dice)
     texts, _ = printed.table("front-table")
 
     for name in printed.names:
         for cost in ("time", "memory", "size"):
-            beaten = ((of.dice >= of.dice[name]) & (of[cost] <= of[cost][name]) & (of.index != name)).any()
+            beaten = (
+                (of.dice >= of.dice[name]) & (of[cost] <= of[cost][name]) & (of.index != name)
+            ).any()
             assert (cost in texts.loc[name, "not beaten for"]) == (not beaten), (name, cost)
         assert texts.loc[name, "parameters"] == "1.18 M"
         assert texts.loc[name, "multiply-adds"] == "4.2 G"
@@ -209,7 +266,9 @@ def test_the_data_by_split_and_every_cases_grid(printed):
         known = [data["geometry"][case] for case in cases]
         assert int(texts.loc[split, "cases"]) == len(cases)
         for label, title in CLASSES.items():
-            assert int(texts.loc[split, f"holding {title}"]) == sum(one["class_voxels"][label] > 0 for one in known)
+            assert int(texts.loc[split, f"holding {title}"]) == sum(
+                one["class_voxels"][label] > 0 for one in known
+            )
         for column, digits, values in (
             ("slice spacing, mm", 2, [one["spacing_mm"][0] for one in known]),
             ("in-plane spacing, mm", 2, [one["spacing_mm"][2] for one in known]),
@@ -218,7 +277,10 @@ def test_the_data_by_split_and_every_cases_grid(printed):
             agrees(texts.loc[split, column], median(values), digits=digits)
             agrees(small.loc[split, column], min(values), max(values), digits=digits)
         for case in cases:
-            assert numbers(grids.loc[case, "spacing D, H, W, mm"].replace(", ", " ")) == data["geometry"][case]["spacing_mm"]
+            assert (
+                numbers(grids.loc[case, "spacing D, H, W, mm"].replace(", ", " "))
+                == data["geometry"][case]["spacing_mm"]
+            )
             assert numbers(grids.loc[case, "grid D, H, W"]) == data["geometry"][case]["shape"]
 
 
@@ -227,11 +289,24 @@ def test_the_curves_at_their_best_epochs(printed):
     for place, model in enumerate(MADE.models):
         texts, _ = printed.table(f"curves-{place}-table")
         for name, row in texts.iterrows():
-            rows = printed.trials[(printed.trials.phase == "final") & (printed.trials[CELL].agg(" / ".join, axis=1) == name)]
-            results = [json.loads((printed.out / "trials" / trial / "result.json").read_text()) for trial in rows.trial]
+            rows = printed.trials[
+                (printed.trials.phase == "final")
+                & (printed.trials[CELL].agg(" / ".join, axis=1) == name)
+            ]
+            results = [
+                json.loads((printed.out / "trials" / trial / "result.json").read_text())
+                for trial in rows.trial
+            ]
             best = [result["curve"][result["best_epoch"]] for result in results]
             assert name.startswith(model)
-            agrees(row["validation Dice"], np.mean([list(one["val_dice"].values()) for one in best]))
-            agrees(row["training Dice"], np.mean([list(one["train_dice"].values()) for one in best]))
+            agrees(
+                row["validation Dice"], np.mean([list(one["val_dice"].values()) for one in best])
+            )
+            agrees(
+                row["training Dice"], np.mean([list(one["train_dice"].values()) for one in best])
+            )
             for label, title in CLASSES.items():
-                agrees(row[f"validation {title}"], np.mean([one["val_dice"][str(label)] for one in best]))
+                agrees(
+                    row[f"validation {title}"],
+                    np.mean([one["val_dice"][str(label)] for one in best]),
+                )

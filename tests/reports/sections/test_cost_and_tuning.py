@@ -24,7 +24,13 @@ def cost(i, dice, hours):
 
 
 def test_the_front_holds_what_no_other_beats_at_its_price():
-    costs = [cost(0, 0.5, 1.0), cost(1, 0.4, 2.0), cost(2, 0.7, 3.0), cost(3, 0.6, 1.0), cost(4, 0.7, 4.0)]
+    costs = [
+        cost(0, 0.5, 1.0),
+        cost(1, 0.4, 2.0),
+        cost(2, 0.7, 3.0),
+        cost(3, 0.6, 1.0),
+        cost(4, 0.7, 4.0),
+    ]
 
     assert [one.i for one in front(costs, lambda one: one.hours)] == [3, 2]
 
@@ -33,8 +39,15 @@ def test_device_hours_count_cores_or_the_share_of_a_card():
     trial = dataclasses.replace(complete(MadeUp(), MadeUp().cells[0], 0), seconds=1800.0)
     half = dataclasses.replace(trial.spec, recipe=dataclasses.replace(trial.spec.recipe, gpus=0.5))
 
-    assert device_hours(dataclasses.replace(trial, facts={"device_type": "cpu", "threads": 4})) == 2.0
-    assert device_hours(dataclasses.replace(trial, spec=half, facts={"device_type": "cuda", "threads": 4})) == 0.25
+    assert (
+        device_hours(dataclasses.replace(trial, facts={"device_type": "cpu", "threads": 4})) == 2.0
+    )
+    assert (
+        device_hours(
+            dataclasses.replace(trial, spec=half, facts={"device_type": "cuda", "threads": 4})
+        )
+        == 0.25
+    )
 
 
 def words(out):
@@ -63,24 +76,43 @@ def test_a_study_is_drawn_with_its_importance(tuned):
     out, section = tuned
 
     studies = json.loads((out / "studies.json").read_text())["studies"]
-    assert all(set(one["importance"]) == ({"lr", "gamma"} if one["cell"]["loss"] == "focal" else {"lr"}) for one in studies)
-    assert "With 12 settings tried a cell, a tuned one beat the default on validation in 4 of 4 cells" in section
+    assert all(
+        set(one["importance"]) == ({"lr", "gamma"} if one["cell"]["loss"] == "focal" else {"lr"})
+        for one in studies
+    )
+    assert (
+        "With 12 settings tried a cell, a tuned one beat the default on validation in 4 of 4 cells"
+        in section
+    )
     assert all(f'id="{name}"' in section for name in ("gain", "importance", "studies"))
     assert section.count("<option") == 4
 
 
 def test_the_printed_importance_is_optunas_own_over_the_trials_table(tuned):
     out, section = tuned
-    trials = pd.read_parquet(out / "trials.parquet").query("phase == 'tune' and model == 'vnet' and loss == 'focal'")
-    (space,) = (
-        one["space"] for one in json.loads((out / "run.json").read_text())["studies"] if one["name"] == "demo/vnet/focal/none"
+    trials = pd.read_parquet(out / "trials.parquet").query(
+        "phase == 'tune' and model == 'vnet' and loss == 'focal'"
     )
-    ranges = {name: FloatDistribution(span["low"], span["high"], log=span["log"]) for name, span in space.items()}
+    (space,) = (
+        one["space"]
+        for one in json.loads((out / "run.json").read_text())["studies"]
+        if one["name"] == "demo/vnet/focal/none"
+    )
+    ranges = {
+        name: FloatDistribution(span["low"], span["high"], log=span["log"])
+        for name, span in space.items()
+    }
     study = optuna.create_study(direction="maximize")
     for _, row in trials.iterrows():
-        study.add_trial(optuna.trial.create_trial(params=dict(row[list(ranges)]), distributions=ranges, value=row["val_score"]))
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=dict(row[list(ranges)]), distributions=ranges, value=row["val_score"]
+            )
+        )
 
-    found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=5 / 12))
+    found = get_param_importances(
+        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=5 / 12)
+    )
 
     printed, _ = frames(section)["importance-table"]
     row = printed.set_index("configuration").loc["vnet / focal / none"]
@@ -91,7 +123,11 @@ def test_the_printed_importance_is_optunas_own_over_the_trials_table(tuned):
 
 def test_a_study_whose_default_failed_claims_no_gain(tmp_path):
     made = MadeUp(models=("vnet",), losses=("focal",), seeds=(0,), tunings=3)
-    results = [result for result in all_results(made) if not (result.spec.phase == TUNE and result.spec.number == 0)]
+    results = [
+        result
+        for result in all_results(made)
+        if not (result.spec.phase == TUNE and result.spec.number == 0)
+    ]
 
     section = words(write_run(tmp_path, made, results))
 

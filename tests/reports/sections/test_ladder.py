@@ -14,11 +14,19 @@ from reports.table import scores_table
 
 
 def test_shares_are_score_over_ceiling(tmp_path):
-    made = MadeUp(seeds=(0,), quality=lambda cell, seed, case, label: 0.45 if cell.model == "vnet" else 0.9, ceiling=0.9)
+    made = MadeUp(
+        seeds=(0,),
+        quality=lambda cell, seed, case, label: 0.45 if cell.model == "vnet" else 0.9,
+        ceiling=0.9,
+    )
 
     page = build_report(write_run(tmp_path, made)).read_text()
 
-    section = page.split('<section id="ladder"')[1].split("</section>")[0].replace("\N{NO-BREAK SPACE}", " ")
+    section = (
+        page.split('<section id="ladder"')[1]
+        .split("</section>")[0]
+        .replace("\N{NO-BREAK SPACE}", " ")
+    )
     assert "kidney 100 % of a ceiling of 0.90" in section
     assert section.count(">50 %<") == 2 * 3
     assert section.count(">100 %<") == 2 * 3
@@ -26,7 +34,9 @@ def test_shares_are_score_over_ceiling(tmp_path):
 
 
 def test_means_beyond_the_ceiling_are_counted(tmp_path):
-    page = build_report(write_run(tmp_path, MadeUp(seeds=(0,), quality=lambda *place: 0.9, ceiling=0.8))).read_text()
+    page = build_report(
+        write_run(tmp_path, MadeUp(seeds=(0,), quality=lambda *place: 0.9, ceiling=0.8))
+    ).read_text()
 
     assert "12 means lie beyond the ceiling" in page
 
@@ -34,7 +44,15 @@ def test_means_beyond_the_ceiling_are_counted(tmp_path):
 def test_the_floor_of_the_background_is_an_empty_predictions():
     true = np.array([[900, 100, 0], [600, 300, 100]])
     nobody = np.zeros((0, 1, 2, 3), np.int64)
-    floor = background_floor(Counts(cases=("a", "b"), true=true, pred=nobody, overlap=nobody, available=np.zeros((0, 1), bool)))
+    floor = background_floor(
+        Counts(
+            cases=("a", "b"),
+            true=true,
+            pred=nobody,
+            overlap=nobody,
+            available=np.zeros((0, 1), bool),
+        )
+    )
 
     assert floor.dice == pytest.approx((1800 / 1900 + 1200 / 1600) / 2)
     assert floor.iou == pytest.approx((0.9 + 0.6) / 2)

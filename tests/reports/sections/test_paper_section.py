@@ -14,7 +14,12 @@ from reports.sections.paper import paper, published, repeated_tables, verdict
 from reports.table import scores_table, trials_table
 from trials.records.spec import Cell
 
-PAPER = {"models": ("vnet", "unet3d"), "losses": ("combined", "focal"), "samplings": ("oversample",), "dataset": "kits23"}
+PAPER = {
+    "models": ("vnet", "unet3d"),
+    "losses": ("combined", "focal"),
+    "samplings": ("oversample",),
+    "dataset": "kits23",
+}
 
 
 def board_of(folder, made: MadeUp):
@@ -25,13 +30,17 @@ def board_of(folder, made: MadeUp):
 def standing(low: float, high: float) -> Standing:
     middle = (low + high) / 2
     counts = {"n": 8, "seeds": 3, "label_free": 0, "fp_share": 0.0, "fp_voxels": 0.0}
-    return Standing(dice=middle, dice_low=low, dice_high=high, iou=middle, iou_low=low, iou_high=high, **counts)
+    return Standing(
+        dice=middle, dice_low=low, dice_high=high, iou=middle, iou_low=low, iou_high=high, **counts
+    )
 
 
 def test_there_are_eleven_tables_of_four_classes():
     rows = published()
 
-    assert [(row.table, row.label) for row in rows] == [(table, label) for table in range(1, 12) for label in range(4)]
+    assert [(row.table, row.label) for row in rows] == [
+        (table, label) for table in range(1, 12) for label in range(4)
+    ]
     assert rows[17].cell == Cell(model="vnet", loss="combined", sampling="oversample")
     assert rows[17].dice == 0.5395
 
@@ -42,7 +51,9 @@ def test_the_shipped_facts_are_the_papers():
         pytest.skip("SEGBENCH_FIXTURES names no folder with paper/tables.csv")
     theirs = pd.read_csv(Path(folder) / "paper" / "tables.csv")
 
-    assert [(row.iou, row.dice) for row in published()] == list(zip(theirs["iou"], theirs["dice"], strict=True))
+    assert [(row.iou, row.dice) for row in published()] == list(
+        zip(theirs["iou"], theirs["dice"], strict=True)
+    )
     assert [row.cell.loss for row in published()] == theirs["loss"].tolist()
 
 
@@ -50,7 +61,11 @@ def test_the_rule_finds_the_nine_infeasible_rows_and_the_one_repeated_table():
     rows = published()
     copies = repeated_tables(rows)
 
-    infeasible = [(row.table, row.class_name) for row in rows if verdict(row, copies, None) == "paper number infeasible"]
+    infeasible = [
+        (row.table, row.class_name)
+        for row in rows
+        if verdict(row, copies, None) == "paper number infeasible"
+    ]
 
     assert infeasible == [
         *((1, name) for name in ("kidney", "tumor", "cyst")),
@@ -71,7 +86,9 @@ def test_a_value_inside_our_interval_is_inside_and_one_outside_differs():
 
 
 def test_our_values_are_on_the_cube_and_the_rest_was_not_run(tmp_path):
-    board = board_of(tmp_path, MadeUp(**PAPER, quality=lambda cell, seed, case, label: 0.6 if label else 0.99))
+    board = board_of(
+        tmp_path, MadeUp(**PAPER, quality=lambda cell, seed, case, label: 0.6 if label else 0.99)
+    )
 
     (table,) = [block for block in paper(board).blocks if block.kind == "table"]
 

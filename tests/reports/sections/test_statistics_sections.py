@@ -1,4 +1,6 @@
-"""The sections that weigh evidence: what they find, what they count, and what they say where a run cannot tell."""
+"""The sections that weigh evidence: what they find, what they count, and what they say where a run
+cannot tell.
+"""
 
 import dataclasses
 
@@ -26,10 +28,19 @@ def board_of(folder, made: MadeUp, results=None) -> Board:
 
 
 def added(cell, seed, case, label):
-    """Dice as a sum: vnet 0.1 above unet3d, focal 0.04 above combined; patients and seeds differ a little."""
+    """Dice as a sum: vnet 0.1 above unet3d, focal 0.04 above combined; patients and seeds differ a
+    little.
+    """
     place = int(case.removeprefix("case_"))
     luck = 0.002 * ((seed * 7 + place * 3 + len(cell.model) + 2 * len(cell.loss)) % 5)
-    return round(0.5 + 0.02 * (place % 6) + luck + 0.1 * (cell.model == "vnet") + 0.04 * (cell.loss == "focal"), 3)
+    return round(
+        0.5
+        + 0.02 * (place % 6)
+        + luck
+        + 0.1 * (cell.model == "vnet")
+        + 0.04 * (cell.loss == "focal"),
+        3,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,8 @@ def test_the_distribution_counts_the_patients_above_a_threshold(board):
     rows = table_of(distribution(board), "distribution-mean").rows
 
     own = [added(board.run.cells[3], 0, case, 1) for case in board.test["native"].cases]
-    # The last cell, vnet with focal, leads: all reach 0.5; places 2 to 5 of 6 reach 0.7 whatever their luck, some of place 1.
+    # The last cell, vnet with focal, leads: all reach 0.5; places 2 to 5 of 6 reach 0.7 whatever
+    # their luck, some of place 1.
     assert rows[0][0].text == "vnet / focal / none"
     assert rows[0][5].sort == 1
     assert rows[0][6].sort == pytest.approx(np.mean([dice >= 0.7 for dice in own]), abs=0.2)
@@ -117,7 +129,11 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
     for result in all_results(made):
         grown = tuple(
             dataclasses.replace(
-                score, **{name: getattr(score, name) * factor for name in ("true_voxels", "pred_voxels", "overlap_voxels")}
+                score,
+                **{
+                    name: getattr(score, name) * factor
+                    for name in ("true_voxels", "pred_voxels", "overlap_voxels")
+                },
             )
             for score in result.scores
             for factor in [1 + int(score.case.removeprefix("case_"))]
@@ -129,9 +145,15 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
 
     found = size(board)
 
-    # Kidneys of (1 + place) x 1000 voxels of 2 mm3, places 4 to 19: 10 to 40 ml, four patients a quarter.
+    # Kidneys of (1 + place) x 1000 voxels of 2 mm3, places 4 to 19: 10 to 40 ml, four patients a
+    # quarter.
     columns = [column.hint for column in table_of(found, "size-class-1").columns[1:]]
-    assert columns == ["10 to 16 ml, n = 4", "18 to 24 ml, n = 4", "26 to 32 ml, n = 4", "34 to 40 ml, n = 4"]
+    assert columns == [
+        "10 to 16 ml, n = 4",
+        "18 to 24 ml, n = 4",
+        "26 to 32 ml, n = 4",
+        "34 to 40 ml, n = 4",
+    ]
     assert len(table_of(found, "size-table").rows) == 16 + 16 + 8
 
 
@@ -142,7 +164,13 @@ def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(
 
     # Slices of 1 to 5 mm in turn; every third patient is of the new cohort.
     of_group = {row[1].text: row for row in rows}
-    assert [row[1].text for row in rows] == ["below 2 mm", "2 mm to below 5 mm", "5 mm and more", "new", "old"]
+    assert [row[1].text for row in rows] == [
+        "below 2 mm",
+        "2 mm to below 5 mm",
+        "5 mm and more",
+        "new",
+        "old",
+    ]
     shown = board.choice.chosen
     new = board.test["native"].ratio(1)[shown].mean(axis=0)[::3]
     assert of_group["new"][3].sort == pytest.approx(new.mean())
@@ -153,7 +181,9 @@ def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(
 def test_one_seed_is_said_to_resolve_nothing(tmp_path):
     board = board_of(tmp_path, MadeUp(seeds=(0,), num_test=16, quality=added))
 
-    assert pairs(board).finding.startswith("None of 6 pairs of configurations is resolved: with one seed each")
+    assert pairs(board).finding.startswith(
+        "None of 6 pairs of configurations is resolved: with one seed each"
+    )
     assert seeds(board).finding.startswith("Each configuration was trained once")
     assert {row[-1] for row in texts(table_of(effects(board), "effects-pairs"))} == {"not resolved"}
 
@@ -174,21 +204,32 @@ def test_small_runs_leave_out_what_they_cannot_say(tmp_path, made):
     found = [section for make in ALL if (section := make(board)) is not None]
 
     assert all("nan" not in section.finding for section in found)
-    assert len(made.cells) > 1 or {"effects", "pairs", "stability"}.isdisjoint(section.id for section in found)
+    assert len(made.cells) > 1 or {"effects", "pairs", "stability"}.isdisjoint(
+        section.id for section in found
+    )
 
 
 def test_a_grid_with_holes_compares_what_is_shared(tmp_path):
-    made = MadeUp(models=MODELS[:3], losses=("combined", "focal"), seeds=(0, 1), num_test=10, quality=plausible_quality)
+    made = MadeUp(
+        models=MODELS[:3],
+        losses=("combined", "focal"),
+        seeds=(0, 1),
+        num_test=10,
+        quality=plausible_quality,
+    )
     results = [
         result
         for result in all_results(made)
-        if (result.spec.cell.model, result.spec.cell.loss) not in {("unet3d", "focal"), ("vnet", "combined")}
+        if (result.spec.cell.model, result.spec.cell.loss)
+        not in {("unet3d", "focal"), ("vnet", "combined")}
     ]
 
     found = effects(board_of(tmp_path, made, results))
 
     assert found.finding.endswith("No setting of the other factors holds every model.")
-    assert {frozenset(row[1:3]) for row in texts(table_of(found, "effects-pairs")) if row[0] == "model"} == {
+    assert {
+        frozenset(row[1:3]) for row in texts(table_of(found, "effects-pairs")) if row[0] == "model"
+    } == {
         frozenset({"unet3d", "segresnet"}),
         frozenset({"vnet", "segresnet"}),
     }

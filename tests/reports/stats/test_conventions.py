@@ -1,4 +1,6 @@
-"""Each convention against its library's own function, on six cases that hold every way of being empty; ranks by hand."""
+"""Each convention against its library's own function, on six cases that hold every way of being
+empty; ranks by hand.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from reports.build import build_report
 from reports.sections.conventions import changes
 from reports.stats.conventions import CONVENTIONS, kits_rank, mean_then_rank, rank_then_mean
 
-# Reference and prediction, a digit a voxel. Label 3: in both, in neither, missed, made up, made up, in neither.
+# Reference and prediction, a digit a voxel. Label 3: in both, in neither, missed, made up, made up,
+# in neither.
 CASES = (
     ("1111222033300000", "1110222233000000"),
     ("1111112220000000", "1111100222200000"),
@@ -39,7 +42,9 @@ def counts():
 def test_all_four_ways_of_being_empty_occur():
     true, pred, _ = counts()
 
-    assert {(bool(t), bool(p)) for t, p in zip(true[:, 2], pred[:, 2], strict=True)} == {(a, b) for a in (0, 1) for b in (0, 1)}
+    assert {(bool(t), bool(p)) for t, p in zip(true[:, 2], pred[:, 2], strict=True)} == {
+        (a, b) for a in (0, 1) for b in (0, 1)
+    }
 
 
 def test_nnunets_means_are_its_own():
@@ -60,7 +65,10 @@ def test_monais_means_are_its_own():
     import torch
     from monai.metrics import DiceMetric
 
-    true, pred = (torch.stack([torch.as_tensor(labels == k) for k in range(4)], 1).double() for labels in volumes())
+    true, pred = (
+        torch.stack([torch.as_tensor(labels == k) for k in range(4)], 1).double()
+        for labels in volumes()
+    )
     theirs = {}
     for reduction in ("mean", "mean_batch"):
         metric = DiceMetric(include_background=False, reduction=reduction)
@@ -68,9 +76,13 @@ def test_monais_means_are_its_own():
         theirs[reduction] = metric.aggregate().numpy()
 
     assert CONVENTIONS["monai"].by_label(*counts()) == pytest.approx(theirs["mean_batch"], rel=1e-6)
-    assert CONVENTIONS["monai"].over_all(*counts()) == pytest.approx(theirs["mean"].item(), rel=1e-6)
+    assert CONVENTIONS["monai"].over_all(*counts()) == pytest.approx(
+        theirs["mean"].item(), rel=1e-6
+    )
     # Within each patient first: not the mean of the labels' means.
-    assert CONVENTIONS["positives"].over_all(*counts()) != pytest.approx(theirs["mean"].item(), rel=1e-3)
+    assert CONVENTIONS["positives"].over_all(*counts()) != pytest.approx(
+        theirs["mean"].item(), rel=1e-3
+    )
 
 
 def test_positives_only_leave_the_other_cases_out():
@@ -102,9 +114,18 @@ def test_who_never_predicts_a_cyst_scores_as_the_conventions_say():
     true = np.array([[100]] * 44 + [[0]] * 37)
     nothing = np.zeros_like(true)
 
-    scores = {name: float(convention.by_label(true, nothing, nothing)[0]) for name, convention in CONVENTIONS.items()}
+    scores = {
+        name: float(convention.by_label(true, nothing, nothing)[0])
+        for name, convention in CONVENTIONS.items()
+    }
 
-    assert scores == {"positives": 0, "kits": pytest.approx(37 / 81), "nnunet": 0, "monai": 0, "pooled": 0}
+    assert scores == {
+        "positives": 0,
+        "kits": pytest.approx(37 / 81),
+        "nnunet": 0,
+        "monai": 0,
+        "pooled": 0,
+    }
 
 
 def test_equal_means_share_the_better_place_and_no_mean_has_none():
@@ -144,18 +165,25 @@ def test_changes_are_told_largest_first():
 
 
 def cautious_or_bold(cell, seed, case, label):
-    """vnet finds cysts and makes some up; unet3d never predicts one, but its kidneys are a little better."""
+    """vnet finds cysts and makes some up; unet3d never predicts one, but its kidneys are a little
+    better.
+    """
     if label == 3:
         return 0.5 if cell.model == "vnet" else 0.0
     return 0.80 if cell.model == "vnet" else 0.81
 
 
 def test_the_section_says_which_places_change(tmp_path):
-    page = build_report(write_run(tmp_path, MadeUp(losses=("focal",), quality=cautious_or_bold))).read_text()
+    page = build_report(
+        write_run(tmp_path, MadeUp(losses=("focal",), quality=cautious_or_bold))
+    ).read_text()
 
     section = page.split('<section id="conventions"')[1].split("</section>")[0]
-    assert section.count('<input type="radio"') == section.count('class="choice"') == len(CONVENTIONS)
-    # Half of the patients have no cyst: under KiTS who never predicts one scores 1 in them, who makes some up 0.
+    assert (
+        section.count('<input type="radio"') == section.count('class="choice"') == len(CONVENTIONS)
+    )
+    # Half of the patients have no cyst: under KiTS who never predicts one scores 1 in them, who
+    # makes some up 0.
     assert not all(holds(case, 3) for case in MadeUp().splits["test"])
     assert "unet3d / focal / none rises from 2 to 1" in section
     assert "Places change under" in section

@@ -1,4 +1,6 @@
-"""Pairs, ranks, families and power against hand answers and against figures frozen from statsmodels and scikit-posthocs."""
+"""Pairs, ranks, families and power against hand answers and against figures frozen from statsmodels
+and scikit-posthocs.
+"""
 
 import itertools
 import math
@@ -11,7 +13,14 @@ from reports.stats.effects import complete_blocks, contrast, level_weights
 from reports.stats.pairs import crossed_p, hodges_lehmann, superiority
 from reports.stats.power import ERRORS, Gap, cases_needed, gap_of, seeds_needed, variance_split
 from reports.stats.ranks import interquartile_mean, kendall, stability
-from reports.stats.tests import critical_difference, friedman, holm, mean_ranks, sign_flip, signed_rank
+from reports.stats.tests import (
+    critical_difference,
+    friedman,
+    holm,
+    mean_ranks,
+    sign_flip,
+    signed_rank,
+)
 from trials.records.spec import Cell
 
 # Twelve patients under four levels; made up.
@@ -48,13 +57,16 @@ BLOCK = np.array(
         [[0.485, 0.523, 0.589, 0.646, 0.713, 0.644], [0.503, 0.501, 0.586, 0.629, 0.712, 0.658]],
     ]
 )
-# statsmodels 0.15.0, anova_lm(ols("y ~ C(c)*C(n) + C(c):C(s)")): mean squares of c, n, c:n, c:s and the residual.
+# statsmodels 0.15.0, anova_lm(ols("y ~ C(c)*C(n) + C(c):C(s)")): mean squares of c, n, c:n, c:s and
+# the residual.
 MEAN_SQUARES = (0.007645083333, 0.034574916667, 0.00533765, 0.000346472222, 0.000298805556)
 
 
 def test_holm_agrees_with_statsmodels():
     # statsmodels 0.15.0, multipletests(..., method="holm").
-    assert holm([0.001, 0.02, 0.012, 0.04, 0.3, 0.008]) == pytest.approx([0.006, 0.06, 0.048, 0.08, 0.3, 0.04])
+    assert holm([0.001, 0.02, 0.012, 0.04, 0.3, 0.008]) == pytest.approx(
+        [0.006, 0.06, 0.048, 0.08, 0.3, 0.04]
+    )
 
 
 def test_pairwise_wilcoxon_agrees_with_scikit_posthocs():
@@ -63,7 +75,11 @@ def test_pairwise_wilcoxon_agrees_with_scikit_posthocs():
     third = [0.83, 0.82, 0.73, 0.78, 0.64, 0.72, 0.8, 1.0, 0.85, 0.8]
     fourth = [0.71, 0.71, 0.85, 0.68, 0.94, 0.62, 0.67, 0.44, 0.87, 0.9]
 
-    p = signed_rank(np.array([np.subtract(first, second), np.subtract(third, fourth), np.subtract(second, fourth)]))
+    p = signed_rank(
+        np.array(
+            [np.subtract(first, second), np.subtract(third, fourth), np.subtract(second, fourth)]
+        )
+    )
 
     # scikit_posthocs 0.17.1, posthoc_wilcoxon(zero_method="pratt").
     assert p == pytest.approx([0.431640625, 0.4453125, 0.76953125])
@@ -83,7 +99,9 @@ def test_the_signed_rank_test_counts_out_every_flip_with_ties_and_zeros():
 def test_with_many_patients_the_signed_rank_test_is_scipys_normal_one():
     differences = np.round(np.random.default_rng(5).normal(0.02, 0.1, (3, 81)), 2)
 
-    theirs = [stats.wilcoxon(row, zero_method="pratt", method="asymptotic").pvalue for row in differences]
+    theirs = [
+        stats.wilcoxon(row, zero_method="pratt", method="asymptotic").pvalue for row in differences
+    ]
 
     assert signed_rank(differences) == pytest.approx(theirs)
 
@@ -98,7 +116,8 @@ def test_the_sign_flip_check_agrees_with_counting_out_all_flips():
 
 
 def test_hodges_and_lehmanns_estimate_of_the_depression_scores():
-    # Hollander, Wolfe and Chicken 2014, examples 3.1 to 3.4: nine patients before and after a tranquiliser.
+    # Hollander, Wolfe and Chicken 2014, examples 3.1 to 3.4: nine patients before and after a
+    # tranquiliser.
     before = np.array([1.83, 0.5, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.3])
     after = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
 
@@ -162,7 +181,8 @@ def test_with_one_seed_the_split_knows_no_seed():
 
 
 def test_a_known_gap_needs_as_many_patients_as_statsmodels_says():
-    # statsmodels 0.15.0, NormalIndPower().solve_power(effect_size=0.3, alpha=0.05, power=0.8, ratio=0): 87.2.
+    # statsmodels 0.15.0, NormalIndPower().solve_power(effect_size=0.3, alpha=0.05, power=0.8,
+    # ratio=0): 87.2.
     assert cases_needed(Gap(gap=0.03, mix=0.1**2, rest=0.0, luck=0.0), 1) == 88
 
 
@@ -172,7 +192,11 @@ def test_luck_that_no_number_of_patients_removes_asks_for_seeds():
     assert cases_needed(gap, 3) == math.inf
     # Solve (0.03 / 2.80)^2 = 0.05^2 / 81 + 0.02^2 / S.
     assert seeds_needed(gap, 81) == math.ceil(0.02**2 / ((0.03 / ERRORS) ** 2 - 0.05**2 / 81))
-    assert ERRORS * gap.error(81, seeds_needed(gap, 81)) <= 0.03 < ERRORS * gap.error(81, seeds_needed(gap, 81) - 1)
+    assert (
+        ERRORS * gap.error(81, seeds_needed(gap, 81))
+        <= 0.03
+        < ERRORS * gap.error(81, seeds_needed(gap, 81) - 1)
+    )
 
 
 def test_a_gap_is_split_into_what_patients_and_what_trainings_cause():
@@ -196,7 +220,9 @@ def test_kendalls_tau_is_scipys():
 
 
 def test_ranks_in_the_resamples_are_counted():
-    draws = np.array([[0.3, 0.2, 0.1], [0.3, 0.1, 0.2], [0.2, 0.3, 0.1], [0.3, 0.3, 0.1], [np.nan] * 3])
+    draws = np.array(
+        [[0.3, 0.2, 0.1], [0.3, 0.1, 0.2], [0.2, 0.3, 0.1], [0.3, 0.3, 0.1], [np.nan] * 3]
+    )
 
     found = stability(np.array([0.3, 0.2, 0.1]), draws)
 
@@ -209,7 +235,9 @@ def test_ranks_in_the_resamples_are_counted():
 def test_the_interquartile_mean_is_that_of_the_middle_half():
     assert interquartile_mean(np.array([0.0, 4, 5, 6, 7, 8, 9, 100])) == 6.5
     # Six cases: a quarter is one and a half, so that the second and fifth count half.
-    assert interquartile_mean(np.array([0.0, 1, 2, 4, 5, 100])) == pytest.approx((0.5 * 1 + 2 + 4 + 0.5 * 5) / 3)
+    assert interquartile_mean(np.array([0.0, 1, 2, 4, 5, 100])) == pytest.approx(
+        (0.5 * 1 + 2 + 4 + 0.5 * 5) / 3
+    )
     assert interquartile_mean(np.array([0.4])) == 0.4
 
 
@@ -223,7 +251,10 @@ def test_the_crossed_test_of_one_seeds_worth_of_patients_is_students():
 
 
 def test_an_effect_is_taken_over_complete_blocks_alone():
-    cells = [Cell(model=m, loss=lo, sampling="none") for m, lo in (("a", "x"), ("b", "x"), ("a", "y"), ("b", "y"), ("a", "z"))]
+    cells = [
+        Cell(model=m, loss=lo, sampling="none")
+        for m, lo in (("a", "x"), ("b", "x"), ("a", "y"), ("b", "y"), ("a", "z"))
+    ]
     values = np.array([0.5, 0.7, 0.6, 0.9, 0.1])
 
     blocks = complete_blocks(cells, "model", ["a", "b"], np.ones(5, bool))

@@ -10,7 +10,11 @@ from reports.stats.score_means import means_text, score_means
 def row(dice, true, pred, lesions=(0, 0, 0), hd95=math.nan):
     """One case of one label, "t"."""
     ratios = {f"{name}_t": dice for name in ("dice", "iou", "surface_dice")}
-    counts = {"true_voxels_t": true, "pred_voxels_t": pred, "volume_error_ml_t": (pred - true) / 1000}
+    counts = {
+        "true_voxels_t": true,
+        "pred_voxels_t": pred,
+        "volume_error_ml_t": (pred - true) / 1000,
+    }
     return (
         ratios
         | counts
@@ -28,13 +32,17 @@ def test_a_labels_ratios_are_over_the_cases_whose_reference_holds_it():
 
     means = by_measure(rows)
 
-    assert [(means[name].value, means[name].cases) for name in ("Dice", "IoU", "Surface Dice")] == [(0.75, 2)] * 3
+    assert [(means[name].value, means[name].cases) for name in ("Dice", "IoU", "Surface Dice")] == [
+        (0.75, 2)
+    ] * 3
     assert means["volume error"].value == pytest.approx((-10 + 0 + 7 + 0) / 4 / 1000)
     assert means["volume error"].cases == 4
 
 
 def test_a_missed_label_counts_as_zero_dice_and_has_no_distance():
-    means = by_measure([row(0.0, 100, 0, hd95=math.inf), row(0.8, 100, 90, hd95=3.0), row(0.6, 100, 90, hd95=5.0)])
+    means = by_measure(
+        [row(0.0, 100, 0, hd95=math.inf), row(0.8, 100, 90, hd95=3.0), row(0.6, 100, 90, hd95=5.0)]
+    )
 
     assert means["Dice"].value == pytest.approx(1.4 / 3)
     assert (means["HD95"].value, means["HD95"].cases) == (4.0, 2)
@@ -45,7 +53,11 @@ def test_lesions_are_pooled_over_cases():
 
     found, false = means[-1], means[-2]
     assert (found.measure, found.value, found.cases) == ("lesions found, 2 of 4", 0.5, 2)
-    assert (false.measure, false.value, false.cases) == ("false lesions a case", pytest.approx(4 / 3), 3)
+    assert (false.measure, false.value, false.cases) == (
+        "false lesions a case",
+        pytest.approx(4 / 3),
+        3,
+    )
 
 
 def test_an_interval_holds_its_mean_and_lies_within_the_scores():
@@ -79,7 +91,11 @@ def test_official_means_are_over_all_cases_and_end_with_the_mean_of_their_region
 
 
 def official_row(**values):
-    return {f"{measure}_{region}": value for measure in ("dice", "surface_dice") for region, value in values.items()}
+    return {
+        f"{measure}_{region}": value
+        for measure in ("dice", "surface_dice")
+        for region, value in values.items()
+    }
 
 
 def test_the_text_has_a_line_a_mean_and_says_which_cases_count():

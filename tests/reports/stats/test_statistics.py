@@ -22,7 +22,9 @@ from reports.stats.tests import holm, wilcoxon
 
 def draws_of(values: np.ndarray, draws: int = 10_000) -> np.ndarray:
     available = ~np.isnan(values).all(axis=2)
-    return resample(values, case_weights(values.shape[2], draws)) + seed_luck(values, seed_picks(available, draws))
+    return resample(values, case_weights(values.shape[2], draws)) + seed_luck(
+        values, seed_picks(available, draws)
+    )
 
 
 def test_point_averages_patients_then_seeds():
@@ -44,7 +46,9 @@ def test_the_bootstrap_interval_agrees_with_scipys():
 
     low, high = interval(draws_of(sample[None, None]))
 
-    theirs = stats.bootstrap((sample,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0))
+    theirs = stats.bootstrap(
+        (sample,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
+    )
     assert low[0] == pytest.approx(theirs.confidence_interval.low, abs=0.004)
     assert high[0] == pytest.approx(theirs.confidence_interval.high, abs=0.004)
 
@@ -91,7 +95,9 @@ def test_patients_without_the_class_do_not_count():
 
 
 def test_rank_first_shares_ties():
-    samples = np.array([[0.1, 0.2, 0.2], [0.3, 0.2, 0.1], [np.nan, np.nan, np.nan], [0.3, 0.1, np.nan]])
+    samples = np.array(
+        [[0.1, 0.2, 0.2], [0.3, 0.2, 0.1], [np.nan, np.nan, np.nan], [0.3, 0.1, np.nan]]
+    )
 
     np.testing.assert_allclose(rank_first(samples), [2 / 3, 1 / 6, 1 / 6])
 

@@ -31,9 +31,13 @@ def turned(voxels: np.ndarray, affine: np.ndarray, codes: str) -> tuple[np.ndarr
 
 
 def asymmetric(shape: tuple[int, int, int] = (11, 14, 9), seed: int = 0) -> np.ndarray:
-    """An image (D, H, W) that no turn maps onto itself: a ramp along each axis, each of another slope, and noise."""
+    """An image (D, H, W) that no turn maps onto itself: a ramp along each axis, each of another
+    slope, and noise.
+    """
     d, h, w = np.meshgrid(*map(np.arange, shape), indexing="ij")
-    return (100 * d + 10 * h + w + np.random.default_rng(seed).integers(0, 50, shape)).astype(np.int16)
+    return (100 * d + 10 * h + w + np.random.default_rng(seed).integers(0, 50, shape)).astype(
+        np.int16
+    )
 
 
 def blocks(shape: tuple[int, int, int] = (11, 14, 9), seed: int = 0) -> np.ndarray:

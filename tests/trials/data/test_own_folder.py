@@ -15,11 +15,20 @@ from trials.storage.spool import scratch
 
 
 def test_a_missing_and_an_empty_folder_have_no_content(tmp_path, bucket):
-    assert contents(tmp_path) == contents(tmp_path / "missing") == contents(bucket / "missing") == []
+    assert (
+        contents(tmp_path) == contents(tmp_path / "missing") == contents(bucket / "missing") == []
+    )
 
 
 def test_a_folder_tells_what_lies_in_it_but_neither_litter_nor_what_is_unfinished(tmp_path):
-    for name in ("b.nii.gz", ".hidden", ".DS_Store", "._b.nii.gz", "THUMBS.DB", ".run.json.abc.unfinished"):
+    for name in (
+        "b.nii.gz",
+        ".hidden",
+        ".DS_Store",
+        "._b.nii.gz",
+        "THUMBS.DB",
+        ".run.json.abc.unfinished",
+    ):
         (tmp_path / name).touch()
     (tmp_path / "a").mkdir()
 
@@ -46,7 +55,9 @@ def test_a_store_that_does_not_answer_is_told_and_not_taken_for_an_empty_one(sto
 
 
 def test_at_most_three_names_are_listed_and_the_others_counted():
-    with pytest.raises(ValueError, match=r"^/x must be missing or empty, or Y; it holds a, b\\n, c and 2 more; Z$"):
+    with pytest.raises(
+        ValueError, match=r"^/x must be missing or empty, or Y; it holds a, b\\n, c and 2 more; Z$"
+    ):
         refuse_foreign(Path("/x"), ["a", "b\n", "c", "d", "e"], "Y", "Z")
 
     refuse_foreign(Path("/x"), [], "Y", "Z")
@@ -68,7 +79,9 @@ def test_at_most_three_names_are_listed_and_the_others_counted():
         ("s3://bucket/data", "data", False),
     ],
 )
-def test_one_folder_lies_in_another_whatever_the_spelling(tmp_path, monkeypatch, folder, other, inside):
+def test_one_folder_lies_in_another_whatever_the_spelling(
+    tmp_path, monkeypatch, folder, other, inside
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
@@ -79,7 +92,10 @@ def test_one_folder_lies_in_another_whatever_the_spelling(tmp_path, monkeypatch,
 def test_what_is_swept_from_a_cache_lies_in_its_own_folders(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
     prepared = prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
-    ours, theirs = prepared.parent / "cases" / ".a.unfinished", tmp_path / "cache" / "of the user" / ".a.unfinished"
+    ours, theirs = (
+        prepared.parent / "cases" / ".a.unfinished",
+        tmp_path / "cache" / "of the user" / ".a.unfinished",
+    )
     theirs.parent.mkdir()
     for path in (ours, theirs):
         path.touch()
@@ -92,7 +108,9 @@ def test_what_is_swept_from_a_cache_lies_in_its_own_folders(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave a link of another user")
-def test_a_link_that_another_user_left_in_the_temporary_folder_is_not_followed(tmp_path, monkeypatch):
+def test_a_link_that_another_user_left_in_the_temporary_folder_is_not_followed(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path))
     (tmp_path / "home").mkdir()
     link = tmp_path / f"segbench-{os.getuid()}"
@@ -100,5 +118,8 @@ def test_a_link_that_another_user_left_in_the_temporary_folder_is_not_followed(t
     assert scratch() == link
     os.lchown(link, 65534, 65534)
 
-    with pytest.raises(ValueError, match=f"{link} belongs to another user; set SEGBENCH_SCRATCH to a folder of your own"):
+    with pytest.raises(
+        ValueError,
+        match=f"{link} belongs to another user; set SEGBENCH_SCRATCH to a folder of your own",
+    ):
         scratch()

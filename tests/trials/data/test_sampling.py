@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trials.data.sampling import SAMPLINGS, ClassCounts, background_share, draw, draw_histogram, oversample, sampling_facts
+from trials.data.sampling import (
+    SAMPLINGS,
+    ClassCounts,
+    background_share,
+    draw,
+    draw_histogram,
+    oversample,
+    sampling_facts,
+)
 from trials.parts import pick
 from trials.records.spec import Recipe
 
@@ -26,13 +34,20 @@ def weigh(name: str, items: np.ndarray, **changes) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def kits_training_cube() -> np.ndarray:
-    """Class voxels [337, 4] of the paper's training cases, scaled from the native masks to a cube of 128."""
+    """Class voxels [337, 4] of the paper's training cases, scaled from the native masks to a cube
+    of 128.
+    """
     folder = os.environ.get("SEGBENCH_FIXTURES")
     if not folder:
         pytest.skip("SEGBENCH_FIXTURES is not set: no table of the KiTS23 cases")
     with (Path(folder) / "data" / "kits23_cases.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["case"] <= "case_00436"]
-    voxels = np.array([[int(row[f"{name}_voxels"]) for name in ("background", "kidney", "tumor", "cyst")] for row in rows])
+    voxels = np.array(
+        [
+            [int(row[f"{name}_voxels"]) for name in ("background", "kidney", "tumor", "cyst")]
+            for row in rows
+        ]
+    )
     return np.rint(voxels * 128**3 / voxels.sum(axis=1, keepdims=True)).astype(np.int64)
 
 
@@ -122,7 +137,9 @@ def test_uniform_weights_draw_each_item_once_before_any_twice():
 def test_a_draw_repeats_with_its_seed_and_differs_with_another():
     weights = weigh("oversample", ITEMS)
 
-    first, same, other = (draw(weights, 50, np.random.default_rng(seed)).tolist() for seed in (1, 1, 2))
+    first, same, other = (
+        draw(weights, 50, np.random.default_rng(seed)).tolist() for seed in (1, 1, 2)
+    )
 
     assert first == same != other
 
@@ -155,8 +172,12 @@ def test_the_literal_reading_is_almost_uniform_on_kits(kits_training_cube):
     ("reading", "effective_items", "cyst_chance", "cyst_percent"),
     [("content", 197, None, 0.0311), ("presence", 191, 0.935, 0.0239)],
 )
-def test_the_other_readings_on_kits(kits_training_cube, reading, effective_items, cyst_chance, cyst_percent):
-    facts = draw_histogram(weigh("oversample", kits_training_cube, oversample=reading), kits_training_cube)
+def test_the_other_readings_on_kits(
+    kits_training_cube, reading, effective_items, cyst_chance, cyst_percent
+):
+    facts = draw_histogram(
+        weigh("oversample", kits_training_cube, oversample=reading), kits_training_cube
+    )
 
     assert facts["effective_items"] == pytest.approx(effective_items, rel=0.01)
     assert 100 * facts["voxel_share"][3] == pytest.approx(cyst_percent, rel=0.01)

@@ -37,7 +37,9 @@ def test_ceilings_are_below_one_and_count_every_label_of_every_case(small_cache)
 
     scores = list(ceiling_scores(cache, cases))
 
-    assert [(score.case, score.label) for score in scores] == [(case, label) for case in cases for label in range(4)]
+    assert [(score.case, score.label) for score in scores] == [
+        (case, label) for case in cases for label in range(4)
+    ]
     for score in scores:
         assert score.true_voxels == cache.cases[score.case].class_voxels[score.label]
         if score.true_voxels:

@@ -12,7 +12,10 @@ def test_several_threads_give_the_scores_of_one_in_the_same_order(small_cache, t
     network = make_network(job, cache)
     splits = {"val": job.val, "test": (*job.test, *job.train[:3])}
 
-    one, three = (list(evaluate(network, Evaluation(cache=cache, batch_size=2, threads=threads), splits)) for threads in (1, 3))
+    one, three = (
+        list(evaluate(network, Evaluation(cache=cache, batch_size=2, threads=threads), splits))
+        for threads in (1, 3)
+    )
 
     assert [case.scores[0].case for case in three] == [*splits["val"], *splits["test"]]
     assert one == three

@@ -1,4 +1,6 @@
-"""From the cube to the case's own grid: equal to interpolating every class at full size, and far cheaper."""
+"""From the cube to the case's own grid: equal to interpolating every class at full size, and far
+cheaper.
+"""
 
 import pytest
 import torch

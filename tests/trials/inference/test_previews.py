@@ -1,11 +1,19 @@
-"""What a test case leaves for a page: which slices, in which greys, how large, and the image read once."""
+"""What a test case leaves for a page: which slices, in which greys, how large, and the image read
+once.
+"""
 
 import numpy as np
 import pytest
 
 from trials.data.datasets.registry import ABDOMEN_HU
 from trials.data.prepared.cache import native_labels, open_cache
-from trials.inference.previews import display_window, save_prediction, save_reference, telling_slices, thinned
+from trials.inference.previews import (
+    display_window,
+    save_prediction,
+    save_reference,
+    telling_slices,
+    thinned,
+)
 
 
 def test_the_fullest_slice_of_each_label_and_the_ends_of_the_foreground_are_told():
@@ -50,7 +58,12 @@ def test_slices_of_a_sheet_become_means_of_squares_and_keep_the_middle_label():
     small, small_labels = thinned(grey, labels)
 
     assert small.shape == small_labels.shape == (2, 200, 171)
-    assert (small[0, 0, 0], small[0, 0, 1], small_labels[0, 0, 0], small_labels.sum()) == (90, 0, 2, 4)
+    assert (small[0, 0, 0], small[0, 0, 1], small_labels[0, 0, 0], small_labels.sum()) == (
+        90,
+        0,
+        2,
+        4,
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 256, 200), (1, 4000, 2)])
@@ -60,7 +73,9 @@ def test_slices_that_are_small_stay_as_they_are(shape):
     assert thinned(grey, grey)[0] is grey
 
 
-def test_a_case_is_kept_once_on_its_own_grid_and_a_prediction_in_the_same_slices(small_cache, tmp_path):
+def test_a_case_is_kept_once_on_its_own_grid_and_a_prediction_in_the_same_slices(
+    small_cache, tmp_path
+):
     cache = open_cache(small_cache)
     case = sorted(cache.cases)[0]
     record, reference = cache.cases[case], native_labels(cache.cases[case])
@@ -70,11 +85,17 @@ def test_a_case_is_kept_once_on_its_own_grid_and_a_prediction_in_the_same_slices
     save_reference(path, cache, case, np.zeros_like(reference))
     save_prediction(tmp_path / "prediction.npz", cache.labels(case), reference, reference)
 
-    with np.load(path, allow_pickle=False) as kept, np.load(tmp_path / "prediction.npz", allow_pickle=False) as told:
+    with (
+        np.load(path, allow_pickle=False) as kept,
+        np.load(tmp_path / "prediction.npz", allow_pickle=False) as told,
+    ):
         assert path.stat().st_mtime_ns == first
         assert np.array_equal(kept["index"], told["index"])
         assert np.array_equal(kept["reference"], told["prediction"])
         assert kept["sheet"].shape == kept["sheet_reference"].shape == (16, *record.shape[1:])
         assert kept["pixel_mm"].tolist() == list(record.spacing_mm[1:])
         # Kidneys take up contrast medium: they stand well above the rest of the body.
-        assert kept["image"][kept["reference"] == 1].mean() > 1.5 * kept["image"][kept["reference"] == 0].mean()
+        assert (
+            kept["image"][kept["reference"] == 1].mean()
+            > 1.5 * kept["image"][kept["reference"] == 0].mean()
+        )

@@ -1,4 +1,6 @@
-"""What every model promises, and what each architecture is: counted, compared with MONAI and smp, and learnt from."""
+"""What every model promises, and what each architecture is: counted, compared with MONAI and smp,
+and learnt from.
+"""
 
 import math
 import subprocess
@@ -11,7 +13,13 @@ from monai.networks.nets import SegResNet, VNet
 from torch import nn
 from torch.nn import functional as F
 
-from trials.models.build import bias_from_frequencies, build, multiply_adds, num_parameters, num_trainable
+from trials.models.build import (
+    bias_from_frequencies,
+    build,
+    multiply_adds,
+    num_parameters,
+    num_trainable,
+)
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS, check_cube
 from trials.models.weights import load_tensors
@@ -28,7 +36,9 @@ def small(name: str, num_classes: int = 4) -> nn.Module:
 def smallest_batch(name: str, batch_size: int = 2) -> torch.Tensor:
     part = MODELS[name]
     edge = part.smallest if batch_size > 1 else part.smallest_alone
-    return torch.randn(batch_size, 1, *[edge] * part.dims, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        batch_size, 1, *[edge] * part.dims, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def deviation_over(layer: nn.Module, fan: float) -> float:
@@ -77,7 +87,10 @@ def test_every_model_learns_one_batch_with_finite_gradients(name):
 
 @pytest.mark.parametrize("name", THREE_D)
 def test_every_3d_model_follows_its_width(name):
-    assert [convolutions(build(name, 4, width=width))[0].out_channels for width in (8, 16)] == [8, 16]
+    assert [convolutions(build(name, 4, width=width))[0].out_channels for width in (8, 16)] == [
+        8,
+        16,
+    ]
 
 
 def test_the_unet_pools_by_maximum_and_goes_up_by_transposed_convolutions():
@@ -85,7 +98,13 @@ def test_the_unet_pools_by_maximum_and_goes_up_by_transposed_convolutions():
 
     assert kinds.count(nn.MaxPool3d) == 4
     assert kinds.count(nn.ConvTranspose3d) == 4
-    assert [layer.out_channels for layer in convolutions(small("unet3d"))[:10:2]] == [4, 8, 16, 32, 64]
+    assert [layer.out_channels for layer in convolutions(small("unet3d"))[:10:2]] == [
+        4,
+        8,
+        16,
+        32,
+        64,
+    ]
 
 
 def test_the_vnet_is_the_vnet_of_monai():
@@ -94,7 +113,10 @@ def test_the_vnet_is_the_vnet_of_monai():
 
     assert num_parameters(ours) == num_parameters(reference) == 45_609_536
     for kind in (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.PReLU):
-        pairs = zip(*[[m for m in model.modules() if isinstance(m, kind)] for model in (ours, reference)], strict=True)
+        pairs = zip(
+            *[[m for m in model.modules() if isinstance(m, kind)] for model in (ours, reference)],
+            strict=True,
+        )
         for mine, other in pairs:
             mine.load_state_dict(other.state_dict())
     images = smallest_batch("vnet", 1)
@@ -115,7 +137,9 @@ def test_the_segresnet_is_monais_with_transposed_convolutions():
     assert num_parameters(build("segresnet", 4, width=16)) == num_parameters(reference)
 
 
-@pytest.mark.parametrize(("name", "encoder"), [("unet2d_resnet50", "resnet50"), ("unet2d_resnet18", "resnet18")])
+@pytest.mark.parametrize(
+    ("name", "encoder"), [("unet2d_resnet50", "resnet50"), ("unet2d_resnet18", "resnet18")]
+)
 def test_the_2d_unet_is_that_of_smp(name, encoder):
     reference = smp.Unet(encoder, encoder_weights=None, in_channels=1, classes=4)
 
@@ -133,7 +157,11 @@ def test_kaiming_gives_every_convolution_its_deviation(name):
 
 
 def test_a_transposed_convolution_of_64_to_32_channels_has_a_fan_in_of_64():
-    layer = next(m for m in build("unet3d", 4, width=32).modules() if isinstance(m, nn.ConvTranspose3d) and m.in_channels == 64)
+    layer = next(
+        m
+        for m in build("unet3d", 4, width=32).modules()
+        if isinstance(m, nn.ConvTranspose3d) and m.in_channels == 64
+    )
 
     assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 64), rel=0.03)
 
@@ -143,7 +171,9 @@ def test_xavier_gives_every_convolution_of_the_segresnet_its_deviation():
         kernel = math.prod(layer.kernel_size)
         fan_in = layer.in_channels * (kernel if isinstance(layer, nn.Conv3d) else 1)
         if layer.weight.numel() > 10_000:
-            assert deviation_over(layer, fan_in + layer.out_channels * kernel) == pytest.approx(1, abs=0.03)
+            assert deviation_over(layer, fan_in + layer.out_channels * kernel) == pytest.approx(
+                1, abs=0.03
+            )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -157,7 +187,9 @@ def test_every_model_starts_from_the_class_frequencies(name):
 
 
 def test_multiply_adds_of_a_convolution_by_hand():
-    layers = nn.Sequential(nn.Conv3d(2, 3, 3, padding=1), nn.BatchNorm3d(3), nn.ConvTranspose3d(3, 5, 2, stride=2))
+    layers = nn.Sequential(
+        nn.Conv3d(2, 3, 3, padding=1), nn.BatchNorm3d(3), nn.ConvTranspose3d(3, 5, 2, stride=2)
+    )
 
     # 4^3 outputs of 3 channels over 2 x 27 inputs; then 8^3 outputs of 5 channels over 3 inputs.
     assert multiply_adds(layers, (1, 2, 4, 4, 4)) == 64 * 3 * 54 + 512 * 5 * 3
@@ -178,7 +210,13 @@ def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
 @pytest.mark.parametrize(
     ("name", "edge", "batch_size", "message"),
     [
-        ("unet3d", 24, 2, "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest legal: 32"),
+        (
+            "unet3d",
+            24,
+            2,
+            "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest "
+            "legal: 32",
+        ),
         ("unet3d", 16, 2, "at least 32; got 16; nearest legal: 32"),
         ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest legal: 32 or 48"),
         ("vnet", 16, 1, "at least 32 for a batch of one; got 16; nearest legal: 32"),
@@ -186,7 +224,9 @@ def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
         ("unet2d_resnet18", 32, 1, "at least 33 for a batch of one; got 32; nearest legal: 33"),
     ],
 )
-def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(name, edge, batch_size, message):
+def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(
+    name, edge, batch_size, message
+):
     with pytest.raises(ValueError, match=message + "$"):
         check_cube(name, edge, batch_size)
 
@@ -238,28 +278,48 @@ def test_a_model_loads_the_library_of_no_other():
 
 def test_the_vnet_drops_channels_where_monais_does_and_nowhere_if_told_so():
     def rates(model: nn.Module) -> list[float]:
-        return sorted(module.p for module in model.modules() if isinstance(module, nn.Dropout3d) and module.p)
+        return sorted(
+            module.p for module in model.modules() if isinstance(module, nn.Dropout3d) and module.p
+        )
 
-    assert rates(small("vnet")) == rates(VNet(in_channels=1, out_channels=4, act="prelu")) == [0.5] * 8
+    assert (
+        rates(small("vnet")) == rates(VNet(in_channels=1, out_channels=4, act="prelu")) == [0.5] * 8
+    )
     assert rates(build("vnet", 4, width=4, options=[("kernel", 3), ("dropout", 0)])) == []
 
 
 @pytest.mark.parametrize("depth", [3, 4])
 def test_a_shallower_2d_unet_leaves_out_the_stages_it_does_not_pass(depth):
-    whole, shallow = build("unet2d_resnet18", 4), build("unet2d_resnet18", 4, options=[("depth", depth)])
+    whole, shallow = (
+        build("unet2d_resnet18", 4),
+        build("unet2d_resnet18", 4, options=[("depth", depth)]),
+    )
     channels = (256, 128, 64, 32, 16)[-depth:]
-    reference = smp.Unet("resnet18", depth, None, decoder_channels=channels, in_channels=1, classes=4)
-    unused = [parameter for stage in range(depth, 5) for parameter in getattr(reference.encoder, f"layer{stage}").parameters()]
+    reference = smp.Unet(
+        "resnet18", depth, None, decoder_channels=channels, in_channels=1, classes=4
+    )
+    unused = [
+        parameter
+        for stage in range(depth, 5)
+        for parameter in getattr(reference.encoder, f"layer{stage}").parameters()
+    ]
 
     shallow(torch.zeros(2, 1, 32, 32)).sum().backward()
 
-    assert num_parameters(shallow) == num_parameters(reference) - sum(parameter.numel() for parameter in unused)
+    assert num_parameters(shallow) == num_parameters(reference) - sum(
+        parameter.numel() for parameter in unused
+    )
     assert all(parameter.grad is not None for parameter in shallow.parameters())
-    assert load_tensors(shallow, whole.encoder.state_dict(), "a file of the whole encoder").missing == ()
+    assert (
+        load_tensors(shallow, whole.encoder.state_dict(), "a file of the whole encoder").missing
+        == ()
+    )
 
 
 def test_an_option_that_a_model_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="unknown model_options of vnet 'kernal'; did you mean 'kernel'"):
+    with pytest.raises(
+        ValueError, match="unknown model_options of vnet 'kernal'; did you mean 'kernel'"
+    ):
         build("vnet", 4, width=4, options=[("kernal", 3)])
     with pytest.raises(ValueError, match="kernel must be odd"):
         build("vnet", 4, width=4, options=[("kernel", 4)])

@@ -1,4 +1,6 @@
-"""Loading weights: what fits is copied exactly, what does not is refused by name; and fine-tuning on top of it."""
+"""Loading weights: what fits is copied exactly, what does not is refused by name; and fine-tuning
+on top of it.
+"""
 
 import os
 import subprocess
@@ -18,13 +20,18 @@ from trials.models.registry import MODELS
 from trials.models.weights import load_weights
 
 
-def model_of(seed: int, name: str = "segresnet", num_classes: int = 4, width: int | None = 8) -> nn.Module:
+def model_of(
+    seed: int, name: str = "segresnet", num_classes: int = 4, width: int | None = 8
+) -> nn.Module:
     torch.manual_seed(seed)
     return build(name, num_classes, width=width)
 
 
 def same(left: nn.Module, right: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["unet3d", "vnet", "segresnet"])
@@ -42,7 +49,10 @@ def test_a_checkpoint_of_the_same_model_fits_whole(tmp_path, name, wrapper):
 
 def test_safetensors_and_wrapped_names_fit_too(tmp_path):
     source, target = model_of(1), model_of(2)
-    save_file({f"module.net.{key}": tensor for key, tensor in source.state_dict().items()}, tmp_path / "weights.safetensors")
+    save_file(
+        {f"module.net.{key}": tensor for key, tensor in source.state_dict().items()},
+        tmp_path / "weights.safetensors",
+    )
 
     load_weights(target, tmp_path / "weights.safetensors")
 
@@ -65,7 +75,9 @@ def test_weights_with_other_classes_leave_the_head_alone(tmp_path, name, num_cla
 
 def test_a_bundle_folder_gives_the_variant_it_was_trained_as(tmp_path):
     torch.manual_seed(0)
-    bundle = SegResNet(init_filters=16, in_channels=4, out_channels=3, blocks_down=(1, 1, 2), blocks_up=(1, 1))
+    bundle = SegResNet(
+        init_filters=16, in_channels=4, out_channels=3, blocks_down=(1, 1, 2), blocks_up=(1, 1)
+    )
     (tmp_path / "models").mkdir()
     torch.save({"model": bundle.state_dict()}, tmp_path / "models" / "model.pt")
 
@@ -73,10 +85,16 @@ def test_a_bundle_folder_gives_the_variant_it_was_trained_as(tmp_path):
 
     assert loaded.missing == ()
     assert loaded.head == ("conv_final.2.conv.weight", "conv_final.2.conv.bias")
-    assert torch.equal(model.convInit.conv.weight, bundle.convInit.conv.weight.sum(dim=1, keepdim=True))
-    assert torch.equal(model.down_layers[2][2].conv2.conv.weight, bundle.down_layers[2][2].conv2.conv.weight)
+    assert torch.equal(
+        model.convInit.conv.weight, bundle.convInit.conv.weight.sum(dim=1, keepdim=True)
+    )
+    assert torch.equal(
+        model.down_layers[2][2].conv2.conv.weight, bundle.down_layers[2][2].conv2.conv.weight
+    )
     images = torch.randn(1, 1, 8, 8, 8)
-    for ours, theirs in zip(model.encode(images)[1], bundle.encode(images.expand(1, 4, 8, 8, 8))[1], strict=True):
+    for ours, theirs in zip(
+        model.encode(images)[1], bundle.encode(images.expand(1, 4, 8, 8, 8))[1], strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -99,14 +117,19 @@ def test_a_width_other_than_the_files_is_refused(tmp_path):
 def test_a_file_of_another_model_is_refused_with_three_examples(tmp_path):
     torch.save(model_of(1, "unet3d").state_dict(), tmp_path / "wrong.pt")
 
-    with pytest.raises(ValueError, match=r"wrong\.pt: only 0 of 89 tensors fit this model and 95% must; (.* there; ){3}give"):
+    with pytest.raises(
+        ValueError,
+        match=r"wrong\.pt: only 0 of 89 tensors fit this model and 95% must; (.* there; ){3}give",
+    ):
         build_with("segresnet", tmp_path / "wrong.pt", 4)
 
 
 def test_a_file_of_another_width_is_refused_with_both_shapes(tmp_path):
     torch.save(model_of(1, "unet3d", width=4).state_dict(), tmp_path / "narrow.pt")
 
-    with pytest.raises(ValueError, match=r"down\.0\.0\.weight is 8x1x3x3x3 here and 4x1x3x3x3 there"):
+    with pytest.raises(
+        ValueError, match=r"down\.0\.0\.weight is 8x1x3x3x3 here and 4x1x3x3x3 there"
+    ):
         load_weights(model_of(2, "unet3d"), tmp_path / "narrow.pt")
 
 
@@ -146,7 +169,10 @@ def test_an_imagenet_encoder_sums_its_colours(tmp_path):
     torch.manual_seed(1)
     encoder = build("unet2d_resnet18", 4, in_channels=3).encoder
     save_file(encoder.state_dict(), tmp_path / "model.safetensors")
-    target, untouched = model_of(2, "unet2d_resnet18", width=None), model_of(2, "unet2d_resnet18", width=None)
+    target, untouched = (
+        model_of(2, "unet2d_resnet18", width=None),
+        model_of(2, "unet2d_resnet18", width=None),
+    )
 
     loaded = load_weights(target, tmp_path / "model.safetensors")
 
@@ -157,14 +183,20 @@ def test_an_imagenet_encoder_sums_its_colours(tmp_path):
 
 
 def test_the_encoder_of_another_depth_is_refused(tmp_path):
-    save_file(model_of(1, "unet2d_resnet18", width=None).encoder.state_dict(), tmp_path / "model.safetensors")
+    save_file(
+        model_of(1, "unet2d_resnet18", width=None).encoder.state_dict(),
+        tmp_path / "model.safetensors",
+    )
 
     with pytest.raises(ValueError, match="tensors fit this model and 95% must"):
         load_weights(build("unet2d_resnet50", 4), tmp_path / "model.safetensors")
 
 
 def test_a_whole_2d_checkpoint_fits_with_its_decoder(tmp_path):
-    source, target = model_of(1, "unet2d_resnet18", width=None), model_of(2, "unet2d_resnet18", width=None)
+    source, target = (
+        model_of(1, "unet2d_resnet18", width=None),
+        model_of(2, "unet2d_resnet18", width=None),
+    )
     torch.save(source.state_dict(), tmp_path / "weights.pt")
 
     load_weights(target, tmp_path / "weights.pt")
@@ -173,14 +205,23 @@ def test_a_whole_2d_checkpoint_fits_with_its_decoder(tmp_path):
 
 
 def test_without_a_network_the_file_to_provide_is_named_within_seconds(tmp_path):
-    script = "from trials.models.imagenet import prefetch_imagenet; prefetch_imagenet('unet2d_resnet50')"
+    script = (
+        "from trials.models.imagenet import prefetch_imagenet; prefetch_imagenet('unet2d_resnet50')"
+    )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
 
-    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
+    )
 
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: unet2d_resnet50 starts from ImageNet weights")
-    for part in ("model.safetensors", "smp-hub/resnet50.imagenet", "--weights unet2d_resnet50=PATH", "weights='random'"):
+    for part in (
+        "model.safetensors",
+        "smp-hub/resnet50.imagenet",
+        "--weights unet2d_resnet50=PATH",
+        "weights='random'",
+    ):
         assert part in last
 
 
@@ -199,7 +240,9 @@ def test_frozen_stages_stay_bit_identical_under_weight_decay_while_the_rest_move
 
     take_steps(model, frozen, torch.randn(2, 1, 8, 8, 8))
 
-    moved = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+    moved = {
+        key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])
+    }
     still = {key for key in before if key.startswith(("convInit.", "down_layers.0."))}
     assert len(stages) == 5
     assert moved == set(before) - still
@@ -212,7 +255,9 @@ def test_the_running_statistics_of_frozen_batch_norms_do_not_move():
 
     take_steps(model, frozen, torch.randn(2, 1, 16, 16, 16))
 
-    moved = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+    moved = {
+        key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])
+    }
     assert not {key for key in moved if key.startswith(("enter.", "down.0."))}
     assert "down.1.enter.1.running_mean" in moved
     assert "up.0.enter.1.running_var" in moved
@@ -236,13 +281,17 @@ def test_freezing_nothing_trains_everything():
 
 @pytest.mark.parametrize("count", [-1, 6])
 def test_freezing_more_stages_than_there_are_is_refused(count):
-    with pytest.raises(ValueError, match=f"frozen_stages must be one of 0, 1, 2, 3, 4, 5; got {count}"):
+    with pytest.raises(
+        ValueError, match=f"frozen_stages must be one of 0, 1, 2, 3, 4, 5; got {count}"
+    ):
         freeze(stages_of("segresnet", model_of(1)), count)
 
 
 @pytest.mark.parametrize("name", [name for name, part in MODELS.items() if not part.stages])
 def test_a_model_without_stages_cannot_be_frozen(name):
-    with pytest.raises(ValueError, match=f"{name} has no stages to freeze; models that have: segresnet"):
+    with pytest.raises(
+        ValueError, match=f"{name} has no stages to freeze; models that have: segresnet"
+    ):
         stages_of(name, nn.Identity())
 
 
@@ -254,5 +303,7 @@ def test_weights_that_are_no_longer_those_of_their_digest_are_refused(tmp_path):
     check_digest(tmp_path / "best.pt", known)
     save_weights(tmp_path / "best.pt", {"weight": torch.ones(3)})
 
-    with pytest.raises(ValueError, match=r"best\.pt: damaged, or changed since the run began; give the file again"):
+    with pytest.raises(
+        ValueError, match=r"best\.pt: damaged, or changed since the run began; give the file again"
+    ):
         check_digest(tmp_path / "best.pt", known)

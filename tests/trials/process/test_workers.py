@@ -1,4 +1,6 @@
-"""Worker processes keep the memory of one case for the next, and do not outlive the process that started them."""
+"""Worker processes keep the memory of one case for the next, and do not outlive the process that
+started them.
+"""
 
 import os
 import platform
@@ -36,7 +38,9 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     script.write_text(PARENT)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
     environment = os.environ | {"PYTHONPATH": root}
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
+    parent = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment
+    )
     workers = [int(parent.stdout.readline()) for _ in range(2)]
 
     os.kill(parent.pid, signal.SIGKILL)
@@ -61,7 +65,9 @@ def new_pages(turn):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc can be told to keep what is freed")
+@pytest.mark.skipif(
+    "glibc" not in platform.libc_ver(), reason="only glibc can be told to keep what is freed"
+)
 def test_a_worker_hands_the_memory_of_a_case_to_the_next():
     turns = [Turn(f"{number}") for number in range(6)]
 
@@ -79,6 +85,9 @@ def is_gone(process):
             with open(f"/proc/{process}/stat") as stat:
                 if stat.read().rpartition(")")[2].split()[0] == "Z":
                     return True
-        except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
+        except (
+            FileNotFoundError,
+            ProcessLookupError,
+        ):  # before it was opened, or before it was read
             return True
     return False

@@ -1,4 +1,6 @@
-"""The seal of a record's file: every changed byte is seen, and the file stays what it was; and what JSON may do to a reader."""
+"""The seal of a record's file: every changed byte is seen, and the file stays what it was; and what
+JSON may do to a reader.
+"""
 
 import io
 import json
@@ -53,7 +55,9 @@ def test_a_hostile_json_file_is_refused_by_name_with_the_way_out(tmp_path, text,
     path = tmp_path / "run.json"
     path.write_text(text)
 
-    with pytest.raises(ValueError, match=rf"run.json cannot be read \(.*{words}.*\); run the grid again"):
+    with pytest.raises(
+        ValueError, match=rf"run.json cannot be read \(.*{words}.*\); run the grid again"
+    ):
         read_document(path, {})
     with pytest.raises(ValueError, match=r"run.json is damaged \(.*\); delete it$"):
         read_record(Cell, path, "delete it")

@@ -6,7 +6,15 @@ import nibabel
 import numpy as np
 import pytest
 
-from trials.scoring.folders import Pair, classes_of, find_pairs, mask_files, read_pair, score_pair, score_pairs
+from trials.scoring.folders import (
+    Pair,
+    classes_of,
+    find_pairs,
+    mask_files,
+    read_pair,
+    score_pair,
+    score_pairs,
+)
 from trials.scoring.official import KITS23
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
@@ -30,7 +38,11 @@ def patient(shape=(10, 12, 14)):
 
 def pair(tmp_path, pred, affine=IPL):
     reference = save(tmp_path / "reference" / "case_00001.nii.gz")
-    return Pair(case="case_00001", reference=reference, prediction=save(tmp_path / "p" / "case_00001.nii.gz", pred, affine))
+    return Pair(
+        case="case_00001",
+        reference=reference,
+        prediction=save(tmp_path / "p" / "case_00001.nii.gz", pred, affine),
+    )
 
 
 def folders(tmp_path, references, predictions):
@@ -51,13 +63,23 @@ def test_flat_files_and_folders_a_case_are_found_alike(tmp_path):
     (turned,) = find_pairs(tmp_path / "flat", tmp_path / "published", "kits23")
 
     assert found.case == "case_00001"
-    assert found.reference == turned.prediction == tmp_path / "published" / "case_00001" / "segmentation.nii.gz"
+    assert (
+        found.reference
+        == turned.prediction
+        == tmp_path / "published" / "case_00001" / "segmentation.nii.gz"
+    )
     assert found.prediction == turned.reference == tmp_path / "flat" / "case_00001.nii.gz"
 
 
 def test_a_missing_prediction_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"prediction holds no prediction of 2 cases: case_00002, case_00003; add them"):
-        find_pairs(*folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",)), "kits23")
+    with pytest.raises(
+        ValueError,
+        match=r"prediction holds no prediction of 2 cases: case_00002, case_00003; add them",
+    ):
+        find_pairs(
+            *folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",)),
+            "kits23",
+        )
 
 
 def test_a_prediction_without_a_reference_is_named(tmp_path):
@@ -66,9 +88,14 @@ def test_a_prediction_without_a_reference_is_named(tmp_path):
 
 
 def test_named_cases_alone_are_scored_and_must_be_there(tmp_path):
-    both = folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00003", "case_00001"))
+    both = folders(
+        tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00003", "case_00001")
+    )
 
-    assert [found.case for found in find_pairs(*both, "kits23", ["case_00003", "case_00001"])] == ["case_00001", "case_00003"]
+    assert [found.case for found in find_pairs(*both, "kits23", ["case_00003", "case_00001"])] == [
+        "case_00001",
+        "case_00003",
+    ]
     with pytest.raises(ValueError, match="no prediction of 1 case: case_00002"):
         find_pairs(*both, "kits23", ["case_00001", "case_00002"])
 
@@ -77,7 +104,10 @@ def test_a_case_that_is_there_twice_is_named(tmp_path):
     save(tmp_path / "case_00001.nii.gz")
     save(tmp_path / "case_00001" / "segmentation.nii.gz")
 
-    with pytest.raises(ValueError, match=r"holds case_00001 twice, as case_00001/segmentation.nii.gz and case_00001.nii.gz"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds case_00001 twice, as case_00001/segmentation.nii.gz and case_00001.nii.gz",
+    ):
         mask_files(tmp_path)
 
 
@@ -89,7 +119,9 @@ def test_a_folder_without_masks_says_what_is_looked_for(tmp_path):
 
 
 def test_a_prediction_of_another_shape_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"p/case_00001.nii.gz has shape 10x12x15, its reference 10x12x14"):
+    with pytest.raises(
+        ValueError, match=r"p/case_00001.nii.gz has shape 10x12x15, its reference 10x12x14"
+    ):
         read_pair(pair(tmp_path, patient((10, 12, 15))), 4)
 
 
@@ -103,7 +135,10 @@ def test_a_prediction_with_another_affine_is_refused(tmp_path, change):
     else:
         affine[:, 2] *= -1
 
-    with pytest.raises(ValueError, match=r"p/case_00001.nii.gz has another affine than its reference: a corner lies"):
+    with pytest.raises(
+        ValueError,
+        match=r"p/case_00001.nii.gz has another affine than its reference: a corner lies",
+    ):
         read_pair(pair(tmp_path, patient(), affine), 4)
 
 
@@ -132,7 +167,9 @@ def test_both_masks_are_cropped_to_the_foreground_of_either(tmp_path):
 
 def test_scores_do_not_depend_on_how_a_files_axes_run(tmp_path):
     pred = np.roll(patient(), (1, 0, 2), (0, 1, 2))
-    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(IPL), nibabel.orientations.axcodes2ornt("RAS"))
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(IPL), nibabel.orientations.axcodes2ornt("RAS")
+    )
     first = pair(tmp_path, pred)
     turned = [tmp_path / name for name in ("reference_ras.nii.gz", "prediction_ras.nii.gz")]
     for path, labels in zip(turned, (patient(), pred), strict=True):
@@ -158,11 +195,16 @@ def test_two_masks_without_foreground_score_by_the_challenges_rule(tmp_path):
 
 
 def test_every_faulty_case_is_named_in_one_error(tmp_path):
-    reference, prediction = folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",))
+    reference, prediction = folders(
+        tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",)
+    )
     save(prediction / "case_00002.nii.gz", patient((5, 5, 5)))
     (prediction / "case_00003.nii.gz").write_bytes(b"")
 
-    with pytest.raises(ValueError, match=r"2 of 3 cases cannot be scored: case_00002: .*shape 5x5x5.*; case_00003: .*is empty"):
+    with pytest.raises(
+        ValueError,
+        match=r"2 of 3 cases cannot be scored: case_00002: .*shape 5x5x5.*; case_00003: .*is empty",
+    ):
         score_pairs(find_pairs(reference, prediction, "kits23"), CLASSES, KITS23, workers=1)
 
 
@@ -171,7 +213,9 @@ def test_classes_of_ones_own_data_come_from_its_dataset_json(tmp_path, reference
     for folder in ("labelsTr", "labelsTs"):
         save(tmp_path / "data" / folder / "liver_1.nii.gz")
     save(tmp_path / "prediction" / "liver_1.nii.gz")
-    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1, "vessel": 2}}))
+    (tmp_path / "data" / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "liver": 1, "vessel": 2}})
+    )
 
     pairs = find_pairs(tmp_path / reference, tmp_path / "prediction", "nnunet")
 
@@ -180,7 +224,9 @@ def test_classes_of_ones_own_data_come_from_its_dataset_json(tmp_path, reference
 
 
 def test_two_labels_of_one_name_are_refused(tmp_path):
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "liver", "2": "liver"}}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"labels": {"0": "background", "1": "liver", "2": "liver"}})
+    )
 
     with pytest.raises(ValueError, match="gives two labels one name"):
         classes_of("nnunet", tmp_path)

@@ -61,7 +61,11 @@ def test_a_label_is_scored_in_voxels_millimetres_and_millilitres():
     assert scores["volume_error_ml_tumor"] == pytest.approx(32 * 20 / 1000)
     assert scores["hd95_mm_tumor"] == 10
     assert [scores[f"{name}_voxels_tumor"] for name in ("true", "pred", "overlap")] == [32, 64, 32]
-    assert [scores[f"{name}_tumor"] for name in ("lesions", "lesions_found", "lesions_false")] == [1, 1, 0]
+    assert [scores[f"{name}_tumor"] for name in ("lesions", "lesions_found", "lesions_false")] == [
+        1,
+        1,
+        0,
+    ]
 
 
 def test_a_label_in_neither_has_no_ratios_and_one_in_either_has_zeros():

@@ -1,4 +1,5 @@
-"""The challenge's scores: its own figures on real masks, and every case of an empty mask by hand."""
+"""The challenge's scores: its own figures on real masks, and every case of an empty
+mask by hand."""
 
 import csv
 import subprocess
@@ -57,14 +58,20 @@ def test_a_tumour_called_cyst_costs_the_tumour_alone():
 def test_columns_stand_in_the_challenges_order():
     found = official_scores(labels_of(1), labels_of(1), (1.0, 1.0, 1.0), KITS23)
 
-    assert list(found) == [f"{measure}_{region}" for measure in ("dice", "surface_dice") for region in REGIONS]
+    assert list(found) == [
+        f"{measure}_{region}" for measure in ("dice", "surface_dice") for region in REGIONS
+    ]
 
 
 def test_a_label_takes_the_tolerance_of_the_smallest_region_that_holds_it():
     regions = label_regions(("background", "kidney", "tumor", "cyst"), KITS23)
 
     by_name = {region.name: region.tolerance_mm for region in regions}
-    assert by_name == {"kidney": 1.0330772532390826, "tumor": 1.1498198361434828, "cyst": 1.1328796488598762}
+    assert by_name == {
+        "kidney": 1.0330772532390826,
+        "tumor": 1.1498198361434828,
+        "cyst": 1.1328796488598762,
+    }
 
 
 def test_a_label_of_no_region_has_a_tolerance_of_one_millimetre():
@@ -74,10 +81,20 @@ def test_a_label_of_no_region_has_a_tolerance_of_one_millimetre():
 def test_scores_of_real_masks_are_the_challenges_own_to_the_ninth_place(tmp_path, fixtures):
     from trials.scoring.folders import find_pairs, score_pair
 
-    make = [sys.executable, fixtures / "tools" / "perturb_masks.py", fixtures / "data" / "kits23_masks", tmp_path]
-    subprocess.run([*map(str, make), "--shrink", "4", "--cases", "12"], check=True, capture_output=True)
+    make = [
+        sys.executable,
+        fixtures / "tools" / "perturb_masks.py",
+        fixtures / "data" / "kits23_masks",
+        tmp_path,
+    ]
+    subprocess.run(
+        [*map(str, make), "--shrink", "4", "--cases", "12"], check=True, capture_output=True
+    )
     with (fixtures / "data" / "kits23_official_metrics.csv").open() as file:
-        official = {row.pop("case"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)}
+        official = {
+            row.pop("case"): {name: float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        }
 
     pairs = find_pairs(tmp_path / "reference", tmp_path / "prediction", "kits23")
 

@@ -59,7 +59,9 @@ def test_dice_and_iou_agree_by_their_identity():
     for true_voxels, pred_voxels in generator.integers(1, 1000, (200, 2)):
         overlap = int(generator.integers(0, min(true_voxels, pred_voxels) + 1))
         of_iou = iou(int(true_voxels), int(pred_voxels), overlap)
-        assert dice(int(true_voxels), int(pred_voxels), overlap) == pytest.approx(2 * of_iou / (1 + of_iou), abs=1e-15)
+        assert dice(int(true_voxels), int(pred_voxels), overlap) == pytest.approx(
+            2 * of_iou / (1 + of_iou), abs=1e-15
+        )
 
 
 def test_argmax_takes_the_lowest_label_of_equal_scores_and_equals_torch():
@@ -81,7 +83,9 @@ def test_a_diverged_output_does_not_pass_for_background(value):
 def tied_batch(shape, num_classes):
     generator = torch.Generator().manual_seed(num_classes)
     logits = torch.randint(-2, 3, (3, num_classes, *shape), generator=generator).float()
-    return logits, torch.randint(0, num_classes, (3, *shape), generator=generator, dtype=torch.uint8)
+    return logits, torch.randint(
+        0, num_classes, (3, *shape), generator=generator, dtype=torch.uint8
+    )
 
 
 @pytest.mark.parametrize("shape", [(9, 10, 11), (30, 33)])
@@ -95,7 +99,9 @@ def test_counts_on_the_device_are_those_of_the_labels(shape, num_classes):
     for item, (scores, true) in enumerate(zip(logits, labels, strict=True)):
         pred = argmax_labels(scores)
         assert torch.equal(pred.long(), scores.argmax(0))
-        assert np.array_equal(counts[item].numpy(), label_counts(pred.numpy(), true.numpy(), num_classes))
+        assert np.array_equal(
+            counts[item].numpy(), label_counts(pred.numpy(), true.numpy(), num_classes)
+        )
 
 
 def test_counts_of_strided_logits_are_those_of_their_copy():
@@ -140,7 +146,10 @@ def test_mean_dice_is_over_the_cases_that_hold_the_label():
 def test_scores_keep_the_counts_of_every_label():
     scores = case_scores(label_counts(box(2), box(4), 2), "case_00001", "test", "cube")
 
-    assert [(score.label, score.true_voxels, score.pred_voxels, score.overlap_voxels) for score in scores] == [
+    assert [
+        (score.label, score.true_voxels, score.pred_voxels, score.overlap_voxels)
+        for score in scores
+    ] == [
         (0, 12**3 - 64, 12**3 - 64, 12**3 - 96),
         (1, 64, 64, 32),
     ]

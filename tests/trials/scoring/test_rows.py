@@ -1,4 +1,6 @@
-"""Specks far apart: the row by row, offset by offset way gives what whole volumes, distances and a peer give."""
+"""Specks far apart: the row by row, offset by offset way gives what whole volumes, distances and a
+peer give.
+"""
 
 import numpy as np
 import pytest
@@ -101,16 +103,30 @@ def test_rows_are_those_that_hold_something():
 def test_a_region_is_recorded_with_counts_that_give_the_official_scores():
     true, pred, spacing_mm = specks(5), specks(6), (3.0, 0.7, 0.8)
 
-    records = surface_scores(true, pred, spacing_mm, all_regions(CLASSES, KITS23), "case_00001", "test")
+    records = surface_scores(
+        true, pred, spacing_mm, all_regions(CLASSES, KITS23), "case_00001", "test"
+    )
 
-    assert [record.region for record in records] == ["kidney_and_mass", "mass", "tumor", "kidney", "cyst"]
+    assert [record.region for record in records] == [
+        "kidney_and_mass",
+        "mass",
+        "tumor",
+        "kidney",
+        "cyst",
+    ]
     official = official_scores(true, pred, spacing_mm, KITS23)
     for record in records[:3]:
-        within, area = record.true_within_mm2 + record.pred_within_mm2, record.true_mm2 + record.pred_mm2
+        within, area = (
+            record.true_within_mm2 + record.pred_within_mm2,
+            record.true_mm2 + record.pred_mm2,
+        )
         assert within / area == official[f"surface_dice_{record.region}"]
         voxels = record.true_voxels + record.pred_voxels
         assert 2 * record.overlap_voxels / voxels == official[f"dice_{record.region}"]
-    assert (records[0].true_voxels, records[0].pred_voxels) == (np.count_nonzero(true), np.count_nonzero(pred))
+    assert (records[0].true_voxels, records[0].pred_voxels) == (
+        np.count_nonzero(true),
+        np.count_nonzero(pred),
+    )
 
 
 def test_what_is_in_neither_mask_is_recorded_as_nothing():
@@ -118,4 +134,10 @@ def test_what_is_in_neither_mask_is_recorded_as_nothing():
 
     (record,) = surface_scores(empty, empty, (1.0, 1.0, 1.0), KITS23[2:], "case_00001", "test")
 
-    assert (record.true_mm2, record.pred_mm2, record.lesions, record.lesions_false, record.true_voxels) == (0, 0, 0, 0, 0)
+    assert (
+        record.true_mm2,
+        record.pred_mm2,
+        record.lesions,
+        record.lesions_false,
+        record.true_voxels,
+    ) == (0, 0, 0, 0, 0)

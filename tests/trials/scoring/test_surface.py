@@ -1,4 +1,6 @@
-"""Surface areas and distances of boxes and planes, whose answers are known by hand, and of blobs, by a peer library."""
+"""Surface areas and distances of boxes and planes, whose answers are known by hand, and of blobs,
+by a peer library.
+"""
 
 import math
 
@@ -67,7 +69,9 @@ def test_element_areas_of_known_neighbourhoods_follow_the_spacing():
     assert areas[0b00001111] == 2 * 3  # a face across D
     assert areas[0b00110011] == 5 * 3  # across H
     assert areas[0b01010101] == 5 * 2  # across W
-    assert areas[0b00000001] == pytest.approx(math.hypot(2 * 3, 5 * 3, 5 * 2) / 8)  # one corner cut off
+    assert areas[0b00000001] == pytest.approx(
+        math.hypot(2 * 3, 5 * 3, 5 * 2) / 8
+    )  # one corner cut off
     assert areas[0b00010001] == pytest.approx(5 * math.hypot(2, 3) / 2)  # an edge along D cut off
 
 
@@ -76,7 +80,8 @@ def test_element_areas_of_all_neighbourhoods_are_a_peers():
 
     for spacing_mm in (CUBIC, (5.0, 0.7, 0.8), (0.5, 2.3, 0.61)):
         theirs = get_code_to_measure_table(spacing_mm)[0].numpy()
-        # The peer gives the first voxel the highest bit; a reversed key is the neighbourhood seen from its far corner.
+        # The peer gives the first voxel the highest bit; a reversed key is the neighbourhood seen
+        # from its far corner.
         assert element_areas(spacing_mm) == pytest.approx(theirs, rel=1e-6)
 
 
@@ -90,7 +95,11 @@ def test_surface_dice_of_blobs_is_a_peers(spacing_mm):
 
     for tolerance_mm in (0.9, 1.5, 3.1):
         theirs = compute_surface_dice(
-            *one_hot, [tolerance_mm], include_background=True, spacing=spacing_mm, use_subvoxels=True
+            *one_hot,
+            [tolerance_mm],
+            include_background=True,
+            spacing=spacing_mm,
+            use_subvoxels=True,
         ).item()
         assert 0 < theirs < 1
         assert dice_at(true, pred, tolerance_mm, spacing_mm) == pytest.approx(theirs, rel=1e-6)
@@ -100,14 +109,17 @@ def test_a_box_shifted_by_a_voxel_agrees_where_its_sides_still_lie_upon_each_oth
     true, pred = box((4, 4, 4), (6, 6, 6)), box((5, 4, 4), (6, 6, 6))
 
     total = 6 * 25 + 12 * 5 * math.sqrt(1 / 2) + math.sqrt(3)
-    # Five rings of corners along the shift keep 20 faces and 4 slanted edges each; of one cap its rim is shared.
+    # Five rings of corners along the shift keep 20 faces and 4 slanted edges each; of one cap its
+    # rim is shared.
     sides = 5 * (20 + 4 * math.sqrt(1 / 2))
     rim = 20 * math.sqrt(1 / 2) + 4 * math.sqrt(3) / 8
     assert dice_at(true, pred, 0.99) == pytest.approx((sides + rim) / total)
 
 
 @pytest.mark.parametrize(("tolerance_mm", "agrees"), [(2.0, True), (1.999, False)])
-def test_a_shift_by_one_thick_slice_is_within_a_tolerance_of_its_thickness_and_no_less(tolerance_mm, agrees):
+def test_a_shift_by_one_thick_slice_is_within_a_tolerance_of_its_thickness_and_no_less(
+    tolerance_mm, agrees
+):
     true, pred = box((4, 0, 0), (6, 16, 16)), box((5, 0, 0), (6, 16, 16))
 
     assert (dice_at(true, pred, tolerance_mm, (2.0, 0.7, 0.7)) == 1) is agrees
@@ -163,7 +175,10 @@ def test_a_limit_changes_no_overlap_within_it():
     spacing_mm = (1.5, 0.7, 0.9)
     surfaces = surface_of(blob(0), spacing_mm), surface_of(blob(2), spacing_mm)
 
-    whole, limited = distances_between(*surfaces, spacing_mm), distances_between(*surfaces, spacing_mm, limit_mm=1.5)
+    whole, limited = (
+        distances_between(*surfaces, spacing_mm),
+        distances_between(*surfaces, spacing_mm, limit_mm=1.5),
+    )
 
     assert overlap_within(limited, 1.5) == overlap_within(whole, 1.5)
     assert np.isinf(limited.true_mm).any()
@@ -182,7 +197,9 @@ def test_where_a_mask_lies_and_how_its_axes_are_ordered_does_not_matter():
     true, pred = blob(0), blob(2)
     spacing_mm = (3.0, 0.7, 0.8)
 
-    turned = dice_at(true.transpose(2, 0, 1)[::-1], pred.transpose(2, 0, 1)[::-1], 1.0, (0.8, 3.0, 0.7))
+    turned = dice_at(
+        true.transpose(2, 0, 1)[::-1], pred.transpose(2, 0, 1)[::-1], 1.0, (0.8, 3.0, 0.7)
+    )
     moved = dice_at(np.pad(true, 3), np.pad(pred, 3), 1.0, spacing_mm)
 
     assert turned == pytest.approx(dice_at(true, pred, 1.0, spacing_mm), rel=1e-12)

@@ -19,7 +19,9 @@ def test_parts_have_the_fingerprint_of_the_file_that_holds_them(tmp_path):
     content = bytes(range(256)) * 5000
     (tmp_path / "whole").write_bytes(content)
 
-    assert fingerprint(tmp_path / "whole") == fingerprint_of(content[:700_001], memoryview(content)[700_001:])
+    assert fingerprint(tmp_path / "whole") == fingerprint_of(
+        content[:700_001], memoryview(content)[700_001:]
+    )
     assert fingerprint_of(content) != fingerprint_of(content[:-1] + b"\0")
 
 

@@ -1,4 +1,6 @@
-"""An object store: one PUT an object, exclusive creation, and patience while it is away. S3 is moto's, on loopback."""
+"""An object store: one PUT an object, exclusive creation, and patience while it is away. S3 is
+moto's, on loopback.
+"""
 
 import logging
 import time
@@ -8,7 +10,16 @@ from small_jobs import SPEC
 
 import trials.storage.object_store
 from bench.run_folder.lock import driving
-from trials.storage.atomic import changed_ns, delete, is_there, matching, place, read_bytes, read_text, write_text
+from trials.storage.atomic import (
+    changed_ns,
+    delete,
+    is_there,
+    matching,
+    place,
+    read_bytes,
+    read_text,
+    write_text,
+)
 from trials.storage.object_store import StoreAway, patiently, put_new
 from trials.training.checkpoint import Checkpoints
 
@@ -43,13 +54,19 @@ def away(store, bucket, monkeypatch):
 def test_whether_an_object_is_there(bucket):
     write_text(bucket / "run" / "a.json", "{}")
 
-    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [True, False, False]
+    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [
+        True,
+        False,
+        False,
+    ]
     for _ in range(2):
         delete(bucket / "run" / "a.json")
         assert not is_there(bucket / "run" / "a.json")
 
 
-@pytest.mark.parametrize("ask", [is_there, read_bytes, changed_ns, delete, lambda path: put_new(path, b"")])
+@pytest.mark.parametrize(
+    "ask", [is_there, read_bytes, changed_ns, delete, lambda path: put_new(path, b"")]
+)
 def test_a_store_that_is_away_is_no_answer_to_any_question(away, ask):
     with pytest.raises(StoreAway, match=r"run/a\.json: the store refuses or does not answer"):
         ask(away / "run" / "a.json")
@@ -78,11 +95,15 @@ def test_of_two_who_store_a_new_object_one_does(bucket):
 
 
 def test_an_unknown_scheme_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"^nonsense://a/b: .*nonsense.*; give a folder, or install"):
+    with pytest.raises(
+        ValueError, match=r"^nonsense://a/b: .*nonsense.*; give a folder, or install"
+    ):
         place("nonsense://a/b")
 
 
-def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is_an_answer(monkeypatch, capsys):
+def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is_an_answer(
+    monkeypatch, capsys
+):
     monkeypatch.setattr(trials.storage.object_store, "FIRST_PAUSE_SECONDS", 1e-3)
     answers = iter([ConnectionError("away"), TimeoutError("away"), "there"])
 
@@ -94,7 +115,9 @@ def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is
 
     assert patiently(ask, "s3://b/a") == "there"
     assert capsys.readouterr().err.count("trying again") == 1
-    with pytest.raises(OSError, match=r"s3://b/a: the store refuses or does not answer \(ConnectionError: away\)"):
+    with pytest.raises(
+        OSError, match=r"s3://b/a: the store refuses or does not answer \(ConnectionError: away\)"
+    ):
         patiently(lambda: raise_(ConnectionError("away")), "s3://b/a", 0)
     with pytest.raises(FileNotFoundError):
         patiently(lambda: raise_(FileNotFoundError("none")), "s3://b/a")

@@ -1,4 +1,6 @@
-"""A trial whose run folder and cache lie in a bucket, and one whose result finds no place. S3 is moto's, on loopback."""
+"""A trial whose run folder and cache lie in a bucket, and one whose result finds no place. S3 is
+moto's, on loopback.
+"""
 
 import re
 from dataclasses import replace
@@ -22,9 +24,13 @@ def straight(small_cache, module_on_cpu, tmp_path_factory):
     return job, attempt(job)
 
 
-def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(store, bucket, small_cache, straight):
+def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(
+    store, bucket, small_cache, straight
+):
     transfer(
-        small_cache.parents[1], bucket / "cache", [path for path in small_cache.parents[1].glob("*/*/*") if path.is_file()]
+        small_cache.parents[1],
+        bucket / "cache",
+        [path for path in small_cache.parents[1].glob("*/*/*") if path.is_file()],
     )
     cache = bucket / "cache" / small_cache.parent.name / small_cache.name
     job = replace(straight[0], out=str(bucket / "run"), cache=str(cache), checkpoint_minutes=0.0)
@@ -38,7 +44,10 @@ def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(stor
 
     assert away == [0, 1]
     assert comparable(result) == comparable(straight[1])
-    assert re.match(r"no checkpoint after epoch 0 \(s3://.*refuses or does not answer", result.facts["checkpoints"][0])
+    assert re.match(
+        r"no checkpoint after epoch 0 \(s3://.*refuses or does not answer",
+        result.facts["checkpoints"][0],
+    )
     assert from_json(TrialResult, read_text(result_path(bucket / "run", job.trial))) == result
     assert not matching(bucket / "run", "trials/*/checkpoint-*.pt")
     assert read_bytes(bucket / "run" / "trials" / job.trial / "best.pt")
@@ -63,7 +72,9 @@ def test_f69_a_store_that_stays_away_is_no_failure_of_the_trial_which_runs_once_
     assert comparable(attempt(job)) == comparable(straight[1])
 
 
-def test_a_result_that_could_not_be_written_is_delivered_by_the_next_attempt_without_training(straight, tmp_path, monkeypatch):
+def test_a_result_that_could_not_be_written_is_delivered_by_the_next_attempt_without_training(
+    straight, tmp_path, monkeypatch
+):
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     job = replace(straight[0], out=str(tmp_path / "run"))
     blocked = tmp_path / "run" / "trials" / job.trial / "result.json"

@@ -1,4 +1,6 @@
-"""Checkpoints: the last two, each checked by its digest; damage costs epochs, never the trial, and code is never run."""
+"""Checkpoints: the last two, each checked by its digest; damage costs epochs, never the trial, and
+code is never run.
+"""
 
 import os
 import pickle
@@ -46,11 +48,15 @@ class Toy:
 def network():
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 1), torch.nn.Dropout(0.5))
-    return Network(module=module, dims=3, slice_axis="axial", device=torch.device("cpu"), autocast=None)
+    return Network(
+        module=module, dims=3, slice_axis="axial", device=torch.device("cpu"), autocast=None
+    )
 
 
 def trained(folder, stop_after=None):
-    """Train the toy in a folder, to its end or until after an epoch; returns progress, weights and what was noted."""
+    """Train the toy in a folder, to its end or until after an epoch; returns progress, weights and
+    what was noted.
+    """
     kept, model = Checkpoints(folder=folder, spec=SPEC), network()
 
     def on_epoch(score, reached):
@@ -62,7 +68,12 @@ def trained(folder, stop_after=None):
     except KeyboardInterrupt:
         return None
     curve = [replace(score, seconds=0.0) for score in progress.curve]
-    return curve, progress.best_epoch, {k: v.tolist() for k, v in model.module.state_dict().items()}, kept.notes
+    return (
+        curve,
+        progress.best_epoch,
+        {k: v.tolist() for k, v in model.module.state_dict().items()},
+        kept.notes,
+    )
 
 
 def newest(folder, place=-1):
@@ -102,7 +113,9 @@ def test_the_last_two_are_kept_and_each_holds_the_best_weights_so_far(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [flip, cut, junk, empty, remove])
-def test_f72_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end_is_the_same(tmp_path, damage):
+def test_f72_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end_is_the_same(
+    tmp_path, damage
+):
     straight = trained(tmp_path / "straight")
     trained(tmp_path / "broken", stop_after=2)
     damage(newest(tmp_path / "broken"))
@@ -111,7 +124,9 @@ def test_f72_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end
 
     assert resumed == list(straight[:3])
     assert (
-        (notes == []) if damage is remove else ("checkpoint-000002" in notes[0] and "went on from the one before" in notes[0])
+        (notes == [])
+        if damage is remove
+        else ("checkpoint-000002" in notes[0] and "went on from the one before" in notes[0])
     )
 
 
@@ -151,7 +166,9 @@ class Evil:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("wrap", [pickle.dumps, lambda evil: packed({"model": evil, "spec": to_json(SPEC)})])
+@pytest.mark.parametrize(
+    "wrap", [pickle.dumps, lambda evil: packed({"model": evil, "spec": to_json(SPEC)})]
+)
 def test_f74_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, wrap):
     content = wrap(Evil(tmp_path / "ran"))
     (tmp_path / f"checkpoint-000009-{digest(content)}.pt").write_bytes(content)
@@ -166,7 +183,9 @@ def test_f74_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, wrap):
 def test_f73_a_checkpoint_of_another_trial_is_refused_by_what_differs(tmp_path):
     Checkpoints(folder=tmp_path, spec=replace(SPEC, hyper={"lr": 0.01, "gamma": 3.0})).save(0, {})
 
-    with pytest.raises(ValueError, match=r"belongs to another trial than \w{12}, with another hyper\.gamma; delete"):
+    with pytest.raises(
+        ValueError, match=r"belongs to another trial than \w{12}, with another hyper\.gamma; delete"
+    ):
         Checkpoints(folder=tmp_path, spec=SPEC).load()
 
 
@@ -177,7 +196,9 @@ def test_a_checkpoint_that_cannot_be_written_is_noted_and_training_goes_on(tmp_p
     *reached, notes = trained(tmp_path / "blocked")
 
     assert reached == list(straight[:3])
-    assert [note.partition(" (")[0] for note in notes] == [f"no checkpoint after epoch {epoch}" for epoch in range(4)]
+    assert [note.partition(" (")[0] for note in notes] == [
+        f"no checkpoint after epoch {epoch}" for epoch in range(4)
+    ]
 
 
 def test_short_epochs_share_a_checkpoint_and_whoever_stops_a_trial_leaves_one(tmp_path):
@@ -196,7 +217,9 @@ def test_short_epochs_share_a_checkpoint_and_whoever_stops_a_trial_leaves_one(tm
     assert [path.name[:17] for path in tmp_path.iterdir()] == ["checkpoint-000002"]
 
 
-def test_f66_a_lone_sigterm_leaves_a_checkpoint_code_143_and_the_command_that_goes_on(tmp_path, capsys, monkeypatch):
+def test_f66_a_lone_sigterm_leaves_a_checkpoint_code_143_and_the_command_that_goes_on(
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(sys, "argv", ["segbench", "run", "--grid", "my grid.py"])
     straight = trained(tmp_path / "straight")
     seen = []

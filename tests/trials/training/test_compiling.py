@@ -27,13 +27,17 @@ FULL_3D = Recipe(epochs=100, batch_size=4)
 
 def two_layers(in_channels: int, num_classes: int, width: int) -> nn.Module:
     """What compiles in seconds."""
-    return nn.Sequential(nn.Conv3d(in_channels, width, 3, padding=1), nn.ReLU(), nn.Conv3d(width, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv3d(in_channels, width, 3, padding=1), nn.ReLU(), nn.Conv3d(width, num_classes, 1)
+    )
 
 
 @pytest.fixture
 def cell(monkeypatch, tmp_path):
     """A cell of a network that compiles in seconds, on a node that compiled nothing before."""
-    monkeypatch.setitem(MODELS, "two_layers", ModelPart(two_layers, multiple=1, smallest=1, smallest_alone=1))
+    monkeypatch.setitem(
+        MODELS, "two_layers", ModelPart(two_layers, multiple=1, smallest=1, smallest_alone=1)
+    )
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(name, "")
@@ -46,7 +50,9 @@ def cell(monkeypatch, tmp_path):
 def on(device: str, dims: int = 3) -> Network:
     """A network of the registry as it would lie on a device; nothing is computed."""
     module = build("unet3d", 4, width=4)
-    return Network(module=module, dims=dims, slice_axis="axial", device=torch.device(device), autocast=None)
+    return Network(
+        module=module, dims=dims, slice_axis="axial", device=torch.device(device), autocast=None
+    )
 
 
 def test_auto_never_compiles_on_a_cpu_and_compiles_what_earns_it_back_on_a_gpu():
@@ -64,7 +70,10 @@ def test_always_and_never_are_what_they_say(device):
 
 
 def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_trial_do_not():
-    volumes, small = Recipe(epochs=1, batch_size=4), Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32))
+    volumes, small = (
+        Recipe(epochs=1, batch_size=4),
+        Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32)),
+    )
     full = item_multiply_adds(build("unet3d", 4), 3, volumes) * 100 * 84 * 4
     demo = item_multiply_adds(build("unet3d", 4, width=4), 3, small) * 8 * 16 * 2
 
@@ -72,13 +81,20 @@ def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_tri
     assert not earns_back(demo)
 
 
-def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(small_cache, tmp_path, cell):
+def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(
+    small_cache, tmp_path, cell
+):
     cache = open_cache(small_cache)
     for parts in (1, 2):
-        job = make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, precision="bf16"), parts=parts)
+        job = make_job(
+            small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, precision="bf16"), parts=parts
+        )
         task = make_segmentation(job, cache)[0]
         network, facts = warm_up(make_network(job, cache), task, job.spec)
-        images, labels = torch.zeros(4 // parts, 1, 32, 32, 32), torch.zeros(4 // parts, 32, 32, 32, dtype=torch.uint8)
+        images, labels = (
+            torch.zeros(4 // parts, 1, 32, 32, 32),
+            torch.zeros(4 // parts, 32, 32, 32, dtype=torch.uint8),
+        )
         network.train()
         task.loss(network, images, labels).backward()
         list(cube_logits(network, [cache.image(case) for case in job.train[:5]], 2))
@@ -93,7 +109,8 @@ def test_a_compiled_network_keeps_the_names_of_its_tensors(small_cache, tmp_path
     plain, compiled = (
         warm_up(make_network(job, cache), make_segmentation(job, cache)[0], job.spec)[0]
         for job in (
-            make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, compile=wanted)) for wanted in ("never", "always")
+            make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, compile=wanted))
+            for wanted in ("never", "always")
         )
     )
 
@@ -103,7 +120,9 @@ def test_a_compiled_network_keeps_the_names_of_its_tensors(small_cache, tmp_path
 
 def test_what_was_compiled_lies_in_one_folder_of_the_node(small_cache, tmp_path, cell):
     # A width of its own: a process does not compile the same code twice.
-    result = attempt(make_job(small_cache, tmp_path / "out", cell=cell, recipe=replace(ALWAYS, width=3)))
+    result = attempt(
+        make_job(small_cache, tmp_path / "out", cell=cell, recipe=replace(ALWAYS, width=3))
+    )
 
     assert result.state == COMPLETE, result.error
     assert result.facts["compiled"] is True
@@ -111,13 +130,17 @@ def test_what_was_compiled_lies_in_one_folder_of_the_node(small_cache, tmp_path,
     assert any(folder.rglob("*.so"))
 
 
-def test_where_compiling_fails_a_trial_goes_on_eagerly_and_says_so(small_cache, tmp_path, cell, monkeypatch):
+def test_where_compiling_fails_a_trial_goes_on_eagerly_and_says_so(
+    small_cache, tmp_path, cell, monkeypatch
+):
     import torch._inductor.config
 
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (str(tmp_path / "no-compiler"),))
     told = []
 
-    result = attempt(make_job(small_cache, tmp_path / "out", cell=cell, recipe=ALWAYS), on_note=told.append)
+    result = attempt(
+        make_job(small_cache, tmp_path / "out", cell=cell, recipe=ALWAYS), on_note=told.append
+    )
 
     assert result.state == COMPLETE, result.error
     assert result.facts["compiled"] is False
@@ -125,8 +148,12 @@ def test_where_compiling_fails_a_trial_goes_on_eagerly_and_says_so(small_cache, 
     assert told == [result.facts["compile_note"]]
 
 
-@pytest.mark.parametrize(("named", "kept"), [(None, "segbench-"), (default_cache_dir(), "segbench-"), ("/own", "/own")])
-def test_what_is_compiled_lies_in_scratch_unless_a_user_names_a_folder(monkeypatch, tmp_path, named, kept):
+@pytest.mark.parametrize(
+    ("named", "kept"), [(None, "segbench-"), (default_cache_dir(), "segbench-"), ("/own", "/own")]
+)
+def test_what_is_compiled_lies_in_scratch_unless_a_user_names_a_folder(
+    monkeypatch, tmp_path, named, kept
+):
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path))
     monkeypatch.setenv("TRITON_CACHE_DIR", "")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", named or "")

@@ -1,4 +1,6 @@
-"""Every cell of the full grid, trained for one step and scored: no combination of model, loss and sampling is a surprise."""
+"""Every cell of the full grid, trained for one step and scored: no combination of model, loss and
+sampling is a surprise.
+"""
 
 from dataclasses import replace
 
@@ -13,7 +15,12 @@ from trials.records.spec import TUNE, Preparation, Recipe, TrialSpec
 from trials.training.attempt import attempt
 
 STEP = Recipe(
-    epochs=1, steps_per_epoch=1, batch_size=2, preparation=Preparation(cube=32), weights="random", train_cases_scored=0
+    epochs=1,
+    steps_per_epoch=1,
+    batch_size=2,
+    preparation=Preparation(cube=32),
+    weights="random",
+    train_cases_scored=0,
 )
 RECIPES = {
     "unet3d": replace(STEP, width=4),
@@ -21,11 +28,18 @@ RECIPES = {
     "segresnet": replace(STEP, width=8),
     "unet2d_resnet50": replace(STEP, batch_size=2, model_options=(("depth", 3.0),)),
 }
-HYPER = {"combined": (), "focal": ("gamma",), "weighted_focal": ("gamma",), "class_balanced": ("gamma", "one_minus_beta")}
+HYPER = {
+    "combined": (),
+    "focal": ("gamma",),
+    "weighted_focal": ("gamma",),
+    "class_balanced": ("gamma", "one_minus_beta"),
+}
 VALUES = {"gamma": 2.0, "one_minus_beta": 1e-4}
 
 
-@pytest.mark.parametrize("cell", FULL.cells, ids=lambda cell: f"{cell.model}-{cell.loss}-{cell.sampling}")
+@pytest.mark.parametrize(
+    "cell", FULL.cells, ids=lambda cell: f"{cell.model}-{cell.loss}-{cell.sampling}"
+)
 def test_one_step_of_every_cell_of_the_full_grid(small_cache, tmp_path, cell):
     cache = open_cache(small_cache)
     cases = tuple(sorted(cache.cases))

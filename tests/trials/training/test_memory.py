@@ -1,4 +1,6 @@
-"""Memory that runs out: once more in two halves, remembered; a second time a failure that says what was wanted."""
+"""Memory that runs out: once more in two halves, remembered; a second time a failure that says what
+was wanted.
+"""
 
 from dataclasses import replace
 
@@ -21,7 +23,9 @@ SMALL = replace(RECIPE, batch_size=2, epochs=2, augment=False, train_cases_score
 
 
 class Hungry(nn.Conv3d):
-    """One convolution that has memory for `room` volumes at a time, and keeps the largest batch it was given."""
+    """One convolution that has memory for `room` volumes at a time, and keeps the largest batch it
+    was given.
+    """
 
     room = 1
     largest = 0
@@ -29,13 +33,17 @@ class Hungry(nn.Conv3d):
     def forward(self, images):
         Hungry.largest = max(Hungry.largest, len(images))
         if len(images) > Hungry.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total of 4 GiB")
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total of 4 GiB"
+            )
         return super().forward(images)
 
 
 @pytest.fixture
 def hungry(monkeypatch):
-    monkeypatch.setitem(MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1)))
+    monkeypatch.setitem(
+        MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1))
+    )
     monkeypatch.setattr(Hungry, "room", 1)
     monkeypatch.setattr(Hungry, "largest", 0)
     return replace(CELL, model="hungry")
@@ -50,7 +58,9 @@ def test_two_halves_give_the_gradient_of_the_whole_batch(items):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Conv3d(4, 3, 1)).double()
     images, labels = torch.randn(items, 1, 6, 6, 6).double(), torch.randint(0, 3, (items, 4, 4, 4))
-    whole = Network(module=module, dims=3, slice_axis="axial", device=torch.device("cpu"), autocast=None)
+    whole = Network(
+        module=module, dims=3, slice_axis="axial", device=torch.device("cpu"), autocast=None
+    )
 
     losses, gradients = [], []
     for network in (whole, replace(whole, parts=2)):
@@ -63,7 +73,9 @@ def test_two_halves_give_the_gradient_of_the_whole_batch(items):
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-9)
 
 
-def test_a_batch_that_does_not_fit_goes_through_in_two_halves_and_the_result_says_so(hungry, small_cache, tmp_path):
+def test_a_batch_that_does_not_fit_goes_through_in_two_halves_and_the_result_says_so(
+    hungry, small_cache, tmp_path
+):
     result = attempt(make_job(small_cache, tmp_path, hungry, SMALL))
 
     assert result.state == COMPLETE, result.error
@@ -72,7 +84,9 @@ def test_a_batch_that_does_not_fit_goes_through_in_two_halves_and_the_result_say
     assert not list(tmp_path.rglob("attempts.json"))
 
 
-def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, small_cache, tmp_path, on_cpu):
+def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(
+    hungry, small_cache, tmp_path, on_cpu
+):
     straight = attempt(make_job(small_cache, tmp_path / "straight", hungry, SMALL))
     job = make_job(small_cache, tmp_path / "killed", hungry, SMALL)
     with pytest.raises(KeyboardInterrupt):
@@ -84,14 +98,18 @@ def test_a_restart_remembers_the_halves_and_ends_with_the_same_scores(hungry, sm
     assert Hungry.largest == 1
     assert again.facts["attempts"] == 2
     assert again.scores == straight.scores
-    assert [score.train_loss for score in again.curve] == [score.train_loss for score in straight.curve]
+    assert [score.train_loss for score in again.curve] == [
+        score.train_loss for score in straight.curve
+    ]
 
 
 def kill_after_first_epoch(score, reached):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b'{"number": 2, "parts": "two"}', b'{"number": 2'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"[]", b"\xff", b'{"number": 2, "parts": "two"}', b'{"number": 2']
+)
 def test_a_damaged_note_of_earlier_attempts_counts_as_not_there(small_cache, tmp_path, damage):
     job = make_job(small_cache, tmp_path)
     begin(job)
@@ -104,7 +122,9 @@ def test_a_damaged_note_of_earlier_attempts_counts_as_not_there(small_cache, tmp
     assert begin(job) == (job, 2)
 
 
-def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak_and_another_trial_goes_on(hungry, small_cache, tmp_path):
+def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak_and_another_trial_goes_on(
+    hungry, small_cache, tmp_path
+):
     Hungry.room = 0
 
     result = attempt(make_job(small_cache, tmp_path, hungry, SMALL))
@@ -129,7 +149,9 @@ def test_only_a_batch_whose_halves_are_legal_is_halved(small_cache, tmp_path):
     assert not can_halve(make_job(small_cache, tmp_path, vnet, SMALL, parts=2))
 
 
-@pytest.mark.parametrize(("gpus", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    ("gpus", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0), (0.0, 1.0)]
+)
 def test_a_share_of_a_gpu_is_the_same_share_of_its_memory_and_more_is_all_of_it(gpus, fraction):
     assert memory_fraction(gpus) == fraction
 

@@ -1,4 +1,6 @@
-"""Low precision is compared with float32 before it is trusted: what is caught, what passes, and that no trace is left."""
+"""Low precision is compared with float32 before it is trusted: what is caught, what passes, and
+that no trace is left.
+"""
 
 from dataclasses import replace
 
@@ -20,13 +22,25 @@ from trials.training.warm_up import first_batch, warm_up
 from trials.voxel_losses import Combined
 
 CPU = torch.device("cpu")
-ONE_STEP = replace(RECIPE, epochs=1, steps_per_epoch=1, precision="bf16", width=2, model_options=(("kernel", 3.0),))
+ONE_STEP = replace(
+    RECIPE, epochs=1, steps_per_epoch=1, precision="bf16", width=2, model_options=(("kernel", 3.0),)
+)
 SMALL = {
     "unet3d": {"width": 4},
     "vnet": {"width": 4, "model_options": (("kernel", 3.0),)},
     "segresnet": {"width": 8},
-    "unet2d_resnet18": {"width": None, "batch_size": 24, "weights": "random", "model_options": (("depth", 4.0),)},
-    "unet2d_resnet50": {"width": None, "batch_size": 24, "weights": "random", "model_options": (("depth", 4.0),)},
+    "unet2d_resnet18": {
+        "width": None,
+        "batch_size": 24,
+        "weights": "random",
+        "model_options": (("depth", 4.0),),
+    },
+    "unet2d_resnet50": {
+        "width": None,
+        "batch_size": 24,
+        "weights": "random",
+        "model_options": (("depth", 4.0),),
+    },
 }
 
 
@@ -48,7 +62,11 @@ class Planted(nn.Module):
 
     def __init__(self, num_classes: int, factor: float):
         super().__init__()
-        self.enter, self.leave, self.factor = nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, num_classes, 1), factor
+        self.enter, self.leave, self.factor = (
+            nn.Conv3d(1, 4, 3, padding=1),
+            nn.Conv3d(4, num_classes, 1),
+            factor,
+        )
 
     def forward(self, images):
         return self.leave(Scaled.apply(self.enter(images), self.factor))
@@ -71,7 +89,9 @@ def network_of(module: nn.Module) -> Network:
 
 def batch(edge: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Two smooth images and labels that follow them."""
-    images = nn.functional.avg_pool3d(torch.randn(2, 1, edge, edge, edge, generator=torch.Generator().manual_seed(0)), 3, 1, 1)
+    images = nn.functional.avg_pool3d(
+        torch.randn(2, 1, edge, edge, edge, generator=torch.Generator().manual_seed(0)), 3, 1, 1
+    )
     images /= images.std()
     return images, sum((images[:, 0] > level).to(torch.uint8) for level in (0.5, 1.5, 2.2))
 
@@ -91,7 +111,9 @@ def test_an_error_is_the_differences_norm_over_the_tensors_own_or_a_thousandth_o
 
 
 def test_the_error_of_a_tensor_that_is_not_finite_is_infinite():
-    assert gradient_errors({"a": torch.tensor([float("nan")])}, {"a": torch.ones(1)}) == {"a": float("inf")}
+    assert gradient_errors({"a": torch.tensor([float("nan")])}, {"a": torch.ones(1)}) == {
+        "a": float("inf")
+    }
 
 
 def test_auto_is_float32_on_every_processor_and_bfloat16_is_taken_by_name_alone():
@@ -105,7 +127,9 @@ def test_every_model_of_the_registry_passes_on_a_batch_of_patients_with_kernels_
     name, small_cache, tmp_path, right_kernels
 ):
     cell = Cell(model=name, loss="combined", sampling="none")
-    job = make_job(small_cache, tmp_path, cell=cell, recipe=replace(RECIPE, precision="bf16", **SMALL[name]))
+    job = make_job(
+        small_cache, tmp_path, cell=cell, recipe=replace(RECIPE, precision="bf16", **SMALL[name])
+    )
     cache = open_cache(small_cache)
     network, task = make_network(job, cache), make_segmentation(job, cache)[0]
     found = compare(network, task.loss, *first_batch(network, task, job.spec))
@@ -115,7 +139,9 @@ def test_every_model_of_the_registry_passes_on_a_batch_of_patients_with_kernels_
 
 
 @pytest.mark.parametrize("factor", [10.0, -1.0, float("inf"), float("nan")])
-def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(factor, right_kernels):
+def test_an_operation_with_a_wrong_gradient_in_low_precision_is_caught_by_name(
+    factor, right_kernels
+):
     found = compare(network_of(Planted(4, factor)), loss_of, *batch(8))
 
     assert not found.is_right
@@ -172,8 +198,15 @@ def has_sound_gradients(convolution: nn.Conv3d, images: torch.Tensor) -> bool:
     return all(torch.equal(gradient, found[0]) for gradient in found)
 
 
-def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(small_cache, tmp_path, right_kernels):
-    job = make_job(small_cache, tmp_path, cell=Cell(model="vnet", loss="combined", sampling="none"), recipe=ONE_STEP)
+def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(
+    small_cache, tmp_path, right_kernels
+):
+    job = make_job(
+        small_cache,
+        tmp_path,
+        cell=Cell(model="vnet", loss="combined", sampling="none"),
+        recipe=ONE_STEP,
+    )
     cache = open_cache(small_cache)
     network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
     before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
@@ -183,7 +216,9 @@ def test_the_check_leaves_weights_statistics_draws_and_gradients_as_they_were(sm
 
     assert warmed.autocast == torch.bfloat16
     assert facts["arithmetic_right"]
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.module.state_dict().items())
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in network.module.state_dict().items()
+    )
     assert torch.equal(draws, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in network.module.parameters())
 
@@ -194,7 +229,8 @@ def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_ch
     monkeypatch.setattr("trials.training.precision._CHECKED", {})
     cell = Cell(model="vnet", loss="combined", sampling="none")
     with_check, without = (
-        attempt(make_job(small_cache, tmp_path / name, cell=cell, recipe=ONE_STEP)) for name in ("first", "second")
+        attempt(make_job(small_cache, tmp_path / name, cell=cell, recipe=ONE_STEP))
+        for name in ("first", "second")
     )
 
     assert with_check.state == without.state == COMPLETE, with_check.error
@@ -205,13 +241,21 @@ def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_ch
 
 @pytest.fixture
 def planted_model(monkeypatch):
-    monkeypatch.setitem(MODELS, "planted", ModelPart(planted, multiple=1, smallest=1, smallest_alone=1))
+    monkeypatch.setitem(
+        MODELS, "planted", ModelPart(planted, multiple=1, smallest=1, smallest_alone=1)
+    )
     monkeypatch.setattr("trials.training.precision._CHECKED", {})
     return replace(CELL, model="planted")
 
 
-def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_precision(small_cache, tmp_path, planted_model):
-    result = attempt(make_job(small_cache, tmp_path, cell=planted_model, recipe=replace(ONE_STEP, model_options=())))
+def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_precision(
+    small_cache, tmp_path, planted_model
+):
+    result = attempt(
+        make_job(
+            small_cache, tmp_path, cell=planted_model, recipe=replace(ONE_STEP, model_options=())
+        )
+    )
 
     assert (result.state, result.reason) == (FAILED, "precision"), result.error
     assert "recipe.precision is 'bf16'" in result.error
@@ -220,8 +264,15 @@ def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_pre
     assert not result.curve
 
 
-def test_under_auto_a_network_whose_low_precision_is_wrong_trains_in_float32_and_says_so(small_cache, tmp_path, planted_model):
-    job = make_job(small_cache, tmp_path, cell=planted_model, recipe=replace(ONE_STEP, precision="auto", model_options=()))
+def test_under_auto_a_network_whose_low_precision_is_wrong_trains_in_float32_and_says_so(
+    small_cache, tmp_path, planted_model
+):
+    job = make_job(
+        small_cache,
+        tmp_path,
+        cell=planted_model,
+        recipe=replace(ONE_STEP, precision="auto", model_options=()),
+    )
     cache = open_cache(small_cache)
     # What "auto" picks on a GPU that computes bfloat16.
     network = replace(make_network(job, cache), autocast=torch.bfloat16)

@@ -1,4 +1,6 @@
-"""A trial that misses a rung stops there, unscored, and is the same trial if it was killed on the way."""
+"""A trial that misses a rung stops there, unscored, and is the same trial if it was killed on the
+way.
+"""
 
 from dataclasses import replace
 
@@ -18,14 +20,18 @@ OUT_OF_REACH = Rung(epochs=2, least=1.1)
 
 @pytest.fixture(scope="module")
 def whole(small_cache, module_on_cpu, tmp_path_factory):
-    return attempt(make_job(small_cache, tmp_path_factory.mktemp("whole"), recipe=SHORT, phase=TUNE))
+    return attempt(
+        make_job(small_cache, tmp_path_factory.mktemp("whole"), recipe=SHORT, phase=TUNE)
+    )
 
 
 @pytest.fixture(scope="module")
 def pruned(small_cache, tmp_path_factory, whole):
     """The same trial; it just reaches its first rung and misses the second."""
     rungs = (Rung(epochs=1, least=headline(whole.curve[0].val_dice)), OUT_OF_REACH)
-    job = make_job(small_cache, tmp_path_factory.mktemp("pruned"), recipe=SHORT, phase=TUNE, rungs=rungs)
+    job = make_job(
+        small_cache, tmp_path_factory.mktemp("pruned"), recipe=SHORT, phase=TUNE, rungs=rungs
+    )
     return job, attempt(job)
 
 
@@ -50,7 +56,9 @@ def test_a_trial_killed_at_its_rung_is_pruned_when_it_goes_on(small_cache, tmp_p
     assert comparable(attempt(broken)) == comparable(straight)
 
 
-def test_a_pruned_trial_of_a_grid_that_prunes_no_more_is_trained_to_its_end(tmp_path, whole, pruned):
+def test_a_pruned_trial_of_a_grid_that_prunes_no_more_is_trained_to_its_end(
+    tmp_path, whole, pruned
+):
     job, result = pruned
     write_result(tmp_path, result)
 

@@ -43,18 +43,25 @@ def assert_surfaces_agree_with_the_counts(result, test):
     assert [(surface.case, surface.region) for surface in result.surfaces] == [
         (case, name) for case in test for name in regions
     ]
-    native = {(score.case, score.label): score for score in result.scores if score.space == "native"}
+    native = {
+        (score.case, score.label): score for score in result.scores if score.space == "native"
+    }
     for surface in result.surfaces:
         if surface.region in (labels := {"kidney": 1, "tumor": 2, "cyst": 3}):
             score = native[surface.case, labels[surface.region]]
             assert surface.true_voxels == score.true_voxels
-            assert (surface.pred_voxels, surface.overlap_voxels) == (score.pred_voxels, score.overlap_voxels)
+            assert (surface.pred_voxels, surface.overlap_voxels) == (
+                score.pred_voxels,
+                score.overlap_voxels,
+            )
         assert (surface.true_mm2 > 0) == (surface.true_voxels > 0) == (surface.lesions > 0)
         assert surface.true_within_mm2 <= surface.true_mm2
         assert surface.pred_within_mm2 <= surface.pred_mm2
 
 
-def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_the_stored_counts(small_cache, tmp_path):
+def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_the_stored_counts(
+    small_cache, tmp_path
+):
     import nibabel
 
     job = make_job(small_cache, tmp_path, save_predictions=True)
@@ -69,11 +76,15 @@ def test_f91_predictions_lie_under_their_trial_on_the_cases_own_grid_and_give_th
         assert written.get_data_dtype() == np.uint8
         assert np.array_equal(written.affine, source.affine)
         counted = np.bincount(np.asarray(written.dataobj).ravel(), minlength=4)
-        stored = {s.label: s.pred_voxels for s in result.scores if s.case == case and s.space == "native"}
+        stored = {
+            s.label: s.pred_voxels for s in result.scores if s.case == case and s.space == "native"
+        }
         assert counted.tolist() == [stored[label] for label in range(4)]
 
 
-def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_others_do_not(small_cache, tmp_path):
+def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_others_do_not(
+    small_cache, tmp_path
+):
     job = make_job(small_cache, tmp_path)
     cache = open_cache(small_cache)
     attempt(job)
@@ -86,7 +97,9 @@ def test_final_trials_leave_slices_of_the_cases_own_grid_for_the_report_and_othe
             assert kept["image"].shape == shape == (len(index), *cache.cases[case].shape[1:])
             assert np.array_equal(kept["reference"], native_labels(cache.cases[case])[index])
             assert kept["volume"].shape == (32, 32, 32)
-        with np.load(trial_folder(tmp_path, job.trial) / "cases" / f"{case}.npz", allow_pickle=False) as kept:
+        with np.load(
+            trial_folder(tmp_path, job.trial) / "cases" / f"{case}.npz", allow_pickle=False
+        ) as kept:
             assert kept["prediction"].shape == shape
             assert np.array_equal(kept["index"], index)
     assert not list((tmp_path / "tune").rglob("*.npz"))
@@ -106,11 +119,16 @@ def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, 
 
     assert whole.state == COMPLETE, whole.error
     assert comparable(resumed) == comparable(whole)
-    weights = [torch.load(best_path(job.out, job.trial), weights_only=True)["state_dict"] for job in (straight, broken)]
+    weights = [
+        torch.load(best_path(job.out, job.trial), weights_only=True)["state_dict"]
+        for job in (straight, broken)
+    ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_tensors(small_cache, tmp_path):
+def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_tensors(
+    small_cache, tmp_path
+):
     pretraining = Cell(model="segresnet", loss="restoration", sampling="none")
     recipe = replace(RECIPE, width=8, steps_per_epoch=6)
     first = make_job(small_cache, tmp_path, pretraining, recipe, PRETRAIN)
@@ -135,7 +153,11 @@ def test_pretraining_lowers_its_loss_and_a_fine_tuned_model_keeps_the_frozen_ten
     frozen = [name for name in after if name.startswith(("convInit.", "down_layers.0."))]
     assert frozen
     assert all(torch.equal(before[name], after[name]) for name in frozen)
-    assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith("down_layers.2."))
+    assert any(
+        not torch.equal(before[name], after[name])
+        for name in after
+        if name.startswith("down_layers.2.")
+    )
 
 
 def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
@@ -145,13 +167,21 @@ def test_a_search_trial_scores_no_test_case(small_cache, tmp_path):
     assert not result.surfaces
 
 
-def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(small_cache, tmp_path, on_cpu):
+def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(
+    small_cache, tmp_path, on_cpu
+):
     every = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5)))
-    second = attempt(make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5, validate_every=2)))
+    second = attempt(
+        make_job(small_cache, tmp_path, recipe=replace(RECIPE, epochs=5, validate_every=2))
+    )
 
     assert [epoch.epoch for epoch in second.curve if epoch.val_dice] == [1, 3, 4]
-    assert [(epoch.val_loss, epoch.train_dice) for epoch in second.curve if not epoch.val_dice] == [(None, {})] * 2
-    assert [epoch.train_loss for epoch in second.curve] == [epoch.train_loss for epoch in every.curve]
+    assert [(epoch.val_loss, epoch.train_dice) for epoch in second.curve if not epoch.val_dice] == [
+        (None, {})
+    ] * 2
+    assert [epoch.train_loss for epoch in second.curve] == [
+        epoch.train_loss for epoch in every.curve
+    ]
     known = {epoch.epoch: epoch.val_dice for epoch in every.curve}
     assert all(epoch.val_dice == known[epoch.epoch] for epoch in second.curve if epoch.val_dice)
     assert second.best_epoch in (1, 3, 4)
@@ -161,11 +191,14 @@ def test_epochs_between_validations_change_nothing_but_what_is_known_of_them(sma
 def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
     recipe = replace(RECIPE, slice_axis="coronal", epochs=1, **SMALL["unet2d_resnet18"])
 
-    result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="unet2d_resnet18"), recipe))
+    result = attempt(
+        make_job(small_cache, tmp_path, replace(CELL, model="unet2d_resnet18"), recipe)
+    )
 
     assert result.state == COMPLETE, result.error
     assert all(
-        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "cube")) == 32**3 for case in cases_of(result)
+        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "cube")) == 32**3
+        for case in cases_of(result)
     )
 
 

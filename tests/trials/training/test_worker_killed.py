@@ -1,4 +1,6 @@
-"""A training worker that is killed and started again leaves the weights of one that was left alone, and says what happened."""
+"""A training worker that is killed and started again leaves the weights of one that was left alone,
+and says what happened.
+"""
 
 import os
 import signal
@@ -28,15 +30,20 @@ attempt(from_json(Job, sys.stdin.read()), tell)
 """
 
 
-def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights_and_its_row_says_so(
+def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights(
     small_cache, tmp_path, on_cpu
 ):
     recipe = replace(RECIPE, steps_per_epoch=1)
     straight, killed = (
-        make_job(small_cache, tmp_path / name, recipe=recipe, checkpoint_minutes=0.0) for name in ("straight", "killed")
+        make_job(small_cache, tmp_path / name, recipe=recipe, checkpoint_minutes=0.0)
+        for name in ("straight", "killed")
     )
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     worker.stdin.write(to_json(killed))
     worker.stdin.close()
@@ -46,9 +53,15 @@ def test_f61_f64_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_weights
     worker.stdout.close()
     epochs = []
 
-    whole, resumed = attempt(straight), attempt(killed, lambda score, reached: epochs.append(score.epoch))
+    whole, resumed = (
+        attempt(straight),
+        attempt(killed, lambda score, reached: epochs.append(score.epoch)),
+    )
 
     assert epochs == [1, 2]
     assert comparable(resumed) == comparable(whole)
     assert (whole.facts.get("attempts"), resumed.facts.get("attempts")) == (None, 2)
-    assert best_path(killed.out, killed.trial).read_bytes() == best_path(straight.out, straight.trial).read_bytes()
+    assert (
+        best_path(killed.out, killed.trial).read_bytes()
+        == best_path(straight.out, straight.trial).read_bytes()
+    )

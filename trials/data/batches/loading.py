@@ -1,4 +1,6 @@
-"""The cache as batches: which items a trial trains on, in which order they are drawn, and the tensors they become."""
+"""The cache as batches: which items a trial trains on, in which order they are drawn, and the
+tensors they become.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +25,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """What a trial trains on: memory maps of whole cases, and which of their volumes or slices are items.
+    """What a trial trains on: memory maps of whole cases, and which of their volumes or slices are
+    items.
 
-    images and labels hold one map a case, the axis of slices in front; index [N, 2] is (case, slice), slice -1 for the
-    whole volume; class_voxels int64 [N, K] counts each item's voxels.
+    images and labels hold one map a case, the axis of slices in front; index [N, 2] is (case,
+    slice), slice -1 for the whole volume; class_voxels int64 [N, K] counts each item's voxels.
     """
 
     images: Sequence[np.ndarray]
@@ -39,7 +42,9 @@ class Items:
         rows = self.index[chosen].tolist()
         # np.array copies equal shapes as np.stack does, at a third less an item.
         images, labels = (
-            np.array([volumes[case] if number < 0 else volumes[case][number] for case, number in rows])
+            np.array(
+                [volumes[case] if number < 0 else volumes[case][number] for case, number in rows]
+            )
             for volumes in (self.images, self.labels)
         )
         return torch.from_numpy(images)[:, None], torch.from_numpy(labels)
@@ -56,22 +61,36 @@ def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
     """Each slice of each case is one item; slice_axis is axial, coronal or sagittal."""
     axis = SLICE_AXES[slice_axis]
     counts = [slice_class_voxels(cache.labels(case), len(cache.classes), axis) for case in cases]
-    index = np.array([(case, number) for case, slices in enumerate(counts) for number in range(len(slices))])
+    index = np.array(
+        [(case, number) for case, slices in enumerate(counts) for number in range(len(slices))]
+    )
     return _items(cache, cases, index, np.concatenate(counts), axis)
 
 
-def _items(cache: Cache, cases: Sequence[str], index: np.ndarray, voxels: np.ndarray, axis: int) -> Items:
-    # Plain views: an index into a np.memmap makes a np.memmap, which costs more than to copy the slice.
-    images, labels = ([np.moveaxis(np.asarray(of(case)), axis, 0) for case in cases] for of in (cache.image, cache.labels))
+def _items(
+    cache: Cache, cases: Sequence[str], index: np.ndarray, voxels: np.ndarray, axis: int
+) -> Items:
+    # Plain views: an index into a np.memmap makes a np.memmap, which costs more than to copy the
+    # slice.
+    images, labels = (
+        [np.moveaxis(np.asarray(of(case)), axis, 0) for case in cases]
+        for of in (cache.image, cache.labels)
+    )
     return Items(images=images, labels=labels, index=index, class_voxels=voxels)
 
 
 def epoch_batches(
-    source: Source, weights: np.ndarray, batch_size: int, steps: int | None, generator: np.random.Generator
+    source: Source,
+    weights: np.ndarray,
+    batch_size: int,
+    steps: int | None,
+    generator: np.random.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw one epoch: steps batches, or by default as many as there are items with a weight above zero.
+    """Draw one epoch: steps batches, or by default as many as there are items with a weight above
+    zero.
 
-    Batches are full: the last one is filled up by further draws, since batch statistics of a single item mislead.
+    Batches are full: the last one is filled up by further draws, since batch statistics of a single
+    item mislead.
     """
     kept = int((weights > 0).sum())
     steps = steps or -(-kept // batch_size)
@@ -81,5 +100,7 @@ def epoch_batches(
 
 
 def pinned(batch: Tensor, device: torch.device) -> Tensor:
-    """The batch in page-locked memory where it goes to a card from this machine's, so that the copy overlaps the arithmetic."""
+    """The batch in page-locked memory where it goes to a card from this machine's, so that the copy
+    overlaps the arithmetic.
+    """
     return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch

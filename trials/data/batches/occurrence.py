@@ -1,4 +1,6 @@
-"""How often each class occurs on the cubes of a prepared set: in each slice of a case, in the cases of a split."""
+"""How often each class occurs on the cubes of a prepared set: in each slice of a case, in the cases
+of a split.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +11,9 @@ from trials.data.sampling import ClassCounts
 
 
 def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
-    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it, cases that hold it."""
+    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it,
+    cases that hold it.
+    """
     voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
     slices = np.zeros(len(cache.classes), np.int64)
     for case in cases:

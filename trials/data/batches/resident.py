@@ -1,4 +1,6 @@
-"""The training set on the graphics card itself, where it fits: batches are gathered there and nothing is copied at a step."""
+"""The training set on the graphics card itself, where it fits: batches are gathered there and
+nothing is copied at a step.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ SHARE_OF_CARD = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """Items on a device: images [N, D, H, W] float16 and labels uint8, with the axis of slices in front; index as in Items."""
+    """Items on a device: images [N, D, H, W] float16 and labels uint8, with the axis of slices in
+    front; index as in Items.
+    """
 
     images: Tensor
     labels: Tensor
@@ -36,19 +40,25 @@ def num_bytes(items: Items) -> int:
 
 
 def fits(items: Items, free_bytes: int) -> bool:
-    """Whether a set may lie on a card with that much free memory, and leave most of it to the model."""
+    """Whether a set may lie on a card with that much free memory, and leave most of it to the
+    model.
+    """
     return num_bytes(items) <= SHARE_OF_CARD * free_bytes
 
 
 def source_on(items: Items, device: torch.device) -> Source:
-    """The items as they should be read by a trial on this device: on the card where they fit, else from their maps."""
+    """The items as they should be read by a trial on this device: on the card where they fit, else
+    from their maps.
+    """
     if device.type != "cuda" or not fits(items, free_share(device)):
         return items
     return resident(items, device)
 
 
 def free_share(device: torch.device) -> int:
-    """Bytes of a GPU that this process may still take: what is free there, and no more than its own share of it."""
+    """Bytes of a GPU that this process may still take: what is free there, and no more than its own
+    share of it.
+    """
     free, total = torch.cuda.mem_get_info(device)
     return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total))
 
@@ -57,14 +67,20 @@ def resident(items: Items, device: torch.device) -> Resident:
     """Copy a set to a device, once."""
     of_slices = bool(len(items.index)) and items.index[0, 1] >= 0
     images, labels = (
-        torch.stack([torch.from_numpy(np.array(volume, order="C")).to(device) for volume in volumes])
+        torch.stack(
+            [torch.from_numpy(np.array(volume, order="C")).to(device) for volume in volumes]
+        )
         for volumes in (items.images, items.labels)
     )
     return Resident(images, labels, torch.from_numpy(items.index).to(device), of_slices)
 
 
-def ahead(batches: Iterator[tuple[Tensor, Tensor]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches on the device, images as float32; on a card the next one's copy is under way while one is computed with."""
+def ahead(
+    batches: Iterator[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches on the device, images as float32; on a card the next one's copy is under way while
+    one is computed with.
+    """
     if device.type != "cuda":
         yield from ((images.float(), labels) for images, labels in batches)
         return
@@ -82,7 +98,9 @@ def ahead(batches: Iterator[tuple[Tensor, Tensor]], device: torch.device) -> Ite
 
 
 def _received(parts: list[Tensor], copied: torch.cuda.Event) -> tuple[Tensor, Tensor]:
-    """Let the computing stream wait for this copy alone, and keep its memory until that stream is done with it."""
+    """Let the computing stream wait for this copy alone, and keep its memory until that stream is
+    done with it.
+    """
     current = torch.cuda.current_stream(parts[0].device)
     current.wait_event(copied)
     for part in parts:

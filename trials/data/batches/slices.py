@@ -1,4 +1,6 @@
-"""Volumes as slices: the view that 2D models train on, and the files of single slices that other programs read."""
+"""Volumes as slices: the view that 2D models train on, and the files of single slices that other
+programs read.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,19 +30,24 @@ class Exported:
 
 
 def slices(volume: np.ndarray, axis: str) -> np.ndarray:
-    """A [D, H, W] volume as a stack of its axial [H, W], coronal [D, W] or sagittal [D, H] slices; a view, no copy."""
+    """A [D, H, W] volume as a stack of its axial [H, W], coronal [D, W] or sagittal [D, H] slices;
+    a view, no copy.
+    """
     if axis not in SLICE_AXES:
         raise ValueError(unknown("slice axis", axis, SLICE_AXES))
     return np.moveaxis(volume, SLICE_AXES[axis], 0)
 
 
-def export_slices(cache: Cache, out: Path, axis: str = "axial", on_case: Callable[[int, int], None] | None = None) -> None:
-    """Write every slice of every cube as files of its own, for programs that read one array a slice.
+def export_slices(
+    cache: Cache, out: Path, axis: str = "axial", on_case: Callable[[int, int], None] | None = None
+) -> None:
+    """Write every slice of every cube as files of its own, for programs that read one array a
+    slice.
 
-    OUT/<axis>/images/<case>_slice_000.npy is float32, OUT/<axis>/masks/<case>_slice_000.npy uint8, both 2D and
-    numbered in the direction of D, H or W. OUT/slices.json names the prepared set; slices of the same set that are there are
-    written again. on_case(done, total) follows. Raises ValueError, before a file is written, for a folder that holds
-    anything else.
+    OUT/<axis>/images/<case>_slice_000.npy is float32, OUT/<axis>/masks/<case>_slice_000.npy uint8,
+    both 2D and numbered in the direction of D, H or W. OUT/slices.json names the prepared set;
+    slices of the same set that are there are written again. on_case(done, total) follows. Raises
+    ValueError, before a file is written, for a folder that holds anything else.
     """
     refuse_foreign_slices(out, cache.digest)
     write_text(out / RECORD, to_json(Exported(prepared=cache.digest)))
@@ -56,11 +63,18 @@ def export_slices(cache: Cache, out: Path, axis: str = "axial", on_case: Callabl
 
 
 def refuse_foreign_slices(out: Path, digest: str) -> None:
-    """Raise ValueError unless a folder is missing, empty, or holds slices of the prepared set with this digest."""
+    """Raise ValueError unless a folder is missing, empty, or holds slices of the prepared set with
+    this digest.
+    """
     fix = "name an empty folder"
     names = contents(out)
-    refuse_foreign(out, [] if RECORD in names else names, f"hold the {RECORD} of an earlier export", fix)
+    refuse_foreign(
+        out, [] if RECORD in names else names, f"hold the {RECORD} of an earlier export", fix
+    )
     if why_no_file(out / RECORD) is None:
         found = read_record(Exported, out / RECORD, fix)
         if found.prepared != digest:
-            raise ValueError(f"{out} holds slices of another prepared set, {found.prepared}, not of {digest}; {fix}")
+            raise ValueError(
+                f"{out} holds slices of another prepared set, {found.prepared}, not of {digest}; "
+                f"{fix}"
+            )

@@ -1,6 +1,8 @@
-"""KiTS23 from the two places that publish it: images from Hugging Face, masks from the challenge's repository.
+"""KiTS23 from the two places that publish it: images from Hugging Face, masks from the challenge's
+repository.
 
-A file gets its name only when it is whole, so a download that was cut is resumed by typing the same command again.
+A file gets its name only when it is whole, so a download that was cut is resumed by typing the same
+command again.
 """
 
 import http.client
@@ -26,7 +28,13 @@ TIMEOUT_SECONDS = 30.0
 PIECE = 1 << 20
 TABLE = "kits23.json"
 REFUSALS = (400, 401, 403, 404, 410)
-BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+BROKEN = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 
 
 def download_kits23(
@@ -37,16 +45,20 @@ def download_kits23(
     on_case: Callable[[int, int], None] | None = None,
     pause_seconds: float = 1.0,
 ) -> None:
-    """Fetch cases (None: all 489) and kits23.json into root; what lies there whole is kept, what was cut is resumed.
+    """Fetch cases (None: all 489) and kits23.json into root; what lies there whole is kept, what
+    was cut is resumed.
 
-    on_case(done, total) follows each case. Before the k-th new attempt it waits 2**(k - 1) pauses. Raises ValueError
-    in one line, naming the host or the file and what to do, when a file cannot be had, and before anything is fetched for
-    a folder that holds other things and no kits23.json.
+    on_case(done, total) follows each case. Before the k-th new attempt it waits 2**(k - 1) pauses.
+    Raises ValueError in one line, naming the host or the file and what to do, when a file cannot be
+    had, and before anything is fetched for a folder that holds other things and no kits23.json.
     """
     known = [case_name(number) for number in CASE_IDS]
     wanted = known if cases is None else list(cases)
     if strangers := sorted(set(wanted) - set(known)):
-        raise ValueError(f"KiTS23 has no {', '.join(strangers)}; cases are case_00000-case_00299 and case_00400-case_00588")
+        raise ValueError(
+            f"KiTS23 has no {', '.join(strangers)}; cases are case_00000-case_00299 and "
+            "case_00400-case_00588"
+        )
     _refuse_foreign_folder(root)
     root.mkdir(parents=True, exist_ok=True)
     fetch(f"{mask_url}/{TABLE}", root / TABLE, pause_seconds)
@@ -59,9 +71,14 @@ def download_kits23(
 
 
 def _refuse_foreign_folder(root: Path) -> None:
-    """Raise ValueError unless a folder is missing, empty, or holds the table with which every download begins."""
+    """Raise ValueError unless a folder is missing, empty, or holds the table with which every
+    download begins.
+    """
     names = contents(root)
-    fix = f"name an empty folder; beside cases of KiTS23 put its {TABLE} (from github.com/neheller/kits23, dataset/)"
+    fix = (
+        f"name an empty folder; beside cases of KiTS23 put its {TABLE} (from "
+        "github.com/neheller/kits23, dataset/)"
+    )
     is_ours = TABLE in names or partial_of(root / TABLE).name in names
     refuse_foreign(root, [] if is_ours else names, f"hold {TABLE}, as a folder of KiTS23 does", fix)
 
@@ -72,7 +89,9 @@ def partial_of(path: Path) -> Path:
 
 
 def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
-    """Fetch one file whole. Raises ValueError when it is refused, or cannot be had in four attempts."""
+    """Fetch one file whole. Raises ValueError when it is refused, or cannot be had in four
+    attempts.
+    """
     if path.is_file() and fault_in(path) is None:
         return
     partial = partial_of(path)
@@ -89,7 +108,10 @@ def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
             continue
         if fault := fault_in(partial, path.name):
             partial.unlink()
-            reason = f"what {url} sent {fault}; try again later, or copy the file to {path} from elsewhere"
+            reason = (
+                f"what {url} sent {fault}; try again later, or copy the file to {path} from "
+                "elsewhere"
+            )
             continue
         keep(partial, path)
         return
@@ -97,7 +119,9 @@ def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
 
 
 def fault_in(path: Path, name: str = "") -> str | None:
-    """What is wrong with a fetched file, None if it is whole: a gzip stream to its checksum, or JSON to its end."""
+    """What is wrong with a fetched file, None if it is whole: a gzip stream to its checksum, or
+    JSON to its end.
+    """
     try:
         if (name or path.name).endswith(".json"):
             parsed(read_text(path))
@@ -111,14 +135,18 @@ def fault_in(path: Path, name: str = "") -> str | None:
 
 
 def _receive(url: str, partial: Path) -> None:
-    """Append to the partial file what it still lacks of the URL. Raises one of BROKEN if the connection fails on the way."""
+    """Append to the partial file what it still lacks of the URL. Raises one of BROKEN if the
+    connection fails on the way.
+    """
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             start, total = _span(response)
             if start not in (0, have):
-                raise http.client.HTTPException(f"the server resumed at byte {start} instead of {have}")
+                raise http.client.HTTPException(
+                    f"the server resumed at byte {start} instead of {have}"
+                )
             _append(response, partial, start)
     except urllib.error.HTTPError as error:
         if error.code != 416:
@@ -135,7 +163,9 @@ def _receive(url: str, partial: Path) -> None:
 def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """Where in the file the answer starts, and how long the whole file is, if the server says."""
     if response.status == 206:
-        where, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        where, _, total = (
+            response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        )
         start = where.partition("-")[0]
         if not start.isdecimal():
             raise http.client.HTTPException("the server sent a part without saying which")
@@ -151,16 +181,22 @@ def _append(response: http.client.HTTPResponse, partial: Path, start: int) -> No
                 file.write(piece)
                 file.flush()
             except OSError as error:
-                raise ValueError(f"cannot write {partial} ({error.strerror}); make room and run again") from None
+                raise ValueError(
+                    f"cannot write {partial} ({error.strerror}); make room and run again"
+                ) from None
 
 
 def _why(url: str, error: Exception) -> str:
     """One sentence on a connection that failed, and what to do."""
     host = urlsplit(url).netloc
     if isinstance(error, urllib.error.HTTPError):
-        return f"{host} answered {error.code} {error.reason} for {url}; look whether the file has moved, or try again later"
+        return (
+            f"{host} answered {error.code} {error.reason} for {url}; look whether the file has "
+            "moved, or try again later"
+        )
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return (
-        f"cannot fetch {url} from {host} ({reason}); run the same command again when it can be reached, "
+        f"cannot fetch {url} from {host} ({reason}); run the same command again when it can be "
+        "reached, "
         "or copy the KiTS23 folder here from a machine that has it"
     )

@@ -1,4 +1,5 @@
-"""The KiTS23 folder layout: case_XXXXX/imaging.nii.gz and segmentation.nii.gz. It finds files and opens none.
+"""The KiTS23 folder layout: case_XXXXX/imaging.nii.gz and segmentation.nii.gz. It finds files and
+opens none.
 
 Heller et al., The KiTS21 Challenge, arXiv:2307.01984; github.com/neheller/kits23.
 """
@@ -12,9 +13,13 @@ from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, printable, wh
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 IMAGE, LABELS = "imaging.nii.gz", "segmentation.nii.gz"
-FETCH = "fetch it again (kits23: `segbench prepare kits23 FOLDER --cache DIR --download`) or move the case's folder elsewhere"
+FETCH = (
+    "fetch it again (kits23: `segbench prepare kits23 FOLDER --cache DIR --download`) or move "
+    "the case's folder elsewhere"
+)
 MOVE = "move its folder elsewhere"
-# The training cases; 300-399 were the hidden test of an earlier challenge, above 588 labels are not published.
+# The training cases; 300-399 were the hidden test of an earlier challenge, above 588 labels are not
+# published.
 CASE_IDS = (*range(300), *range(400, 589))
 
 
@@ -24,14 +29,19 @@ def case_name(number: int) -> str:
 
 
 def kits23(root: Path) -> Dataset:
-    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids, missing files and phantoms.
+    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids,
+    missing files and phantoms.
 
     Raises ValueError for a damaged phantoms.json.
     """
     cases, faults = case_folders(root, DATASETS["kits23"].case_names)
     known = {case_name(number) for number in CASE_IDS}
     text = "cannot be a KiTS23 case: ids are 0-299 and 400-588"
-    foreign = [_fault(root / case.case, "id", text, MOVE, FATAL) for case in cases if case.case not in known]
+    foreign = [
+        _fault(root / case.case, "id", text, MOVE, FATAL)
+        for case in cases
+        if case.case not in known
+    ]
     return Dataset(
         name="kits23",
         root=root,
@@ -44,21 +54,30 @@ def kits23(root: Path) -> Dataset:
 
 
 def phantoms(root: Path) -> Dataset:
-    """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's anatomy.
+    """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's
+    anatomy.
 
-    Its faults name the cases that phantoms.json does not count. Raises ValueError for a damaged one.
+    Its faults name the cases that phantoms.json does not count. Raises ValueError for a damaged
+    one.
     """
     cases, faults = case_folders(root, DATASETS["phantoms"].case_names)
     strangers = _not_generated(root, cases)
     return Dataset(
-        name="phantoms", root=root, classes=CLASSES, cases=cases, licence="made by this program", faults=(*faults, *strangers)
+        name="phantoms",
+        root=root,
+        classes=CLASSES,
+        cases=cases,
+        licence="made by this program",
+        faults=(*faults, *strangers),
     )
 
 
 def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Fault, ...]]:
-    """The cases under root whose two files are there, in order, and what is wrong with names and files of the others.
+    """The cases under root whose two files are there, in order, and what is wrong with names and
+    files of the others.
 
-    A folder that holds an image or a mask under another name than a case's is a fault; anything else is ignored.
+    A folder that holds an image or a mask under another name than a case's is a fault; anything
+    else is ignored.
     """
     cases, faults = [], []
     is_case_name = re.compile(pattern, re.ASCII).fullmatch
@@ -70,18 +89,26 @@ def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Faul
             if all(fault.level == WARNING for fault in found):
                 cases.append(Case(case=folder.name, image=folder / IMAGE, labels=folder / LABELS))
         elif holds_a_case and not folder.name.startswith("."):
-            text = f"holds a case, but {printable(folder.name)!r} is no case name: it must match {pattern}"
+            text = (
+                f"holds a case, but {printable(folder.name)!r} is no case name: it must match "
+                f"{pattern}"
+            )
             faults.append(_fault(folder, "id", text, "rename or move the folder", FATAL))
     return tuple(cases), tuple(faults)
 
 
 def _phantoms_among(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
-    """A fault where a run has generated phantoms in a folder of patients: training on both would go unseen."""
+    """A fault where a run has generated phantoms in a folder of patients: training on both would go
+    unseen.
+    """
     written = read_written(root)
     if written is None:
         return []
     names = {case_name(number) for number in range(written.num_cases)}
-    text = f"says that {len(names)} cases from {case_name(0)} on are generated phantoms, not patients of KiTS23"
+    text = (
+        f"says that {len(names)} cases from {case_name(0)} on are generated phantoms, not "
+        "patients of KiTS23"
+    )
     if others := [case.case for case in cases if case.case not in names]:
         text += f"; other cases beside them: {len(others)}, first {others[0]}"
     fix = f"move the patients to a folder of their own, or delete the phantoms and {RECORD}"
@@ -95,7 +122,11 @@ def _not_generated(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
         return []
     names = {case_name(number) for number in range(written.num_cases)}
     text = f"is no generated phantom: {RECORD} counts {len(names)}, the first {case_name(0)}"
-    faults = [_fault(root / case.case, "id", text, MOVE, FATAL) for case in cases if case.case not in names]
+    faults = [
+        _fault(root / case.case, "id", text, MOVE, FATAL)
+        for case in cases
+        if case.case not in names
+    ]
     if not written.complete:
         text = f"says that {len(names)} phantoms were begun and not all made"
         fix = "give the command that makes them again: it goes on"
@@ -104,13 +135,30 @@ def _not_generated(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
 
 
 def _of_record(root: Path, message: str, fix: str, level: str) -> Fault:
-    return Fault(case="", file=printable(str(root / RECORD)), code="phantoms", message=message, fix=fix, level=level)
+    return Fault(
+        case="",
+        file=printable(str(root / RECORD)),
+        code="phantoms",
+        message=message,
+        fix=fix,
+        level=level,
+    )
 
 
 def _file_faults(folder: Path) -> list[Fault]:
-    lacking = [_fault(folder / file, "missing", why, FETCH) for file in (IMAGE, LABELS) if (why := why_no_file(folder / file))]
+    lacking = [
+        _fault(folder / file, "missing", why, FETCH)
+        for file in (IMAGE, LABELS)
+        if (why := why_no_file(folder / file))
+    ]
     partial = [
-        _fault(path, "partial", "is an unfinished download and is ignored", "fetch the case again, or delete it", WARNING)
+        _fault(
+            path,
+            "partial",
+            "is an unfinished download and is ignored",
+            "fetch the case again, or delete it",
+            WARNING,
+        )
         for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if ".partial" in path.name
     ]
@@ -119,4 +167,11 @@ def _file_faults(folder: Path) -> list[Fault]:
 
 def _fault(path: Path, code: str, message: str, fix: str, level: str = BAD_CASE) -> Fault:
     case = path if code == "id" else path.parent
-    return Fault(case=printable(case.name), file=printable(str(path)), code=code, message=message, fix=fix, level=level)
+    return Fault(
+        case=printable(case.name),
+        file=printable(str(path)),
+        code=code,
+        message=message,
+        fix=fix,
+        level=level,
+    )

@@ -1,4 +1,6 @@
-"""Anybody's data set, told by its dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon, one channel."""
+"""Anybody's data set, told by its dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon,
+one channel.
+"""
 
 import re
 from pathlib import Path
@@ -15,7 +17,8 @@ LONGEST_LABEL = 9
 
 
 def nnunet(root: Path) -> Dataset:
-    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name the cases and files that are not as they must be.
+    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name the cases and files
+    that are not as they must be.
 
     Raises ValueError naming the key of dataset.json at fault.
     """
@@ -39,23 +42,40 @@ def nnunet(root: Path) -> Dataset:
 
 
 def _phantoms_beside(root: Path) -> list[Fault]:
-    """A warning where a run has generated phantoms in the folder: they are not read, and are no part of it."""
+    """A warning where a run has generated phantoms in the folder: they are not read, and are no
+    part of it.
+    """
     path = root / RECORD
     if why_no_file(path) is not None:
         return []
-    text = "says that phantoms were generated in this folder; they are no part of the data set and are not read"
+    text = (
+        "says that phantoms were generated in this folder; they are no part of the data set and "
+        "are not read"
+    )
     fix = "delete it and the case_XXXXX folders beside it"
-    return [Fault(case="", file=printable(str(path)), code="phantoms", message=text, fix=fix, level=WARNING)]
+    return [
+        Fault(
+            case="",
+            file=printable(str(path)),
+            code="phantoms",
+            message=text,
+            fix=fix,
+            level=WARNING,
+        )
+    ]
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the class names, by label, of a dataset.json. Raises ValueError naming the key at fault."""
+    """Read the class names, by label, of a dataset.json. Raises ValueError naming the
+    key at fault."""
     return _classes(path, _read(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ValueError(f"{path.parent} holds no dataset.json; point to a folder of nnU-Net or the Decathlon")
+        raise ValueError(
+            f"{path.parent} holds no dataset.json; point to a folder of nnU-Net or the Decathlon"
+        )
     try:
         facts = parsed(read_text(path))
     except ValueError as error:
@@ -71,17 +91,25 @@ def _classes(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
     for key, value in facts["labels"].items():
         if isinstance(value, list):
             raise ValueError(
-                f"{path}: label {shown(key)} is a region, {shown(value)}; region-based labels are not supported, "
+                f"{path}: label {shown(key)} is a region, {shown(value)}; region-based labels are "
+                "not supported, "
                 "give one label a class"
             )
         if key == "ignore":
             raise ValueError(f"{path}: an 'ignore' label is not supported; map it to a class")
-        name, label = (value, key) if isinstance(value, str) and str(key).isdecimal() else (key, value)
+        name, label = (
+            (value, key) if isinstance(value, str) and str(key).isdecimal() else (key, value)
+        )
         if not _is_number(label):
-            raise ValueError(f"{path}: label {shown(key)} must have a whole number; got {shown(value)}")
+            raise ValueError(
+                f"{path}: label {shown(key)} must have a whole number; got {shown(value)}"
+            )
         by_label[int(label)] = str(name)
     if sorted(by_label) != list(range(len(facts["labels"]))) or len(by_label) < 2:
-        raise ValueError(f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got {shown(sorted(by_label))}")
+        raise ValueError(
+            f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got "
+            f"{shown(sorted(by_label))}"
+        )
     return tuple(by_label[label] for label in range(len(by_label)))
 
 
@@ -99,23 +127,36 @@ def _is_number(label: Any) -> bool:
 def _check_channels(path: Path, facts: dict[str, Any]) -> None:
     channels = facts.get("channel_names", facts.get("modality"))
     if not isinstance(channels, dict) or not channels:
-        raise ValueError(f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the channel; add it")
+        raise ValueError(
+            f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the "
+            "channel; add it"
+        )
     if len(channels) > 1:
         names = ", ".join(map(_told, channels.values()))
-        raise ValueError(f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them")
+        raise ValueError(
+            f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them"
+        )
 
 
 def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """The Decathlon lists its pairs of files, relative to the folder."""
     if not isinstance(facts["training"], list):
-        raise ValueError(f"{path}: 'training' must be a list of image and label; got {shown(facts['training'])}")
+        raise ValueError(
+            f"{path}: 'training' must be a list of image and label; got {shown(facts['training'])}"
+        )
     cases: dict[str, Case] = {}
     faults = []
     for entry in facts["training"]:
         try:
             case = _listed_case(path, entry)
             if case.case in cases:
-                raise FileFault(path, "duplicate", f"'training' names a case twice, {case.case}", "remove one", FATAL)
+                raise FileFault(
+                    path,
+                    "duplicate",
+                    f"'training' names a case twice, {case.case}",
+                    "remove one",
+                    FATAL,
+                )
             cases[case.case] = case
         except FileFault as fault:
             faults.append(fault.of_case(""))
@@ -125,25 +166,41 @@ def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[F
 def _listed_case(path: Path, entry: Any) -> Case:
     files = [entry.get(key) for key in ("image", "label")] if isinstance(entry, dict) else [None]
     if not all(isinstance(file, str) for file in files):
-        text = f"each entry of 'training' must have 'image' and 'label', each a file's path; got {shown(entry)}"
+        text = (
+            "each entry of 'training' must have 'image' and 'label', each a file's path; got "
+            f"{shown(entry)}"
+        )
         raise FileFault(path, "layout", text, "correct it", FATAL)
     image, labels = (_inside(path, str(file)) for file in files)
     return Case(case=_case_name(path, labels.name), image=image, labels=labels)
 
 
 def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
-    """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is kept, to be reported."""
+    """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is
+    kept, to be reported.
+    """
     ending = facts.get("file_ending")
     if ending not in ENDINGS:
-        raise ValueError(f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {shown(ending)}; convert the files")
+        raise ValueError(
+            f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {shown(ending)}; "
+            "convert the files"
+        )
     images, labels = path.parent / "imagesTr", path.parent / "labelsTr"
     names = {file.name.removesuffix(ending) for file in _visible(labels, ending)}
-    names |= {file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)}
+    names |= {
+        file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)
+    }
     cases, faults = [], []
     for name in sorted(names):
         try:
             case = _case_name(path, name + ending)
-            cases.append(Case(case=case, image=images / f"{name}_0000{ending}", labels=labels / f"{name}{ending}"))
+            cases.append(
+                Case(
+                    case=case,
+                    image=images / f"{name}_0000{ending}",
+                    labels=labels / f"{name}{ending}",
+                )
+            )
         except FileFault as fault:
             faults.append(fault.of_case(printable(name)))
     return cases, faults
@@ -154,11 +211,17 @@ def _visible(folder: Path, ending: str) -> list[Path]:
 
 
 def _inside(path: Path, name: str) -> Path:
-    """A file that the manifest names. Raises FileFault unless it lies below the manifest's folder, links followed."""
+    """A file that the manifest names. Raises FileFault unless it lies below the manifest's folder,
+    links followed.
+    """
     file = path.parent / name
     if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
         raise FileFault(
-            path, "path", f"files must lie inside the folder; got {shown(name)}", "move the file, correct the entry", FATAL
+            path,
+            "path",
+            f"files must lie inside the folder; got {shown(name)}",
+            "move the file, correct the entry",
+            FATAL,
         )
     return file
 
@@ -178,5 +241,6 @@ def _case_name(path: Path, file: str) -> str:
 def _lacking(case: Case) -> list[Fault]:
     files = {file: why for file in (case.image, case.labels) if (why := why_no_file(file))}
     return [
-        FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case) for file, why in files.items()
+        FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case)
+        for file, why in files.items()
     ]

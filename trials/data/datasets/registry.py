@@ -1,6 +1,7 @@
 """The data sets a grid may name: where cases lie, which classes they have, how they are split.
 
-Reading this file needs the standard library only; what opens or splits a data set is imported when it is used.
+Reading this file needs the standard library only; what opens or splits a data set is imported when
+it is used.
 """
 
 from collections.abc import Mapping
@@ -25,11 +26,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the background.
+    """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the
+    background.
 
-    published is how many cases the data set has in full, None where that is not known. class_voxels holds the
-    native voxels a class of each case where they have been counted already; None has whoever needs them count.
-    faults is what is wrong with names and layout; cases holds only those whose two files are there.
+    published is how many cases the data set has in full, None where that is not known. class_voxels
+    holds the native voxels a class of each case where they have been counted already; None has
+    whoever needs them count. faults is what is wrong with names and layout; cases holds only those
+    whose two files are there.
     """
 
     name: str
@@ -44,7 +47,9 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Case names by use; excluded gives a reason for each. Together they name every case exactly once."""
+    """Case names by use; excluded gives a reason for each. Together they name every case exactly
+    once.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -56,15 +61,16 @@ class Split:
 class DatasetPart(Part):
     """A data set: target is a function (root) -> Dataset.
 
-    splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds it has.
-    generate is "module:function", (root, ...), for data that is made. how_to_get tells what to type.
-    case_names is the pattern of a case's name. intensity (low, high) is what an image in its unit passes on both sides,
-    None where the unit is not known; within maps a class to the class it grows in. traits is "module:function",
-    Dataset -> trait to case to value, for a set of whose cases more is known than their voxels.
-    window (low, high) is the range of intensities that a picture shows from black to white, None where the unit is not known.
-    shows_images lets a page show slices of the images without being asked. It is for images of nobody: a licence may allow
-    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but whether a page goes to where
-    they hold is its author's decision.
+    splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds
+    it has. generate is "module:function", (root, ...), for data that is made. how_to_get tells what
+    to type. case_names is the pattern of a case's name. intensity (low, high) is what an image in
+    its unit passes on both sides, None where the unit is not known; within maps a class to the
+    class it grows in. traits is "module:function", Dataset -> trait to case to value, for a set of
+    whose cases more is known than their voxels. window (low, high) is the range of intensities that
+    a picture shows from black to white, None where the unit is not known. shows_images lets a page
+    show slices of the images without being asked. It is for images of nobody: a licence may allow
+    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but
+    whether a page goes to where they hold is its author's decision.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -81,21 +87,27 @@ class DatasetPart(Part):
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
-    """Find the cases of a data set under root. Raises ValueError for a missing folder and for every missing file."""
+    """Find the cases of a data set under root. Raises ValueError for a missing folder and for every
+    missing file.
+    """
     dataset = find_dataset(name, root)
     refuse(root, dataset.faults)
     return dataset
 
 
 def find_dataset(name: str, root: Path) -> Dataset:
-    """The same with its faults as records, instead of an error. Raises ValueError where there is no case at all."""
+    """The same with its faults as records, instead of an error. Raises ValueError where there is no
+    case at all.
+    """
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; {name} is looked for there; {part.how_to_get}")
     dataset: Dataset = part.load()(root)
     if not dataset.cases:
         refuse(root, dataset.faults)
-        raise ValueError(f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}")
+        raise ValueError(
+            f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}"
+        )
     return dataset
 
 
@@ -108,23 +120,34 @@ def _found_instead(part: DatasetPart, root: Path) -> str:
                 return f", but {other} does: point there"
         except (ValueError, OSError):
             continue
-    return f", but {', '.join(printable(entry.name) for entry in entries[:3])}" if entries else ": it is empty"
+    return (
+        f", but {', '.join(printable(entry.name) for entry in entries[:3])}"
+        if entries
+        else ": it is empty"
+    )
 
 
 def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
-    """Split a data set by one of its named rules. Raises ValueError for an unknown rule or fold, or a part without cases."""
+    """Split a data set by one of its named rules. Raises ValueError for an unknown rule or fold, or
+    a part without cases.
+    """
     part = pick(DATASETS, "data set", dataset.name)
     if splits not in part.splits:
         raise ValueError(unknown(f"split of {dataset.name}", splits, part.splits))
     if not 0 <= fold < part.folds[splits]:
-        raise ValueError(f"{dataset.name} split {splits!r} has folds 0..{part.folds[splits] - 1}; got {fold}")
+        raise ValueError(
+            f"{dataset.name} split {splits!r} has folds 0..{part.folds[splits] - 1}; got {fold}"
+        )
     split: Split = Part(part.splits[splits]).load()(dataset, fold)
     named = sorted([*split.train, *split.val, *split.test, *split.excluded])
-    assert named == sorted(case.case for case in dataset.cases), "a split names every case exactly once"
+    assert named == sorted(case.case for case in dataset.cases), (
+        "a split names every case exactly once"
+    )
     if not (split.train and split.val and split.test):
         counts = f"{len(split.train)} train, {len(split.val)} validation and {len(split.test)} test"
         raise ValueError(
-            f"{dataset.name} split {splits!r}, fold {fold}, needs a case in each part; {len(dataset.cases)} cases give "
+            f"{dataset.name} split {splits!r}, fold {fold}, needs a case in each part; "
+            f"{len(dataset.cases)} cases give "
             f"{counts}; add cases or take another split"
         )
     return split
@@ -154,7 +177,10 @@ DATASETS: dict[str, DatasetPart] = {
     "kits23": DatasetPart(
         "trials.data.datasets.kits23:kits23",
         about="489 contrast CTs of kidneys with tumours and cysts (KiTS23 challenge)",
-        splits={"paper": "trials.data.datasets.splits:paper", "stratified": "trials.data.datasets.splits:stratified"},
+        splits={
+            "paper": "trials.data.datasets.splits:paper",
+            "stratified": "trials.data.datasets.splits:stratified",
+        },
         folds={"paper": 1, "stratified": 5},
         default_splits="stratified",
         how_to_get="point to the folder that holds its case_XXXXX folders, or type "

@@ -1,4 +1,6 @@
-"""Which cases train, validate and test: the rules that DATASETS names, each a function (dataset, fold) -> Split."""
+"""Which cases train, validate and test: the rules that DATASETS names, each a function (dataset,
+fold) -> Split.
+"""
 
 import functools
 import hashlib
@@ -22,7 +24,9 @@ NUM_GROUPS = 5
 
 
 def paper(dataset: Dataset, fold: int) -> Split:
-    """The id ranges of the KiTS23 paper: 337 train, 70 validation and 81 test cases of all 489, and one in none."""
+    """The id ranges of the KiTS23 paper: 337 train, 70 validation and 81 test cases of all 489, and
+    one in none.
+    """
     names = [case.case for case in dataset.cases]
     return Split(
         train=_in_ranges(names, PAPER_TRAIN),
@@ -33,25 +37,38 @@ def paper(dataset: Dataset, fold: int) -> Split:
 
 
 def stratified(dataset: Dataset, fold: int) -> Split:
-    """Five groups of KiTS23 alike in cohort, cysts, tumour size and slice thickness, fixed in a file beside this one."""
+    """Five groups of KiTS23 alike in cohort, cysts, tumour size and slice thickness, fixed in a
+    file beside this one.
+    """
     return _rotate(read_groups(STRATIFIED), dataset, fold)
 
 
 def sequential(dataset: Dataset, fold: int) -> Split:
-    """In the order of the names: the last 2/11 test, the 1/11 before them validates; 88 cases give 64, 8 and 16."""
+    """In the order of the names: the last 2/11 test, the 1/11 before them validates; 88 cases give
+    64, 8 and 16.
+    """
     names = tuple(case.case for case in dataset.cases)
     num_test, num_val = max(1, 2 * len(names) // 11), max(1, len(names) // 11)
     num_train = max(0, len(names) - num_test - num_val)
-    return Split(train=names[:num_train], val=names[num_train : num_train + num_val], test=names[num_train + num_val :])
+    return Split(
+        train=names[:num_train],
+        val=names[num_train : num_train + num_val],
+        test=names[num_train + num_val :],
+    )
 
 
 def seeded(dataset: Dataset, fold: int) -> Split:
-    """Five groups alike in which classes a case holds, drawn by a hash of the names: the same cases, the same groups.
+    """Five groups alike in which classes a case holds, drawn by a hash of the names: the same
+    cases, the same groups.
 
-    Which classes a mask holds is taken from dataset.class_voxels, or read from the masks once a process.
+    Which classes a mask holds is taken from dataset.class_voxels, or read from the masks once a
+    process.
     """
     if dataset.class_voxels is not None:
-        present = {case.case: tuple(count > 0 for count in dataset.class_voxels[case.case]) for case in dataset.cases}
+        present = {
+            case.case: tuple(count > 0 for count in dataset.class_voxels[case.case])
+            for case in dataset.cases
+        }
     else:
         present = {case.case: present_classes(case, len(dataset.classes)) for case in dataset.cases}
     return _rotate(deal(present, NUM_GROUPS), dataset, fold)
@@ -59,7 +76,9 @@ def seeded(dataset: Dataset, fold: int) -> Split:
 
 @functools.cache
 def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
-    """Whether each class occurs in a case's mask. Raises ValueError naming the file for any fault in it."""
+    """Whether each class occurs in a case's mask. Raises ValueError naming the file for any fault
+    in it.
+    """
     counts = np.zeros(num_classes, np.int64)
     for slab in label_slabs(read_header(case.labels), num_classes):
         counts += count_labels(slab, num_classes)
@@ -69,18 +88,25 @@ def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
 def deal(strata: Mapping[str, tuple], num_groups: int) -> tuple[tuple[str, ...], ...]:
     """Deal cases into groups that differ by at most one case in size and in each stratum.
 
-    Cases are ordered by stratum, then by the SHA-256 of their name, and dealt in turn without starting anew at a
-    stratum; so whatever shares a leading part of the stratum is spread evenly too.
+    Cases are ordered by stratum, then by the SHA-256 of their name, and dealt in turn without
+    starting anew at a stratum; so whatever shares a leading part of the stratum is spread evenly
+    too.
     """
-    order = sorted(strata, key=lambda case: (strata[case], hashlib.sha256(case.encode()).hexdigest()))
+    order = sorted(
+        strata, key=lambda case: (strata[case], hashlib.sha256(case.encode()).hexdigest())
+    )
     return tuple(tuple(sorted(order[group::num_groups])) for group in range(num_groups))
 
 
 def read_groups(path: Path) -> tuple[tuple[str, ...], ...]:
-    """Groups of case names from a JSON file that carries their digest. Raises ValueError if they were altered."""
+    """Groups of case names from a JSON file that carries their digest. Raises ValueError if they
+    were altered.
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["sha256"] != groups_digest(content["groups"]):
-        raise ValueError(f"{path}: the groups do not match their digest; restore the file from the project")
+        raise ValueError(
+            f"{path}: the groups do not match their digest; restore the file from the project"
+        )
     return tuple(tuple(group) for group in content["groups"])
 
 
@@ -90,15 +116,23 @@ def groups_digest(groups: Iterable[Iterable[str]]) -> str:
 
 
 def _rotate(groups: tuple[tuple[str, ...], ...], dataset: Dataset, fold: int) -> Split:
-    """Group `fold` tests, the next one validates, the others train; cases that the data set lacks are left out."""
+    """Group `fold` tests, the next one validates, the others train; cases that the data set lacks
+    are left out.
+    """
     here = {case.case for case in dataset.cases}
     test, val = groups[fold], groups[(fold + 1) % len(groups)]
     train = sorted(here.difference(test, val))
-    return Split(train=tuple(train), val=tuple(c for c in val if c in here), test=tuple(c for c in test if c in here))
+    return Split(
+        train=tuple(train),
+        val=tuple(c for c in val if c in here),
+        test=tuple(c for c in test if c in here),
+    )
 
 
 def _in_ranges(names: list[str], ranges: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if any(low <= int(name[-5:]) <= high for low, high in ranges))
+    return tuple(
+        name for name in names if any(low <= int(name[-5:]) <= high for low, high in ranges)
+    )
 
 
 def split_hash(splits: Mapping[str, Any]) -> str:

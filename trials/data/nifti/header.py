@@ -1,4 +1,5 @@
-"""What a NIfTI file says about itself, tested for sense before a voxel is read or memory is taken."""
+"""What a NIfTI file says about itself, tested for sense before a voxel is read or
+memory is taken."""
 
 import math
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ REWRITE = "write the header again"
 class Header:
     """What a file says about itself, already found plausible.
 
-    shape is in file axes, the first one fastest in the file; a stored value v means v * slope + inter.
-    affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the head.
-    extra_axes are the file's further axes, each of length 1.
+    shape is in file axes, the first one fastest in the file; a stored value v means v * slope +
+    inter. affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the
+    head. extra_axes are the file's further axes, each of length 1.
     """
 
     path: Path
@@ -43,7 +44,8 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check a file's header without touching its voxels. Raises FileFault, a ValueError."""
+    """Read and check a file's header without touching its voxels. Raises FileFault, a
+    ValueError."""
     with opened(path) as (file, _):
         block = file.read(540)
     raw = _parse(path, block)
@@ -55,7 +57,10 @@ def read_header(path: Path) -> Header:
         raise FileFault(path, "offset", text, "write the file again")
     _check_claim(path, int(offset) + math.prod(shape) * dtype.itemsize)
     if (plane := shape[0] * shape[1] * dtype.itemsize) > MAX_PLANE_BYTES:
-        text = f"a plane of its first two axes must hold at most {MAX_PLANE_BYTES} bytes; it claims {plane}"
+        text = (
+            f"a plane of its first two axes must hold at most {MAX_PLANE_BYTES} bytes; it "
+            f"claims {plane}"
+        )
         raise FileFault(path, "claim", text, "turn its axes, or resample it")
     slope, inter = _scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]))
     return Header(
@@ -79,7 +84,12 @@ def _parse(path: Path, block: bytes) -> nib.Nifti1Header:
             raw = kind(block[:size], check=False)
             if bytes(raw["magic"].item()).startswith(magic):
                 return raw
-    raise FileFault(path, "header", "is not a single-file NIfTI: its header is cut or wrong", "fetch or write it again")
+    raise FileFault(
+        path,
+        "header",
+        "is not a single-file NIfTI: its header is cut or wrong",
+        "fetch or write it again",
+    )
 
 
 def _checked_shape(path: Path, dim: np.ndarray) -> tuple[int, int, int]:
@@ -90,7 +100,10 @@ def _checked_shape(path: Path, dim: np.ndarray) -> tuple[int, int, int]:
         raise FileFault(path, "shape", text, "split or convert it")
     shape = (edges[0], edges[1], edges[2])
     if not all(1 <= edge <= MAX_EDGE for edge in shape) or math.prod(shape) > MAX_VOXELS:
-        text = f"edges must lie in 1..{MAX_EDGE}, voxels up to {MAX_VOXELS}; the header says {list(shape)}"
+        text = (
+            f"edges must lie in 1..{MAX_EDGE}, voxels up to {MAX_VOXELS}; the header says "
+            f"{list(shape)}"
+        )
         raise FileFault(path, "shape", text, "fetch or write it again")
     return shape
 
@@ -120,16 +133,31 @@ def _scaling(path: Path, slope: float, inter: float) -> tuple[float, float]:
     if slope == 0 or math.isnan(slope):
         return 1.0, 0.0
     if not math.isfinite(slope) or not math.isfinite(inter):
-        raise FileFault(path, "scaling", f"scl_slope and scl_inter must be finite; got {slope} and {inter}", "write it again")
+        raise FileFault(
+            path,
+            "scaling",
+            f"scl_slope and scl_inter must be finite; got {slope} and {inter}",
+            "write it again",
+        )
     return slope, inter
 
 
 def _checked_affine(path: Path, raw: nib.Nifti1Header) -> np.ndarray:
     pixdim = raw["pixdim"][1:4]
     if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
-        raise FileFault(path, "spacing", f"voxel edges (pixdim) must be positive; got {pixdim.tolist()}", REWRITE)
+        raise FileFault(
+            path,
+            "spacing",
+            f"voxel edges (pixdim) must be positive; got {pixdim.tolist()}",
+            REWRITE,
+        )
     if raw["sform_code"] <= 0 and raw["qform_code"] <= 0:
-        raise FileFault(path, "orientation", "has neither sform nor qform, so its orientation is unknown", "set one")
+        raise FileFault(
+            path,
+            "orientation",
+            "has neither sform nor qform, so its orientation is unknown",
+            "set one",
+        )
     try:
         affine = raw.get_sform() if raw["sform_code"] > 0 else raw.get_qform()
     except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError) as error:
@@ -143,9 +171,17 @@ def _checked_affine(path: Path, raw: nib.Nifti1Header) -> np.ndarray:
         raise FileFault(path, "affine", text, REWRITE)
     if not (SPACING_MM[0] <= edges_mm.min() and edges_mm.max() <= SPACING_MM[1]):
         told = " x ".join(f"{edge:.4g}" for edge in edges_mm)
-        text = f"voxel edges must lie in {SPACING_MM[0]:g}..{SPACING_MM[1]:g} mm; its affine says {told}"
+        text = (
+            f"voxel edges must lie in {SPACING_MM[0]:g}..{SPACING_MM[1]:g} mm; its affine says "
+            f"{told}"
+        )
         raise FileFault(path, "spacing", text, "write the header again, in millimetres")
     directions = affine[:3, :3] / edges_mm
     if np.abs(directions.T @ directions - np.eye(3)).max() > SHEAR_TOLERANCE:
-        raise FileFault(path, "affine", "its axes are sheared, not perpendicular", "resample it on a rectangular grid")
+        raise FileFault(
+            path,
+            "affine",
+            "its axes are sheared, not perpendicular",
+            "resample it on a rectangular grid",
+        )
     return affine

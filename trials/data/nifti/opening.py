@@ -1,4 +1,6 @@
-"""A file opened for reading, inflated if it is gzip: whatever cannot be read leaves as one FileFault."""
+"""A file opened for reading, inflated if it is gzip: whatever cannot be read leaves as one
+FileFault.
+"""
 
 import errno
 import gzip
@@ -37,7 +39,8 @@ class Digested(io.FileIO):
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
-    """Open a NIfTI file by its content: its bytes, inflated, and the file itself, which tells their digest at the end.
+    """Open a NIfTI file by its content: its bytes, inflated, and the file itself, which tells their
+    digest at the end.
 
     Raises FileFault for what is none, is cut, is damaged or cannot be read.
     """
@@ -45,9 +48,21 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
         with Digested(path) as source:
             is_gzip = _check_start(path, source.read(64))
             source.seek(0)
-            yield (igzip.IGzipFile(fileobj=source, mode="rb") if is_gzip else io.BufferedReader(source)), source
+            yield (
+                (
+                    igzip.IGzipFile(fileobj=source, mode="rb")
+                    if is_gzip
+                    else io.BufferedReader(source)
+                ),
+                source,
+            )
     except EOFError:
-        raise FileFault(path, "cut", f"ends early: its gzip stream is cut after {path.stat().st_size} bytes", FETCH) from None
+        raise FileFault(
+            path,
+            "cut",
+            f"ends early: its gzip stream is cut after {path.stat().st_size} bytes",
+            FETCH,
+        ) from None
     except (gzip.BadGzipFile, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]
         raise FileFault(path, "damaged", f"is damaged ({_told(error)})", FETCH) from None
     except OSError as error:
@@ -56,8 +71,15 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
 
 def _unreadable(path: Path, error: OSError) -> FileFault:
     if error.errno in (errno.EACCES, errno.EPERM):
-        return FileFault(path, "unreadable", f"cannot be read as user {user_name()}", "give that user the right to read it")
-    return FileFault(path, "unreadable", f"cannot be read ({error.strerror or error})", "put the file there")
+        return FileFault(
+            path,
+            "unreadable",
+            f"cannot be read as user {user_name()}",
+            "give that user the right to read it",
+        )
+    return FileFault(
+        path, "unreadable", f"cannot be read ({error.strerror or error})", "put the file there"
+    )
 
 
 def _told(error: Exception) -> str:
@@ -65,14 +87,20 @@ def _told(error: Exception) -> str:
 
 
 def _check_start(path: Path, start: bytes) -> bool:
-    """Whether the first bytes are gzip's. Raises FileFault where they are not what the name promises."""
+    """Whether the first bytes are gzip's. Raises FileFault where they are not what the name
+    promises.
+    """
     if not start:
         raise FileFault(path, "empty", "is empty (0 bytes)", FETCH)
     if start.startswith(b"version https://git-lfs"):
-        raise FileFault(path, "lfs_pointer", "is a git-LFS pointer, not the file", "run `git lfs pull`")
+        raise FileFault(
+            path, "lfs_pointer", "is a git-LFS pointer, not the file", "run `git lfs pull`"
+        )
     if start.lstrip().startswith(b"<"):
         shown = start.lstrip()[:16].decode("latin-1")
-        raise FileFault(path, "web_page", f"is a web page, starting with {shown!r}: the download failed", FETCH)
+        raise FileFault(
+            path, "web_page", f"is a web page, starting with {shown!r}: the download failed", FETCH
+        )
     is_gzip = start.startswith(b"\x1f\x8b")
     if is_gzip and not path.name.endswith(".gz"):
         raise FileFault(path, "wrong_name", "is a gzip file by content", "name it .nii.gz")

@@ -1,4 +1,6 @@
-"""Volumes: voxels with their affine, read from and written to NIfTI, and turned into (D, H, W) by the affine."""
+"""Volumes: voxels with their affine, read from and written to NIfTI, and turned into (D, H, W) by
+the affine.
+"""
 
 import gzip
 from dataclasses import dataclass
@@ -10,13 +12,16 @@ import numpy as np
 from trials.data.nifti.voxels import label_slabs, placed, read_header, scaled, stored_slabs
 from trials.storage.atomic import write_whole
 
-# D runs from the head down, H from front to back, W from the right to the left: as KiTS stores its files.
+# D runs from the head down, H from front to back, W from the right to the left: as KiTS stores its
+# files.
 CANONICAL = ("I", "P", "L")
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """voxels in file axes (the order nibabel gives) and the affine [4, 4], voxel index to millimetres."""
+    """voxels in file axes (the order nibabel gives) and the affine [4, 4], voxel index to
+    millimetres.
+    """
 
     voxels: np.ndarray
     affine: np.ndarray
@@ -24,16 +29,22 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """How a file's axes lie in (D, H, W): order[d] is the file axis of D, H or W; flips[d] says it runs the other way."""
+    """How a file's axes lie in (D, H, W): order[d] is the file axis of D, H or W; flips[d] says it
+    runs the other way.
+    """
 
     order: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
 
 
 def file_axes(affine: np.ndarray) -> Axes:
-    """Tell from a sound affine which file axis is D, H and W, and which run backwards; oblique ones take the nearest."""
+    """Tell from a sound affine which file axis is D, H and W, and which run backwards; oblique ones
+    take the nearest.
+    """
     orientations = nib.orientations
-    turn = orientations.ornt_transform(orientations.io_orientation(affine), orientations.axcodes2ornt(CANONICAL))
+    turn = orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(CANONICAL)
+    )
     by_axis = {int(to): (source, step < 0) for source, (to, step) in enumerate(turn)}
     (d, d_flip), (h, h_flip), (w, w_flip) = (by_axis[axis] for axis in range(3))
     return Axes(order=(d, h, w), flips=(d_flip, h_flip, w_flip))
@@ -42,11 +53,14 @@ def file_axes(affine: np.ndarray) -> Axes:
 def to_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Turn an array in file axes into (D, H, W); a view, no copy."""
     axes = file_axes(affine)
-    return np.flip(voxels.transpose(axes.order), tuple(axis for axis in range(3) if axes.flips[axis]))
+    return np.flip(
+        voxels.transpose(axes.order), tuple(axis for axis in range(3) if axes.flips[axis])
+    )
 
 
 def from_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Turn a (D, H, W) array back into the axes of the file that has this affine; a view, no copy."""
+    """Turn a (D, H, W) array back into the axes of the file that has this affine; a
+    view, no copy."""
     axes = file_axes(affine)
     flipped = np.flip(voxels, tuple(axis for axis in range(3) if axes.flips[axis]))
     return flipped.transpose(np.argsort(axes.order))
@@ -60,7 +74,9 @@ def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
 
 
 def read_image(path: Path) -> Volume:
-    """Read a whole image as float32, scaled (HU for a CT). Raises ValueError naming the file for any fault in it."""
+    """Read a whole image as float32, scaled (HU for a CT). Raises ValueError naming the file for
+    any fault in it.
+    """
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.float32)
     for planes, slab in placed(stored_slabs(header)):
@@ -69,7 +85,9 @@ def read_image(path: Path) -> Volume:
 
 
 def read_labels(path: Path, num_classes: int) -> Volume:
-    """Read a whole mask as uint8 class indices below num_classes. Raises ValueError naming the file for any fault in it."""
+    """Read a whole mask as uint8 class indices below num_classes. Raises ValueError naming the file
+    for any fault in it.
+    """
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.uint8)
     for planes, slab in placed(label_slabs(header, num_classes)):
@@ -78,7 +96,9 @@ def read_labels(path: Path, num_classes: int) -> Volume:
 
 
 def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    """Write class indices (uint8, file axes) as .nii.gz without scaling; equal labels give equal bytes."""
+    """Write class indices (uint8, file axes) as .nii.gz without scaling; equal labels give equal
+    bytes.
+    """
     assert (labels.dtype, labels.ndim) == (np.uint8, 3), "labels are uint8 with three axes"
     content = nib.Nifti1Image(labels, affine).to_bytes()
     write_whole(path, lambda file: file.write(gzip.compress(content, mtime=0)))

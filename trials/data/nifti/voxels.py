@@ -1,4 +1,5 @@
-"""The voxels of a NIfTI file as a stream of slabs, a few planes each, so that no case is ever held whole.
+"""The voxels of a NIfTI file as a stream of slabs, a few planes each, so that no case is ever held
+whole.
 
 A gzip stream is read to its end, where its checksum lies.
 """
@@ -21,7 +22,8 @@ MAX_TRAILING = 2**20
 PIECE = 2**16
 MAX_INTENSITY = 1e30
 LABEL_TOLERANCE = 1e-3
-# Of a slab: few enough to stay in a processor's cache, and enough to make little of the cost of each call.
+# Of a slab: few enough to stay in a processor's cache, and enough to make little of the cost of
+# each call.
 SLAB_BYTES = 2**18
 
 
@@ -29,8 +31,8 @@ SLAB_BYTES = 2**18
 class Met:
     """What a stream turned out to hold, filled in while its planes are read.
 
-    low and high are values (HU for a CT), rounded the largest distance of a label from its integer, digest the fingerprint of
-    the file as it was read.
+    low and high are values (HU for a CT), rounded the largest distance of a label from its integer,
+    digest the fingerprint of the file as it was read.
     """
 
     low: float = math.inf
@@ -41,11 +43,12 @@ class Met:
 
 
 def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]:
-    """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only; scaled() gives their values.
+    """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only;
+    scaled() gives their values.
 
-    Files of one shape come in equal slabs. The stream is read to its end, where its checksum lies. Raises FileFault for
-    voxels that are no finite numbers, telling how many and the first, and for a stream that is cut, altered or goes on for
-    long.
+    Files of one shape come in equal slabs. The stream is read to its end, where its checksum lies.
+    Raises FileFault for voxels that are no finite numbers, telling how many and the first, and for
+    a stream that is cut, altered or goes on for long.
     """
     for slab, _, _ in _ranged_slabs(header, met if met is not None else Met()):
         yield slab
@@ -70,8 +73,8 @@ def scaled(header: Header, stored: np.ndarray) -> np.ndarray:
 def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Iterator[np.ndarray]:
     """Yield planes as class indices, uint8 [n, axis 1, axis 0] at a time.
 
-    Scaled and floating labels pass if they lie within 0.001 of an integer. Raises FileFault for one that does not, and for
-    any label outside 0..num_classes - 1, with the voxels of each.
+    Scaled and floating labels pass if they lie within 0.001 of an integer. Raises FileFault for one
+    that does not, and for any label outside 0..num_classes - 1, with the voxels of each.
     """
     met = met if met is not None else Met()
     strangers: Counter[str] = Counter()
@@ -81,12 +84,19 @@ def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Ite
             slab = _rounded(header, slab, met)
         if round(low) < 0 or round(high) >= num_classes:
             found, voxels = np.unique(slab[(slab < 0) | (slab >= num_classes)], return_counts=True)
-            strangers.update(dict(zip((f"{label:g}" for label in found), voxels.tolist(), strict=True)))
+            strangers.update(
+                dict(zip((f"{label:g}" for label in found), voxels.tolist(), strict=True))
+            )
         if not strangers:
             yield slab.astype(np.uint8, copy=False)
     if strangers:
         told = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in strangers.most_common(5))
-        raise FileFault(header.path, "labels", f"labels must lie in 0..{num_classes - 1}; got {told}", "correct the mask")
+        raise FileFault(
+            header.path,
+            "labels",
+            f"labels must lie in 0..{num_classes - 1}; got {told}",
+            "correct the mask",
+        )
 
 
 def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -119,7 +129,10 @@ def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float,
         met.trailing_bytes = _to_the_end(header, file)
         met.digest = source.digest()
     if bad.count:
-        text = f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: {bad.value} at index {bad.index})"
+        text = (
+            f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: "
+            f"{bad.value} at index {bad.index})"
+        )
         raise FileFault(header.path, "not_finite", text, "correct the file")
 
 
@@ -177,7 +190,9 @@ def _slab(header: Header, file: io.BufferedIOBase, count: int) -> np.ndarray:
 
 
 def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:
-    """Read what follows the voxels, so that the checksum is tested; the number of bytes. Raises FileFault for too many."""
+    """Read what follows the voxels, so that the checksum is tested; the number of bytes. Raises
+    FileFault for too many.
+    """
     trailing = 0
     while piece := file.read(PIECE):
         trailing += len(piece)

@@ -1,7 +1,9 @@
-"""Every case prepared once, for every trial of a node: two memory-mapped arrays a case and one manifest.
+"""Every case prepared once, for every trial of a node: two memory-mapped arrays a case and one
+manifest.
 
-ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and arrays named by what they were made of
-ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of cases, written last
+ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and arrays named by what they
+were made of ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json of one set of
+cases, written last
 """
 
 import resource
@@ -17,7 +19,14 @@ import numpy as np
 from trials.data.datasets.registry import Case, Dataset
 from trials.data.nifti.volume import from_dhw, read_labels, to_dhw
 from trials.data.prepared.case_checks import rules_of
-from trials.data.prepared.case_store import Store, content_hash, is_sound, measured_record, open_folder, prepared_record
+from trials.data.prepared.case_store import (
+    Store,
+    content_hash,
+    is_sound,
+    measured_record,
+    open_folder,
+    prepared_record,
+)
 from trials.data.prepared.manifest import CaseRecord, Manifest, read_manifest
 from trials.data.prepared.node_copy import nearby
 from trials.data.prepared.preprocess import Statistics, check_preparation, joined, train_statistics
@@ -51,10 +60,10 @@ def prepare_dataset(
 ) -> Path:
     """Prepare every case that is not prepared yet and return the folder of the set, for open_cache.
 
-    train names the cases whose foreground a "train" preparation is normalised by. workers is the number of
-    processes, None one a core. on_case(done, total) is called as cases are finished. What an earlier run has
-    finished is verified and kept; a file that changed is prepared again. Raises one FaultyData, a ValueError, with every
-    fault of every case; the sound ones stay prepared.
+    train names the cases whose foreground a "train" preparation is normalised by. workers is the
+    number of processes, None one a core. on_case(done, total) is called as cases are finished. What
+    an earlier run has finished is verified and kept; a file that changed is prepared again. Raises
+    one FaultyData, a ValueError, with every fault of every case; the sound ones stay prepared.
     """
     check_preparation(preparation)
     measured = _train_cases(dataset, preparation, train)
@@ -63,24 +72,45 @@ def prepare_dataset(
     statistics = None
     if measured:
         key = content_hash([FORMAT, preparation.clip_hu, num_classes], 12)
-        store = Store(folder=cache_root / f"{dataset.name}-foreground-{key}", preparation=preparation, rules=rules)
+        store = Store(
+            folder=cache_root / f"{dataset.name}-foreground-{key}",
+            preparation=preparation,
+            rules=rules,
+        )
         moments = _work_on(measured, store, measured_record, workers, tick).values()
         statistics = train_statistics(reduce(joined, (record.moments for record in moments)))
-    key = content_hash([FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12)
+    key = content_hash(
+        [FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12
+    )
     folder = cache_root / f"{dataset.name}-{key}"
-    store = Store(folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics)
+    store = Store(
+        folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics
+    )
     for own in matching(cache_root, f"{dataset.name}-*"):
         sweep(own)
     _check_room(store, dataset.cases)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
-    refuse(dataset.root, twins({case: (Path(record.image.path), record.image.digest) for case, record in records.items()}))
-    sources = [(case, record.image.digest, record.labels.digest) for case, record in records.items()]
-    return _write_manifest(dataset, preparation, statistics, folder / content_hash([key, sources], 16), records)
+    refuse(
+        dataset.root,
+        twins(
+            {
+                case: (Path(record.image.path), record.image.digest)
+                for case, record in records.items()
+            }
+        ),
+    )
+    sources = [
+        (case, record.image.digest, record.labels.digest) for case, record in records.items()
+    ]
+    return _write_manifest(
+        dataset, preparation, statistics, folder / content_hash([key, sources], 16), records
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A prepared set, open for reading. digest names its content; statistics is None unless normalised by the train cases.
+    """A prepared set, open for reading. digest names its content; statistics is None unless
+    normalised by the train cases.
 
     made_again names the cubes that were found damaged since it was opened, and were made again.
     """
@@ -99,7 +129,9 @@ class Cache:
         return self.dataset.classes
 
     def image(self, case: str) -> np.ndarray:
-        """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a descriptor, not memory."""
+        """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a
+        descriptor, not memory.
+        """
         return self._map(self.cases[case], 0, np.float16)
 
     def labels(self, case: str) -> np.ndarray:
@@ -107,31 +139,47 @@ class Cache:
         return self._map(self.cases[case], 1, np.uint8)
 
     def _map(self, record: CaseRecord, which: int, dtype: type) -> np.ndarray:
-        """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill the process."""
+        """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill
+        the process.
+        """
         path = self.folder.parent / "cases" / record.arrays[which]
         if not is_sound(path, record.digests[which]):
             self._make_again(record, path)
             if not is_sound(path, record.digests[which]):
-                raise ValueError(f"{path} is damaged, and was not the same when made again; prepare the data set again")
+                raise ValueError(
+                    f"{path} is damaged, and was not the same when made again; prepare the data "
+                    "set again"
+                )
             self.made_again.append(path.name)
         array = np.load(path, mmap_mode="r")
-        assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), f"{path} is not a cube"
+        assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), (
+            f"{path} is not a cube"
+        )
         return array
 
     def _make_again(self, record: CaseRecord, path: Path) -> None:
         store = Store(
-            folder=path.parent, preparation=self.preparation, rules=rules_of(self.dataset), statistics=self.statistics
+            folder=path.parent,
+            preparation=self.preparation,
+            rules=rules_of(self.dataset),
+            statistics=self.statistics,
         )
-        case = Case(case=record.case, image=Path(record.image.path), labels=Path(record.labels.path))
+        case = Case(
+            case=record.case, image=Path(record.image.path), labels=Path(record.labels.path)
+        )
         try:
             prepared_record(store, case)
         except (ValueError, OSError) as error:
-            text = f"{path} is missing or damaged and cannot be made again ({error}); prepare the data set again"
+            text = (
+                f"{path} is missing or damaged and cannot be made again ({error}); prepare the "
+                "data set again"
+            )
             raise ValueError(text) from None
 
 
 def open_cache(folder: Path) -> Cache:
-    """Open the set that prepare_dataset left in folder, or its copy on this node's own disk, see nearby().
+    """Open the set that prepare_dataset left in folder, or its copy on this node's own disk, see
+    nearby().
 
     Raises ValueError if there is none or its manifest is damaged.
     """
@@ -145,33 +193,44 @@ def open_cache(folder: Path) -> Cache:
         name=manifest.dataset,
         root=Path(manifest.root),
         classes=manifest.classes,
-        cases=tuple(Case(case=r.case, image=Path(r.image.path), labels=Path(r.labels.path)) for r in records),
+        cases=tuple(
+            Case(case=r.case, image=Path(r.image.path), labels=Path(r.labels.path)) for r in records
+        ),
         published=manifest.published,
         licence=manifest.licence,
         class_voxels={r.case: r.class_voxels for r in records},
     )
-    return Cache(folder, dataset, manifest.preparation, manifest.statistics, manifest.digest, manifest.cases)
+    return Cache(
+        folder, dataset, manifest.preparation, manifest.statistics, manifest.digest, manifest.cases
+    )
 
 
 def native_labels(record: CaseRecord) -> np.ndarray:
-    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one that was prepared."""
+    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one
+    that was prepared.
+    """
     volume = read_labels(unchanged(record.labels), len(record.class_voxels))
     return to_dhw(volume.voxels, volume.affine)
 
 
 def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
-    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as write_labels wants them."""
+    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as
+    write_labels wants them.
+    """
     assert labels.shape == record.shape, "labels lie on the case's native grid"
     return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))
 
 
 def _allow_maps(number: int) -> None:
-    """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the usual 1024."""
+    """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the
+    usual 1024.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = number + OTHER_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ValueError(
-            f"{number // 2} cases need {needed} open files, and the limit is {hard}; raise it (ulimit -Hn {needed})"
+            f"{number // 2} cases need {needed} open files, and the limit is {hard}; raise it "
+            f"(ulimit -Hn {needed})"
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
@@ -182,14 +241,22 @@ def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, .
     if preparation.normalise != "train":
         return []
     if strangers := sorted(set(train) - {case.case for case in dataset.cases}):
-        raise ValueError(f"train names cases that {dataset.name} does not hold: {', '.join(strangers)}")
+        raise ValueError(
+            f"train names cases that {dataset.name} does not hold: {', '.join(strangers)}"
+        )
     if not train:
-        raise ValueError("preparation.normalise='train' needs the training cases; name them, or take 'volume'")
+        raise ValueError(
+            "preparation.normalise='train' needs the training cases; name them, or take 'volume'"
+        )
     return [case for case in dataset.cases if case.case in train]
 
 
 def _work_on(
-    cases: Sequence[Case], store: Store, work: Callable[[Store, Case], R], workers: int | None, tick: Callable[[], None]
+    cases: Sequence[Case],
+    store: Store,
+    work: Callable[[Store, Case], R],
+    workers: int | None,
+    tick: Callable[[], None],
 ) -> dict[str, R]:
     """work_on, but a case that fails is examined once more, since one fault may hide another."""
     done, failed = try_on(cases, partial(work, store), workers, tick)
@@ -200,14 +267,17 @@ def _work_on(
 
 
 def _check_room(store: Store, cases: Sequence[Case]) -> None:
-    """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of the cases without a record."""
+    """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of
+    the cases without a record.
+    """
     open_folder(store.folder)
     missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
     needed = missing * (3 * store.preparation.cube**3 + RECORD_BYTES)
     free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise ValueError(
-            f"{store.folder}: {missing} cases need {needed / 1e6:.1f} MB, {(needed - free) / 1e6:.1f} MB more than are free; "
+            f"{store.folder}: {missing} cases need {needed / 1e6:.1f} MB, "
+            f"{(needed - free) / 1e6:.1f} MB more than are free; "
             "make room, or choose another cache"
         )
 
@@ -218,7 +288,11 @@ def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable
 
 
 def _write_manifest(
-    dataset: Dataset, preparation: Preparation, statistics: Statistics | None, folder: Path, records: Mapping[str, CaseRecord]
+    dataset: Dataset,
+    preparation: Preparation,
+    statistics: Statistics | None,
+    folder: Path,
+    records: Mapping[str, CaseRecord],
 ) -> Path:
     manifest = Manifest(
         dataset=dataset.name,

@@ -1,4 +1,6 @@
-"""Every fault of one case, found by reading both its files to their ends; and what is no fault but worth a look."""
+"""Every fault of one case, found by reading both its files to their ends; and what is no fault but
+worth a look.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +23,8 @@ UNUSUAL_RATIO = 300
 class Rules:
     """What a data set's entry says of its cases.
 
-    intensity (low, high): an image that does not reach below and above is probably not in HU; None knows no unit.
-    within maps a class to the class it grows in.
+    intensity (low, high): an image that does not reach below and above is probably not in HU; None
+    knows no unit. within maps a class to the class it grows in.
     """
 
     classes: tuple[str, ...]
@@ -66,24 +68,41 @@ def image_notes(rules: Rules, case: str, header: Header, met: Met) -> list[Fault
     notes = _file_notes(case, header, met)
     if rules.intensity and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1]):
         low, high = rules.intensity
-        text = f"values run from {met.low:g} to {met.high:g}; a CT in HU passes {low:g} and {high:g} ({_histogram(header)})"
+        text = (
+            f"values run from {met.low:g} to {met.high:g}; a CT in HU passes {low:g} and "
+            f"{high:g} ({_histogram(header)})"
+        )
         notes.append(_note(case, header.path, "intensity", text, "look whether it is in HU"))
     return notes
 
 
-def label_notes(rules: Rules, case: str, header: Header, met: Met, class_voxels: np.ndarray) -> list[Fault]:
+def label_notes(
+    rules: Rules, case: str, header: Header, met: Met, class_voxels: np.ndarray
+) -> list[Fault]:
     """What is worth a look in a mask that can be used."""
     notes = _file_notes(case, header, met)
     if met.rounded:
         text = f"labels were up to {met.rounded:.2g} off an integer and are rounded"
-        notes.append(_note(case, header.path, "label_rounding", text, "look whether it was resampled"))
+        notes.append(
+            _note(case, header.path, "label_rounding", text, "look whether it was resampled")
+        )
     if not class_voxels[1:].any():
-        notes.append(_note(case, header.path, "empty_mask", "marks nothing but background", "look whether it is finished"))
+        notes.append(
+            _note(
+                case,
+                header.path,
+                "empty_mask",
+                "marks nothing but background",
+                "look whether it is finished",
+            )
+        )
     present = {name for name, voxels in zip(rules.classes, class_voxels, strict=True) if voxels}
     for inner, outer in rules.within.items():
         if inner in present and outer in rules.classes and outer not in present:
             text = f"marks {inner} but no {outer}, in which it grows"
-            notes.append(_note(case, header.path, "lesion_alone", text, "look whether a label is missing"))
+            notes.append(
+                _note(case, header.path, "lesion_alone", text, "look whether a label is missing")
+            )
     return notes
 
 
@@ -122,10 +141,17 @@ def _mismatch(image: Header, labels: Header) -> FileFault | None:
     fix = "fetch the case again"
     if image.shape != labels.shape:
         sizes = ("x".join(map(str, shape)) for shape in (labels.shape, image.shape))
-        return FileFault(labels.path, "grids_differ", f"labels are {' but the image is '.join(sizes)}", fix)
+        return FileFault(
+            labels.path, "grids_differ", f"labels are {' but the image is '.join(sizes)}", fix
+        )
     gap = float(np.abs(image.affine - labels.affine).max())
     if gap > AFFINE_TOLERANCE_MM:
-        return FileFault(labels.path, "grids_differ", f"its affine differs from the image's by up to {gap:.3g} mm", fix)
+        return FileFault(
+            labels.path,
+            "grids_differ",
+            f"its affine differs from the image's by up to {gap:.3g} mm",
+            fix,
+        )
     return None
 
 
@@ -135,12 +161,17 @@ def _file_notes(case: str, header: Header, met: Met) -> list[Fault]:
         text = f"{met.trailing_bytes} bytes follow the voxels and are ignored"
         notes.append(_note(case, header.path, "trailing", text, "write it again"))
     if header.extra_axes:
-        text = f"has {header.extra_axes + 3} axes; those beyond the third have length 1 and are dropped"
+        text = (
+            f"has {header.extra_axes + 3} axes; those beyond the third have length 1 and are "
+            "dropped"
+        )
         notes.append(_note(case, header.path, "extra_axes", text, "nothing needs to be done"))
     ratio = int(np.prod(header.shape)) * header.dtype.itemsize / header.path.stat().st_size
     if ratio > UNUSUAL_RATIO:
         text = f"unpacks to {ratio:.0f} times its size"
-        notes.append(_note(case, header.path, "ratio", text, "look whether it holds what it should"))
+        notes.append(
+            _note(case, header.path, "ratio", text, "look whether it holds what it should")
+        )
     return notes
 
 
@@ -150,7 +181,9 @@ def _histogram(header: Header) -> str:
     counts = sum(np.histogram(scaled(header, slab), marks)[0] for slab in stored_slabs(header))
     shares = counts / np.sum(counts)
     names = ("below -200", "-200..0", "0..100", "100..1000", "above 1000")
-    return ", ".join(f"{name}: {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
+    return ", ".join(
+        f"{name}: {share:.0%}" for name, share in zip(names, shares, strict=True) if share
+    )
 
 
 def _note(case: str, path: Path, code: str, message: str, fix: str) -> Fault:

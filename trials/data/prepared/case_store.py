@@ -1,4 +1,6 @@
-"""The folder where prepared cases lie: each made once, remembered with its sources, and made anew when they change."""
+"""The folder where prepared cases lie: each made once, remembered with its sources, and made anew
+when they change.
+"""
 
 import hashlib
 import json
@@ -40,13 +42,20 @@ class Store:
 
 
 def prepared_record(store: Store, case: Case) -> CaseRecord:
-    """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError for a faulty case."""
-    return _remembered(CaseRecord, store, case, partial(_make_cubes, store, case), partial(is_whole, store.folder))
+    """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError
+    for a faulty case.
+    """
+    return _remembered(
+        CaseRecord, store, case, partial(_make_cubes, store, case), partial(is_whole, store.folder)
+    )
 
 
 def measured_record(store: Store, case: Case) -> CaseMoments:
-    """The moments of a case's foreground; measured if need be. Raises ValueError for a faulty case."""
-    return _remembered(CaseMoments, store, case, partial(_measure, store, case), lambda record: True)
+    """The moments of a case's foreground; measured if need be. Raises ValueError for a
+    faulty case."""
+    return _remembered(
+        CaseMoments, store, case, partial(_measure, store, case), lambda record: True
+    )
 
 
 def verdict(store: Store, case: Case) -> Verdict:
@@ -55,7 +64,9 @@ def verdict(store: Store, case: Case) -> Verdict:
 
 
 def is_sound(path: Path, digest: str) -> bool:
-    """Whether a file holds what was written; a process reads it for that once, while size and time stay as they were."""
+    """Whether a file holds what was written; a process reads it for that once, while size and time
+    stay as they were.
+    """
     try:
         stat = path.stat()
         key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, digest)
@@ -73,7 +84,9 @@ def is_whole(folder: Path, record: CaseRecord) -> bool:
     """Whether both cubes of a case are in a folder, with the bytes that were written."""
     paths = [folder / name for name in record.arrays]
     held = zip(paths, record.digests, strict=True)
-    return lies_inside(record) and all(path.is_file() and fingerprint(path) == digest for path, digest in held)
+    return lies_inside(record) and all(
+        path.is_file() and fingerprint(path) == digest for path, digest in held
+    )
 
 
 def open_folder(folder: Path) -> None:
@@ -81,7 +94,9 @@ def open_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{folder} cannot be made ({error.strerror}); choose another cache") from None
+        raise ValueError(
+            f"{folder} cannot be made ({error.strerror}); choose another cache"
+        ) from None
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{folder} cannot be written by user {user_name()}; choose another cache")
 
@@ -91,8 +106,12 @@ def content_hash(content: object, digits: int) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:digits]
 
 
-def _remembered(kind: type[R], store: Store, case: Case, make: Callable[[], R], is_whole: Callable[[R], bool]) -> R:
-    """A case's record: from its file while the sources hold the same bytes, otherwise made anew and written last."""
+def _remembered(
+    kind: type[R], store: Store, case: Case, make: Callable[[], R], is_whole: Callable[[R], bool]
+) -> R:
+    """A case's record: from its file while the sources hold the same bytes, otherwise made anew and
+    written last.
+    """
     path = store.folder / f"{case.case}.json"
     known = _read(kind, path)
     record = _of_the_same_bytes(known, case) if known else None
@@ -111,7 +130,8 @@ def _of_the_same_bytes(known: R, case: Case) -> R | None:
 
 
 def _read(kind: type[R], path: Path) -> R | None:
-    """The record in a file; None, to be made anew, where there is none or it cannot be read as one."""
+    """The record in a file; None, to be made anew, where there is none or it cannot be
+    read as one."""
     try:
         return from_json(kind, path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -120,13 +140,17 @@ def _read(kind: type[R], path: Path) -> R | None:
 
 def _measure(store: Store, case: Case) -> CaseMoments:
     image, labels = look_at(case.image), look_at(case.labels)
-    moments = foreground_moments(case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu)
+    moments = foreground_moments(
+        case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu
+    )
     return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
 
 
 def _examine(store: Store, case: Case) -> Verdict:
     image, labels = look_at(case.image), look_at(case.labels)
-    return Verdict(case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case))
+    return Verdict(
+        case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case)
+    )
 
 
 def _make_cubes(store: Store, case: Case) -> CaseRecord:

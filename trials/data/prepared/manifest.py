@@ -1,4 +1,6 @@
-"""What is remembered of prepared cases: one record a case, one manifest a set. Pure values, as JSON beside the arrays."""
+"""What is remembered of prepared cases: one record a case, one manifest a set. Pure values, as JSON
+beside the arrays.
+"""
 
 import re
 from collections.abc import Mapping
@@ -20,11 +22,12 @@ Affine = tuple[tuple[float, float, float, float], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRecord:
-    """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the native grid.
+    """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the
+    native grid.
 
-    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are what the cube was
-    normalised by. arrays names the files of the image and the labels cube, digests is the fingerprint of each. notes say
-    what is worth a look in its files.
+    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are
+    what the cube was normalised by. arrays names the files of the image and the labels cube,
+    digests is the fingerprint of each. notes say what is worth a look in its files.
     """
 
     case: str
@@ -65,7 +68,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One set of prepared cases. digest tells it from any other by case names, file contents and preparation alone."""
+    """One set of prepared cases. digest tells it from any other by case names, file contents and
+    preparation alone.
+    """
 
     dataset: str
     root: str
@@ -79,7 +84,9 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a prepared set, whose names lead nowhere else. Raises ValueError naming the file where it is damaged."""
+    """The manifest of a prepared set, whose names lead nowhere else. Raises ValueError naming the
+    file where it is damaged.
+    """
     return manifest_of(path, read_text(path))
 
 
@@ -94,12 +101,17 @@ def manifest_of(path: Path, text: str) -> Manifest:
 
 
 def _check_names(manifest: Manifest) -> None:
-    """Raise ValueError unless every case has a name of its data set, and every array lies beside the others."""
+    """Raise ValueError unless every case has a name of its data set, and every array lies beside
+    the others.
+    """
     part = DATASETS.get(manifest.dataset, DATASETS["nnunet"])
     is_case_name = re.compile(part.case_names, re.ASCII).fullmatch
     for case, record in manifest.cases.items():
         if record.case != case or not is_case_name(case):
-            raise ValueError(f"case names must match {part.case_names} and be those of their records; got {shown(case)}")
+            raise ValueError(
+                f"case names must match {part.case_names} and be those of their records; got "
+                f"{shown(case)}"
+            )
         if not lies_inside(record):
             raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(record.arrays)}")
 

@@ -1,4 +1,6 @@
-"""A prepared set on the node's own disk: trials map its arrays, and a map needs a file that stays and answers at once."""
+"""A prepared set on the node's own disk: trials map its arrays, and a map needs a file that stays
+and answers at once.
+"""
 
 import os
 import shutil
@@ -7,7 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from trials.data.prepared.manifest import Manifest, manifest_of
-from trials.storage.atomic import fingerprint, fingerprint_of, is_remote, read_bytes, read_text, write_text, write_whole
+from trials.storage.atomic import (
+    fingerprint,
+    fingerprint_of,
+    is_remote,
+    read_bytes,
+    read_text,
+    write_text,
+    write_whole,
+)
 from trials.storage.mirror import AT_ONCE, mirror_of
 from trials.storage.spool import VARIABLE, locked
 
@@ -18,10 +28,12 @@ VOXEL_BYTES, HEADER_BYTES = 3, 256
 
 
 def nearby(folder: Path) -> Path:
-    """The folder of a prepared set on this machine's own disk: the folder itself, or a copy that is made once a node.
+    """The folder of a prepared set on this machine's own disk: the folder itself, or a copy that is
+    made once a node.
 
-    A set is copied where it lies at a URL or on a network's file system, or where SEGBENCH_SCRATCH says where copies go.
-    While one process copies, the others wait. Raises ValueError for a damaged array, and where there is no room.
+    A set is copied where it lies at a URL or on a network's file system, or where SEGBENCH_SCRATCH
+    says where copies go. While one process copies, the others wait. Raises ValueError for a damaged
+    array, and where there is no room.
     """
     if not is_far(folder):
         return folder
@@ -45,7 +57,11 @@ def filesystem(folder: Path) -> str:
     if not mounts.is_file():
         return ""
     fields = [line.split() for line in mounts.read_text().splitlines()]
-    holding = [(len(point), kind) for _, point, kind, *_ in fields if folder.resolve().is_relative_to(point)]
+    holding = [
+        (len(point), kind)
+        for _, point, kind, *_ in fields
+        if folder.resolve().is_relative_to(point)
+    ]
     return max(holding, default=(0, ""))[1]
 
 
@@ -59,10 +75,15 @@ def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
     free = shutil.disk_usage(copy).free
     if free < needed:
         raise ValueError(
-            f"{folder} needs {needed / 2**30:.1f} GiB on the node's own disk and {copy} has {free / 2**30:.1f}; "
+            f"{folder} needs {needed / 2**30:.1f} GiB on the node's own disk and {copy} has "
+            f"{free / 2**30:.1f}; "
             f"set {VARIABLE} to a folder with more room"
         )
-    names = [pair for record in manifest.cases.values() for pair in zip(record.arrays, record.digests, strict=True)]
+    names = [
+        pair
+        for record in manifest.cases.values()
+        for pair in zip(record.arrays, record.digests, strict=True)
+    ]
     bring = partial(_bring, folder.parent / "cases", copy.parent / "cases")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda pair: bring(*pair), names))

@@ -9,10 +9,11 @@ from trials.data.prepared.sources import unchanged
 
 
 def native_planes(record: CaseRecord, wanted: np.ndarray) -> np.ndarray:
-    """Read axial planes of a case's image, float32 [n, H, W] in the order of wanted, scaled (HU for a CT).
+    """Read axial planes of a case's image, float32 [n, H, W] in the order of wanted, scaled (HU for
+    a CT).
 
-    wanted holds plane numbers 0..D-1, counted from the head down. Raises ValueError if the image is not the one that was
-    prepared.
+    wanted holds plane numbers 0..D-1, counted from the head down. Raises ValueError if the image is
+    not the one that was prepared.
     """
     header = read_header(unchanged(record.image))
     axes = file_axes(header.affine)

@@ -1,4 +1,6 @@
-"""One case from its two files to two cubes: checked, oriented, clipped, resampled, normalised. It writes nothing."""
+"""One case from its two files to two cubes: checked, oriented, clipped, resampled, normalised. It
+writes nothing.
+"""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +11,19 @@ import numpy as np
 from trials.data.datasets.registry import Case
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.voxels import Met, label_slabs, scaled, stored_slabs
-from trials.data.prepared.case_checks import Rules, check_same_grid, check_varies, image_notes, label_notes
+from trials.data.prepared.case_checks import (
+    Rules,
+    check_same_grid,
+    check_varies,
+    image_notes,
+    label_notes,
+)
 from trials.data.prepared.resample import image_cube, label_cube, laid_out
 from trials.records.faults import Fault, FileFault
 from trials.records.spec import Preparation
 
-# Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale up.
+# Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale
+# up.
 CONSTANT_TOLERANCE = 1e-6
 NORMALISATIONS = ("volume", "train")
 
@@ -29,7 +38,9 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Number of voxels, their mean, and the sum of squared deviations from it; moments of parts can be joined."""
+    """Number of voxels, their mean, and the sum of squared deviations from it; moments of parts can
+    be joined.
+    """
 
     count: int = 0
     mean: float = 0.0
@@ -38,9 +49,11 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCase:
-    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the native mask.
+    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the
+    native mask.
 
-    notes say what is worth a look in its files; digests are the fingerprints of image and mask as they were read.
+    notes say what is worth a look in its files; digests are the fingerprints of image and mask as
+    they were read.
     """
 
     image: np.ndarray
@@ -58,19 +71,30 @@ def check_preparation(preparation: Preparation) -> None:
     if not 8 <= preparation.cube <= 512:
         raise ValueError(f"preparation.cube must lie in 8..512 voxels; got {preparation.cube}")
     if preparation.clip_hu is not None and not preparation.clip_hu[0] < preparation.clip_hu[1]:
-        raise ValueError(f"preparation.clip_hu must be (low, high) with low < high; got {preparation.clip_hu}")
+        raise ValueError(
+            f"preparation.clip_hu must be (low, high) with low < high; got {preparation.clip_hu}"
+        )
     if preparation.normalise not in NORMALISATIONS:
-        raise ValueError(f"preparation.normalise must be one of {', '.join(NORMALISATIONS)}; got {preparation.normalise!r}")
+        raise ValueError(
+            f"preparation.normalise must be one of {', '.join(NORMALISATIONS)}; got "
+            f"{preparation.normalise!r}"
+        )
 
 
-def prepare_case(case: Case, rules: Rules, preparation: Preparation, statistics: Statistics | None = None) -> PreparedCase:
-    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises FileFault, a ValueError."""
+def prepare_case(
+    case: Case, rules: Rules, preparation: Preparation, statistics: Statistics | None = None
+) -> PreparedCase:
+    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises
+    FileFault, a ValueError.
+    """
     header, label_header = matching_headers(case.image, case.labels)
     met, label_met = Met(), Met()
     raw_cube = image_cube(header, preparation.cube, preparation.clip_hu, met)
     check_varies(header, met)
     cube, used = normalised(header.path, raw_cube, statistics)
-    label_voxels, class_voxels = label_cube(label_header, preparation.cube, len(rules.classes), label_met)
+    label_voxels, class_voxels = label_cube(
+        label_header, preparation.cube, len(rules.classes), label_met
+    )
     return PreparedCase(
         image=cube,
         labels=laid_out(label_voxels, np.uint8),
@@ -93,15 +117,24 @@ def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
     return header, label_header
 
 
-def normalised(path: Path, cube: np.ndarray, statistics: Statistics | None) -> tuple[np.ndarray, Statistics]:
-    """(cube - mean) / sd as float16, and the numbers used; a constant cube gives zeros and sd 0. sd divides by n."""
+def normalised(
+    path: Path, cube: np.ndarray, statistics: Statistics | None
+) -> tuple[np.ndarray, Statistics]:
+    """(cube - mean) / sd as float16, and the numbers used; a constant cube gives zeros and sd 0. sd
+    divides by n.
+    """
     used = statistics or _own_statistics(cube)
     with np.errstate(over="ignore", invalid="ignore"):
         image = cube - np.float32(used.mean)
         image *= np.float32(1 / used.sd if used.sd else 0)
     largest = np.finfo(np.float16).max
     if not (image.min() >= -largest and image.max() <= largest):
-        raise FileFault(path, "intensity", "intensities leave float16 after normalisation", "set preparation.clip_hu")
+        raise FileFault(
+            path,
+            "intensity",
+            "intensities leave float16 after normalisation",
+            "set preparation.clip_hu",
+        )
     return laid_out(image, np.float16), used
 
 
@@ -113,17 +146,25 @@ def _own_statistics(cube: np.ndarray) -> Statistics:
     return Statistics(mean=mean, sd=0.0 if sd <= CONSTANT_TOLERANCE * abs(mean) else sd)
 
 
-def foreground_moments(image: Path, labels: Path, num_classes: int, clip_hu: tuple[float, float] | None = None) -> Moments:
-    """Moments of the native, clipped intensities (HU) where the mask is not background; count 0 for an empty mask."""
+def foreground_moments(
+    image: Path, labels: Path, num_classes: int, clip_hu: tuple[float, float] | None = None
+) -> Moments:
+    """Moments of the native, clipped intensities (HU) where the mask is not background; count 0 for
+    an empty mask.
+    """
     header, label_header = matching_headers(image, labels)
     total = Moments()
-    for stored, mask in zip(stored_slabs(header), label_slabs(label_header, num_classes), strict=True):
+    for stored, mask in zip(
+        stored_slabs(header), label_slabs(label_header, num_classes), strict=True
+    ):
         if mask.any():
             voxels = scaled(header, stored[mask > 0]).astype(np.float64)
             if clip_hu is not None:
                 voxels = voxels.clip(*clip_hu)
             mean = float(voxels.mean())
-            part = Moments(count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum()))
+            part = Moments(
+                count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum())
+            )
             total = joined(total, part)
     return total
 
@@ -135,12 +176,21 @@ def joined(a: Moments, b: Moments) -> Moments:
         return a
     gap = b.mean - a.mean
     mean = a.mean + gap * b.count / count
-    return Moments(count=count, mean=mean, squares=a.squares + b.squares + gap * gap * a.count * b.count / count)
+    return Moments(
+        count=count,
+        mean=mean,
+        squares=a.squares + b.squares + gap * gap * a.count * b.count / count,
+    )
 
 
 def train_statistics(moments: Moments) -> Statistics:
-    """Mean and deviation to normalise by, to six digits, so that the last bits of a sum do not make other data."""
+    """Mean and deviation to normalise by, to six digits, so that the last bits of a sum do not make
+    other data.
+    """
     if not moments.count or not moments.squares > 0:
-        raise ValueError("normalise='train' needs foreground of varying intensity in the training cases; it has none")
+        raise ValueError(
+            "normalise='train' needs foreground of varying intensity in the training cases; it has "
+            "none"
+        )
     sd = math.sqrt(moments.squares / moments.count)
     return Statistics(mean=float(f"{moments.mean:.6g}"), sd=float(f"{sd:.6g}"))

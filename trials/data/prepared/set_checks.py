@@ -1,4 +1,6 @@
-"""Every fault of a data set at once: names and layout, every file of every case, and one image under two names."""
+"""Every fault of a data set at once: names and layout, every file of every case, and one image
+under two names.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -21,24 +23,38 @@ FORMAT = 1
 OnCase = Callable[[], None]
 
 
-def check_dataset(dataset: Dataset, workers: int | None = None, on_case: OnCase = lambda: None) -> tuple[Fault, ...]:
-    """Read every file of every case to its end and return all faults and warnings, in the order of cases."""
-    found, failed = try_on(dataset.cases, partial(examine_case, rules_of(dataset)), workers, on_case)
-    faults = [*dataset.faults, *failed, *(fault for faults in found.values() for fault in faults), *twin_images(dataset)]
+def check_dataset(
+    dataset: Dataset, workers: int | None = None, on_case: OnCase = lambda: None
+) -> tuple[Fault, ...]:
+    """Read every file of every case to its end and return all faults and warnings, in the order of
+    cases.
+    """
+    found, failed = try_on(
+        dataset.cases, partial(examine_case, rules_of(dataset)), workers, on_case
+    )
+    faults = [
+        *dataset.faults,
+        *failed,
+        *(fault for faults in found.values() for fault in faults),
+        *twin_images(dataset),
+    ]
     return tuple(sorted(faults, key=lambda fault: (fault.case, fault.file)))
 
 
 def without_bad_cases(
     dataset: Dataset, cache_root: Path, workers: int | None = None, on_case: OnCase = lambda: None
 ) -> Dataset:
-    """The data set without the cases that cannot be used; its faults name them, and bad_cases() of these tells why.
+    """The data set without the cases that cannot be used; its faults name them, and bad_cases() of
+    these tells why.
 
-    What was found is remembered below cache_root with the digests of the files. Raises FaultyData for what no case can be
-    left out for, and ValueError where no case is sound.
+    What was found is remembered below cache_root with the digests of the files. Raises FaultyData
+    for what no case can be left out for, and ValueError where no case is sound.
     """
     rules = rules_of(dataset)
     key = content_hash([FORMAT, rules.classes], 12)
-    store = Store(folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Preparation(), rules=rules)
+    store = Store(
+        folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Preparation(), rules=rules
+    )
     open_folder(store.folder)
     found, failed = try_on(dataset.cases, partial(verdict, store), workers, on_case)
     faults = (*dataset.faults, *failed, *(fault for one in found.values() for fault in one.faults))
@@ -46,18 +62,28 @@ def without_bad_cases(
     left_out = bad_cases(faults)
     sound = tuple(case for case in dataset.cases if case.case not in left_out)
     if not sound:
-        raise FaultyData(f"{dataset.root} holds no sound case", [fault for fault in faults if fault.level == BAD_CASE])
+        raise FaultyData(
+            f"{dataset.root} holds no sound case",
+            [fault for fault in faults if fault.level == BAD_CASE],
+        )
     return replace(dataset, cases=sound, faults=faults)
 
 
-def all_faults(cases: Sequence[Case], rules: Rules, failed: Sequence[Fault], workers: int | None) -> list[Fault]:
-    """What stopped some cases, with everything else that is wrong in them: one that names a fault may hide another."""
+def all_faults(
+    cases: Sequence[Case], rules: Rules, failed: Sequence[Fault], workers: int | None
+) -> list[Fault]:
+    """What stopped some cases, with everything else that is wrong in them: one that names a fault
+    may hide another.
+    """
     names = {fault.case for fault in failed}
     again = [case for case in cases if case.case in names]
     found, _ = try_on(again, partial(examine_case, rules), workers, lambda: None)
     refused = [fault for faults in found.values() for fault in faults if fault.level == BAD_CASE]
     told = {fault.case for fault in refused}
-    return sorted([*refused, *(fault for fault in failed if fault.case not in told)], key=lambda fault: fault.case)
+    return sorted(
+        [*refused, *(fault for fault in failed if fault.case not in told)],
+        key=lambda fault: fault.case,
+    )
 
 
 def twin_images(dataset: Dataset) -> list[Fault]:
@@ -77,11 +103,24 @@ def twin_images(dataset: Dataset) -> list[Fault]:
 
 
 def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:
-    """A fault for every case that has the image of one before it; images maps a case to its file and the file's digest."""
+    """A fault for every case that has the image of one before it; images maps a case to its file
+    and the file's digest.
+    """
     first: dict[str, str] = {}
     faults = []
     for case, (path, digest) in images.items():
         if (before := first.setdefault(digest, case)) != case:
-            text = f"is the image of {before} byte for byte: one patient in two splits would be a leak"
-            faults.append(Fault(case=case, file=str(path), code="twin", message=text, fix="remove one of the two", level=FATAL))
+            text = (
+                f"is the image of {before} byte for byte: one patient in two splits would be a leak"
+            )
+            faults.append(
+                Fault(
+                    case=case,
+                    file=str(path),
+                    code="twin",
+                    message=text,
+                    fix="remove one of the two",
+                    level=FATAL,
+                )
+            )
     return faults

@@ -1,4 +1,6 @@
-"""What a file held when it was last read: its digest, and the size and time that spare reading it again."""
+"""What a file held when it was last read: its digest, and the size and time that spare reading it
+again.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +10,9 @@ from trials.storage.atomic import fingerprint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file as it was: where, its size in bytes, when it was modified (ns), and the fingerprint of its bytes."""
+    """A file as it was: where, its size in bytes, when it was modified (ns), and the fingerprint of
+    its bytes.
+    """
 
     path: str
     size: int
@@ -17,7 +21,8 @@ class Source:
 
 
 def look_at(path: Path, known: Source | None = None) -> Source:
-    """Describe a file; where path, size and time are the known ones its digest is believed, otherwise it is read.
+    """Describe a file; where path, size and time are the known ones its digest is believed,
+    otherwise it is read.
 
     Raises ValueError if the file cannot be read.
     """
@@ -31,7 +36,9 @@ def look_at(path: Path, known: Source | None = None) -> Source:
 
 
 def unchanged(known: Source) -> Path:
-    """The path of a file that still is what it was when a case was prepared from it. Raises ValueError if it is not."""
+    """The path of a file that still is what it was when a case was prepared from it. Raises
+    ValueError if it is not.
+    """
     path = Path(known.path)
     if look_at(path, known).digest != known.digest:
         raise ValueError(f"{path} has changed since it was prepared; prepare the data set again")
@@ -39,7 +46,9 @@ def unchanged(known: Source) -> Path:
 
 
 def unread(path: Path) -> Source:
-    """Describe a file before it is read: its digest is "" until it has been. Raises ValueError if there is none."""
+    """Describe a file before it is read: its digest is "" until it has been. Raises ValueError if
+    there is none.
+    """
     path = path.absolute()
     try:
         stat = path.stat()

@@ -1,4 +1,6 @@
-"""Augmentation moves image and labels together, repeats itself, and samples where torch's and scipy's functions would."""
+"""Augmentation moves image and labels together, repeats itself, and samples where torch's and
+scipy's functions would.
+"""
 
 import math
 
@@ -10,7 +12,16 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import trials.data.batches.augment as augment_module
-from trials.data.batches.augment import TURN_DEGREES, ZOOM, augment, inverse_maps, moves, nearest, sampling_grid, turned
+from trials.data.batches.augment import (
+    TURN_DEGREES,
+    ZOOM,
+    augment,
+    inverse_maps,
+    moves,
+    nearest,
+    sampling_grid,
+    turned,
+)
 
 SHAPES = [(12, 14, 16), (20, 18)]
 # An edge of 17 voxels is the shortest that is shifted at all.
@@ -38,10 +49,16 @@ def test_the_sampling_grid_is_that_of_torch(shape):
     generator = np.random.default_rng(1)
     dims = len(shape)
     matrices = torch.from_numpy(inverse_maps(2, dims, generator)).float()
-    theirs = F.affine_grid(torch.cat([matrices, torch.zeros(2, dims, 1)], 2), [2, 1, *shape], align_corners=False)
+    theirs = F.affine_grid(
+        torch.cat([matrices, torch.zeros(2, dims, 1)], 2), [2, 1, *shape], align_corners=False
+    )
 
-    torch.testing.assert_close(sampling_grid(matrices, shape, slice(0, shape[0])), theirs, rtol=0, atol=1e-6)
-    torch.testing.assert_close(sampling_grid(matrices, shape, slice(5, 9)), theirs[:, 5:9], rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        sampling_grid(matrices, shape, slice(0, shape[0])), theirs, rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        sampling_grid(matrices, shape, slice(5, 9)), theirs[:, 5:9], rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -50,7 +67,9 @@ def test_nearest_labels_are_those_of_grid_sample(shape):
     _, labels = batch(shape)
     matrices = torch.from_numpy(inverse_maps(3, len(shape), generator)).float()
     grid = sampling_grid(matrices, shape, slice(0, shape[0]))
-    theirs = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    theirs = F.grid_sample(
+        labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+    )
 
     assert torch.equal(nearest(labels, grid), theirs[:, 0].to(torch.uint8))
 
@@ -110,7 +129,9 @@ def test_a_turned_image_and_its_labels_stay_together(shape):
     images = torch.zeros(1, 1, *shape)
     middle = tuple(slice(edge // 4, -(edge // 4)) for edge in shape)
     images[0, 0][middle] = 1.0
-    moved_images, moved_labels = turned(images, images[:, 0].to(torch.uint8), np.random.default_rng(3), 1.0)
+    moved_images, moved_labels = turned(
+        images, images[:, 0].to(torch.uint8), np.random.default_rng(3), 1.0
+    )
 
     assert not torch.equal(moved_images, images)
     assert ((moved_images[:, 0] > 0.5) == moved_labels.bool()).float().mean() > 0.97
@@ -168,7 +189,9 @@ def test_every_item_is_flipped_shifted_and_scaled_as_numpy_does_it(shape):
         image, label = images[item, 0].numpy(), labels[item].numpy()
         if is_flipped[item]:
             image, label = np.flip(image, -1), np.flip(label, -1)
-        assert np.array_equal(moved_images[item, 0], np.roll(image, shifts[item], axes) * scale[item] + offset[item])
+        assert np.array_equal(
+            moved_images[item, 0], np.roll(image, shifts[item], axes) * scale[item] + offset[item]
+        )
         assert np.array_equal(moved_labels[item], np.roll(label, shifts[item], axes))
 
 
@@ -208,8 +231,13 @@ def test_augmentation_needs_no_value_of_the_batch_on_the_cpu(shape):
 
 def test_a_strided_batch_is_augmented_as_its_copy_is():
     images, labels = batch((8, 20, 18))
-    strided = images.transpose(2, 4).contiguous().transpose(2, 4), labels.transpose(1, 3).contiguous().transpose(1, 3)
+    strided = (
+        images.transpose(2, 4).contiguous().transpose(2, 4),
+        labels.transpose(1, 3).contiguous().transpose(1, 3),
+    )
 
-    moved, copied = (augment(*parts, np.random.default_rng(15), 0.5) for parts in (strided, (images, labels)))
+    moved, copied = (
+        augment(*parts, np.random.default_rng(15), 0.5) for parts in (strided, (images, labels))
+    )
 
     assert all(torch.equal(a, b) for a, b in zip(moved, copied, strict=True))

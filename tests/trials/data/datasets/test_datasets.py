@@ -25,7 +25,9 @@ def test_reading_the_registry_loads_the_standard_library_only():
         "print(*sorted(new - set(sys.stdlib_module_names) - {'trials'}))"
     )
 
-    foreign = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    foreign = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
 
     assert foreign == []
 
@@ -77,7 +79,11 @@ def test_every_missing_file_is_named_on_one_line(tmp_path):
         open_dataset("kits23", tmp_path)
 
     message = str(caught.value)
-    for lacking in ("case_00007/segmentation.nii.gz", "case_00009/imaging.nii.gz", "case_00009/segmentation.nii.gz"):
+    for lacking in (
+        "case_00007/segmentation.nii.gz",
+        "case_00009/imaging.nii.gz",
+        "case_00009/segmentation.nii.gz",
+    ):
         assert f"{lacking}: is missing; fetch it again" in message
     assert "\n" not in message
 
@@ -86,7 +92,9 @@ def test_a_link_to_nowhere_is_a_missing_file(tmp_path):
     layout(tmp_path, ["case_00001"], files=("imaging.nii.gz",))
     (tmp_path / "case_00001" / "segmentation.nii.gz").symlink_to(tmp_path / "nowhere")
 
-    with pytest.raises(ValueError, match=r"case_00001/segmentation.nii.gz: is a link that leads nowhere"):
+    with pytest.raises(
+        ValueError, match=r"case_00001/segmentation.nii.gz: is a link that leads nowhere"
+    ):
         open_dataset("kits23", tmp_path)
 
 

@@ -1,4 +1,6 @@
-"""Downloads against a real server on this machine that cuts connections, lies about lengths and sends rubbish."""
+"""Downloads against a real server on this machine that cuts connections, lies about lengths and
+sends rubbish.
+"""
 
 import gzip
 import http.server
@@ -21,7 +23,9 @@ IMAGE_PATH, MASK_PATH = "/images/case_00000.nii.gz", "/dataset/case_00000/segmen
 
 @dataclass
 class Site:
-    """What the server holds, how it misbehaves at first (path -> faults, one a request), and what it was asked."""
+    """What the server holds, how it misbehaves at first (path -> faults, one a request), and what
+    it was asked.
+    """
 
     files: dict[str, bytes]
     faults: dict[str, list[str]] = field(default_factory=dict)
@@ -81,10 +85,16 @@ def download(site, root, **options):
 
 
 def files(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
 
 
-WHOLE = {"kits23.json": FACTS, "case_00000/imaging.nii.gz": IMAGE, "case_00000/segmentation.nii.gz": MASK}
+WHOLE = {
+    "kits23.json": FACTS,
+    "case_00000/imaging.nii.gz": IMAGE,
+    "case_00000/segmentation.nii.gz": MASK,
+}
 
 
 def test_a_case_is_fetched_with_its_mask_and_the_clinical_table(site, tmp_path):
@@ -97,8 +107,13 @@ def test_a_case_is_fetched_with_its_mask_and_the_clinical_table(site, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("faults", [["cut"], ["cut", "cut", "503"], ["rubbish"], ["claims less"], ["claims more"], ["429"]])
-def test_a_server_that_fails_at_first_is_asked_again_until_the_file_is_whole(site, tmp_path, faults, ranges):
+@pytest.mark.parametrize(
+    "faults",
+    [["cut"], ["cut", "cut", "503"], ["rubbish"], ["claims less"], ["claims more"], ["429"]],
+)
+def test_a_server_that_fails_at_first_is_asked_again_until_the_file_is_whole(
+    site, tmp_path, faults, ranges
+):
     site.ranges = ranges
     site.faults = {IMAGE_PATH: list(faults)}
 
@@ -163,7 +178,9 @@ def test_a_file_that_stays_corrupt_is_refused_and_never_gets_its_name(site, tmp_
 def test_a_file_that_is_not_there_is_asked_for_once(site, tmp_path):
     del site.files[MASK_PATH]
 
-    with pytest.raises(ValueError, match=r"127.0.0.1:\d+ answered 404 Not Found for http://.*segmentation.nii.gz"):
+    with pytest.raises(
+        ValueError, match=r"127.0.0.1:\d+ answered 404 Not Found for http://.*segmentation.nii.gz"
+    ):
         download(site, tmp_path)
 
     assert site.counts()[MASK_PATH] == 1
@@ -190,12 +207,17 @@ def test_a_case_that_kits23_does_not_have_is_refused_before_anything_is_fetched(
     assert not (tmp_path / "kits").exists()
 
 
-@pytest.mark.parametrize("name", ["dataset.json", "phantoms.json", "case_00000/imaging.nii.gz", ".bashrc"])
+@pytest.mark.parametrize(
+    "name", ["dataset.json", "phantoms.json", "case_00000/imaging.nii.gz", ".bashrc"]
+)
 def test_a_folder_of_other_files_is_refused_before_anything_is_fetched(site, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"of the user")
 
-    with pytest.raises(ValueError, match=r"or hold kits23.json, as a folder of KiTS23 does; it holds .*; name an empty folder"):
+    with pytest.raises(
+        ValueError,
+        match=r"or hold kits23.json, as a folder of KiTS23 does; it holds .*; name an empty folder",
+    ):
         download(site, tmp_path)
 
     assert files(tmp_path) == {name: b"of the user"}

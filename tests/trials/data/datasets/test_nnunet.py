@@ -26,7 +26,9 @@ DECATHLON = {
 
 
 def write_case(root, image, labels, seed):
-    """A three-class case whose axes run to the right, the front and the head, as most of these files do."""
+    """A three-class case whose axes run to the right, the front and the head, as most of these
+    files do.
+    """
     save(root / "imagesTr" / image, *turned(asymmetric(seed=seed), IPL, "RAS"))
     save(root / "labelsTr" / labels, *turned(blocks(seed=seed) % 3, IPL, "RAS"))
 
@@ -42,7 +44,10 @@ def decathlon_folder(root, number=6, **changes):
     for index in range(number):
         write_case(root, f"toy_{index}.nii.gz", f"toy_{index}.nii.gz", index)
     (root / "imagesTr" / "._toy_0.nii.gz").touch()
-    listed = [{"image": f"./imagesTr/toy_{i}.nii.gz", "label": f"./labelsTr/toy_{i}.nii.gz"} for i in range(number)]
+    listed = [
+        {"image": f"./imagesTr/toy_{i}.nii.gz", "label": f"./labelsTr/toy_{i}.nii.gz"}
+        for i in range(number)
+    ]
     (root / "dataset.json").write_text(json.dumps({**DECATHLON, "training": listed, **changes}))
     return root
 
@@ -91,7 +96,10 @@ def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
         ({"channel_names": {}}, "key 'channel_names'"),
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "'whole' is a region"),
         ({"labels": {"background": 0, "liver": 1, "ignore": 2}}, "'ignore' label"),
-        ({"labels": {"background": 0, "tumour": 2}}, r"without gaps, 0 the background; got \[0, 2\]"),
+        (
+            {"labels": {"background": 0, "tumour": 2}},
+            r"without gaps, 0 the background; got \[0, 2\]",
+        ),
         ({"labels": {"liver": 1, "tumour": 2}}, r"without gaps, 0 the background; got \[1, 2\]"),
         ({"labels": {"background": 0}}, "without gaps"),
         ({"labels": {"background": 0, "liver": 0.5}}, "'liver' must have a whole number"),
@@ -107,10 +115,19 @@ def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
 @pytest.mark.parametrize(
     ("entry", "word"),
     [
-        ({"image": "../../x/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"}, "must lie inside the folder"),
-        ({"image": "/etc/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"}, "must lie inside the folder"),
+        (
+            {"image": "../../x/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"},
+            "must lie inside the folder",
+        ),
+        (
+            {"image": "/etc/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"},
+            "must lie inside the folder",
+        ),
         ({"image": "imagesTr/a.png", "label": "labelsTr/a.png"}, "must end in .nii.gz or .nii"),
-        ({"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/<script>.nii.gz"}, "case names are up to 64"),
+        (
+            {"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/<script>.nii.gz"},
+            "case names are up to 64",
+        ),
         ({"image": "imagesTr/toy_0.nii.gz"}, "must have 'image' and 'label'"),
         ({"image": "imagesTr/toy_0.nii.gz", "label": {}}, "each a file's path; got {'image'"),
     ],
@@ -132,12 +149,16 @@ def test_missing_images_and_masks_are_named_together(tmp_path):
     (tmp_path / "imagesTr" / "toy_0_0000.nii.gz").unlink()
     (tmp_path / "labelsTr" / "toy_2.nii.gz").unlink()
 
-    with pytest.raises(ValueError, match=r"imagesTr/toy_0_0000.nii.gz: is missing; .*labelsTr/toy_2.nii.gz: is missing"):
+    with pytest.raises(
+        ValueError,
+        match=r"imagesTr/toy_0_0000.nii.gz: is missing; .*labelsTr/toy_2.nii.gz: is missing",
+    ):
         open_dataset("nnunet", tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [(None, "holds no dataset.json"), ("{", "not valid JSON"), ("[]", "key 'labels'")]
+    ("content", "word"),
+    [(None, "holds no dataset.json"), ("{", "not valid JSON"), ("[]", "key 'labels'")],
 )
 def test_a_folder_without_a_sound_dataset_json_is_refused(tmp_path, content, word):
     if content is not None:

@@ -1,4 +1,6 @@
-"""Phantoms are made in a folder of their own alone: anything else in it is refused before a file is written."""
+"""Phantoms are made in a folder of their own alone: anything else in it is refused before a file is
+written.
+"""
 
 import json
 import os
@@ -41,7 +43,10 @@ def refused(root, words, num_cases=2, seed=5):
 
 def state(root):
     """Every path below a folder, with what a file holds and when it was written."""
-    return {path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(root).rglob("*")}
+    return {
+        path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in Path(root).rglob("*")
+    }
 
 
 def interrupt(root, num_cases, seed):
@@ -51,9 +56,19 @@ def interrupt(root, num_cases, seed):
 
 
 @pytest.mark.parametrize(
-    "name", ["dataset.json", "case_00300/imaging.nii.gz", "notes.txt", ".bashrc", ".git/config", "case_00000"]
+    "name",
+    [
+        "dataset.json",
+        "case_00300/imaging.nii.gz",
+        "notes.txt",
+        ".bashrc",
+        ".git/config",
+        "case_00000",
+    ],
 )
-def test_a_folder_that_holds_anything_else_is_refused_with_the_fix_and_left_as_it_was(tmp_path, name):
+def test_a_folder_that_holds_anything_else_is_refused_with_the_fix_and_left_as_it_was(
+    tmp_path, name
+):
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text("of the user")
@@ -61,13 +76,22 @@ def test_a_folder_that_holds_anything_else_is_refused_with_the_fix_and_left_as_i
 
     refused(
         tmp_path,
-        rf"^{tmp_path} must be missing or empty, or a folder of generated phantoms, .*; it holds {found}; leave --data out .* "
+        rf"^{tmp_path} must be missing or empty, or a folder of generated phantoms, .*; it holds "
+        rf"{found}; leave --data out .* "
         r'name an empty folder, .* set dataset="nnunet" .* in a grid of your own$',
     )
 
 
 @pytest.mark.parametrize(
-    "name", [".DS_Store", "Thumbs.db", "desktop.ini", "._case", "lost+found", ".phantoms.json.x.unfinished"]
+    "name",
+    [
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "._case",
+        "lost+found",
+        ".phantoms.json.x.unfinished",
+    ],
 )
 def test_what_file_managers_and_our_own_unfinished_files_leave_counts_as_nothing(tmp_path, name):
     (tmp_path / name).touch()
@@ -77,14 +101,20 @@ def test_what_file_managers_and_our_own_unfinished_files_leave_counts_as_nothing
     assert len(digests(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("name", ["case_00300/imaging.nii.gz", "dataset.json", "imagesTr/liver_0000.nii.gz"])
+@pytest.mark.parametrize(
+    "name", ["case_00300/imaging.nii.gz", "dataset.json", "imagesTr/liver_0000.nii.gz"]
+)
 def test_a_file_of_the_user_in_a_folder_of_phantoms_is_refused_by_name(root, tmp_path, name):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     shutil.copyfile(tmp_path / "case_00000" / "segmentation.nii.gz", tmp_path / name)
 
     refused(
-        tmp_path, "holds 'phantom 0, seed 5.*not 'phantom 300" if "case" in name else f"it holds {name.partition('/')[0]};", 4
+        tmp_path,
+        "holds 'phantom 0, seed 5.*not 'phantom 300"
+        if "case" in name
+        else f"it holds {name.partition('/')[0]};",
+        4,
     )
 
 
@@ -118,7 +148,8 @@ def test_a_second_run_on_the_same_folder_writes_nothing(root, tmp_path):
 
 @contextmanager
 def files_up_to(size):
-    """No file of this process may grow beyond so many bytes: small ones are written, cases are not."""
+    """No file of this process may grow beyond so many bytes: small ones are written,
+    cases are not."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
@@ -133,7 +164,11 @@ def files_up_to(size):
 def test_a_record_of_more_phantoms_than_there_can_be_is_refused(tmp_path, num_cases):
     interrupt(tmp_path, num_cases, seed=5)
 
-    refused(tmp_path, r"phantoms\.json: num_cases must lie in 0\.\.100000; got .*; delete this folder if nothing but phantoms")
+    refused(
+        tmp_path,
+        r"phantoms\.json: num_cases must lie in 0\.\.100000; got .*; delete this folder if nothing "
+        r"but phantoms",
+    )
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
@@ -166,7 +201,9 @@ def test_a_file_or_a_dead_link_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
 
     refused(tmp_path / "file", "file must be a folder; it is a file; name another")
-    refused(tmp_path / "link", "link must be a folder; it is a link that leads nowhere; name another")
+    refused(
+        tmp_path / "link", "link must be a folder; it is a link that leads nowhere; name another"
+    )
 
     assert (tmp_path / "file").read_text() == "of the user"
     assert not (tmp_path / "gone").exists()
@@ -198,7 +235,9 @@ def as_nobody():
         os.seteuid(0)
 
 
-def test_a_folder_that_may_not_be_written_is_refused_before_a_case_and_may_be_read_when_it_is_whole(root):
+def test_a_folder_that_may_not_be_written_is_refused_before_a_case_and_may_be_read_when_it_is_whole(
+    root,
+):
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         empty, whole, hidden = (Path(place) / name for name in ("empty", "whole", "hidden"))
@@ -209,9 +248,13 @@ def test_a_folder_that_may_not_be_written_is_refused_before_a_case_and_may_be_re
         try:
             with as_nobody():
                 write_phantoms(whole, 3, seed=5)
-                with pytest.raises(OSError, match=r"take a folder that you may write to: '.*/phantoms.json'"):
+                with pytest.raises(
+                    OSError, match=r"take a folder that you may write to: '.*/phantoms.json'"
+                ):
                     write_phantoms(empty, 1, seed=5)
-                with pytest.raises(ValueError, match=r"hidden must be a folder that user .* may list; it is not"):
+                with pytest.raises(
+                    ValueError, match=r"hidden must be a folder that user .* may list; it is not"
+                ):
                     write_phantoms(hidden, 1, seed=5)
         finally:
             for path in (empty, whole, hidden):

@@ -62,7 +62,11 @@ def test_all_cases_of_a_seed_differ(root):
 def test_the_folder_is_laid_out_as_kits23(root):
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
-    cases = [f"case_0000{i}/{name}" for i in range(3) for name in ("imaging.nii.gz", "segmentation.nii.gz")]
+    cases = [
+        f"case_0000{i}/{name}"
+        for i in range(3)
+        for name in ("imaging.nii.gz", "segmentation.nii.gz")
+    ]
     assert names == [*cases, "phantoms.json"]
     assert json.loads((root / "phantoms.json").read_text()) == {
         "num_cases": 3,
@@ -80,7 +84,9 @@ def test_files_return_the_phantom_unscaled(root, name, dtype):
 
     assert volume.get_data_dtype() == dtype
     assert (volume.dataobj.slope, volume.dataobj.inter) == (1, 0)
-    np.testing.assert_array_equal(np.asarray(volume.dataobj), image if name == "imaging" else labels)
+    np.testing.assert_array_equal(
+        np.asarray(volume.dataobj), image if name == "imaging" else labels
+    )
     assert volume.header.get_zooms() == spacing_mm
 
 
@@ -95,7 +101,10 @@ def test_affine_points_down_back_and_left_as_in_kits23(root):
 
 def test_whole_cases_are_left_alone_and_torn_ones_mended(root, tmp_path):
     write_phantoms(tmp_path, 2, seed=5)
-    kept, torn = tmp_path / "case_00000" / "imaging.nii.gz", tmp_path / "case_00001" / "segmentation.nii.gz"
+    kept, torn = (
+        tmp_path / "case_00000" / "imaging.nii.gz",
+        tmp_path / "case_00001" / "segmentation.nii.gz",
+    )
     inode = kept.stat().st_ino
     torn.unlink()
 
@@ -114,7 +123,9 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_phantom_is_made_again_where_its_folder_is_known_to_be_ours(root, tmp_path, damage):
+def test_a_damaged_phantom_is_made_again_where_its_folder_is_known_to_be_ours(
+    root, tmp_path, damage
+):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     victim = tmp_path / "case_00001" / "imaging.nii.gz"
     victim.write_bytes(damage(victim.read_bytes()))
@@ -125,7 +136,10 @@ def test_a_damaged_phantom_is_made_again_where_its_folder_is_known_to_be_ours(ro
     victim.write_bytes(damage(victim.read_bytes()))
     begun = {"num_cases": 3, "seed": 5, "version": VERSION, "complete": False}
     (tmp_path / "phantoms.json").write_text(json.dumps(begun))
-    with pytest.raises(ValueError, match=rf"^{victim}: .*; choose another folder, or move {victim.parent} elsewhere$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{victim}: .*; choose another folder, or move {victim.parent} elsewhere$",
+    ):
         write_phantoms(tmp_path, 3, seed=5)
 
 
@@ -133,7 +147,9 @@ def test_a_record_of_phantoms_that_is_no_json_is_named_with_the_way_out(tmp_path
     (tmp_path / "phantoms.json").write_text("[" * 100_000)
 
     with pytest.raises(
-        ValueError, match=r"phantoms.json is damaged \(its values are nested too deep\); delete this folder if nothing but"
+        ValueError,
+        match=r"phantoms.json is damaged \(its values are nested too deep\); delete this folder if "
+        r"nothing but",
     ):
         write_phantoms(tmp_path, 1)
 
@@ -149,15 +165,21 @@ def test_phantoms_of_another_seed_are_refused(tmp_path):
     write_phantoms(tmp_path, 1, seed=0)
     before = digests(tmp_path)
 
-    with pytest.raises(ValueError, match=r"phantoms.json: holds phantoms of seed 0, version \d+, not of seed 1"):
+    with pytest.raises(
+        ValueError, match=r"phantoms.json: holds phantoms of seed 0, version \d+, not of seed 1"
+    ):
         write_phantoms(tmp_path, 2, seed=1)
     assert digests(tmp_path) == before
 
 
 def test_phantoms_of_another_version_are_refused(tmp_path):
-    (tmp_path / "phantoms.json").write_text(json.dumps({"num_cases": 1, "seed": 0, "version": VERSION + 1}))
+    (tmp_path / "phantoms.json").write_text(
+        json.dumps({"num_cases": 1, "seed": 0, "version": VERSION + 1})
+    )
 
-    with pytest.raises(ValueError, match=f"version {VERSION + 1}, not of seed 0, version {VERSION}"):
+    with pytest.raises(
+        ValueError, match=f"version {VERSION + 1}, not of seed 0, version {VERSION}"
+    ):
         write_phantoms(tmp_path, 1)
 
 
@@ -168,7 +190,9 @@ def test_counts_that_make_no_sense_are_refused(tmp_path, num_cases, seed):
 
 
 def test_every_patient_has_kidneys_and_a_tumor_and_about_half_a_cyst(patients):
-    present = np.array([[np.any(labels == label) for label in range(5)] for _, labels, _ in patients])
+    present = np.array(
+        [[np.any(labels == label) for label in range(5)] for _, labels, _ in patients]
+    )
 
     assert present[:, KIDNEY].all()
     assert present[:, TUMOR].all()
@@ -177,8 +201,13 @@ def test_every_patient_has_kidneys_and_a_tumor_and_about_half_a_cyst(patients):
 
 
 def test_geometry_varies_between_patients_within_its_bounds(patients):
-    extents = np.array([np.multiply(labels.shape, spacing_mm) for _, labels, spacing_mm in patients])
-    slices, in_plane = {spacing_mm[0] for *_, spacing_mm in patients}, {spacing_mm[1:] for *_, spacing_mm in patients}
+    extents = np.array(
+        [np.multiply(labels.shape, spacing_mm) for _, labels, spacing_mm in patients]
+    )
+    slices, in_plane = (
+        {spacing_mm[0] for *_, spacing_mm in patients},
+        {spacing_mm[1:] for *_, spacing_mm in patients},
+    )
 
     half_voxel_mm = np.array([2.5, 1.25, 1.25])
     assert (np.abs(extents / (160, 184, 272) - 1) <= 0.05 + half_voxel_mm / (160, 184, 272)).all()
@@ -203,7 +232,9 @@ def test_shares_of_voxels_and_volumes_are_as_stated(patients):
     ids=["kidney", "tumor", "cyst"],
 )
 def test_brightness_lies_in_its_band(patients, label, percentiles):
-    found = np.percentile(np.concatenate([image[labels == label] for image, labels, _ in patients]), (5, 50, 95))
+    found = np.percentile(
+        np.concatenate([image[labels == label] for image, labels, _ in patients]), (5, 50, 95)
+    )
 
     assert found == pytest.approx(percentiles, abs=15)
 
@@ -217,7 +248,9 @@ def test_noise_has_a_deviation_of_14_to_26_hu(patients):
 
 def test_kidneys_are_brighter_than_the_fat_around_them(patients):
     for image, labels, _ in patients:
-        shell = ndimage.binary_dilation(labels > 0, iterations=2) & ~ndimage.binary_dilation(labels > 0)
+        shell = ndimage.binary_dilation(labels > 0, iterations=2) & ~ndimage.binary_dilation(
+            labels > 0
+        )
         assert np.median(image[labels == KIDNEY]) > np.percentile(image[shell], 25) + 100
 
 
@@ -247,7 +280,8 @@ def test_the_liver_is_on_the_left_of_the_picture_in_the_upper_slices(patients):
 def test_the_liver_is_as_bright_as_stated(patients):
     # A spot in the middle of the right lobe, as shares of the array.
     places = [
-        tuple(int(share * n) for share, n in zip((0.17, 0.42, 0.24), image.shape, strict=True)) for image, _, _ in patients
+        tuple(int(share * n) for share, n in zip((0.17, 0.42, 0.24), image.shape, strict=True))
+        for image, _, _ in patients
     ]
     spots = [
         np.median(image[z - 2 : z + 3, y - 3 : y + 4, x - 3 : x + 4])
@@ -269,10 +303,15 @@ def test_the_spine_is_at_the_bottom_of_the_picture_in_the_middle(patients):
 
 def test_the_liver_is_on_the_right_of_the_patient_once_the_affine_is_followed(root):
     folder = root / "case_00001"
-    image, labels = (nib.as_closest_canonical(nib.load(folder / f"{name}.nii.gz")) for name in ("imaging", "segmentation"))
+    image, labels = (
+        nib.as_closest_canonical(nib.load(folder / f"{name}.nii.gz"))
+        for name in ("imaging", "segmentation")
+    )
     liver = liver_tissue(np.asarray(image.dataobj), np.asarray(labels.dataobj))
 
-    left_to_right, _, feet_to_head = (np.mean(place) / size for place, size in zip(np.nonzero(liver), liver.shape, strict=True))
+    left_to_right, _, feet_to_head = (
+        np.mean(place) / size for place, size in zip(np.nonzero(liver), liver.shape, strict=True)
+    )
 
     assert left_to_right > 0.55
     assert feet_to_head > 0.6

@@ -18,7 +18,9 @@ CLASSES = ("background", "kidney", "tumor", "cyst")
 
 def named(names, dataset="kits23", class_voxels=None):
     cases = tuple(Case(case=name, image=Path(name), labels=Path(name)) for name in names)
-    return Dataset(name=dataset, root=Path(), classes=CLASSES, cases=cases, class_voxels=class_voxels)
+    return Dataset(
+        name=dataset, root=Path(), classes=CLASSES, cases=cases, class_voxels=class_voxels
+    )
 
 
 ALL_KITS = named([case_name(number) for number in CASE_IDS])
@@ -42,18 +44,26 @@ def test_the_papers_split_is_the_one_it_prints():
 def test_the_five_test_groups_are_every_case_of_kits23_once():
     splits = [split_cases(ALL_KITS, "stratified", fold) for fold in range(5)]
 
-    assert sorted(case for split in splits for case in split.test) == [case.case for case in ALL_KITS.cases]
+    assert sorted(case for split in splits for case in split.test) == [
+        case.case for case in ALL_KITS.cases
+    ]
     assert all(split.val == splits[(fold + 1) % 5].test for fold, split in enumerate(splits))
     assert all(len(split.train) + len(split.val) + len(split.test) == 489 for split in splits)
 
 
 def test_the_stratified_groups_are_the_published_ones():
-    assert groups_digest(read_groups(STRATIFIED)) == "cead2a0af6d57db612559b6371c99099bed299f68350e26bcb927b58e57a7dd0"
+    assert (
+        groups_digest(read_groups(STRATIFIED))
+        == "cead2a0af6d57db612559b6371c99099bed299f68350e26bcb927b58e57a7dd0"
+    )
 
 
 def test_altered_groups_are_refused(tmp_path):
     content = json.loads(STRATIFIED.read_text())
-    content["groups"][0][0], content["groups"][1][0] = content["groups"][1][0], content["groups"][0][0]
+    content["groups"][0][0], content["groups"][1][0] = (
+        content["groups"][1][0],
+        content["groups"][0][0],
+    )
     (tmp_path / "groups.json").write_text(json.dumps(content))
 
     with pytest.raises(ValueError, match=r"groups.json: the groups do not match their digest"):
@@ -61,7 +71,9 @@ def test_altered_groups_are_refused(tmp_path):
 
 
 def strata_of(facts):
-    """The rule of kits23_stratified.json in code: cohort, cyst, third of tumour volume, slice thickness."""
+    """The rule of kits23_stratified.json in code: cohort, cyst, third of tumour volume, slice
+    thickness.
+    """
     by_tumour = sorted(facts, key=lambda row: (float(row["tumor_ml"]), row["case"]))
     third = {row["case"]: 3 * place // len(facts) for place, row in enumerate(by_tumour)}
     return {
@@ -104,11 +116,14 @@ def test_a_folder_with_some_cases_keeps_each_in_its_part(splits):
     whole, part = split_cases(ALL_KITS, splits, 0), split_cases(some, splits, 0)
 
     for name in ("train", "val", "test"):
-        assert set(getattr(part, name)) == set(getattr(whole, name)) & {case.case for case in some.cases}
+        assert set(getattr(part, name)) == set(getattr(whole, name)) & {
+            case.case for case in some.cases
+        }
 
 
 @pytest.mark.parametrize(
-    ("count", "parts"), [(88, (64, 8, 16)), (11, (8, 1, 2)), (12, (9, 1, 2)), (4, (2, 1, 1)), (3, (1, 1, 1))]
+    ("count", "parts"),
+    [(88, (64, 8, 16)), (11, (8, 1, 2)), (12, (9, 1, 2)), (4, (2, 1, 1)), (3, (1, 1, 1))],
 )
 def test_phantoms_are_split_in_their_order(count, parts):
     names = [case_name(number) for number in range(count)]
@@ -123,7 +138,12 @@ def test_phantoms_are_split_in_their_order(count, parts):
     ("dataset", "splits", "names", "counts"),
     [
         ("kits23", "paper", ["case_00000", "case_00588"], "1 train, 0 validation and 0 test"),
-        ("phantoms", "sequential", ["case_00000", "case_00001"], "0 train, 1 validation and 1 test"),
+        (
+            "phantoms",
+            "sequential",
+            ["case_00000", "case_00001"],
+            "0 train, 1 validation and 1 test",
+        ),
     ],
 )
 def test_a_part_without_cases_is_refused_with_the_counts(dataset, splits, names, counts):
@@ -133,7 +153,11 @@ def test_a_part_without_cases_is_refused_with_the_counts(dataset, splits, names,
 
 @pytest.mark.parametrize(
     ("splits", "fold", "word"),
-    [("papr", 0, "did you mean 'paper'"), ("paper", 1, r"folds 0\.\.0; got 1"), ("stratified", 5, "got 5")],
+    [
+        ("papr", 0, "did you mean 'paper'"),
+        ("paper", 1, r"folds 0\.\.0; got 1"),
+        ("stratified", 5, "got 5"),
+    ],
 )
 def test_an_unknown_split_or_fold_is_refused(splits, fold, word):
     with pytest.raises(ValueError, match=word):
@@ -164,7 +188,9 @@ def test_a_seeded_split_spreads_a_rare_class_and_reads_the_masks_once(tmp_path):
 
     rare = {case.case for case in dataset.cases[::4]}
     assert [len(rare.intersection(split.test)) for split in splits] == [1] * 5
-    assert sorted(case for split in splits for case in split.test) == [case.case for case in dataset.cases]
+    assert sorted(case for split in splits for case in split.test) == [
+        case.case for case in dataset.cases
+    ]
     assert again == splits
 
 
@@ -172,7 +198,10 @@ def test_counted_masks_give_the_split_that_the_files_give(tmp_path):
     dataset = replace(dataset_of(tmp_path, 10), name="nnunet")
     for index, case in enumerate(dataset.cases):
         save(case.labels, blocks(seed=index) % (2 + index % 3))
-    counted = {case.case: tuple(int(index % 3 + 2 > label) for label in range(4)) for index, case in enumerate(dataset.cases)}
+    counted = {
+        case.case: tuple(int(index % 3 + 2 > label) for label in range(4))
+        for index, case in enumerate(dataset.cases)
+    }
 
     from_files = split_cases(dataset, "seeded", 2)
 

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save, turned
 
-from trials.data.nifti.volume import file_axes, from_dhw, read_image, spacing_mm, to_dhw, write_labels
+from trials.data.nifti.volume import (
+    file_axes,
+    from_dhw,
+    read_image,
+    spacing_mm,
+    to_dhw,
+    write_labels,
+)
 
 ALL_CODES = [
     "".join(codes[axis] for axis in order)

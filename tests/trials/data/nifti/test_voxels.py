@@ -25,14 +25,19 @@ def refusal(path, read=read_image):
 
 @pytest.fixture
 def sound(tmp_path):
-    return save(tmp_path / "imaging.nii.gz", np.random.default_rng(0).integers(-1000, 1000, (20, 16, 12)).astype(np.int16))
+    return save(
+        tmp_path / "imaging.nii.gz",
+        np.random.default_rng(0).integers(-1000, 1000, (20, 16, 12)).astype(np.int16),
+    )
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", ">i2", "u2", "i4", "<f4", "<f8", ">f8"])
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_planes_are_those_that_nibabel_reads(tmp_path, dtype, ending):
     voxels = np.random.default_rng(0).integers(0, 100, (4, 5, 6)).astype(dtype)
-    image = nib.Nifti1Image(voxels, IPL, nib.Nifti1Header(endianness=dtype[0] if dtype[0] in "<>" else "<"))
+    image = nib.Nifti1Image(
+        voxels, IPL, nib.Nifti1Header(endianness=dtype[0] if dtype[0] in "<>" else "<")
+    )
     image.set_data_dtype(voxels.dtype)
     nib.save(image, tmp_path / f"a{ending}")
 
@@ -130,7 +135,9 @@ def test_a_folder_or_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_a_header_that_claims_what_the_file_cannot_hold_costs_no_memory(tmp_path, ending):
     path = save(tmp_path / f"a{ending}", asymmetric())
-    content = bytearray(gzip.decompress(path.read_bytes()) if ending == ".nii.gz" else path.read_bytes())
+    content = bytearray(
+        gzip.decompress(path.read_bytes()) if ending == ".nii.gz" else path.read_bytes()
+    )
     content[42:48] = np.array([2000, 1000, 1000], "<i2").tobytes()
     path.write_bytes(gzip.compress(content) if ending == ".nii.gz" else bytes(content))
 
@@ -235,7 +242,9 @@ def test_a_label_between_two_classes_is_refused(tmp_path):
     voxels = blocks().astype(np.float32)
     voxels[3, 3, 3] = 1.5
 
-    assert "integers; got 1.5" in refusal(save(tmp_path / "a.nii.gz", voxels), lambda path: read_labels(path, 4))
+    assert "integers; got 1.5" in refusal(
+        save(tmp_path / "a.nii.gz", voxels), lambda path: read_labels(path, 4)
+    )
 
 
 def test_counted_labels_are_all_voxels(tmp_path):

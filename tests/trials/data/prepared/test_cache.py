@@ -1,4 +1,6 @@
-"""The cache: made once, continued where it stopped, made anew where a source changed, and the same on every machine."""
+"""The cache: made once, continued where it stopped, made anew where a source changed, and the same
+on every machine.
+"""
 
 import os
 import shutil
@@ -22,7 +24,10 @@ SMALL = Preparation(cube=8)
 def written(folder):
     """Every file below a folder, with its bytes and when it was written."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in files
+    }
 
 
 def arrays(folder):
@@ -48,7 +53,9 @@ def test_a_prepared_case_is_what_prepare_case_gives(tmp_path):
 
 
 def test_maps_cannot_be_written(tmp_path):
-    cache = open_cache(prepare_dataset(dataset_of(tmp_path / "data", 1), SMALL, tmp_path / "cache", workers=1))
+    cache = open_cache(
+        prepare_dataset(dataset_of(tmp_path / "data", 1), SMALL, tmp_path / "cache", workers=1)
+    )
 
     with pytest.raises(ValueError, match="read-only"):
         cache.image("case_00000")[0] = 0
@@ -72,7 +79,9 @@ def test_two_processes_write_the_bytes_that_one_writes(tmp_path):
     assert {name: content for name, (content, _) in written(one).items()} == {
         name: content for name, (content, _) in written(two).items()
     }
-    assert [content for content, _ in arrays(one.parent).values()] == [content for content, _ in arrays(two.parent).values()]
+    assert [content for content, _ in arrays(one.parent).values()] == [
+        content for content, _ in arrays(two.parent).values()
+    ]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
@@ -120,7 +129,9 @@ def test_a_part_of_the_cases_shares_the_cubes_and_has_a_digest_of_its_own(tmp_pa
     whole = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
     before = arrays(whole.parent)
 
-    part = prepare_dataset(replace(dataset, cases=dataset.cases[:2]), SMALL, tmp_path / "cache", workers=1)
+    part = prepare_dataset(
+        replace(dataset, cases=dataset.cases[:2]), SMALL, tmp_path / "cache", workers=1
+    )
 
     assert part.parent == whole.parent
     assert part != whole
@@ -142,7 +153,13 @@ def test_all_faulty_cases_are_named_at_once_and_the_sound_ones_are_kept(tmp_path
     calls = []
 
     with pytest.raises(ValueError, match="4 of 5 cases") as caught:
-        prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=workers, on_case=lambda *numbers: calls.append(numbers))
+        prepare_dataset(
+            dataset,
+            SMALL,
+            tmp_path / "cache",
+            workers=workers,
+            on_case=lambda *numbers: calls.append(numbers),
+        )
 
     message = str(caught.value)
     assert "\n" not in message
@@ -162,8 +179,12 @@ def test_native_labels_go_to_the_patients_axes_and_back_to_the_files(tmp_path, c
         image=save(tmp_path / "image.nii.gz", image, affine),
         labels=save(tmp_path / "labels.nii.gz", labels, affine),
     )
-    dataset = Dataset(name="phantoms", root=tmp_path, classes=("background", "a", "b", "c"), cases=(case,))
-    record = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)).cases["case_00000"]
+    dataset = Dataset(
+        name="phantoms", root=tmp_path, classes=("background", "a", "b", "c"), cases=(case,)
+    )
+    record = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)).cases[
+        "case_00000"
+    ]
 
     native = native_labels(record)
 
@@ -174,7 +195,9 @@ def test_native_labels_go_to_the_patients_axes_and_back_to_the_files(tmp_path, c
     assert np.allclose(record.affine, affine)
 
 
-def test_a_file_that_changes_while_it_is_prepared_is_recorded_with_the_bytes_that_were_read(tmp_path, monkeypatch):
+def test_a_file_that_changes_while_it_is_prepared_is_recorded_with_the_bytes_that_were_read(
+    tmp_path, monkeypatch
+):
     dataset = dataset_of(tmp_path / "data", 1)
     (case,) = dataset.cases
 
@@ -186,7 +209,9 @@ def test_a_file_that_changes_while_it_is_prepared_is_recorded_with_the_bytes_tha
     cache = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1))
 
     assert cache.cases[case.case].image.digest == fingerprint(case.image)
-    assert np.array_equal(cache.image(case.case), prepare_case(case, Rules(classes=dataset.classes), SMALL).image)
+    assert np.array_equal(
+        cache.image(case.case), prepare_case(case, Rules(classes=dataset.classes), SMALL).image
+    )
 
 
 def test_a_mask_that_changed_since_is_not_scored_against(tmp_path):
@@ -218,7 +243,10 @@ def test_a_folder_without_a_sound_manifest_is_no_cache(tmp_path, text):
 def test_what_a_killed_process_left_is_swept_once_it_is_old(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
     cases = prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1).parent / "cases"
-    old, young = cases / ".case_00000.image.npy.a1b2.unfinished", cases / ".case_00000.image.npy.c3d4.unfinished"
+    old, young = (
+        cases / ".case_00000.image.npy.a1b2.unfinished",
+        cases / ".case_00000.image.npy.c3d4.unfinished",
+    )
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
@@ -236,5 +264,7 @@ def test_slice_counts_are_those_of_each_slice(axis):
     counts = slice_class_voxels(labels, 5, axis)
 
     assert counts.dtype == np.int64
-    expected = [np.bincount(plane.ravel(), minlength=5).tolist() for plane in np.moveaxis(labels, axis, 0)]
+    expected = [
+        np.bincount(plane.ravel(), minlength=5).tolist() for plane in np.moveaxis(labels, axis, 0)
+    ]
     assert counts.tolist() == expected

@@ -1,4 +1,6 @@
-"""What a prepared set is known by: the bytes of its sources, its parameters, its training cases; no place and no clock."""
+"""What a prepared set is known by: the bytes of its sources, its parameters, its training cases; no
+place and no clock.
+"""
 
 import gzip
 import os
@@ -37,10 +39,17 @@ def test_a_moved_data_set_is_recognised_by_its_bytes_and_found_at_its_new_place(
     before = arrays(first.parent)
     (tmp_path / "data").rename(tmp_path / "moved")
     cases = tuple(
-        Case(case=folder.name, image=folder / "imaging.nii.gz", labels=folder / "segmentation.nii.gz")
+        Case(
+            case=folder.name, image=folder / "imaging.nii.gz", labels=folder / "segmentation.nii.gz"
+        )
         for folder in sorted((tmp_path / "moved").iterdir())
     )
-    moved = Dataset(name="phantoms", root=tmp_path / "moved", classes=("background", "kidney", "tumor", "cyst"), cases=cases)
+    moved = Dataset(
+        name="phantoms",
+        root=tmp_path / "moved",
+        classes=("background", "kidney", "tumor", "cyst"),
+        cases=cases,
+    )
 
     second = prepare_dataset(moved, SMALL, tmp_path / "cache", workers=1)
 
@@ -76,11 +85,15 @@ def test_a_touched_source_with_the_same_bytes_changes_nothing(tmp_path):
 def test_train_statistics_come_from_the_training_cases_alone(tmp_path):
     dataset = dataset_of(tmp_path / "data", 4)
     train = ("case_00000", "case_00002")
-    voxels = np.concatenate([asymmetric(seed=seed).clip(200, 900)[blocks(seed=seed) > 0] for seed in (0, 2)])
+    voxels = np.concatenate(
+        [asymmetric(seed=seed).clip(200, 900)[blocks(seed=seed) > 0] for seed in (0, 2)]
+    )
 
     cache = open_cache(prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1))
     save(dataset.cases[3].image, asymmetric(seed=3) + 200)
-    poisoned = open_cache(prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1))
+    poisoned = open_cache(
+        prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1)
+    )
 
     assert cache.statistics.mean == pytest.approx(voxels.mean(), rel=1e-5)
     assert cache.statistics.sd == pytest.approx(voxels.std(), rel=1e-5)
@@ -92,17 +105,24 @@ def test_other_training_cases_make_other_data(tmp_path):
     dataset = dataset_of(tmp_path / "data")
 
     digests = {
-        open_cache(prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1)).digest
+        open_cache(
+            prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1)
+        ).digest
         for train in (("case_00000",), ("case_00001",), ("case_00000", "case_00001"))
     }
 
     assert len(digests) == 3
 
 
-@pytest.mark.parametrize(("train", "word"), [((), "needs the training cases"), (("case_00009",), "does not hold: case_00009")])
+@pytest.mark.parametrize(
+    ("train", "word"),
+    [((), "needs the training cases"), (("case_00009",), "does not hold: case_00009")],
+)
 def test_a_train_preparation_asks_for_training_cases_of_the_data_set(tmp_path, train, word):
     with pytest.raises(ValueError, match=word):
-        prepare_dataset(dataset_of(tmp_path / "data", 2), TRAIN, tmp_path / "cache", train=train, workers=1)
+        prepare_dataset(
+            dataset_of(tmp_path / "data", 2), TRAIN, tmp_path / "cache", train=train, workers=1
+        )
 
 
 def test_a_recompressed_file_counts_as_other_data(tmp_path):

@@ -1,4 +1,5 @@
-"""Prepared data on a node's own disk: copied once, checked, and again only where something changed."""
+"""Prepared data on a node's own disk: copied once, checked, and again only where
+something changed."""
 
 import shutil
 import subprocess
@@ -21,14 +22,23 @@ from trials.storage.spool import locked
 
 @pytest.fixture
 def shared(small_cache, tmp_path, monkeypatch):
-    """A set of twelve phantoms on storage that counts as shared, and a scratch folder on this node."""
-    folder = shutil.copytree(small_cache.parents[1], tmp_path / "shared") / small_cache.parent.name / small_cache.name
+    """A set of twelve phantoms on storage that counts as shared, and a scratch folder
+    on this node."""
+    folder = (
+        shutil.copytree(small_cache.parents[1], tmp_path / "shared")
+        / small_cache.parent.name
+        / small_cache.name
+    )
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     return folder
 
 
 def times(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def test_a_set_is_copied_once_and_mapped_from_the_nodes_own_disk(shared, tmp_path, small_cache):
@@ -65,7 +75,9 @@ def test_a_copy_that_was_cut_short_is_completed_and_a_damaged_array_of_it_replac
 
     for path in (missing, damaged):
         assert path.read_bytes() == (shared.parent / "cases" / path.name).read_bytes()
-    assert {path: times(copy.parent / "cases")[path] for path in others} == {path: before[path] for path in others}
+    assert {path: times(copy.parent / "cases")[path] for path in others} == {
+        path: before[path] for path in others
+    }
 
 
 def test_a_damaged_array_of_the_shared_set_is_named_and_not_taken(shared):
@@ -91,7 +103,10 @@ def test_too_little_room_is_said_before_anything_is_copied(shared, tmp_path):
     huge = replace(manifest, preparation=replace(manifest.preparation, cube=100_000))
     write_text(shared / "manifest.json", sealed(to_json(huge)))
 
-    with pytest.raises(ValueError, match=r"needs \d+\.\d GiB on the node's own disk and .* set SEGBENCH_SCRATCH to a folder"):
+    with pytest.raises(
+        ValueError,
+        match=r"needs \d+\.\d GiB on the node's own disk and .* set SEGBENCH_SCRATCH to a folder",
+    ):
         nearby(shared)
 
     assert not list((tmp_path / "scratch").rglob("*.npy"))

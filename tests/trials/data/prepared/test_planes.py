@@ -13,7 +13,11 @@ WANTED = np.array([7, 0, 3, 10])
 
 
 def record_of(place):
-    cache = open_cache(prepare_dataset(dataset_of(place / "data", 1), Preparation(cube=8), place / "cache", workers=1))
+    cache = open_cache(
+        prepare_dataset(
+            dataset_of(place / "data", 1), Preparation(cube=8), place / "cache", workers=1
+        )
+    )
     return cache.cases["case_00000"]
 
 
@@ -23,8 +27,17 @@ def test_planes_are_those_of_the_whole_image_in_the_order_asked_for(tmp_path, co
     case = dataset.cases[0]
     for path in (case.image, case.labels):
         whole = read_image(path)
-        save(path, *turned(whole.voxels.astype(np.uint8 if path == case.labels else np.int16), whole.affine, codes))
-    record = open_cache(prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)).cases[case.case]
+        save(
+            path,
+            *turned(
+                whole.voxels.astype(np.uint8 if path == case.labels else np.int16),
+                whole.affine,
+                codes,
+            ),
+        )
+    record = open_cache(
+        prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+    ).cases[case.case]
 
     planes = native_planes(record, WANTED)
 
@@ -38,5 +51,8 @@ def test_an_image_that_changed_since_it_was_prepared_is_refused(tmp_path):
     record = record_of(tmp_path)
     save(tmp_path / "data" / "case_00000" / "imaging.nii.gz", asymmetric(seed=5))
 
-    with pytest.raises(ValueError, match=r"imaging\.nii\.gz has changed since it was prepared; prepare the data set again"):
+    with pytest.raises(
+        ValueError,
+        match=r"imaging\.nii\.gz has changed since it was prepared; prepare the data set again",
+    ):
         native_planes(record, WANTED)

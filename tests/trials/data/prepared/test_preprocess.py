@@ -23,7 +23,9 @@ RULES = Rules(classes=CLASSES)
 
 def made(tmp_path, image=None, labels=None, affine=IPL):
     image_path = save(tmp_path / "imaging.nii.gz", asymmetric() if image is None else image)
-    labels_path = save(tmp_path / "segmentation.nii.gz", blocks() if labels is None else labels, affine)
+    labels_path = save(
+        tmp_path / "segmentation.nii.gz", blocks() if labels is None else labels, affine
+    )
     return Case(case="case_00000", image=image_path, labels=labels_path)
 
 
@@ -34,7 +36,10 @@ def test_a_prepared_image_has_mean_zero_and_deviation_one(tmp_path):
     assert prepared.image.astype(np.float64).mean() == pytest.approx(0, abs=1e-3)
     assert prepared.image.astype(np.float64).std() == pytest.approx(1, abs=1e-3)
     assert prepared.image.astype(np.float64) * prepared.sd + prepared.mean == pytest.approx(
-        prepare_case(made(tmp_path), RULES, SMALL, Statistics(mean=0, sd=1)).image.astype(np.float64), abs=1
+        prepare_case(made(tmp_path), RULES, SMALL, Statistics(mean=0, sd=1)).image.astype(
+            np.float64
+        ),
+        abs=1,
     )
 
 
@@ -49,7 +54,9 @@ def test_prepared_labels_are_bytes_and_a_subset_of_the_masks_labels(tmp_path):
 
 
 def test_a_case_of_one_slice_can_be_prepared(tmp_path):
-    prepared = prepare_case(made(tmp_path, asymmetric((1, 14, 9)), blocks((1, 14, 9))), RULES, SMALL)
+    prepared = prepare_case(
+        made(tmp_path, asymmetric((1, 14, 9)), blocks((1, 14, 9))), RULES, SMALL
+    )
 
     assert np.isfinite(prepared.image).all()
 
@@ -57,7 +64,9 @@ def test_a_case_of_one_slice_can_be_prepared(tmp_path):
 def test_given_statistics_are_used_as_they_are(tmp_path):
     image = np.where(np.arange(11)[:, None, None] < 6, 150, 50) * np.ones((11, 14, 9), np.int16)
 
-    prepared = prepare_case(made(tmp_path, image=image.astype(np.int16)), RULES, SMALL, Statistics(mean=100, sd=25))
+    prepared = prepare_case(
+        made(tmp_path, image=image.astype(np.int16)), RULES, SMALL, Statistics(mean=100, sd=25)
+    )
 
     assert (prepared.image.max(), prepared.image.min()) == (2, -2)
 
@@ -70,7 +79,9 @@ def test_intensities_beyond_float16_ask_for_a_window(tmp_path):
 
 
 def test_a_mask_of_another_shape_is_named_with_both_shapes(tmp_path):
-    with pytest.raises(ValueError, match=r"segmentation.nii.gz: labels are 10x14x9 but the image is 11x14x9"):
+    with pytest.raises(
+        ValueError, match=r"segmentation.nii.gz: labels are 10x14x9 but the image is 11x14x9"
+    ):
         prepare_case(made(tmp_path, labels=blocks((10, 14, 9))), RULES, SMALL)
 
 
@@ -81,7 +92,9 @@ def test_a_mask_may_lie_a_thousandth_of_a_millimetre_off_and_no_more(tmp_path, s
     case = made(tmp_path, affine=affine)
 
     if is_refused:
-        with pytest.raises(ValueError, match=rf"segmentation.nii.gz: its affine differs .* {shift:.3g} mm"):
+        with pytest.raises(
+            ValueError, match=rf"segmentation.nii.gz: its affine differs .* {shift:.3g} mm"
+        ):
             prepare_case(case, RULES, SMALL)
     else:
         prepare_case(case, RULES, SMALL)
@@ -103,7 +116,9 @@ def test_joined_moments_are_those_of_the_whole():
     whole = Moments()
     for part in (voxels[:1], voxels[1:700], voxels[:0], voxels[700:]):
         mean = float(part.mean()) if part.size else 0.0
-        whole = joined(whole, Moments(count=part.size, mean=mean, squares=float(((part - mean) ** 2).sum())))
+        whole = joined(
+            whole, Moments(count=part.size, mean=mean, squares=float(((part - mean) ** 2).sum()))
+        )
 
     statistics = train_statistics(whole)
 

@@ -11,7 +11,13 @@ from nifti_toys import IPL, asymmetric, blocks, save, turned
 from test_volume import ALL_CODES
 
 from trials.data.nifti.voxels import read_header
-from trials.data.prepared.resample import image_cube, label_cube, laid_out, linear_taps, nearest_index
+from trials.data.prepared.resample import (
+    image_cube,
+    label_cube,
+    laid_out,
+    linear_taps,
+    nearest_index,
+)
 
 # Shapes of which some axes grow and some shrink to the edge of 8 or 16, by odd and by even ratios.
 SHAPES = [(11, 14, 9), (16, 32, 8), (1, 24, 40)]
@@ -19,12 +25,16 @@ SHAPES = [(11, 14, 9), (16, 32, 8), (1, 24, 40)]
 
 def torch_image(image, edge):
     tensor = torch.from_numpy(np.array(image, np.float32))[None, None]
-    return torch.nn.functional.interpolate(tensor, size=(edge,) * 3, mode="trilinear", align_corners=False)[0, 0].numpy()
+    return torch.nn.functional.interpolate(
+        tensor, size=(edge,) * 3, mode="trilinear", align_corners=False
+    )[0, 0].numpy()
 
 
 def torch_labels(labels, edge):
     tensor = torch.from_numpy(np.array(labels, np.float32))[None, None]
-    return torch.nn.functional.interpolate(tensor, size=(edge,) * 3, mode="nearest-exact")[0, 0].numpy()
+    return torch.nn.functional.interpolate(tensor, size=(edge,) * 3, mode="nearest-exact")[
+        0, 0
+    ].numpy()
 
 
 @pytest.mark.parametrize("codes", ALL_CODES)
@@ -44,7 +54,9 @@ def test_both_cubes_equal_torch_in_every_orientation(tmp_path, codes, shape):
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_a_cube_is_laid_out_as_it_is_seen(order):
-    seen = np.flip(np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32).transpose(order), axis=1)
+    seen = np.flip(
+        np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32).transpose(order), axis=1
+    )
 
     out = laid_out(seen, np.float16)
 
@@ -67,7 +79,9 @@ def test_the_window_is_applied_before_resampling(tmp_path):
 def test_nearest_reads_the_voxel_that_holds_the_exact_centre(source, target):
     centres = [(Fraction(2 * index + 1, 2) * source) / target for index in range(target)]
 
-    assert nearest_index(source, target).tolist() == [centre.numerator // centre.denominator for centre in centres]
+    assert nearest_index(source, target).tolist() == [
+        centre.numerator // centre.denominator for centre in centres
+    ]
 
 
 def test_a_tie_goes_to_the_later_voxel_of_the_patient_whichever_way_the_file_runs():
@@ -77,7 +91,11 @@ def test_a_tie_goes_to_the_later_voxel_of_the_patient_whichever_way_the_file_run
 
 def test_linear_taps_halve_between_two_voxels_and_stay_inside_at_the_rim():
     taps = linear_taps(4, 2)
-    assert (taps.low.tolist(), taps.high.tolist(), taps.weight.tolist()) == ([0, 2], [1, 3], [0.5, 0.5])
+    assert (taps.low.tolist(), taps.high.tolist(), taps.weight.tolist()) == (
+        [0, 2],
+        [1, 3],
+        [0.5, 0.5],
+    )
 
     rim = linear_taps(2, 8)
     assert (rim.low[0], rim.weight[0]) == (0, 0)
@@ -86,7 +104,9 @@ def test_linear_taps_halve_between_two_voxels_and_stay_inside_at_the_rim():
 
 def test_a_ball_keeps_its_centre_and_its_volume(tmp_path):
     d, h, w = np.meshgrid(*map(np.arange, (40, 64, 96)), indexing="ij")
-    ball = ((d / 40 - 0.4) ** 2 + (h / 64 - 0.55) ** 2 + (w / 96 - 0.6) ** 2 < 0.25**2).astype(np.uint8)
+    ball = ((d / 40 - 0.4) ** 2 + (h / 64 - 0.55) ** 2 + (w / 96 - 0.6) ** 2 < 0.25**2).astype(
+        np.uint8
+    )
 
     cube, class_voxels = label_cube(read_header(save(tmp_path / "a.nii.gz", ball)), 32, 2)
 

@@ -1,6 +1,7 @@
 """What surrounds the organs of a phantom: skin, fat, muscles, ribs, spine and the great vessels.
 
-All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the left).
+All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the
+left).
 """
 
 import numpy as np
@@ -10,7 +11,8 @@ from trials.data.datasets.phantoms.shapes import FAT_HU, Canvas, Solid, column, 
 
 MIDDLE_Y, MIDDLE_X, SPINE_Y = 92.0, 136.0, 127.0
 VERTEBRA_MM, DISC_MM = 33.0, 6.0
-# Where the ribs end, as an angle from the spine, from the seventh to the twelfth: the last two float.
+# Where the ribs end, as an angle from the spine, from the seventh to the twelfth: the last two
+# float.
 RIB_ENDS = np.array([3.0, 2.8, 2.6, 2.4, 1.9, 1.2])
 RIB_MM = 24.0
 
@@ -25,15 +27,23 @@ def paint_body(canvas: Canvas) -> None:
 
 
 def _paint_wall(canvas: Canvas) -> NDArray[np.bool_]:
-    """Paint skin, fat, muscle and ribs; returns the cavity within them [D, H, W] and leaves the whole trunk free."""
+    """Paint skin, fat, muscle and ribs; returns the cavity within them [D, H, W] and leaves the
+    whole trunk free.
+    """
     rng = canvas.rng
     waist = 1 + 0.02 * np.cos(canvas.z / 50 + rng.uniform(0, 6))
     deep, wide = 87 * rng.uniform(0.95, 1) * waist, 132 * rng.uniform(0.95, 1) * waist
     power, fat, muscle = rng.uniform(2.15, 2.4), rng.uniform(4, 12), rng.uniform(7, 10)
     skin, under_skin, outer, inner = (
-        column(canvas, (MIDDLE_Y, MIDDLE_X), (deep - depth, wide - 1.2 * depth), power) for depth in (0, 2, fat, fat + muscle)
+        column(canvas, (MIDDLE_Y, MIDDLE_X), (deep - depth, wide - 1.2 * depth), power)
+        for depth in (0, 2, fat, fat + muscle)
     )
-    for solid, hu in ((skin, -20), (under_skin, FAT_HU), (outer, rng.uniform(45, 65)), (inner, FAT_HU)):
+    for solid, hu in (
+        (skin, -20),
+        (under_skin, FAT_HU),
+        (outer, rng.uniform(45, 65)),
+        (inner, FAT_HU),
+    ):
         canvas.image[solid.box][solid.radius < 1] = hu
     canvas.free[skin.box] = skin.radius < 1
     _paint_ribs(canvas, outer, inner)
@@ -53,7 +63,12 @@ def _paint_ribs(canvas: Canvas, outer: Solid, inner: Solid) -> None:
     height = z - 130 / np.pi * angle + 72 + np.where(x < 0, *canvas.rng.uniform(-3, 3, 2))
     number, along = np.divmod(height, RIB_MM)
     ends = RIB_ENDS[np.clip(number.astype(int), 0, len(RIB_ENDS) - 1)]
-    rib = (np.abs(along - RIB_MM / 2) < 3.2) & (number < len(RIB_ENDS)) & (angle > 0.35) & (angle < ends)
+    rib = (
+        (np.abs(along - RIB_MM / 2) < 3.2)
+        & (number < len(RIB_ENDS))
+        & (angle > 0.35)
+        & (angle < ends)
+    )
     canvas.image[tuple(index[rib] for index in place)] = 420
 
 
@@ -61,21 +76,43 @@ def _paint_spine(canvas: Canvas) -> None:
     rng = canvas.rng
     along = (canvas.z + rng.uniform(0, VERTEBRA_MM)) % VERTEBRA_MM
     is_disc = along < DISC_MM
-    waist = np.where(is_disc, 1, 1 - 0.06 * np.sin(np.pi * (along - DISC_MM) / (VERTEBRA_MM - DISC_MM)))
+    waist = np.where(
+        is_disc, 1, 1 - 0.06 * np.sin(np.pi * (along - DISC_MM) / (VERTEBRA_MM - DISC_MM))
+    )
     body = column(canvas, (SPINE_Y, MIDDLE_X), (16.5 * waist, 21.5 * waist), 2.3)
     bone = np.where(body.radius > 0.86, 420, rng.uniform(200, 270))
     paint(canvas, body, np.where(is_disc[:, None, None], 95, bone))
     paint(canvas, column(canvas, (SPINE_Y + 23, MIDDLE_X), (7.5, 9.5)), 25)
     paint(canvas, column(canvas, (SPINE_Y + 23, MIDDLE_X), (11, 14)), 360)
-    paint(canvas, column(canvas, (SPINE_Y + 31, MIDDLE_X), (np.where((along > 10) & (along < 26), 11, 5), 2.6)), 380)
-    paint(canvas, column(canvas, (SPINE_Y + 18, MIDDLE_X), (3.0, np.where((along > 12) & (along < 18), 32, 14))), 330)
+    paint(
+        canvas,
+        column(
+            canvas, (SPINE_Y + 31, MIDDLE_X), (np.where((along > 10) & (along < 26), 11, 5), 2.6)
+        ),
+        380,
+    )
+    paint(
+        canvas,
+        column(
+            canvas, (SPINE_Y + 18, MIDDLE_X), (3.0, np.where((along > 12) & (along < 18), 32, 14))
+        ),
+        330,
+    )
 
 
 def _paint_muscles(canvas: Canvas) -> None:
     hu = canvas.rng.uniform(50, 65)
     growth = np.clip((canvas.z - 30) / 110, 0.15, 1.1)
     for side in (-1, 1):
-        paint(canvas, column(canvas, (SPINE_Y + 4, MIDDLE_X + side * (22 + 12 * growth)), (16 * growth, 11 * growth + 1)), hu)
+        paint(
+            canvas,
+            column(
+                canvas,
+                (SPINE_Y + 4, MIDDLE_X + side * (22 + 12 * growth)),
+                (16 * growth, 11 * growth + 1),
+            ),
+            hu,
+        )
         paint(canvas, column(canvas, (SPINE_Y + 16, MIDDLE_X + side * 50), (6, 17)), hu)
         paint(canvas, column(canvas, (SPINE_Y + 30, MIDDLE_X + side * 24), (13, 20)), hu)
 
@@ -84,9 +121,17 @@ def _paint_vessels(canvas: Canvas) -> None:
     rng = canvas.rng
     sway = 3 * np.cos(canvas.z / 40 + rng.uniform(0, 6))
     aorta = column(canvas, (SPINE_Y - 26 + sway / 2, MIDDLE_X + 11 + sway), (8.5, 8.5))
-    cava = column(canvas, (SPINE_Y - 25 - sway / 2, MIDDLE_X - 13 + sway), (rng.uniform(7, 9.5), rng.uniform(9.5, 12)))
+    cava = column(
+        canvas,
+        (SPINE_Y - 25 - sway / 2, MIDDLE_X - 13 + sway),
+        (rng.uniform(7, 9.5), rng.uniform(9.5, 12)),
+    )
     paint(canvas, aorta, rng.uniform(150, 280), gap=0.25)
     paint(canvas, cava, rng.uniform(110, 165), gap=0.1)
     for _ in range(14):
         start = rng.uniform((30, 60, 90), (150, 95, 180))
-        paint(canvas, tube(canvas, start, start + rng.uniform(-25, 25, 3), rng.uniform(1.4, 2.4)), rng.uniform(90, 180))
+        paint(
+            canvas,
+            tube(canvas, start, start + rng.uniform(-25, 25, 3), rng.uniform(1.4, 2.4)),
+            rng.uniform(90, 180),
+        )

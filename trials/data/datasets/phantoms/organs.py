@@ -1,6 +1,7 @@
 """The organs of a phantom: kidneys with their tumours and cysts, and what lies around them.
 
-All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the left).
+All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the
+left).
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trials.data.datasets.phantoms.body import MIDDLE_X, SPINE_Y
-from trials.data.datasets.phantoms.shapes import Canvas, Solid, Vector, arc, blob, paint, rotation, tube, waves
+from trials.data.datasets.phantoms.shapes import (
+    Canvas,
+    Solid,
+    Vector,
+    arc,
+    blob,
+    paint,
+    rotation,
+    tube,
+    waves,
+)
 
 KIDNEY, TUMOR, CYST = 1, 2, 3
 
@@ -18,7 +29,9 @@ Place = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kidney:
-    """Where a kidney lies; side is -1 for the patient's right (the image's left) and 1 for the left."""
+    """Where a kidney lies; side is -1 for the patient's right (the image's left) and 1 for the
+    left.
+    """
 
     side: int
     centre: Place
@@ -48,7 +61,9 @@ def _plan_kidney(rng: np.random.Generator, side: int) -> Kidney:
 
 
 def _place(kidney: Kidney, direction: Vector, depth: float) -> Place:
-    """The point in that direction of the kidney's own axes; depth is 0 in its middle and 1 on its surface."""
+    """The point in that direction of the kidney's own axes; depth is 0 in its middle and 1 on its
+    surface.
+    """
     return kidney.centre + rotation(kidney.turn) @ (kidney.radii * np.asarray(direction) * depth)
 
 
@@ -60,29 +75,47 @@ def _outward(rng: np.random.Generator, side: int) -> Place:
 
 
 def _paint_tumor(canvas: Canvas, kidney: Kidney) -> Place:
-    """Paint a patchy tumour, often with a dead core, from buried to exophytic; returns its centre."""
+    """Paint a patchy tumour, often with a dead core, from buried to exophytic; returns
+    its centre."""
     rng = canvas.rng
     radius_mm = rng.uniform(21, 30.5)
     centre = _place(kidney, _outward(rng, kidney.side), rng.uniform(0.6, 1.05))
-    solid = blob(canvas, centre, radius_mm * rng.uniform(0.9, 1.12, 3), rng.uniform(-90, 90, 3), 0.07)
+    solid = blob(
+        canvas, centre, radius_mm * rng.uniform(0.9, 1.12, 3), rng.uniform(-90, 90, 3), 0.07
+    )
     hu = rng.uniform(75, 145) + 22 * waves(canvas, solid.box, 0.7 * radius_mm)
     if rng.random() < 0.6:
-        is_core = solid.radius + 0.15 * waves(canvas, solid.box, 0.6 * radius_mm) < rng.uniform(0.45, 0.7)
+        is_core = solid.radius + 0.15 * waves(canvas, solid.box, 0.6 * radius_mm) < rng.uniform(
+            0.45, 0.7
+        )
         hu = np.where(is_core, rng.uniform(10, 45), hu)
     paint(canvas, solid, hu, TUMOR)
     return centre
 
 
 def _paint_cyst(canvas: Canvas, kidneys: list[Kidney], tumor: Place, radius_mm: float) -> None:
-    """Paint a cyst at the farthest from the tumour of a few places, so that neither swallows the other."""
+    """Paint a cyst at the farthest from the tumour of a few places, so that neither swallows the
+    other.
+    """
     rng = canvas.rng
-    places = [_place(kidney, _outward(rng, kidney.side), rng.uniform(0.6, 1)) for kidney in kidneys for _ in range(3)]
+    places = [
+        _place(kidney, _outward(rng, kidney.side), rng.uniform(0.6, 1))
+        for kidney in kidneys
+        for _ in range(3)
+    ]
     centre = max(places, key=lambda place: float(np.linalg.norm(place - tumor)))
-    paint(canvas, blob(canvas, centre, radius_mm * rng.uniform(0.92, 1.08, 3), wobble=0.03), rng.uniform(-2, 20), CYST)
+    paint(
+        canvas,
+        blob(canvas, centre, radius_mm * rng.uniform(0.92, 1.08, 3), wobble=0.03),
+        rng.uniform(-2, 20),
+        CYST,
+    )
 
 
 def _paint_kidney(canvas: Canvas, kidney: Kidney, cortex_hu: float) -> None:
-    """Paint what the lesions left: renal vein, pelvis, sinus fat (unlabelled, as in KiTS), then the bean around them."""
+    """Paint what the lesions left: renal vein, pelvis, sinus fat (unlabelled, as in KiTS), then the
+    bean around them.
+    """
     rng = canvas.rng
     hilum = _place(kidney, (0, -0.35, -kidney.side), 0.62)
     midline = (hilum[0] - 4, SPINE_Y - 25, MIDDLE_X + 14 * kidney.side)
@@ -91,8 +124,16 @@ def _paint_kidney(canvas: Canvas, kidney: Kidney, cortex_hu: float) -> None:
     paint(canvas, blob(canvas, hilum, kidney.radii * (0.52, 0.44, 0.52), kidney.turn, 0.1), -80)
     solid = blob(canvas, kidney.centre, kidney.radii, kidney.turn, 0.05)
     pyramids = np.clip(1.5 * waves(canvas, solid.box, 13), 0, 1) * (solid.radius < 0.82)
-    is_calyx = (waves(canvas, solid.box, 10) + waves(canvas, solid.box, 15) > 1.1) & (solid.radius < 0.7)
-    paint(canvas, solid, np.where(is_calyx, 25, cortex_hu - rng.uniform(15, 45) * pyramids), KIDNEY, gap=0.13)
+    is_calyx = (waves(canvas, solid.box, 10) + waves(canvas, solid.box, 15) > 1.1) & (
+        solid.radius < 0.7
+    )
+    paint(
+        canvas,
+        solid,
+        np.where(is_calyx, 25, cortex_hu - rng.uniform(15, 45) * pyramids),
+        KIDNEY,
+        gap=0.13,
+    )
 
 
 def paint_abdomen(canvas: Canvas) -> None:
@@ -113,11 +154,24 @@ def _paint_liver(canvas: Canvas) -> None:
     paint(canvas, gallbladder, rng.uniform(0, 18), gap=0.1)
     for _ in range(6):
         start = _near(rng, middle, (25, 20, 22))
-        paint(canvas, tube(canvas, start, _near(rng, start, (30, 30, 30)), rng.uniform(2, 3.6)), hu + rng.uniform(15, 45))
+        paint(
+            canvas,
+            tube(canvas, start, _near(rng, start, (30, 30, 30)), rng.uniform(2, 3.6)),
+            hu + rng.uniform(15, 45),
+        )
     if rng.random() < 0.3:
-        paint(canvas, blob(canvas, _near(rng, middle, (25, 20, 18)), rng.uniform(4, 11, 3)), rng.uniform(10, 70))
+        paint(
+            canvas,
+            blob(canvas, _near(rng, middle, (25, 20, 18)), rng.uniform(4, 11, 3)),
+            rng.uniform(10, 70),
+        )
     paint(canvas, blob(canvas, middle, (74, 60, 56), (10, -8, 0), 0.07), hu)
-    paint(canvas, blob(canvas, np.add(middle, (-14, -33, 54)), (42, 26, 62), (0, 12, 0), 0.07), hu, gap=0.05)
+    paint(
+        canvas,
+        blob(canvas, np.add(middle, (-14, -33, 54)), (42, 26, 62), (0, 12, 0), 0.07),
+        hu,
+        gap=0.05,
+    )
 
 
 def _paint_spleen(canvas: Canvas) -> None:
@@ -147,12 +201,19 @@ def _paint_colon(canvas: Canvas) -> None:
     rng = canvas.rng
     for middle_z, x in ((157, 44), (135, 228)):
         centre = _near(rng, (middle_z, 98, x), (12, 12, 3))
-        _paint_hollow(canvas, blob(canvas, centre, (58, 17, 17), wobble=0.14), 0.84, centre[1] + rng.uniform(-20, 4))
+        _paint_hollow(
+            canvas,
+            blob(canvas, centre, (58, 17, 17), wobble=0.14),
+            0.84,
+            centre[1] + rng.uniform(-20, 4),
+        )
 
 
 def _paint_bowel(canvas: Canvas) -> None:
     rng = canvas.rng
-    places = [(z, y, x) for z in (62, 92, 122, 152) for y in (36, 60, 84) for x in range(66, 220, 30)]
+    places = [
+        (z, y, x) for z in (62, 92, 122, 152) for y in (36, 60, 84) for x in range(66, 220, 30)
+    ]
     for i in rng.permutation(len(places))[:26]:
         centre = _near(rng, places[i], (9, 9, 9))
         turn = rng.uniform(-180, 180, 3)
@@ -166,7 +227,9 @@ def _paint_bowel(canvas: Canvas) -> None:
 def _paint_hollow(canvas: Canvas, solid: Solid, wall: float, level_mm: float) -> None:
     """A wall around fluid or contrast, with gas above the level: patients lie on their back."""
     rng = canvas.rng
-    filling = rng.choice([rng.uniform(0, 30), rng.uniform(30, 70), rng.uniform(160, 300)], p=[0.5, 0.35, 0.15])
+    filling = rng.choice(
+        [rng.uniform(0, 30), rng.uniform(30, 70), rng.uniform(160, 300)], p=[0.5, 0.35, 0.15]
+    )
     is_gas = canvas.y[solid.box[1]][:, None] < level_mm
     hu = np.where(solid.radius < wall, np.where(is_gas, -850, filling), rng.uniform(70, 110))
     paint(canvas, solid, hu, gap=0.14)

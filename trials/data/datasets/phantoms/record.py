@@ -1,4 +1,6 @@
-"""phantoms.json: what a folder of phantoms says of itself. It is written before the first case, and again after the last."""
+"""phantoms.json: what a folder of phantoms says of itself. It is written before the first case, and
+again after the last.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ DAMAGED = "delete this folder if nothing but phantoms lies in it, and it is made
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The phantoms of a folder: patients 0 to num_cases - 1 of a seed. Until complete, some of them may be missing."""
+    """The phantoms of a folder: patients 0 to num_cases - 1 of a seed. Until complete, some of them
+    may be missing.
+    """
 
     num_cases: int
     seed: int
@@ -30,7 +34,9 @@ def read_written(root: Path) -> Written | None:
         return None
     written = read_record(Written, path, DAMAGED)
     if not 0 <= written.num_cases <= LARGEST:
-        raise ValueError(f"{path}: num_cases must lie in 0..{LARGEST}; got {shown(written.num_cases)}; {DAMAGED}")
+        raise ValueError(
+            f"{path}: num_cases must lie in 0..{LARGEST}; got {shown(written.num_cases)}; {DAMAGED}"
+        )
     return written
 
 

@@ -21,10 +21,12 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
-    """A patient being painted: axes z (head down), y (front to back), x (the patient's right to left).
+    """A patient being painted: axes z (head down), y (front to back), x (the patient's right to
+    left).
 
-    z [D], y [H], x [W] are voxel centres in atlas mm; image [D, H, W] float32 HU; labels [D, H, W] uint8;
-    free [D, H, W] bool tells where an organ may still grow, so that the order of painting is the order of rank.
+    z [D], y [H], x [W] are voxel centres in atlas mm; image [D, H, W] float32 HU; labels [D, H, W]
+    uint8; free [D, H, W] bool tells where an organ may still grow, so that the order of painting is
+    the order of rank.
     """
 
     rng: np.random.Generator
@@ -38,7 +40,8 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """radius [d, h, w] over a box of the canvas: 0 in the middle, 1 on the surface, more outside."""
+    """radius [d, h, w] over a box of the canvas: 0 in the middle, 1 on the surface,
+    more outside."""
 
     box: Box
     radius: FloatArray
@@ -46,9 +49,20 @@ class Solid:
 
 def blank(rng: np.random.Generator, shape: tuple[int, int, int]) -> Canvas:
     """A canvas of air with no free place."""
-    z, y, x = (((np.arange(n) + 0.5) * extent / n).astype(np.float32) for n, extent in zip(shape, FRAME_MM, strict=True))
+    z, y, x = (
+        ((np.arange(n) + 0.5) * extent / n).astype(np.float32)
+        for n, extent in zip(shape, FRAME_MM, strict=True)
+    )
     image = np.full(shape, AIR_HU, np.float32)
-    return Canvas(rng=rng, z=z, y=y, x=x, image=image, labels=np.zeros(shape, np.uint8), free=np.zeros(shape, bool))
+    return Canvas(
+        rng=rng,
+        z=z,
+        y=y,
+        x=x,
+        image=image,
+        labels=np.zeros(shape, np.uint8),
+        free=np.zeros(shape, bool),
+    )
 
 
 def paint(canvas: Canvas, solid: Solid, hu: ArrayLike, label: int = 0, gap: float = 0.0) -> None:
@@ -65,7 +79,9 @@ def paint(canvas: Canvas, solid: Solid, hu: ArrayLike, label: int = 0, gap: floa
 
 
 def rotation(turn: Vector) -> NDArray[np.float64]:
-    """[3, 3] of turns in degrees in the axial (y to x), coronal (z to x) and sagittal (z to y) plane."""
+    """[3, 3] of turns in degrees in the axial (y to x), coronal (z to x) and sagittal (z to y)
+    plane.
+    """
     product = np.eye(3)
     for (i, j), degrees in zip(((1, 2), (0, 2), (0, 1)), turn, strict=True):
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -75,8 +91,11 @@ def rotation(turn: Vector) -> NDArray[np.float64]:
     return product
 
 
-def blob(canvas: Canvas, centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), wobble: float = 0.06) -> Solid:
-    """A wobbled ellipsoid; radii along its own z, y, x axes in mm, wobble as a share of the radius."""
+def blob(
+    canvas: Canvas, centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), wobble: float = 0.06
+) -> Solid:
+    """A wobbled ellipsoid; radii along its own z, y, x axes in mm, wobble as a share of
+    the radius."""
     axes = rotation(turn)
     spread = axes @ np.diag(np.square(radii)) @ axes.T
     box = _box(canvas, centre, np.sqrt(np.diag(spread)) * (1.25 + 3 * wobble))
@@ -102,7 +121,9 @@ def tube(canvas: Canvas, start: Vector, end: Vector, radius_mm: float) -> Solid:
 
 
 def arc(canvas: Canvas, centre: Vector, turn: Vector, bend_mm: float, radius_mm: float) -> Solid:
-    """A tube bent to two thirds of a ring of radius bend_mm; unturned, the ring lies in the axial plane."""
+    """A tube bent to two thirds of a ring of radius bend_mm; unturned, the ring lies in the axial
+    plane.
+    """
     axes = rotation(turn).astype(np.float32)
     box = _box(canvas, centre, np.full(3, bend_mm + 1.3 * radius_mm))
     z, y, x = _offsets(canvas, box, centre)
@@ -113,17 +134,26 @@ def arc(canvas: Canvas, centre: Vector, turn: Vector, bend_mm: float, radius_mm:
 
 
 def column(canvas: Canvas, centre: Pair, radii: Pair, power: float = 2) -> Solid:
-    """An upright solid through all slices; centre and radii (y, x) in mm are numbers or [D], power 2 is an ellipse."""
-    y0, x0, deep, wide = (np.asarray(value, np.float32).reshape(-1, 1, 1) for value in (*centre, *radii))
+    """An upright solid through all slices; centre and radii (y, x) in mm are numbers or [D], power
+    2 is an ellipse.
+    """
+    y0, x0, deep, wide = (
+        np.asarray(value, np.float32).reshape(-1, 1, 1) for value in (*centre, *radii)
+    )
     rows = _span(canvas.y, float((y0 - 1.3 * deep).min()), float((y0 + 1.3 * deep).max()))
     columns = _span(canvas.x, float((x0 - 1.3 * wide).min()), float((x0 + 1.3 * wide).max()))
     y, x = canvas.y[rows][:, None], canvas.x[columns]
     radius = (np.abs((y - y0) / deep) ** power + np.abs((x - x0) / wide) ** power) ** (1 / power)
-    return Solid((slice(0, len(canvas.z)), rows, columns), np.broadcast_to(radius, (len(canvas.z), *radius.shape[1:])))
+    return Solid(
+        (slice(0, len(canvas.z)), rows, columns),
+        np.broadcast_to(radius, (len(canvas.z), *radius.shape[1:])),
+    )
 
 
 def waves(canvas: Canvas, box: Box, length_mm: float) -> FloatArray:
-    """A smooth random pattern [d, h, w] within +-1.6, deviation about 0.5, that changes sign over about length_mm."""
+    """A smooth random pattern [d, h, w] within +-1.6, deviation about 0.5, that changes sign over
+    about length_mm.
+    """
     steps = canvas.rng.uniform(0.7, 1.4, (2, 3)) * np.pi / length_mm
     phases = canvas.rng.uniform(0, 2 * np.pi, (2, 3))
     axes = (canvas.z[box[0]][:, None, None], canvas.y[box[1]][:, None], canvas.x[box[2]])
@@ -140,9 +170,17 @@ def _span(axis: FloatArray, low: float, high: float) -> slice:
 
 def _box(canvas: Canvas, centre: Vector, reach: Vector) -> Box:
     low, high = np.subtract(centre, reach).tolist(), np.add(centre, reach).tolist()
-    return _span(canvas.z, low[0], high[0]), _span(canvas.y, low[1], high[1]), _span(canvas.x, low[2], high[2])
+    return (
+        _span(canvas.z, low[0], high[0]),
+        _span(canvas.y, low[1], high[1]),
+        _span(canvas.x, low[2], high[2]),
+    )
 
 
 def _offsets(canvas: Canvas, box: Box, centre: Vector) -> tuple[FloatArray, FloatArray, FloatArray]:
     z0, y0, x0 = np.asarray(centre, np.float32)
-    return (canvas.z[box[0]] - z0)[:, None, None], (canvas.y[box[1]] - y0)[:, None], canvas.x[box[2]] - x0
+    return (
+        (canvas.z[box[0]] - z0)[:, None, None],
+        (canvas.y[box[1]] - y0)[:, None],
+        canvas.x[box[2]] - x0,
+    )

@@ -1,6 +1,8 @@
-"""Patients made of numbers: small CT-like cases in the folders, axes and labels of KiTS23, for the demo and the tests.
+"""Patients made of numbers: small CT-like cases in the folders, axes and labels of KiTS23, for the
+demo and the tests.
 
-They walk the path of real cases from the first file to the last score; what a network learns here says nothing about CT.
+They walk the path of real cases from the first file to the last score; what a network learns here
+says nothing about CT.
 """
 
 import gzip
@@ -19,7 +21,13 @@ from scipy import ndimage
 
 from trials.data.datasets.phantoms.body import paint_body
 from trials.data.datasets.phantoms.organs import paint_abdomen, paint_kidneys
-from trials.data.datasets.phantoms.record import LARGEST, RECORD, Written, read_written, write_written
+from trials.data.datasets.phantoms.record import (
+    LARGEST,
+    RECORD,
+    Written,
+    read_written,
+    write_written,
+)
 from trials.data.datasets.phantoms.shapes import FRAME_MM, Canvas, blank
 from trials.data.nifti.header import read_header
 from trials.data.nifti.opening import opened
@@ -32,7 +40,8 @@ from trials.storage.atomic import write_whole
 VERSION = 1
 CASE = re.compile(r"case_([0-9]{5})")
 FIX = (
-    "leave --data out and they are generated in a folder of their own, name an empty folder, or, to use data of yours, "
+    "leave --data out and they are generated in a folder of their own, name an empty folder, or, "
+    "to use data of yours, "
     'set dataset="nnunet" or "kits23" in a grid of your own'
 )
 # Where a NIfTI-1 header has its description.
@@ -46,13 +55,16 @@ Spacing = tuple[float, float, float]
 def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8], Spacing]:
     """Make patient `number`: image [D, H, W] in HU, labels [D, H, W] and spacing_mm (z, y, x).
 
-    Axes run from the head down, front to back and from the patient's right to the left. Labels are 0 background, 1 kidney,
-    2 tumour (every patient) and 3 cyst (about half of them). The patient depends on (seed, number) alone, both 0 or more.
+    Axes run from the head down, front to back and from the patient's right to the left. Labels are
+    0 background, 1 kidney, 2 tumour (every patient) and 3 cyst (about half of them). The patient
+    depends on (seed, number) alone, both 0 or more.
     """
     rng = np.random.default_rng((seed, number))
     in_plane = int(rng.integers(122, 161)) / 64  # 1.9 to 2.5 mm, exact in the header's float32
     spacing_mm = (float(rng.choice((2.5, 3.0, 4.0, 5.0))), in_plane, in_plane)
-    depth, height, width = np.rint(FRAME_MM * rng.uniform(0.95, 1.05, 3) / spacing_mm).astype(int).tolist()
+    depth, height, width = (
+        np.rint(FRAME_MM * rng.uniform(0.95, 1.05, 3) / spacing_mm).astype(int).tolist()
+    )
     canvas = blank(rng, (depth, height, width))
     paint_body(canvas)
     paint_kidneys(canvas)
@@ -61,16 +73,19 @@ def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.u
 
 
 def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
-    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are left alone, others mended.
+    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are
+    left alone, others mended.
 
-    The files are byte for byte the same on each run of one machine and one numpy. Images are int16 and labels uint8, without
-    scale factors; affines have the codes I, P, L. phantoms.json records how many cases there are, their seed and version,
-    and whether all of them are there: an interrupted generation goes on. Where nothing is missing nothing is written.
-    Raises ValueError, before a file is written, if root holds anything else than these phantoms.
+    The files are byte for byte the same on each run of one machine and one numpy. Images are int16
+    and labels uint8, without scale factors; affines have the codes I, P, L. phantoms.json records
+    how many cases there are, their seed and version, and whether all of them are there: an
+    interrupted generation goes on. Where nothing is missing nothing is written. Raises ValueError,
+    before a file is written, if root holds anything else than these phantoms.
     """
     if not 1 <= num_cases <= LARGEST or seed < 0:
         raise ValueError(
-            f"phantoms need num_cases in 1..{LARGEST} and a seed of at least 0; got num_cases {num_cases}, seed {seed}"
+            f"phantoms need num_cases in 1..{LARGEST} and a seed of at least 0; got num_cases "
+            f"{num_cases}, seed {seed}"
         )
     before = _written_before(root, seed)
     whole = _whole_cases(root, before)
@@ -97,10 +112,14 @@ def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
 
 
 def _written_before(root: Path, seed: int) -> Written:
-    """What an earlier generation recorded; no case where there was none. Raises ValueError for a folder that is not ours."""
+    """What an earlier generation recorded; no case where there was none. Raises ValueError for a
+    folder that is not ours.
+    """
     names = contents(root)
     foreign = [name for name in names if RECORD not in names or not _may_be_ours(root / name)]
-    refuse_foreign(root, foreign, f"a folder of generated phantoms, that is {RECORD} and its cases", FIX)
+    refuse_foreign(
+        root, foreign, f"a folder of generated phantoms, that is {RECORD} and its cases", FIX
+    )
     found = read_written(root)
     if found is None:
         return Written(num_cases=0, seed=seed, version=VERSION, complete=False)
@@ -114,28 +133,43 @@ def _written_before(root: Path, seed: int) -> Written:
 
 def _may_be_ours(path: Path) -> bool:
     """Whether a name in the folder may be of a generation, which makes no links."""
-    return path.name == RECORD or bool(CASE.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
+    return path.name == RECORD or bool(
+        CASE.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    )
 
 
 def _whole_cases(root: Path, before: Written) -> set[int]:
-    """The numbers of the phantoms that lie whole in a folder. Raises ValueError for a case that is not one of them."""
+    """The numbers of the phantoms that lie whole in a folder. Raises ValueError for a case that is
+    not one of them.
+    """
     numbers = [int(found[1]) for name in contents(root) if (found := CASE.fullmatch(name))]
     known = before.num_cases if before.complete else 0
-    return {number for number in numbers if _is_written(root / f"case_{number:05d}", number, before.seed, number < known)}
+    return {
+        number
+        for number in numbers
+        if _is_written(root / f"case_{number:05d}", number, before.seed, number < known)
+    }
 
 
 def _write_case(root: Path, seed: int, number: int) -> None:
     image, labels, spacing_mm = phantom(number, seed)
     for name, voxels in (("imaging", image), ("segmentation", labels)):
         path = root / f"case_{number:05d}" / f"{name}.nii.gz"
-        write_whole(path, partial(_write_nifti, voxels=voxels, spacing_mm=spacing_mm, origin=_origin(number, seed)))
+        write_whole(
+            path,
+            partial(
+                _write_nifti, voxels=voxels, spacing_mm=spacing_mm, origin=_origin(number, seed)
+            ),
+        )
 
 
 def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
-    """True for a whole case. Files name their origin, so that other cases are refused even in a folder of ours.
+    """True for a whole case. Files name their origin, so that other cases are refused even in a
+    folder of ours.
 
-    Of a damaged header nothing can be told: the case is made again where a complete generation says that it is_ours. One
-    that was interrupted leaves no damaged file, since each gets its name when it is whole.
+    Of a damaged header nothing can be told: the case is made again where a complete generation says
+    that it is_ours. One that was interrupted leaves no damaged file, since each gets its name when
+    it is whole.
     """
     paths = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
     origin = _origin(number, seed)
@@ -144,9 +178,14 @@ def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
     except FileFault as fault:
         if is_ours:
             return False
-        raise ValueError(f"{fault.path}: {fault.message}; choose another folder, or move {folder} elsewhere") from None
+        raise ValueError(
+            f"{fault.path}: {fault.message}; choose another folder, or move {folder} elsewhere"
+        ) from None
     if strange := [text for text in found if text != origin]:
-        raise ValueError(f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder, or move this one elsewhere")
+        raise ValueError(
+            f"{folder}: holds {strange[0]!r}, not {origin!r}; choose another folder, or move this "
+            "one elsewhere"
+        )
     return len(found) == len(paths)
 
 
@@ -162,7 +201,9 @@ def _origin_of(path: Path) -> str:
 
 
 def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: str) -> None:
-    """Write voxels [D, H, W] as KiTS23 does: the axes point down, back and left, and world zero is the middle."""
+    """Write voxels [D, H, W] as KiTS23 does: the axes point down, back and left, and world zero is
+    the middle.
+    """
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]] = np.negative(spacing_mm)
     affine[:3, 3] = -affine[:3, :3] @ np.subtract(voxels.shape, 1) / 2
