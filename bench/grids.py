@@ -36,7 +36,7 @@ class Family:
     """Comparisons that share one chance of a false claim, declared before the run: the report
     corrects by Holm inside each.
 
-    pairs is "chosen" (the configuration chosen on validation against every other), "all", or
+    pairs is "selected" (the configuration selected on validation against every other), "all", or
     "levels" (every two models, losses or samplings, over the settings that both share); score is
     "classes" (each class on its own) or "mean" (a patient's mean over its classes; levels have no
     other). vary "model", "loss" or "sampling" keeps the pairs that differ in nothing else.
@@ -70,7 +70,7 @@ class Grid:
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)
     families: tuple[Family, ...] = (
-        Family(name="against the chosen", pairs="chosen", score="classes"),
+        Family(name="against the selected configuration", pairs="selected", score="classes"),
         Family(name="every pair", pairs="all", score="mean"),
         Family(name="levels of a factor", pairs="levels", score="mean"),
     )
@@ -97,8 +97,10 @@ FULL = Grid(
     seeds=(0, 1, 2),
     tuning=Tuning(trials=24),
     recipes={
-        "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, augment=True, turned_share=0.2),
-        "2d": Recipe(epochs=15, batch_size=64, augment=True, turned_share=0.2, gpus=0.5),
+        "3d": Recipe(
+            epochs=100, batch_size=4, pretrain_epochs=50, augment=True, rotate_zoom_prob=0.2
+        ),
+        "2d": Recipe(epochs=15, batch_size=64, augment=True, rotate_zoom_prob=0.2, gpu_share=0.5),
     },
 )
 
@@ -122,7 +124,7 @@ PAPER = replace(
     tuning=None,
     recipes={
         "3d": Recipe(epochs=100, batch_size=4, pretrain_epochs=50, oversample="literal"),
-        "2d": Recipe(epochs=15, batch_size=64, oversample="literal", gpus=0.5),
+        "2d": Recipe(epochs=15, batch_size=64, oversample="literal", gpu_share=0.5),
     },
 )
 
@@ -147,7 +149,7 @@ _SMALL = Recipe(
     train_cases_scored=2,
     validate_every=4,
     # Eight of so small trials share a GPU.
-    gpus=0.125,
+    gpu_share=0.125,
 )
 DEMO = Grid(
     name="demo",

@@ -87,8 +87,8 @@ def execute(
     with driving(places.out) as lock:
         sweep(places.out)
         record = run_record(grid, prepared.record(), facts, random_notes(grid))
-        agenda, changed = resumed(places.out, grid, facts, record, grid_text, options.rerun_changed)
-        cluster = None if agenda.finished() else connect(options.address)
+        queue, changed = resumed(places.out, grid, facts, record, grid_text, options.rerun_changed)
+        cluster = None if queue.finished() else connect(options.address)
         preflight = Preflight(
             places.out, [str(path) for path in (*files.values(), *prepared.needed())]
         )
@@ -100,7 +100,7 @@ def execute(
         write_provenance(places.out, record, grid_text)
         if cluster:
             view = LiveView(
-                agenda, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid))
+                queue, planned(grid, facts.weights), console, cluster.slots(smallest_share(grid))
             )
             cores = cluster.cores_per_trial(smallest_share(grid))
             make_job = job_maker(
@@ -108,16 +108,16 @@ def execute(
             )
             with view, beating(lock, view.status, view.changed):
                 drive(
-                    GridSearcher(agenda, make_job, places.out),
+                    GridSearcher(queue, make_job, places.out),
                     view,
                     cluster,
                     grid_text,
                     stopping,
                     preflight,
                 )
-        if agenda.finished():
+        if queue.finished():
             write_ceilings(places.out, prepared)
-    return agenda.finished()
+    return queue.finished()
 
 
 def random_notes(grid: Grid) -> list[str]:
@@ -194,9 +194,9 @@ def report_folder(options: argparse.Namespace) -> int:
     from reports.load.watch import watch
 
     if options.add:
-        from bench.commands.predictions import add_contestants
+        from bench.commands.predictions import add_predictions
 
-        add_contestants(options.run, options.add, options.data)
+        add_predictions(options.run, options.add, options.data)
 
     def rebuild() -> Path:
         page = write_report(options.run, options.images)

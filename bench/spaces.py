@@ -8,7 +8,7 @@ from inspect import Parameter, signature
 from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
 from trials.models.registry import MODELS
-from trials.parts import pick
+from trials.records.registry import pick
 from trials.records.spec import Cell, Hyper
 
 

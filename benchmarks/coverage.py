@@ -3,9 +3,9 @@ the report's own functions.
 
     python benchmarks/coverage.py > benchmarks/results/coverage.txt
 
-The world: a patient's difficulty, how it mixes with a configuration, the luck of a training and a
-rest, normal on the logit of Dice; a share of the patients is missed whatever one does. The truth is
-known by quadrature.
+The world: a patient's difficulty, how it mixes with a configuration, the seed_effect of a training
+and a rest, normal on the logit of Dice; a share of the patients is missed whatever one does. The
+truth is known by quadrature.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import expit
 
 from reports.analysis.comparisons import DEFAULT, LEVEL, compare_family
-from reports.analysis.selection import choose
+from reports.analysis.selection import select
 from reports.analysis.summary import resample_ratio, resample_values
 from reports.load.counts import Counts
 from reports.load.run_folder import Run
@@ -40,7 +40,7 @@ class World:
     level: float = 1.3
     case: float = 1.0
     mix: float = 0.4
-    luck: float = 0.1
+    seed_effect: float = 0.1
     rest: float = 0.4
     missed: float = 0.06
 
@@ -49,7 +49,7 @@ class World:
 def mean_dice(world: World) -> float:
     """The mean over all patients and all trainings, by Gauss-Hermite quadrature."""
     places, weights = np.polynomial.hermite_e.hermegauss(80)
-    spread = math.sqrt(world.case**2 + world.mix**2 + world.luck**2 + world.rest**2)
+    spread = math.sqrt(world.case**2 + world.mix**2 + world.seed_effect**2 + world.rest**2)
     return (
         (1 - world.missed)
         * float(weights @ expit(world.level + spread * places))
@@ -58,19 +58,19 @@ def mean_dice(world: World) -> float:
 
 
 def draw_luck(rng: np.random.Generator, world: World, num_cells: int, num_seeds: int) -> np.ndarray:
-    """The luck of every training, [C, S, 1]: the same on validation and test."""
-    return rng.normal(0, world.luck, (num_cells, num_seeds, 1))
+    """The seed_effect of every training, [C, S, 1]: the same on validation and test."""
+    return rng.normal(0, world.seed_effect, (num_cells, num_seeds, 1))
 
 
 def draw_dice(
-    rng: np.random.Generator, world: World, luck: np.ndarray, num_cases: int = CASES
+    rng: np.random.Generator, world: World, seed_effect: np.ndarray, num_cases: int = CASES
 ) -> np.ndarray:
     """Dice of equal configurations on the same patients, [C, S, N]."""
-    num_cells, num_seeds, _ = luck.shape
+    num_cells, num_seeds, _ = seed_effect.shape
     case, missed = rng.normal(0, world.case, num_cases), rng.random(num_cases) < world.missed
     mix = rng.normal(0, world.mix, (num_cells, 1, num_cases))
     rest = rng.normal(0, world.rest, (num_cells, num_seeds, num_cases))
-    return np.where(missed, 0.0, expit(world.level + case + mix + luck + rest))
+    return np.where(missed, 0.0, expit(world.level + case + mix + seed_effect + rest))
 
 
 def as_counts(dice: np.ndarray) -> Counts:
@@ -116,22 +116,22 @@ def claims(
     rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, with_choice: bool
 ) -> dict[str, bool]:
     """Which false claims one simulated report of equal configurations makes."""
-    luck = draw_luck(rng, world, num_cells, num_seeds)
+    seed_effect = draw_luck(rng, world, num_cells, num_seeds)
     validation, test = (
-        as_counts(draw_dice(rng, world, luck, num)) for num in (VALIDATION_CASES, CASES)
+        as_counts(draw_dice(rng, world, seed_effect, num)) for num in (VALIDATION_CASES, CASES)
     )
     run = made_run(num_cells, num_seeds)
     found = {}
     if with_choice:
-        choice = choose(run, validation, test, resample_ratio(test, num_draws=500))
-        assert choice is not None
+        selection = select(run, validation, test, resample_ratio(test, num_draws=500))
+        assert selection is not None
         found = {
-            "no winner": not choice.winner,
-            "any rival called resolved": bool(choice.resolved.any()),
+            "no winner": not selection.winner,
+            "any rival called resolved": bool(selection.resolved.any()),
         }
-    chosen = int(np.argmax(validation.ratio(1).mean((1, 2))))
+    selected = int(np.argmax(validation.ratio(1).mean((1, 2))))
     for family in DEFAULT:
-        adjusted = compare_family(family, run.cells, test, chosen).adjusted
+        adjusted = compare_family(family, run.cells, test, selected).adjusted
         found[f"any false claim, {family.name}"] = any(p < LEVEL for p in adjusted.values())
     return found
 
@@ -147,14 +147,19 @@ def shares(
 
 
 STUDIES: dict[str, Callable[[np.random.Generator], dict[str, bool]]] = {
-    "12 cells, 1 seed, no luck": lambda rng: coverage(rng, World(luck=0.0), 1),
-    "12 cells, 3 seeds, little luck": lambda rng: coverage(rng, World(), 3),
-    "12 cells, 3 seeds, much luck": lambda rng: coverage(rng, World(luck=0.4), 3),
-    "2 cells, 3 seeds, much luck": lambda rng: (
-        coverage(rng, World(luck=0.4), 3, 2) | claims(rng, World(luck=0.4), 3, 2, True)
+    "12 cells, 1 seed, no seed_effect": lambda rng: coverage(rng, World(seed_effect=0.0), 1),
+    "12 cells, 3 seeds, little seed_effect": lambda rng: coverage(rng, World(), 3),
+    "12 cells, 3 seeds, much seed_effect": lambda rng: coverage(rng, World(seed_effect=0.4), 3),
+    "2 cells, 3 seeds, much seed_effect": lambda rng: (
+        coverage(rng, World(seed_effect=0.4), 3, 2)
+        | claims(rng, World(seed_effect=0.4), 3, 2, True)
     ),
-    "64 cells, 3 seeds, no luck": lambda rng: claims(rng, World(luck=0.0), 3, 64, False),
-    "64 cells, 3 seeds, much luck": lambda rng: claims(rng, World(luck=0.4), 3, 64, True),
+    "64 cells, 3 seeds, no seed_effect": lambda rng: claims(
+        rng, World(seed_effect=0.0), 3, 64, False
+    ),
+    "64 cells, 3 seeds, much seed_effect": lambda rng: claims(
+        rng, World(seed_effect=0.4), 3, 64, True
+    ),
 }
 
 

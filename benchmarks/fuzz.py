@@ -31,7 +31,7 @@ from benchmarks.write_faults import SPEC
 from trials.data.datasets.registry import Case
 from trials.data.prepared.case_checks import Rules, examine_case
 from trials.records.spec import Cell, Preparation, Recipe, TrialSpec
-from trials.storage.checksum import sealed, unsealed
+from trials.storage.checksum import add_checksum, check_checksum
 
 HANG_SECONDS = 5.0
 MEMORY_MIB = 64.0
@@ -190,13 +190,13 @@ def json_files(number: int, place: Path) -> dict[str, Outcome]:
 def json_file(number: int, kind: Kind) -> Outcome:
     """One kind of them."""
     text = kind.path.read_text()
-    sound = json.loads(unsealed(text))
+    sound = json.loads(check_checksum(text))
     outcome = Outcome()
 
     def action(drawn: tuple[list[int], Any]) -> None:
         document = json.dumps(changed(sound, *drawn), indent=1)
         for reader in kind.readers:
-            kind.path.write_text(sealed(document) if kind.is_sealed else document)
+            kind.path.write_text(add_checksum(document) if kind.is_sealed else document)
             outcome.attempt(reader)
 
     drawn = st.tuples(

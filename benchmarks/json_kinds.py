@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
 from made_up import MadeUp, complete, write_run
 
-from bench.commands.predictions import add_contestants
+from bench.commands.predictions import add_predictions
 from bench.doctor.data import data_finding, prepared_finding
 from bench.execution.results import read_results
 from bench.run import left_out_of, write_report
@@ -25,17 +25,17 @@ from bench.run_folder.lock import refuse_second, take
 from bench.run_folder.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
 from reports.build import build_report
+from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.phantoms.writing import write_phantoms
 from trials.data.datasets.registry import find_dataset, open_dataset
-from trials.data.datasets.traits import case_traits
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import Store, measured_record, prepared_record, verdict
 from trials.records.codec import to_json
-from trials.records.result import NATIVE, Outside
+from trials.records.result import NATIVE, ExternalPredictions
 from trials.records.spec import Preparation
 from trials.storage.atomic import write_text
-from trials.storage.checksum import SEAL, sealed
+from trials.storage.checksum import SEAL, add_checksum
 
 NOON = "2026-11-23T12:00:00"
 RUNNING = Running(phase="tune", text="t", epoch=1, epochs=2, seconds=1.0)
@@ -101,10 +101,12 @@ def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], .
         ),
     )
     studies = {"studies": [{"cell": dataclasses.asdict(MADE.cells[0]), "importance": {"lr": 1.0}}]}
-    write_text(run / "studies.json", sealed(json.dumps(studies, indent=1)))
+    write_text(run / "studies.json", add_checksum(json.dumps(studies, indent=1)))
     write_text(
-        run / "outside" / "us.json",
-        sealed(to_json(Outside(name="us", scores=scores, surfaces=trial.surfaces))),
+        run / "external" / "us.json",
+        add_checksum(
+            to_json(ExternalPredictions(name="us", scores=scores, surfaces=trial.surfaces))
+        ),
     )
     lock = take(run)
     report, status = (
@@ -115,7 +117,7 @@ def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], .
     of_settings = (
         partial(refuse_other_grid, run, record),
         partial(left_out_of, run),
-        partial(add_contestants, run, [], data),
+        partial(add_predictions, run, [], data),
     )
     return {
         "result.json": (run / "trials" / trial.trial / "result.json", whole),
@@ -123,7 +125,7 @@ def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], .
         "status.json": (run / "status.json", (status,)),
         "driver.lock": (lock, (partial(refuse_second, run), status)),
         "studies.json": (run / "studies.json", (report,)),
-        "outside/*.json": (run / "outside" / "us.json", (report,)),
+        "external/*.json": (run / "external" / "us.json", (report,)),
         "ceiling.json": (run / "ceiling.json", (report,)),
     }
 
@@ -188,6 +190,6 @@ def of_data_sets(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object
         "phantoms.json": (phantoms / "phantoms.json", (partial(write_phantoms, phantoms, 1),)),
         "kits23.json": (
             kits / "kits23.json",
-            (partial(case_traits, open_dataset("kits23", kits)),),
+            (partial(case_metadata, open_dataset("kits23", kits)),),
         ),
     }

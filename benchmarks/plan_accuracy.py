@@ -28,7 +28,7 @@ from rich.console import Console
 from bench.execution.data import Prepared, open_grid_data, prepare_grid
 from bench.execution.jobs import Places, job_maker
 from bench.execution.results import read_results
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grid.user_file import load_grid
 from bench.grids import Grid
@@ -100,17 +100,17 @@ def alone(ready: Ready) -> list[str]:
     )
     planned: dict[tuple, float] = defaultdict(float)
     real: dict[tuple, float] = defaultdict(float)
-    agenda = Agenda(ready.grid, ready.facts, {})
-    while (due := agenda.next(())) is not None:
+    queue = TrialQueue(ready.grid, ready.facts, {})
+    while (due := queue.next(())) is not None:
         began = {name: clock() for name, clock in CLOCKS.items()}
-        agenda.add(attempt(make_job(due)))
+        queue.add(attempt(make_job(due)))
         for name, clock in CLOCKS.items():
             for row in (f"{due.spec.cell.model} {due.spec.phase}", "all"):
                 real[row, name] += clock() - began[name]
                 planned[row, name] += trial_seconds(
                     ready.grid, due.spec.cell, due.spec.phase, measured[name]
                 )
-        print(f"{len(agenda.results)} trials", end="\r", file=sys.stderr, flush=True)
+        print(f"{len(queue.results)} trials", end="\r", file=sys.stderr, flush=True)
     rows = sorted({row for row, _ in real}, key=lambda row: (row == "all", row))
     return [
         line(f"{row}, {clock}", planned[row, clock], real[row, clock])

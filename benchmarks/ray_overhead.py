@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from bench.grids import DEMO, Tuning, product
 from trials.losses import LOSSES
-from trials.parts import Part
+from trials.records.registry import Entry
 
 
 def waiting(counts):
@@ -30,7 +30,7 @@ def waiting(counts):
     return lambda logits, labels: logits.square().mean()
 
 
-LOSSES.update({{f"waiting{{number}}": Part(waiting) for number in range(4)}})
+LOSSES.update({{f"waiting{{number}}": Entry(waiting) for number in range(4)}})
 RECIPE = replace(DEMO.recipes["3d"], epochs=1, steps_per_epoch=1, width=2, train_cases_scored=0)
 SHORT = replace(
     DEMO,

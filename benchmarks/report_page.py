@@ -26,15 +26,15 @@ from made_up_pictures import ball_with_tumor, hash_of, write_arrays
 
 from bench.execution.results import read_results
 from bench.search.importance import write_studies
-from reports.analysis.context import build_board
+from reports.analysis.context import build_context
 from reports.load.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
 from trials.process.versions import processor_name
 from trials.records.codec import to_json
-from trials.records.result import NATIVE, Outside
+from trials.records.result import NATIVE, ExternalPredictions
 from trials.records.spec import Cell
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 MADE = MadeUp(
@@ -66,9 +66,9 @@ def large_run(out: Path) -> Path:
     scores = tuple(
         score for score in stranger.scores if score.split == "test" and score.space == NATIVE
     )
-    (out / "outside").mkdir(exist_ok=True)
-    outside = Outside(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)
-    (out / "outside" / "one.json").write_text(sealed(to_json(outside)))
+    (out / "external").mkdir(exist_ok=True)
+    outside = ExternalPredictions(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)
+    (out / "external" / "one.json").write_text(add_checksum(to_json(outside)))
     write_pictures(out, shown_trials(out))
     return out
 
@@ -76,18 +76,21 @@ def large_run(out: Path) -> Path:
 def seal(records: Iterable[Path]) -> None:
     """Give each file its digest, as a run does."""
     for path in records:
-        path.write_text(sealed(path.read_text()))
+        path.write_text(add_checksum(path.read_text()))
 
 
 def shown_trials(out: Path) -> set[str]:
-    """The first seed of the chosen configuration and of the best 3D U-Net: the page draws patients
-    of these alone.
+    """The first seed of the selected configuration and of the best 3D U-Net: the page draws
+    patients of these alone.
     """
     run = read_run(out)
-    choice = build_board(run, scores_table(run), trials_table(run), "none").choice
-    assert choice is not None
+    selection = build_context(run, scores_table(run), trials_table(run), "none").selection
+    assert selection is not None
     unets = [i for i, cell in enumerate(run.cells) if cell.model == "unet3d"]
-    cells = [run.cells[i] for i in (choice.chosen, max(unets, key=lambda i: choice.validation[i]))]
+    cells = [
+        run.cells[i]
+        for i in (selection.selected, max(unets, key=lambda i: selection.validation[i]))
+    ]
     return {
         result.trial for result in run.finals if result.spec.cell in cells and result.spec.seed == 0
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from bench.execution.jobs import Places, job_maker
-from bench.execution.trial_queue import Agenda, Due
+from bench.execution.trial_queue import Due, TrialQueue
 from bench.grids import Grid
 from benchmarks.compare import keep
 from benchmarks.plan_accuracy import Ready, made_ready
@@ -87,10 +87,10 @@ def profiled(ready: Ready) -> Iterator[str]:
         places = Places(out=ready.place / folder, cache=ready.place / "cache", data=None)
         return job_maker(places, ready.prepared, {}, {}, options, "")(due)
 
-    agenda = Agenda(one_cell_a_model(ready.grid), ready.facts, {})
-    while (due := agenda.next(())) is not None:
+    queue = TrialQueue(one_cell_a_model(ready.grid), ready.facts, {})
+    while (due := queue.next(())) is not None:
         first = attempt(job(due, "run"))
-        agenda.add(first)
+        queue.add(first)
         if due.spec.phase == PRETRAIN:
             continue
         print(due.spec.cell.model, file=sys.stderr)

@@ -5,7 +5,7 @@ finished.
 from pathlib import Path
 
 from reports.analysis.caveats import num_missing
-from reports.analysis.context import Board, build_board
+from reports.analysis.context import Context, build_context
 from reports.figures.cells import ranked
 from reports.formatting import listed, many
 from reports.latex import LATEX, leaderboard_latex
@@ -38,17 +38,17 @@ def report_run(run: Run, images: str | None = None) -> Path:
         images = "ct" if (run.record.get("data") or {}).get("shows_images") else "masks"
     if images not in IMAGES:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
-    board = build_board(run, *write_tables(run), images)
-    write_table(run.out, "surfaces", board.surface_rows)
-    sections = [section for make in SECTIONS.values() if (section := make(board)) is not None]
+    context = build_context(run, *write_tables(run), images)
+    write_table(run.out, "surfaces", context.surface_rows)
+    sections = [section for make in SECTIONS.values() if (section := make(context)) is not None]
     page = run.out / "report.html"
-    if ranked(board):
-        write_text(run.out / LATEX, leaderboard_latex(board))
+    if ranked(context):
+        write_text(run.out / LATEX, leaderboard_latex(context))
     write_text(
         page,
         render(
             f"{run.record['grid']} on {run.record['dataset']}",
-            _subtitle(board),
+            _subtitle(context),
             sections,
             stamp(run),
         ),
@@ -70,9 +70,11 @@ def stamp(run: Run) -> str:
     )
 
 
-def _subtitle(board: Board) -> str:
-    record = board.run.record
-    size = f"{many(len(board.run.cells), 'configuration')}, {many(len(board.run.seeds), 'seed')}"
+def _subtitle(context: Context) -> str:
+    record = context.run.record
+    size = (
+        f"{many(len(context.run.cells), 'configuration')}, {many(len(context.run.seeds), 'seed')}"
+    )
     parts = [
         size,
         str(record.get("started", ""))[:16].replace("T", " "),

@@ -13,11 +13,11 @@ LONGEST_TABLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableCell:
     """One table cell: its text, the value it sorts by, and how it looks.
 
     small follows the text in small print (an interval). look is "" or a word of the style sheet
-    (good, bad, quiet, chosen, code); swatch is a colour shown before the text; hint is shown on
+    (good, bad, quiet, selected, code); swatch is a colour shown before the text; hint is shown on
     hover.
     """
 
@@ -45,7 +45,7 @@ class Table:
     id: str
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Entry, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     folded: bool = False
     kind: str = field(default="table", init=False)
 
@@ -208,8 +208,8 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A choice of what is shown: options are (its name, words under it, blocks). All show where no
-    script runs.
+    """A selection of what is shown: options are (its name, words under it, blocks). All show where
+    no script runs.
     """
 
     id: str

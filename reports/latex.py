@@ -2,8 +2,8 @@
 
 import math
 
-from reports.analysis.context import Board
-from reports.analysis.summary import MEAN, Standing
+from reports.analysis.context import Context
+from reports.analysis.summary import MEAN, ScoreSummary
 from reports.figures.cells import class_name, ranked
 from trials.records.result import NATIVE
 
@@ -16,20 +16,20 @@ SPECIAL = {
 }
 
 
-def leaderboard_latex(board: Board) -> str:
+def leaderboard_latex(context: Context) -> str:
     """Test Dice with its 95 % interval, native grid: a row a configuration, a column a class, best
     mean first.
     """
-    labels, standings = (MEAN, *board.run.labels), board.standings[NATIVE]
-    order = ranked(board)
+    labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
+    order = ranked(context)
     names = [
-        f"{escaped(class_name(board, label))} ($n = {standings[order[0], label].n}$)"
+        f"{escaped(class_name(context, label))} ($n = {summaries[order[0], label].n}$)"
         for label in labels
     ]
     rows = []
     for i in order:
-        cell = board.run.cells[i]
-        scores = [_score(standings[i, label]) for label in labels]
+        cell = context.run.cells[i]
+        scores = [_score(summaries[i, label]) for label in labels]
         rows.append([*(escaped(name) for name in (cell.model, cell.loss, cell.sampling)), *scores])
     lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
     return "\n".join(
@@ -53,9 +53,9 @@ def escaped(name: str) -> str:
     return "".join(SPECIAL.get(letter, letter) for letter in " ".join(name.split()))
 
 
-def _score(standing: Standing) -> str:
-    if math.isnan(standing.dice):
+def _score(summary: ScoreSummary) -> str:
+    if math.isnan(summary.dice):
         return "--"
-    if math.isnan(standing.dice_low):
-        return f"{standing.dice:.3f}"
-    return f"{standing.dice:.3f} [{standing.dice_low:.3f}, {standing.dice_high:.3f}]"
+    if math.isnan(summary.dice_low):
+        return f"{summary.dice:.3f}"
+    return f"{summary.dice:.3f} [{summary.dice_low:.3f}, {summary.dice_high:.3f}]"

@@ -16,7 +16,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from reports.elements import Column, Entry, Figure, Section
+from reports.elements import Column, Figure, Section, TableCell
 
 # A figure with more characters of JSON than this is packed like plotly.js: what is short stays
 # readable.
@@ -68,7 +68,7 @@ def templates() -> Environment:
     return environment
 
 
-def table_row(row: Sequence[Entry], columns: Sequence[Column]) -> Markup:
+def table_row(row: Sequence[TableCell], columns: Sequence[Column]) -> Markup:
     """A table's row; its first cell heads it. A large page has 40,000 cells, over which a template
     takes five times as long.
     """
@@ -79,7 +79,7 @@ def table_row(row: Sequence[Entry], columns: Sequence[Column]) -> Markup:
     return Markup(f"<tr>{_cell(row[0], columns[0].is_number, 'th')}{''.join(cells)}</tr>")
 
 
-def _cell(entry: Entry, is_number: bool, tag: str) -> str:
+def _cell(entry: TableCell, is_number: bool, tag: str) -> str:
     scope = ' scope="row"' if tag == "th" else ""
     words = " ".join(word for word in ("number" if is_number else "", escape(entry.look)) if word)
     look = f' class="{words}"' if words else ""
@@ -89,11 +89,11 @@ def _cell(entry: Entry, is_number: bool, tag: str) -> str:
         f'<i class="swatch" style="background:{escape(entry.swatch)}"></i>' if entry.swatch else ""
     )
     small = f" <small>{escape(entry.small)}</small>" if entry.small else ""
-    pill = '<span class="pill">chosen</span>' if entry.look == "chosen" else ""
+    pill = '<span class="pill">selected</span>' if entry.look == "selected" else ""
     return f"<{tag}{scope}{look}{sort}{hint}>{swatch}{escape(entry.text)}{small}{pill}</{tag}>"
 
 
-def sort_key(entry: Entry) -> str:
+def sort_key(entry: TableCell) -> str:
     """What a column sorts by: a number as it is, n/a as nothing, anything else its text."""
     if isinstance(entry.sort, float) and math.isnan(entry.sort):
         return ""

@@ -183,14 +183,14 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def bucket(store, request, monkeypatch, tmp_path) -> Path:
-    """A new bucket, as place() gives it; what a node keeps on its own disk lies in
+    """A new bucket, as to_path() gives it; what a node keeps on its own disk lies in
     tmp_path/scratch.
 
     The package does not ask again by itself: how long we ask is what the tests are about.
     """
     import boto3
 
-    from trials.storage.atomic import place
+    from trials.storage.atomic import to_path
 
     names = {
         "ENDPOINT_URL": store.url,
@@ -204,7 +204,7 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
     boto3.client("s3").create_bucket(Bucket=name)
-    return place(f"s3://{name}")
+    return to_path(f"s3://{name}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from bench.cli import main
 from bench.execution.data import open_grid_data, prepare_grid
 from bench.execution.jobs import Places, job_maker
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.user_file import load_grid
 from bench.run_folder.provenance import run_record, write_provenance
 from bench.run_folder.status import status_text
@@ -158,9 +158,9 @@ def run_by_hand(place, out):
     write_provenance(out, run_record(grid, prepared.record(), facts, []), text)
     options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
     make_job = job_maker(Places(out=out, cache=cache, data=None), prepared, {}, {}, options, "")
-    agenda = Agenda(grid, facts, {})
-    while (due := agenda.next(())) is not None:
-        agenda.add(attempt(make_job(due)))
+    queue = TrialQueue(grid, facts, {})
+    while (due := queue.next(())) is not None:
+        queue.add(attempt(make_job(due)))
     build_report(out, "none")
     return (out / "scores.parquet").read_bytes()
 

@@ -24,7 +24,7 @@ import torch
 
 from bench.grids import DEMO, product
 from trials.losses import LOSSES, combined
-from trials.parts import Part
+from trials.records.registry import Entry
 
 def broken(counts):
     def loss(logits, labels):
@@ -49,10 +49,10 @@ def dying(counts):
         return same(logits, labels)
     return loss
 
-LOSSES["hungry"] = Part(hungry, about="wants more memory than there is")
-LOSSES["dying"] = Part(dying, about="kills its worker")
-LOSSES["broken"] = Part(broken, about="raises")
-LOSSES["exploding"] = Part("user_grid:exploding", about="is infinite")
+LOSSES["hungry"] = Entry(hungry, about="wants more memory than there is")
+LOSSES["dying"] = Entry(dying, about="kills its worker")
+LOSSES["broken"] = Entry(broken, about="raises")
+LOSSES["exploding"] = Entry("user_grid:exploding", about="is infinite")
 RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=4)
 SLICES = replace(DEMO.recipes["2d"], epochs=1, steps_per_epoch=2)
 TINY = replace(

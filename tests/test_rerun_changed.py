@@ -19,7 +19,7 @@ GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, product
 from trials.losses import LOSSES
-from trials.parts import Part
+from trials.records.registry import Entry
 
 def squared(counts, missed=0.7):
     def loss(logits, labels):
@@ -28,7 +28,7 @@ def squared(counts, missed=0.7):
         return sum(error.square().mean() for error in errors)
     return loss
 
-LOSSES["squared"] = Part(squared)
+LOSSES["squared"] = Entry(squared)
 MINE = replace(
     DEMO,
     name="mine",

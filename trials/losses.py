@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trials.data.sampling import ClassCounts
-from trials.parts import Part, pick
+from trials.records.registry import Entry, pick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,15 +148,15 @@ def _plain_refusal(counts: ClassCounts, one_minus_beta: float) -> str:
     )
 
 
-LOSSES: dict[str, Part] = {
-    "combined": Part("trials.losses:combined", about="half Dice, half cross-entropy"),
-    "focal": Part("trials.losses:focal", ("gamma",), "softmax focal loss"),
-    "weighted_focal": Part(
+LOSSES: dict[str, Entry] = {
+    "combined": Entry("trials.losses:combined", about="half Dice, half cross-entropy"),
+    "focal": Entry("trials.losses:focal", ("gamma",), "softmax focal loss"),
+    "weighted_focal": Entry(
         "trials.losses:weighted_focal",
         ("gamma",),
         "focal loss weighted by inverse class frequency, or by alpha",
     ),
-    "class_balanced": Part(
+    "class_balanced": Entry(
         "trials.losses:class_balanced",
         ("one_minus_beta", "gamma"),
         "focal loss weighted by effective numbers",

@@ -24,7 +24,7 @@ SMOOTHING = 1e-12
 # Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its
 # logarithm is finite.
 TINY = 1e-30
-# Voxels computed at a time: on a processor what its cache holds, on a card enough to keep it busy.
+# Voxels computed at a time: on a processor what its cache holds, on a GPU enough to keep it busy.
 PIECE, PIECE_ON_CARD = 2**15, 2**22
 
 
@@ -198,7 +198,7 @@ def exact_type(logits: Tensor) -> torch.dtype:
 
 @functools.cache
 def weight_table(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The weights as a tensor, made once: to copy them to a card at every step would make the
+    """The weights as a tensor, made once: to copy them to a GPU at every step would make the
     processor wait.
     """
     return torch.tensor(weights, dtype=dtype, device=device)
@@ -207,7 +207,7 @@ def weight_table(weights: tuple[float, ...], dtype: torch.dtype, device: torch.d
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """Raise ValueError if labels do not fit the logits in shape, or hold a value outside 0..K-1.
 
-    Values are looked at on the CPU alone: on a GPU that would wait for the card at every step, and
+    Values are looked at on the CPU alone: on a GPU that would wait for the GPU at every step, and
     labels were checked when the cache was written.
     """
     if labels.shape != logits.shape[:1] + logits.shape[2:] or labels.is_floating_point():

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.exit_codes import FINISHED, MENDABLE
 from trials.data.datasets.registry import DATASETS, Dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
-from trials.parts import pick
 from trials.records.faults import (
     FATAL,
     WARNING,
@@ -22,6 +21,7 @@ from trials.records.faults import (
     printable,
     why_no_file,
 )
+from trials.records.registry import pick
 
 
 def check_folder(options: argparse.Namespace) -> int:

@@ -10,19 +10,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trials.data.datasets.registry import open_dataset
 from trials.records.codec import read_document, record_hash, to_json
-from trials.records.result import RUN_KEYS, Outside
-from trials.scoring.contestant import contestant_pairs, count_contestant
+from trials.records.result import RUN_KEYS, ExternalPredictions
+from trials.scoring.external import count_external, external_pairs
 from trials.scoring.official import OFFICIAL
 from trials.scoring.regions import all_regions
 from trials.storage.atomic import write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 from trials.storage.probe import on_disk
 
 LONGEST_NAME = 60
 
 
-def add_contestants(run: Path, pairs: list[str], data: Path | None) -> None:
-    """Score every NAME=DIR against the run's test cases and leave RUN/outside/<hash>.json, which
+def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
+    """Score every NAME=DIR against the run's test cases and leave RUN/external/<hash>.json, which
     the report reads.
 
     data says where the run's data lie now; None takes the folder they were in. A name that is there
@@ -38,13 +38,15 @@ def add_contestants(run: Path, pairs: list[str], data: Path | None) -> None:
     references = _references(record, data or Path(record["data"]["root"]))
     for outside in [_score(name, folder, references, record) for name, folder in named]:
         write_text(
-            run / "outside" / f"{record_hash(Outside(name=outside.name))}.json",
-            sealed(to_json(outside)),
+            run / "external" / f"{record_hash(ExternalPredictions(name=outside.name))}.json",
+            add_checksum(to_json(outside)),
         )
 
 
-def _score(name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]) -> Outside:
-    pairs = contestant_pairs(references, folder, name)
+def _score(
+    name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]
+) -> ExternalPredictions:
+    pairs = external_pairs(references, folder, name)
     classes = tuple(record["classes"])
     regions = all_regions(classes, OFFICIAL.get(record["dataset"], ()))
     console = Console(stderr=True)
@@ -58,7 +60,7 @@ def _score(name: str, folder: Path, references: dict[str, Path], record: dict[st
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bars:
         task = bars.add_task(name.replace("[", "\\["), total=len(pairs))
-        return count_contestant(name, pairs, classes, regions, lambda: bars.advance(task))
+        return count_external(name, pairs, classes, regions, lambda: bars.advance(task))
 
 
 def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:

@@ -9,8 +9,8 @@ from bench.exit_codes import FINISHED, WITH_FAILURES
 from bench.run_folder.own_places import refuse_cache
 from trials.data.datasets.registry import DATASETS, open_dataset
 from trials.data.prepared.cache import open_cache
-from trials.parts import pick
 from trials.records.faults import bad_cases
+from trials.records.registry import pick
 from trials.records.spec import Preparation
 
 

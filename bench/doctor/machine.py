@@ -1,4 +1,4 @@
-"""This machine: versions, card and driver, memory, disk, open files, ports. First the facts, then
+"""This machine: versions, gpu and driver, memory, disk, open files, ports. First the facts, then
 rules over them.
 """
 
@@ -49,7 +49,7 @@ PORTS = {DASHBOARD: "dashboard and jobs", 6379: "cluster store", 10001: "Ray cli
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Facts of a machine. Sizes in bytes; cuda is that of torch's build, "" for one without; cards
+    """Facts of a machine. Sizes in bytes; cuda is that of torch's build, "" for one without; gpus
     by name.
 
     missing names packages that are not installed, open_ports the ports that listen on every
@@ -62,7 +62,7 @@ class Machine:
     cuda: str
     sees_card: bool
     driver: str
-    cards: tuple[str, ...]
+    gpus: tuple[str, ...]
     cores: int
     memory: int
     shm: int
@@ -75,7 +75,7 @@ def gather(out: Path) -> Machine:
     """Look at this machine; out, or the nearest folder above it that exists, tells the disk."""
     found = {name: installed(name) for name in PACKAGES}
     cuda, sees_card = torch_build() if found["torch"] else ("", False)
-    driver, cards = nvidia()
+    driver, gpus = nvidia()
     shm = Path("/dev/shm")
     return Machine(
         python=platform.python_version(),
@@ -84,7 +84,7 @@ def gather(out: Path) -> Machine:
         cuda=cuda,
         sees_card=sees_card,
         driver=driver,
-        cards=cards,
+        gpus=gpus,
         cores=num_cores(),
         memory=available_memory(),
         shm=shutil.disk_usage(shm).total if shm.is_dir() else 0,
@@ -107,14 +107,14 @@ def installed(name: str) -> str:
 
 
 def torch_build() -> tuple[str, bool]:
-    """The CUDA that torch was built for, and whether it can use a card here."""
+    """The CUDA that torch was built for, and whether it can use a gpu here."""
     import torch
 
     return torch.version.cuda or "", torch.cuda.is_available()
 
 
 def nvidia() -> tuple[str, tuple[str, ...]]:
-    """NVIDIA's driver and the cards it shows, ("", ()) where there is none."""
+    """NVIDIA's driver and the gpus it shows, ("", ()) where there is none."""
     if shutil.which("nvidia-smi") is None:
         return "", ()
     query = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
@@ -122,8 +122,8 @@ def nvidia() -> tuple[str, tuple[str, ...]]:
         line.split(", ", 1)
         for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
     ]
-    cards = [row for row in rows if len(row) == 2]
-    return (cards[0][0] if cards else ""), tuple(name for _, name in cards)
+    gpus = [row for row in rows if len(row) == 2]
+    return (gpus[0][0] if gpus else ""), tuple(name for _, name in gpus)
 
 
 def available_memory() -> int:
@@ -150,7 +150,7 @@ def listening(table: str) -> frozenset[int]:
 def machine_findings(machine: Machine) -> Iterator[Finding]:
     """Every rule on a machine."""
     yield from versions(machine)
-    yield card(machine)
+    yield gpu(machine)
     yield memory(machine)
     yield shared_memory(machine)
     yield disk(machine)
@@ -182,11 +182,11 @@ def versions(machine: Machine) -> Iterator[Finding]:
     )
 
 
-def card(machine: Machine) -> Finding:
-    """Whether torch can use the cards that the driver shows."""
-    if not machine.cards:
+def gpu(machine: Machine) -> Finding:
+    """Whether torch can use the gpus that the driver shows."""
+    if not machine.gpus:
         return fine("GPUs", "none: trials run on the CPU")
-    names = f"{len(machine.cards)} x {machine.cards[0]}, driver {machine.driver}"
+    names = f"{len(machine.gpus)} x {machine.gpus[0]}, driver {machine.driver}"
     if not machine.cuda:
         return error(
             "GPUs",
@@ -211,8 +211,8 @@ def card(machine: Machine) -> Finding:
 
 
 def memory(machine: Machine) -> Finding:
-    """Room for one trial a core, or a card where there are some."""
-    workers = len(machine.cards) or machine.cores
+    """Room for one trial a core, or a gpu where there are some."""
+    workers = len(machine.gpus) or machine.cores
     needed = workers * GIB_A_WORKER
     told = f"{machine.memory / GIB:.1f} GiB free for {workers} trials side by side"
     if machine.memory / GIB < needed:

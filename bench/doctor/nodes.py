@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.doctor.findings import Finding, error, fine, warning
-from bench.tuning.node_report import Sight, complaint
+from bench.tuning.node_report import NodeReport, complaint
 
 
 def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
@@ -22,11 +22,11 @@ def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[
     yield from rules(sights, out)
 
 
-def rules(sights: Sequence[Sight], out: Path) -> Iterator[Finding]:
+def rules(sights: Sequence[NodeReport], out: Path) -> Iterator[Finding]:
     """What the nodes' answers mean."""
-    wrong, way_out = complaint(out, sights)
+    wrong, fix = complaint(out, sights)
     if wrong:
-        yield error("storage", wrong, way_out)
+        yield error("storage", wrong, fix)
     else:
         yield fine("storage", f"{len(sights)} nodes read and write {out}")
     if lost := ", ".join(f"{sight.address} ({sight.lost})" for sight in sights if sight.lost):

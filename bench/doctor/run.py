@@ -65,8 +65,8 @@ def storage_finding(out: Path) -> Finding:
     try:
         probe(out)
     except ValueError as wrong:
-        told, _, way_out = str(wrong).rpartition("; ")
-        return error("run folder", told, way_out)
+        told, _, fix = str(wrong).rpartition("; ")
+        return error("run folder", told, fix)
     return fine("run folder", f"{out} can be written, read and deleted from")
 
 

@@ -10,7 +10,7 @@ from trials.inference.ceiling import ceiling_scores
 from trials.records.codec import from_json, to_json
 from trials.records.result import Ceiling, Ceilings
 from trials.storage.atomic import write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
 
 def write_ceilings(out: Path, prepared: Prepared) -> None:
@@ -24,7 +24,7 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
             scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
             known[digest] = Ceiling(data=digest, cube=preparation.cube, scores=scores)
         ceilings.append(known[digest])
-    write_text(path, sealed(to_json(Ceilings(ceilings=tuple(ceilings)))))
+    write_text(path, add_checksum(to_json(Ceilings(ceilings=tuple(ceilings)))))
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:

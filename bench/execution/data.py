@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.grid.expand import Facts, recipe_of
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
+from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.registry import (
     DATASETS,
     Dataset,
@@ -21,12 +22,11 @@ from trials.data.datasets.registry import (
     split_cases,
 )
 from trials.data.datasets.splits import split_hash
-from trials.data.datasets.traits import case_traits
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
-from trials.parts import Part, pick
 from trials.records.faults import WARNING, Fault, bad_cases, fault_line
+from trials.records.registry import Entry, pick
 from trials.records.spec import Preparation
 from trials.storage.mirror import at_hand
 
@@ -47,7 +47,7 @@ class Prepared:
     notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> Facts:
-        """What the agenda needs to know of the data and of the weights that were given."""
+        """What the queue needs to know of the data and of the weights that were given."""
         return Facts(splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights)
 
     def needed(self) -> tuple[Path, ...]:
@@ -76,7 +76,7 @@ class Prepared:
             "licence": self.dataset.licence,
             "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
             "geometry": dict(self.geometry),
-            "traits": case_traits(self.dataset),
+            "case_metadata": case_metadata(self.dataset),
         }
 
 
@@ -99,7 +99,7 @@ def open_grid_data(
     root = root or place / "-".join([grid.dataset, *map(str, grid.generate.values())])
     if part.generate and grid.generate:
         console.print(f"making {grid.dataset} in {root}", highlight=False)
-        Part(part.generate).load()(root, **grid.generate)
+        Entry(part.generate).load()(root, **grid.generate)
     dataset = (
         open_dataset(grid.dataset, root)
         if skip_bad is None

@@ -59,7 +59,7 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
     """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and
     its tensors fit.
     """
-    from trials.parts import unknown
+    from trials.records.registry import unknown
 
     files = {}
     for pair in pairs:

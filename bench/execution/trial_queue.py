@@ -38,7 +38,7 @@ class Due:
     rungs: tuple[Rung, ...] = ()
 
 
-class Agenda:
+class TrialQueue:
     """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows
     it.
 

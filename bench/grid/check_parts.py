@@ -10,19 +10,19 @@ from pathlib import Path
 from symtable import symtable
 from typing import Any, get_type_hints
 
-from trials.data.datasets.registry import DATASETS, DatasetPart
+from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelPart
-from trials.parts import Part
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.codec import rebuild
+from trials.records.registry import Entry
 
 # Of each registry: its parts, their kind, and what its functions are given first.
-REGISTRIES: dict[str, tuple[Mapping[str, Part], type[Part], tuple[str, ...]]] = {
-    "MODELS": (MODELS, ModelPart, ("in_channels", "num_classes", "width")),
-    "LOSSES": (LOSSES, Part, ("the class counts",)),
-    "SAMPLINGS": (SAMPLINGS, Part, ("the class voxels of each item", "the recipe")),
-    "DATASETS": (DATASETS, DatasetPart, ("its folder",)),
+REGISTRIES: dict[str, tuple[Mapping[str, Entry], type[Entry], tuple[str, ...]]] = {
+    "MODELS": (MODELS, ModelEntry, ("in_channels", "num_classes", "width")),
+    "LOSSES": (LOSSES, Entry, ("the class counts",)),
+    "SAMPLINGS": (SAMPLINGS, Entry, ("the class voxels of each item", "the recipe")),
+    "DATASETS": (DATASETS, DatasetEntry, ("its folder",)),
 }
 # Loading these brings torch, which no plan of trials needs: that they are there is seen in their
 # text.
@@ -41,7 +41,7 @@ def check_parts() -> None:
                 raise ValueError(f"{registry}[{name!r}]: {error}") from error
 
 
-def check_part(part: Any, kind: type[Part], given: tuple[str, ...]) -> None:
+def check_part(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
     """Refuse one entry: of another kind, with a field of a wrong type, or whose function does not
     take what it is given.
     """
@@ -54,7 +54,7 @@ def check_part(part: Any, kind: type[Part], given: tuple[str, ...]) -> None:
     for field in fields(kind):
         if field.name != "target":
             rebuild(hints[field.name], getattr(part, field.name), field.name)
-    if isinstance(part, ModelPart):
+    if isinstance(part, ModelEntry):
         check_model(part)
     if str(part.target).startswith(OUR_MODELS):
         check_defined(str(part.target))
@@ -64,14 +64,14 @@ def check_part(part: Any, kind: type[Part], given: tuple[str, ...]) -> None:
         )
 
 
-def check_model(part: ModelPart) -> None:
+def check_model(part: ModelEntry) -> None:
     """Refuse edges that no cube can have, and functions beside the model's own that are
     not there."""
     for target in filter(None, (part.stages, part.like)):
         if target.startswith(OUR_MODELS):
             check_defined(target)
         else:
-            Part(target).load()
+            Entry(target).load()
     if part.dims not in (2, 3):
         raise ValueError(f"dims must be 2 or 3; got {part.dims}")
     for name, least in {"multiple": 1, "smallest": 1, "smallest_alone": 1, "width": 0}.items():

@@ -13,7 +13,7 @@ from bench.grids import Grid
 from bench.spaces import Range, cell_space, default_hyper, settable_names
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
-from trials.parts import unknown
+from trials.records.registry import unknown
 
 # Where a parameter means something: a rule that is tested, in words and as a function.
 LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -72,15 +72,15 @@ def check_names(grid: Grid, field: str) -> None:
                 )
 
 
-def check_number(where: str, name: str, value: Any, way_out: str) -> None:
-    """Refuse what is no finite number, or lies outside the parameter's limits; way_out is what to
+def check_number(where: str, name: str, value: Any, fix: str) -> None:
+    """Refuse what is no finite number, or lies outside the parameter's limits; fix is what to
     do besides mending it.
     """
     rule, fits = LIMITS.get(name, ("a number", lambda value: True))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not fits(value):
         raise ValueError(
-            f"{where} must be {rule} and finite; got {value!r}; write such a number, {way_out}"
+            f"{where} must be {rule} and finite; got {value!r}; write such a number, {fix}"
         )
 
 

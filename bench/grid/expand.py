@@ -10,8 +10,8 @@ from bench.grids import Grid, Tuning
 from bench.spaces import Given, Range, cell_space, default_hyper
 from trials.data.sampling import ClassCounts
 from trials.models.registry import MODELS
-from trials.parts import pick
 from trials.records.codec import record_hash
+from trials.records.registry import pick
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
 
 RESTORATION = "restoration"

@@ -11,14 +11,14 @@ from bench.grids import Grid
 from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.preprocess import check_preparation
 from trials.models.registry import MODELS
-from trials.parts import Part, pick, unknown
 from trials.records.codec import rebuild
+from trials.records.registry import Entry, pick, unknown
 from trials.records.spec import Recipe
 
 MOST_TRIALS = 10_000
 # From above nought to the number, or at least the number.
 ABOVE_ZERO = {"pretrain_lr": 10.0, "clip_gradient": math.inf, "subsample_background": 1.0}
-LEAST = {"gpus": 0.0, "train_cases_scored": 0, "limit_minutes": 0.0, "weight_decay": 0.0}
+LEAST = {"gpu_share": 0.0, "train_cases_scored": 0, "limit_minutes": 0.0, "weight_decay": 0.0}
 # The name is that of the run folder, below runs/.
 NAME = re.compile(r"\w[\w .+-]{0,59}")
 # What numpy and torch both take as a seed.
@@ -87,10 +87,10 @@ def check_numbers(where: str, recipe: Recipe) -> None:
         raise ValueError(f"{where}.{error}") from None
 
 
-def check_within(where: str, value: int, least: int, most: int, way_out: str = "") -> None:
+def check_within(where: str, value: int, least: int, most: int, fix: str = "") -> None:
     """Refuse a whole number outside its range."""
     if not least <= value <= most:
-        raise ValueError(f"{where} must lie in {least}..{most}; got {value}{way_out}")
+        raise ValueError(f"{where} must lie in {least}..{most}; got {value}{fix}")
 
 
 def check_dataset(grid: Grid) -> None:
@@ -112,7 +112,7 @@ def check_dataset(grid: Grid) -> None:
             "it"
         )
     if grid.generate:
-        _, *takes = signature(Part(part.generate).load()).parameters
+        _, *takes = signature(Entry(part.generate).load()).parameters
         for name, value in grid.generate.items():
             if name not in takes:
                 raise ValueError(f"grid {grid.name!r}: {unknown('key of generate', name, takes)}")
@@ -152,6 +152,6 @@ def _wrong(name: str, value: float) -> str | None:
         return f"must be above 0 {end}".strip()
     if name in LEAST and value < LEAST[name]:
         return f"must be at least {LEAST[name]:g}"
-    if name == "gpus" and value > 1 and value != int(value):
+    if name == "gpu_share" and value > 1 and value != int(value):
         return "must be a share of one GPU, at most 1, or a whole number of GPUs"
     return None

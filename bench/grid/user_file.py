@@ -17,7 +17,7 @@ import trials.identity.code_identity  # noqa: F401
 from bench.grids import GRIDS, Family, Grid, Tuning
 from bench.spaces import Range
 from trials.identity.source_text import TEXT
-from trials.parts import unknown
+from trials.records.registry import unknown
 from trials.records.spec import Cell, Preparation, Recipe
 from trials.storage.probe import on_disk
 

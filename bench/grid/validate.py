@@ -9,7 +9,7 @@ from bench.spaces import check_setting
 from trials.data.sampling import READINGS, SAMPLINGS, UNITS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, check_cube
-from trials.parts import pick, unknown
+from trials.records.registry import pick, unknown
 
 CHOICES = {
     "optimizer": ("adam", "adamw"),
@@ -21,7 +21,7 @@ CHOICES = {
     "oversample": tuple(READINGS),
     "class_unit": UNITS,
 }
-SHARES = ("turned_share", "subsample_background")
+SHARES = ("rotate_zoom_prob", "subsample_background")
 # Whole numbers from one to far more than anybody trains with.
 LARGEST = {
     "epochs": 10**6,
@@ -57,7 +57,7 @@ def check_families(grid: Grid) -> None:
     for family in grid.families:
         scores = ("mean",) if family.pairs == "levels" else ("classes", "mean")
         known = {
-            "pairs": ("chosen", "all", "levels"),
+            "pairs": ("selected", "all", "levels"),
             "score": scores,
             "vary": (None, "model", "loss", "sampling"),
         }

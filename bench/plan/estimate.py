@@ -95,7 +95,7 @@ def pieces(grid: Grid, measured: Measured) -> list[Piece]:
         found.append(
             Piece(
                 seconds=trial_seconds(grid, cell, PRETRAIN, measured),
-                share=recipe_of(grid, model).gpus,
+                share=recipe_of(grid, model).gpu_share,
             )
         )
     studies: dict[Cell, list[int]] = {cell: [] for cell in grid.cells}
@@ -121,13 +121,13 @@ def pieces(grid: Grid, measured: Measured) -> list[Piece]:
 def _piece(grid: Grid, cell: Cell, phase: str, measured: Measured, after: tuple[int, ...]) -> Piece:
     return Piece(
         seconds=trial_seconds(grid, cell, phase, measured),
-        share=recipe_of(grid, cell.model).gpus,
+        share=recipe_of(grid, cell.model).gpu_share,
         after=after,
     )
 
 
 def wall(grid: Grid, measured: Measured, slots: float, on_cpu: bool) -> float:
-    """Seconds from the first trial's start to the last one's end on so many cores, or cards."""
+    """Seconds from the first trial's start to the last one's end on so many cores, or GPUs."""
     found = pieces(grid, measured)
     if on_cpu:
         found = [replace(piece, share=1.0) for piece in found]
@@ -172,7 +172,7 @@ def _cell_cost(grid: Grid, cell: Cell, measured: Measured, on_cpu: bool) -> Cost
 
 
 def _share(grid: Grid, model: str, on_cpu: bool) -> float:
-    return 1.0 if on_cpu else recipe_of(grid, model).gpus
+    return 1.0 if on_cpu else recipe_of(grid, model).gpu_share
 
 
 def working_mib(grid: Grid, measured: Measured, slots: float) -> float:

@@ -90,9 +90,11 @@ def sample(
         else None,
     )
     samplings = tuple(dict.fromkeys(cell.sampling for cell in grid.cells if cell.model == model))
-    gpus = recipe_of(grid, model).gpus if cluster.gpus else 0.0
-    copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpus)) if gpus else 1
-    return Sample(job=to_json(job), samplings=("none", *samplings), gpus=gpus, copies=copies)
+    gpu_share = recipe_of(grid, model).gpu_share if cluster.gpus else 0.0
+    copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpu_share)) if gpu_share else 1
+    return Sample(
+        job=to_json(job), samplings=("none", *samplings), gpu_share=gpu_share, copies=copies
+    )
 
 
 def gathered(
@@ -118,7 +120,7 @@ def gathered(
         num_test=len(prepared.split.test),
         start=max(copy["start"] + copy["first"] for copies in taken for copy in copies),
         scoring_threads=cluster.cores_per_trial(
-            min(recipe.gpus for recipe in grid.recipes.values())
+            min(recipe.gpu_share for recipe in grid.recipes.values())
         ),
     )
 

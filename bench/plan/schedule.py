@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Three thirds of a card are a card.
+# Three thirds of a GPU are a GPU.
 ROUNDING = 1e-9
 
 

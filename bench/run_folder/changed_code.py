@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.grid_changes import changes
 from bench.grids import Grid
 from trials.identity.code_identity import OWN, code_of, other_parts, own_code
@@ -38,16 +38,18 @@ class Changed:
         return other_parts(self.recorded, self.code) if self.recorded else ()
 
 
-def changed_trials(out: Path, agenda: Agenda, results: Mapping[str, TrialResult]) -> list[Changed]:
+def changed_trials(
+    out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]
+) -> list[Changed]:
     """The trials of a folder that this grid would use although they ran other code, and those that
     follow from them.
 
     results are the folder's finished trials; an interrupted one counts where it left a checkpoint.
     Trials that no cell or seed of the grid asks for are left alone: they are compared when it does.
     """
-    used = {trial: result for trial, result in results.items() if is_used(result.spec, agenda.grid)}
+    used = {trial: result for trial, result in results.items() if is_used(result.spec, queue.grid)}
     finished = [
-        Changed(trial=trial, recorded=one.code, code=code_now(one, agenda.grid))
+        Changed(trial=trial, recorded=one.code, code=code_now(one, queue.grid))
         for trial, one in used.items()
     ]
     finished = [one for one in finished if one.recorded != one.code]
@@ -56,7 +58,7 @@ def changed_trials(out: Path, agenda: Agenda, results: Mapping[str, TrialResult]
         Changed(trial=trial, recorded=used[trial].code, code=used[trial].code)
         for trial in sorted(follow)
     ]
-    return followers + finished + interrupted(out, agenda, results)
+    return followers + finished + interrupted(out, queue, results)
 
 
 def is_used(spec: TrialSpec, grid: Grid) -> bool:
@@ -96,12 +98,12 @@ def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]
     return found - changed
 
 
-def interrupted(out: Path, agenda: Agenda, results: Mapping[str, TrialResult]) -> list[Changed]:
+def interrupted(out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]) -> list[Changed]:
     """The trials that are due and have a checkpoint of other code."""
     kept = {path.parent.name for path in matching(out, "trials/*/checkpoint-*.pt")} - results.keys()
     if not kept:
         return []
-    due = {one.trial: code_of(one.spec) for one in agenda.due() if one.trial in kept}
+    due = {one.trial: code_of(one.spec) for one in queue.due() if one.trial in kept}
     before = {trial: read_attempts(out, trial) for trial in due}
     # Without what its folder remembers a trial is left to its worker, which looks into the
     # checkpoint itself.

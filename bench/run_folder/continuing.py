@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.execution.results import read_results
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grids import Grid
 from bench.run_folder.changed_code import Changed, changed_trials, refusal
@@ -35,7 +35,7 @@ SHOWN = 5
 
 def resumed(
     out: Path, grid: Grid, facts: Facts, record: Mapping[str, Any], grid_text: str, reruns: bool
-) -> tuple[Agenda, list[Changed]]:
+) -> tuple[TrialQueue, list[Changed]]:
     """What is left to do in a run folder, and the trials in it that must be dropped before. Changes
     nothing.
 
@@ -44,11 +44,11 @@ def resumed(
     """
     refuse_other_grid(out, record)
     results = read_results(out)
-    changed = changed_trials(out, Agenda(grid, facts, results), results)
+    changed = changed_trials(out, TrialQueue(grid, facts, results), results)
     if changed and not reruns:
         raise ValueError(refusal(out, changed, kept_text(out), grid_text))
     dropped = {one.trial for one in changed}
-    return Agenda(
+    return TrialQueue(
         grid, facts, {trial: one for trial, one in results.items() if trial not in dropped}
     ), changed
 

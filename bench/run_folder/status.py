@@ -80,13 +80,13 @@ def read_status(path: Path) -> Status | None:
     """
     if not is_there(path):
         return None
-    way_out = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
-    status = read_record(Status, path, way_out)
+    fix = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
+    status = read_record(Status, path, fix)
     for name, time in (("updated", status.updated), ("ends", status.ends)):
         if time is not None and not is_local_time(time):
             raise ValueError(
                 f"{path} is damaged ({name} must be a date and time by the driver's clock; got "
-                f"{time!r}); {way_out}"
+                f"{time!r}); {fix}"
             )
     return status
 

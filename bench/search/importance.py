@@ -16,7 +16,7 @@ from trials.records.codec import read_document, rebuild
 from trials.records.result import COMPLETE, RUN_KEYS, TrialResult
 from trials.records.spec import TUNE, Cell, Hyper
 from trials.storage.atomic import write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
 # PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
 LEAST_TRIALS, BEST = 10, 5
@@ -54,7 +54,7 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
             }
         )
     text = json.dumps({"evaluator": "PED-ANOVA", "studies": studies}, indent=1, sort_keys=True)
-    write_text(out / "studies.json", sealed(text))
+    write_text(out / "studies.json", add_checksum(text))
 
 
 def read_declared(out: Path) -> tuple[Declared, ...]:

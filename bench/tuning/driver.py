@@ -1,4 +1,4 @@
-"""Runs an agenda to its end on Ray: resources, retries, all cells at once. Nothing that Ray
+"""Runs an queue to its end on Ray: resources, retries, all cells at once. Nothing that Ray
 remembers is needed again.
 """
 
@@ -47,10 +47,10 @@ CLUSTER_FILE = Path.home() / "ray_bootstrap_config.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a run may use: CPU cores and graphics cards, over all nodes. is_shared: more machines
+    """What a run may use: CPU cores and GPUs, over all nodes. is_shared: more machines
     than this one.
 
-    most is the number of cards of the largest machine.
+    most is the number of GPUs of the largest machine.
     """
 
     cpus: int
@@ -59,10 +59,10 @@ class Cluster:
     most: float = field(default=0.0, compare=False)
 
     def slots(self, smallest_share: float) -> int:
-        """How many trials fit side by side: one a core, or by their share of a card."""
+        """How many trials fit side by side: one a core, or by their share of a GPU."""
         if not self.gpus or not smallest_share:
             return max(1, self.cpus)
-        # A trial lies on one card: of those that take 0.6 of one, two cards hold two.
+        # A trial lies on one GPU: of those that take 0.6 of one, two GPUs hold two.
         return max(1, min(self.cpus, int(self.gpus) * int(1 / smallest_share + 1e-9)))
 
     def cores_per_trial(self, smallest_share: float) -> int:
@@ -73,8 +73,8 @@ class Cluster:
 
 
 def smallest_share(grid: Grid) -> float:
-    """The least part of a card that a trial of the grid takes."""
-    return min(recipe.gpus for recipe in grid.recipes.values())
+    """The least part of a GPU that a trial of the grid takes."""
+    return min(recipe.gpu_share for recipe in grid.recipes.values())
 
 
 def connect(address: str | None) -> Cluster:
@@ -93,11 +93,11 @@ def connect(address: str | None) -> Cluster:
     )
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if address is None or not CLUSTER_FILE.is_file():
-        return replace(there, most=most_cards(nodes, {}))
+        return replace(there, most=most_gpus(nodes, {}))
     config = json.loads(CLUSTER_FILE.read_text())
     own = config.get("provider", {}).get("type") == "local"
     full = all_joined(config, there, len(nodes)) if own else full_size(config)
-    most = most_cards(nodes, config)
+    most = most_gpus(nodes, config)
     return Cluster(
         cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True, most=most
     )
@@ -117,8 +117,8 @@ def full_size(config: Mapping[str, Any]) -> Cluster:
     return Cluster(cpus=cpus, gpus=float(gpus))
 
 
-def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> float:
-    """The cards of the largest machine, of those that are there (ray.nodes()) and those that a
+def most_gpus(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> float:
+    """The GPUs of the largest machine, of those that are there (ray.nodes()) and those that a
     cluster file may still start.
     """
     kinds = config.get("available_node_types", {}).values()
@@ -129,14 +129,15 @@ def most_cards(nodes: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) ->
 def check_room(grid: Grid, most: float) -> None:
     """Refuse a trial that no machine can hold, which would wait for ever. Raises ValueError.
 
-    most is the number of cards of the largest machine. A recipe's one card, or share of one, means
-    a card where there is one: with none at all such trials run on processors, so that a laptop runs
+    most is the number of GPUs of the largest machine. A recipe's one GPU, or share of one, means
+    a GPU where there is one: with none at all such trials run on processors, so that a laptop runs
     any grid. Whoever asks for more than one needs them, and is refused.
     """
     for name, recipe in grid.recipes.items():
-        if recipe.gpus > (most or 1):
+        if recipe.gpu_share > (most or 1):
             raise ValueError(
-                f"grid {grid.name!r}: recipes[{name!r}].gpus: asked {recipe.gpus:g} GPUs a trial, "
+                f"grid {grid.name!r}: recipes[{name!r}].gpu_share: asked {recipe.gpu_share:g} GPUs "
+                "a trial, "
                 "the largest "
                 f"machine has {most:g}; lower it, or add a larger machine"
             )
@@ -171,8 +172,8 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
         from bench.grid.user_file import load_grid_text
 
         load_grid_text(config["grid_file"])
-    if not config["gpus"]:
-        # Ray leaves its node's cards visible to a trial that asks for none.
+    if not config["gpu_share"]:
+        # Ray leaves its node's GPUs visible to a trial that asks for none.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     job = from_json(Job, config["job"])
 
@@ -218,7 +219,7 @@ def drive(
     stopping: Stopping,
     preflight: Preflight,
 ) -> None:
-    """Run every trial that is due until the agenda is finished, or until the user asks to stop.
+    """Run every trial that is due until the queue is finished, or until the user asks to stop.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues
     from its checkpoint. Raises ValueError naming the trials whose files found no place.
@@ -233,7 +234,7 @@ def drive(
             tune_config=TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=cluster.slots(smallest_share(searcher.agenda.grid)),
+                max_concurrent_trials=cluster.slots(smallest_share(searcher.queue.grid)),
                 # A process costs seconds of imports and a GPU's context; what a trial left in it is
                 # given back by the next.
                 reuse_actors=True,
@@ -272,7 +273,7 @@ def hindrances(hindered: Mapping[str, str]) -> str:
 
 
 def resources(config: Mapping[str, Any], on_cpu: bool) -> PlacementGroupFactory:
-    """One core, and the share of a card that the trial's recipe names unless trials run on
+    """One core, and the share of a GPU that the trial's recipe names unless trials run on
     processors.
     """
-    return PlacementGroupFactory([{"CPU": 1} if on_cpu else {"CPU": 1, "GPU": config["gpus"]}])
+    return PlacementGroupFactory([{"CPU": 1} if on_cpu else {"CPU": 1, "GPU": config["gpu_share"]}])

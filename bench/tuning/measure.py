@@ -1,5 +1,5 @@
 """Times jobs where trials would run: on workers, through Ray, as many at once as will share a
-node's cores or a card.
+node's cores or a GPU.
 """
 
 import time
@@ -12,13 +12,13 @@ import ray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A job to time, as JSON: samplings are those whose steps are counted, gpus its share of a
-    card, copies run at once.
+    """A job to time, as JSON: samplings are those whose steps are counted, gpu_share its share of a
+    GPU, copies run at once.
     """
 
     job: str
     samplings: tuple[str, ...]
-    gpus: float
+    gpu_share: float
     copies: int
 
 
@@ -62,7 +62,9 @@ def measure(samples: Sequence[Sample], grid_file: str) -> list[list[dict[str, An
     """
     pending = [
         [
-            _timed.options(num_cpus=1, num_gpus=one.gpus).remote(one.job, one.samplings, grid_file)
+            _timed.options(num_cpus=1, num_gpus=one.gpu_share).remote(
+                one.job, one.samplings, grid_file
+            )
             for _ in range(one.copies)
         ]
         for one in samples

@@ -17,10 +17,10 @@ from ray._private import ray_constants, worker
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.tuning.node_report import Sight
+from bench.tuning.node_report import NodeReport
 from trials.identity.code_identity import OWN, own_code
 from trials.process.workers import num_cores
-from trials.storage.atomic import UNFINISHED, delete, matching, place, write_text
+from trials.storage.atomic import UNFINISHED, delete, matching, to_path, write_text
 from trials.storage.probe import probe_scratch
 
 WAY_IN = (
@@ -103,7 +103,7 @@ def living() -> dict[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in nodes if node["Alive"]}
 
 
-def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[str, Sight]:
+def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[str, NodeReport]:
     """What each of these nodes sees, by its id: a marker in out, which lets it leave its own, and
     what trials read.
 
@@ -129,7 +129,7 @@ def begin(node: str, address: str, folder: Path, needed: tuple[str, ...]) -> ray
     return asked.remote(node, address, str(folder), needed)
 
 
-def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight:
+def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> NodeReport:
     """Run on a node: look for the driver's marker and for what trials read, and write a marker
     beside the driver's.
     """
@@ -137,13 +137,13 @@ def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight
         name: metadata.version(name) for name in ("torch", "ray")
     }
     versions[OWN] = own_code()
-    missing = tuple(name for name in needed if not place(name).exists())
-    seen = Sight(address=address, missing=missing, versions=versions)
-    if not (place(folder) / "driver").exists():
+    missing = tuple(name for name in needed if not to_path(name).exists())
+    seen = NodeReport(address=address, missing=missing, versions=versions)
+    if not (to_path(folder) / "driver").exists():
         return seen
     seen = replace(seen, sees_driver=True)
     try:
-        write_text(place(folder) / node, "", patience=0)
+        write_text(to_path(folder) / node, "", patience=0)
     except OSError as error:
         return replace(seen, error=str(error))
     try:
@@ -153,16 +153,16 @@ def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> Sight
     return seen
 
 
-def heard(address: str, answer: ray.ObjectRef) -> Sight:
+def heard(address: str, answer: ray.ObjectRef) -> NodeReport:
     """A node's answer, or why there is none to use."""
     try:
         return ray.get(answer, timeout=0)
     except GetTimeoutError:
-        return Sight(address=address, lost=f"no answer in {ANSWER_SECONDS:.0f} s")
+        return NodeReport(address=address, lost=f"no answer in {ANSWER_SECONDS:.0f} s")
     except RayTaskError as failed:
-        return Sight(address=address, broken=str(failed).strip().splitlines()[-1])
+        return NodeReport(address=address, broken=str(failed).strip().splitlines()[-1])
     except RayError as lost:
-        return Sight(address=address, lost=type(lost).__name__)
+        return NodeReport(address=address, lost=type(lost).__name__)
 
 
 def remove(folder: Path) -> None:

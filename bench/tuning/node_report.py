@@ -10,7 +10,7 @@ from trials.identity.code_identity import OWN, own_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class NodeReport:
     """What the node at an address sees. sees_driver: the driver's marker is there; is_seen: the
     driver sees the node's.
 
@@ -30,7 +30,7 @@ class Sight:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def complaint(out: Path, sights: Sequence[Sight]) -> tuple[str, str]:
+def complaint(out: Path, sights: Sequence[NodeReport]) -> tuple[str, str]:
     """What is wrong with the storage of a run, with the nodes it is wrong for, and the way out;
     ("", "") where all is well.
 
@@ -39,7 +39,7 @@ def complaint(out: Path, sights: Sequence[Sight]) -> tuple[str, str]:
     return next(complaints(out, [sight for sight in sights if not sight.lost]), ("", ""))
 
 
-def complaints(out: Path, sights: Sequence[Sight]) -> Iterator[tuple[str, str]]:
+def complaints(out: Path, sights: Sequence[NodeReport]) -> Iterator[tuple[str, str]]:
     """Everything that is wrong, the gravest first."""
     if broken := ", ".join(f"{sight.address} ({sight.broken})" for sight in sights if sight.broken):
         yield f"this project does not run on {broken}", "install the same version of it there"

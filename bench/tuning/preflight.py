@@ -41,7 +41,7 @@ class Preflight(Callback):
         if len(nodes) < 2 or not fresh:
             return
         sights = ask(fresh, self.out, self.needed)
-        wrong, way_out = complaint(self.out, list(sights.values()))
+        wrong, fix = complaint(self.out, list(sights.values()))
         if wrong:
-            raise ValueError(f"{wrong}; {way_out}")
+            raise ValueError(f"{wrong}; {fix}")
         self.known |= {node for node, sight in sights.items() if not sight.lost}

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import pretrainings, recipe_of
 from bench.grids import Grid
 from bench.run_folder.status import Running, Status
@@ -57,8 +57,8 @@ class LiveView(Callback):
     model.
     """
 
-    def __init__(self, agenda: Agenda, planned: dict[str, int], console: Console, slots: int):
-        self.agenda, self.planned, self.console, self.slots = agenda, planned, console, slots
+    def __init__(self, queue: TrialQueue, planned: dict[str, int], console: Console, slots: int):
+        self.queue, self.planned, self.console, self.slots = queue, planned, console, slots
         self.running: dict[str, tuple[TrialSpec, int, float]] = {}
         self.pace: dict[str, Pace] = defaultdict(Pace)
         self._live: Live | None = None
@@ -153,7 +153,7 @@ class LiveView(Callback):
 
     def summary(self) -> str:
         """What came of it, in one line."""
-        states = [result.state for result in self.agenda.results.values()]
+        states = [result.state for result in self.queue.results.values()]
         others = "".join(
             f", {states.count(state)} {state.lower()}"
             for state in (PRUNED, FAILED)
@@ -167,10 +167,10 @@ class LiveView(Callback):
 
     def headline(self) -> str:
         """Trials and cells done, what runs, failures, and the end by the clock."""
-        done, total = len(self.agenda.results), sum(self.planned.values())
-        failed = sum(result.state == FAILED for result in self.agenda.results.values())
+        done, total = len(self.queue.results), sum(self.planned.values())
+        failed = sum(result.state == FAILED for result in self.queue.results.values())
         words = [
-            f"{self.cells_done()} of {len(self.agenda.grid.cells)} cells done",
+            f"{self.cells_done()} of {len(self.queue.grid.cells)} cells done",
             f"{len(self.running)} running",
         ]
         words += [f"{failed} failed"] if failed else []
@@ -181,11 +181,9 @@ class LiveView(Callback):
     def cells_done(self) -> int:
         """How many cells have a result under each seed."""
         finals = Counter(
-            result.spec.cell
-            for result in self.agenda.results.values()
-            if result.spec.phase == FINAL
+            result.spec.cell for result in self.queue.results.values() if result.spec.phase == FINAL
         )
-        return sum(finals[cell] >= len(self.agenda.grid.seeds) for cell in self.agenda.grid.cells)
+        return sum(finals[cell] >= len(self.queue.grid.seeds) for cell in self.queue.grid.cells)
 
     def end(self) -> datetime | None:
         """When the run will be done at the pace so far."""
@@ -200,7 +198,7 @@ class LiveView(Callback):
                 phase=spec.phase,
                 text=describe(spec),
                 epoch=epoch,
-                epochs=epochs_of(self.agenda.grid, spec.cell.model, spec.phase),
+                epochs=epochs_of(self.queue.grid, spec.cell.model, spec.phase),
                 seconds=round(now - started, 1),
             )
             for spec, epoch, started in list(self.running.values())
@@ -236,18 +234,18 @@ class LiveView(Callback):
         """Epochs and trials that each model still has before it; a running trial is left but for
         its finished epochs.
         """
-        grid, share = self.agenda.grid, self.share_trained()
+        grid, share = self.queue.grid, self.share_trained()
         lengths = {phase: share if phase == TUNE else 1.0 for phase in self.planned}
         plan: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         models = [cell.model for cell in grid.cells]
-        pretrained = [model for model, _ in pretrainings(grid, self.agenda.facts.weights)]
+        pretrained = [model for model, _ in pretrainings(grid, self.queue.facts.weights)]
         for phase, count in self.planned.items():
             wanted = pretrained if phase == PRETRAIN else models
             for model in wanted:
                 trials = count / len(wanted)
                 plan[model][0] += trials * lengths[phase] * epochs_of(grid, model, phase)
                 plan[model][1] += trials
-        for result in self.agenda.results.values():
+        for result in self.queue.results.values():
             model = result.spec.cell.model
             plan[model][0] -= lengths[result.spec.phase] * epochs_of(grid, model, result.spec.phase)
             plan[model][1] -= 1
@@ -263,20 +261,20 @@ class LiveView(Callback):
         """
         tuned = [
             result
-            for result in self.agenda.results.values()
+            for result in self.queue.results.values()
             if result.spec.phase == TUNE and result.curve
         ]
-        whole = sum(epochs_of(self.agenda.grid, result.spec.cell.model, TUNE) for result in tuned)
+        whole = sum(epochs_of(self.queue.grid, result.spec.cell.model, TUNE) for result in tuned)
         return sum(len(result.curve) for result in tuned) / whole if whole else 1.0
 
     def render(self) -> Group:
         """The view of a terminal: a bar, the phases, the running trials, the best cell so far."""
-        done, total = len(self.agenda.results), sum(self.planned.values())
+        done, total = len(self.queue.results), sum(self.planned.values())
         table = Table(box=None, padding=(0, 2, 0, 0))
         for title in ("running", "epoch", "for"):
             table.add_column(title, style="cyan", header_style="dim")
         for spec, epoch, started in list(self.running.values()):
-            epochs = epochs_of(self.agenda.grid, spec.cell.model, spec.phase)
+            epochs = epochs_of(self.queue.grid, spec.cell.model, spec.phase)
             table.add_row(
                 describe(spec), f"{epoch}/{epochs}", f"{time.monotonic() - started:.0f} s"
             )
@@ -286,7 +284,7 @@ class LiveView(Callback):
         return Group(Text(self.headline(), style="bold"), head, Text(""), table, Text(self.best()))
 
     def _phases(self) -> str:
-        finished = [result.spec.phase for result in self.agenda.results.values()]
+        finished = [result.spec.phase for result in self.queue.results.values()]
         return "   ".join(
             f"{phase} {finished.count(phase)}/{count}"
             for phase, count in self.planned.items()
@@ -298,7 +296,7 @@ class LiveView(Callback):
         first.
         """
         complete = [
-            result for result in list(self.agenda.results.values()) if result.state == COMPLETE
+            result for result in list(self.queue.results.values()) if result.state == COMPLETE
         ]
         finals = [result for result in complete if result.spec.phase == FINAL]
         candidates = finals or [result for result in complete if result.spec.phase == TUNE]

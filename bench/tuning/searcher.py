@@ -1,4 +1,4 @@
-"""The one searcher of a run: it hands Ray Tune whatever the agenda says is due, and waits where a
+"""The one searcher of a run: it hands Ray Tune whatever the queue says is due, and waits where a
 cell must wait.
 """
 
@@ -9,17 +9,17 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from bench.execution.results import read_result
-from bench.execution.trial_queue import Agenda, Due
+from bench.execution.trial_queue import Due, TrialQueue
 from trials.records.codec import to_json
 from trials.records.job import Job, result_path
 from trials.records.result import FAILED, TrialResult
-from trials.storage.spool import deliver
-from trials.training.attempt import brought, result_text
+from trials.storage.spool import write_or_spool
+from trials.training.attempt import collect_spooled, result_text
 from trials.training.attempt_log import attempts, attempts_facts
 
 
 class GridSearcher(Searcher):
-    """Multiplexes every cell's study. Its only state is the agenda, and that is rebuilt from result
+    """Multiplexes every cell's study. Its only state is the queue, and that is rebuilt from result
     files.
 
     hindered maps a trial to why it has no result although it ended: its files find no place. It is
@@ -27,9 +27,9 @@ class GridSearcher(Searcher):
     made waits on its node.
     """
 
-    def __init__(self, agenda: Agenda, make_job: Callable[[Due], Job], out: Path):
+    def __init__(self, queue: TrialQueue, make_job: Callable[[Due], Job], out: Path):
         super().__init__(metric="score", mode="max")
-        self.agenda, self.make_job, self.out = agenda, make_job, out
+        self.queue, self.make_job, self.out = queue, make_job, out
         self.running: dict[str, Due] = {}
         self.hindered: dict[str, str] = {}
         self.is_stopping = False
@@ -49,11 +49,11 @@ class GridSearcher(Searcher):
         start.
         """
         busy = {running.trial for running in self.running.values()} | self.hindered.keys()
-        due = None if self.is_stopping else self.agenda.next(busy)
+        due = None if self.is_stopping else self.queue.next(busy)
         if due is None:
             return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
         self.running[trial_id] = due
-        return {"job": to_json(self.make_job(due)), "gpus": due.spec.recipe.gpus}
+        return {"job": to_json(self.make_job(due)), "gpu_share": due.spec.recipe.gpu_share}
 
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False
@@ -71,7 +71,7 @@ class GridSearcher(Searcher):
             found, hindrance = None, str(wrong)
         if found is not None:
             self.hindered.clear()
-            self.agenda.add(found)
+            self.queue.add(found)
         elif hindrance:
             self.hindered[due.trial] = hindrance
 
@@ -80,7 +80,7 @@ class GridSearcher(Searcher):
         node, else a failure.
         """
         job = self.make_job(due)
-        if (found := brought(job)) is not None:
+        if (found := collect_spooled(job)) is not None:
             return found
         text = (
             "its worker was lost again and again: too little memory is the usual cause, or "
@@ -96,7 +96,7 @@ class GridSearcher(Searcher):
             facts=facts,
             code=job.code,
         )
-        deliver(result_path(self.out, due.trial), result_text(result))
+        write_or_spool(result_path(self.out, due.trial), result_text(result))
         return result
 
     def save(self, checkpoint_path: str) -> None:

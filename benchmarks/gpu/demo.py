@@ -16,7 +16,7 @@ GRID = """
 from dataclasses import replace
 from bench.grids import DEMO
 
-RECIPES = {name: replace(recipe, gpus=0.125) for name, recipe in DEMO.recipes.items()}
+RECIPES = {name: replace(recipe, gpu_share=0.125) for name, recipe in DEMO.recipes.items()}
 EIGHTHS = replace(DEMO, name="demo_eighths", recipes=RECIPES)
 """
 # One cell of it, for the short form.

@@ -32,7 +32,7 @@ RECIPE = replace(
     batch_size={batch},
     width={width},
     preparation=Preparation(cube={cube}),
-    gpus=1.0,
+    gpu_share=1.0,
 )
 SIX = replace(
     DEMO,

@@ -15,7 +15,7 @@ from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Caveat:
     """One thing to know: a headline of a few words, the sentence behind it, and the names it is
     about.
     """
@@ -25,7 +25,7 @@ class Note:
     names: tuple[str, ...] = ()
 
 
-def page_one_notes(run: Run, scores: pd.DataFrame) -> tuple[Note, ...]:
+def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
     """Everything that limits what the page can say, the gravest first."""
     sources = (
         _missing,
@@ -76,18 +76,18 @@ def num_missing(run: Run) -> dict[str, int]:
     }
 
 
-def _missing(run: Run) -> Iterator[Note]:
+def _missing(run: Run) -> Iterator[Caveat]:
     total = len(run.cells) * len(run.seeds)
     if missing := missing_finals(run):
         count = total - len({(result.spec.cell, result.spec.seed) for result in run.finals})
-        yield Note(
+        yield Caveat(
             "Unfinished",
             f"{count} of {total} final trials have no complete result.",
             tuple(missing),
         )
 
 
-def _failed(run: Run) -> Iterator[Note]:
+def _failed(run: Run) -> Iterator[Caveat]:
     failed = [result for result in run.results if result.state == FAILED]
     if failed:
         reasons = Counter(result.reason or "no reason recorded" for result in failed)
@@ -97,22 +97,22 @@ def _failed(run: Run) -> Iterator[Note]:
             f"{result.spec.seed}: {result.reason}"
             for result in failed
         )
-        yield Note("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
+        yield Caveat("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
 
 
-def _short(run: Run) -> Iterator[Note]:
+def _short(run: Run) -> Iterator[Caveat]:
     """Tuning or pretraining that was planned and is not there; final trials have their own note."""
     planned = run.record.get("planned") or {}
     for phase, word in ((PRETRAIN, "pretraining"), (TUNE, "tuning")):
         there = sum(result.spec.phase == phase for result in run.results)
         if there < planned.get(phase, 0):
-            yield Note(
+            yield Caveat(
                 f"Unfinished {word}",
                 f"{there} of {planned[phase]} planned {word} trials have a result.",
             )
 
 
-def _twins(run: Run) -> Iterator[Note]:
+def _twins(run: Run) -> Iterator[Caveat]:
     groups = defaultdict(list)
     for result in run.finals:
         counts = sorted(
@@ -126,17 +126,17 @@ def _twins(run: Run) -> Iterator[Note]:
             "These trials agree in every count of every patient: a copied file, a collapsed "
             "model, or settings without effect."
         )
-        yield Note("Identical trials", text, tuple(" = ".join(group) for group in twins))
+        yield Caveat("Identical trials", text, tuple(" = ".join(group) for group in twins))
 
 
-def _collapsed(run: Run) -> Iterator[Note]:
+def _collapsed(run: Run) -> Iterator[Caveat]:
     empty = [
         f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
         for result in run.finals
         if all(_never_predicts(result, label) for label in run.labels)
     ]
     if empty:
-        yield Note(
+        yield Caveat(
             "Collapsed",
             f"{many(len(empty), 'final trial')} predicted background only, in every patient.",
             tuple(empty),
@@ -152,7 +152,7 @@ def _collapsed(run: Run) -> Iterator[Note]:
                 f"{len(names)} of {many(len(run.finals), 'final trial')} predict no "
                 f"{run.classes[label]} in any patient."
             )
-            yield Note("Class never found", text, names)
+            yield Caveat("Class never found", text, names)
 
 
 def _never_predicts(result: TrialResult, label: int) -> bool:
@@ -161,47 +161,47 @@ def _never_predicts(result: TrialResult, label: int) -> bool:
     )
 
 
-def _random_weights(run: Run) -> Iterator[Note]:
+def _random_weights(run: Run) -> Iterator[Caveat]:
     if texts := tuple(run.record.get("weights_notes") or ()):
-        yield Note(
+        yield Caveat(
             "First weights", "Not every model started from the weights it is known for.", texts
         )
 
 
-def _conditions(run: Run) -> Iterator[Note]:
+def _conditions(run: Run) -> Iterator[Caveat]:
     if differ := differences(run):
         text = (
             "Not all trials ran with the same packages, code and hardware: equal settings need "
             "not have given equal numbers."
         )
-        yield Note("Mixed conditions", text, differ)
+        yield Caveat("Mixed conditions", text, differ)
 
 
-def _seeds(run: Run) -> Iterator[Note]:
+def _seeds(run: Run) -> Iterator[Caveat]:
     if len(run.seeds) == 1:
-        yield Note(
+        yield Caveat(
             "One seed",
             "Each cell was trained once: a gap between two cells cannot be told from the variance "
             "between seeds.",
         )
     elif len(run.seeds) == 2:
-        yield Note(
+        yield Caveat(
             "Two seeds",
             "Two trainings a cell measure the variance between seeds only roughly: few gaps can be "
             "resolved.",
         )
 
 
-def _data(run: Run) -> Iterator[Note]:
+def _data(run: Run) -> Iterator[Caveat]:
     data = run.record.get("data") or {}
     if data.get("published") and data.get("cases") != data["published"]:
-        yield Note(
-            "Part of the data",
+        yield Caveat(
+            "Entry of the data",
             f"This run used {data['cases']} of {data['published']} published cases.",
         )
 
 
-def _absent_classes(run: Run) -> Iterator[Note]:
+def _absent_classes(run: Run) -> Iterator[Caveat]:
     scored = {
         (score.split, score.label)
         for result in run.finals
@@ -216,10 +216,10 @@ def _absent_classes(run: Run) -> Iterator[Note]:
                 f"No {split} case holds {listed(absent)}: such a class has no score and takes "
                 "no part in a mean."
             )
-            yield Note("Absent class", text)
+            yield Caveat("Absent class", text)
 
 
-def _untrained(run: Run) -> Iterator[Note]:
+def _untrained(run: Run) -> Iterator[Caveat]:
     """Classes that no training case holds, told from what the trials counted."""
     counts = [result.facts.get("class_counts") for result in run.results]
     voxels = [count["voxels"] for count in counts if isinstance(count, dict) and "voxels" in count]
@@ -229,26 +229,26 @@ def _untrained(run: Run) -> Iterator[Note]:
         if any(0 in count[label : label + 1] for count in voxels)
     ]
     if absent:
-        yield Note(
+        yield Caveat(
             "Untrained class",
             f"No training case holds {listed(absent)}: what is said of it there was learned from "
             "none.",
         )
 
 
-def _warned(run: Run) -> Iterator[Note]:
+def _warned(run: Run) -> Iterator[Caveat]:
     """What the door let in and did not like."""
     warnings = (run.record.get("data") or {}).get("warnings") or {}
     if warnings:
         names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
-        yield Note(
+        yield Caveat(
             "Worth a look",
             f"The files of {many(len(warnings), 'case')} were taken with a warning.",
             names,
         )
 
 
-def _repaired(run: Run) -> Iterator[Note]:
+def _repaired(run: Run) -> Iterator[Caveat]:
     """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of
     a failing disk.
     """
@@ -262,17 +262,17 @@ def _repaired(run: Run) -> Iterator[Note]:
             "from the patients' files: no "
             "number here rests on the damage, but look at the disk of the cache."
         )
-        yield Note("Damaged cache", text, tuple(sorted(cubes)))
+        yield Caveat("Damaged cache", text, tuple(sorted(cubes)))
 
 
-def _excluded(run: Run) -> Iterator[Note]:
+def _excluded(run: Run) -> Iterator[Caveat]:
     excluded = (run.record.get("data") or {}).get("excluded") or {}
     if excluded:
         names = tuple(f"{case}: {reason}" for case, reason in sorted(excluded.items()))
-        yield Note("Excluded cases", f"{many(len(excluded), 'case')} took no part.", names)
+        yield Caveat("Excluded cases", f"{many(len(excluded), 'case')} took no part.", names)
 
 
-def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
+def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
     """Split cases that were to be scored and never appear, once any final trial is there."""
     wanted = (run.record.get("data") or {}).get("split_cases") or {}
     complete = {result.trial for result in run.finals}
@@ -282,25 +282,25 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Note]:
             set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique())
         )
         if complete and unscored:
-            yield Note(
+            yield Caveat(
                 "Unscored cases",
                 f"{many(len(unscored), f'{split} case')} of the split never appear in a score.",
                 tuple(unscored),
             )
 
 
-def _strangers(run: Run) -> Iterator[Note]:
+def _strangers(run: Run) -> Iterator[Caveat]:
     if run.strangers:
         text = (
             f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed "
             "or split and are left out."
         )
-        yield Note("Left out", text, run.strangers)
+        yield Caveat("Left out", text, run.strangers)
 
 
-def _dirty(run: Run) -> Iterator[Note]:
+def _dirty(run: Run) -> Iterator[Caveat]:
     if run.record.get("dirty"):
-        yield Note(
+        yield Caveat(
             "Uncommitted changes",
             f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran.",
         )

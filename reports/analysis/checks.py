@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from reports.analysis.summary import Standing
+from reports.analysis.summary import ScoreSummary
 from reports.audit.rules import feasible
 from reports.formatting import cell_name
 from reports.load.run_folder import Run
@@ -36,13 +36,15 @@ def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
     _refuse_other_references(finals)
 
 
-def refuse_infeasible(run: Run, space: str, standings: Mapping[tuple[int, int], Standing]) -> None:
+def refuse_infeasible(
+    run: Run, space: str, summaries: Mapping[tuple[int, int], ScoreSummary]
+) -> None:
     """Raise ValueError if a mean we are about to print breaks IoU <= Dice <= 2 IoU / (1 + IoU)."""
-    for (i, label), standing in standings.items():
-        if not math.isnan(standing.dice) and not feasible(standing.dice, standing.iou):
+    for (i, label), summary in summaries.items():
+        if not math.isnan(summary.dice) and not feasible(summary.dice, summary.iou):
             place = f"{cell_name(run.cells[i])}, label {label}, {space} space"
             raise ValueError(
-                f"{place}: Dice {standing.dice} and IoU {standing.iou} contradict each other; the "
+                f"{place}: Dice {summary.dice} and IoU {summary.iou} contradict each other; the "
                 "counts are damaged"
             )
 

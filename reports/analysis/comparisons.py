@@ -11,13 +11,13 @@ from reports.analysis.patients import held_labels, patient_dice
 from reports.analysis.summary import MEAN
 from reports.load.counts import Counts
 from reports.stats.effects import FACTORS
-from reports.stats.intervals import luck_variance, nan_mean
+from reports.stats.intervals import nan_mean, seed_variance
 from reports.stats.pairs import crossed_p
 from reports.stats.tests import holm, signed_rank
 from trials.records.codec import rebuild
 from trials.records.spec import Cell
 
-CHOSEN, ALL, LEVELS = "chosen", "all", "levels"
+SELECTED, ALL, LEVELS = "selected", "all", "levels"
 CLASSES, PATIENTS = "classes", "mean"
 LEVEL = 0.05
 Tests = dict[tuple[int, int, int], float]
@@ -27,7 +27,7 @@ Tests = dict[tuple[int, int, int], float]
 class Family:
     """Comparisons that share one chance of a false claim.
 
-    pairs is "chosen" (the configuration chosen on validation against every other), "all", or
+    pairs is "selected" (the configuration selected on validation against every other), "all", or
     "levels" (every two levels of a factor, over the settings that both share); score is "classes"
     (each class on its own) or "mean" (a patient's mean over its classes; levels have no other).
     vary keeps the pairs that differ in this factor alone.
@@ -42,18 +42,18 @@ class Family:
 OF_LEVELS = Family(name="levels of a factor", pairs=LEVELS, score=PATIENTS)
 # What a run without a declaration of its own compares.
 DEFAULT = (
-    Family(name="against the chosen", pairs=CHOSEN, score=CLASSES),
+    Family(name="against the selected configuration", pairs=SELECTED, score=CLASSES),
     Family(name="every pair", pairs=ALL, score=PATIENTS),
     OF_LEVELS,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class FamilyResult:
     """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases
     is Wilcoxon's alone.
 
-    luck_known says that at least one configuration has two seeds, without which nothing is
+    seed_variance_known says that at least one configuration has two seeds, without which nothing is
     resolved.
     """
 
@@ -61,11 +61,11 @@ class Tested:
     over_cases: Mapping[tuple[int, int, int], float]
     p: Mapping[tuple[int, int, int], float]
     adjusted: Mapping[tuple[int, int, int], float]
-    luck_known: bool
+    seed_variance_known: bool
 
     def resolved(self, first: int, second: int, label: int) -> bool:
         """Whether the family claims a difference."""
-        return self.luck_known and self.adjusted.get((first, second, label), 1.0) < LEVEL
+        return self.seed_variance_known and self.adjusted.get((first, second, label), 1.0) < LEVEL
 
 
 def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
@@ -79,7 +79,7 @@ def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
     )
     for i, family in enumerate(families):
         scores = (PATIENTS,) if family.pairs == LEVELS else (CLASSES, PATIENTS)
-        known = {"pairs": (CHOSEN, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
+        known = {"pairs": (SELECTED, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
         for key, words in known.items():
             if getattr(family, key) not in words:
                 raise ValueError(
@@ -89,14 +89,16 @@ def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
     return families
 
 
-def members(family: Family, cells: tuple[Cell, ...], chosen: int | None) -> list[tuple[int, int]]:
-    """The pairs of configurations of a family; none against the chosen where nothing was chosen,
-    and none of levels.
+def members(family: Family, cells: tuple[Cell, ...], selected: int | None) -> list[tuple[int, int]]:
+    """The pairs of configurations of a family; none against the selected where nothing was
+    selected, and none of levels.
     """
     if family.pairs == LEVELS:
         return []
-    if family.pairs == CHOSEN:
-        pairs = [] if chosen is None else [(chosen, i) for i in range(len(cells)) if i != chosen]
+    if family.pairs == SELECTED:
+        pairs = (
+            [] if selected is None else [(selected, i) for i in range(len(cells)) if i != selected]
+        )
     else:
         pairs = list(combinations(range(len(cells)), 2))
     return [
@@ -111,18 +113,18 @@ def _differ(first: Cell, second: Cell) -> list[str]:
 
 
 def compare_family(
-    family: Family, cells: tuple[Cell, ...], counts: Counts, chosen: int | None
-) -> Tested:
+    family: Family, cells: tuple[Cell, ...], counts: Counts, selected: int | None
+) -> FamilyResult:
     """Test every pair of a family whose configurations both have scores; patients are the unit,
     seeds are averaged first.
 
     A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros,
     which asks whether these trainings differ, and Student's t over patients and trainings, which
-    asks whether others would. Each is adjusted on its own; against the chosen, the latter over all
-    pairs of configurations, since the chosen was picked for its luck.
+    asks whether others would. Each is adjusted on its own; against the selected, the latter over
+    all pairs of configurations, since the selected was picked for its seed_effect.
     """
-    pairs = members(family, cells, chosen)
-    wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == CHOSEN else pairs
+    pairs = members(family, cells, selected)
+    wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == SELECTED else pairs
     over_cases: Tests = {}
     over_seeds: Tests = {}
     for label in held_labels(counts) if family.score == CLASSES else [MEAN]:
@@ -135,12 +137,16 @@ def compare_family(
         both_ways = (min(i, j), max(i, j), label)
         p[i, j, label] = max(over_cases[i, j, label], over_seeds.get(both_ways, 0.0))
         adjusted[i, j, label] = max(adjusted_cases[i, j, label], adjusted_seeds.get(both_ways, 0.0))
-    return Tested(
-        family=family, over_cases=over_cases, p=p, adjusted=adjusted, luck_known=luck_known(counts)
+    return FamilyResult(
+        family=family,
+        over_cases=over_cases,
+        p=p,
+        adjusted=adjusted,
+        seed_variance_known=seed_variance_known(counts),
     )
 
 
-def luck_known(counts: Counts) -> bool:
+def seed_variance_known(counts: Counts) -> bool:
     """Whether any configuration has two seeds."""
     return bool((counts.available.sum(axis=1) > 1).any())
 
@@ -168,9 +174,11 @@ def _test_seeds(pairs: list[tuple[int, int]], values: np.ndarray, label: int) ->
         return {}
     first, second = np.sort(_scored(pairs, values), axis=1).T
     by_case, seeds = nan_mean(values, 1), (~np.isnan(values)).any(axis=2).sum(axis=1)
-    luck, luck_df = luck_variance(values)
+    seed_effect, seed_df = seed_variance(values)
     p = crossed_p(
-        by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df
+        by_case[first] - by_case[second],
+        seed_effect / seeds[first] + seed_effect / seeds[second],
+        seed_df,
     )
     return _keyed(first, second, label, p)
 

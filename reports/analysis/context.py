@@ -1,5 +1,5 @@
-"""Everything the sections draw from, computed once: the run, its tables, the standings, the choice,
-the notes.
+"""Everything the sections draw from, computed once: the run, its tables, the summaries, the
+selection, the notes.
 """
 
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.analysis.caveats import Note, page_one_notes
+from reports.analysis.caveats import Caveat, page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
-from reports.analysis.comparisons import Tested, compare_family, read_families
-from reports.analysis.external import Field, Outsiders, everyone, gather_outsiders
-from reports.analysis.selection import Choice, choose
-from reports.analysis.summary import Resampled, Standing, resample_ratio, summarise
+from reports.analysis.comparisons import FamilyResult, compare_family, read_families
+from reports.analysis.external import External, Field, everyone, gather_external
+from reports.analysis.selection import Selection, select
+from reports.analysis.summary import Resampled, ScoreSummary, resample_ratio, summarise
 from reports.analysis.surfaces import (
-    Agreement,
+    SurfaceDiceSummary,
     Surfaces,
-    agreements,
     gather_surfaces,
     refuse_unsound_surfaces,
+    surface_dice_summaries,
     surfaces_table,
 )
 from reports.load.counts import Counts, count
@@ -27,15 +27,15 @@ from trials.records.result import CUBE, NATIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class Context:
     """What a section may show. images is "none", "masks" or "ct".
 
-    validation counts are native; test holds the test counts by space, standings the test scores by
+    validation counts are native; test holds the test counts by space, summaries the test scores by
     space, then by (configuration, label), resampled the native test Dice; families are the
     comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
-    as one block, agreements the mean Surface Dice by (configuration, label); all are empty for a
-    run without surfaces. outsiders are contestants that the run did not train, field everybody: its
-    configurations, then them.
+    as one block, surface_dice_summaries the mean Surface Dice by (configuration, label); all are
+    empty for a run without surfaces. external are contestants that the run did not train, field
+    everybody: its configurations, then them.
     """
 
     run: Run
@@ -43,20 +43,20 @@ class Board:
     trials: pd.DataFrame
     validation: Counts
     test: Mapping[str, Counts]
-    standings: Mapping[str, Mapping[tuple[int, int], Standing]]
+    summaries: Mapping[str, Mapping[tuple[int, int], ScoreSummary]]
     surface_rows: pd.DataFrame
     surfaces: Surfaces
-    agreements: Mapping[tuple[int, int], Agreement]
+    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary]
     resampled: Resampled
-    outsiders: Outsiders
+    external: External
     field: Field
-    choice: Choice | None
-    families: tuple[Tested, ...]
-    notes: tuple[Note, ...]
+    selection: Selection | None
+    families: tuple[FamilyResult, ...]
+    notes: tuple[Caveat, ...]
     images: str
 
 
-def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: str) -> Board:
+def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: str) -> Context:
     """Check the run, then compute what all sections share. Raises ValueError if the run must not be
     shown (checks.py).
     """
@@ -64,33 +64,33 @@ def build_board(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: st
     validation = count(run, scores, "val", NATIVE)
     test = {space: count(run, scores, "test", space) for space in (NATIVE, CUBE)}
     resampled = {space: resample_ratio(counts) for space, counts in test.items()}
-    standings = {space: summarise(counts, resampled[space]) for space, counts in test.items()}
-    for space, by_cell in standings.items():
+    summaries = {space: summarise(counts, resampled[space]) for space, counts in test.items()}
+    for space, by_cell in summaries.items():
         refuse_infeasible(run, space, by_cell)
     surface_rows = surfaces_table(run)
     refuse_unsound_surfaces(surface_rows)
     surfaces = gather_surfaces(run, surface_rows)
-    outsiders = gather_outsiders(run, test[NATIVE], surfaces)
-    choice = choose(run, validation, test[NATIVE], resampled[NATIVE])
-    chosen = None if choice is None else choice.chosen
-    return Board(
+    external = gather_external(run, test[NATIVE], surfaces)
+    selection = select(run, validation, test[NATIVE], resampled[NATIVE])
+    selected = None if selection is None else selection.selected
+    return Context(
         run=run,
         scores=scores,
         trials=trials,
         validation=validation,
         test=test,
-        standings=standings,
+        summaries=summaries,
         surface_rows=surface_rows,
         surfaces=surfaces,
-        agreements=agreements(surfaces, run.classes),
-        outsiders=outsiders,
-        field=everyone(run, test[NATIVE], surfaces, outsiders),
+        surface_dice_summaries=surface_dice_summaries(surfaces, run.classes),
+        external=external,
+        field=everyone(run, test[NATIVE], surfaces, external),
         resampled=resampled[NATIVE],
-        choice=choice,
+        selection=selection,
         families=tuple(
-            compare_family(family, run.cells, test[NATIVE], chosen)
+            compare_family(family, run.cells, test[NATIVE], selected)
             for family in read_families(run.record)
         ),
-        notes=page_one_notes(run, scores),
+        notes=page_one_caveats(run, scores),
         images=images,
     )

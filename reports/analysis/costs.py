@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from trials.records.result import TrialResult
 from trials.records.spec import TUNE
 
@@ -33,18 +33,18 @@ class Cost:
         return float(self.one.num_parameters)
 
 
-def costs_of(board: Board) -> list[Cost]:
+def costs_of(context: Context) -> list[Cost]:
     """Every configuration with a validation score, in the order of the grid."""
-    if board.choice is None:
+    if context.selection is None:
         return []
     costs = []
-    for i, cell in enumerate(board.run.cells):
-        mine = [result for result in board.run.finals if result.spec.cell == cell]
-        dice = float(board.choice.validation[i])
+    for i, cell in enumerate(context.run.cells):
+        mine = [result for result in context.run.finals if result.spec.cell == cell]
+        dice = float(context.selection.validation[i])
         if mine and not math.isnan(dice):
             search = [
                 result
-                for result in board.run.results
+                for result in context.run.results
                 if result.spec.cell == cell and result.spec.phase == TUNE
             ]
             costs.append(
@@ -61,11 +61,15 @@ def costs_of(board: Board) -> list[Cost]:
 
 
 def device_hours(result: TrialResult) -> float:
-    """Hours times the share of a card, or the number of cores, that a trial held."""
-    on_card = result.facts.get("device_type") == "cuda"
+    """Hours times the share of a GPU, or the number of cores, that a trial held."""
+    on_gpu = result.facts.get("device_type") == "cuda"
     threads = result.facts.get("threads", 1)
     held = (
-        result.spec.recipe.gpus if on_card else float(threads) if isinstance(threads, int) else 1.0
+        result.spec.recipe.gpu_share
+        if on_gpu
+        else float(threads)
+        if isinstance(threads, int)
+        else 1.0
     )
     return result.seconds / 3600 * held
 

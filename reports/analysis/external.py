@@ -1,7 +1,7 @@
 """Contestants from outside: predictions that somebody else made, scored by the run's rules and read
 from the run folder.
 
-They stand beside the configurations, but are never chosen, tuned or called a winner: nothing is
+They stand beside the configurations, but are never selected, tuned or called a winner: nothing is
 known of their validation.
 """
 
@@ -11,19 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.analysis.summary import Standing, resample_ratio, summarise
-from reports.analysis.surfaces import AREAS, LESIONS, Agreement, Surfaces, agreements
+from reports.analysis.summary import ScoreSummary, resample_ratio, summarise
+from reports.analysis.surfaces import (
+    AREAS,
+    LESIONS,
+    SurfaceDiceSummary,
+    Surfaces,
+    surface_dice_summaries,
+)
 from reports.formatting import cell_name
 from reports.load.counts import Counts
 from reports.load.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows, refuse_overlaps
 from reports.table import COUNTS
 from trials.records.codec import parsed, rebuild
-from trials.records.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.storage.atomic import matching, read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outsiders:
+class External:
     """Who they are, and their scores as those of as many configurations under one seed; empty where
     there are none.
     """
@@ -31,8 +37,8 @@ class Outsiders:
     names: tuple[str, ...]
     counts: Counts
     surfaces: Surfaces
-    standings: Mapping[tuple[int, int], Standing]
-    agreements: Mapping[tuple[int, int], Agreement]
+    summaries: Mapping[tuple[int, int], ScoreSummary]
+    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,40 +52,42 @@ class Field:
     surfaces: Surfaces
 
 
-def gather_outsiders(run: Run, test: Counts, surfaces: Surfaces) -> Outsiders:
+def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
     """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file,
     or what does not agree.
     """
-    outside = [read_outside(path) for path in matching(run.out, "outside/*.json")]
+    outside = [read_external(path) for path in matching(run.out, "external/*.json")]
     outside = sorted(outside, key=lambda one: one.name) if test.cases else []
     for one in outside:
         _refuse_other_ground(one, test, run)
     counts = _counts(outside, test)
     blocks = _surfaces(outside, surfaces)
-    return Outsiders(
+    return External(
         names=tuple(one.name for one in outside),
         counts=counts,
         surfaces=blocks,
-        standings=summarise(counts, resample_ratio(counts)) if outside else {},
-        agreements=agreements(blocks, run.classes) if outside else {},
+        summaries=summarise(counts, resample_ratio(counts)) if outside else {},
+        surface_dice_summaries=surface_dice_summaries(blocks, run.classes) if outside else {},
     )
 
 
-def read_outside(path: Path) -> Outside:
+def read_external(path: Path) -> ExternalPredictions:
     """Read one contestant's file. Raises ValueError naming the file and the key."""
     try:
         document = parsed(read_text(path))
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
         refuse_overlaps(scores)
-        return replace(rebuild(Outside, document, "outside"), scores=scores, surfaces=surfaces)
+        return replace(
+            rebuild(ExternalPredictions, document, "external"), scores=scores, surfaces=surfaces
+        )
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"{path}: not an outside contestant ({error}); delete it and add the contestant again"
         ) from None
 
 
-def everyone(run: Run, test: Counts, surfaces: Surfaces, outsiders: Outsiders) -> Field:
+def everyone(run: Run, test: Counts, surfaces: Surfaces, external: External) -> Field:
     """Configurations and outside contestants as one block; of the latter only the first seed
     exists.
     """
@@ -87,16 +95,16 @@ def everyone(run: Run, test: Counts, surfaces: Surfaces, outsiders: Outsiders) -
     held = Counts(
         cases=test.cases,
         true=test.true,
-        pred=_joined(test.pred, outsiders.counts.pred, num_seeds),
-        overlap=_joined(test.overlap, outsiders.counts.overlap, num_seeds),
-        available=_joined(test.available, outsiders.counts.available, num_seeds),
+        pred=_joined(test.pred, external.counts.pred, num_seeds),
+        overlap=_joined(test.overlap, external.counts.overlap, num_seeds),
+        available=_joined(test.available, external.counts.available, num_seeds),
     )
     numbers = {
-        name: _joined(block, outsiders.surfaces.numbers[name], num_seeds)
+        name: _joined(block, external.surfaces.numbers[name], num_seeds)
         for name, block in surfaces.numbers.items()
     }
-    available = _joined(surfaces.available, outsiders.surfaces.available, num_seeds)
-    names = (*map(cell_name, run.cells), *outsiders.names)
+    available = _joined(surfaces.available, external.surfaces.available, num_seeds)
+    names = (*map(cell_name, run.cells), *external.names)
     return Field(
         names=names, counts=held, surfaces=replace(surfaces, numbers=numbers, available=available)
     )
@@ -108,7 +116,7 @@ def _joined(ours: np.ndarray, theirs: np.ndarray, num_seeds: int) -> np.ndarray:
     return np.concatenate([ours, padded])
 
 
-def _counts(outside: Sequence[Outside], test: Counts) -> Counts:
+def _counts(outside: Sequence[ExternalPredictions], test: Counts) -> Counts:
     shape = (len(outside), 1, *test.true.shape)
     pred, overlap = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     case_at = {case: i for i, case in enumerate(test.cases)}
@@ -125,7 +133,7 @@ def _counts(outside: Sequence[Outside], test: Counts) -> Counts:
     )
 
 
-def _surfaces(outside: Sequence[Outside], surfaces: Surfaces) -> Surfaces:
+def _surfaces(outside: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfaces:
     shape = (len(outside), 1, len(surfaces.cases), len(surfaces.regions))
     numbers = {name: np.zeros(shape) for name in (*COUNTS, *AREAS, *LESIONS)}
     case_at = {case: i for i, case in enumerate(surfaces.cases)}
@@ -139,7 +147,7 @@ def _surfaces(outside: Sequence[Outside], surfaces: Surfaces) -> Surfaces:
     return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
 
 
-def _refuse_other_ground(one: Outside, test: Counts, run: Run) -> None:
+def _refuse_other_ground(one: ExternalPredictions, test: Counts, run: Run) -> None:
     """Raise ValueError unless a contestant was scored once on every test case and label, against
     the same references.
     """

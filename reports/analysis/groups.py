@@ -1,15 +1,15 @@
-"""The chosen's Dice in groups of patients: by slice thickness, and by what the run recorded of its
-cases (cohort, stage).
+"""The selected's Dice in groups of patients: by slice thickness, and by what the run recorded of
+its cases (cohort, stage).
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.patients import counted_cases, held_labels, patient_dice
 from reports.analysis.summary import MEAN
-from reports.elements import Column, Entry, Table
+from reports.elements import Column, Table, TableCell
 from reports.formatting import cell_name, interval, listed, number
 from reports.stats.intervals import case_weights, nan_mean, resample, student_interval
 from trials.records.result import NATIVE
@@ -20,31 +20,31 @@ THICKNESS = ((2.0, "below 2 mm"), (5.0, "2 mm to below 5 mm"), (float("inf"), "5
 UNKNOWN = "not recorded"
 
 
-def groups_table(board: Board, shown: int) -> Table | None:
+def groups_table(context: Context, shown: int) -> Table | None:
     """A row a group of test patients, a column a class; None for a run that recorded nothing of its
     cases.
     """
-    traits = _traits(board)
+    traits = _traits(context)
     if not traits:
         return None
-    labels = [MEAN, *held_labels(board.test[NATIVE])]
+    labels = [MEAN, *held_labels(context.test[NATIVE])]
     rows, spans = [], []
     for trait, values in traits.items():
         found = {
-            group: _scores(board, shown, labels, group, values)
+            group: _scores(context, shown, labels, group, values)
             for group in _order(set(values.values()))
         }
-        rows += [(Entry(trait), Entry(group), *entries) for group, entries in found.items()]
+        rows += [(TableCell(trait), TableCell(group), *entries) for group, entries in found.items()]
         spans.append(_span(trait, found))
     whole = Column("patient's mean", True, "over the classes that the patient's reference holds")
     columns = (
         Column("by"),
         Column("patients"),
         whole,
-        *(Column(board.run.classes[label], True) for label in labels[1:]),
+        *(Column(context.run.classes[label], True) for label in labels[1:]),
     )
     caption = (
-        f"{cell_name(board.run.cells[shown])}, by group of patients: {listed(spans)} in a "
+        f"{cell_name(context.run.cells[shown])}, by group of patients: {listed(spans)} in a "
         "patient's mean Dice. 95 % intervals "
         "over patients alone, seeds averaged, native grid. Groups differ in more than what names "
         "them: read no cause into this."
@@ -52,14 +52,14 @@ def groups_table(board: Board, shown: int) -> Table | None:
     return Table(id="size-groups", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _traits(board: Board) -> dict[str, dict[str, str]]:
+def _traits(context: Context) -> dict[str, dict[str, str]]:
     """Trait to test case to group."""
-    data, cases = board.run.record.get("data") or {}, board.test[NATIVE].cases
+    data, cases = context.run.record.get("data") or {}, context.test[NATIVE].cases
     geometry: Mapping[str, Mapping[str, list[float]]] = data.get("geometry") or {}
     traits: dict[str, dict[str, str]] = {}
     if any(case in geometry for case in cases):
         traits["slice thickness"] = {case: _thickness(geometry.get(case)) for case in cases}
-    for trait, values in sorted((data.get("traits") or {}).items()):
+    for trait, values in sorted((data.get("case_metadata") or {}).items()):
         if any(case in values for case in cases):
             traits[trait] = {case: str(values.get(case, UNKNOWN)) for case in cases}
     return traits
@@ -87,10 +87,10 @@ def _order(groups: set[str]) -> list[str]:
 
 
 def _scores(
-    board: Board, shown: int, labels: list[int], group: str, values: Mapping[str, str]
-) -> list[Entry]:
+    context: Context, shown: int, labels: list[int], group: str, values: Mapping[str, str]
+) -> list[TableCell]:
     """The group's mean for every label, with its interval and number of patients."""
-    counts = board.test[NATIVE]
+    counts = context.test[NATIVE]
     entries = []
     for label in labels:
         inside = [values[counts.cases[n]] == group for n in counted_cases(counts, label)]
@@ -98,7 +98,7 @@ def _scores(
         mean, low, high = _mean(dice)
         small = f"{interval(low, high)} n = {dice.shape[2]}".strip()
         entries.append(
-            Entry(number(mean), mean, small=small, look="" if dice.shape[2] else "quiet")
+            TableCell(number(mean), mean, small=small, look="" if dice.shape[2] else "quiet")
         )
     return entries
 
@@ -114,7 +114,7 @@ def _mean(dice: np.ndarray) -> tuple[float, float, float]:
     return mean, float(np.clip(low[0], 0, 1)), float(np.clip(high[0], 0, 1))
 
 
-def _span(trait: str, found: Mapping[str, list[Entry]]) -> str:
+def _span(trait: str, found: Mapping[str, list[TableCell]]) -> str:
     """'cohort 0.61 (old) to 0.72 (new)', or the one group there is."""
     means = {
         group: float(entries[0].sort or 0)

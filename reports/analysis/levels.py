@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.comparisons import LEVEL, LEVELS, OF_LEVELS, Family, luck_known, read_families
+from reports.analysis.comparisons import (
+    LEVEL,
+    LEVELS,
+    OF_LEVELS,
+    Family,
+    read_families,
+    seed_variance_known,
+)
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN, Resampled
 from reports.formatting import distinct
 from reports.load.counts import Counts
 from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
-from reports.stats.intervals import luck_variance, nan_mean
+from reports.stats.intervals import nan_mean, seed_variance
 from reports.stats.pairs import crossed_p
 from reports.stats.tests import holm, signed_rank
 from trials.records.spec import Cell
@@ -90,7 +97,7 @@ def level_pairs(
     low, high = resampled.contrast_interval(MEAN, weights)
     tested = [row for row, ((factor, _), _) in enumerate(known) if family.vary in (None, factor)]
     p, adjusted = _p_values(weights, counts, tested)
-    sure = luck_known(counts)
+    sure = seed_variance_known(counts)
     return [
         Pair(
             factor=factor,
@@ -119,11 +126,12 @@ def _p_values(
     if not tested or values.shape[2] < 2:
         return p, adjusted
     differences = contrast(weights[tested], nan_mean(values, 1).T).T
-    luck, luck_df = luck_variance(values)
+    seed_effect, seed_df = seed_variance(values)
     of_trainings = (
-        contrast(weights[tested] ** 2, 1 / np.maximum(counts.available.sum(axis=1), 1)) * luck
+        contrast(weights[tested] ** 2, 1 / np.maximum(counts.available.sum(axis=1), 1))
+        * seed_effect
     )
-    of_cases, of_both = signed_rank(differences), crossed_p(differences, of_trainings, luck_df)
+    of_cases, of_both = signed_rank(differences), crossed_p(differences, of_trainings, seed_df)
     p[tested] = np.maximum(of_cases, of_both)
     adjusted[tested] = np.maximum(holm(of_cases.tolist()), holm(of_both.tolist()))
     return p, adjusted

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from reports.analysis.summary import MEAN, Standing
+from reports.analysis.summary import MEAN, ScoreSummary
 from reports.audit.floor import Floor
 from reports.audit.printed_table import Row, figure
 from reports.audit.rules import Finding, audit
@@ -22,20 +22,20 @@ DECIMALS, BACKGROUND_DECIMALS = 3, 4
 
 
 def own_tables(
-    run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]
+    run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
 ) -> dict[str, tuple[Row, ...]]:
     """A table a configuration that has a test score: the background, every class and their mean,
     native grid, as printed.
     """
     tables = {}
     for i, cell in enumerate(run.cells):
-        if np.isnan(standings[i, MEAN].dice):
+        if np.isnan(summaries[i, MEAN].dice):
             continue
-        named = {label: run.classes[label] for label in run.labels if standings[i, label].n} | {
+        named = {label: run.classes[label] for label in run.labels if summaries[i, label].n} | {
             MEAN: "mean of classes"
         }
         rows = [
-            _row(line, name, standings[i, label].dice, standings[i, label].iou)
+            _row(line, name, summaries[i, label].dice, summaries[i, label].iou)
             for line, (label, name) in enumerate(named.items(), 2)
         ]
         tables[cell_name(cell)] = (_background_row(run, test, i), *rows)
@@ -43,13 +43,13 @@ def own_tables(
 
 
 def audit_own_tables(
-    run: Run, test: Counts, standings: Mapping[tuple[int, int], Standing]
+    run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
 ) -> list[Finding]:
     """What the audit says of our tables; its floor is that of this run's own test patients.
 
     Raises ValueError for a row that no masks can give: such a table is not printed.
     """
-    tables = own_tables(run, test, standings)
+    tables = own_tables(run, test, summaries)
     if not tables:
         return []
     rung = background_floor(test)

@@ -1,4 +1,4 @@
-"""Which configuration to use, chosen on validation, and how sure the test split lets us be."""
+"""Which configuration to use, selected on validation, and how sure the test split lets us be."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from reports.analysis.summary import MEAN, Resampled
 from reports.load.counts import Counts
 from reports.load.run_folder import Run
 from reports.stats.intervals import (
-    luck_variance,
     nan_mean,
     point,
     rank_first,
     seed_interval,
+    seed_variance,
     smallest_gap,
 )
 from reports.stats.pairs import crossed_p
@@ -22,25 +22,25 @@ from reports.stats.tests import holm
 
 # Gaps below this are called the same.
 SAME = 0.01
-# The choice saw the same trainings on validation, so it favours the lucky ones: the level is 95 %
-# with half the error.
+# The selection saw the same trainings on validation, so it favours the lucky ones: the level is 95
+# % with half the error.
 SEED_LEVEL = 0.975
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Selection:
     """The configuration with the best validation score and its lead on the test split; arrays
     follow the run's cells.
 
-    validation [C] mean Dice on validation; lead, low, high [C] the chosen's test Dice minus each
+    validation [C] mean Dice on validation; lead, low, high [C] the selected's test Dice minus each
     cell's with its 95 % interval; first [C] share of resamples in which a cell ranks first.
-    resolved [C] says which rivals the chosen is really ahead of, although it was picked for its
-    luck among many; winner that it is ahead of all of them: one claim, which needs no correction
-    for many. smallest_gap is the difference that this run sees with 80 % power; NaN where a run has
-    one configuration.
+    resolved [C] says which rivals the selected is really ahead of, although it was picked for its
+    seed_effect among many; winner that it is ahead of all of them: one claim, which needs no
+    correction for many. smallest_gap is the difference that this run sees with 80 % power; NaN
+    where a run has one configuration.
     """
 
-    chosen: int
+    selected: int
     runner_up: int | None
     validation: np.ndarray
     lead: np.ndarray
@@ -52,7 +52,7 @@ class Choice:
     smallest_gap: float
 
 
-def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> Choice | None:
+def select(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> Selection | None:
     """Choose among the configurations with the most complete seeds; None where no validation or no
     test score exists yet.
 
@@ -70,21 +70,21 @@ def choose(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> 
     if not ready.any():
         return None
     ranking = sorted(np.flatnonzero(ready), key=lambda i: (-on_validation[i], i))
-    chosen = int(ranking[0])
-    draws = resampled.draws[MEAN][:, [chosen]] - resampled.draws[MEAN]
-    low, high = resampled.lead_interval(MEAN, chosen)
-    ahead = (low > 0) & (high > SAME) & _seeds_agree(run, test, chosen)
-    rivals = np.delete(np.arange(len(run.cells)), chosen)
+    selected = int(ranking[0])
+    draws = resampled.draws[MEAN][:, [selected]] - resampled.draws[MEAN]
+    low, high = resampled.lead_interval(MEAN, selected)
+    ahead = (low > 0) & (high > SAME) & _seeds_agree(run, test, selected)
+    rivals = np.delete(np.arange(len(run.cells)), selected)
     winner = bool(len(rivals) and ahead[rivals].all())
-    return Choice(
-        chosen=chosen,
+    return Selection(
+        selected=selected,
         runner_up=int(ranking[1]) if len(ranking) > 1 else None,
         validation=on_validation,
-        lead=resampled.estimates[MEAN][chosen] - resampled.estimates[MEAN],
+        lead=resampled.estimates[MEAN][selected] - resampled.estimates[MEAN],
         low=low,
         high=high,
         first=rank_first(resampled.draws[MEAN]),
-        resolved=ahead & (winner | _beyond_chance(test, chosen)),
+        resolved=ahead & (winner | _beyond_chance(test, selected)),
         winner=winner,
         smallest_gap=smallest_gap(draws[:, rivals]),
     )
@@ -98,46 +98,48 @@ def _estimate(counts: Counts, label: int) -> np.ndarray:
     return point(counts.ratio(label))
 
 
-def _seeds_agree(run: Run, test: Counts, chosen: int) -> np.ndarray:
+def _seeds_agree(run: Run, test: Counts, selected: int) -> np.ndarray:
     """[C] whether the mean difference of the seeds both have clears zero in a t interval: one seed
     never does.
     """
     by_seed = np.mean([nan_mean(test.ratio(label), 2) for label in _held(run, test)], axis=0)
     agree = np.zeros(len(by_seed), bool)
     for i in range(len(by_seed)):
-        differences = by_seed[chosen] - by_seed[i]
+        differences = by_seed[selected] - by_seed[i]
         agree[i] = seed_interval(differences[~np.isnan(differences)], SEED_LEVEL)[0] > 0
     return agree
 
 
-def _beyond_chance(test: Counts, chosen: int) -> np.ndarray:
-    """[C] whether the chosen differs from each rival by crossed_p, Holm over the pairs of all
+def _beyond_chance(test: Counts, selected: int) -> np.ndarray:
+    """[C] whether the selected differs from each rival by crossed_p, Holm over the pairs of all
     configurations.
 
-    The chosen is the luckiest of many: against the unluckiest of them any two trainings differ.
+    The selected is the luckiest of many: against the unluckiest of them any two trainings differ.
     """
     shares, seeds = patient_shares(test), test.available.sum(axis=1)
-    luck, luck_df = luck_variance(shares)
+    seed_effect, seed_df = seed_variance(shares)
     first, second = np.triu_indices(len(seeds), 1)
     known = (seeds[first] > 0) & (seeds[second] > 0)
     first, second = first[known], second[known]
     by_case = nan_mean(shares, 1)
     p = crossed_p(
-        by_case[first] - by_case[second], luck / seeds[first] + luck / seeds[second], luck_df
+        by_case[first] - by_case[second],
+        seed_effect / seeds[first] + seed_effect / seeds[second],
+        seed_df,
     )
     beyond = np.zeros(len(seeds), bool)
     for i, j, adjusted in zip(first, second, holm(p.tolist()), strict=True):
-        if chosen in (i, j):
-            beyond[i + j - chosen] = adjusted < 0.05
+        if selected in (i, j):
+            beyond[i + j - selected] = adjusted < 0.05
     return beyond
 
 
-def gap_to(test: Counts, chosen: int, rival: int) -> Gap | None:
-    """The chosen's lead over a rival and what its error is made of, over the seeds both have; None
-    without one.
+def gap_to(test: Counts, selected: int, rival: int) -> Gap | None:
+    """The selected's lead over a rival and what its error is made of, over the seeds both have;
+    None without one.
     """
     shares = patient_shares(test)
-    both = test.available[chosen] & test.available[rival]
+    both = test.available[selected] & test.available[rival]
     if not both.any() or shares.shape[2] < 2:
         return None
-    return gap_of(shares[chosen, both] - shares[rival, both], 2 * luck_variance(shares)[0])
+    return gap_of(shares[selected, both] - shares[rival, both], 2 * seed_variance(shares)[0])

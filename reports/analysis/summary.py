@@ -12,12 +12,12 @@ from reports.stats.effects import contrast
 from reports.stats.intervals import (
     DRAWS,
     case_weights,
-    luck_variance,
     nan_mean,
     point,
     resample,
-    seed_luck,
+    seed_effects,
     seed_picks,
+    seed_variance,
     student_interval,
 )
 from reports.table import dice_of, iou_of
@@ -26,7 +26,7 @@ MEAN = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ScoreSummary:
     """One configuration's scores for one label (or MEAN, over the foreground labels that some
     patient holds).
 
@@ -52,18 +52,18 @@ class Standing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
     """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and
-    luck [B, C], the part of the draws that seeds cause. df are the degrees of freedom behind
+    seed_effect [B, C], the part of the draws that seeds cause. df are the degrees of freedom behind
     patients and behind seeds."""
 
     estimates: Mapping[int, np.ndarray]
     draws: Mapping[int, np.ndarray]
-    luck: Mapping[int, np.ndarray]
+    seed_effect: Mapping[int, np.ndarray]
     df: Mapping[int, tuple[int, int]]
 
     def interval(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """The 95 % interval of every configuration's mean, within 0 and 1."""
         low, high = student_interval(
-            self.estimates[label], self.draws[label], self.luck[label], self.df[label]
+            self.estimates[label], self.draws[label], self.seed_effect[label], self.df[label]
         )
         return np.clip(low, 0, 1), np.clip(high, 0, 1)
 
@@ -71,9 +71,13 @@ class Resampled:
         """The 95 % interval of configuration i's mean minus each configuration's; the patients are
         shared, the seeds not.
         """
-        estimates, draws, luck = (of[label] for of in (self.estimates, self.draws, self.luck))
+        estimates, draws, seed_effect = (
+            of[label] for of in (self.estimates, self.draws, self.seed_effect)
+        )
         lead = estimates[i] - estimates
-        return student_interval(lead, draws[:, [i]] - draws, luck[:, [i]] - luck, self.df[label])
+        return student_interval(
+            lead, draws[:, [i]] - draws, seed_effect[:, [i]] - seed_effect, self.df[label]
+        )
 
     def contrast_interval(
         self, label: int, weights: np.ndarray, level: float = 0.95
@@ -81,10 +85,10 @@ class Resampled:
         """The interval of weighted sums of configurations, weights [L, C]; those of weight 0 may
         have no score.
         """
-        estimates, draws, luck = (
-            contrast(weights, of[label]) for of in (self.estimates, self.draws, self.luck)
+        estimates, draws, seed_effect = (
+            contrast(weights, of[label]) for of in (self.estimates, self.draws, self.seed_effect)
         )
-        return student_interval(estimates, draws, luck, self.df[label], level)
+        return student_interval(estimates, draws, seed_effect, self.df[label], level)
 
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
@@ -108,15 +112,15 @@ def resample_values(
     """
     num_cases = next(iter(values.values())).shape[2]
     cases, picks = case_weights(num_cases, num_draws), seed_picks(available, num_draws)
-    estimates, draws, luck, df = {}, {}, {}, {}
+    estimates, draws, seed_effect, df = {}, {}, {}, {}
     for label, of in values.items():
-        estimates[label], luck[label] = point(of), seed_luck(of, picks)
-        draws[label] = resample(of, cases) + luck[label]
-        df[label] = (int((~np.isnan(of)).any(axis=(0, 1)).sum()) - 1, luck_variance(of)[1])
+        estimates[label], seed_effect[label] = point(of), seed_effects(of, picks)
+        draws[label] = resample(of, cases) + seed_effect[label]
+        df[label] = (int((~np.isnan(of)).any(axis=(0, 1)).sum()) - 1, seed_variance(of)[1])
     held = [label for label in values if label > 0 and df[label][0] >= 0]
     nothing = np.full(len(available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing
-    for part in (draws, luck):
+    for part in (draws, seed_effect):
         part[MEAN] = (
             np.mean([part[label] for label in held], axis=0)
             if held
@@ -125,22 +129,22 @@ def resample_values(
     # The rarest class has the fewest patients: the mean is no surer of its own spread than that
     # class.
     df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
-    return Resampled(estimates=estimates, draws=draws, luck=luck, df=df)
+    return Resampled(estimates=estimates, draws=draws, seed_effect=seed_effect, df=df)
 
 
-def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], Standing]:
-    """The standing of every (configuration, label), MEAN included, in one split and space; dice is
+def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], ScoreSummary]:
+    """The summary of every (configuration, label), MEAN included, in one split and space; dice is
     its resample_ratio.
     """
     iou = resample_ratio(counts, iou_of)
-    standings = {}
+    summaries = {}
     for label in dice.draws:
         num = _num_patients(counts, label)
         scores = [*_with_interval(dice, label, num), *_with_interval(iou, label, num)]
         false = _false_positives(counts, label)
         for i in range(len(counts.available)):
             names = ("dice", "dice_low", "dice_high", "iou", "iou_low", "iou_high")
-            standings[i, label] = Standing(
+            summaries[i, label] = ScoreSummary(
                 **{name: float(column[i]) for name, column in zip(names, scores, strict=True)},
                 n=num,
                 seeds=int(counts.available[i].sum()),
@@ -150,7 +154,7 @@ def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], Standing
                 ),
                 fp_voxels=float(nan_mean(false[i].ravel(), 0)),
             )
-    return standings
+    return summaries
 
 
 def _num_patients(counts: Counts, label: int) -> int:

@@ -53,7 +53,7 @@ class Surfaces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class SurfaceDiceSummary:
     """A mean Surface Dice, 0..1, over the n patients that hold the region, then over seeds, with
     its 95 % interval.
     """
@@ -149,7 +149,9 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
     )
 
 
-def agreements(surfaces: Surfaces, classes: tuple[str, ...]) -> dict[tuple[int, int], Agreement]:
+def surface_dice_summaries(
+    surfaces: Surfaces, classes: tuple[str, ...]
+) -> dict[tuple[int, int], SurfaceDiceSummary]:
     """Surface Dice of every (configuration, label), MEAN over the labels that some patient holds
     included.
 
@@ -172,7 +174,7 @@ def agreements(surfaces: Surfaces, classes: tuple[str, ...]) -> dict[tuple[int, 
         num = int(np.any(list(held.values()), axis=0).sum() if label == MEAN else held[label].sum())
         low, high = resampled.interval(label)
         for i, value in enumerate(estimates):
-            found[i, label] = Agreement(
+            found[i, label] = SurfaceDiceSummary(
                 value=float(value), low=float(low[i]), high=float(high[i]), n=num
             )
     return found

@@ -64,7 +64,7 @@ def audit_file(
     The floor of the background is KiTS23's, or the given one, as printed. Raises ValueError for an
     unreadable table or floor.
     """
-    floor = _choose_floor(floor_dice, floor_iou)
+    floor = _select_floor(floor_dice, floor_iou)
     tables = read_tables(file)
     findings = audit(tables, floor)
     return (
@@ -143,7 +143,7 @@ def _holds(row: Row) -> bool:
     return feasible(row.dice.value, row.iou.value, row.dice.half_unit, row.iou.half_unit)
 
 
-def _choose_floor(dice: str | None, iou: str | None) -> Floor:
+def _select_floor(dice: str | None, iou: str | None) -> Floor:
     if dice is None and iou is None:
         return kits23_floor()
     if dice is None or iou is None:

@@ -3,57 +3,64 @@
 import math
 from collections.abc import Mapping
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
-from reports.analysis.surfaces import Agreement
-from reports.elements import Entry
+from reports.analysis.surfaces import SurfaceDiceSummary
+from reports.elements import TableCell
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, interval, number
 from trials.records.result import NATIVE
 
 
-def ranked(board: Board) -> list[int]:
+def ranked(context: Context) -> list[int]:
     """The configurations that have a test score, best mean Dice on the native grid first."""
-    standings = board.standings[NATIVE]
-    with_score = [i for i in range(len(board.run.cells)) if not math.isnan(standings[i, MEAN].dice)]
-    return sorted(with_score, key=lambda i: (-standings[i, MEAN].dice, i))
+    summaries = context.summaries[NATIVE]
+    with_score = [
+        i for i in range(len(context.run.cells)) if not math.isnan(summaries[i, MEAN].dice)
+    ]
+    return sorted(with_score, key=lambda i: (-summaries[i, MEAN].dice, i))
 
 
-def class_name(board: Board, label: int) -> str:
+def class_name(context: Context, label: int) -> str:
     """A label's name, also of the mean over the labels."""
-    return "mean of classes" if label == MEAN else board.run.classes[label]
+    return "mean of classes" if label == MEAN else context.run.classes[label]
 
 
-def configuration(board: Board, i: int) -> Entry:
-    """A configuration's name with its model's colour; the chosen one says so."""
-    cell = board.run.cells[i]
-    chosen = board.choice is not None and board.choice.chosen == i
-    return Entry(
-        cell_name(cell), look="chosen" if chosen else "", swatch=model_colour(board.run, cell.model)
+def configuration(context: Context, i: int) -> TableCell:
+    """A configuration's name with its model's colour; the selected one says so."""
+    cell = context.run.cells[i]
+    selected = context.selection is not None and context.selection.selected == i
+    return TableCell(
+        cell_name(cell),
+        look="selected" if selected else "",
+        swatch=model_colour(context.run, cell.model),
     )
 
 
-def scored(value: float, low: float, high: float) -> Entry:
+def scored(value: float, low: float, high: float) -> TableCell:
     """A mean score, its interval in small print; n/a where nobody holds the class."""
     if math.isnan(value):
-        return Entry("n/a", look="quiet", hint="no patient here holds this class")
-    return Entry(number(value), value, small=interval(low, high))
+        return TableCell("n/a", look="quiet", hint="no patient here holds this class")
+    return TableCell(number(value), value, small=interval(low, high))
 
 
-def p_entry(p: float) -> Entry:
+def p_cell(p: float) -> TableCell:
     """A p value; n/a for NaN."""
-    return Entry("below 0.001" if p < 0.001 else number(p), p)
+    return TableCell("below 0.001" if p < 0.001 else number(p), p)
 
 
-def surface_entries(
-    board: Board, agreements: Mapping[tuple[int, int], Agreement], i: int, label: int
-) -> tuple[Entry, ...]:
+def surface_cells(
+    context: Context,
+    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary],
+    i: int,
+    label: int,
+) -> tuple[TableCell, ...]:
     """The Surface Dice of one contestant as the one cell of its column; no cell in a run without
     surfaces.
     """
-    if not board.agreements:
+    if not context.surface_dice_summaries:
         return ()
-    found = agreements.get((i, label))
+    found = surface_dice_summaries.get((i, label))
     return (
         scored(found.value, found.low, found.high)
         if found
@@ -61,16 +68,16 @@ def surface_entries(
     )
 
 
-def outsider(name: str) -> Entry:
+def external_name(name: str) -> TableCell:
     """The name of a contestant that the run did not train."""
-    return Entry(
+    return TableCell(
         name,
-        small="outside",
+        small="external",
         swatch="var(--muted)",
         hint="predictions from outside, scored by the same rules",
     )
 
 
-def nothing_known() -> Entry:
+def nothing_known() -> TableCell:
     """A cell that only a configuration of the run can fill."""
-    return Entry("", math.nan)
+    return TableCell("", math.nan)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from trials.records.result import NATIVE, TrialResult, dice
 
 NUM_WORST, NUM_RANDOM = 12, 4
@@ -28,7 +28,7 @@ class Patient:
         return [label for label, value in enumerate(self.by_label, 1) if not np.isnan(value)]
 
 
-def patients_of(board: Board, trial: TrialResult) -> list[Patient]:
+def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
     """Every test patient, the worst first; those that hold no label come last."""
     scores = {
         (score.case, score.label): score
@@ -37,7 +37,7 @@ def patients_of(board: Board, trial: TrialResult) -> list[Patient]:
     }
     patients = []
     for case in sorted({case for case, _ in scores}):
-        of_case = [scores[case, label] for label in board.run.labels]
+        of_case = [scores[case, label] for label in context.run.labels]
         by_label = tuple(
             dice(score.true_voxels, score.pred_voxels, score.overlap_voxels)
             if score.true_voxels

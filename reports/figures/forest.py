@@ -1,5 +1,5 @@
 """Forest plots: every mean with its interval, panels side by side; and every rival's distance to
-the chosen.
+the selected.
 """
 
 import math
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.analysis.context import Board
-from reports.analysis.selection import SAME, Choice
-from reports.analysis.summary import MEAN, Standing
-from reports.elements import Column, Entry, Figure, Table
-from reports.figures.cells import class_name, configuration, outsider, scored
+from reports.analysis.context import Context
+from reports.analysis.selection import SAME, Selection
+from reports.analysis.summary import MEAN, ScoreSummary
+from reports.elements import Column, Figure, Table, TableCell
+from reports.figures.cells import class_name, configuration, external_name, scored
 from reports.figures.colours import mark, model_colour
 from reports.formatting import cell_name, distinct, listed, many, plain, signed_range
 from trials.records.result import NATIVE
@@ -25,29 +25,29 @@ Estimate = tuple[float, float, float]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One row of the forest plot: who it is, in the figure and in its table, its colour and mark,
-    its standing by label.
+    its summary by label.
     """
 
     name: str
-    entry: Entry
+    entry: TableCell
     colour: str
     mark: str
-    by_label: Mapping[int, Standing]
+    by_label: Mapping[int, ScoreSummary]
 
 
-def mean_figure(board: Board, order: list[int]) -> Figure:
+def mean_figure(context: Context, order: list[int]) -> Figure:
     """Mean test Dice of the configurations in this order and of the contestants from outside, a
     panel a class.
     """
-    standings = board.standings[NATIVE]
-    labels = [label for label in (MEAN, *board.run.labels) if standings[order[0], label].n]
-    titles = [class_name(board, label) for label in labels]
+    summaries = context.summaries[NATIVE]
+    labels = [label for label in (MEAN, *context.run.labels) if summaries[order[0], label].n]
+    titles = [class_name(context, label) for label in labels]
     sizes = listed(
-        [str(size) for size in sorted({standings[order[0], label].n for label in labels})]
+        [str(size) for size in sorted({summaries[order[0], label].n for label in labels})]
     )
     strangers = (
-        f" and {many(len(board.outsiders.names), 'contestant')} from outside (crosses)"
-        if board.outsiders.names
+        f" and {many(len(context.external.names), 'contestant')} from outside (crosses)"
+        if context.external.names
         else ""
     )
     caption = (
@@ -55,7 +55,7 @@ def mean_figure(board: Board, order: list[int]) -> Figure:
         "widely, the order of the "
         f"rows says little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
     )
-    lines = _lines(board, order)
+    lines = _lines(context, order)
     rows = tuple(
         (
             line.entry,
@@ -98,19 +98,19 @@ def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dic
     return layout
 
 
-def _lines(board: Board, order: list[int]) -> list[Line]:
+def _lines(context: Context, order: list[int]) -> list[Line]:
     """Configurations and contestants from outside, best mean first."""
     labels, ours, theirs = (
-        (MEAN, *board.run.labels),
-        board.standings[NATIVE],
-        board.outsiders.standings,
+        (MEAN, *context.run.labels),
+        context.summaries[NATIVE],
+        context.external.summaries,
     )
     lines = [
         Line(
-            name=plain(cell_name(board.run.cells[i])),
-            entry=configuration(board, i),
-            colour=model_colour(board.run, board.run.cells[i].model),
-            mark=mark(board.run, board.run.cells[i]),
+            name=plain(cell_name(context.run.cells[i])),
+            entry=configuration(context, i),
+            colour=model_colour(context.run, context.run.cells[i].model),
+            mark=mark(context.run, context.run.cells[i]),
             by_label={label: ours[i, label] for label in labels},
         )
         for i in order
@@ -119,55 +119,57 @@ def _lines(board: Board, order: list[int]) -> list[Line]:
         Line(
             # A contestant may bear the name of a configuration: it still has a row of its own.
             name=f"{plain(name)} (outside)",
-            entry=outsider(name),
+            entry=external_name(name),
             colour="var(--muted)",
             mark="x-thin",
             by_label={label: theirs[o, label] for label in labels},
         )
-        for o, name in enumerate(board.outsiders.names)
+        for o, name in enumerate(context.external.names)
     ]
     return sorted(lines, key=lambda line: -line.by_label[MEAN].dice)
 
 
-def difference_figure(board: Board, choice: Choice, order: list[int]) -> Figure:
-    """The chosen configuration's lead over each rival; filled where it is resolved."""
-    rivals = [i for i in order if i != choice.chosen]
+def difference_figure(context: Context, selection: Selection, order: list[int]) -> Figure:
+    """The selected configuration's lead over each rival; filled where it is resolved."""
+    rivals = [i for i in order if i != selection.selected]
     data = []
     for resolved, colour, symbol in (
         (True, "var(--ink)", "circle"),
         (False, "var(--muted)", "circle-open"),
     ):
-        cells = [i for i in rivals if bool(choice.resolved[i]) == resolved]
-        values = [(choice.lead[i], choice.low[i], choice.high[i]) for i in cells]
-        data.append(points(_names(board, cells[::-1]), values, colour, [symbol] * len(cells), 0))
-    num_resolved = sum(bool(choice.resolved[i]) for i in rivals)
+        cells = [i for i in rivals if bool(selection.resolved[i]) == resolved]
+        values = [(selection.lead[i], selection.low[i], selection.high[i]) for i in cells]
+        data.append(points(_names(context, cells[::-1]), values, colour, [symbol] * len(cells), 0))
+    num_resolved = sum(bool(selection.resolved[i]) for i in rivals)
     one_seed = (
         " With one seed no gap can be: the variance between trainings was not measured."
-        if len(board.run.seeds) == 1
+        if len(context.run.seeds) == 1
         else ""
     )
     caption = (
-        f"{cell_name(board.run.cells[choice.chosen])}, chosen on validation, is resolved against "
+        f"{cell_name(context.run.cells[selection.selected])}, selected on validation, is resolved "
+        "against "
         f"{num_resolved} of "
         f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice "
         "with 95 % interval, "
-        f"n = {board.standings[NATIVE][choice.chosen, MEAN].n} patients, seeds averaged; the band "
+        f"n = {context.summaries[NATIVE][selection.selected, MEAN].n} patients, seeds averaged; "
+        "the band "
         f"is ±{SAME}."
     )
     return Figure(
         id="differences",
         caption=caption,
         data=tuple(trace for trace in data if trace["y"]),
-        layout=panels(["Dice ahead of the rival"], _names(board, rivals)) | {"shapes": _band()},
-        table=_difference_table(board, choice, rivals),
+        layout=panels(["Dice ahead of the rival"], _names(context, rivals)) | {"shapes": _band()},
+        table=_difference_table(context, selection, rivals),
         height=FRAME + ROW * len(rivals),
         least_width=NAMES + 2 * PANEL,
     )
 
 
-def _names(board: Board, order: list[int]) -> list[str]:
+def _names(context: Context, order: list[int]) -> list[str]:
     """Row names from the bottom up, as plotly counts."""
-    return [plain(cell_name(board.run.cells[i])) for i in reversed(order)]
+    return [plain(cell_name(context.run.cells[i])) for i in reversed(order)]
 
 
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
@@ -242,8 +244,8 @@ def _panel(lines: list[Line], label: int, panel: int) -> list[dict[str, Any]]:
     traces = []
     for colour in distinct(line.colour for line in lines):
         mine = [line for line in reversed(lines) if line.colour == colour]
-        standings = [line.by_label[label] for line in mine]
-        values = [(standing.dice, standing.dice_low, standing.dice_high) for standing in standings]
+        summaries = [line.by_label[label] for line in mine]
+        values = [(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
         traces.append(
             points(
                 [line.name for line in mine], values, colour, [line.mark for line in mine], panel
@@ -266,22 +268,25 @@ def _band() -> list[dict[str, Any]]:
     return [whole | band, whole | zero]
 
 
-def _difference_table(board: Board, choice: Choice, rivals: list[int]) -> Table:
+def _difference_table(context: Context, selection: Selection, rivals: list[int]) -> Table:
     columns = (Column("rival"), Column("difference [95 % interval]", True), Column("verdict"))
     rows = tuple(
         (
-            configuration(board, i),
-            Entry(signed_range(choice.lead[i], choice.low[i], choice.high[i]), choice.lead[i]),
-            Entry(
-                "resolved" if choice.resolved[i] else "not resolved",
-                look="" if choice.resolved[i] else "quiet",
+            configuration(context, i),
+            TableCell(
+                signed_range(selection.lead[i], selection.low[i], selection.high[i]),
+                selection.lead[i],
+            ),
+            TableCell(
+                "resolved" if selection.resolved[i] else "not resolved",
+                look="" if selection.resolved[i] else "quiet",
             ),
         )
         for i in rivals
     )
     return Table(
         id="differences-table",
-        caption="The chosen configuration minus each rival.",
+        caption="The selected configuration minus each rival.",
         columns=columns,
         rows=rows,
     )

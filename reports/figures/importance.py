@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from reports.analysis.context import Board
-from reports.elements import Column, Entry, Figure, Table
+from reports.analysis.context import Context
+from reports.elements import Column, Figure, Table, TableCell
 from reports.figures.cells import configuration
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, distinct, listed, many, percent, plain, span
@@ -33,7 +33,7 @@ def importance_words(importance: Shares, most: int) -> str:
     )
 
 
-def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) -> Figure:
+def importance_figure(context: Context, importance: Shares, sizes: Sequence[int]) -> Figure:
     """A point a cell and hyperparameter; sizes are the trials behind each cell."""
     names = sorted(
         {name for found in importance.values() for name in found},
@@ -55,7 +55,7 @@ def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) ->
                 "x": [round(share, 4) for _, _, share in mine],
                 "y": [plain(name.replace("_", " ")) for _, name, _ in mine],
                 "customdata": [plain(cell_name(cell)) for cell, _, _ in mine],
-                "marker": {"size": 10, "opacity": 0.7, "color": model_colour(board.run, model)},
+                "marker": {"size": 10, "opacity": 0.7, "color": model_colour(context.run, model)},
                 "hovertemplate": "%{customdata}<br>%{y}: %{x:.0%}<extra></extra>",
             }
         )
@@ -69,11 +69,11 @@ def importance_figure(board: Board, importance: Shares, sizes: Sequence[int]) ->
     columns = (Column("configuration"), *(Column(name.replace("_", " "), True) for name in names))
     rows = tuple(
         (
-            configuration(board, board.run.cells.index(cell)),
+            configuration(context, context.run.cells.index(cell)),
             *(
-                Entry(percent(found[name]), found[name])
+                TableCell(percent(found[name]), found[name])
                 if name in found
-                else Entry("", float("nan"))
+                else TableCell("", float("nan"))
                 for name in names
             ),
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.context import Board
-from reports.elements import Column, Entry, Figure, Table, View
+from reports.analysis.context import Context
+from reports.elements import Column, Figure, Table, TableCell, View
 from reports.figures.colours import label_colour
 from reports.figures.meshes import surface
 from reports.formatting import many, plain
@@ -18,18 +18,18 @@ from reports.load.stored import Volumes
 APART = 1.1
 
 
-def scene(board: Board, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure | None:
+def scene(context: Context, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure | None:
     """The scene over (case, why it is shown, its volumes); None where there are none."""
     if not volumes:
         return None
     views, rows = [], []
     for case, why, both in volumes:
         traces = [
-            *_traces(board, both.reference, both, 0.0),
-            *_traces(board, both.prediction, both, APART * both.size_mm[2]),
+            *_traces(context, both.reference, both, 0.0),
+            *_traces(context, both.prediction, both, APART * both.size_mm[2]),
         ]
         views.append(View(name=f"{case}, {why}", data=tuple(traces), layout=_layout(both, traces)))
-        rows += [_row(board, case, label, both) for label in board.run.labels]
+        rows += [_row(context, case, label, both) for label in context.run.labels]
     caption = (
         f"{many(len(views), 'patient')} in 3D: the reference on the left, the prediction on the "
         "right; drag to turn both. The "
@@ -59,9 +59,11 @@ def scene(board: Board, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure |
     )
 
 
-def _traces(board: Board, labels: np.ndarray, both: Volumes, shift: float) -> list[dict[str, Any]]:
+def _traces(
+    context: Context, labels: np.ndarray, both: Volumes, shift: float
+) -> list[dict[str, Any]]:
     traces = []
-    for label in board.run.labels:
+    for label in context.run.labels:
         mesh = surface(labels == label, both.voxel_mm)
         if mesh is None:
             continue
@@ -79,10 +81,10 @@ def _traces(board: Board, labels: np.ndarray, both: Volumes, shift: float) -> li
                 "j": j.tolist(),
                 "k": k.tolist(),
                 "color": f"rgb{label_colour(label)}",
-                "opacity": 0.35 if label == 1 and len(board.run.labels) > 1 else 1.0,
+                "opacity": 0.35 if label == 1 and len(context.run.labels) > 1 else 1.0,
                 "flatshading": False,
                 "lighting": {"ambient": 0.55, "diffuse": 0.7, "specular": 0.1, "roughness": 0.9},
-                "name": plain(board.run.classes[label]),
+                "name": plain(context.run.classes[label]),
                 "hoverinfo": "name",
             }
         )
@@ -122,13 +124,13 @@ def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _row(board: Board, case: str, label: int, both: Volumes) -> tuple[Entry, ...]:
+def _row(context: Context, case: str, label: int, both: Volumes) -> tuple[TableCell, ...]:
     per_voxel = float(np.prod(both.voxel_mm)) / 1000
     volumes = [
         int((labels == label).sum()) * per_voxel for labels in (both.reference, both.prediction)
     ]
     return (
-        Entry(case),
-        Entry(board.run.classes[label]),
-        *(Entry(f"{volume:.1f}", volume) for volume in volumes),
+        TableCell(case),
+        TableCell(context.run.classes[label]),
+        *(TableCell(f"{volume:.1f}", volume) for volume in volumes),
     )

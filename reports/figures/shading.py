@@ -38,8 +38,8 @@ def seen(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
         [(0, 0, 0), *(label_colour(label) for label in range(1, int(labels.max()) + 1))], float
     )
     lit = (1 - THROUGH) * colours[front] + THROUGH * colours[behind]
-    # Outside, the depth and the colour of the nearest place inside: nothing bleeds in when the
-    # picture is enlarged.
+    # ExternalPredictions, the depth and the colour of the nearest place inside: nothing bleeds in
+    # when the picture is enlarged.
     nearest = tuple(distance_transform_edt(~is_hit, return_distances=False, return_indices=True))
     per_mm = EDGE / np.delete(size_mm, axis).max()
     scale = np.delete(voxel_mm, axis) * per_mm

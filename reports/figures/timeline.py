@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from reports.analysis.context import Board
-from reports.elements import LONGEST_TABLE, Column, Entry, Figure, Table
+from reports.analysis.context import Context
+from reports.elements import LONGEST_TABLE, Column, Figure, Table, TableCell
 from reports.formatting import cell_name, duration, listed, many, number, percent, plain
 from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
@@ -21,9 +21,9 @@ LOOKS = {
 Timed = tuple[float, str, TrialResult]
 
 
-def timeline(board: Board) -> Figure | None:
+def timeline(context: Context) -> Figure | None:
     """Every trial that recorded its start, a lane a worker of each host; None where none did."""
-    timed = _timed(board.run.results)
+    timed = _timed(context.run.results)
     if not timed:
         return None
     end = max(start + result.seconds for start, _, result in timed)
@@ -33,7 +33,7 @@ def timeline(board: Board) -> Figure | None:
     lanes = sorted({lane for _, lane, _ in timed}, key=_lane_order)
     return Figure(
         id="timeline",
-        caption=_caption(board, timed, end, lanes),
+        caption=_caption(context, timed, end, lanes),
         data=tuple(trace for look in LOOKS.values() if (trace := _bars(timed, look, unit))["y"]),
         layout={
             "barmode": "overlay",
@@ -61,7 +61,7 @@ def timeline(board: Board) -> Figure | None:
     )
 
 
-def _caption(board: Board, timed: list[Timed], end: float, lanes: list[str]) -> str:
+def _caption(context: Context, timed: list[Timed], end: float, lanes: list[str]) -> str:
     busy = sum(result.seconds for _, _, result in timed) / (end * len(lanes)) if end else 0.0
     hosts = listed(sorted({_host(result) for _, _, result in timed})[:6])
     text = (
@@ -70,7 +70,7 @@ def _caption(board: Board, timed: list[Timed], end: float, lanes: list[str]) -> 
         f"{percent(busy)} of that room was used. Each bar is a trial from start to end, in the "
         "first free lane of its host."
     )
-    without = len(board.run.results) - len(timed)
+    without = len(context.run.results) - len(timed)
     return text + (
         f" {many(without, 'trial')} ended before a start was recorded." if without else ""
     )
@@ -144,13 +144,13 @@ def _table(timed: list[Timed]) -> Table:
     )
     rows = tuple(
         (
-            Entry(result.trial, look="code"),
-            Entry(cell_name(result.spec.cell)),
-            Entry(result.spec.phase),
-            Entry(result.state.lower()),
-            Entry(lane),
-            Entry(f"{start:.0f}", start),
-            Entry(number(result.seconds, 1), result.seconds),
+            TableCell(result.trial, look="code"),
+            TableCell(cell_name(result.spec.cell)),
+            TableCell(result.spec.phase),
+            TableCell(result.state.lower()),
+            TableCell(lane),
+            TableCell(f"{start:.0f}", start),
+            TableCell(number(result.seconds, 1), result.seconds),
         )
         for start, lane, result in timed[:LONGEST_TABLE]
     )

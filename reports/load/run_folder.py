@@ -27,8 +27,8 @@ from trials.records.result import (
     PRUNED,
     RUN_KEYS,
     CaseScore,
+    StudySummary,
     SurfaceScore,
-    Taught,
     TrialResult,
 )
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
@@ -136,7 +136,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
     try:
         document = parsed(read_text(path))
         refuse_huge(document)
-        studies = rebuild(tuple[Taught, ...], document["studies"], "studies")
+        studies = rebuild(tuple[StudySummary, ...], document["studies"], "studies")
         return {one.cell: dict(one.importance) for one in studies if one.importance}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trials.storage.atomic import is_there, read_bytes
-from trials.storage.checksum import unsealed_bytes
+from trials.storage.checksum import check_byte_checksum
 
 WITHOUT = "delete it, and the page goes without these slices"
 WITHOUT_BOTH = "delete both, and the page goes without these slices"
@@ -229,7 +229,7 @@ def _opened(path: Path) -> Iterator[Any]:
     zip's own sums."""
     try:
         content = read_bytes(path)
-        original = unsealed_bytes(content)
+        original = check_byte_checksum(content)
         with np.load(BytesIO(original), allow_pickle=False) as file:
             if original == content and (other := file.zip.testzip()):
                 raise ValueError(f"{other} has another checksum")

@@ -5,11 +5,11 @@ limits them.
 import math
 
 from reports.analysis.caveats import missing_finals
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
-from reports.analysis.selection import SAME, Choice, gap_to
+from reports.analysis.selection import SAME, Selection, gap_to
 from reports.analysis.summary import MEAN
-from reports.elements import Block, Column, Entry, Notes, Numbers, Section, Table, Text
+from reports.elements import Block, Column, Notes, Numbers, Section, Table, TableCell, Text
 from reports.figures.cells import scored
 from reports.formatting import (
     cell_name,
@@ -37,76 +37,76 @@ MEANING = (
 )
 
 
-def answer(board: Board) -> Section:
-    """The first screen; without a choice it says why there is none."""
-    choice = board.choice
+def answer(context: Context) -> Section:
+    """The first screen; without a selection it says why there is none."""
+    selection = context.selection
     question = "What should I use, and how sure is that?"
-    notes = Notes(tuple((note.title, note.text, note.names) for note in board.notes))
-    if choice is None:
+    notes = Notes(tuple((note.title, note.text, note.names) for note in context.notes))
+    if selection is None:
         return Section(
             id="answer",
             title="No answer yet",
             question=question,
-            finding=_why_none(board),
+            finding=_why_none(context),
             blocks=(notes,),
         )
     blocks: tuple[Block, ...] = (
-        _numbers(board, choice),
-        Text(_sentences(board, choice)),
+        _numbers(context, selection),
+        Text(_sentences(context, selection)),
         notes,
-        _by_class(board, choice),
+        _by_class(context, selection),
     )
     return Section(
         id="answer",
-        title=_headline(board, choice),
+        title=_headline(context, selection),
         question=question,
-        finding=_recommendation(board, choice),
+        finding=_recommendation(context, selection),
         blocks=blocks,
     )
 
 
-def _why_none(board: Board) -> str:
-    if not board.run.finals:
+def _why_none(context: Context) -> str:
+    if not context.run.finals:
         return (
             "No final trial has finished, so there is no score to compare yet. What there is so "
             "far stands below."
         )
     return (
         "No configuration has scores on both the validation and the test split, so none can be "
-        "chosen."
+        "selected."
     )
 
 
-def _name(board: Board, i: int) -> str:
-    return cell_name(board.run.cells[i])
+def _name(context: Context, i: int) -> str:
+    return cell_name(context.run.cells[i])
 
 
-def _one_seed(board: Board) -> bool:
-    return len(board.run.seeds) == 1
+def _one_seed(context: Context) -> bool:
+    return len(context.run.seeds) == 1
 
 
-def _headline(board: Board, choice: Choice) -> str:
-    if choice.winner:
-        return f"{_name(board, choice.chosen)} leads"
-    if len(board.run.cells) == 1:
+def _headline(context: Context, selection: Selection) -> str:
+    if selection.winner:
+        return f"{_name(context, selection.selected)} leads"
+    if len(context.run.cells) == 1:
         return "One configuration, nothing to compare"
-    unfinished = " yet" if missing_finals(board.run) else ""
-    return f"No winner{unfinished} among {len(board.run.cells)} configurations"
+    unfinished = " yet" if missing_finals(context.run) else ""
+    return f"No winner{unfinished} among {len(context.run.cells)} configurations"
 
 
-def _recommendation(board: Board, choice: Choice) -> str:
-    name, rivals = _name(board, choice.chosen), _rivals(board, choice)
+def _recommendation(context: Context, selection: Selection) -> str:
+    name, rivals = _name(context, selection.selected), _rivals(context, selection)
     if not rivals:
         return f"{name} is the only configuration with a result: its score stands alone."
-    if choice.winner:
+    if selection.winner:
         return (
-            f"{name} was chosen on validation and is ahead of {_all(len(rivals))} on the test "
+            f"{name} was selected on validation and is ahead of {_all(len(rivals))} on the test "
             "patients."
         )
-    unresolved = sum(not choice.resolved[i] for i in rivals)
+    unresolved = sum(not selection.resolved[i] for i in rivals)
     reason = (
         " One seed a cell cannot tell a better configuration from a luckier one."
-        if _one_seed(board)
+        if _one_seed(context)
         else ""
     )
     return (
@@ -120,16 +120,16 @@ def _all(rivals: int) -> str:
     return "its rival" if rivals == 1 else f"all {rivals} rivals"
 
 
-def _rivals(board: Board, choice: Choice) -> list[int]:
+def _rivals(context: Context, selection: Selection) -> list[int]:
     return [
         i
-        for i in range(len(board.run.cells))
-        if i != choice.chosen and not math.isnan(choice.lead[i])
+        for i in range(len(context.run.cells))
+        if i != selection.selected and not math.isnan(selection.lead[i])
     ]
 
 
-def _numbers(board: Board, choice: Choice) -> Numbers:
-    row = board.standings[NATIVE][choice.chosen, MEAN]
+def _numbers(context: Context, selection: Selection) -> Numbers:
+    row = context.summaries[NATIVE][selection.selected, MEAN]
     size = f"n = {row.n}, {many(row.seeds, 'seed')}"
     items = [
         (
@@ -138,69 +138,83 @@ def _numbers(board: Board, choice: Choice) -> Numbers:
             _bounds(row.dice_low, row.dice_high) + size,
         )
     ]
-    if (i := choice.runner_up) is not None:
-        verdict = "resolved" if choice.resolved[i] else "not resolved"
-        ahead = _bounds(float(choice.low[i]), float(choice.high[i])) + verdict
-        items.append((signed(choice.lead[i]), "Dice ahead of the runner-up", ahead))
-        drawn = f"{DRAWS:,} draws of {_drawn(board)}"
+    if (i := selection.runner_up) is not None:
+        verdict = "resolved" if selection.resolved[i] else "not resolved"
+        ahead = _bounds(float(selection.low[i]), float(selection.high[i])) + verdict
+        items.append((signed(selection.lead[i]), "Dice ahead of the runner-up", ahead))
+        drawn = f"{DRAWS:,} draws of {_drawn(context)}"
         items.append(
-            (percent(choice.first[choice.chosen]), "Share of draws that rank it first", drawn)
+            (
+                percent(selection.first[selection.selected]),
+                "Share of draws that rank it first",
+                drawn,
+            )
         )
     return Numbers(tuple(items))
 
 
-def _drawn(board: Board) -> str:
-    return "patients; one seed" if _one_seed(board) else "patients and seeds"
+def _drawn(context: Context) -> str:
+    return "patients; one seed" if _one_seed(context) else "patients and seeds"
 
 
 def _bounds(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"95 % interval {number(low)} to {number(high)}, "
 
 
-def _sentences(board: Board, choice: Choice) -> tuple[str, ...]:
-    first = f"{_chosen(board, choice)} {_tested(board, choice)}"
-    certainty = (_certainty(board, choice), MEANING) if _rivals(board, choice) else ()
-    return (first, *certainty[:1], _cost(board, choice), *certainty[1:])
+def _sentences(context: Context, selection: Selection) -> tuple[str, ...]:
+    first = f"{_chosen(context, selection)} {_tested(context, selection)}"
+    certainty = (_certainty(context, selection), MEANING) if _rivals(context, selection) else ()
+    return (first, *certainty[:1], _cost(context, selection), *certainty[1:])
 
 
-def _chosen(board: Board, choice: Choice) -> str:
-    classes = listed([board.run.classes[label] for label in board.run.labels])
+def _chosen(context: Context, selection: Selection) -> str:
+    classes = listed([context.run.classes[label] for label in context.run.labels])
     return (
-        f"On {many(len(board.validation.cases), 'validation case')}, {_name(board, choice.chosen)} "
+        f"On {many(len(context.validation.cases), 'validation case')}, "
+        f"{_name(context, selection.selected)} "
         "has the highest mean Dice "
-        f"over {classes}: {number(choice.validation[choice.chosen])}."
+        f"over {classes}: {number(selection.validation[selection.selected])}."
     )
 
 
-def _tested(board: Board, choice: Choice) -> str:
-    row = board.standings[NATIVE][choice.chosen, MEAN]
+def _tested(context: Context, selection: Selection) -> str:
+    row = context.summaries[NATIVE][selection.selected, MEAN]
     reached = ranged(row.dice, row.dice_low, row.dice_high)
-    text = f"On {many(len(board.test[NATIVE].cases), 'unseen test case')} it reaches {reached}"
-    if (i := choice.runner_up) is None:
+    text = f"On {many(len(context.test[NATIVE].cases), 'unseen test case')} it reaches {reached}"
+    if (i := selection.runner_up) is None:
         return f"{text}."
-    lead = signed_range(choice.lead[i], choice.low[i], choice.high[i])
+    lead = signed_range(selection.lead[i], selection.low[i], selection.high[i])
     return (
-        f"{text}; its difference to the runner-up on validation, {_name(board, i)}, is {lead}, and "
+        f"{text}; its difference to the runner-up on validation, {_name(context, i)}, is {lead}, "
+        "and "
         "on a new patient it scores "
-        f"higher with a chance of {_chance(board, choice.chosen, i)}."
+        f"higher with a chance of {_chance(context, selection.selected, i)}."
     )
 
 
-def _chance(board: Board, chosen: int, rival: int) -> str:
-    by_patient = nan_mean(patient_dice(board.test[NATIVE], MEAN), 1)
+def _chance(context: Context, selected: int, rival: int) -> str:
+    by_patient = nan_mean(patient_dice(context.test[NATIVE], MEAN), 1)
     share, low, high = (
-        float(of[0]) for of in superiority((by_patient[chosen] - by_patient[rival])[None])
+        float(of[0]) for of in superiority((by_patient[selected] - by_patient[rival])[None])
     )
     return f"{percent(share)} ({percent(low)} to {percent(high)})"
 
 
-def _more(board: Board, choice: Choice) -> str:
+def _more(context: Context, selection: Selection) -> str:
     """How many more patients or seeds would settle the lead over the runner-up, as the end of a
     sentence.
     """
-    i, num_cases, num_seeds = choice.runner_up, len(board.test[NATIVE].cases), len(board.run.seeds)
-    gap = None if i is None or choice.resolved[i] else gap_to(board.test[NATIVE], choice.chosen, i)
-    if gap is None or _one_seed(board):
+    i, num_cases, num_seeds = (
+        selection.runner_up,
+        len(context.test[NATIVE].cases),
+        len(context.run.seeds),
+    )
+    gap = (
+        None
+        if i is None or selection.resolved[i]
+        else gap_to(context.test[NATIVE], selection.selected, i)
+    )
+    if gap is None or _one_seed(context):
         return ""
     cases, seeds = cases_needed(gap, num_seeds), seeds_needed(gap, num_cases)
     ways = [
@@ -223,39 +237,42 @@ def _more(board: Board, choice: Choice) -> str:
     )
 
 
-def _certainty(board: Board, choice: Choice) -> str:
-    rivals = _rivals(board, choice)
-    resolved = sum(bool(choice.resolved[i]) for i in rivals)
+def _certainty(context: Context, selection: Selection) -> str:
+    rivals = _rivals(context, selection)
+    resolved = sum(bool(selection.resolved[i]) for i in rivals)
     gap = (
         "The smallest gap that this run would see with 80 % power is about "
-        f"{number(choice.smallest_gap)} Dice"
+        f"{number(selection.smallest_gap)} Dice"
     )
     drawn = (
         "the patients (variance between seeds is not included)"
-        if _one_seed(board)
+        if _one_seed(context)
         else "patients and seeds"
     )
-    more = _more(board, choice)
+    more = _more(context, selection)
     return (
-        f"It ranks first in {percent(choice.first[choice.chosen])} of {DRAWS:,} bootstrap draws of "
+        f"It ranks first in {percent(selection.first[selection.selected])} of {DRAWS:,} bootstrap "
+        "draws of "
         f"{drawn}, and is "
         f"resolved against {resolved} of {many(len(rivals), 'rival')}. "
-        f"{gap}{more}{', seeds aside.' if _one_seed(board) else '.'}"
+        f"{gap}{more}{', seeds aside.' if _one_seed(context) else '.'}"
     )
 
 
-def _cost(board: Board, choice: Choice) -> str:
+def _cost(context: Context, selection: Selection) -> str:
     trials = [
-        result for result in board.run.finals if result.spec.cell == board.run.cells[choice.chosen]
+        result
+        for result in context.run.finals
+        if result.spec.cell == context.run.cells[selection.selected]
     ]
     mean = sum(result.seconds for result in trials) / len(trials)
-    whole = sum(result.seconds for result in board.run.results)
+    whole = sum(result.seconds for result in context.run.results)
     peak = max(result.peak_gib for result in trials)
     device = trials[0].facts.get("device", "an unnamed device")
     return (
         f"One training of it took {duration(mean)} on {device} and {peak:.2g} GiB at most, for "
         f"{quantity(trials[0].num_parameters)} parameters. "
-        f"{_together(len(board.run.results))} took {duration(whole)} of training time."
+        f"{_together(len(context.run.results))} took {duration(whole)} of training time."
     )
 
 
@@ -265,8 +282,8 @@ def _together(count: int) -> str:
     )
 
 
-def _by_class(board: Board, choice: Choice) -> Table:
-    num = len(board.test[NATIVE].cases)
+def _by_class(context: Context, selection: Selection) -> Table:
+    num = len(context.test[NATIVE].cases)
     columns = (
         Column("class"),
         Column(
@@ -281,8 +298,8 @@ def _by_class(board: Board, choice: Choice) -> Table:
         ),
     )
     rows = []
-    for label in board.run.labels:
-        row = board.standings[NATIVE][choice.chosen, label]
+    for label in context.run.labels:
+        row = context.summaries[NATIVE][selection.selected, label]
         false = (
             f"{percent(row.fp_share)} of {row.label_free}"
             if row.label_free
@@ -291,17 +308,19 @@ def _by_class(board: Board, choice: Choice) -> Table:
         dice = (
             scored(row.dice, row.dice_low, row.dice_high)
             if row.n
-            else Entry(f"n/a (0 of {num} cases hold it)")
+            else TableCell(f"n/a (0 of {num} cases hold it)")
         )
         iou = scored(row.iou, row.iou_low, row.iou_high)
         rows.append(
             (
-                Entry(board.run.classes[label]),
+                TableCell(context.run.classes[label]),
                 dice,
                 iou,
-                Entry(f"{row.n} of {num}", row.n),
-                Entry(false, row.fp_share),
+                TableCell(f"{row.n} of {num}", row.n),
+                TableCell(false, row.fp_share),
             )
         )
-    caption = f"{_name(board, choice.chosen)} on the test split, native grid, with 95 % intervals."
+    caption = (
+        f"{_name(context, selection.selected)} on the test split, native grid, with 95 % intervals."
+    )
     return Table(id="answer-by-class", caption=caption, columns=columns, rows=tuple(rows))

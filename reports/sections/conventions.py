@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.external import Field
-from reports.elements import Column, Entry, Section, Switch, Table, Text
+from reports.elements import Column, Section, Switch, Table, TableCell, Text
 from reports.formatting import listed, many, number
 from reports.stats.conventions import (
     CONVENTIONS,
@@ -50,9 +50,9 @@ class Judged:
     by_rank: np.ndarray
 
 
-def conventions(board: Board) -> Section | None:
+def conventions(context: Context) -> Section | None:
     """Means and places under each convention; nothing before two contestants have a test score."""
-    field = board.field
+    field = context.field
     judged = {name: judge(field, convention) for name, convention in CONVENTIONS.items()}
     ours = judged["positives"]
     order = sorted(
@@ -68,16 +68,16 @@ def conventions(board: Board) -> Section | None:
             (table,),
         )
         for name, one in judged.items()
-        for table in [_means_table(board, name, one, order)]
+        for table in [_means_table(context, name, one, order)]
     )
     return Section(
         id="conventions",
         title="Conventions",
         question="Does the rule for empty classes, or the ranking rule, decide?",
-        finding=_finding(board, judged, official, order),
+        finding=_finding(context, judged, official, order),
         blocks=(
             Switch("convention", "Convention for empty classes", options),
-            _places_table(board, judged, official, order),
+            _places_table(context, judged, official, order),
             Text((RULES,) if official is None else (RULES, CHALLENGE_RULE)),
         ),
     )
@@ -146,9 +146,9 @@ def changes(names: tuple[str, ...], ours: np.ndarray, theirs: np.ndarray) -> str
 
 
 def _finding(
-    board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+    context: Context, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
 ) -> str:
-    ours, names = judged["positives"].by_mean, board.field.names
+    ours, names = judged["positives"].by_mean, context.field.names
     others = {
         one.convention.title: one.by_mean for name, one in judged.items() if name != "positives"
     }
@@ -174,20 +174,22 @@ def _finding(
     return f"{told} {lead}"
 
 
-def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> Table:
+def _means_table(context: Context, name: str, judged: Judged, order: list[int]) -> Table:
     held = [
-        label for label in board.run.labels if not np.isnan(judged.by_label[order, label - 1]).all()
+        label
+        for label in context.run.labels
+        if not np.isnan(judged.by_label[order, label - 1]).all()
     ]
     columns = (
         Column("contestant"),
         Column("mean", True, "over the classes, then over the seeds"),
-        *(Column(board.run.classes[label], True) for label in held),
+        *(Column(context.run.classes[label], True) for label in held),
         Column("place", True, "mean then rank"),
         Column("place, rank then mean", True),
     )
     rows = tuple(
         (
-            Entry(board.field.names[i]),
+            TableCell(context.field.names[i]),
             _score(judged.over_all[i]),
             *(_score(judged.by_label[i, label - 1]) for label in held),
             _place(judged.by_mean[i]),
@@ -195,7 +197,7 @@ def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> T
         )
         for i in order
     )
-    n = len(board.field.counts.cases)
+    n = len(context.field.counts.cases)
     caption = (
         f"{judged.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
     )
@@ -203,7 +205,7 @@ def _means_table(board: Board, name: str, judged: Judged, order: list[int]) -> T
 
 
 def _places_table(
-    board: Board, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+    context: Context, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
 ) -> Table:
     ours = judged["positives"].by_mean
     places = {one.convention.title: one.by_mean for one in judged.values()}
@@ -212,7 +214,10 @@ def _places_table(
         places["challenge"] = official
     columns = (Column("contestant"), *(Column(title, True) for title in places))
     rows = tuple(
-        (Entry(board.field.names[i]), *(_place(column[i], ours[i]) for column in places.values()))
+        (
+            TableCell(context.field.names[i]),
+            *(_place(column[i], ours[i]) for column in places.values()),
+        )
         for i in order
     )
     caption = (
@@ -222,15 +227,15 @@ def _places_table(
     return Table(id="convention-places", caption=caption, columns=columns, rows=rows)
 
 
-def _score(value: float) -> Entry:
-    return Entry(number(value), float(value), look="quiet" if np.isnan(value) else "")
+def _score(value: float) -> TableCell:
+    return TableCell(number(value), float(value), look="quiet" if np.isnan(value) else "")
 
 
-def _place(place: float, ours: float | None = None) -> Entry:
+def _place(place: float, ours: float | None = None) -> TableCell:
     if np.isnan(place):
-        return Entry("n/a", float("nan"), look="quiet")
+        return TableCell("n/a", float("nan"), look="quiet")
     moved = 0 if ours is None or np.isnan(ours) else int(ours - place)
-    return Entry(
+    return TableCell(
         f"{place:.0f}",
         float(place),
         small=f"{'up' if moved > 0 else 'down'} {abs(moved)}" if moved else "",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.epochs import (
     Value,
     at_best,
@@ -17,7 +17,7 @@ from reports.analysis.epochs import (
     val_dice,
     val_loss,
 )
-from reports.elements import Column, Entry, Figure, Section, Table
+from reports.elements import Column, Figure, Section, Table, TableCell
 from reports.figures.colours import model_colour, trial_colour
 from reports.formatting import cell_name, distinct, many, number, plain, span
 from trials.records.result import COMPLETE, EpochScore, TrialResult
@@ -28,39 +28,41 @@ OPACITIES = (1.0, 0.72, 0.5)
 Shown = dict[Cell, list[TrialResult]]
 
 
-def curves(board: Board) -> Section | None:
+def curves(context: Context) -> Section | None:
     """The curves of the final trials; of the tuning trials while there is no final one; nothing
     before a first epoch.
     """
-    shown = {cell: trials for cell in board.run.cells if (trials := _trials(board, cell))}
+    shown = {cell: trials for cell in context.run.cells if (trials := _trials(context, cell))}
     pretraining = [
-        result for result in board.run.results if result.spec.phase == PRETRAIN and result.curve
+        result for result in context.run.results if result.spec.phase == PRETRAIN and result.curve
     ]
     if not shown and not pretraining:
         return None
     models = [
         model
-        for model in distinct(cell.model for cell in board.run.cells)
+        for model in distinct(cell.model for cell in context.run.cells)
         if any(cell.model == model for cell in shown)
     ]
-    figures = [_figure(board, model, shown) for model in models] + (
-        [_pretraining(board, pretraining)] if pretraining else []
+    figures = [_figure(context, model, shown) for model in models] + (
+        [_pretraining(context, pretraining)] if pretraining else []
     )
     return Section(
         id="curves",
         title="Training curves",
         question="Did training converge, did it overfit?",
-        finding=_finding(board, shown),
+        finding=_finding(context, shown),
         blocks=tuple(figures),
     )
 
 
-def _trials(board: Board, cell: Cell) -> list[TrialResult]:
+def _trials(context: Context, cell: Cell) -> list[TrialResult]:
     """A cell's complete final trials, or its best complete tuning trial while no final trial of the
     run has ended.
     """
-    of_cell = [result for result in board.run.results if result.spec.cell == cell and result.curve]
-    if board.run.finals:
+    of_cell = [
+        result for result in context.run.results if result.spec.cell == cell and result.curve
+    ]
+    if context.run.finals:
         return [
             result for result in of_cell if result.spec.phase == FINAL and result.state == COMPLETE
         ]
@@ -68,7 +70,7 @@ def _trials(board: Board, cell: Cell) -> list[TrialResult]:
     return sorted(tuned, key=lambda result: -(result.val_score or 0.0))[:1]
 
 
-def _finding(board: Board, shown: Shown) -> str:
+def _finding(context: Context, shown: Shown) -> str:
     if not shown:
         return "So far only pretraining has ended."
     rising = sum(is_rising(trials) for trials in shown.values())
@@ -79,17 +81,17 @@ def _finding(board: Board, shown: Shown) -> str:
     text += ": longer training may change their place." if rising else "."
     return (
         text
-        if board.run.finals
+        if context.run.finals
         else f"{text} These are tuning trials, as no final trial has ended."
     )
 
 
-def _place(board: Board, model: str) -> int:
+def _place(context: Context, model: str) -> int:
     """A model's place in the grid, to name its figure by."""
-    return distinct(cell.model for cell in board.run.cells).index(model)
+    return distinct(cell.model for cell in context.run.cells).index(model)
 
 
-def _figure(board: Board, model: str, shown: Shown) -> Figure:
+def _figure(context: Context, model: str, shown: Shown) -> Figure:
     cells = [cell for cell in shown if cell.model == model]
     losses, seeds = distinct(cell.loss for cell in cells), max(len(shown[cell]) for cell in cells)
     band = ", band from lowest to highest" if seeds > 1 else ""
@@ -99,13 +101,13 @@ def _figure(board: Board, model: str, shown: Shown) -> Figure:
         f"cube, below the training criterion; mean of {many(seeds, 'seed')}{band}."
     )
     return Figure(
-        id=f"curves-{_place(board, model)}",
+        id=f"curves-{_place(context, model)}",
         caption=caption,
         data=tuple(
-            trace for cell in cells for trace in _traces(board, cell, losses, cells, shown[cell])
+            trace for cell in cells for trace in _traces(context, cell, losses, cells, shown[cell])
         ),
         layout=_layout(losses, _epoch_ticks([trial for cell in cells for trial in shown[cell]])),
-        table=_table(board, model, cells, shown),
+        table=_table(context, model, cells, shown),
         height=460,
         least_width=110 + 215 * len(losses),
     )
@@ -120,14 +122,14 @@ def _gap(cells: list[Cell], shown: Shown) -> str:
 
 
 def _traces(
-    board: Board, cell: Cell, losses: list[str], cells: list[Cell], trials: list[TrialResult]
+    context: Context, cell: Cell, losses: list[str], cells: list[Cell], trials: list[TrialResult]
 ) -> Iterator[dict[str, Any]]:
     """The lines of one cell in its loss's column: Dice in the upper panel, loss in the lower."""
-    sampling = distinct(cell.sampling for cell in board.run.cells).index(cell.sampling)
+    sampling = distinct(cell.sampling for cell in context.run.cells).index(cell.sampling)
     prefix = f"{cell.sampling}, " if len({other.sampling for other in cells}) > 1 else ""
     is_named = next(other for other in cells if other.sampling == cell.sampling) == cell
     look = {
-        "colour": model_colour(board.run, cell.model),
+        "colour": model_colour(context.run, cell.model),
         "opacity": OPACITIES[sampling % len(OPACITIES)],
     }
     for row, (train, val) in enumerate(((train_dice, val_dice), (train_loss, val_loss))):
@@ -254,22 +256,22 @@ def _layout(losses: list[str], ticks: dict[str, Any]) -> dict[str, Any]:
     return layout
 
 
-def _table(board: Board, model: str, cells: list[Cell], shown: Shown) -> Table:
+def _table(context: Context, model: str, cells: list[Cell], shown: Shown) -> Table:
     names = ["seeds", "epochs", "best epoch", "validation Dice", "training Dice"]
-    names += [f"validation {board.run.classes[label]}" for label in board.run.labels]
+    names += [f"validation {context.run.classes[label]}" for label in context.run.labels]
     columns = (
         Column("configuration"),
         *(Column(name, True) for name in names),
         Column("still rising"),
     )
-    rows = tuple(_row(board, cell, shown[cell]) for cell in cells)
+    rows = tuple(_row(context, cell, shown[cell]) for cell in cells)
     caption = "Dice on the cube at the best epoch, mean of the seeds."
     return Table(
-        id=f"curves-{_place(board, model)}-table", caption=caption, columns=columns, rows=rows
+        id=f"curves-{_place(context, model)}-table", caption=caption, columns=columns, rows=rows
     )
 
 
-def _row(board: Board, cell: Cell, trials: list[TrialResult]) -> tuple[Entry, ...]:
+def _row(context: Context, cell: Cell, trials: list[TrialResult]) -> tuple[TableCell, ...]:
     def of_label(label: int) -> Value:
         def value(epoch: EpochScore) -> float | None:
             return epoch.val_dice.get(label)
@@ -278,29 +280,29 @@ def _row(board: Board, cell: Cell, trials: list[TrialResult]) -> tuple[Entry, ..
 
     values = [
         at_best(trials, value)
-        for value in (val_dice, train_dice, *(of_label(label) for label in board.run.labels))
+        for value in (val_dice, train_dice, *(of_label(label) for label in context.run.labels))
     ]
     length, best = (
         max(len(trial.curve) for trial in trials),
         ", ".join(str(trial.best_epoch) for trial in trials),
     )
     head = (
-        Entry(cell_name(cell)),
-        Entry(str(len(trials)), len(trials)),
-        Entry(str(length), length),
-        Entry(best),
+        TableCell(cell_name(cell)),
+        TableCell(str(len(trials)), len(trials)),
+        TableCell(str(length), length),
+        TableCell(best),
     )
     return (
         *head,
-        *(Entry(number(value), value) for value in values),
-        Entry("yes" if is_rising(trials) else "no"),
+        *(TableCell(number(value), value) for value in values),
+        TableCell("yes" if is_rising(trials) else "no"),
     )
 
 
-def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
+def _pretraining(context: Context, trials: list[TrialResult]) -> Figure:
     data, rows = [], []
     for trial in trials:
-        look = {"colour": trial_colour(board.run, trial.spec.cell.model), "opacity": 1.0}
+        look = {"colour": trial_colour(context.run, trial.spec.cell.model), "opacity": 1.0}
         for value, dash, name in (
             (val_loss, "solid", "validation"),
             (train_loss, "dot", "training"),
@@ -315,9 +317,9 @@ def _pretraining(board: Board, trials: list[TrialResult]) -> Figure:
             if ends:
                 rows.append(
                     (
-                        Entry(title),
-                        Entry(number(ends[0], 4), ends[0]),
-                        Entry(number(ends[-1], 4), ends[-1]),
+                        TableCell(title),
+                        TableCell(number(ends[0], 4), ends[0]),
+                        TableCell(number(ends[-1], 4), ends[-1]),
                     )
                 )
     layout = {

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from reports.analysis.context import Board
-from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.analysis.context import Context
+from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.formatting import listed, many, number
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
 
 
-def data(board: Board) -> Section | None:
+def data(context: Context) -> Section | None:
     """Counts and spacing by split; nothing for a run that recorded no split."""
-    record = board.run.record.get("data") or {}
+    record = context.run.record.get("data") or {}
     splits = {
         name: tuple(record["split_cases"][name])
         for name in SPLITS
@@ -25,12 +25,14 @@ def data(board: Board) -> Section | None:
     if not splits:
         return None
     geometry = record.get("geometry") or {}
-    blocks: list[Block] = [_table(board, splits, geometry)]
+    blocks: list[Block] = [_table(context, splits, geometry)]
     if geometry:
         blocks.append(_figure(splits, geometry))
     excluded = record.get("excluded") or {}
     if excluded:
-        rows = tuple((Entry(case), Entry(str(reason))) for case, reason in sorted(excluded.items()))
+        rows = tuple(
+            (TableCell(case), TableCell(str(reason))) for case, reason in sorted(excluded.items())
+        )
         blocks.append(
             Table(
                 id="excluded",
@@ -42,7 +44,7 @@ def data(board: Board) -> Section | None:
     return Section(
         id="data",
         title="Data",
-        question="Who was trained, chosen and tested on?",
+        question="Who was trained, selected and tested on?",
         finding=_finding(record, splits, excluded),
         blocks=tuple(blocks),
     )
@@ -61,11 +63,13 @@ def _finding(
     return f"{many(record.get('cases', 0), 'case')}{published}, {sizes}; {out}."
 
 
-def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Table:
+def _table(
+    context: Context, splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]
+) -> Table:
     columns = [Column("split"), Column("cases", True)]
     if geometry:
         columns += [
-            Column(f"holding {board.run.classes[label]}", True) for label in board.run.labels
+            Column(f"holding {context.run.classes[label]}", True) for label in context.run.labels
         ]
         columns += [
             Column("slice spacing, mm", True),
@@ -75,11 +79,11 @@ def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[
     rows = []
     for name, cases in splits.items():
         known = [geometry[case] for case in cases if case in geometry]
-        row = [Entry(name), Entry(str(len(cases)), len(cases))]
+        row = [TableCell(name), TableCell(str(len(cases)), len(cases))]
         if geometry:
-            for label in board.run.labels:
+            for label in context.run.labels:
                 holding = sum(one["class_voxels"][label] > 0 for one in known)
-                row.append(Entry(str(holding), holding))
+                row.append(TableCell(str(holding), holding))
             row += [
                 _spread([one["spacing_mm"][0] for one in known], 2),
                 _spread([one["spacing_mm"][2] for one in known], 2),
@@ -94,11 +98,11 @@ def _table(board: Board, splits: Mapping[str, Sequence[str]], geometry: Mapping[
     return Table(id="splits", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 
-def _spread(values: Sequence[float], digits: int) -> Entry:
+def _spread(values: Sequence[float], digits: int) -> TableCell:
     if not values:
-        return Entry("n/a", float("nan"), look="quiet")
+        return TableCell("n/a", float("nan"), look="quiet")
     middle = float(median(values))
-    return Entry(
+    return TableCell(
         number(middle, digits),
         middle,
         small=f"[{number(min(values), digits)}, {number(max(values), digits)}]",
@@ -143,10 +147,10 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
     )
     rows = tuple(
         (
-            Entry(name),
-            Entry(case),
-            Entry(", ".join(f"{edge:.3g}" for edge in geometry[case]["spacing_mm"])),
-            Entry(" x ".join(map(str, geometry[case]["shape"]))),
+            TableCell(name),
+            TableCell(case),
+            TableCell(", ".join(f"{edge:.3g}" for edge in geometry[case]["spacing_mm"])),
+            TableCell(" x ".join(map(str, geometry[case]["shape"]))),
         )
         for name, cases in splits.items()
         for case in cases

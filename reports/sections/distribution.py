@@ -4,10 +4,10 @@ threshold.
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.patients import held_labels, patient_dice
 from reports.analysis.summary import MEAN
-from reports.elements import Column, Entry, Figure, Section, Table, View
+from reports.elements import Column, Figure, Section, Table, TableCell, View
 from reports.figures.cells import class_name, configuration, ranked
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, many, number, percent, plain
@@ -20,12 +20,12 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 ROOMY = 20
 
 
-def distribution(board: Board) -> Section | None:
+def distribution(context: Context) -> Section | None:
     """A box a configuration, a view a class; nothing before a first test score."""
-    order = ranked(board)
+    order = ranked(context)
     if not order:
         return None
-    counts = board.test[NATIVE]
+    counts = context.test[NATIVE]
     scores = {
         label: nan_mean(patient_dice(counts, label), 1)[order]
         for label in (MEAN, *held_labels(counts))
@@ -34,35 +34,39 @@ def distribution(board: Board) -> Section | None:
         id="distribution",
         title="Patient by patient",
         question="How does a typical patient fare, and how long is the tail?",
-        finding=_finding(board, order, scores[MEAN]),
+        finding=_finding(context, order, scores[MEAN]),
         blocks=(
-            _figure(board, order, scores),
-            *(_table(board, order, label, of) for label, of in scores.items() if label != MEAN),
+            _figure(context, order, scores),
+            *(_table(context, order, label, of) for label, of in scores.items() if label != MEAN),
         ),
     )
 
 
-def _finding(board: Board, order: list[int], scores: np.ndarray) -> str:
-    row = order.index(board.choice.chosen) if board.choice and board.choice.chosen in order else 0
+def _finding(context: Context, order: list[int], scores: np.ndarray) -> str:
+    row = (
+        order.index(context.selection.selected)
+        if context.selection and context.selection.selected in order
+        else 0
+    )
     own = scores[row]
     reached = [
         f"{percent(float((own >= threshold).mean()))} reach {threshold}" for threshold in THRESHOLDS
     ]
     return (
-        f"Of {many(len(own), 'patient')} under {cell_name(board.run.cells[order[row]])}, "
+        f"Of {many(len(own), 'patient')} under {cell_name(context.run.cells[order[row]])}, "
         f"{', '.join(reached)} in mean Dice; "
         f"the middle half average {number(interquartile_mean(own))}, the worst has "
         f"{number(float(own.min()))}."
     )
 
 
-def _figure(board: Board, order: list[int], scores: dict[int, np.ndarray]) -> Figure:
-    names = [plain(cell_name(board.run.cells[i])) for i in order]
+def _figure(context: Context, order: list[int], scores: dict[int, np.ndarray]) -> Figure:
+    names = [plain(cell_name(context.run.cells[i])) for i in order]
     row = 34 if len(order) <= ROOMY else 22
     views = []
     for label, of in scores.items():
-        name = plain(class_name(board, label))
-        boxes = tuple(_box(board, i, names[place], of[place]) for place, i in enumerate(order))
+        name = plain(class_name(context, label))
+        boxes = tuple(_box(context, i, names[place], of[place]) for place, i in enumerate(order))
         views.append(View(name=name, data=boxes))
     wholes = scores[MEAN]
     spread = float(np.median(np.quantile(wholes, 0.75, axis=1) - np.quantile(wholes, 0.25, axis=1)))
@@ -85,14 +89,14 @@ def _figure(board: Board, order: list[int], scores: dict[int, np.ndarray]) -> Fi
             "yaxis": {"type": "category", "categoryarray": names[::-1], "categoryorder": "array"},
             "boxgap": 0.35,
         },
-        table=_table(board, order, MEAN, wholes),
+        table=_table(context, order, MEAN, wholes),
         height=80 + row * len(order),
         least_width=460,
     )
 
 
-def _box(board: Board, i: int, name: str, values: np.ndarray) -> dict[str, object]:
-    colour = model_colour(board.run, board.run.cells[i].model)
+def _box(context: Context, i: int, name: str, values: np.ndarray) -> dict[str, object]:
+    colour = model_colour(context.run, context.run.cells[i].model)
     return {
         "type": "box",
         "orientation": "h",
@@ -110,7 +114,7 @@ def _box(board: Board, i: int, name: str, values: np.ndarray) -> dict[str, objec
     }
 
 
-def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Table:
+def _table(context: Context, order: list[int], label: int, scores: np.ndarray) -> Table:
     columns = (
         Column("configuration"),
         Column("mean", True),
@@ -138,9 +142,9 @@ def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Ta
         shares = [float((own >= threshold).mean()) for threshold in THRESHOLDS]
         rows.append(
             (
-                configuration(board, i),
-                *(Entry(number(value), value) for value in values),
-                *(Entry(percent(share), share) for share in shares),
+                configuration(context, i),
+                *(TableCell(number(value), value) for value in values),
+                *(TableCell(percent(share), share) for share in shares),
             )
         )
     about = (
@@ -149,7 +153,7 @@ def _table(board: Board, order: list[int], label: int, scores: np.ndarray) -> Ta
         else "the patients that hold it"
     )
     caption = (
-        f"{class_name(board, label)[:1].upper()}{class_name(board, label)[1:]}: {about}, n = "
+        f"{class_name(context, label)[:1].upper()}{class_name(context, label)[1:]}: {about}, n = "
         f"{scores.shape[1]}, seeds averaged."
     )
     name = "mean" if label == MEAN else label

@@ -1,6 +1,6 @@
 """The numbers of this page as files beside it, and how to load them."""
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.elements import Code, Links, Section
 from reports.figures.cells import ranked
 from reports.latex import LATEX
@@ -25,9 +25,9 @@ finals = frame.query("phase == 'final' and split == 'test' and space == 'native'
 finals.groupby(["model", "loss", "sampling", "class_name"]).dice.mean()"""
 
 
-def downloads(board: Board) -> Section:
+def downloads(context: Context) -> Section:
     """Links to the tables, and the leaderboard for a paper once there is one."""
-    latex = ((LATEX, "the leaderboard as a LaTeX table (booktabs)"),) if ranked(board) else ()
+    latex = ((LATEX, "the leaderboard as a LaTeX table (booktabs)"),) if ranked(context) else ()
     return Section(
         id="downloads",
         title="Downloads",

@@ -9,12 +9,12 @@ from itertools import combinations
 import numpy as np
 
 from reports.analysis.comparisons import Family
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.levels import Pair, level_family, level_pairs, scored_levels
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN
-from reports.elements import Block, Column, Entry, Figure, Section, Table, Text
-from reports.figures.cells import p_entry
+from reports.elements import Block, Column, Figure, Section, Table, TableCell, Text
+from reports.figures.cells import p_cell
 from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
 from reports.formatting import interval, listed, many, number, plain, signed, signed_range
 from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
@@ -55,19 +55,19 @@ class Effect:
     p: float
 
 
-def effects(board: Board) -> Section | None:
+def effects(context: Context) -> Section | None:
     """One row a level; nothing where no factor has two levels with a score."""
-    varied = scored_levels(board.run.cells, _scored(board))
+    varied = scored_levels(context.run.cells, _scored(context))
     if not varied:
         return None
     found = [
         effect
         for factor, levels in varied.items()
-        if (effect := _effect(board, factor, levels)) is not None
+        if (effect := _effect(context, factor, levels)) is not None
     ]
-    family, is_declared = level_family(board.run.record)
-    pairs = level_pairs(board.run.cells, board.test[NATIVE], board.resampled, family)
-    blocks: list[Block] = [_figure(board, found), _rank_table(found)] if found else []
+    family, is_declared = level_family(context.run.record)
+    pairs = level_pairs(context.run.cells, context.test[NATIVE], context.resampled, family)
+    blocks: list[Block] = [_figure(context, found), _rank_table(found)] if found else []
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
     holes = (
         f" No setting of the other factors holds every {' or every '.join(missing)}."
@@ -98,19 +98,19 @@ def _declared(family: Family, is_declared: bool, pairs: list[Pair]) -> str:
     )
 
 
-def _scored(board: Board) -> np.ndarray:
-    return ~np.isnan(board.resampled.estimates[MEAN])
+def _scored(context: Context) -> np.ndarray:
+    return ~np.isnan(context.resampled.estimates[MEAN])
 
 
-def _effect(board: Board, factor: str, levels: list[str]) -> Effect | None:
-    blocks = complete_blocks(board.run.cells, factor, levels, _scored(board))
+def _effect(context: Context, factor: str, levels: list[str]) -> Effect | None:
+    blocks = complete_blocks(context.run.cells, factor, levels, _scored(context))
     if not blocks:
         return None
-    weights = level_weights(blocks, len(board.run.cells))
-    estimates = contrast(weights, board.resampled.estimates[MEAN])
+    weights = level_weights(blocks, len(context.run.cells))
+    estimates = contrast(weights, context.resampled.estimates[MEAN])
     from_average = weights - weights.mean(axis=0)
-    low, high = board.resampled.contrast_interval(MEAN, from_average)
-    by_patient = contrast(weights, nan_mean(patient_dice(board.test[NATIVE], MEAN), 1).T)
+    low, high = context.resampled.contrast_interval(MEAN, from_average)
+    by_patient = contrast(weights, nan_mean(patient_dice(context.test[NATIVE], MEAN), 1).T)
     return Effect(
         factor=factor,
         levels=levels,
@@ -142,7 +142,7 @@ def _finding(pairs: list[Pair]) -> str:
     )
 
 
-def _figure(board: Board, found: list[Effect]) -> Figure:
+def _figure(context: Context, found: list[Effect]) -> Figure:
     rows, data = [], []
     for effect, colour in zip(found, ("var(--accent)", "var(--good)", "var(--m4)"), strict=False):
         order = np.argsort(-effect.away[0], kind="stable")
@@ -159,7 +159,7 @@ def _figure(board: Board, found: list[Effect]) -> Figure:
             for effect in found
         ]
     )
-    patients = board.standings[NATIVE][0, MEAN].n
+    patients = context.summaries[NATIVE][0, MEAN].n
     zero = {"type": "line", "x0": 0, "x1": 0, "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
     return Figure(
         id="effects-levels",
@@ -192,13 +192,17 @@ def _level_table(found: list[Effect]) -> Table:
             away, low, high = (float(of[i]) for of in effect.away)
             mean, rank = float(effect.mean[i]), float(effect.ranks[i])
             head = (
-                Entry(effect.factor),
-                Entry(level),
-                Entry(str(effect.blocks), effect.blocks),
-                Entry(number(mean), mean),
+                TableCell(effect.factor),
+                TableCell(level),
+                TableCell(str(effect.blocks), effect.blocks),
+                TableCell(number(mean), mean),
             )
             rows.append(
-                (*head, Entry(signed_range(away, low, high), away), Entry(number(rank, 2), rank))
+                (
+                    *head,
+                    TableCell(signed_range(away, low, high), away),
+                    TableCell(number(rank, 2), rank),
+                )
             )
     return Table(
         id="effects-levels-table",
@@ -224,17 +228,17 @@ def _rank_table(found: list[Effect]) -> Table:
             if effect.ranks[j] - effect.ranks[i] > effect.limit and effect.p < 0.05
         ]
         p = (
-            Entry("two levels: see the pairs", math.nan)
+            TableCell("two levels: see the pairs", math.nan)
             if math.isnan(effect.p)
-            else p_entry(effect.p)
+            else p_cell(effect.p)
         )
         rows.append(
             (
-                Entry(effect.factor),
-                Entry(str(len(effect.levels)), len(effect.levels)),
+                TableCell(effect.factor),
+                TableCell(str(len(effect.levels)), len(effect.levels)),
                 p,
-                Entry(number(effect.limit, 2), effect.limit),
-                Entry(listed(apart) or "none", look="" if apart else "quiet"),
+                TableCell(number(effect.limit, 2), effect.limit),
+                TableCell(listed(apart) or "none", look="" if apart else "quiet"),
             )
         )
     caption = (
@@ -255,13 +259,13 @@ def _pair_table(pairs: list[Pair]) -> Table:
     columns = (*columns, Column("p", True), Column("Holm p", True), Column("verdict"))
     rows = tuple(
         (
-            Entry(pair.factor),
-            Entry(pair.first),
-            Entry(pair.second),
-            Entry(str(pair.blocks), pair.blocks),
-            Entry(f"{signed(pair.gap)}", pair.gap, small=interval(pair.low, pair.high)),
-            *(p_entry(p) for p in (pair.p, pair.adjusted)),
-            Entry(
+            TableCell(pair.factor),
+            TableCell(pair.first),
+            TableCell(pair.second),
+            TableCell(str(pair.blocks), pair.blocks),
+            TableCell(f"{signed(pair.gap)}", pair.gap, small=interval(pair.low, pair.high)),
+            *(p_cell(p) for p in (pair.p, pair.adjusted)),
+            TableCell(
                 "resolved" if pair.resolved else "not resolved",
                 look="" if pair.resolved else "quiet",
             ),

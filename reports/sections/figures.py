@@ -4,7 +4,7 @@ of the 3D U-Net.
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.elements import Picture, Section, Sheet
 from reports.figures.example_cases import Patient, patients_of
 from reports.figures.shading import SIDES, seen
@@ -26,32 +26,32 @@ UNET = "unet3d"
 SHEET_BYTES = 20_000
 
 
-def figures(board: Board) -> Section | None:
+def figures(context: Context) -> Section | None:
     """Figures 1 to 3; nothing where pictures are left out, or no final trial has left
     volumes yet."""
-    trial = _unet_trial(board)
-    if board.images == "none" or trial is None:
+    trial = _unet_trial(context)
+    if context.images == "none" or trial is None:
         return None
-    patients = [patient for patient in patients_of(board, trial) if not np.isnan(patient.mean)]
+    patients = [patient for patient in patients_of(context, trial) if not np.isnan(patient.mean)]
     known = [
-        patient for patient in patients if has_volumes(board.run.out, trial.trial, patient.case)
+        patient for patient in patients if has_volumes(context.run.out, trial.trial, patient.case)
     ]
-    found = _fullest(board, trial, known)
+    found = _fullest(context, trial, known)
     if found is None:
         return None
     fullest, volumes = found
     damaged = [
         text
         for one in patients
-        if one not in known and (text := damage(board.run.out, trial.trial, one.case))
+        if one not in known and (text := damage(context.run.out, trial.trial, one.case))
     ]
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
-    legend = listed([board.run.classes[label] for label in fullest.held])
+    legend = listed([context.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
     blocks = (
         _solid(fullest, volumes, legend),
-        _slices(board, trial, fullest),
-        _results(board, trial, known),
+        _slices(context, trial, fullest),
+        _results(context, trial, known),
     )
     unet = (
         "the 3D U-Net"
@@ -69,32 +69,32 @@ def figures(board: Board) -> Section | None:
 
 
 def _fullest(
-    board: Board, trial: TrialResult, patients: list[Patient]
+    context: Context, trial: TrialResult, patients: list[Patient]
 ) -> tuple[Patient, Volumes] | None:
     """The patient that holds most classes, so that they are seen, the first by name of those; one
     whose cube holds anything.
     """
     for patient in sorted(patients, key=lambda patient: (-len(patient.held), patient.case)):
-        volumes = read_volumes(board.run.out, trial.trial, patient.case)
+        volumes = read_volumes(context.run.out, trial.trial, patient.case)
         if volumes is not None and volumes.reference.any():
             return patient, volumes
     return None
 
 
-def _unet_trial(board: Board) -> TrialResult | None:
-    """The first seed of the 3D U-Net's best configuration on validation; of the chosen one where
+def _unet_trial(context: Context) -> TrialResult | None:
+    """The first seed of the 3D U-Net's best configuration on validation; of the selected one where
     the grid has none.
     """
-    if board.choice is None:
+    if context.selection is None:
         return None
-    scores = board.choice.validation
+    scores = context.selection.validation
     cells = [
         i
-        for i, cell in enumerate(board.run.cells)
+        for i, cell in enumerate(context.run.cells)
         if cell.model == UNET and not np.isnan(scores[i])
     ]
-    best = max(cells, key=lambda i: (scores[i], -i)) if cells else board.choice.chosen
-    mine = [result for result in board.run.finals if result.spec.cell == board.run.cells[best]]
+    best = max(cells, key=lambda i: (scores[i], -i)) if cells else context.selection.selected
+    mine = [result for result in context.run.finals if result.spec.cell == context.run.cells[best]]
     return min(mine, key=lambda result: result.spec.seed)
 
 
@@ -117,14 +117,14 @@ def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
     )
 
 
-def _slices(board: Board, trial: TrialResult, patient: Patient) -> Sheet:
-    planes = read_sheet(board.run.out, trial.trial, patient.case)
-    box = box_of(planes, board.images)
+def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
+    planes = read_sheet(context.run.out, trial.trial, patient.case)
+    box = box_of(planes, context.images)
     pictures = tuple(
-        _picture(board, planes, box, i, planes.reference[i], f"slice {index}")
+        _picture(context, planes, box, i, planes.reference[i], f"slice {index}")
         for i, index in enumerate(planes.index.tolist())
     )
-    below = " on the CT" if board.images == "ct" else "; --images ct shows the CT below"
+    below = " on the CT" if context.images == "ct" else "; --images ct shows the CT below"
     caption = (
         f"{patient.case}, {len(pictures)} equidistant slices, head first: the reference{below}."
     )
@@ -137,23 +137,23 @@ def _slices(board: Board, trial: TrialResult, patient: Patient) -> Sheet:
     )
 
 
-def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
+def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Sheet:
     """Reference and prediction of the worst, the middle and the best patient, in the stored slice
     with most foreground.
     """
     picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
     pictures = []
     for rank, patient in picked.items():
-        found = read_slices(board.run.out, trial.trial, patient.case)
+        found = read_slices(context.run.out, trial.trial, patient.case)
         if found is None:
             continue
         planes, prediction = found
-        box = box_of(planes, board.images, prediction)
+        box = box_of(planes, context.images, prediction)
         i = int((planes.reference > 0).sum((1, 2)).argmax())
         text = f"{rank}: {patient.case}, Dice {number(patient.mean)}"
-        pictures.append(_picture(board, planes, box, i, planes.reference[i], text))
+        pictures.append(_picture(context, planes, box, i, planes.reference[i], text))
         pictures.append(
-            _picture(board, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}")
+            _picture(context, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}")
         )
     caption = (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for "
@@ -171,10 +171,10 @@ def _results(board: Board, trial: TrialResult, known: list[Patient]) -> Sheet:
 
 
 def _picture(
-    board: Board, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str
+    context: Context, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str
 ) -> Picture:
     """One slice: the borders of its labels [H, W], on the CT where the page shows it."""
-    image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if board.images == "ct" else ""
+    image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if context.images == "ct" else ""
     return Picture(
-        image, text, borders(labels[box], len(board.run.classes), "solid"), frame_of(planes, box)
+        image, text, borders(labels[box], len(context.run.classes), "solid"), frame_of(planes, box)
     )

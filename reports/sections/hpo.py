@@ -5,8 +5,8 @@ study to look into.
 from collections.abc import Sequence
 from typing import Any
 
-from reports.analysis.context import Board
-from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.analysis.context import Context
+from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration
 from reports.figures.importance import importance_figure, importance_words
 from reports.figures.study_plots import searched, study_view
@@ -20,13 +20,13 @@ LEAST = 5
 Studies = dict[Cell, list[TrialResult]]
 
 
-def hpo(board: Board) -> Section | None:
+def hpo(context: Context) -> Section | None:
     """Gain, importance and studies; nothing for a run that tuned nothing."""
-    studies = _studies(board)
+    studies = _studies(context)
     if not studies:
         return None
     importance = {
-        cell: found for cell, found in read_studies(board.run.out).items() if cell in studies
+        cell: found for cell, found in read_studies(context.run.out).items() if cell in studies
     }
     large = {
         cell: trials
@@ -34,11 +34,11 @@ def hpo(board: Board) -> Section | None:
         if len(trials) >= LEAST and searched(trials)
     }
     blocks: list[Block] = []
-    if gained := _gain(board, studies):
+    if gained := _gain(context, studies):
         blocks.append(gained)
     if importance:
         sizes = [len(studies[cell]) for cell in importance]
-        blocks.append(importance_figure(board, importance, sizes))
+        blocks.append(importance_figure(context, importance, sizes))
     if large:
         blocks.append(_views(large))
     return Section(
@@ -51,15 +51,15 @@ def hpo(board: Board) -> Section | None:
     )
 
 
-def _studies(board: Board) -> Studies:
+def _studies(context: Context) -> Studies:
     """Each cell's complete tuning trials, in the order of its study."""
     done = [
         result
-        for result in board.run.results
+        for result in context.run.results
         if result.spec.phase == TUNE and result.state == COMPLETE
     ]
     studies = {
-        cell: [result for result in done if result.spec.cell == cell] for cell in board.run.cells
+        cell: [result for result in done if result.spec.cell == cell] for cell in context.run.cells
     }
     return {
         cell: sorted(trials, key=lambda trial: trial.spec.number)
@@ -106,11 +106,11 @@ def _gain_words(studies: Studies) -> str:
     )
 
 
-def _gain(board: Board, studies: Studies) -> Figure | None:
+def _gain(context: Context, studies: Studies) -> Figure | None:
     gains = _gains(studies)
     if not gains:
         return None
-    order = sorted(gains, key=lambda cell: (-gains[cell], board.run.cells.index(cell)))
+    order = sorted(gains, key=lambda cell: (-gains[cell], context.run.cells.index(cell)))
     names = [plain(cell_name(cell)) for cell in order]
     caption = (
         "Tuned against default at the same length of training: each cell's default was its study's "
@@ -134,7 +134,7 @@ def _gain(board: Board, studies: Studies) -> Figure | None:
         caption=caption,
         data=_gain_traces(names, [studies[cell] for cell in order]),
         layout=layout,
-        table=_gain_table(board, studies, order),
+        table=_gain_table(context, studies, order),
         height=110 + 24 * len(order),
         least_width=640,
     )
@@ -178,7 +178,7 @@ def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[di
     return tuple(data)
 
 
-def _gain_table(board: Board, studies: Studies, order: list[Cell]) -> Table:
+def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
     columns = (
         Column("configuration"),
         *(
@@ -193,13 +193,13 @@ def _gain_table(board: Board, studies: Studies, order: list[Cell]) -> Table:
         gain = _score(best) - _score(trials[0])
         rows.append(
             (
-                configuration(board, board.run.cells.index(cell)),
-                Entry(str(len(trials)), len(trials)),
-                Entry(number(_score(trials[0])), _score(trials[0])),
-                Entry(number(_score(best)), _score(best)),
-                Entry(signed(gain), gain),
-                Entry(str(best.spec.number), best.spec.number),
-                Entry(_setting(best)),
+                configuration(context, context.run.cells.index(cell)),
+                TableCell(str(len(trials)), len(trials)),
+                TableCell(number(_score(trials[0])), _score(trials[0])),
+                TableCell(number(_score(best)), _score(best)),
+                TableCell(signed(gain), gain),
+                TableCell(str(best.spec.number), best.spec.number),
+                TableCell(_setting(best)),
             )
         )
     return Table(
@@ -228,10 +228,10 @@ def _views(studies: Studies) -> Figure:
     )
     rows = tuple(
         (
-            Entry(cell_name(cell)),
-            Entry(str(trial.spec.number), trial.spec.number),
-            Entry(number(_score(trial)), _score(trial)),
-            Entry(_setting(trial)),
+            TableCell(cell_name(cell)),
+            TableCell(str(trial.spec.number), trial.spec.number),
+            TableCell(number(_score(trial)), _score(trial)),
+            TableCell(_setting(trial)),
         )
         for cell, trials in studies.items()
         for trial in trials

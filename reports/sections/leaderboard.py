@@ -5,24 +5,24 @@ class.
 import math
 from collections.abc import Callable
 
-from reports.analysis.comparisons import CHOSEN, CLASSES
-from reports.analysis.context import Board
+from reports.analysis.comparisons import CLASSES, SELECTED
+from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
-from reports.elements import Block, Column, Entry, Section, Table, Text
+from reports.elements import Block, Column, Section, Table, TableCell, Text
 from reports.figures.cells import (
     class_name,
     configuration,
+    external_name,
     nothing_known,
-    outsider,
     ranked,
     scored,
-    surface_entries,
+    surface_cells,
 )
 from reports.figures.forest import difference_figure, mean_figure
 from reports.formatting import cell_name, listed, number, percent
 from trials.records.result import CUBE, NATIVE
 
-Row = tuple[Entry, ...]
+Row = tuple[TableCell, ...]
 MakeRow = Callable[[int], Row]
 # With more configurations than this the tables by class are folded.
 OPEN_ROWS = 16
@@ -44,30 +44,30 @@ SURFACE_RULE = (
 )
 
 
-def leaderboard(board: Board) -> Section | None:
+def leaderboard(context: Context) -> Section | None:
     """Every configuration, best mean first; nothing before a first final trial."""
-    order = ranked(board)
+    order = ranked(context)
     if not order:
         return None
-    blocks: list[Block] = [_overview(board, order), mean_figure(board, order)]
-    if board.choice is not None and len(order) > 1:
-        blocks.append(difference_figure(board, board.choice, order))
-    blocks += [_class_table(board, order, label) for label in board.run.labels]
-    blocks.append(_background_table(board, order))
+    blocks: list[Block] = [_overview(context, order), mean_figure(context, order)]
+    if context.selection is not None and len(order) > 1:
+        blocks.append(difference_figure(context, context.selection, order))
+    blocks += [_class_table(context, order, label) for label in context.run.labels]
+    blocks.append(_background_table(context, order))
     return Section(
         id="leaderboard",
         title="Leaderboard",
         question="Who is ahead, class by class?",
-        finding=_finding(board, order),
-        blocks=(*blocks, Text((RULE, *_tolerances(board)))),
+        finding=_finding(context, order),
+        blocks=(*blocks, Text((RULE, *_tolerances(context)))),
     )
 
 
-def _tolerances(board: Board) -> tuple[str, ...]:
+def _tolerances(context: Context) -> tuple[str, ...]:
     """Which surfaces count as agreeing, in words; nothing for a run without surfaces."""
-    by_region = board.surface_rows.groupby("region")["tolerance_mm"].first()
+    by_region = context.surface_rows.groupby("region")["tolerance_mm"].first()
     named = [
-        f"{name} {by_region[name]:.2f} mm" for name in board.run.classes[1:] if name in by_region
+        f"{name} {by_region[name]:.2f} mm" for name in context.run.classes[1:] if name in by_region
     ]
     return (
         (f"Two surfaces agree where they lie within a tolerance of each other: {listed(named)}.",)
@@ -76,35 +76,35 @@ def _tolerances(board: Board) -> tuple[str, ...]:
     )
 
 
-def _finding(board: Board, order: list[int]) -> str:
-    standings, leaders = board.standings[NATIVE], []
-    for label in board.run.labels:
-        if standings[order[0], label].n:
-            best = max(order, key=lambda i: standings[i, label].dice)
-            dice = number(standings[best, label].dice)
+def _finding(context: Context, order: list[int]) -> str:
+    summaries, leaders = context.summaries[NATIVE], []
+    for label in context.run.labels:
+        if summaries[order[0], label].n:
+            best = max(order, key=lambda i: summaries[i, label].dice)
+            dice = number(summaries[best, label].dice)
             leader = (
-                f"{cell_name(board.run.cells[best])} ({dice})"
+                f"{cell_name(context.run.cells[best])} ({dice})"
                 if float(dice)
                 else "none (0.000 throughout)"
             )
-            leaders.append(f"{board.run.classes[label]} {leader}")
-    luck = (
+            leaders.append(f"{context.run.classes[label]} {leader}")
+    seed_effect = (
         f" Being the highest of {len(order)} is partly chance: read it with its interval."
         if len(order) > 1
         else ""
     )
-    return f"Highest test Dice: {listed(leaders)}.{luck}"
+    return f"Highest test Dice: {listed(leaders)}.{seed_effect}"
 
 
-def _overview(board: Board, order: list[int]) -> Table:
-    labels, standings = (MEAN, *board.run.labels), board.standings[NATIVE]
+def _overview(context: Context, order: list[int]) -> Table:
+    labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
     columns = (
         Column("configuration"),
         *(
-            Column(class_name(board, label), True, f"Dice, n = {standings[order[0], label].n}")
+            Column(class_name(context, label), True, f"Dice, n = {summaries[order[0], label].n}")
             for label in labels
         ),
-        *((Column("Surface Dice", True, SURFACE_RULE),) if board.agreements else ()),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if context.surface_dice_summaries else ()),
         Column(
             "on the cube",
             True,
@@ -119,78 +119,81 @@ def _overview(board: Board, order: list[int]) -> Table:
     )
     held = listed(
         [
-            f"{board.run.classes[label]} n = {standings[order[0], label].n}"
-            for label in board.run.labels
+            f"{context.run.classes[label]} n = {summaries[order[0], label].n}"
+            for label in context.run.labels
         ]
     )
     caption = (
-        f"Test Dice with 95 % interval, native grid ({held}). The one chosen on validation "
+        f"Test Dice with 95 % interval, native grid ({held}). The one selected on validation "
         "is marked."
     )
-    if board.outsiders.names:
+    if context.external.names:
         caption += (
-            " From outside, scored by the same rules and never chosen: "
-            f"{listed(board.outsiders.names)}."
+            " From outside, scored by the same rules and never selected: "
+            f"{listed(context.external.names)}."
         )
     return Table(
         id="leaderboard-table",
         caption=caption,
         columns=columns,
         rows=_merged(
-            board, order, lambda i: _row(board, i, labels), lambda o: _outside_row(board, o, labels)
+            context,
+            order,
+            lambda i: _row(context, i, labels),
+            lambda o: _outside_row(context, o, labels),
         ),
     )
 
 
-def _row(board: Board, i: int, labels: tuple[int, ...]) -> tuple[Entry, ...]:
-    standings = [board.standings[NATIVE][i, label] for label in labels]
-    cube, seeds = board.standings[CUBE][i, MEAN].dice, standings[0].seeds
-    first = float(board.choice.first[i]) if board.choice else math.nan
-    scores = [
-        scored(standing.dice, standing.dice_low, standing.dice_high) for standing in standings
-    ]
-    tail = (Entry(number(cube), cube), Entry(percent(first), first), Entry(str(seeds), seeds))
+def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, ...]:
+    summaries = [context.summaries[NATIVE][i, label] for label in labels]
+    cube, seeds = context.summaries[CUBE][i, MEAN].dice, summaries[0].seeds
+    first = float(context.selection.first[i]) if context.selection else math.nan
+    scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
+    tail = (
+        TableCell(number(cube), cube),
+        TableCell(percent(first), first),
+        TableCell(str(seeds), seeds),
+    )
     return (
-        configuration(board, i),
+        configuration(context, i),
         *scores,
-        *surface_entries(board, board.agreements, i, MEAN),
+        *surface_cells(context, context.surface_dice_summaries, i, MEAN),
         *tail,
     )
 
 
-def _merged(board: Board, order: list[int], ours: MakeRow, theirs: MakeRow) -> tuple[Row, ...]:
+def _merged(context: Context, order: list[int], ours: MakeRow, theirs: MakeRow) -> tuple[Row, ...]:
     """The rows of the configurations in their order, with every outside contestant where its mean
     Dice puts it.
     """
-    rows = [(board.standings[NATIVE][i, MEAN].dice, ours(i)) for i in order]
+    rows = [(context.summaries[NATIVE][i, MEAN].dice, ours(i)) for i in order]
     rows += [
-        (board.outsiders.standings[o, MEAN].dice, theirs(o))
-        for o in range(len(board.outsiders.names))
+        (context.external.summaries[o, MEAN].dice, theirs(o))
+        for o in range(len(context.external.names))
     ]
     return tuple(row for _, row in sorted(rows, key=lambda row: -row[0]))
 
 
-def _outside_row(board: Board, o: int, labels: tuple[int, ...]) -> Row:
-    standings = [board.outsiders.standings[o, label] for label in labels]
-    scores = [
-        scored(standing.dice, standing.dice_low, standing.dice_high) for standing in standings
-    ]
-    surfaces = surface_entries(board, board.outsiders.agreements, o, MEAN)
-    return (outsider(board.outsiders.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
+def _outside_row(context: Context, o: int, labels: tuple[int, ...]) -> Row:
+    summaries = [context.external.summaries[o, label] for label in labels]
+    scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
+    surfaces = surface_cells(context, context.external.surface_dice_summaries, o, MEAN)
+    return (external_name(context.external.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
 
 
-def _outside_class_row(board: Board, o: int, label: int) -> Row:
-    standing = board.outsiders.standings[o, label]
-    share, voxels = standing.fp_share, standing.fp_voxels
+def _outside_class_row(context: Context, o: int, label: int) -> Row:
+    summary = context.external.summaries[o, label]
+    share, voxels = summary.fp_share, summary.fp_voxels
     return (
-        outsider(board.outsiders.names[o]),
-        scored(standing.dice, standing.dice_low, standing.dice_high),
-        scored(standing.iou, standing.iou_low, standing.iou_high),
-        *surface_entries(board, board.outsiders.agreements, o, label),
+        external_name(context.external.names[o]),
+        scored(summary.dice, summary.dice_low, summary.dice_high),
+        scored(summary.iou, summary.iou_low, summary.iou_high),
+        *surface_cells(context, context.external.surface_dice_summaries, o, label),
         nothing_known(),
         *(
-            (Entry(percent(share), share), Entry(number(voxels, 0), voxels))
-            if standing.label_free
+            (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
+            if summary.label_free
             else ()
         ),
         nothing_known(),
@@ -198,8 +201,8 @@ def _outside_class_row(board: Board, o: int, label: int) -> Row:
     )
 
 
-def _class_table(board: Board, order: list[int], label: int) -> Table:
-    first = board.standings[NATIVE][order[0], label]
+def _class_table(context: Context, order: list[int], label: int) -> Table:
+    first = context.summaries[NATIVE][order[0], label]
     test = (
         "the larger p of the signed-rank test over patients (seeds averaged, zeros by Pratt) and "
         "of Student's t over patients "
@@ -221,21 +224,21 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
         Column("configuration"),
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
-        *((Column("Surface Dice", True, SURFACE_RULE),) if board.agreements else ()),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if context.surface_dice_summaries else ()),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
         *(alarms if first.label_free else ()),
-        Column("p against chosen", True, test),
+        Column("p against selected", True, test),
         Column("seeds", True),
     )
     caption = (
-        f"{board.run.classes[label]}: n = {first.n} test patients hold it, "
+        f"{context.run.classes[label]}: n = {first.n} test patients hold it, "
         f"{first.label_free} do not."
     )
     rows = _merged(
-        board,
+        context,
         order,
-        lambda i: _class_row(board, i, label),
-        lambda o: _outside_class_row(board, o, label),
+        lambda i: _class_row(context, i, label),
+        lambda o: _outside_class_row(context, o, label),
     )
     folded = len(order) > OPEN_ROWS
     return Table(
@@ -243,41 +246,41 @@ def _class_table(board: Board, order: list[int], label: int) -> Table:
     )
 
 
-def _class_row(board: Board, i: int, label: int) -> tuple[Entry, ...]:
-    standing, cube = board.standings[NATIVE][i, label], board.standings[CUBE][i, label]
-    p = _p_against_chosen(board, i, label)
-    share, voxels = standing.fp_share, standing.fp_voxels
+def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
+    summary, cube = context.summaries[NATIVE][i, label], context.summaries[CUBE][i, label]
+    p = _p_against_chosen(context, i, label)
+    share, voxels = summary.fp_share, summary.fp_voxels
     return (
-        configuration(board, i),
-        scored(standing.dice, standing.dice_low, standing.dice_high),
-        scored(standing.iou, standing.iou_low, standing.iou_high),
-        *surface_entries(board, board.agreements, i, label),
+        configuration(context, i),
+        scored(summary.dice, summary.dice_low, summary.dice_high),
+        scored(summary.iou, summary.iou_low, summary.iou_high),
+        *surface_cells(context, context.surface_dice_summaries, i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high),
         *(
-            (Entry(percent(share), share), Entry(number(voxels, 0), voxels))
-            if standing.label_free
+            (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
+            if summary.label_free
             else ()
         ),
-        Entry("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),
-        Entry(str(standing.seeds), standing.seeds),
+        TableCell("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),
+        TableCell(str(summary.seeds), summary.seeds),
     )
 
 
-def _p_against_chosen(board: Board, i: int, label: int) -> float:
-    """Holm-adjusted, in the declared family that compares the chosen with all others class by
+def _p_against_chosen(context: Context, i: int, label: int) -> float:
+    """Holm-adjusted, in the declared family that compares the selected with all others class by
     class; NaN without one.
     """
-    for family in board.families:
-        if board.choice and family.family.pairs == CHOSEN and family.family.score == CLASSES:
-            return family.adjusted.get((board.choice.chosen, i, label), math.nan)
+    for family in context.families:
+        if context.selection and family.family.pairs == SELECTED and family.family.score == CLASSES:
+            return family.adjusted.get((context.selection.selected, i, label), math.nan)
     return math.nan
 
 
-def _background_table(board: Board, order: list[int]) -> Table:
+def _background_table(context: Context, order: list[int]) -> Table:
     """Label 0, shown since it was scored, folded and in no mean since predicting nothing scores
     nearly as much.
     """
-    rows = board.scores.query("phase == 'final' and split == 'test' and label == 0")
+    rows = context.scores.query("phase == 'final' and split == 'test' and label == 0")
     means = rows.groupby(["space", "model", "loss", "sampling"])[["dice", "iou"]].mean()
     columns = (
         Column("configuration"),
@@ -286,18 +289,19 @@ def _background_table(board: Board, order: list[int]) -> Table:
         Column("Dice on the cube", True, "the resampled cube"),
     )
 
-    def entries(i: int) -> tuple[Entry, ...]:
-        cell = board.run.cells[i]
+    def entries(i: int) -> tuple[TableCell, ...]:
+        cell = context.run.cells[i]
         key = (cell.model, cell.loss, cell.sampling)
         values = (means.dice[(NATIVE, *key)], means.iou[(NATIVE, *key)], means.dice[(CUBE, *key)])
         return (
-            configuration(board, i),
-            *(Entry(number(value, 4), float(value)) for value in values),
+            configuration(context, i),
+            *(TableCell(number(value, 4), float(value)) for value in values),
         )
 
     n = rows.case.nunique()
     caption = (
-        f"{board.run.classes[0]}: mean over all {n} test patients and seeds. Nearly every voxel is "
+        f"{context.run.classes[0]}: mean over all {n} test patients and seeds. Nearly every voxel "
+        "is "
         "background, so that a model "
         "that predicts nothing scores almost as well; it enters no other number here."
     )

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.comparisons import CHOSEN, PATIENTS, Tested
-from reports.analysis.context import Board
+from reports.analysis.comparisons import PATIENTS, SELECTED, FamilyResult
+from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN
-from reports.elements import Column, Entry, Figure, Section, Table, Text
-from reports.figures.cells import p_entry, ranked
+from reports.elements import Column, Figure, Section, Table, TableCell, Text
+from reports.figures.cells import p_cell, ranked
 from reports.formatting import cell_name, interval, many, number, percent, plain, signed
 from reports.stats.intervals import nan_mean
 from reports.stats.pairs import hodges_lehmann, superiority
@@ -38,31 +38,35 @@ RULE = (
 )
 
 
-def pairs(board: Board) -> Section | None:
+def pairs(context: Context) -> Section | None:
     """The map of the first declared family that compares patients' means; nothing where no family
     has a pair with scores.
     """
-    tested = next((of for of in board.families if of.family.score == PATIENTS and of.p), None)
+    tested = next((of for of in context.families if of.family.score == PATIENTS and of.p), None)
     if tested is None:
         return None
-    table, agreeing = _table(board, tested)
+    table, agreeing = _table(context, tested)
     return Section(
         id="pairs",
         title="Pairs",
         question="Which differences are real?",
         finding=_finding(tested, agreeing),
-        blocks=(_figure(board, tested, table), Text((RULE,))),
+        blocks=(_figure(context, tested, table), Text((RULE,))),
     )
 
 
-def _resolved(tested: Tested) -> list[tuple[int, int, int]]:
+def _resolved(tested: FamilyResult) -> list[tuple[int, int, int]]:
     return [key for key in tested.p if tested.resolved(*key)]
 
 
-def _finding(tested: Tested, agreeing: str) -> str:
+def _finding(tested: FamilyResult, agreeing: str) -> str:
     resolved = len(_resolved(tested))
-    kind = "against the chosen" if tested.family.pairs == CHOSEN else "of configurations"
-    if not tested.luck_known:
+    kind = (
+        "against the selected configuration"
+        if tested.family.pairs == SELECTED
+        else "of configurations"
+    )
+    if not tested.seed_variance_known:
         return (
             f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a "
             "better configuration cannot be "
@@ -72,14 +76,14 @@ def _finding(tested: Tested, agreeing: str) -> str:
     return f"{resolved} of {many(len(tested.p), 'pair')} {kind} {verb} resolved. {agreeing}"
 
 
-def _by_patient(board: Board) -> np.ndarray:
-    return nan_mean(patient_dice(board.test[NATIVE], MEAN), 1)
+def _by_patient(context: Context) -> np.ndarray:
+    return nan_mean(patient_dice(context.test[NATIVE], MEAN), 1)
 
 
-def _figure(board: Board, tested: Tested, table: Table) -> Figure:
+def _figure(context: Context, tested: FamilyResult, table: Table) -> Figure:
     num, patients, resolved = (
-        len(ranked(board)),
-        _by_patient(board).shape[1],
+        len(ranked(context)),
+        _by_patient(context).shape[1],
         len(_resolved(tested)),
     )
     side = max(13, min(34, 700 // num))
@@ -94,7 +98,7 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
     return Figure(
         id="pairs-map",
         caption=caption,
-        data=(_map(board, tested),),
+        data=(_map(context, tested),),
         layout={
             "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
             "xaxis": axis
@@ -107,12 +111,12 @@ def _figure(board: Board, tested: Tested, table: Table) -> Figure:
     )
 
 
-def _map(board: Board, tested: Tested) -> dict[str, Any]:
+def _map(context: Context, tested: FamilyResult) -> dict[str, Any]:
     """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0
     where not resolved.
     """
-    order, scores = ranked(board), _by_patient(board)
-    names, num = [plain(cell_name(board.run.cells[i])) for i in order], len(order)
+    order, scores = ranked(context), _by_patient(context)
+    names, num = [plain(cell_name(context.run.cells[i])) for i in order], len(order)
     colours, texts, hovers = (np.full((num, num), blank, object) for blank in (None, "", ""))
     for i, j, label in tested.p:
         row, column = order.index(i), order.index(j)
@@ -152,11 +156,11 @@ def _map(board: Board, tested: Tested) -> dict[str, Any]:
     }
 
 
-def _table(board: Board, tested: Tested) -> tuple[Table, str]:
+def _table(context: Context, tested: FamilyResult) -> tuple[Table, str]:
     """The pairs of smallest p, the better first, and how often the check by sign flips agrees with
     Wilcoxon's test.
     """
-    scores = _by_patient(board)
+    scores = _by_patient(context)
     kept = sorted(tested.p, key=lambda key: (tested.p[key], key))[:MOST_ROWS]
     better = [
         (i, j, label) if scores[i].mean() >= scores[j].mean() else (j, i, label)
@@ -189,19 +193,19 @@ def _table(board: Board, tested: Tested) -> tuple[Table, str]:
         )
         rows.append(
             (
-                Entry(cell_name(board.run.cells[i])),
-                Entry(cell_name(board.run.cells[j])),
-                Entry(signed(mean), mean),
-                Entry(
+                TableCell(cell_name(context.run.cells[i])),
+                TableCell(cell_name(context.run.cells[j])),
+                TableCell(signed(mean), mean),
+                TableCell(
                     signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))
                 ),
-                Entry(
+                TableCell(
                     percent(chance),
                     chance,
                     small=f"{percent(float(share[1][row]))} to {percent(float(share[2][row]))}",
                 ),
-                *(p_entry(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
-                Entry(verdict, look="" if verdict == "resolved" else "quiet"),
+                *(p_cell(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
+                TableCell(verdict, look="" if verdict == "resolved" else "quiet"),
             )
         )
     left = len(tested.p) - len(kept)

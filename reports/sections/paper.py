@@ -12,10 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 
-from reports.analysis.context import Board
-from reports.analysis.summary import Standing
+from reports.analysis.context import Context
+from reports.analysis.summary import ScoreSummary
 from reports.audit.rules import duplicates, feasible
-from reports.elements import Column, Entry, Section, Table, Text
+from reports.elements import Column, Section, Table, TableCell, Text
 from reports.figures.cells import scored
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, listed, many, number, signed
@@ -73,13 +73,13 @@ def published() -> tuple[Published, ...]:
     )
 
 
-def paper(board: Board) -> Section | None:
+def paper(context: Context) -> Section | None:
     """The 11 tables beside ours, for a run on the paper's data; nothing for any other."""
-    if board.run.record["dataset"] != "kits23":
+    if context.run.record["dataset"] != "kits23":
         return None
     rows = published()
     copies = repeated_tables(rows)
-    verdicts = [verdict(row, copies, _ours(board, row)) for row in rows]
+    verdicts = [verdict(row, copies, _ours(context, row)) for row in rows]
     kinds = Counter(DUPLICATE if text.startswith(DUPLICATE) else text for text in verdicts)
     finding = listed([f"{kinds[kind]} {words}" for kind, words in IN_WORDS.items() if kinds[kind]])
     return Section(
@@ -87,7 +87,7 @@ def paper(board: Board) -> Section | None:
         title="The paper's tables",
         question="Does this reproduce what was published?",
         finding=f"Of {len(rows)} published rows: {finding}.",
-        blocks=(_table(board, rows, verdicts), Text(_explanation(board, copies))),
+        blocks=(_table(context, rows, verdicts), Text(_explanation(context, copies))),
     )
 
 
@@ -99,7 +99,7 @@ def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
     return duplicates(tables)
 
 
-def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> str:
+def verdict(row: Published, copies: dict[int, int], ours: ScoreSummary | None) -> str:
     """What is to be said of a published row, the gravest first: infeasible, duplicate, not run,
     then where it lies.
     """
@@ -114,13 +114,13 @@ def verdict(row: Published, copies: dict[int, int], ours: Standing | None) -> st
     return INSIDE if ours.dice_low <= row.dice <= ours.dice_high else DIFFERS
 
 
-def _ours(board: Board, row: Published) -> Standing | None:
-    if row.cell not in board.run.cells or row.label >= len(board.run.classes):
+def _ours(context: Context, row: Published) -> ScoreSummary | None:
+    if row.cell not in context.run.cells or row.label >= len(context.run.classes):
         return None
-    return board.standings[CUBE][board.run.cells.index(row.cell), row.label]
+    return context.summaries[CUBE][context.run.cells.index(row.cell), row.label]
 
 
-def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Table:
+def _table(context: Context, rows: tuple[Published, ...], verdicts: list[str]) -> Table:
     columns = (
         Column("table", True),
         Column("configuration"),
@@ -135,7 +135,7 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
         Column("ours minus paper", True),
         Column("verdict"),
     )
-    entries = tuple(_row(board, row, text) for row, text in zip(rows, verdicts, strict=True))
+    entries = tuple(_row(context, row, text) for row, text in zip(rows, verdicts, strict=True))
     caption = (
         "Published values beside ours. Ours are means over patients on the resampled cube, the "
         "paper's own space; "
@@ -144,28 +144,33 @@ def _table(board: Board, rows: tuple[Published, ...], verdicts: list[str]) -> Ta
     return Table(id="paper-table", caption=caption, columns=columns, rows=entries)
 
 
-def _row(board: Board, row: Published, text: str) -> tuple[Entry, ...]:
-    ours = _ours(board, row)
+def _row(context: Context, row: Published, text: str) -> tuple[TableCell, ...]:
+    ours = _ours(context, row)
     swatch = (
-        model_colour(board.run, row.cell.model)
-        if row.cell.model in {cell.model for cell in board.run.cells}
+        model_colour(context.run, row.cell.model)
+        if row.cell.model in {cell.model for cell in context.run.cells}
         else ""
     )
     head = (
-        Entry(str(row.table), row.table),
-        Entry(cell_name(row.cell), swatch=swatch),
-        Entry(row.class_name),
-        Entry(number(row.iou, 4), row.iou),
-        Entry(number(row.dice, 4), row.dice),
+        TableCell(str(row.table), row.table),
+        TableCell(cell_name(row.cell), swatch=swatch),
+        TableCell(row.class_name),
+        TableCell(number(row.iou, 4), row.iou),
+        TableCell(number(row.dice, 4), row.dice),
     )
-    tail = Entry(text, look=LOOKS.get(text, ""))
+    tail = TableCell(text, look=LOOKS.get(text, ""))
     if ours is None or math.isnan(ours.dice):
-        return (*head, Entry(NOT_RUN, math.nan, look="quiet"), Entry("", math.nan), tail)
+        return (*head, TableCell(NOT_RUN, math.nan, look="quiet"), TableCell("", math.nan), tail)
     gap = ours.dice - row.dice
-    return (*head, scored(ours.dice, ours.dice_low, ours.dice_high), Entry(signed(gap), gap), tail)
+    return (
+        *head,
+        scored(ours.dice, ours.dice_low, ours.dice_high),
+        TableCell(signed(gap), gap),
+        tail,
+    )
 
 
-def _explanation(board: Board, copies: dict[int, int]) -> tuple[str, ...]:
+def _explanation(context: Context, copies: dict[int, int]) -> tuple[str, ...]:
     repeats = " ".join(
         f"Table {table} repeats table {first} digit for digit." for table, first in copies.items()
     )
@@ -173,7 +178,7 @@ def _explanation(board: Board, copies: dict[int, int]) -> tuple[str, ...]:
         f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a "
         "target: it gives one "
         "training a cell, no interval, and no learning rate in 3D. Ours: "
-        f"{many(len(board.test[CUBE].cases), 'test case')}.",
+        f"{many(len(context.test[CUBE].cases), 'test case')}.",
         "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) "
         "holds for one case, for pooled "
         f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} "

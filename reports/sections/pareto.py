@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.costs import Cost, costs_of, front, unit_of
-from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import KEY
 from reports.formatting import cell_name, distinct, duration, listed, many, number, plain, quantity
 
 
-def pareto(board: Board) -> Section | None:
+def pareto(context: Context) -> Section | None:
     """Time, memory and size against Dice; the total alone before two are scored; nothing before a
     first trial.
     """
-    results = board.run.results
+    results = context.run.results
     if not results:
         return None
     seconds, peak = (
@@ -30,13 +30,13 @@ def pareto(board: Board) -> Section | None:
         f"{many(len(results), 'trial')} took {duration(seconds)} of training time, {peak:.2g} "
         "GiB at most."
     )
-    costs = costs_of(board)
-    blocks: tuple[Block, ...] = (_figure(board, costs),) if len(costs) > 1 else ()
+    costs = costs_of(context)
+    blocks: tuple[Block, ...] = (_figure(context, costs),) if len(costs) > 1 else ()
     return Section(
         id="pareto",
         title="Cost",
         question="What does a Dice cost, in time, memory and size?",
-        finding=f"{_best(board, costs)}{total}",
+        finding=f"{_best(context, costs)}{total}",
         blocks=blocks,
     )
 
@@ -53,28 +53,28 @@ def _size(cost: Cost) -> float:
     return cost.parameters
 
 
-def _best(board: Board, costs: list[Cost]) -> str:
+def _best(context: Context, costs: list[Cost]) -> str:
     if len(costs) < 2:
         return ""
     on_front = front(costs, _hours)
     cheapest, dearest = on_front[0], on_front[-1]
     if cheapest is dearest:
         return (
-            f"{_name(board, cheapest)} has the highest validation Dice and is the fastest to "
+            f"{_name(context, cheapest)} has the highest validation Dice and is the fastest to "
             "train. "
         )
     return (
-        f"{_name(board, dearest)} has the highest validation Dice ({number(dearest.dice)}); "
-        f"{_name(board, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches "
+        f"{_name(context, dearest)} has the highest validation Dice ({number(dearest.dice)}); "
+        f"{_name(context, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches "
         f"{number(cheapest.dice)}. "
     )
 
 
-def _name(board: Board, cost: Cost) -> str:
-    return cell_name(board.run.cells[cost.i])
+def _name(context: Context, cost: Cost) -> str:
+    return cell_name(context.run.cells[cost.i])
 
 
-def _figure(board: Board, costs: list[Cost]) -> Figure:
+def _figure(context: Context, costs: list[Cost]) -> Figure:
     factor, unit = unit_of(costs)
     panels: tuple[tuple[str, Callable[[Cost], float]], ...] = (
         (f"{unit} a training", lambda cost: cost.hours * factor),
@@ -82,7 +82,7 @@ def _figure(board: Board, costs: list[Cost]) -> Figure:
         ("parameters", _size),
     )
     data = [
-        trace for place, (_, of) in enumerate(panels) for trace in _panel(board, costs, of, place)
+        trace for place, (_, of) in enumerate(panels) for trace in _panel(context, costs, of, place)
     ]
     fronts = [
         f"{len(front(costs, of))} for {name}"
@@ -91,7 +91,8 @@ def _figure(board: Board, costs: list[Cost]) -> Figure:
     caption = (
         f"Not beaten by any that costs no more: of {many(len(costs), 'configuration')} "
         f"{listed(fronts)} (large, on the line). "
-        f"Mean validation Dice over classes, native grid, n = {len(board.validation.cases)} cases; "
+        f"Mean validation Dice over classes, native grid, n = {len(context.validation.cases)} "
+        "cases; "
         "the test split has no part "
         f"in this. {KEY[0].upper()}{KEY[1:]}."
     )
@@ -100,14 +101,14 @@ def _figure(board: Board, costs: list[Cost]) -> Figure:
         caption=caption,
         data=tuple(data),
         layout=_layout([name for name, _ in panels], [cost.parameters for cost in costs]),
-        table=_table(board, costs, factor, unit),
+        table=_table(context, costs, factor, unit),
         height=400,
         least_width=760,
     )
 
 
 def _panel(
-    board: Board, costs: list[Cost], of: Callable[[Cost], float], place: int
+    context: Context, costs: list[Cost], of: Callable[[Cost], float], place: int
 ) -> list[dict[str, Any]]:
     axis = "x" if place == 0 else f"x{place + 1}"
     best = front(costs, of)
@@ -122,9 +123,9 @@ def _panel(
         "showlegend": False,
     }
     traces = [line]
-    for model in distinct(board.run.cells[cost.i].model for cost in costs):
-        mine = [cost for cost in costs if board.run.cells[cost.i].model == model]
-        colour = model_colour(board.run, model)
+    for model in distinct(context.run.cells[cost.i].model for cost in costs):
+        mine = [cost for cost in costs if context.run.cells[cost.i].model == model]
+        colour = model_colour(context.run, model)
         traces.append(
             {
                 "type": "scatter",
@@ -135,12 +136,12 @@ def _panel(
                 "xaxis": axis,
                 "x": [_round(of(cost)) for cost in mine],
                 "y": [round(cost.dice, 4) for cost in mine],
-                "customdata": [plain(_name(board, cost)) for cost in mine],
+                "customdata": [plain(_name(context, cost)) for cost in mine],
                 "marker": {
                     "color": colour,
                     "size": [12 if cost in best else 8 for cost in mine],
                     "opacity": [1 if cost in best else 0.55 for cost in mine],
-                    "symbol": [mark(board.run, board.run.cells[cost.i]) for cost in mine],
+                    "symbol": [mark(context.run, context.run.cells[cost.i]) for cost in mine],
                     "line": {"width": 1.5, "color": colour},
                 },
                 "hovertemplate": "%{customdata}<br>%{x:.3g}, Dice %{y:.3f}<extra></extra>",
@@ -190,7 +191,7 @@ def _decades(sizes: list[float]) -> dict[str, Any]:
     }
 
 
-def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
+def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Table:
     searched = any(cost.search_hours for cost in costs)
     on = {
         name: {cost.i for cost in front(costs, of)}
@@ -206,19 +207,19 @@ def _table(board: Board, costs: list[Cost], factor: float, unit: str) -> Table:
     )
     rows = tuple(
         (
-            configuration(board, cost.i),
-            Entry(number(cost.dice), cost.dice),
-            Entry(number(cost.hours * factor, 2), cost.hours),
+            configuration(context, cost.i),
+            TableCell(number(cost.dice), cost.dice),
+            TableCell(number(cost.hours * factor, 2), cost.hours),
             *(
-                (Entry(number(cost.search_hours * factor, 2), cost.search_hours),)
+                (TableCell(number(cost.search_hours * factor, 2), cost.search_hours),)
                 if searched
                 else ()
             ),
-            Entry(f"{cost.peak_gib:.2f}", cost.peak_gib),
-            Entry(quantity(cost.one.num_parameters), cost.one.num_parameters),
-            Entry(quantity(cost.one.num_trainable), cost.one.num_trainable),
-            Entry(quantity(cost.one.multiply_adds), cost.one.multiply_adds),
-            Entry(listed([name for name, members in on.items() if cost.i in members])),
+            TableCell(f"{cost.peak_gib:.2f}", cost.peak_gib),
+            TableCell(quantity(cost.one.num_parameters), cost.one.num_parameters),
+            TableCell(quantity(cost.one.num_trainable), cost.one.num_trainable),
+            TableCell(quantity(cost.one.multiply_adds), cost.one.multiply_adds),
+            TableCell(listed([name for name, members in on.items() if cost.i in members])),
         )
         for cost in costs
     )

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.analysis.context import Board
-from reports.elements import Block, Code, Column, Entry, Facts, Section, Table
+from reports.analysis.context import Context
+from reports.elements import Block, Code, Column, Facts, Section, Table, TableCell
 from reports.formatting import cell_name, many
 from reports.table import compact
 from trials.records.spec import FINAL
 
 
-def provenance(board: Board) -> Section:
+def provenance(context: Context) -> Section:
     """Everything a rerun needs."""
-    record = board.run.record
+    record = context.run.record
     commit = record.get("commit") or "unknown"
     dirty = "with uncommitted changes" if record.get("dirty") else "clean"
     blocks: list[Block] = [
@@ -22,19 +22,22 @@ def provenance(board: Board) -> Section:
         Facts("Machine", _facts(record.get("machine") or {})),
         Facts("Versions", _facts(record.get("versions") or {})),
         _recipes(record.get("recipes") or {}),
-        _specs(board),
+        _specs(context),
     ]
-    if board.run.grid_text:
+    if context.run.grid_text:
         blocks.append(
             Code(
-                f"The grid, {record.get('grid_file', 'grid.py')}", board.run.grid_text, folded=True
+                f"The grid, {record.get('grid_file', 'grid.py')}",
+                context.run.grid_text,
+                folded=True,
             )
         )
     return Section(
         id="provenance",
         title="Provenance",
         question="Can I run this again?",
-        finding=f"Commit {commit}, {dirty}; {many(len(board.run.results), 'trial')}, each named by "
+        finding=f"Commit {commit}, {dirty}; {many(len(context.run.results), 'trial')}, each named "
+        "by "
         "a hash of its settings.",
         blocks=tuple(block for block in blocks if not isinstance(block, Facts) or block.items),
     )
@@ -77,7 +80,7 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
             "warnings",
             "bad_cases",
             "geometry",
-            "traits",
+            "case_metadata",
         ):
             facts.append((name.replace("_", " "), spelled(value)))
     preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
@@ -94,8 +97,8 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = (Column("setting"), *(Column(model) for model in recipes))
     rows = tuple(
         (
-            Entry(name.replace("_", " ")),
-            *(Entry(spelled(recipe.get(name))) for recipe in recipes.values()),
+            TableCell(name.replace("_", " ")),
+            *(TableCell(spelled(recipe.get(name))) for recipe in recipes.values()),
         )
         for name in settings
     )
@@ -123,7 +126,7 @@ def spelled(value: object) -> str:
     return str(value)
 
 
-def _specs(board: Board) -> Table:
+def _specs(context: Context) -> Table:
     columns = tuple(
         Column(name)
         for name in (
@@ -136,19 +139,19 @@ def _specs(board: Board) -> Table:
             "commit",
         )
     )
-    finals = [result for result in board.run.results if result.spec.phase == FINAL]
+    finals = [result for result in context.run.results if result.spec.phase == FINAL]
     rows = tuple(
         (
-            Entry(result.trial, look="code"),
-            Entry(cell_name(result.spec.cell)),
-            Entry(str(result.spec.seed), result.spec.seed),
-            Entry(str(result.spec.fold), result.spec.fold),
-            Entry(result.spec.weights),
-            Entry(compact(result.spec.hyper), look="code"),
-            Entry(result.commit, look="code"),
+            TableCell(result.trial, look="code"),
+            TableCell(cell_name(result.spec.cell)),
+            TableCell(str(result.spec.seed), result.spec.seed),
+            TableCell(str(result.spec.fold), result.spec.fold),
+            TableCell(result.spec.weights),
+            TableCell(compact(result.spec.hyper), look="code"),
+            TableCell(result.commit, look="code"),
         )
         for result in sorted(
-            finals, key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed)
+            finals, key=lambda result: (context.run.cells.index(result.spec.cell), result.spec.seed)
         )
     )
     return Table(

@@ -1,12 +1,13 @@
-"""The sections in reading order. One is a function (board) -> Section, or None where a run has
+"""The sections in reading order. One is a function (context) -> Section, or None where a run has
 nothing for it.
 """
 
 from collections.abc import Callable
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.elements import Section
 from reports.sections.answer import answer
+from reports.sections.attainable import ladder
 from reports.sections.conventions import conventions
 from reports.sections.curves import curves
 from reports.sections.data import data
@@ -16,7 +17,6 @@ from reports.sections.effects import effects
 from reports.sections.figures import figures
 from reports.sections.grid import grid
 from reports.sections.hpo import hpo
-from reports.sections.ladder import ladder
 from reports.sections.leaderboard import leaderboard
 from reports.sections.pairs import pairs
 from reports.sections.paper import paper
@@ -29,7 +29,7 @@ from reports.sections.trials import trials
 from reports.sections.validity import validity
 from reports.sections.worst import worst
 
-SECTIONS: dict[str, Callable[[Board], Section | None]] = {
+SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "answer": answer,
     "validity": validity,
     "leaderboard": leaderboard,

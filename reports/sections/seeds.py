@@ -1,19 +1,19 @@
-"""Is a gap larger than the luck of a seed? Every training as a point, what the scatter is made of,
-what would settle it.
+"""Is a gap larger than the effect of a seed? Every training as a point, what the scatter is made
+of, what would settle it.
 """
 
 import math
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.patients import patient_shares
-from reports.analysis.selection import Choice, gap_to
-from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.analysis.selection import Selection, gap_to
+from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration, ranked
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, many, number, percent, plain, signed
-from reports.stats.intervals import luck_variance, nan_mean
+from reports.stats.intervals import nan_mean, seed_variance
 from reports.stats.power import Split, cases_needed, seeds_needed, variance_split
 from trials.records.result import NATIVE
 
@@ -26,32 +26,32 @@ PARTS = {
 }
 
 
-def seeds(board: Board) -> Section | None:
-    """Nothing before a first test score; with one seed everywhere it says that the luck was not
-    measured.
+def seeds(context: Context) -> Section | None:
+    """Nothing before a first test score; with one seed everywhere it says that the seed_effect was
+    not measured.
     """
-    order, shares = ranked(board), patient_shares(board.test[NATIVE])
+    order, shares = ranked(context), patient_shares(context.test[NATIVE])
     if not order or not shares.shape[2]:
         return None
-    luck, df = luck_variance(shares)
-    blocks: list[Block] = [_figure(board, order, shares)] if df else []
-    split = _split(board, order, shares)
+    seed_effect, df = seed_variance(shares)
+    blocks: list[Block] = [_figure(context, order, shares)] if df else []
+    split = _split(context, order, shares)
     if split is not None:
         blocks.append(_split_table(split))
-    if board.choice is not None and len(order) > 1:
-        blocks.append(_needs_table(board, board.choice, order))
+    if context.selection is not None and len(order) > 1:
+        blocks.append(_needs_table(context, context.selection, order))
     if not blocks:
         return None
     return Section(
         id="seeds",
         title="Seeds",
         question="Is the gap larger than the variance between seeds?",
-        finding=_finding(board, math.sqrt(luck), df),
+        finding=_finding(context, math.sqrt(seed_effect), df),
         blocks=tuple(blocks),
     )
 
 
-def _finding(board: Board, luck: float, df: int) -> str:
+def _finding(context: Context, seed_effect: float, df: int) -> str:
     if not df:
         return (
             "Each configuration was trained once: the variance between seeds was not measured, so "
@@ -59,25 +59,28 @@ def _finding(board: Board, luck: float, df: int) -> str:
             "than it."
         )
     text = (
-        f"Two trainings of one configuration typically differ by {number(math.sqrt(2) * luck)} "
+        "Two trainings of one configuration typically differ by "
+        f"{number(math.sqrt(2) * seed_effect)} "
         "Dice through their "
-        f"seeds (standard deviation {number(luck)} a training, {many(df, 'degree')} of freedom)."
+        f"seeds (standard deviation {number(seed_effect)} a training, {many(df, 'degree')} of "
+        "freedom)."
     )
-    if board.choice is None or board.choice.runner_up is None:
+    if context.selection is None or context.selection.runner_up is None:
         return text
-    i, seeds = board.choice.runner_up, len(board.run.seeds)
-    noise = 1.96 * luck * math.sqrt(2 / seeds)
-    size = "more" if abs(board.choice.lead[i]) > noise else "no more"
+    i, seeds = context.selection.runner_up, len(context.run.seeds)
+    noise = 1.96 * seed_effect * math.sqrt(2 / seeds)
+    size = "more" if abs(context.selection.lead[i]) > noise else "no more"
     return (
-        f"{text} The chosen's difference to the runner-up, {signed(board.choice.lead[i])}, is "
+        f"{text} The selected's difference to the runner-up, {signed(context.selection.lead[i])}, "
+        "is "
         f"{size} than the "
         f"{number(noise)} that chance alone explains in 95 % of comparisons of "
         f"{many(seeds, 'seed')} a side."
     )
 
 
-def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
-    names = [plain(cell_name(board.run.cells[i])) for i in order]
+def _figure(context: Context, order: list[int], shares: np.ndarray) -> Figure:
+    names = [plain(cell_name(context.run.cells[i])) for i in order]
     by_seed = nan_mean(shares, 2)[order]
     data = []
     for place, i in enumerate(order):
@@ -88,9 +91,9 @@ def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
                 "mode": "markers",
                 "x": [round(float(by_seed[place, s]), 4) for s in at],
                 "y": [names[place]] * len(at),
-                "customdata": [f"seed {board.run.seeds[s]}" for s in at],
+                "customdata": [f"seed {context.run.seeds[s]}" for s in at],
                 "marker": {
-                    "color": model_colour(board.run, board.run.cells[i].model),
+                    "color": model_colour(context.run, context.run.cells[i].model),
                     "size": 9,
                     "opacity": 0.8,
                 },
@@ -122,14 +125,14 @@ def _figure(board: Board, order: list[int], shares: np.ndarray) -> Figure:
                 "range": [-0.7, len(order) - 0.3],
             },
         },
-        table=_seed_table(board, order, by_seed),
+        table=_seed_table(context, order, by_seed),
         height=80 + 24 * len(order),
         least_width=460,
     )
 
 
-def _seed_table(board: Board, order: list[int], by_seed: np.ndarray) -> Table:
-    names = [f"seed {seed}" for seed in board.run.seeds]
+def _seed_table(context: Context, order: list[int], by_seed: np.ndarray) -> Table:
+    names = [f"seed {seed}" for seed in context.run.seeds]
     columns = (
         Column("configuration"),
         *(Column(name, True) for name in names),
@@ -141,19 +144,21 @@ def _seed_table(board: Board, order: list[int], by_seed: np.ndarray) -> Table:
         known = [value for value in values if not math.isnan(value)]
         width = max(known) - min(known) if len(known) > 1 else math.nan
         cells = [
-            Entry("not run", look="quiet") if math.isnan(value) else Entry(number(value), value)
+            TableCell("not run", look="quiet")
+            if math.isnan(value)
+            else TableCell(number(value), value)
             for value in values
         ]
-        rows.append((configuration(board, i), *cells, Entry(number(width), width)))
+        rows.append((configuration(context, i), *cells, TableCell(number(width), width)))
     caption = "Mean test Dice of the classes, a training a number."
     return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _split(board: Board, order: list[int], shares: np.ndarray) -> Split | None:
+def _split(context: Context, order: list[int], shares: np.ndarray) -> Split | None:
     """Over the configurations that have every seed, or the first seed of all where none is
     complete.
     """
-    counts = board.test[NATIVE]
+    counts = context.test[NATIVE]
     whole = [i for i in order if counts.available[i].all()]
     return variance_split(shares[whole]) if len(whole) > 1 else None
 
@@ -164,16 +169,16 @@ def _split_table(split: Split) -> Table:
     for name, (word, meaning) in PARTS.items():
         value = getattr(split, name)
         if math.isnan(value):
-            unknown = Entry("not measured", look="quiet")
-            rows.append((Entry(word), unknown, Entry("", look="quiet"), Entry(meaning)))
+            unknown = TableCell("not measured", look="quiet")
+            rows.append((TableCell(word), unknown, TableCell("", look="quiet"), TableCell(meaning)))
         else:
             share = value / total if total else 0.0
             rows.append(
                 (
-                    Entry(word),
-                    Entry(number(math.sqrt(value)), value),
-                    Entry(percent(share), share),
-                    Entry(meaning),
+                    TableCell(word),
+                    TableCell(number(math.sqrt(value)), value),
+                    TableCell(percent(share), share),
+                    TableCell(meaning),
                 )
             )
     columns = (
@@ -190,34 +195,39 @@ def _split_table(split: Split) -> Table:
     return Table(id="seeds-split", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
-    counts = board.test[NATIVE]
+def _needs_table(context: Context, selection: Selection, order: list[int]) -> Table:
+    counts = context.test[NATIVE]
     rows = []
     for i in order:
-        gap = gap_to(counts, choice.chosen, i)
-        if i == choice.chosen or gap is None:
+        gap = gap_to(counts, selection.selected, i)
+        if i == selection.selected or gap is None:
             continue
         cases, trainings = (
-            cases_needed(gap, len(board.run.seeds)),
+            cases_needed(gap, len(context.run.seeds)),
             seeds_needed(gap, len(counts.cases)),
         )
-        verdict = "resolved" if choice.resolved[i] else "not resolved"
-        luck_known = (counts.available.sum(axis=1) > 1).any()
+        verdict = "resolved" if selection.resolved[i] else "not resolved"
+        seed_variance_known = (counts.available.sum(axis=1) > 1).any()
         rows.append(
             (
-                configuration(board, i),
-                Entry(signed(gap.gap), gap.gap),
-                Entry(verdict, look="" if choice.resolved[i] else "quiet"),
-                Entry(wanted(cases, len(counts.cases)) if luck_known else "not measured", cases),
-                Entry(
-                    wanted(trainings, len(board.run.seeds)) if luck_known else "not measured",
+                configuration(context, i),
+                TableCell(signed(gap.gap), gap.gap),
+                TableCell(verdict, look="" if selection.resolved[i] else "quiet"),
+                TableCell(
+                    wanted(cases, len(counts.cases)) if seed_variance_known else "not measured",
+                    cases,
+                ),
+                TableCell(
+                    wanted(trainings, len(context.run.seeds))
+                    if seed_variance_known
+                    else "not measured",
                     trainings,
                 ),
             )
         )
     columns = (
         Column("rival"),
-        Column("the chosen's lead", True),
+        Column("lead of the selected", True),
         Column("verdict"),
         Column(
             "patients for 80 % power",
@@ -228,8 +238,8 @@ def _needs_table(board: Board, choice: Choice, order: list[int]) -> Table:
     )
     caption = (
         f"How many test patients (here {len(counts.cases)}), or how many seeds (here "
-        f"{len(board.run.seeds)}), would tell the "
-        "chosen from each rival at the two-sided 5 % level, if the true gap were the one "
+        f"{len(context.run.seeds)}), would tell the "
+        "selected from each rival at the two-sided 5 % level, if the true gap were the one "
         "seen and nothing else were compared; the verdict asks for more."
     )
     return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))

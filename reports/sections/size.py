@@ -1,4 +1,4 @@
-"""Where does it fail? Size and group of a patient against the Dice of the chosen, and every
+"""Where does it fail? Size and group of a patient against the Dice of the selected, and every
 configuration by quarter.
 """
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.groups import groups_table
 from reports.analysis.patients import counted_cases, held_labels, patient_dice
-from reports.elements import Block, Column, Entry, Figure, Section, Table
+from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration, ranked
 from reports.formatting import cell_name, listed, many, number, plain
 from reports.stats.intervals import nan_mean
@@ -21,11 +21,11 @@ FEWEST = 8
 QUARTERS = ("smallest quarter", "second", "third", "largest quarter")
 
 
-def size(board: Board) -> Section | None:
+def size(context: Context) -> Section | None:
     """A panel a class that enough patients hold; nothing where there is none, or before a first
     test score.
     """
-    order, counts = ranked(board), board.test[NATIVE]
+    order, counts = ranked(context), context.test[NATIVE]
     labels = (
         [label for label in held_labels(counts) if len(counted_cases(counts, label)) >= FEWEST]
         if order
@@ -33,29 +33,33 @@ def size(board: Board) -> Section | None:
     )
     if not labels:
         return None
-    shown = board.choice.chosen if board.choice and board.choice.chosen in order else order[0]
-    volumes = {label: _volumes(board, label) for label in labels}
+    shown = (
+        context.selection.selected
+        if context.selection and context.selection.selected in order
+        else order[0]
+    )
+    volumes = {label: _volumes(context, label) for label in labels}
     scores = {label: nan_mean(patient_dice(counts, label), 1) for label in labels}
-    groups = groups_table(board, shown)
+    groups = groups_table(context, shown)
     tables: list[Block] = [] if groups is None else [groups]
-    tables += [_table(board, order, label, volumes[label], scores[label]) for label in labels]
+    tables += [_table(context, order, label, volumes[label], scores[label]) for label in labels]
     return Section(
         id="size",
         title="Size",
         question="Where does it fail?",
-        finding=_finding(board, shown, volumes, scores),
-        blocks=(_figure(board, shown, volumes, scores), *tables),
+        finding=_finding(context, shown, volumes, scores),
+        blocks=(_figure(context, shown, volumes, scores), *tables),
     )
 
 
-def _unit(board: Board) -> str:
-    return "ml" if _voxel_mm3(board) else "voxels"
+def _unit(context: Context) -> str:
+    return "ml" if _voxel_mm3(context) else "voxels"
 
 
-def _voxel_mm3(board: Board) -> dict[str, float]:
+def _voxel_mm3(context: Context) -> dict[str, float]:
     """The native voxel of every test case, where the run folder holds them all."""
-    geometry = (board.run.record.get("data") or {}).get("geometry") or {}
-    cases = board.test[NATIVE].cases
+    geometry = (context.run.record.get("data") or {}).get("geometry") or {}
+    cases = context.test[NATIVE].cases
     return (
         {case: prod(geometry[case]["spacing_mm"]) for case in cases}
         if set(cases) <= set(geometry)
@@ -63,11 +67,11 @@ def _voxel_mm3(board: Board) -> dict[str, float]:
     )
 
 
-def _volumes(board: Board, label: int) -> np.ndarray:
+def _volumes(context: Context, label: int) -> np.ndarray:
     """The reference volume of the label in every patient that holds it, in ml, or in voxels of the
     patient's own grid.
     """
-    counts, voxels = board.test[NATIVE], _voxel_mm3(board)
+    counts, voxels = context.test[NATIVE], _voxel_mm3(context)
     cases = counted_cases(counts, label)
     scale = [voxels[counts.cases[n]] / 1000 if voxels else 1.0 for n in cases]
     return counts.true[cases, label] * np.array(scale)
@@ -83,7 +87,7 @@ def _amount(value: float) -> str:
 
 
 def _finding(
-    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+    context: Context, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
 ) -> str:
     parts = []
     for label, of in volumes.items():
@@ -92,10 +96,10 @@ def _finding(
         if all(len(end) for end in ends):
             small, large = (number(float(end.mean()), 2) for end in ends)
             parts.append(
-                f"{board.run.classes[label]} {small} in the smallest quarter and {large} in the "
+                f"{context.run.classes[label]} {small} in the smallest quarter and {large} in the "
                 "largest"
             )
-    name = cell_name(board.run.cells[shown])
+    name = cell_name(context.run.cells[shown])
     return (
         f"Mean Dice of {name}: {listed(parts)}."
         if parts
@@ -104,7 +108,7 @@ def _finding(
 
 
 def _figure(
-    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+    context: Context, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
 ) -> Figure:
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
@@ -120,7 +124,7 @@ def _figure(
             "type": "log",
             "domain": domain,
             "anchor": f"y{suffix}",
-            "title": {"text": _unit(board)},
+            "title": {"text": _unit(context)},
             **_ticks(of),
         }
         vertical = {
@@ -138,25 +142,26 @@ def _figure(
             "xanchor": "left",
             "yanchor": "bottom",
         }
-        title = f"<b>{plain(board.run.classes[label])}</b>, n = {len(of)}"
+        title = f"<b>{plain(context.run.classes[label])}</b>, n = {len(of)}"
         layout["annotations"].append({**place, "text": title, "showarrow": False})
         axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
         data += [
-            _points(board, label, of, scores[label][shown]) | axes,
+            _points(context, label, of, scores[label][shown]) | axes,
             _steps(of, scores[label][shown]) | axes,
         ]
     caption = (
-        f"{cell_name(board.run.cells[shown])}: a point is a patient, seeds averaged, native grid; "
+        f"{cell_name(context.run.cells[shown])}: a point is a patient, seeds averaged, native "
+        "grid; "
         "the line is the mean of each "
         "quarter of the patients by volume (quartiles of this split). The reference's volume in "
-        f"{_unit(board)} stands on a "
+        f"{_unit(context)} stands on a "
         + (
             "log scale."
-            if _voxel_mm3(board)
+            if _voxel_mm3(context)
             else "log scale, since the run folder holds no voxel sizes."
         )
     )
-    table = _case_table(board, shown, volumes, scores)
+    table = _case_table(context, shown, volumes, scores)
     return Figure(
         id="size-dice",
         caption=caption,
@@ -180,8 +185,8 @@ def _ticks(volumes: np.ndarray) -> dict[str, Any]:
     return {"tickvals": marks, "ticktext": [_amount(mark) for mark in marks]}
 
 
-def _points(board: Board, label: int, volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
-    counts = board.test[NATIVE]
+def _points(context: Context, label: int, volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
+    counts = context.test[NATIVE]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -190,7 +195,7 @@ def _points(board: Board, label: int, volumes: np.ndarray, dice: np.ndarray) -> 
         "customdata": [plain(counts.cases[n]) for n in counted_cases(counts, label)],
         "marker": {"color": "var(--accent)/0.65", "size": 7},
         "hovertemplate": "%{customdata}<br>%{x} "
-        + _unit(board)
+        + _unit(context)
         + "<br>Dice %{y:.3f}<extra></extra>",
     }
 
@@ -217,22 +222,22 @@ def _steps(volumes: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
 
 
 def _case_table(
-    board: Board, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
+    context: Context, shown: int, volumes: dict[int, np.ndarray], scores: dict[int, np.ndarray]
 ) -> Table:
-    counts, unit = board.test[NATIVE], _unit(board)
+    counts, unit = context.test[NATIVE], _unit(context)
     rows = []
     for label, of in volumes.items():
         for n, volume, dice, quarter in zip(
             counted_cases(counts, label), of, scores[label][shown], _quarter(of), strict=True
         ):
-            size = Entry(_amount(float(volume)), float(volume))
+            size = TableCell(_amount(float(volume)), float(volume))
             rows.append(
                 (
-                    Entry(counts.cases[n]),
-                    Entry(board.run.classes[label]),
+                    TableCell(counts.cases[n]),
+                    TableCell(context.run.classes[label]),
                     size,
-                    Entry(QUARTERS[quarter], int(quarter)),
-                    Entry(number(float(dice)), float(dice)),
+                    TableCell(QUARTERS[quarter], int(quarter)),
+                    TableCell(number(float(dice)), float(dice)),
                 )
             )
     columns = (
@@ -242,12 +247,12 @@ def _case_table(
         Column("quarter"),
         Column("Dice", True),
     )
-    caption = f"{cell_name(board.run.cells[shown])}, patient by patient."
+    caption = f"{cell_name(context.run.cells[shown])}, patient by patient."
     return Table(id="size-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def _table(
-    board: Board, order: list[int], label: int, volumes: np.ndarray, scores: np.ndarray
+    context: Context, order: list[int], label: int, volumes: np.ndarray, scores: np.ndarray
 ) -> Table:
     quarters = _quarter(volumes)
     held = [quarter for quarter in range(4) if (quarters == quarter).any()]
@@ -255,19 +260,20 @@ def _table(
     for quarter in held:
         inside = volumes[quarters == quarter]
         span = (
-            f"{_amount(float(inside.min()))} to {_amount(float(inside.max()))} {_unit(board)}, "
+            f"{_amount(float(inside.min()))} to {_amount(float(inside.max()))} {_unit(context)}, "
             f"n = {len(inside)}"
         )
         columns.append(Column(QUARTERS[quarter], True, span))
     rows = []
     for i in order:
         means = [float(scores[i][quarters == quarter].mean()) for quarter in held]
-        rows.append((configuration(board, i), *(Entry(number(mean), mean) for mean in means)))
+        rows.append((configuration(context, i), *(TableCell(number(mean), mean) for mean in means)))
     quartiles = listed([_amount(float(value)) for value in np.quantile(volumes, [0.25, 0.5, 0.75])])
     caption = (
-        f"{board.run.classes[label]}: mean Dice by quarter of the {many(len(volumes), 'patient')} "
+        f"{context.run.classes[label]}: mean Dice by quarter of the "
+        f"{many(len(volumes), 'patient')} "
         "that hold it; quartiles of "
-        f"its volume in this split are {quartiles} {_unit(board)}."
+        f"its volume in this split are {quartiles} {_unit(context)}."
     )
     return Table(
         id=f"size-class-{label}",

@@ -4,9 +4,9 @@ tau in words.
 
 import numpy as np
 
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
-from reports.elements import Column, Entry, Figure, Section, Table
+from reports.elements import Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration, ranked
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, distinct, many, number, percent, plain
@@ -18,17 +18,17 @@ from trials.records.result import NATIVE
 RARE = 0.005
 
 
-def ranking_stability(board: Board) -> Section | None:
+def ranking_stability(context: Context) -> Section | None:
     """Nothing for fewer than two configurations with a score, or fewer than two patients."""
-    order, patients = ranked(board), len(board.test[NATIVE].cases)
+    order, patients = ranked(context), len(context.test[NATIVE].cases)
     if len(order) < 2 or patients < 2:
         return None
-    # The luck of the seeds is left out: the question is about other patients.
-    draws = (board.resampled.draws[MEAN] - board.resampled.luck[MEAN])[:, order]
-    found = stability(board.resampled.estimates[MEAN][order], draws)
+    # The effect of the seeds is left out: the question is about other patients.
+    draws = (context.resampled.draws[MEAN] - context.resampled.seed_effect[MEAN])[:, order]
+    found = stability(context.resampled.estimates[MEAN][order], draws)
     if found is None:
         return None
-    best = cell_name(board.run.cells[order[0]])
+    best = cell_name(context.run.cells[order[0]])
     return Section(
         id="stability",
         title="Stability of the ranking",
@@ -41,16 +41,16 @@ def ranking_stability(board: Board) -> Section | None:
             f"{number(found.tau_low, 2)} and {number(found.tau_high, 2)}; 1 is the same order, 0 "
             "no relation."
         ),
-        blocks=(_figure(board, order, found),),
+        blocks=(_figure(context, order, found),),
     )
 
 
-def _figure(board: Board, order: list[int], found: Stability) -> Figure:
-    names = [plain(cell_name(board.run.cells[i])) for i in order]
+def _figure(context: Context, order: list[int], found: Stability) -> Figure:
+    names = [plain(cell_name(context.run.cells[i])) for i in order]
     num, step = len(order), max(16, min(30, 760 // len(order)))
     data = []
-    for model in distinct(cell.model for cell in board.run.cells):
-        rows = [row for row, i in enumerate(order) if board.run.cells[i].model == model]
+    for model in distinct(cell.model for cell in context.run.cells):
+        rows = [row for row, i in enumerate(order) if context.run.cells[i].model == model]
         blobs = [
             (row, rank) for row in rows for rank in range(num) if found.share[row, rank] >= RARE
         ]
@@ -64,7 +64,7 @@ def _figure(board: Board, order: list[int], found: Stability) -> Figure:
                 "customdata": [percent(float(share)) for share in shares],
                 "marker": {
                     "size": [round(float(size), 1) for size in 3 + (step - 3) * np.sqrt(shares)],
-                    "color": model_colour(board.run, model),
+                    "color": model_colour(context.run, model),
                     "opacity": 0.75,
                     "line": {"width": 0},
                 },
@@ -77,7 +77,8 @@ def _figure(board: Board, order: list[int], found: Stability) -> Figure:
         caption=(
             f"The 95 % range of a rank is up to {wide} of {many(num, 'place')} wide. Area is the "
             f"share of {DRAWS:,} draws of "
-            f"n = {len(board.test[NATIVE].cases)} patients in which a configuration takes the rank "
+            f"n = {len(context.test[NATIVE].cases)} patients in which a configuration takes the "
+            "rank "
             "(mean Dice of the classes, "
             "seeds averaged, native grid); shares below 0.5 % are not drawn."
         ),
@@ -98,13 +99,13 @@ def _figure(board: Board, order: list[int], found: Stability) -> Figure:
                 "range": [-0.7, num - 0.3],
             },
         },
-        table=_table(board, order, found),
+        table=_table(context, order, found),
         height=80 + step * num,
         least_width=260 + min(step, 20) * num,
     )
 
 
-def _table(board: Board, order: list[int], found: Stability) -> Table:
+def _table(context: Context, order: list[int], found: Stability) -> Table:
     columns = (
         Column("configuration"),
         Column("rank", True, "at hand"),
@@ -117,9 +118,14 @@ def _table(board: Board, order: list[int], found: Stability) -> Table:
         low, high = int(found.low[row]), int(found.high[row])
         first, three = float(found.share[row, 0]), float(found.share[row, :3].sum())
         span = str(low) if low == high else f"{low} to {high}"
-        shares = (Entry(percent(first), first), Entry(percent(min(1.0, three)), three))
+        shares = (TableCell(percent(first), first), TableCell(percent(min(1.0, three)), three))
         rows.append(
-            (configuration(board, i), Entry(str(row + 1), row + 1), Entry(span, high), *shares)
+            (
+                configuration(context, i),
+                TableCell(str(row + 1), row + 1),
+                TableCell(span, high),
+                *shares,
+            )
         )
     caption = "Ranks of the mean test Dice over draws of the patients."
     return Table(id="stability-table", caption=caption, columns=columns, rows=tuple(rows))

@@ -4,8 +4,8 @@ one recorded."""
 import math
 
 from reports.analysis.caveats import num_states
-from reports.analysis.context import Board
-from reports.elements import LONGEST_TABLE, Block, Column, Entry, Section, Table
+from reports.analysis.context import Context
+from reports.elements import LONGEST_TABLE, Block, Column, Section, Table, TableCell
 from reports.figures.colours import trial_colour
 from reports.figures.timeline import timeline
 from reports.formatting import cell_name, listed, number
@@ -17,61 +17,65 @@ PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
 LONGEST = 160
 
 
-def trials(board: Board) -> Section:
+def trials(context: Context) -> Section:
     """Every trial with its state and reason."""
-    results = board.run.results
+    results = context.run.results
     blocks: list[Block] = []
-    if drawn := timeline(board):
+    if drawn := timeline(context):
         blocks.append(drawn)
     failed = [result for result in results if result.state == FAILED]
     if failed:
-        blocks.append(_table(board, failed, "trials-failed", "Trials that failed", False))
+        blocks.append(_table(context, failed, "trials-failed", "Trials that failed", False))
     if any(result.spec.phase == TUNE for result in results):
-        blocks.append(_budgets(board))
+        blocks.append(_budgets(context))
     for phase, word in reversed(PHASES.items()):
         of_phase = [result for result in results if result.spec.phase == phase]
         if of_phase:
             blocks.append(
                 _table(
-                    board, of_phase, f"trials-{phase}", f"All {word} trials ({len(of_phase)})", True
+                    context,
+                    of_phase,
+                    f"trials-{phase}",
+                    f"All {word} trials ({len(of_phase)})",
+                    True,
                 )
             )
-    if board.run.finals:
-        blocks.append(_facts(board))
+    if context.run.finals:
+        blocks.append(_facts(context))
     return Section(
         id="trials",
         title="Trials",
         question="What happened to each trial?",
-        finding=_finding(board),
+        finding=_finding(context),
         blocks=tuple(blocks),
     )
 
 
-def _states(board: Board, phase: str) -> str:
-    counts = num_states(board.run, phase)
+def _states(context: Context, phase: str) -> str:
+    counts = num_states(context.run, phase)
     return listed([f"{count} {state.lower()}" for state, count in counts.items()])
 
 
-def _finding(board: Board) -> str:
-    if not board.run.results:
+def _finding(context: Context) -> str:
+    if not context.run.results:
         return "No trial has ended."
-    phases = [f"{word}: {_states(board, phase)}" for phase, word in PHASES.items()]
+    phases = [f"{word}: {_states(context, phase)}" for phase, word in PHASES.items()]
     ended = [
-        text for phase, text in zip(PHASES, phases, strict=True) if num_states(board.run, phase)
+        text for phase, text in zip(PHASES, phases, strict=True) if num_states(context.run, phase)
     ]
     text = f"{'; '.join(ended)}."
     return text[0].upper() + text[1:]
 
 
-def _budgets(board: Board) -> Table:
+def _budgets(context: Context) -> Table:
     """What each cell's tuning was given and what became of it, a row a cell."""
-    planned = (board.run.record.get("tuning") or {}).get("trials", 0)
+    planned = (context.run.record.get("tuning") or {}).get("trials", 0)
     names = ("planned", "asked", "complete", "pruned", "failed", "epochs trained", "seconds")
     rows = []
-    for cell in board.run.cells:
+    for cell in context.run.cells:
         tuned = [
             result
-            for result in board.run.results
+            for result in context.run.results
             if result.spec.phase == TUNE and result.spec.cell == cell
         ]
         states = [result.state for result in tuned]
@@ -82,12 +86,12 @@ def _budgets(board: Board) -> Table:
         ]
         counts.append(sum(len(result.curve) for result in tuned))
         seconds = sum(result.seconds for result in tuned)
-        head = Entry(cell_name(cell), swatch=trial_colour(board.run, cell.model))
+        head = TableCell(cell_name(cell), swatch=trial_colour(context.run, cell.model))
         rows.append(
             (
                 head,
-                *(Entry(f"{count:,}", count) for count in counts),
-                Entry(number(seconds, 1), seconds),
+                *(TableCell(f"{count:,}", count) for count in counts),
+                TableCell(number(seconds, 1), seconds),
             )
         )
     caption = (
@@ -101,7 +105,7 @@ def _budgets(board: Board) -> Table:
 
 
 def _table(
-    board: Board, results: list[TrialResult], name: str, caption: str, folded: bool
+    context: Context, results: list[TrialResult], name: str, caption: str, folded: bool
 ) -> Table:
     hypers = sorted({key for result in results for key in result.spec.hyper})
     with_reason = any(result.reason or result.error for result in results)
@@ -133,7 +137,7 @@ def _table(
             result.spec.number,
         ),
     )
-    rows = tuple(_trial(board, result, hypers, with_reason) for result in order[:LONGEST_TABLE])
+    rows = tuple(_trial(context, result, hypers, with_reason) for result in order[:LONGEST_TABLE])
     caption += (
         f": the first {LONGEST_TABLE:,} here, all in trials.csv"
         if len(order) > LONGEST_TABLE
@@ -143,46 +147,46 @@ def _table(
 
 
 def _trial(
-    board: Board, result: TrialResult, hypers: list[str], with_reason: bool
-) -> tuple[Entry, ...]:
+    context: Context, result: TrialResult, hypers: list[str], with_reason: bool
+) -> tuple[TableCell, ...]:
     spec = result.spec
     score = math.nan if result.val_score is None else result.val_score
     reason = ": ".join(part for part in (result.reason, result.error) if part)
-    why = Entry(_short(reason), hint=reason if len(reason) > LONGEST else "")
+    why = TableCell(_short(reason), hint=reason if len(reason) > LONGEST else "")
     return (
-        Entry(result.trial, look="code"),
-        Entry(
+        TableCell(result.trial, look="code"),
+        TableCell(
             result.state.lower(),
             look="" if result.state == COMPLETE else "bad" if result.state == FAILED else "quiet",
         ),
         *((why,) if with_reason else ()),
-        Entry(cell_name(spec.cell), swatch=trial_colour(board.run, spec.cell.model)),
-        Entry(str(spec.seed), spec.seed),
-        Entry(str(spec.number), spec.number),
+        TableCell(cell_name(spec.cell), swatch=trial_colour(context.run, spec.cell.model)),
+        TableCell(str(spec.seed), spec.seed),
+        TableCell(str(spec.number), spec.number),
         *(_hyper(spec.hyper.get(key)) for key in hypers),
-        Entry("" if math.isnan(score) else number(score), score),
-        Entry("" if result.best_epoch is None else str(result.best_epoch), result.best_epoch),
-        Entry(str(len(result.curve)), len(result.curve)),
-        Entry(number(result.seconds, 1), result.seconds),
-        Entry(f"{result.peak_gib:.2f}", result.peak_gib),
+        TableCell("" if math.isnan(score) else number(score), score),
+        TableCell("" if result.best_epoch is None else str(result.best_epoch), result.best_epoch),
+        TableCell(str(len(result.curve)), len(result.curve)),
+        TableCell(number(result.seconds, 1), result.seconds),
+        TableCell(f"{result.peak_gib:.2f}", result.peak_gib),
     )
 
 
-def _hyper(value: float | tuple[float, ...] | None) -> Entry:
+def _hyper(value: float | tuple[float, ...] | None) -> TableCell:
     if value is None:
-        return Entry("")
+        return TableCell("")
     if isinstance(value, tuple):
-        return Entry(", ".join(f"{part:.3g}" for part in value))
-    return Entry(f"{value:.3g}", value)
+        return TableCell(", ".join(f"{part:.3g}" for part in value))
+    return TableCell(f"{value:.3g}", value)
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _facts(board: Board) -> Table:
+def _facts(context: Context) -> Table:
     """What the final trials recorded about themselves, whatever that is."""
-    names = sorted({name for result in board.run.finals for name in result.facts})
+    names = sorted({name for result in context.run.finals for name in result.facts})
     columns = (
         Column("configuration"),
         Column("seed", True),
@@ -190,15 +194,16 @@ def _facts(board: Board) -> Table:
     )
     rows = tuple(
         (
-            Entry(
-                cell_name(result.spec.cell), swatch=trial_colour(board.run, result.spec.cell.model)
+            TableCell(
+                cell_name(result.spec.cell),
+                swatch=trial_colour(context.run, result.spec.cell.model),
             ),
-            Entry(str(result.spec.seed), result.spec.seed),
+            TableCell(str(result.spec.seed), result.spec.seed),
             *(_fact(result.facts.get(name)) for name in names),
         )
         for result in sorted(
-            board.run.finals,
-            key=lambda result: (board.run.cells.index(result.spec.cell), result.spec.seed),
+            context.run.finals,
+            key=lambda result: (context.run.cells.index(result.spec.cell), result.spec.seed),
         )
     )
     return Table(
@@ -210,10 +215,10 @@ def _facts(board: Board) -> Table:
     )
 
 
-def _fact(value: object) -> Entry:
+def _fact(value: object) -> TableCell:
     if value is None:
-        return Entry("")
+        return TableCell("")
     if isinstance(value, float):
-        return Entry(f"{value:.4g}", value)
+        return TableCell(f"{value:.4g}", value)
     text = value if isinstance(value, str) else compact(value)
-    return Entry(_short(text), hint=text if len(text) > LONGEST else "")
+    return TableCell(_short(text), hint=text if len(text) > LONGEST else "")

@@ -11,7 +11,7 @@ from reports.analysis.conditions import (
     machine_differences,
     without_code,
 )
-from reports.analysis.context import Board
+from reports.analysis.context import Context
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.analysis.precision import precision_check
 from reports.elements import Check, Checklist, Section, Text
@@ -27,10 +27,10 @@ REFUSALS = (
 )
 
 
-def validity(board: Board) -> Section:
+def validity(context: Context) -> Section:
     """A checklist; what would make the numbers wrong refuses the page, what limits them
     is listed."""
-    checks = [*_data_checks(board), *_trial_checks(board), *_number_checks(board)]
+    checks = [*_data_checks(context), *_trial_checks(context), *_number_checks(context)]
     failed = [check for check in checks if check.holds is False]
     unknown = sum(check.holds is None for check in checks)
     finding = f"{many(len(checks) - len(failed) - unknown, 'check')} passed, {len(failed)} did not"
@@ -44,8 +44,8 @@ def validity(board: Board) -> Section:
     )
 
 
-def _data_checks(board: Board) -> list[Check]:
-    splits = (board.run.record.get("data") or {}).get("split_cases") or {}
+def _data_checks(context: Context) -> list[Check]:
+    splits = (context.run.record.get("data") or {}).get("split_cases") or {}
     order = [split for split in ("train", "val", "test") if split in splits]
     sizes = (
         listed([f"{len(splits[split])} {split}" for split in order])
@@ -60,11 +60,11 @@ def _data_checks(board: Board) -> list[Check]:
     disjoint = not shared if splits else None
     classes = listed(
         [
-            f"{board.run.classes[label]} {board.test[NATIVE].num_holding(label)}"
-            for label in board.run.labels
+            f"{context.run.classes[label]} {context.test[NATIVE].num_holding(label)}"
+            for label in context.run.labels
         ]
     )
-    scored = len(board.test[NATIVE].cases)
+    scored = len(context.test[NATIVE].cases)
     wanted = set(splits.get("test", ()))
     return [
         Check(
@@ -74,14 +74,14 @@ def _data_checks(board: Board) -> list[Check]:
         ),
         Check(
             "Every test case was scored",
-            wanted <= set(board.test[NATIVE].cases) if wanted and board.run.finals else None,
+            wanted <= set(context.test[NATIVE].cases) if wanted and context.run.finals else None,
             f"{scored} of {len(wanted)} test cases; holding {classes}",
         ),
     ]
 
 
-def _trial_checks(board: Board) -> list[Check]:
-    run = board.run
+def _trial_checks(context: Context) -> list[Check]:
+    run = context.run
     finals = len(run.cells) * len(run.seeds)
     seeds = Counter(result.spec.cell for result in run.finals)
     complete = sum(seeds[cell] == len(run.seeds) for cell in run.cells)
@@ -96,7 +96,7 @@ def _trial_checks(board: Board) -> list[Check]:
             f"{many(finals, 'final trial')}",
         ),
         *(
-            _accounted(board, phase)
+            _accounted(context, phase)
             for phase in (PRETRAIN, TUNE, FINAL)
             if (run.record.get("planned") or {}).get(phase)
         ),
@@ -140,8 +140,8 @@ def _same_code(run: Run) -> Check:
     )
 
 
-def _accounted(board: Board, phase: str) -> Check:
-    planned, states = board.run.record["planned"][phase], num_states(board.run, phase)
+def _accounted(context: Context, phase: str) -> Check:
+    planned, states = context.run.record["planned"][phase], num_states(context.run, phase)
     pending = planned - sum(states.values())
     counts = [f"{count} {state.lower()}" for state, count in states.items()] + [
         f"{pending} pending"
@@ -153,12 +153,12 @@ def _accounted(board: Board, phase: str) -> Check:
     )
 
 
-def _number_checks(board: Board) -> list[Check]:
+def _number_checks(context: Context) -> list[Check]:
     means = sum(
-        standing.n > 0 for standings in board.standings.values() for standing in standings.values()
+        summary.n > 0 for summaries in context.summaries.values() for summary in summaries.values()
     )
-    trials = board.scores["trial"].nunique()
-    rows = f"{len(board.scores):,} rows of {many(trials, 'trial')}"
+    trials = context.scores["trial"].nunique()
+    rows = f"{len(context.scores):,} rows of {many(trials, 'trial')}"
     return [
         Check(
             "Each patient counts once in each trial, and no count exceeds what there is", True, rows
@@ -166,7 +166,7 @@ def _number_checks(board: Board) -> list[Check]:
         Check(
             "All final trials saw the same patients and references",
             True,
-            f"{many(len(board.run.finals), 'trial')} compared, label by label",
+            f"{many(len(context.run.finals), 'trial')} compared, label by label",
         ),
         Check(
             "Selection saw validation only",
@@ -178,16 +178,16 @@ def _number_checks(board: Board) -> list[Check]:
             True,
             f"{many(means, 'mean')} checked before rounding",
         ),
-        *_audit_checks(board),
+        *_audit_checks(context),
     ]
 
 
-def _audit_checks(board: Board) -> list[Check]:
+def _audit_checks(context: Context) -> list[Check]:
     """The audit of our own tables; what is infeasible would have refused the page."""
-    tables = own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
+    tables = own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE])
     if not tables:
         return []
-    findings = audit_own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
+    findings = audit_own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE])
     rows = (
         f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} audited "
         "as printed"

@@ -1,11 +1,21 @@
-"""Where the chosen configuration fails: every patient's score, and the worst and some random
+"""Where the selected configuration fails: every patient's score, and the worst and some random
 patients as slices.
 """
 
 import numpy as np
 
-from reports.analysis.context import Board
-from reports.elements import Block, Column, Entry, Figure, Gallery, Pictured, Section, Table, Text
+from reports.analysis.context import Context
+from reports.elements import (
+    Block,
+    Column,
+    Figure,
+    Gallery,
+    Pictured,
+    Section,
+    Table,
+    TableCell,
+    Text,
+)
 from reports.figures.colours import label_colour
 from reports.figures.example_cases import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
 from reports.figures.scene import scene
@@ -21,24 +31,24 @@ SCENES = (4, 2)
 LOW = 0.5
 
 
-def worst(board: Board) -> Section | None:
-    """The failures of the chosen configuration, in its first complete seed; nothing where none is
-    chosen.
+def worst(context: Context) -> Section | None:
+    """The failures of the selected configuration, in its first complete seed; nothing where none is
+    selected.
     """
-    if board.choice is None:
+    if context.selection is None:
         return None
-    cell = board.run.cells[board.choice.chosen]
+    cell = context.run.cells[context.selection.selected]
     trial = min(
-        (result for result in board.run.finals if result.spec.cell == cell),
+        (result for result in context.run.finals if result.spec.cell == cell),
         key=lambda result: result.spec.seed,
     )
-    patients = patients_of(board, trial)
+    patients = patients_of(context, trial)
     picked = pick(patients)
     blocks: list[Block] = [
-        _figure(board, trial, patients),
-        *_gallery(board, trial, picked, len(patients)),
+        _figure(context, trial, patients),
+        *_gallery(context, trial, picked, len(patients)),
     ]
-    if board.images != "none" and (drawn := scene(board, _volumes(board, trial, picked))):
+    if context.images != "none" and (drawn := scene(context, _volumes(context, trial, picked))):
         blocks.append(drawn)
     return Section(
         id="worst",
@@ -50,12 +60,12 @@ def worst(board: Board) -> Section | None:
 
 
 def _volumes(
-    board: Board, trial: TrialResult, picked: list[tuple[Patient, str]]
+    context: Context, trial: TrialResult, picked: list[tuple[Patient, str]]
 ) -> list[tuple[str, str, Volumes]]:
     """The volumes that stand in the scene: of the first worst and the first random patients that
     have some.
     """
-    out, name = board.run.out, trial.trial
+    out, name = context.run.out, trial.trial
     known = [(patient.case, why) for patient, why in picked if has_volumes(out, name, patient.case)]
     worst_ones = [one for one in known if one[1] != RANDOM]
     random_ones = [one for one in known if one[1] == RANDOM]
@@ -79,9 +89,9 @@ def _finding(patients: list[Patient], trial: TrialResult) -> str:
     )
 
 
-def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure:
-    counts: Counts = board.test[NATIVE]
-    shown = [label for label in board.run.labels if counts.num_holding(label)]
+def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Figure:
+    counts: Counts = context.test[NATIVE]
+    shown = [label for label in context.run.labels if counts.num_holding(label)]
     data = []
     for label in shown:
         known = [
@@ -93,7 +103,7 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
         data.append(
             {
                 "type": "box",
-                "name": plain(board.run.classes[label]),
+                "name": plain(context.run.classes[label]),
                 "y": [round(value, 4) for _, value in known],
                 "text": [plain(case) for case, _ in known],
                 "boxpoints": "all",
@@ -109,7 +119,7 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
     low = {label: sum(patient.by_label[label - 1] < LOW for patient in patients) for label in shown}
     tails = listed(
         [
-            f"{board.run.classes[label]} {low[label]} of {counts.num_holding(label)}"
+            f"{context.run.classes[label]} {low[label]} of {counts.num_holding(label)}"
             for label in shown
         ]
     )
@@ -130,13 +140,13 @@ def _figure(board: Board, trial: TrialResult, patients: list[Patient]) -> Figure
         caption=caption,
         data=tuple(data),
         layout=layout,
-        table=_table(board, patients),
+        table=_table(context, patients),
         height=360,
     )
 
 
-def _table(board: Board, patients: list[Patient]) -> Table:
-    names = [board.run.classes[label] for label in board.run.labels]
+def _table(context: Context, patients: list[Patient]) -> Table:
+    names = [context.run.classes[label] for label in context.run.labels]
     columns = (
         Column("patient"),
         Column("mean of held classes", True),
@@ -144,9 +154,9 @@ def _table(board: Board, patients: list[Patient]) -> Table:
     )
     rows = tuple(
         (
-            Entry(patient.case),
-            Entry(number(patient.mean), patient.mean),
-            *(Entry(number(value), value) for value in patient.by_label),
+            TableCell(patient.case),
+            TableCell(number(patient.mean), patient.mean),
+            *(TableCell(number(value), value) for value in patient.by_label),
         )
         for patient in patients
     )
@@ -159,22 +169,22 @@ def _table(board: Board, patients: list[Patient]) -> Table:
 
 
 def _gallery(
-    board: Board, trial: TrialResult, picked: list[tuple[Patient, str]], total: int
+    context: Context, trial: TrialResult, picked: list[tuple[Patient, str]], total: int
 ) -> list[Block]:
-    if board.images == "none":
+    if context.images == "none":
         return [Text(("Pictures were left out of this page on request.",))]
     drawn: dict[str, PicturedCase] = {}
     missing = []
     for patient, _ in picked:
         case = picture_case(
-            board.run.out, trial.trial, patient.case, board.images, board.run.classes
+            context.run.out, trial.trial, patient.case, context.images, context.run.classes
         )
         if case is None:
             missing.append(patient.case)
         else:
             drawn[patient.case] = case
     reasons = [
-        text for case in missing if (text := why_no_slices(board.run.out, trial.trial, case))
+        text for case in missing if (text := why_no_slices(context.run.out, trial.trial, case))
     ]
     left_out = f" Left out: {'; '.join(reasons)}." if reasons else ""
     if not drawn:
@@ -186,25 +196,30 @@ def _gallery(
                 )
             )
         ]
-    labels = [(board.run.classes[label], f"rgb{label_colour(label)}") for label in board.run.labels]
-    caption = _gallery_caption(board, total, drawn)
+    labels = [
+        (context.run.classes[label], f"rgb{label_colour(label)}") for label in context.run.labels
+    ]
+    caption = _gallery_caption(context, total, drawn)
     if missing:
         caption += f" No slices are shown of {listed(missing)}.{left_out}"
     pictured = [
-        _pictured(board, patient, why, drawn[patient.case])
+        _pictured(context, patient, why, drawn[patient.case])
         for patient, why in picked
         if patient.case in drawn
     ]
-    licence = (board.run.record.get("data") or {}).get("licence") or "none is recorded in run.json"
+    licence = (context.run.record.get("data") or {}).get(
+        "licence"
+    ) or "none is recorded in run.json"
     terms = (
-        f"Pictures are derived from the data set {board.run.record['dataset']}. Licence: {licence}."
+        f"Pictures are derived from the data set {context.run.record['dataset']}. Licence: "
+        f"{licence}."
     )
     return [
         Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)
     ]
 
 
-def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -> str:
+def _gallery_caption(context: Context, total: int, drawn: dict[str, PicturedCase]) -> str:
     """Who is shown, on which grid, and what is not shown."""
     grid = "each patient's own grid, on which the headline scores are taken"
     if of_cube := [name for name, case in drawn.items() if not case.is_native]:
@@ -216,7 +231,7 @@ def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -
         f"of {grid}; the "
         "slice with most wrong voxels is shown first."
     )
-    if board.images == "masks":
+    if context.images == "masks":
         caption += (
             " The images are left out: segbench report RUN --images ct shows them below the "
             "contours."
@@ -229,12 +244,12 @@ def _gallery_caption(board: Board, total: int, drawn: dict[str, PicturedCase]) -
     return caption
 
 
-def _pictured(board: Board, patient: Patient, why: str, case: PicturedCase) -> Pictured:
+def _pictured(context: Context, patient: Patient, why: str, case: PicturedCase) -> Pictured:
     parts = [f"mean Dice {number(patient.mean)}"]
     for label, value, false in zip(
-        board.run.labels, patient.by_label, patient.false_voxels, strict=True
+        context.run.labels, patient.by_label, patient.false_voxels, strict=True
     ):
-        name = board.run.classes[label]
+        name = context.run.classes[label]
         parts.append(
             f"{name} absent, {many(false, 'false voxel')}"
             if np.isnan(value)

@@ -1,4 +1,4 @@
-"""Bootstrap over patients, the luck of seeds drawn inside: one set of draws for every
+"""Bootstrap over patients, the effect of seeds drawn inside: one set of draws for every
 configuration. Pure numpy and scipy.
 """
 
@@ -23,18 +23,18 @@ def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.nda
 
 
 def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw every training's luck with replacement from all of them: [draws, C, S] places in the
-    run's pool (seed_luck).
+    """Draw every training's seed_effect with replacement from all of them: [draws, C, S] places in
+    the run's pool (seed_effects).
 
     available is bool [C, S]. Empty, [draws, C, 0], where no configuration has two seeds: nothing
-    tells their luck then.
+    tells their seed_effect then.
     """
     size = int(available[available.sum(axis=1) > 1].sum())
     shape = (draws, len(available), available.shape[1] if size else 0)
     return np.random.default_rng((seed, size)).integers(0, max(size, 1), shape, dtype=np.int32)
 
 
-def luck_variance(values: np.ndarray) -> tuple[float, int]:
+def seed_variance(values: np.ndarray) -> tuple[float, int]:
     """Variance between the trainings of one configuration, over all patients, and its degrees of
     freedom.
 
@@ -62,17 +62,17 @@ def luck_variance(values: np.ndarray) -> tuple[float, int]:
     ), seeds_df
 
 
-def seed_luck(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """What the trainings' luck adds to every configuration's mean in every draw: [B, C].
+def seed_effects(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """What the trainings' seed_effect adds to every configuration's mean in every draw: [B, C].
 
     The pool holds each training's distance from the mean of its configuration, scaled to
-    luck_variance; a draw takes one for every seed of a configuration. Zero where the luck is not
-    known.
+    seed_variance; a draw takes one for every seed of a configuration. Zero where the seed_effect is
+    not known.
     """
     by_seed = nan_mean(values, 2)
     held = ~np.isnan(by_seed)
     pool = (by_seed - nan_mean(by_seed, 1)[:, None])[held & (held.sum(axis=1, keepdims=True) > 1)]
-    spread, wanted = float(np.mean(pool**2)) if len(pool) else 0.0, luck_variance(values)[0]
+    spread, wanted = float(np.mean(pool**2)) if len(pool) else 0.0, seed_variance(values)[0]
     if spread == 0 or wanted == 0 or picks.shape[2] == 0:
         return np.zeros(picks.shape[:2])
     scaled, total = pool * np.sqrt(wanted / spread), np.zeros(picks.shape[:2])
@@ -135,26 +135,29 @@ def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.n
 def student_interval(
     estimates: np.ndarray,
     draws: np.ndarray,
-    luck: np.ndarray,
+    seed_effect: np.ndarray,
     df: tuple[int, int],
     level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The percentile interval of draws, [B, C], stretched about the estimates, [C], for what few
     patients and seeds hide.
 
-    luck [B, C] is the part of the draws that seeds cause; df are the degrees of freedom behind the
-    patients' part and behind the luck's. The factor is Student's t over the normal quantile at
-    Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n / (n - 1)), by which a
-    bootstrap of n patients is too narrow (Hesterberg 2015). NaN where the draws are, and with fewer
-    than two patients.
+    seed_effect [B, C] is the part of the draws that seeds cause; df are the degrees of freedom
+    behind the patients' part and behind the seed_effect's. The factor is Student's t over the
+    normal quantile at Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n / (n -
+    1)), by which a bootstrap of n patients is too narrow (Hesterberg 2015). NaN where the draws
+    are, and with fewer than two patients.
     """
     low, high = interval(draws, level)
     if df[0] < 1:
         return np.full_like(low, np.nan), np.full_like(high, np.nan)
-    of_luck, of_cases = nan_variance(luck), nan_variance(draws - luck) * (df[0] + 1) / df[0]
+    of_seeds, of_cases = (
+        nan_variance(seed_effect),
+        nan_variance(draws - seed_effect) * (df[0] + 1) / df[0],
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        together = (of_cases + of_luck) ** 2 / (of_cases**2 / df[0] + of_luck**2 / max(df[1], 1))
-        narrow = np.sqrt((of_cases + of_luck) / nan_variance(draws))
+        together = (of_cases + of_seeds) ** 2 / (of_cases**2 / df[0] + of_seeds**2 / max(df[1], 1))
+        narrow = np.sqrt((of_cases + of_seeds) / nan_variance(draws))
     tail = (1 + level) / 2
     factor = stats.t.ppf(tail, np.where(np.isnan(together), df[0], together)) / stats.norm.ppf(tail)
     factor = factor * np.where(np.isfinite(narrow), narrow, 1)

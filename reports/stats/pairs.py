@@ -68,12 +68,12 @@ def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     return share, (middle - half) / (1 + z**2 / num), (middle + half) / (1 + z**2 / num)
 
 
-def crossed_p(differences: np.ndarray, variance: np.ndarray, luck_df: int) -> np.ndarray:
+def crossed_p(differences: np.ndarray, variance: np.ndarray, seed_df: int) -> np.ndarray:
     """Two-sided p of the mean difference of every pair when both patients and trainings are drawn
     anew.
 
-    differences [P, N] are seed averages; variance [P] is what the trainings' luck adds to the
-    variance of their mean (luck_variance over the number of seeds, for both sides), with its
+    differences [P, N] are seed averages; variance [P] is what the trainings' seed_effect adds to
+    the variance of their mean (seed_variance over the number of seeds, for both sides), with its
     degrees of freedom. Student's t with Satterthwaite's (1946) degrees of freedom. 1 where nothing
     differs; NaN for fewer than two patients.
     """
@@ -83,7 +83,7 @@ def crossed_p(differences: np.ndarray, variance: np.ndarray, luck_df: int) -> np
     mean = differences.mean(axis=1)
     of_cases = differences.var(axis=1, ddof=1) / num
     with np.errstate(invalid="ignore", divide="ignore"):
-        df = (of_cases + variance) ** 2 / (of_cases**2 / (num - 1) + variance**2 / max(luck_df, 1))
+        df = (of_cases + variance) ** 2 / (of_cases**2 / (num - 1) + variance**2 / max(seed_df, 1))
         t = np.abs(mean) / np.sqrt(of_cases + variance)
     p = 2 * stats.t.sf(t, np.where(np.isnan(df), num - 1, df))
     return np.where(np.abs(mean) < 1e-12, 1.0, np.where(np.isnan(p), 0.0, p))

@@ -70,26 +70,28 @@ def variance_split(values: np.ndarray) -> Split | None:
 class Gap:
     """A difference of two configurations and what its error is made of.
 
-    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) + luck /
-    S.
+    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) +
+    seed_effect / S.
     """
 
     gap: float
     mix: float
     rest: float
-    luck: float
+    seed_effect: float
 
     def error(self, num_cases: float, num_seeds: float) -> float:
         """Standard error of the difference with so many patients and seeds."""
-        return math.sqrt((self.mix + self.rest / num_seeds) / num_cases + self.luck / num_seeds)
+        return math.sqrt(
+            (self.mix + self.rest / num_seeds) / num_cases + self.seed_effect / num_seeds
+        )
 
 
-def gap_of(differences: np.ndarray, luck: float) -> Gap:
-    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and luck,
-    known from luck_variance.
+def gap_of(differences: np.ndarray, seed_effect: float) -> Gap:
+    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and
+    seed_effect, known from seed_variance.
 
-    luck is the variance between trainings of both sides together. With one seed the rest is part of
-    mix.
+    seed_effect is the variance between trainings of both sides together. With one seed the rest is
+    part of mix.
     """
     num_seeds, num_cases = differences.shape
     by_case = differences.mean(0)
@@ -99,15 +101,18 @@ def gap_of(differences: np.ndarray, luck: float) -> Gap:
         scatter = differences - differences.mean(1, keepdims=True) - by_case + differences.mean()
         rest = float((scatter**2).sum()) / ((num_seeds - 1) * (num_cases - 1))
     return Gap(
-        gap=float(differences.mean()), mix=max(0.0, spread - rest / num_seeds), rest=rest, luck=luck
+        gap=float(differences.mean()),
+        mix=max(0.0, spread - rest / num_seeds),
+        rest=rest,
+        seed_effect=seed_effect,
     )
 
 
 def cases_needed(gap: Gap, num_seeds: int) -> float:
-    """Patients that resolve the gap with 80 % power under so many seeds; inf where the luck of
-    seeds forbids it.
+    """Patients that resolve the gap with 80 % power under so many seeds; inf where the seed_effect
+    of seeds forbids it.
     """
-    wanted = (gap.gap / ERRORS) ** 2 - gap.luck / num_seeds
+    wanted = (gap.gap / ERRORS) ** 2 - gap.seed_effect / num_seeds
     return _whole((gap.mix + gap.rest / num_seeds) / wanted) if wanted > 0 else math.inf
 
 
@@ -116,7 +121,7 @@ def seeds_needed(gap: Gap, num_cases: int) -> float:
     patients forbid it.
     """
     wanted = (gap.gap / ERRORS) ** 2 - gap.mix / num_cases
-    return _whole((gap.rest / num_cases + gap.luck) / wanted) if wanted > 0 else math.inf
+    return _whole((gap.rest / num_cases + gap.seed_effect) / wanted) if wanted > 0 else math.inf
 
 
 def _whole(number: float) -> float:

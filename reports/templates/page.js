@@ -229,8 +229,8 @@ for (const slider of document.querySelectorAll(".patients input")) {
 }
 
 for (const chooser of document.querySelectorAll(".switch")) {
-  const choices = [...chooser.querySelectorAll(".choice")], inputs = [...chooser.querySelectorAll("input")];
-  const show = () => choices.forEach((choice, i) => { choice.hidden = !inputs[i].checked; });
+  const choices = [...chooser.querySelectorAll(".selection")], inputs = [...chooser.querySelectorAll("input")];
+  const show = () => choices.forEach((selection, i) => { selection.hidden = !inputs[i].checked; });
   chooser.querySelector("fieldset").hidden = false;
   chooser.addEventListener("change", show);
   show();

@@ -21,8 +21,8 @@ from torch import nn
 from bench.grids import DEMO, product
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelPart
-from trials.parts import Part
+from trials.models.registry import MODELS, ModelEntry
+from trials.records.registry import Entry
 
 SCALE = 2.0
 POWER = {"rare": 0.5}
@@ -73,9 +73,9 @@ def rare(item_voxels, recipe, share=1.0):
     return weights / weights.sum()
 
 
-MODELS["net"] = ModelPart(Net, width=4, multiple=8, about="three convolutions")
-LOSSES["tversky"] = Part(tversky, about="Tversky index")
-SAMPLINGS["rare"] = Part(partial(rare, share=0.5), about="the last class more often")
+MODELS["net"] = ModelEntry(Net, width=4, multiple=8, about="three convolutions")
+LOSSES["tversky"] = Entry(tversky, about="Tversky index")
+SAMPLINGS["rare"] = Entry(partial(rare, share=0.5), about="the last class more often")
 RECIPE = replace(
     DEMO.recipes["3d"],
     epochs=2,
@@ -114,7 +114,7 @@ EDITS = {
             "return SCALE + (probs",
             '"return SCALE * (probs * true).sum()" -> ',
         ),
-        ("Part(tversky, about", 'Part(tversky, ("missed",), about', "missed"),
+        ("Entry(tversky, about", 'Entry(tversky, ("missed",), about', "missed"),
     ],
     "sampling": [
         ("rare, share=0.5", "rare, share=0.25", '"share=0.5" -> "share=0.25"'),

@@ -147,11 +147,11 @@ def test_a_users_grid_file_may_bring_its_own_loss(tmp_path, capsys):
     grid.write_text(
         "from dataclasses import replace\n"
         "from bench.grids import DEMO, product\n"
-        "from trials.parts import Part\n"
+        "from trials.records.registry import Entry\n"
         "from trials.losses import LOSSES\n"
         "def absolute(counts):\n"
         "    return lambda logits, labels: logits.abs().mean()\n"
-        "LOSSES['absolute'] = Part('user_grid:absolute', about='for the test')\n"
+        "LOSSES['absolute'] = Entry('user_grid:absolute', about='for the test')\n"
         "MINE = replace(DEMO, name='mine', cells=product(('unet3d',), ('absolute',), ('none',)))\n"
     )
 

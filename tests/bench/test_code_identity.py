@@ -27,7 +27,7 @@ import numpy as np, torch, re
 from bench.grids import DEMO, product
 from dataclasses import replace
 from trials.losses import LOSSES, focal
-from trials.parts import Part
+from trials.records.registry import Entry
 MINE = replace(DEMO, name="mine", cells=product(("unet3d",), ("own",), ("none",)), tuning=None)
 """
 
@@ -88,88 +88,88 @@ def digest(definition):
 @pytest.mark.parametrize(
     ("definition", "old", "new"),
     [
-        ("LOSSES['own'] = Part(lambda counts, k=1: k * 2)", "k * 2", "k * 3"),
-        ("LOSSES['own'] = Part(lambda counts, k=1: k * 2)", "k=1", "k=2"),
-        ("def f(c, *, k=1): return k\nLOSSES['own'] = Part(f)", "k=1", "k=2"),
+        ("LOSSES['own'] = Entry(lambda counts, k=1: k * 2)", "k * 2", "k * 3"),
+        ("LOSSES['own'] = Entry(lambda counts, k=1: k * 2)", "k=1", "k=2"),
+        ("def f(c, *, k=1): return k\nLOSSES['own'] = Entry(f)", "k=1", "k=2"),
         (
-            "def make(k):\n    return lambda counts: k\nLOSSES['own'] = Part(make(1))",
+            "def make(k):\n    return lambda counts: k\nLOSSES['own'] = Entry(make(1))",
             "make(1)",
             "make(2)",
         ),
         (
-            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=np.arange(3)))",
+            "def f(c, k): return k\nLOSSES['own'] = Entry(partial(f, k=np.arange(3)))",
             "arange(3)",
             "arange(1, 4)",
         ),
         (
-            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k=torch.zeros(3)))",
+            "def f(c, k): return k\nLOSSES['own'] = Entry(partial(f, k=torch.zeros(3)))",
             "zeros(3)",
             "ones(3)",
         ),
         (
-            "def f(c, k): return k\nLOSSES['own'] = Part(partial(f, k={'a', 'b', 'c'}))",
+            "def f(c, k): return k\nLOSSES['own'] = Entry(partial(f, k={'a', 'b', 'c'}))",
             "'c'",
             "'d'",
         ),
-        ("def f(c): return 3\nLOSSES['own'] = Part('user_grid:f')", "return 3", "return 4"),
-        ("K = re.compile('a')\ndef f(c): return K\nLOSSES['own'] = Part(f)", "'a'", "'b'"),
+        ("def f(c): return 3\nLOSSES['own'] = Entry('user_grid:f')", "return 3", "return 4"),
+        ("K = re.compile('a')\ndef f(c): return K\nLOSSES['own'] = Entry(f)", "'a'", "'b'"),
         (
             "class F:\n    k = 1\n    def __call__(self, c): return self.k\nLOSSES['own'] = "
-            "Part(F())",
+            "Entry(F())",
             "k = 1",
             "k = 2",
         ),
         (
             "class F:\n    def __init__(self, k): self.k = k\n    def __call__(self, c): return "
-            "1\nLOSSES['own'] = Part(F(1))",
+            "1\nLOSSES['own'] = Entry(F(1))",
             "F(1)",
             "F(2)",
         ),
         (
             "def g(): return 1\ndef deco(f):\n    @wraps(f)\n    def h(c): return f(c) + g()\n    "
             "return h\n"
-            "@deco\ndef own(c): return 5\nLOSSES['own'] = Part(own)",
+            "@deco\ndef own(c): return 5\nLOSSES['own'] = Entry(own)",
             "return 1",
             "return 2",
         ),
         (
             "def deco(f):\n    @wraps(f)\n    def h(c): return f(c)\n    return h\n"
-            "@deco\ndef own(c): return 5\nLOSSES['own'] = Part(own)",
+            "@deco\ndef own(c): return 5\nLOSSES['own'] = Entry(own)",
             "return 5",
             "return 6",
         ),
-        ("@lru_cache\ndef own(c): return 5\nLOSSES['own'] = Part(own)", "return 5", "return 6"),
+        ("@lru_cache\ndef own(c): return 5\nLOSSES['own'] = Entry(own)", "return 5", "return 6"),
         (
-            "@torch.no_grad()\ndef own(c): return 5\nLOSSES['own'] = Part(own)",
+            "@torch.no_grad()\ndef own(c): return 5\nLOSSES['own'] = Entry(own)",
             "return 5",
             "return 6",
         ),
         (
             "def start(): return 1\n@dataclass\nclass F:\n    k: int = "
             "field(default_factory=start)\n"
-            "def own(c): return F().k\nLOSSES['own'] = Part(own)",
+            "def own(c): return F().k\nLOSSES['own'] = Entry(own)",
             "return 1",
             "return 2",
         ),
         (
             "class A:\n    def k(self): return 1\nclass B(A): pass\ndef own(c): return "
-            "B().k()\nLOSSES['own'] = Part(own)",
+            "B().k()\nLOSSES['own'] = Entry(own)",
             "return 1",
             "return 2",
         ),
         (
             "def own(c):\n    def inner(): return K\n    return inner()\nK = 1\nLOSSES['own'] = "
-            "Part(own)",
+            "Entry(own)",
             "K = 1",
             "K = 2",
         ),
         (
-            "def a(n): return n and b(n - 1)\ndef b(n): return a(n) + 1\nLOSSES['own'] = Part(a)",
+            "def a(n): return n and b(n - 1)\ndef b(n): return a(n) + 1\nLOSSES['own'] = Entry(a)",
             "+ 1",
             "+ 2",
         ),
-        ("LOSSES['own'] = Part('trials.losses:focal')", "losses:focal", "losses:weighted_focal"),
-        ("LOSSES['own'] = Part(partial(focal, gamma=2.0))", "2.0", "3.0"),
+        ("LOSSES['own'] = Entry('trials.losses:focal')", "losses:focal", "losses:weighted_focal"),
+        ("LOSSES['own'] = Entry(partial(focal, gamma=2.0))", "2.0", "3.0"),
     ],
 )
 def test_every_way_to_write_a_part_is_looked_through(definition, old, new):
@@ -179,7 +179,7 @@ def test_every_way_to_write_a_part_is_looked_through(definition, old, new):
 
 
 def test_what_a_generated_function_runs_is_its_bytecode():
-    text = "exec(compile('def own(c): return {}', '<made>', 'exec'))\nLOSSES['own'] = Part(own)"
+    text = "exec(compile('def own(c): return {}', '<made>', 'exec'))\nLOSSES['own'] = Entry(own)"
 
     assert digest(text.format(1)) == digest(text.format(1)) != digest(text.format(2))
 
@@ -195,7 +195,7 @@ class Package:
             (self.folder / f"{name}.py").write_text(text)
             sys.modules.pop(name, None)
         linecache.clearcache()
-        return digest(f"import own_losses\nLOSSES['own'] = Part({target})")
+        return digest(f"import own_losses\nLOSSES['own'] = Entry({target})")
 
 
 @pytest.fixture

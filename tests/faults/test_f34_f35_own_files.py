@@ -14,7 +14,7 @@ from trials.data.prepared.manifest import CaseRecord, Manifest
 from trials.records.codec import from_json, to_json
 from trials.records.spec import Preparation
 from trials.storage.atomic import write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
 VICTIM = "case_00001"
 
@@ -29,13 +29,15 @@ def prepared(tmp_path_factory) -> Path:
 
 
 def with_names(prepared: Path, place: Path, case: str, array: str) -> Path:
-    """A copy of the set whose manifest, sealed anew, gives one case these names."""
+    """A copy of the set whose manifest, add_checksum anew, gives one case these names."""
     folder = shutil.copytree(prepared.parent, place) / prepared.name
     manifest = from_json(Manifest, (folder / "manifest.json").read_text())
     record = replace(
         manifest.cases[VICTIM], case=case, arrays=(array, manifest.cases[VICTIM].arrays[1])
     )
-    write_text(folder / "manifest.json", sealed(to_json(replace(manifest, cases={case: record}))))
+    write_text(
+        folder / "manifest.json", add_checksum(to_json(replace(manifest, cases={case: record})))
+    )
     return folder
 
 
@@ -77,7 +79,8 @@ def test_f34_a_remembered_case_whose_cube_lies_elsewhere_is_prepared_again(tmp_p
     sound = from_json(CaseRecord, path.read_text())
     image = shutil.move(folder.parent / "cases" / sound.arrays[0], tmp_path / "elsewhere.npy")
     write_text(
-        path, sealed(to_json(replace(sound, arrays=(f"../../../{image.name}", sound.arrays[1]))))
+        path,
+        add_checksum(to_json(replace(sound, arrays=(f"../../../{image.name}", sound.arrays[1])))),
     )
 
     prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)

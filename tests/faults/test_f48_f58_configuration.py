@@ -106,9 +106,9 @@ MISTAKES = [
     ("width=4", "width=10**20", "recipe.width must lie in 1..1024; got 100000000000000000000"),
     (
         "width=4",
-        "gpus=1.5",
-        "recipes['3d'].gpus must be a share of one GPU, at most 1, or a whole number of GPUs; got "
-        "1.5",
+        "gpu_share=1.5",
+        "recipes['3d'].gpu_share must be a share of one GPU, at most 1, or a whole number of GPUs; "
+        "got 1.5",
     ),
     (
         "width=4",
@@ -226,9 +226,9 @@ def test_f49_learning_rate_as_text(tmp_path, capsys):
     ],
 )
 def test_f50_hyperparameters_out_of_range(name, value, rule):
-    way_out = "write such a number, or leave it out for the default"
+    fix = "write such a number, or leave it out for the default"
     with pytest.raises(
-        ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {way_out}"
+        ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {fix}"
     ):
         check_grid(replace(DEMO, hyper={"*": {name: value}}))
 

@@ -17,7 +17,7 @@ import trials.storage.object_store
 import trials.storage.spool
 from bench.cli import main
 from bench.execution.results import read_results
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, product
@@ -32,7 +32,7 @@ from trials.records.faults import WARNING
 from trials.records.job import Job, result_path
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.storage.atomic import NotWritten
-from trials.storage.spool import deliver, undelivered
+from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt import attempt, result_text, write_result
 from trials.training.attempt_log import begin
 
@@ -42,12 +42,12 @@ CODE = code_of_cell(CELLS[0])
 
 
 @pytest.fixture
-def agenda() -> Agenda:
+def queue() -> TrialQueue:
     """Two final trials of one cell, with made-up facts of the data."""
     recipe = GRID.recipes["3d"]
     counts = ClassCounts(voxels=(1000, 100, 10, 5), slices=(9, 5, 2, 1), cases=(3, 3, 2, 1))
     key = (recipe.preparation, recipe.class_unit)
-    return Agenda(
+    return TrialQueue(
         GRID,
         Facts(
             splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
@@ -93,9 +93,9 @@ def disk(tmp_path, monkeypatch) -> Disk:
 
 
 def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_there_is_room(
-    agenda, disk
+    queue, disk
 ):
-    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+    searcher = GridSearcher(queue, lambda due: plain_job(due, disk.out), disk.out)
     first, second = (from_json(Job, searcher.suggest(name)["job"]) for name in ("first", "second"))
     results = [
         TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE)
@@ -104,7 +104,7 @@ def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_ther
 
     disk.is_full = True
     for made in (
-        lambda: deliver(result_path(disk.out, first.trial), result_text(results[0])),
+        lambda: write_or_spool(result_path(disk.out, first.trial), result_text(results[0])),
         lambda: attempt(first),
     ):
         with pytest.raises(
@@ -128,13 +128,13 @@ def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_ther
     assert not searcher.hindered
 
 
-def test_f71_a_result_that_waits_here_is_brought_where_its_worker_was_lost_for_good(agenda, disk):
-    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+def test_f71_a_result_that_waits_here_is_brought_where_its_worker_was_lost_for_good(queue, disk):
+    searcher = GridSearcher(queue, lambda due: plain_job(due, disk.out), disk.out)
     job = from_json(Job, searcher.suggest("first")["job"])
     result = TrialResult(trial=job.trial, spec=job.spec, state=COMPLETE, val_score=0.5, code=CODE)
     disk.is_full = True
     with pytest.raises(NotWritten):
-        deliver(result_path(disk.out, job.trial), result_text(result))
+        write_or_spool(result_path(disk.out, job.trial), result_text(result))
 
     disk.is_full = False
     searcher.on_trial_complete("first", error=True)
@@ -142,8 +142,8 @@ def test_f71_a_result_that_waits_here_is_brought_where_its_worker_was_lost_for_g
     assert read_results(disk.out) == {job.trial: result}
 
 
-def test_f71_where_files_find_no_place_the_run_says_so_and_how_it_goes_on(agenda, disk):
-    searcher = GridSearcher(agenda, lambda due: plain_job(due, disk.out), disk.out)
+def test_f71_where_files_find_no_place_the_run_says_so_and_how_it_goes_on(queue, disk):
+    searcher = GridSearcher(queue, lambda due: plain_job(due, disk.out), disk.out)
     for name in ("first", "second"):
         searcher.suggest(name)
         searcher.on_trial_complete(name, {"hindrance": "result.json: No space left on device"})
@@ -171,14 +171,14 @@ def test_f71_a_disk_that_is_full_for_a_moment_is_asked_again(disk, monkeypatch):
     monkeypatch.setattr(sys, "stderr", MakesRoom())
     disk.is_full = True
 
-    deliver(disk.out / "result.json", "whole")
+    write_or_spool(disk.out / "result.json", "whole")
 
     assert (disk.out / "result.json").read_text() == "whole"
-    assert undelivered(disk.out / "result.json") is None
+    assert read_spooled(disk.out / "result.json") is None
 
 
-def test_f71_a_disk_that_is_full_while_a_trial_runs_makes_no_failed_row(agenda, disk):
-    job = plain_job(next(iter(agenda.due())), disk.out)
+def test_f71_a_disk_that_is_full_while_a_trial_runs_makes_no_failed_row(queue, disk):
+    job = plain_job(next(iter(queue.due())), disk.out)
     disk.is_full = True
 
     with pytest.raises(NotWritten, match=r"No space left on device"):
@@ -206,9 +206,9 @@ def test_an_unusable_folder_on_the_nodes_own_disk_ends_a_run_before_it_begins(
 
 
 def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_others_go_on(
-    agenda, tmp_path
+    queue, tmp_path
 ):
-    searcher = GridSearcher(agenda, lambda due: plain_job(due, tmp_path), tmp_path)
+    searcher = GridSearcher(queue, lambda due: plain_job(due, tmp_path), tmp_path)
     job = from_json(Job, searcher.suggest("first")["job"])
     for _ in range(1 + RETRIES_OF_LOST_WORKERS):
         begin(job)
@@ -221,8 +221,8 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
     assert RETRIES_OF_LOST_WORKERS >= 2
 
 
-def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(agenda, tmp_path):
-    done = next(iter(agenda.due()))
+def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(queue, tmp_path):
+    done = next(iter(queue.due()))
     result = TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE)
     job = plain_job(done, tmp_path)
     write_result(tmp_path, result)
@@ -237,9 +237,9 @@ def test_f64_a_worker_killed_after_its_result_was_written_does_not_train_again(a
 
 
 def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_runs_what_is_left(
-    agenda, tmp_path
+    queue, tmp_path
 ):
-    done, left = agenda.due()
+    done, left = queue.due()
     write_result(
         tmp_path,
         TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE),
@@ -254,7 +254,7 @@ def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_run
         take(tmp_path)
     os.utime(lock, (0, lock.stat().st_mtime - STALE_SECONDS - 1))
     with driving(tmp_path) as mine:
-        after = Agenda(GRID, agenda.facts, read_results(tmp_path))
+        after = TrialQueue(GRID, queue.facts, read_results(tmp_path))
 
         assert find(tmp_path).path == mine != lock
         assert after.next(set()) == left
@@ -286,10 +286,10 @@ def test_f95_an_unfinished_download_is_listed_and_ignored(tmp_path):
     ] * 2
 
 
-def test_f96_a_trial_asked_for_twice_is_refused_and_equal_specs_are_one_trial(agenda):
+def test_f96_a_trial_asked_for_twice_is_refused_and_equal_specs_are_one_trial(queue):
     with pytest.raises(ValueError, match="names a cell or a seed twice; each runs once"):
         check_grid(replace(GRID, cells=CELLS + CELLS))
 
-    names = [due.trial for due in agenda.due()]
+    names = [due.trial for due in queue.due()]
     assert len(names) == len(set(names)) == 2
-    assert names == [due.trial for due in agenda.due()]
+    assert names == [due.trial for due in queue.due()]

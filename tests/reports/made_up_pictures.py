@@ -12,7 +12,7 @@ import numpy as np
 
 from trials.records.codec import record_hash
 from trials.records.spec import Preparation
-from trials.storage.checksum import sealed_bytes
+from trials.storage.checksum import add_byte_checksum
 
 
 def hash_of(text: str) -> int:
@@ -58,7 +58,7 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Arrays with their digest behind them, as a trial writes them."""
     content = BytesIO()
     np.savez_compressed(content, **arrays)
-    path.write_bytes(sealed_bytes(content.getvalue()))
+    path.write_bytes(add_byte_checksum(content.getvalue()))
 
 
 def ball_with_tumor(edge: int, centre: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from page_tables import frames
 
 from reports.build import build_report
 from trials.records.codec import to_json
-from trials.records.result import NATIVE, Outside
+from trials.records.result import NATIVE, ExternalPredictions
 from trials.records.spec import Cell
 
 
@@ -60,18 +60,18 @@ MADE = MadeUp(
 )
 
 
-def outsider(made: MadeUp) -> Outside:
+def external_name(made: MadeUp) -> ExternalPredictions:
     """Predictions of somebody else, scored as a training of another seed would be."""
     one = complete(made, Cell(model="nobody", loss="knows", sampling="how"), 7)
     scores = tuple(score for score in one.scores if score.split == "test" and score.space == NATIVE)
-    return Outside(name=STRANGER, scores=scores, surfaces=one.surfaces)
+    return ExternalPredictions(name=STRANGER, scores=scores, surfaces=one.surfaces)
 
 
 def print_run(out: Path) -> Printed:
     """Write the run into a folder, and its page."""
     write_run(out, MADE)
-    (out / "outside").mkdir()
-    (out / "outside" / "one.json").write_text(to_json(outsider(MADE)))
+    (out / "external").mkdir()
+    (out / "external" / "one.json").write_text(to_json(external_name(MADE)))
     page = build_report(out, "none").read_text().replace("\N{NO-BREAK SPACE}", " ")
     both = frames(page)
     tables = [pd.read_parquet(out / f"{name}.parquet") for name in ("scores", "surfaces", "trials")]

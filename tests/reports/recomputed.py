@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 CELL = ["model", "loss", "sampling"]
-# The rule of the draws: so many, from this seed, patients by a multinomial and the luck of seeds
-# from a pool.
+# The rule of the draws: so many, from this seed, patients by a multinomial and the seed_effect of
+# seeds from a pool.
 DRAWS, SEED = 10_000, 20_250_112
 
 
@@ -68,21 +68,28 @@ class Draws:
 
     estimates: np.ndarray
     draws: np.ndarray
-    luck: np.ndarray
+    seed_effect: np.ndarray
     df: tuple[int, int]
 
     def interval(self, weights, level=0.95):
         """The interval of a weighted sum of configurations: percentiles, stretched to Student's t
         about the estimate.
         """
-        estimate, draws, luck = self.estimates @ weights, self.draws @ weights, self.luck @ weights
+        estimate, draws, seed_effect = (
+            self.estimates @ weights,
+            self.draws @ weights,
+            self.seed_effect @ weights,
+        )
         low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        of_luck, of_cases = np.nanvar(luck), np.nanvar(draws - luck) * (self.df[0] + 1) / self.df[0]
-        together = (of_cases + of_luck) ** 2 / (
-            of_cases**2 / self.df[0] + of_luck**2 / max(self.df[1], 1)
+        of_seeds, of_cases = (
+            np.nanvar(seed_effect),
+            np.nanvar(draws - seed_effect) * (self.df[0] + 1) / self.df[0],
+        )
+        together = (of_cases + of_seeds) ** 2 / (
+            of_cases**2 / self.df[0] + of_seeds**2 / max(self.df[1], 1)
         )
         stretch = stats.t.ppf((1 + level) / 2, together) / stats.norm.ppf((1 + level) / 2)
-        stretch *= np.sqrt((of_cases + of_luck) / np.nanvar(draws))
+        stretch *= np.sqrt((of_cases + of_seeds) / np.nanvar(draws))
         return (
             estimate,
             estimate + stretch * (low - estimate),
@@ -92,7 +99,7 @@ class Draws:
 
 def drawn(blocks):
     """Draws of every block (by its key), and under "mean" of their mean; all share the same
-    patients and the same luck.
+    patients and the same seed_effect.
     """
     some = next(iter(blocks.values()))
     num_cells, num_seeds, num_cases = some.shape
@@ -109,14 +116,16 @@ def drawn(blocks):
         away = (by_seed - by_seed.mean(1, keepdims=True)).ravel()
         variance, df = luck_of(values)
         pool = away * np.sqrt(variance / np.mean(away**2)) if variance else 0 * away
-        luck = pool[picks].mean(2)
+        seed_effect = pool[picks].mean(2)
         with np.errstate(invalid="ignore"):
             means = weights[:, held] @ by_case.T / weights[:, held].sum(1, keepdims=True)
-        found[key] = Draws(by_seed.mean(1), means + luck, luck, (int(held.sum()) - 1, df))
+        found[key] = Draws(
+            by_seed.mean(1), means + seed_effect, seed_effect, (int(held.sum()) - 1, df)
+        )
     parts = list(found.values())
     mean = [
         np.mean([getattr(part, name) for part in parts], axis=0)
-        for name in ("estimates", "draws", "luck")
+        for name in ("estimates", "draws", "seed_effect")
     ]
     found["mean"] = Draws(*mean, (min(part.df[0] for part in parts), parts[0].df[1]))
     return found

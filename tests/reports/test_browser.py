@@ -1,4 +1,4 @@
-"""The page in headless Chromium: quiet, sealed, drawn, sortable, light and dark."""
+"""The page in headless Chromium: quiet, add_checksum, drawn, sortable, light and dark."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from made_up import MODELS, MadeUp, plausible_quality, write_run
 from bench.execution.results import read_results
 from bench.search.importance import write_studies
 from reports.build import build_report
-from reports.elements import Column, Entry, Section, Table
+from reports.elements import Column, Section, Table, TableCell
 from reports.page import LONG_FROM, render
 from reports.sections.registry import SECTIONS
 
@@ -98,7 +98,7 @@ def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_t
 def test_a_long_folded_table_is_read_when_it_is_opened_and_sorts_and_stands_where_no_script_runs(
     browser, tmp_path
 ):
-    rows = tuple((Entry(f"<{i}>"), Entry(str(i), i)) for i in range(LONG_FROM + 1))
+    rows = tuple((TableCell(f"<{i}>"), TableCell(str(i), i)) for i in range(LONG_FROM + 1))
     table = Table(
         id="many",
         caption="Many",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from made_up import MadeUp, all_results, write_run
 
-from reports.analysis.context import build_board
+from reports.analysis.context import build_context
 from reports.load.run_folder import read_run
 from reports.sections.curves import curves
 from reports.sections.trials import trials
@@ -18,7 +18,7 @@ MADE = MadeUp(models=("unet3d",), losses=("combined", "focal"), seeds=(0,), tuni
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory):
+def context(tmp_path_factory):
     """A run of two cells; in the first the second setting was pruned at its first epoch, high as it
     stood, the third failed.
     """
@@ -33,15 +33,15 @@ def board(tmp_path_factory):
         [fates.get(i, one) for i, one in enumerate(results)],
     )
     run = read_run(folder)
-    return build_board(run, *write_tables(run), "none")
+    return build_context(run, *write_tables(run), "none")
 
 
 def cut(result):
     return replace(result, state=PRUNED, scores=(), curve=result.curve[:1], val_score=0.99)
 
 
-def test_the_budget_of_each_cell_is_a_row(board):
-    table = next(block for block in trials(board).blocks if block.id == "trials-budgets")
+def test_the_budget_of_each_cell_is_a_row(context):
+    table = next(block for block in trials(context).blocks if block.id == "trials-budgets")
     names = [column.name for column in table.columns]
 
     rows = [dict(zip(names, [entry.text for entry in row], strict=True)) for row in table.rows]
@@ -55,9 +55,9 @@ def test_the_budget_of_each_cell_is_a_row(board):
     assert [row["epochs trained"] for row in rows] == [str(epochs + 1), str(3 * epochs)]
 
 
-def test_a_pruned_trial_is_accounted_for_and_is_no_failure(board):
-    checks = {check.claim: check for check in validity(board).blocks[0].checks}
-    failed = next(block for block in trials(board).blocks if block.id == "trials-failed")
+def test_a_pruned_trial_is_accounted_for_and_is_no_failure(context):
+    checks = {check.claim: check for check in validity(context).blocks[0].checks}
+    failed = next(block for block in trials(context).blocks if block.id == "trials-failed")
 
     assert checks["Every planned tune trial is accounted for"].holds
     assert checks["Every planned tune trial is accounted for"].detail == (
@@ -65,14 +65,14 @@ def test_a_pruned_trial_is_accounted_for_and_is_no_failure(board):
     )
     assert checks["Every cell had the same tuning budget"].holds
     assert len(failed.rows) == 1
-    assert all("pruned" not in note.text for note in board.notes)
+    assert all("pruned" not in note.text for note in context.notes)
 
 
 def test_a_pruned_trial_is_nowhere_the_best_of_its_cell(tmp_path):
     tuned = [one for one in all_results(MADE) if one.spec.phase == TUNE]
     run = read_run(write_run(tmp_path, MADE, [cut(tuned[0]), *tuned[1:]]))
 
-    section = curves(build_board(run, *write_tables(run), "none"))
+    section = curves(build_context(run, *write_tables(run), "none"))
 
     epochs = [row[2].text for figure in section.blocks for row in figure.table.rows]
     assert epochs == [str(MADE.epochs)] * 2

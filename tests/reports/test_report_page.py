@@ -136,7 +136,7 @@ def test_small_and_odd_runs_have_a_page(tmp_path, made):
 
 
 def test_a_run_without_validation_chooses_nothing(tmp_path):
-    assert "none can be chosen" in page_of(tmp_path, MadeUp(num_val=0))
+    assert "none can be selected" in page_of(tmp_path, MadeUp(num_val=0))
 
 
 def test_f85_names_of_every_kind_are_escaped(tmp_path):

@@ -19,7 +19,7 @@ from trials.data.batches.loading import slice_items, volume_items
 from trials.data.batches.resident import resident
 from trials.data.prepared.cache import open_cache
 from trials.inference.network import cube_logits
-from trials.models.registry import MODELS, ModelPart
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.codec import from_json, to_json
 from trials.records.job import result_path
 from trials.records.result import COMPLETE, TrialResult
@@ -99,9 +99,9 @@ def test_a_batch_beyond_a_trials_share_goes_through_in_two_halves_and_its_memory
     small_cache, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(
-        MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1))
+        MODELS, "hungry", ModelEntry(lambda channels, classes, width: Hungry(channels, classes, 1))
     )
-    recipe = replace(RECIPE, batch_size=2, epochs=1, gpus=SHARE)
+    recipe = replace(RECIPE, batch_size=2, epochs=1, gpu_share=SHARE)
 
     result = attempt(make_job(small_cache, tmp_path, replace(CELL, model="hungry"), recipe))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trials.parts import Part, unknown
+from trials.records.registry import Entry, unknown
 from trials.records.spec import Recipe
 
 Counts = NDArray[np.int64]  # [N items, K classes]
@@ -152,12 +152,12 @@ READINGS: dict[str, Callable[[Counts, Counts], Weights]] = {
     "presence": _presence,
 }
 
-SAMPLINGS: dict[str, Part] = {
-    "none": Part("trials.data.sampling:none", about="every item once an epoch"),
-    "oversample": Part(
+SAMPLINGS: dict[str, Entry] = {
+    "none": Entry("trials.data.sampling:none", about="every item once an epoch"),
+    "oversample": Entry(
         "trials.data.sampling:oversample", about="items with rare classes more often"
     ),
-    "subsample": Part(
+    "subsample": Entry(
         "trials.data.sampling:subsample", about="items that are nearly all background dropped"
     ),
 }

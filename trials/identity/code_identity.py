@@ -14,17 +14,21 @@ from trials.identity.live_source import Walk
 from trials.identity.source_text import hashed
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
-from trials.parts import Part
 from trials.process.versions import own_version
+from trials.records.registry import Entry
 from trials.records.spec import FINAL, PRETRAIN, Cell, TrialSpec
 
 OWN = "segbench"
 DIGITS = 16
-REGISTRIES: dict[str, Mapping[str, Part]] = {"model": MODELS, "loss": LOSSES, "sampling": SAMPLINGS}
+REGISTRIES: dict[str, Mapping[str, Entry]] = {
+    "model": MODELS,
+    "loss": LOSSES,
+    "sampling": SAMPLINGS,
+}
 # The registries as they are without a grid file: this module is loaded before one is run.
 BUILT_IN = {kind: dict(parts) for kind, parts in REGISTRIES.items()}
 # By id(), each with its entry, which keeps the id from being another's.
-_KNOWN: dict[int, tuple[Part, str]] = {}
+_KNOWN: dict[int, tuple[Entry, str]] = {}
 MOST_KNOWN = 256
 
 
@@ -49,7 +53,7 @@ def code_of_cell(cell: Cell, phase: str = FINAL) -> dict[str, str]:
     return code
 
 
-def part_digest(part: Part) -> str:
+def part_digest(part: Entry) -> str:
     """A digest of all that a registry's entry is made of, looked into once: what training changes
     in it does not count.
     """

@@ -29,7 +29,7 @@ from trials.identity.source_text import (
     source_of,
     text_of,
 )
-from trials.parts import Part
+from trials.records.registry import Entry
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 
@@ -71,7 +71,7 @@ class Walk:
             return self._function(value)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, Part):
+        if isinstance(value, Entry):
             return self._part(value)
         if kind in (list, tuple):
             return [kind.__name__, *self.all(value)]
@@ -131,7 +131,7 @@ class Walk:
         except ValueError:  # not filled yet
             return "empty"
 
-    def _part(self, part: Part) -> list[str]:
+    def _part(self, part: Entry) -> list[str]:
         """An entry of a registry: its function and numbers, not what is said about it."""
         told = []
         for field in fields(part):
@@ -148,7 +148,7 @@ class Walk:
         if isinstance(target, str) and is_ours(target.partition(":")[0]):
             return [target]
         try:
-            found = Part(target).load()
+            found = Entry(target).load()
         except ValueError:
             return [f"{target} is not there"]
         home = home_of(found) if isinstance(found, types.FunctionType | type) else ""

@@ -23,8 +23,8 @@ class Network:
     """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in
-    evaluation mode. parts is how many pieces a batch goes through in, to save memory. is_compiled
-    says that torch compiled the module.
+    evaluation mode. accumulation_steps is how many pieces a batch goes through in, to save memory.
+    is_compiled says that torch compiled the module.
     """
 
     module: nn.Module
@@ -33,7 +33,7 @@ class Network:
     device: torch.device
     autocast: torch.dtype | None
     frozen: list[nn.Module] = field(default_factory=list)
-    parts: int = 1
+    accumulation_steps: int = 1
     is_compiled: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def cube_logits(
     other, twice as many at once as in training, since nothing is kept for a gradient.
     """
     network.module.eval()
-    batch_size = -(-batch_size // network.parts)
+    batch_size = -(-batch_size // network.accumulation_steps)
     if network.dims == 2:
         for image in images:
             yield _sliced_logits(network, image, 2 * batch_size)

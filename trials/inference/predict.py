@@ -14,9 +14,9 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
     the argmax: uint8 [D, H, W].
 
     All classes never exist at full size at once: one plane of the case is interpolated at a time,
-    and only inside the box around the cube's voxels where some class beats the background. Outside
-    it the result is background without computing: a convex combination of corners that all prefer
-    background prefers background.
+    and only inside the box around the cube's voxels where some class beats the background.
+    ExternalPredictions it the result is background without computing: a convex combination of
+    corners that all prefer background prefers background.
     """
     depth, height, width = shape
     labels = np.zeros(shape, np.uint8)

@@ -12,7 +12,7 @@ from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.planes import native_planes
 from trials.storage.atomic import is_there, write_whole
-from trials.storage.checksum import sealed_bytes
+from trials.storage.checksum import add_byte_checksum
 
 NUM_SLICES = 8
 SHEET_SLICES = 16
@@ -84,7 +84,7 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
     """Write arrays as an .npz file with its digest behind it."""
     content = BytesIO()
     np.savez_compressed(content, **arrays)
-    write_whole(path, lambda file: file.write(sealed_bytes(content.getvalue())))
+    write_whole(path, lambda file: file.write(add_byte_checksum(content.getvalue())))
 
 
 def equidistant_slices(depth: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import Loaded, load_tensors, read_tensors
-from trials.parts import pick, unknown
+from trials.records.registry import pick, unknown
 from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from trials.models.registry import MODELS
-from trials.parts import pick
+from trials.records.registry import pick
 
 
 def stages_of(name: str, model: nn.Module) -> list[nn.Module]:

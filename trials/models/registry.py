@@ -3,11 +3,11 @@ it is built."""
 
 from dataclasses import dataclass
 
-from trials.parts import Part, pick
+from trials.records.registry import Entry, pick
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPart(Part):
+class ModelEntry(Entry):
     """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W
     (and D).
 
@@ -38,8 +38,8 @@ class ModelPart(Part):
     kernel_search: int = 1
 
 
-MODELS: dict[str, ModelPart] = {
-    "unet3d": ModelPart(
+MODELS: dict[str, ModelEntry] = {
+    "unet3d": ModelEntry(
         "trials.models.unet3d:unet3d",
         about="3D U-Net: max-pool encoder, transposed convolutions, Kaiming init",
         width=32,
@@ -47,14 +47,14 @@ MODELS: dict[str, ModelPart] = {
         # last.
         eager_gpu_layout="contiguous",
     ),
-    "vnet": ModelPart(
+    "vnet": ModelEntry(
         "trials.models.vnet:vnet",
         about="V-Net: residual blocks, PReLU, strided convolutions",
         smallest=16,
         # 139 ms with a search, 172 ms without; a search among all kernels takes 70 s.
         kernel_search=2,
     ),
-    "segresnet": ModelPart(
+    "segresnet": ModelEntry(
         "trials.models.segresnet:segresnet",
         ("frozen_stages",),
         "SegResNet, Xavier init, fine-tuned with its first encoder stages frozen",
@@ -65,7 +65,7 @@ MODELS: dict[str, ModelPart] = {
         stages="trials.models.segresnet:stages",
         like="trials.models.segresnet:segresnet_like",
     ),
-    "unet2d_resnet50": ModelPart(
+    "unet2d_resnet50": ModelEntry(
         "trials.models.unet2d:resnet50",
         about="2D U-Net on slices, ImageNet ResNet50 encoder",
         dims=2,
@@ -74,7 +74,7 @@ MODELS: dict[str, ModelPart] = {
         smallest_alone=33,
         weights="imagenet",
     ),
-    "unet2d_resnet18": ModelPart(
+    "unet2d_resnet18": ModelEntry(
         "trials.models.unet2d:resnet18",
         about="the same with a ResNet18 encoder, small enough for a laptop",
         dims=2,

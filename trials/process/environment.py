@@ -18,7 +18,7 @@ GIB = 2**30
 
 
 def device_name(device: torch.device) -> str:
-    """The card's name, or the processor's."""
+    """The GPU's name, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return processor_name()
@@ -37,7 +37,7 @@ def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[st
 
 
 def memory_gib(device: torch.device) -> float:
-    """All the memory there is, in GiB: of the card where there is one, else of the machine."""
+    """All the memory there is, in GiB: of the GPU where there is one, else of the machine."""
     if device.type == "cuda":
         return round(torch.cuda.get_device_properties(device).total_memory / GIB, 1)
     return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB, 1)
@@ -70,7 +70,7 @@ def reset_peak() -> None:
 
 
 def peak_gib(device: torch.device) -> float:
-    """The most memory since reset_peak, in GiB: of the card where there is one, else of the
+    """The most memory since reset_peak, in GiB: of the GPU where there is one, else of the
     process.
     """
     if device.type == "cuda":

@@ -8,7 +8,7 @@ import torch
 
 
 class Stopwatch:
-    """Adds up the time of `with stopwatch:` blocks; on a graphics card by events, which are read
+    """Adds up the time of `with stopwatch:` blocks; on a GPU by events, which are read
     once, at the end.
     """
 
@@ -32,7 +32,7 @@ class Stopwatch:
             self._seconds += time.perf_counter() - self._started
 
     def seconds(self) -> float:
-        """The sum so far; waits for the card once."""
+        """The sum so far; waits for the GPU once."""
         if self._events:
             self._events[-1][1].synchronize()
             self._seconds += sum(begin.elapsed_time(end) for begin, end in self._events) / 1000

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trials.storage.atomic import is_there, read_text
-from trials.storage.checksum import unsealed
+from trials.storage.checksum import check_checksum
 
 T = TypeVar("T")
 RECORD = object()
@@ -36,7 +36,7 @@ def to_json(record: Any) -> str:
 
 
 def from_json(kind: type[T], text: str) -> T:
-    """Rebuild the record that to_json wrote, sealed or not.
+    """Rebuild the record that to_json wrote, add_checksum or not.
 
     Raises ValueError naming the key that is missing, unknown or of a wrong type, or for a text that
     its seal does not fit.
@@ -44,24 +44,25 @@ def from_json(kind: type[T], text: str) -> T:
     return rebuild(kind, parsed(text), kind.__name__)
 
 
-def read_record(kind: type[T], path: Path, way_out: str) -> T:
+def read_record(kind: type[T], path: Path, fix: str) -> T:
     """The record in a file. Raises ValueError naming the file, what is wrong with it and the way
     out.
     """
     try:
         return from_json(kind, read_text(path))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {way_out}") from None
+        raise ValueError(f"{path} is damaged ({error}); {fix}") from None
 
 
 def parsed(text: str) -> Any:
-    """The plain values of a JSON text, sealed or not; every file that we read goes through here.
+    """The plain values of a JSON text, add_checksum or not; every file that we read goes through
+    here.
 
-    Raises ValueError for what is no JSON or not what was sealed, is nested too deep, or holds half
-    a character or NaN.
+    Raises ValueError for what is no JSON or not what was add_checksum, is nested too deep, or holds
+    half a character or NaN.
     """
     try:
-        values = json.loads(unsealed(text), parse_constant=_refuse_constant)
+        values = json.loads(check_checksum(text), parse_constant=_refuse_constant)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trials.records.spec import TrialSpec
-from trials.storage.atomic import place
+from trials.storage.atomic import to_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,10 @@ class Job:
     the spec, whose hash names it. weights is the file that spec.weights names, or None, and
     weights_sha256 the file's digest where it is known. checkpoint_minutes is the least time between
     two checkpoints, 0 for one after every epoch. threads is the number of CPU threads, which
-    results depend on; scoring_threads how many cases are counted at once. parts is how many pieces
-    a batch goes through in, their gradients added up: 2 where memory ran out before. code holds the
-    digests of the code that the trial is to run, as code_of(spec) gives them on the driver.
+    results depend on; scoring_threads how many cases are counted at once. accumulation_steps is how
+    many pieces a batch goes through in, their gradients added up: 2 where memory ran out before.
+    code holds the digests of the code that the trial is to run, as code_of(spec) gives them on the
+    driver.
     """
 
     trial: str
@@ -46,13 +47,13 @@ class Job:
     threads: int = 1
     scoring_threads: int = 1
     commit: str = ""
-    parts: int = 1
+    accumulation_steps: int = 1
     code: Mapping[str, str] = field(default_factory=dict)
 
 
 def trial_folder(out: str | Path, trial: str) -> Path:
     """Where a trial keeps its checkpoint, its result and its predictions."""
-    return place(out) / "trials" / trial
+    return to_path(out) / "trials" / trial
 
 
 def result_path(out: str | Path, trial: str) -> Path:

@@ -141,7 +141,7 @@ class TrialResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class ExternalPredictions:
     """Somebody else's predictions of a run's test cases, scored by the run's rules: every label and
     region, native grid.
     """
@@ -170,7 +170,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
+class StudySummary:
     """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of
     its trials from all.
 
@@ -223,7 +223,7 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
     "data.geometry": Mapping[str, Geometry],
-    "data.traits": Mapping[str, Mapping[str, str]],
+    "data.case_metadata": Mapping[str, Mapping[str, str]],
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,

@@ -45,13 +45,13 @@ class Recipe:
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
-    augment flips, shifts and changes intensities at random; with it turned_share of the items are
-    turned and zoomed too. compile is "auto" (torch compiles the network on a GPU where the trial's
-    steps earn that back), "always" or "never". precision is "auto" (bfloat16 on a GPU that computes
-    it, where the check of its arithmetic holds; else float32), "float32", or "bf16", with which a
-    trial fails where that check does not hold. limit_minutes ends a trial as FAILED, reason
-    timeout, once its training epochs have taken longer; None never does. gpus is the share of a
-    card that one trial takes; 0.5 lets two trials run on it. Up to one it means a card where there
+    augment flips, shifts and changes intensities at random; with it rotate_zoom_prob of the items
+    are turned and zoomed too. compile is "auto" (torch compiles the network on a GPU where the
+    trial's steps earn that back), "always" or "never". precision is "auto" (bfloat16 on a GPU that
+    computes it, where the check of its arithmetic holds; else float32), "float32", or "bf16", with
+    which a trial fails where that check does not hold. limit_minutes ends a trial as FAILED, reason
+    timeout, once its training epochs have taken longer; None never does. gpu_share is the share of
+    a GPU that one trial takes; 0.5 lets two trials run on it. Up to one it means a GPU where there
     is one, and a processor where there is none; more than one is refused where no machine has as
     many.
     """
@@ -69,7 +69,7 @@ class Recipe:
     weight_decay: float | None = None
     clip_gradient: float | None = None
     augment: bool = False
-    turned_share: float = 0.0
+    rotate_zoom_prob: float = 0.0
     compile: str = "auto"
     log_frequency_bias: bool = False
     validate_every: int = 1
@@ -82,7 +82,7 @@ class Recipe:
     class_unit: str = "voxels"
     train_cases_scored: int = 4
     limit_minutes: float | None = None
-    gpus: float = 1.0
+    gpu_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

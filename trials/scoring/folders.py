@@ -14,8 +14,8 @@ from trials.data.datasets.nnunet import ENDINGS, read_classes
 from trials.data.datasets.registry import DATASETS
 from trials.data.nifti.volume import read_labels
 from trials.data.nifti.voxels import read_header
-from trials.parts import pick
 from trials.process.workers import work_on
+from trials.records.registry import pick
 from trials.scoring.labels import label_scores
 from trials.scoring.official import official_scores
 from trials.scoring.regions import Region, label_regions

@@ -25,7 +25,7 @@ from trials.storage.object_store import PATIENCE_SECONDS, patiently, put, remote
 UNFINISHED = ".unfinished"
 # Nobody takes an hour to write a file: an older temporary one was left by a killed process.
 ABANDONED_SECONDS = 3600.0
-WAYS_OUT = {
+FIXES = {
     errno.EISDIR: "a folder has this name; move it away",
     **dict.fromkeys(
         (errno.ENOTDIR, errno.EEXIST), "a file stands where a folder must be; move it away"
@@ -40,7 +40,7 @@ class NotWritten(OSError):
     """A file of ours could not be written: no fault of what it was made from."""
 
 
-def place(text: str | Path) -> Path:
+def to_path(text: str | Path) -> Path:
     """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the
     methods of a Path.
     """
@@ -48,7 +48,7 @@ def place(text: str | Path) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """True for what place() made of a URL."""
+    """True for what to_path() made of a URL."""
     return not isinstance(path, Path)
 
 
@@ -135,7 +135,7 @@ def not_written(path: Path, error: OSError) -> "NotWritten":
     free = shutil.disk_usage(
         next(folder for folder in path.absolute().parents if os.path.exists(folder))
     ).free
-    way = WAYS_OUT.get(
+    way = FIXES.get(
         error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again"
     )
     return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {way}", str(path))

@@ -10,16 +10,16 @@ SHA256_DIGITS = 64
 UNSEALED = "its bytes are not those of its digest"
 
 
-def sealed(text: str) -> str:
-    """The JSON text of a mapping with the SHA-256 of it as its last key, which unsealed() takes out
-    again.
+def add_checksum(text: str) -> str:
+    """The JSON text of a mapping with the SHA-256 of it as its last key, which check_checksum()
+    takes out again.
     """
     return text.removesuffix("\n}") + f'{SEAL}{hashlib.sha256(text.encode()).hexdigest()}"\n}}'
 
 
-def unsealed(text: str) -> str:
-    """The text that sealed() was given; one without a seal comes back as it is. Raises ValueError
-    where any of it changed.
+def check_checksum(text: str) -> str:
+    """The text that add_checksum() was given; one without a seal comes back as it is. Raises
+    ValueError where any of it changed.
     """
     body, seal, digest = text.rpartition(SEAL)
     if not seal:
@@ -32,15 +32,15 @@ def unsealed(text: str) -> str:
     return original
 
 
-def sealed_bytes(content: bytes) -> bytes:
+def add_byte_checksum(content: bytes) -> bytes:
     """A file's bytes with their SHA-256 behind them, where what reads zip archives
     passes over it."""
     return content + BYTE_SEAL + hashlib.sha256(content).hexdigest().encode()
 
 
-def unsealed_bytes(content: bytes) -> bytes:
-    """The bytes that sealed_bytes() was given; those without a seal as they are. Raises ValueError
-    where any changed.
+def check_byte_checksum(content: bytes) -> bytes:
+    """The bytes that add_byte_checksum() was given; those without a seal as they are. Raises
+    ValueError where any changed.
     """
     original, seal, digest = content.rpartition(BYTE_SEAL)
     if not seal or len(digest) != SHA256_DIGITS:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from trials.storage.atomic import UNFINISHED, is_remote, place, read_bytes, write_text
+from trials.storage.atomic import UNFINISHED, is_remote, read_bytes, to_path, write_text
 from trials.storage.spool import VARIABLE, scratch
 
 REASONS = {
@@ -57,14 +57,14 @@ def on_disk(text: str) -> Path:
     """A folder or file on this machine's own disks and mounts. Raises ValueError for a URL."""
     if "://" in text:
         raise ValueError(
-            f"{text} is a URL, and this has to be a path: fetch it or mount it, and name the place"
+            f"{text} is a URL, and this has to be a path: fetch it or mount it, and name the path"
         )
     return Path(text)
 
 
 def folder_or_url(text: str) -> Path:
     """For argparse: a folder here, or what an fsspec URL such as s3://bucket/run names."""
-    return _argument(place, text)
+    return _argument(to_path, text)
 
 
 def here(text: str) -> Path:

@@ -56,11 +56,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def deliver(path: Path, text: str) -> None:
+def write_or_spool(path: Path, text: str) -> None:
     """Write a text whole; where that is not to be had at once, it lies in scratch until it was.
 
     A store that is away is asked again for half an hour, a disk that is full for a minute. Raises
-    NotWritten where it could not be written; undelivered() then returns it.
+    NotWritten where it could not be written; read_spooled() then returns it.
     """
     kept = _kept(path)
     try:
@@ -85,9 +85,9 @@ def _once_more(path: Path, text: str, error: NotWritten) -> None:
         raise error
 
 
-def undelivered(path: Path) -> str | None:
-    """The text that an earlier deliver() of this node could not bring to path; None where there is
-    none.
+def read_spooled(path: Path) -> str | None:
+    """The text that an earlier write_or_spool() of this node could not bring to path; None where
+    there is none.
     """
     kept = _kept(path)
     with suppress(FileNotFoundError, UnicodeDecodeError):
@@ -96,4 +96,4 @@ def undelivered(path: Path) -> str | None:
 
 
 def _kept(path: Path) -> Path:
-    return scratch() / "undelivered" / hashlib.sha256(str(path).encode()).hexdigest()
+    return scratch() / "read_spooled" / hashlib.sha256(str(path).encode()).hexdigest()

@@ -14,10 +14,10 @@ from trials.records.codec import from_json, to_json
 from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import FAILED, PRUNED, TrialResult
 from trials.storage.atomic import NotWritten, read_bytes, write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 from trials.storage.object_store import StoreAway
-from trials.storage.spool import deliver, undelivered
-from trials.training.attempt_log import attempts_facts, begin, forget, halved
+from trials.storage.spool import read_spooled, write_or_spool
+from trials.training.attempt_log import attempts_facts, begin, forget, halve
 from trials.training.checkpoint import save_weights
 from trials.training.divergence import Diverged
 from trials.training.memory import (
@@ -45,20 +45,20 @@ def attempt(
     would run other code than the driver: none says anything of the trial, which is still to be run.
     """
     started = time.perf_counter()
-    job = identified(job)
-    result = brought(job) or written_before(job)
+    job = identify(job)
+    result = collect_spooled(job) or written_before(job)
     if result is None:
         job, number = begin(job)
-        result = in_halves_at_need(job, on_epoch, on_note)
+        result = run_in_halves_if_needed(job, on_epoch, on_note)
         seconds = round(time.perf_counter() - started, 3)
         result = replace(result, seconds=seconds, facts={**result.facts, **attempts_facts(number)})
-        deliver(result_path(job.out, job.trial), result_text(result))
+        write_or_spool(result_path(job.out, job.trial), result_text(result))
     checkpoints(job).discard()
     forget(job)
     return result
 
 
-def identified(job: Job) -> Job:
+def identify(job: Job) -> Job:
     """The job with the digests of the code that this process runs. Raises ValueError where the job
     asks for others.
     """
@@ -73,23 +73,23 @@ def identified(job: Job) -> Job:
     return replace(job, code=code)
 
 
-def in_halves_at_need(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
+def run_in_halves_if_needed(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
     """The job's outcome; where memory ran out, that of a second time with each batch in
     two halves."""
     result = outcome(job, on_epoch, on_note)
     return (
-        outcome(halved(job), on_epoch, on_note)
+        outcome(halve(job), on_epoch, on_note)
         if result.reason == "oom" and can_halve(job)
         else result
     )
 
 
-def brought(job: Job) -> TrialResult | None:
+def collect_spooled(job: Job) -> TrialResult | None:
     """The result of a job's trial that waited on this node, brought to the run folder; None where
     there is none.
     """
     path = result_path(job.out, job.trial)
-    if (text := undelivered(path)) is None:
+    if (text := read_spooled(path)) is None:
         return None
     try:
         found = from_json(TrialResult, text)
@@ -97,7 +97,7 @@ def brought(job: Job) -> TrialResult | None:
         return None
     if is_to_run(found, job):
         return None
-    deliver(path, text)
+    write_or_spool(path, text)
     return found
 
 
@@ -197,5 +197,5 @@ def write_result(out: Path, result: TrialResult) -> None:
 
 
 def result_text(result: TrialResult) -> str:
-    """What result.json holds: the record, sealed with its digest."""
-    return sealed(to_json(result))
+    """What result.json holds: the record, add_checksum with its digest."""
+    return add_checksum(to_json(result))

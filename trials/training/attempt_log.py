@@ -10,7 +10,7 @@ from pathlib import Path
 from trials.records.codec import from_json, to_json
 from trials.records.job import Job, trial_folder
 from trials.storage.atomic import NotWritten, delete, read_text, write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 from trials.storage.object_store import StoreAway
 
 HALVES = 2
@@ -23,7 +23,7 @@ class Attempts:
     """
 
     number: int = 0
-    parts: int = 1
+    accumulation_steps: int = 1
     code: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -35,18 +35,21 @@ def begin(job: Job) -> tuple[Job, int]:
     now = replace(before, number=before.number + 1)
     # A store that is away costs the count: training goes on without it.
     with suppress(NotWritten):
-        write_text(attempts_path(job.out, job.trial), sealed(to_json(now)), patience=0)
-    return replace(job, parts=max(job.parts, before.parts)), now.number
+        write_text(attempts_path(job.out, job.trial), add_checksum(to_json(now)), patience=0)
+    return replace(
+        job, accumulation_steps=max(job.accumulation_steps, before.accumulation_steps)
+    ), now.number
 
 
-def halved(job: Job) -> Job:
+def halve(job: Job) -> Job:
     """The same job with each batch in two halves whose gradients are added up; its folder
     remembers.
     """
     write_text(
-        attempts_path(job.out, job.trial), sealed(to_json(replace(attempts(job), parts=HALVES)))
+        attempts_path(job.out, job.trial),
+        add_checksum(to_json(replace(attempts(job), accumulation_steps=HALVES))),
     )
-    return replace(job, parts=HALVES)
+    return replace(job, accumulation_steps=HALVES)
 
 
 def attempts(job: Job) -> Attempts:

@@ -17,10 +17,10 @@ from trials.models.build import bias_from_frequencies, build, build_with
 from trials.models.freezing import freeze, stages_of
 from trials.models.registry import MODELS
 from trials.models.weights import check_digest
-from trials.parts import pick
 from trials.records.job import Job
+from trials.records.registry import pick
 from trials.records.spec import PRETRAIN, Hyper
-from trials.storage.atomic import place
+from trials.storage.atomic import to_path
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
 
@@ -48,7 +48,7 @@ def make_network(job: Job, cache: Cache) -> Network:
         device=device,
         autocast=pick_precision(spec.recipe.precision, device),
         frozen=frozen_stages(job, module),
-        parts=job.parts,
+        accumulation_steps=job.accumulation_steps,
     )
 
 
@@ -65,7 +65,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
             spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options
         )
     else:
-        path = place(job.weights)
+        path = to_path(job.weights)
         if job.weights_sha256:
             check_digest(path, job.weights_sha256)
         module, loaded = build_with(

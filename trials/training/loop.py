@@ -150,7 +150,7 @@ def train_epoch(
     """One pass of task.steps batches.
 
     Raises FloatingPointError naming the first step whose loss is not finite: on the processor
-    before that step changes a weight; on a card at the end of the epoch, since asking for each
+    before that step changes a weight; on a GPU at the end of the epoch, since asking for each
     step's number would make the processor wait for it.
     """
     network.train()
@@ -160,7 +160,7 @@ def train_epoch(
     started, watch = time.perf_counter(), Stopwatch(network.device)
     for images, labels in ahead(task.batches(generator), network.device):
         if recipe.augment:
-            images, labels = augment(images, labels, generator, recipe.turned_share)
+            images, labels = augment(images, labels, generator, recipe.rotate_zoom_prob)
         with watch:
             optimizer.zero_grad(set_to_none=True)
             losses.append(add_gradients(network, task, images, labels))
@@ -183,13 +183,16 @@ def train_epoch(
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
     """Add the gradient of a batch's mean loss to the parameters and return the loss, detached.
 
-    The batch goes through in network.parts pieces, each weighed by its share of the items. That is
-    the gradient of the whole batch for a loss that is a mean over items in a network without batch
-    norm; what pools over the batch, batch norm or the Dice of a batch, pools over a piece.
+    The batch goes through in network.accumulation_steps pieces, each weighed by its share of the
+    items. That is the gradient of the whole batch for a loss that is a mean over items in a network
+    without batch norm; what pools over the batch, batch norm or the Dice of a batch, pools over a
+    piece.
     """
     total = torch.zeros((), device=network.device)
     for piece, reference in zip(
-        images.chunk(network.parts), labels.chunk(network.parts), strict=True
+        images.chunk(network.accumulation_steps),
+        labels.chunk(network.accumulation_steps),
+        strict=True,
     ):
         loss = task.loss(network, piece, reference) * (len(piece) / len(images))
         loss.backward()

@@ -1,4 +1,4 @@
-"""A trial's share of a card's memory, and what is said and may be done when memory runs out."""
+"""A trial's share of a GPU's memory, and what is said and may be done when memory runs out."""
 
 import torch
 
@@ -11,20 +11,20 @@ from trials.training.attempt_log import HALVES
 _EXHAUSTED: set[bool] = set()
 
 
-def limit_share(gpus: float) -> None:
+def limit_share(gpu_share: float) -> None:
     """Hold this process to its share of the GPU it sees, so that a trial beside it keeps its own.
 
     Set anew for each trial, since the process may have run one with another share before.
     """
     if torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus))
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu_share))
 
 
-def memory_fraction(gpus: float) -> float:
+def memory_fraction(gpu_share: float) -> float:
     """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a
     whole GPU and more.
     """
-    return gpus if 0 < gpus < 1 else 1.0
+    return gpu_share if 0 < gpu_share < 1 else 1.0
 
 
 def note_exhausted() -> None:
@@ -53,7 +53,7 @@ def can_halve(job: Job) -> bool:
     values a channel.
     """
     recipe = job.spec.recipe
-    if job.parts > 1 or recipe.batch_size < HALVES:
+    if job.accumulation_steps > 1 or recipe.batch_size < HALVES:
         return False
     try:
         check_cube(job.spec.cell.model, recipe.preparation.cube, recipe.batch_size // HALVES)
@@ -64,13 +64,15 @@ def can_halve(job: Job) -> bool:
 
 def memory_facts(job: Job) -> dict[str, object]:
     """What a result says of its batches: items a step, and how many pieces they went through in."""
-    return {"batch": job.spec.recipe.batch_size, "accumulation": job.parts}
+    return {"batch": job.spec.recipe.batch_size, "accumulation": job.accumulation_steps}
 
 
 def oom_text(job: Job, error: BaseException) -> str:
     """What a trial wanted when memory ran out: batch, size, peak, and the first line of
     the error."""
     recipe, peak = job.spec.recipe, peak_gib(pick_device())
-    batch = f"batch {recipe.batch_size}" + (f" in {job.parts} parts" if job.parts > 1 else "")
+    batch = f"batch {recipe.batch_size}" + (
+        f" in {job.accumulation_steps} parts" if job.accumulation_steps > 1 else ""
+    )
     first = (str(error) or type(error).__name__).splitlines()[0]
     return f"out of memory at {batch}, cube {recipe.preparation.cube}^3, peak {peak} GiB: {first}"

@@ -129,7 +129,7 @@ def _key(network: Network, images: Tensor, spec: TrialSpec) -> Hashable:
         *model,
         network.autocast,
         network.is_compiled,
-        network.parts,
+        network.accumulation_steps,
         device_name(network.device),
         torch.__version__,
     )

@@ -17,7 +17,7 @@ from trials.process.versions import versions
 from trials.records.job import Job, best_path, trial_folder
 from trials.records.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
-from trials.storage.atomic import place
+from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation
 from trials.training.checkpoint import Checkpoints, save_weights
 from trials.training.loop import fit
@@ -40,10 +40,10 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     WrongArithmetic, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
-    limit_share(job.spec.recipe.gpus)
+    limit_share(job.spec.recipe.gpu_share)
     reset_peak()
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    cache = open_cache(place(job.cache))
+    cache = open_cache(to_path(job.cache))
     task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(
         job, cache
     )
@@ -95,7 +95,7 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
         threads=job.scoring_threads,
-        references=place(job.out) / "cases" if is_final else None,
+        references=to_path(job.out) / "cases" if is_final else None,
         pictures=folder / "cases" if is_final else None,
         predictions=folder / "predictions" if job.save_predictions else None,
     )

@@ -24,11 +24,11 @@ from trials.data.sampling import SAMPLINGS
 from trials.inference.evaluate import Evaluation, score_case
 from trials.inference.network import Network, cube_logits
 from trials.models.build import build, item_multiply_adds
-from trials.parts import pick
 from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
 from trials.records.job import Job
+from trials.records.registry import pick
 from trials.records.spec import PRETRAIN
-from trials.storage.atomic import place
+from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation, training_items
 from trials.training.checkpoint import Checkpoints, save_weights
 from trials.training.loop import descent, train_epoch
@@ -51,7 +51,7 @@ class Timing:
     an epoch's validation, a checkpoint, and scoring a case of a split.
 
     steps says for each sampling how many steps an epoch has. precision says in which one a trial
-    trains here, and what the check of its arithmetic found. memory_gib is what the card, or else
+    trains here, and what the check of its arithmetic found. memory_gib is what the GPU, or else
     the machine, has in all. checkpoint_mib and weights_mib are files on disk, the other mib what a
     scored case leaves there.
     """
@@ -79,7 +79,7 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
     among it.
     """
     torch.set_num_threads(job.threads)
-    limit_share(job.spec.recipe.gpus)
+    limit_share(job.spec.recipe.gpu_share)
     reset_peak()
     with tempfile.TemporaryDirectory(prefix="segbench-plan-") as folder:
         job = replace(with_first_weights(job, Path(folder)), out=folder)
@@ -110,7 +110,7 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
 
 def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
     """All that a trial has before its first step, and in which precision it trains."""
-    cache = open_cache(place(job.cache))
+    cache = open_cache(to_path(job.cache))
     task = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)[0]
     network, facts = warm_up(make_network(job, cache), task, job.spec)
     return cache, task, network, precision_text(network, facts)

@@ -62,7 +62,7 @@ def first_batch(
     draws.
     """
     images, labels = next(ahead(task.batches(np.random.default_rng(spec.seed)), network.device))
-    piece = -(-len(images) // network.parts)
+    piece = -(-len(images) // network.accumulation_steps)
     return images[:piece], labels[:piece]
 
 

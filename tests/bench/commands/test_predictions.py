@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from trials.storage.checksum import unsealed
+from trials.storage.checksum import check_checksum
 
 sys.path.append(str(Path(__file__).parents[2] / "reports"))
 from made_up import CLASSES, VOXELS, MadeUp, holds, write_run
@@ -92,7 +92,7 @@ def test_an_outsider_is_never_the_answer(run, capsys):
 def test_counts_are_those_of_the_masks_with_the_background(run, capsys):
     add(run, f"x={run.parent / 'nothing'}")
 
-    (file,) = (run / "outside").iterdir()
+    (file,) = (run / "external").iterdir()
     kept = json.loads(file.read_text())
     assert [row["case"] for row in kept["scores"][::4]] == MADE.splits["test"]
     for row in kept["scores"]:
@@ -139,13 +139,13 @@ def test_what_cannot_be_added_is_an_error_exit_code_2_and_nothing_kept(run, faul
     error = capsys.readouterr().err
     assert line in error
     assert "Traceback" not in error
-    assert not (run / "outside").exists()
+    assert not (run / "external").exists()
 
 
 def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
     add(run, f"x={run.parent / 'perfect'}")
-    (file,) = (run / "outside").iterdir()
-    kept = json.loads(unsealed(file.read_text()))
+    (file,) = (run / "external").iterdir()
+    kept = json.loads(check_checksum(file.read_text()))
     kept["scores"][1]["true_voxels"] += 1
     file.write_text(json.dumps(kept))
 
@@ -159,7 +159,7 @@ def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
 
 def test_a_changed_count_of_an_outsider_is_seen_by_its_digest(run, capsys):
     add(run, f"x={run.parent / 'perfect'}")
-    (file,) = (run / "outside").iterdir()
+    (file,) = (run / "external").iterdir()
     file.write_text(file.read_text().replace('"pred_voxels": 1000', '"pred_voxels": 1001', 1))
 
     assert main(["report", str(run)]) == 2

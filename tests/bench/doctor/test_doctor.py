@@ -12,7 +12,7 @@ from bench.doctor.data import cache_findings, data_finding
 from bench.doctor.findings import ERROR, FINE, WARNING, print_findings
 from bench.doctor.machine import FILES_OF_KITS23, GIB, MIB, Machine, listening, machine_findings
 from bench.doctor.nodes import rules
-from bench.tuning.node_report import Sight
+from bench.tuning.node_report import NodeReport
 
 SOUND = Machine(
     python="3.11.7",
@@ -21,7 +21,7 @@ SOUND = Machine(
     cuda="12.8",
     sees_card=True,
     driver="570.86.15",
-    cards=("NVIDIA A10G",),
+    gpus=("NVIDIA A10G",),
     cores=4,
     memory=16 * GIB,
     shm=1024 * MIB,
@@ -128,8 +128,10 @@ def test_an_empty_cache_and_a_folder_without_data_are_told(tmp_path):
 
 
 def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
-    sound = Sight(address="10.0.0.1", sees_driver=True, is_seen=True, versions={"ray": "2.60.0"})
-    apart = Sight(address="10.0.0.2", versions={"ray": "2.59.0"})
+    sound = NodeReport(
+        address="10.0.0.1", sees_driver=True, is_seen=True, versions={"ray": "2.60.0"}
+    )
+    apart = NodeReport(address="10.0.0.2", versions={"ray": "2.59.0"})
 
     assert [finding.level for finding in rules([sound], tmp_path)] == [FINE]
     storage, versions = rules([sound, apart], tmp_path)
@@ -143,7 +145,7 @@ def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
 
 
 def test_a_node_without_an_answer_is_an_error_that_names_it(tmp_path):
-    *_, lost = rules([Sight(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
+    *_, lost = rules([NodeReport(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
 
     assert (lost.level, lost.message) == (ERROR, "no answer from 10.0.0.3 (NodeDiedError)")
 

@@ -11,7 +11,7 @@ from bench.cli import main
 from bench.doctor.arithmetic import model_finding
 from bench.grids import DEMO
 from benchmarks.bfloat16 import RoundedConvolutions
-from trials.models.registry import MODELS, ModelPart
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.spec import Preparation, Recipe
 
 SMALL = Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=8))
@@ -42,7 +42,7 @@ class Planted(nn.Module):
 @pytest.fixture
 def planted(monkeypatch):
     monkeypatch.setitem(
-        MODELS, "planted", ModelPart(lambda in_channels, num_classes, width: Planted(num_classes))
+        MODELS, "planted", ModelEntry(lambda in_channels, num_classes, width: Planted(num_classes))
     )
 
 

@@ -7,7 +7,7 @@ from trials.data.prepared.cache import open_cache
 from trials.records.codec import from_json
 from trials.records.result import Ceilings
 from trials.records.spec import Preparation
-from trials.storage.checksum import sealed, unsealed
+from trials.storage.checksum import add_checksum, check_checksum
 
 
 def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_again_unless_damaged(
@@ -33,7 +33,7 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
         (case, label) for case in cases[10:] for label in range(4)
     ]
     path, known = tmp_path / "ceiling.json", (tmp_path / "ceiling.json").read_text()
-    path.write_text(sealed(unsealed(known).replace('"cube": 32', '"cube": 33')))
+    path.write_text(add_checksum(check_checksum(known).replace('"cube": 32', '"cube": 33')))
     write_ceilings(tmp_path, prepared)
     assert from_json(Ceilings, path.read_text()).ceilings[0].cube == 33
     path.write_text(known.replace('"overlap_voxels": 1', '"overlap_voxels": 2', 1))

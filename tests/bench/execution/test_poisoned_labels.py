@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.execution.jobs import Places, job_maker
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grids import DEMO, Tuning, product
 from trials.data.batches.occurrence import count_classes
@@ -20,7 +20,7 @@ from trials.data.prepared.cache import open_cache
 from trials.records.result import PRUNED
 from trials.records.spec import FINAL
 from trials.storage.atomic import fingerprint
-from trials.storage.checksum import unsealed
+from trials.storage.checksum import check_checksum
 from trials.training.attempt import attempt
 
 RECIPE = replace(
@@ -58,24 +58,24 @@ def choices(folder: Path, out: Path):
     final result."""
     sample, cache = Sample(folder), open_cache(folder)
     counts = {(RECIPE.preparation, "voxels"): count_classes(cache, sample.split.train, "voxels")}
-    agenda = Agenda(
+    queue = TrialQueue(
         GRID,
         Facts(splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}),
         {},
     )
     make_job = job_maker(Places(out=out, cache=out, data=None), sample, {}, {}, OPTIONS, "")
     decided = []
-    while (due := agenda.next(())) is not None:
-        agenda.add(attempt(make_job(due)))
+    while (due := queue.next(())) is not None:
+        queue.add(attempt(make_job(due)))
         decided.append(
             (
                 due,
-                agenda.results[due.trial].val_score,
-                agenda.results[due.trial].state,
-                agenda.best(GRID.cells[0]),
+                queue.results[due.trial].val_score,
+                queue.results[due.trial].state,
+                queue.best(GRID.cells[0]),
             )
         )
-    return decided, agenda.results[decided[-1][0].trial]
+    return decided, queue.results[decided[-1][0].trial]
 
 
 def poison(folder: Path, place: Path) -> Path:
@@ -84,7 +84,7 @@ def poison(folder: Path, place: Path) -> Path:
     """
     shutil.copytree(folder.parent, place)
     copy, generator = place / folder.name, np.random.default_rng(0)
-    cache, text = open_cache(copy), unsealed((copy / "manifest.json").read_text())
+    cache, text = open_cache(copy), check_checksum((copy / "manifest.json").read_text())
     for case in Sample(copy).split.test:
         path = copy.parent / "cases" / cache.cases[case].arrays[1]
         np.save(
@@ -139,10 +139,10 @@ def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
             open_cache(small_cache), sample.split.train, "voxels"
         )
     }
-    agenda = Agenda(
+    queue = TrialQueue(
         GRID, Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={}), {}
     )
 
-    text = str(make_job(agenda.next(())))
+    text = str(make_job(queue.next(())))
 
     assert not any(case in text for case in sample.split.test)

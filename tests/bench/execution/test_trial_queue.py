@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grids import DEMO, Tuning, product
 from trials.data.sampling import ClassCounts
@@ -40,44 +40,46 @@ def outcome(spec, state=COMPLETE):
     return TrialResult(trial=record_hash(spec), spec=spec, state=state, val_score=score)
 
 
-def run(agenda, fail=lambda spec: False):
-    """Run an agenda one trial after the other; returns the specs in order."""
+def run(queue, fail=lambda spec: False):
+    """Run an queue one trial after the other; returns the specs in order."""
     order = []
-    while (due := agenda.next(())) is not None:
+    while (due := queue.next(())) is not None:
         spec = due.spec
         assert due.trial == record_hash(spec)
         order.append(spec)
-        agenda.add(outcome(spec, FAILED if fail(spec) else COMPLETE))
+        queue.add(outcome(spec, FAILED if fail(spec) else COMPLETE))
     return order
 
 
 def test_pretraining_comes_first_then_defaults_then_proposals_then_finals():
-    order = run(Agenda(GRID, FACTS, {}))
+    order = run(TrialQueue(GRID, FACTS, {}))
 
     assert [spec.phase for spec in order] == [PRETRAIN] * 2 + [TUNE] * 12 + [FINAL] * 8
     assert [spec.number for spec in order if spec.phase == TUNE] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_a_fine_tuned_cell_waits_for_its_pretraining_while_others_go_on():
-    agenda = Agenda(GRID, FACTS, {})
-    pretraining = {due.trial for due in agenda.due() if due.spec.phase == PRETRAIN}
+    queue = TrialQueue(GRID, FACTS, {})
+    pretraining = {due.trial for due in queue.due() if due.spec.phase == PRETRAIN}
 
-    due = agenda.next(pretraining)
+    due = queue.next(pretraining)
 
     assert due.spec.cell.model == "unet3d"
-    assert all(due.spec.cell.model == "unet3d" for due in agenda.due() if due.spec.phase == TUNE)
+    assert all(due.spec.cell.model == "unet3d" for due in queue.due() if due.spec.phase == TUNE)
 
 
 def test_a_study_has_one_open_proposal_at_most():
-    agenda = Agenda(replace(GRID, cells=GRID.cells[:1]), FACTS, {})
-    first = agenda.next(())
+    queue = TrialQueue(replace(GRID, cells=GRID.cells[:1]), FACTS, {})
+    first = queue.next(())
 
-    assert agenda.next({first.trial}) is None
-    assert not agenda.finished()
+    assert queue.next({first.trial}) is None
+    assert not queue.finished()
 
 
 def test_every_cell_has_the_same_budget_even_if_trials_fail():
-    order = run(Agenda(GRID, FACTS, {}), fail=lambda spec: spec.phase == TUNE and spec.number == 1)
+    order = run(
+        TrialQueue(GRID, FACTS, {}), fail=lambda spec: spec.phase == TUNE and spec.number == 1
+    )
 
     budgets = {
         cell: sum(spec.cell == cell and spec.phase == TUNE for spec in order) for cell in GRID.cells
@@ -86,8 +88,8 @@ def test_every_cell_has_the_same_budget_even_if_trials_fail():
 
 
 def test_finals_take_the_best_setting_of_their_own_cell_under_every_seed():
-    agenda = Agenda(GRID, FACTS, {})
-    order = run(agenda)
+    queue = TrialQueue(GRID, FACTS, {})
+    order = run(queue)
 
     for cell in GRID.cells:
         tried = [spec for spec in order if spec.cell == cell and spec.phase == TUNE]
@@ -95,35 +97,35 @@ def test_finals_take_the_best_setting_of_their_own_cell_under_every_seed():
         best = min(tried, key=lambda spec: abs(spec.hyper["lr"] - 0.01))
         assert [spec.hyper for spec in finals] == [best.hyper] * 2
         assert [spec.seed for spec in finals] == [0, 1]
-    assert agenda.finished()
+    assert queue.finished()
 
 
 def test_a_cell_whose_study_failed_throughout_is_trained_at_its_default():
-    agenda = Agenda(GRID, FACTS, {})
-    order = run(agenda, fail=lambda spec: spec.phase == TUNE)
+    queue = TrialQueue(GRID, FACTS, {})
+    order = run(queue, fail=lambda spec: spec.phase == TUNE)
 
     assert {spec.number for spec in order if spec.phase == FINAL} == {0}
 
 
 @pytest.mark.parametrize("stop", [0, 1, 5, 13, 20])
 def test_an_agenda_started_again_goes_on_where_it_was(stop):
-    straight = run(Agenda(GRID, FACTS, {}))
+    straight = run(TrialQueue(GRID, FACTS, {}))
     results = {record_hash(spec): outcome(spec) for spec in straight[:stop]}
 
-    rest = run(Agenda(GRID, FACTS, results))
+    rest = run(TrialQueue(GRID, FACTS, results))
 
     assert straight[:stop] + rest == straight
 
 
 def test_a_cells_proposals_do_not_depend_on_the_other_cells():
-    alone = run(Agenda(replace(GRID, cells=GRID.cells[:1]), FACTS, {}))
-    together = run(Agenda(GRID, FACTS, {}))
+    alone = run(TrialQueue(replace(GRID, cells=GRID.cells[:1]), FACTS, {}))
+    together = run(TrialQueue(GRID, FACTS, {}))
 
     assert [spec for spec in together if spec.cell == GRID.cells[0]] == alone
 
 
 def test_fine_tuned_trials_name_the_pretraining_of_their_own_seed():
-    order = run(Agenda(GRID, FACTS, {}))
+    order = run(TrialQueue(GRID, FACTS, {}))
     pretrained = {spec.seed: record_hash(spec) for spec in order if spec.phase == PRETRAIN}
 
     finals = [spec for spec in order if spec.phase == FINAL and spec.cell.model == "segresnet"]
@@ -135,11 +137,11 @@ def test_fine_tuned_trials_name_the_pretraining_of_their_own_seed():
 
 
 def test_without_tuning_each_cell_is_trained_at_its_default():
-    order = run(Agenda(replace(GRID, tuning=None), FACTS, {}))
+    order = run(TrialQueue(replace(GRID, tuning=None), FACTS, {}))
 
     assert [spec.phase for spec in order] == [PRETRAIN] * 2 + [FINAL] * 8
 
 
 def test_a_spec_read_back_from_json_keeps_its_name():
-    for spec in run(Agenda(GRID, FACTS, {})):
+    for spec in run(TrialQueue(GRID, FACTS, {})):
         assert record_hash(from_json(TrialSpec, to_json(spec))) == record_hash(spec)

@@ -175,7 +175,7 @@ def test_alpha_reaches_only_the_loss_that_takes_it():
         ({"oversample": "contents"}, "did you mean 'content'"),
         ({"class_unit": "voxel"}, "did you mean 'voxels'"),
         ({"epochs": 0}, "recipe.epochs must lie in 1..1000000; got 0"),
-        ({"turned_share": 1.5}, "recipe.turned_share must lie in 0..1; got 1.5"),
+        ({"rotate_zoom_prob": 1.5}, "recipe.rotate_zoom_prob must lie in 0..1; got 1.5"),
         ({"steps_per_epoch": 0}, "recipe.steps_per_epoch must lie in 1..1000000; got 0"),
     ],
 )
@@ -218,7 +218,7 @@ def test_freezing_stages_of_random_weights_is_refused():
 def test_a_family_in_unknown_words_is_refused():
     with pytest.raises(
         ValueError,
-        match="family 'mine': pairs must be one of 'chosen', 'all', 'levels'; got 'some'",
+        match="family 'mine': pairs must be one of 'selected', 'all', 'levels'; got 'some'",
     ):
         check_grid(replace(DEMO, families=(Family(name="mine", pairs="some", score="mean"),)))
     with pytest.raises(

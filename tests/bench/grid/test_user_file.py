@@ -18,8 +18,8 @@ from dataclasses import replace
 from bench.grids import DEMO, product
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelPart
-from trials.parts import Part
+from trials.models.registry import MODELS, ModelEntry
+from trials.records.registry import Entry
 """
 MINE = 'MINE = replace(DEMO, name="mine", cells=product(("vnet",), ("focal",), ("none",)))'
 
@@ -54,82 +54,86 @@ def test_the_file_without_an_addition_is_taken(tmp_path):
     [
         (
             "LOSSES['x'] = 3",
-            "LOSSES['x']: an entry must be a Part; got 3; write Part('module:function')",
+            "LOSSES['x']: an entry must be a Entry; got 3; write Entry('module:function')",
         ),
         (
             "MODELS['x'] = 3",
-            "MODELS['x']: an entry must be a ModelPart; got 3; write ModelPart('module:function')",
+            "MODELS['x']: an entry must be a ModelEntry; got 3; write "
+            "ModelEntry('module:function')",
         ),
-        ("MODELS['x'] = Part('math:sqrt')", "MODELS['x']: an entry must be a ModelPart; got Part("),
         (
-            "LOSSES['x'] = Part('nomodule:f')",
+            "MODELS['x'] = Entry('math:sqrt')",
+            "MODELS['x']: an entry must be a ModelEntry; got Entry(",
+        ),
+        (
+            "LOSSES['x'] = Entry('nomodule:f')",
             "LOSSES['x']: target 'nomodule:f' names no function (No module named 'nomodule')",
         ),
         (
-            "MODELS['x'] = ModelPart('nomodule:f')",
+            "MODELS['x'] = ModelEntry('nomodule:f')",
             "MODELS['x']: target 'nomodule:f' names no function (No module",
         ),
         (
-            "MODELS['x'] = ModelPart('trials.models.vnet:vnett')",
+            "MODELS['x'] = ModelEntry('trials.models.vnet:vnett')",
             "MODELS['x']: target 'trials.models.vnet:vnett' names no function (trials.models.vnet "
             "has no 'vnett')",
         ),
         (
-            "MODELS['x'] = ModelPart('trials.models.vnet')",
+            "MODELS['x'] = ModelEntry('trials.models.vnet')",
             "names no function (trials.models.vnet has no '')",
         ),
         (
-            "MODELS['x'] = ModelPart('trials.models.gone:x')",
+            "MODELS['x'] = ModelEntry('trials.models.gone:x')",
             "names no function (no module trials.models.gone)",
         ),
         (
-            "MODELS['x'] = ModelPart('trials.models.vnet.gone:x')",
+            "MODELS['x'] = ModelEntry('trials.models.vnet.gone:x')",
             "names no function (no module trials.models.vnet.gone)",
         ),
         (
-            "MODELS['x'] = ModelPart(lambda i, k, w: 3, stages='trials.models.vnet:gone')",
+            "MODELS['x'] = ModelEntry(lambda i, k, w: 3, stages='trials.models.vnet:gone')",
             "target 'trials.models.vnet:gone' names no function (trials.models.vnet has no 'gone')",
         ),
         (
-            "MODELS['x'] = ModelPart(lambda i, k, w: 3, like='nomodule:f')",
+            "MODELS['x'] = ModelEntry(lambda i, k, w: 3, like='nomodule:f')",
             "target 'nomodule:f' names no function (No module",
         ),
         (
-            "SAMPLINGS['x'] = Part('nomodule:f')",
+            "SAMPLINGS['x'] = Entry('nomodule:f')",
             "SAMPLINGS['x']: target 'nomodule:f' names no function (No module",
         ),
         (
-            "LOSSES['x'] = Part('user_grid:gone')",
+            "LOSSES['x'] = Entry('user_grid:gone')",
             "target 'user_grid:gone' names no function (module 'user_grid' has no attribute",
         ),
-        ("LOSSES['x'] = Part('user_grid')", "target 'user_grid' names no function"),
+        ("LOSSES['x'] = Entry('user_grid')", "target 'user_grid' names no function"),
         (
-            "LOSSES['x'] = Part('')",
+            "LOSSES['x'] = Entry('')",
             "target '' names no function (Empty module name); write 'module:function'",
         ),
-        ("LOSSES['x'] = Part(None)", "LOSSES['x']: target None names no function"),
+        ("LOSSES['x'] = Entry(None)", "LOSSES['x']: target None names no function"),
         (
-            "LOSSES['x'] = Part('math:pi')",
+            "LOSSES['x'] = Entry('math:pi')",
             "LOSSES['x']: target 'math:pi' must name a function, not 3.14",
         ),
         (
-            "LOSSES['x'] = Part(lambda: 3)",
+            "LOSSES['x'] = Entry(lambda: 3)",
             "LOSSES['x']: its function must take the class counts; it takes ()",
         ),
         (
-            "MODELS['x'] = ModelPart(lambda channels: 3)",
+            "MODELS['x'] = ModelEntry(lambda channels: 3)",
             "its function must take in_channels, num_classes, width",
         ),
         (
-            "LOSSES['x'] = Part(lambda counts: 3, tuned='gamma')",
+            "LOSSES['x'] = Entry(lambda counts: 3, tuned='gamma')",
             "LOSSES['x']: tuned must be a list; got 'gamma'",
         ),
         (
-            "MODELS['x'] = ModelPart(lambda i, k, w: 3, multiple=0)",
+            "MODELS['x'] = ModelEntry(lambda i, k, w: 3, multiple=0)",
             "MODELS['x']: multiple must be at least 1; got 0",
         ),
         (
-            "MODELS['x'] = ModelPart(lambda i, k, w: 3, dims=4)",
+            "MODELS['x'] = ModelEntry(lambda i, k, w: 3, dims=4)",
             "MODELS['x']: dims must be 2 or 3; got 4",
         ),
     ],

@@ -35,7 +35,7 @@ TIMED = SimpleNamespace(
 TWO = replace(
     GRID,
     cells=product(("unet3d",), ("combined",), ("none", "subsample")),
-    recipes={"3d": Recipe(epochs=4, batch_size=2, gpus=0.5)},
+    recipes={"3d": Recipe(epochs=4, batch_size=2, gpu_share=0.5)},
     seeds=(0, 1),
     tuning=Tuning(trials=2, epochs=1),
 )
@@ -55,7 +55,7 @@ def measured(grid):
         ([Piece(seconds=3)] * 4, 9, 3),
         # A chain waits, however many slots there are; what is free meanwhile takes the other piece.
         ([Piece(seconds=3), Piece(seconds=3, after=(0,)), Piece(seconds=3)], 2, 6),
-        # Two halves of a card are a card.
+        # Two halves of a GPU are a GPU.
         ([Piece(seconds=3, share=0.5)] * 4, 1, 6),
         ([Piece(seconds=3, share=1 / 3)] * 3, 1, 3),
         # What is larger than all there is still runs, alone.

@@ -27,7 +27,7 @@ from trials.records.job import result_path, trial_folder
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Recipe, TrialSpec
 from trials.storage.atomic import NotWritten
-from trials.storage.spool import deliver, undelivered
+from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt import attempt, result_text, write_result
 
 OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=0.0)
@@ -58,12 +58,12 @@ class Folder:
 
     def begin(self, text):
         """The jobs of what is left, by cell, in a folder that has its run.json and grid.py."""
-        agenda, _, record = self.go_on(text)
+        queue, _, record = self.go_on(text)
         write_provenance(self.out, record, text)
         make_job = job_maker(
             Places(out=self.out, cache=self.cache, data=None), self, {}, {}, OPTIONS, ""
         )
-        return {due.spec.cell: make_job(due) for due in agenda.due()}
+        return {due.spec.cell: make_job(due) for due in queue.due()}
 
     def finish(self, text):
         """A folder in which every trial is finished, without its training; the results by cell."""
@@ -137,12 +137,12 @@ def test_rerunning_drops_the_trials_of_the_edited_part_and_no_others(folder):
     mine, left = results.pop(own_cell(kind)), folder.files()
     (other,) = results.values()
 
-    agenda, changed, _ = folder.go_on(grid_text(kind, old, new), reruns=True)
+    queue, changed, _ = folder.go_on(grid_text(kind, old, new), reruns=True)
     assert folder.files() == left
     drop(folder.out, changed)
 
-    assert agenda.next(()).trial == mine.trial
-    assert agenda.next({mine.trial}) is None
+    assert queue.next(()).trial == mine.trial
+    assert queue.next({mine.trial}) is None
     assert read_results(folder.out) == {other.trial: other}
     assert folder.go_on(grid_text(kind, old, new))[1] == []
 
@@ -189,9 +189,9 @@ def test_neither_a_result_of_other_code_in_the_folder_nor_one_that_waits_on_the_
     folder.parent.mkdir()
     folder.write_text("a file where the folder should be")
     with pytest.raises(NotWritten):
-        deliver(result_path(job.out, job.trial), result_text(old))
+        write_or_spool(result_path(job.out, job.trial), result_text(old))
     folder.unlink()
-    assert undelivered(result_path(job.out, job.trial))
+    assert read_spooled(result_path(job.out, job.trial))
     write_result(of_loss.out, old)
 
     result = attempt(job)
@@ -225,12 +225,10 @@ def test_a_process_that_would_run_other_code_than_the_driver_says_so_and_leaves_
 def test_cells_and_seeds_that_come_and_go_and_comments_are_no_other_code(of_loss, edit):
     done = of_loss.finish(grid_text("loss"))
 
-    agenda, changed, _ = of_loss.go_on(grid_text("loss", *edit))
+    queue, changed, _ = of_loss.go_on(grid_text("loss", *edit))
 
     assert changed == []
-    assert (
-        done[own_cell("loss")].trial in {one.trial for one in agenda.due()} & agenda.results.keys()
-    )
+    assert done[own_cell("loss")].trial in {one.trial for one in queue.due()} & queue.results.keys()
 
 
 def made(cell, phase=FINAL, seed=0, number=0, **more):
@@ -297,21 +295,21 @@ def test_what_follows_from_a_changed_trial_follows_it():
 @pytest.mark.parametrize(
     ("before", "now", "told"),
     [
-        ("LOSSES['own'] = Part(f)", "LOSSES['own'] = Part(f)", []),
+        ("LOSSES['own'] = Entry(f)", "LOSSES['own'] = Entry(f)", []),
         (
-            "def f(): return 1\nLOSSES['own'] = Part(f)",
-            "def f(): return 1\nLOSSES['own'] = Part(f, ('k',))",
-            ["\"LOSSES['own'] = Part(f)\" -> \"LOSSES['own'] = Part(f, ('k',))\""],
+            "def f(): return 1\nLOSSES['own'] = Entry(f)",
+            "def f(): return 1\nLOSSES['own'] = Entry(f, ('k',))",
+            ["\"LOSSES['own'] = Entry(f)\" -> \"LOSSES['own'] = Entry(f, ('k',))\""],
         ),
-        ("LOSSES['own'] = Part(f)\nG = 1", "LOSSES['own'] = Part(f)\nG = 2", []),
+        ("LOSSES['own'] = Entry(f)\nG = 1", "LOSSES['own'] = Entry(f)\nG = 2", []),
         (
-            "K = 1\nfor n in ('own',):\n    LOSSES[n] = Part(K)",
-            "K = 2\nfor n in ('own',):\n    LOSSES[n] = Part(K)",
+            "K = 1\nfor n in ('own',):\n    LOSSES[n] = Entry(K)",
+            "K = 2\nfor n in ('own',):\n    LOSSES[n] = Entry(K)",
             ['"K = 1" -> "K = 2"'],
         ),
         (
-            "LOSSES['own'] = Part(f)",
-            "def f():\n    return 1\nLOSSES['own'] = Part(f)",
+            "LOSSES['own'] = Entry(f)",
+            "def f():\n    return 1\nLOSSES['own'] = Entry(f)",
             ['"def f():" added', '"return 1" added'],
         ),
         ("", "LOSSES['own'] = 1", ["\"LOSSES['own'] = 1\" added"]),

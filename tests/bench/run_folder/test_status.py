@@ -14,7 +14,7 @@ from bench.run_folder.heartbeat import beating
 from bench.run_folder.lock import NAME, driving, myself
 from bench.run_folder.status import Running, Status, status_text, write_status
 from trials.records.codec import to_json
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
 NOW = datetime(2026, 11, 23, 12, 0, 10)
 STATUS = Status(
@@ -161,7 +161,9 @@ def test_an_event_is_told_at_once(tmp_path):
         ),
         (
             "trials/0/result.json",
-            sealed('{"spec": {"phase": "tune"},\n "state": "COMPLETE"\n}').replace("tu", "to"),
+            add_checksum('{"spec": {"phase": "tune"},\n "state": "COMPLETE"\n}').replace(
+                "tu", "to"
+            ),
             "digest",
         ),
     ],

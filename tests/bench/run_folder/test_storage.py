@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 from bench.run_folder.lock import beat, driving, find, is_alive, take
-from trials.storage.atomic import matching, place
+from trials.storage.atomic import matching, to_path
 from trials.storage.object_store import put
 from trials.storage.probe import local_beside, probe, reason_of
 
@@ -32,7 +32,7 @@ def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence
     with pytest.raises(
         ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist"
     ) as error:
-        probe(place("s3://nowhere-at-all/run"))
+        probe(to_path("s3://nowhere-at-all/run"))
 
     assert "\n" not in str(error.value)
 

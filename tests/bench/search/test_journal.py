@@ -9,7 +9,7 @@ from test_pruning import PRUNING, result, run
 from test_trial_queue import FACTS
 
 from bench.execution.results import read_results
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import studies
 from bench.search.journal import NAME, write_journal
 from trials.records.result import FAILED, PRUNED, TrialResult
@@ -30,13 +30,13 @@ def failing(due):
 def folder(tmp_path_factory):
     """A run folder in which four cells were tuned with nine settings each."""
     out = tmp_path_factory.mktemp("run")
-    agenda = Agenda(PRUNING, FACTS, {})
-    run(agenda, failing)
-    for one in agenda.results.values():
+    queue = TrialQueue(PRUNING, FACTS, {})
+    run(queue, failing)
+    for one in queue.results.values():
         write_result(out, one)
     (out / "run.json").write_text(json.dumps({"studies": studies(PRUNING, FACTS)}))
     assert write_journal(out, read_results(out).values()) == out / NAME
-    return out, agenda
+    return out, queue
 
 
 def opened(out):
@@ -51,13 +51,13 @@ def opened(out):
 
 
 def test_the_dashboard_finds_every_study_with_its_trials(folder):
-    out, agenda = folder
+    out, queue = folder
     found = opened(out)
 
     assert list(found) == [record["name"] for record in studies(PRUNING, FACTS)]
     for study, cell in zip(found.values(), PRUNING.cells, strict=True):
         tuned = sorted(
-            (r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
+            (r for r in queue.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
             key=lambda r: r.spec.number,
         )
         assert [trial.user_attrs["segbench"]["trial"] for trial in study.trials] == [
@@ -70,20 +70,20 @@ def test_the_dashboard_finds_every_study_with_its_trials(folder):
             trial.params["lr"] == one.spec.hyper["lr"]
             for trial, one in zip(study.trials, tuned, strict=True)
         )
-        number, setting = agenda.best(cell)
+        number, setting = queue.best(cell)
         assert study.best_trial.number == number
         assert study.best_trial.user_attrs["segbench"]["setting"] == setting
 
 
 def test_pruned_trials_keep_their_curve_and_failed_ones_their_reason(folder):
-    out, agenda = folder
+    out, queue = folder
     trials = {
         trial.user_attrs["segbench"]["trial"]: trial
         for study in opened(out).values()
         for trial in study.trials
     }
 
-    pruned = [one for one in agenda.results.values() if one.state == PRUNED]
+    pruned = [one for one in queue.results.values() if one.state == PRUNED]
     assert pruned
     for one in pruned:
         assert trials[one.trial].intermediate_values == {
@@ -144,12 +144,12 @@ def test_f77_a_stale_lock_beside_it_holds_up_neither_us_nor_the_dashboard(folder
 
 
 def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, tmp_path):
-    out, agenda = folder
+    out, queue = folder
     (tmp_path / "run.json").write_text((out / "run.json").read_text())
     write_journal(tmp_path, read_results(tmp_path).values())
     assert [len(study.trials) for study in opened(tmp_path).values()] == [0] * 4
 
-    first = next(one for one in agenda.results.values() if one.spec.phase == TUNE)
+    first = next(one for one in queue.results.values() if one.spec.phase == TUNE)
     write_result(tmp_path, first)
     write_journal(tmp_path, read_results(tmp_path).values())
 

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from test_trial_queue import FACTS, GRID
 
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grids import Tuning
 from bench.search.propose import Tried, distributions_of, frozen, propose, tried_of
 from bench.search.pruning import rungs
@@ -51,12 +51,12 @@ def result(due, prune=True):
     )
 
 
-def run(agenda, of=result, stop=None):
-    """Run an agenda one trial after the other; returns what was due, in order."""
+def run(queue, of=result, stop=None):
+    """Run an queue one trial after the other; returns what was due, in order."""
     order = []
-    while len(order) != stop and (due := agenda.next(())) is not None:
+    while len(order) != stop and (due := queue.next(())) is not None:
         order.append(due)
-        agenda.add(of(due))
+        queue.add(of(due))
     return order
 
 
@@ -87,19 +87,19 @@ def test_where_not_every_epoch_is_validated_the_rungs_are_epochs_that_are():
 
 
 def test_trials_are_pruned_in_every_cell_and_never_the_first():
-    agenda = Agenda(PRUNING, FACTS, {})
-    run(agenda)
+    queue = TrialQueue(PRUNING, FACTS, {})
+    run(queue)
 
     for cell in PRUNING.cells:
         study = sorted(
-            (r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
+            (r for r in queue.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
             key=number_of,
         )
         assert len(study) == 9
         assert study[0].state == COMPLETE
         assert 2 <= sum(one.state == PRUNED for one in study) <= 7
         final = next(
-            r for r in agenda.results.values() if r.spec.cell == cell and r.spec.phase == FINAL
+            r for r in queue.results.values() if r.spec.cell == cell and r.spec.phase == FINAL
         )
         assert (
             final.spec.hyper
@@ -112,41 +112,39 @@ def number_of(result):
 
 
 def test_a_pruned_trial_is_never_the_best_however_well_it_stood():
-    agenda = Agenda(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {})
+    queue = TrialQueue(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {})
 
     def praised(due):
         one = result(due)
         return replace(one, val_score=9.0) if one.state == PRUNED else one
 
-    run(agenda, praised)
+    run(queue, praised)
 
-    assert any(one.state == PRUNED for one in agenda.results.values())
+    assert any(one.state == PRUNED for one in queue.results.values())
     assert (
-        agenda.results[
-            agenda._study(PRUNING.cells[0])[agenda.best(PRUNING.cells[0])[0]].trial
-        ].state
+        queue.results[queue._study(PRUNING.cells[0])[queue.best(PRUNING.cells[0])[0]].trial].state
         == COMPLETE
     )
 
 
 def test_rungs_of_a_cell_come_from_its_own_study():
-    alone = run(Agenda(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {}))
-    together = run(Agenda(PRUNING, FACTS, {}))
+    alone = run(TrialQueue(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {}))
+    together = run(TrialQueue(PRUNING, FACTS, {}))
 
     assert [due for due in together if due.spec.cell == PRUNING.cells[0]] == alone
 
 
 def test_rungs_and_proposals_are_the_same_after_a_restart_at_any_trial():
     grid = replace(PRUNING, cells=PRUNING.cells[:2])
-    straight = run(Agenda(grid, FACTS, {}))
+    straight = run(TrialQueue(grid, FACTS, {}))
 
     for stop in range(len(straight)):
-        agenda = Agenda(grid, FACTS, {due.trial: result(due) for due in straight[:stop]})
-        assert agenda.next(()) == straight[stop]
+        queue = TrialQueue(grid, FACTS, {due.trial: result(due) for due in straight[:stop]})
+        assert queue.next(()) == straight[stop]
 
 
 def test_rungs_are_no_part_of_a_trials_name():
-    pruned = [due for due in run(Agenda(PRUNING, FACTS, {})) if due.rungs]
+    pruned = [due for due in run(TrialQueue(PRUNING, FACTS, {})) if due.rungs]
 
     assert pruned
     assert all(due.trial == record_hash(due.spec) for due in pruned)
@@ -154,22 +152,22 @@ def test_rungs_are_no_part_of_a_trials_name():
 
 def test_without_pruning_every_trial_is_whole_and_an_earlier_pruned_one_counts_as_not_done():
     pruning, pure = (
-        Agenda(PRUNING, FACTS, {}),
+        TrialQueue(PRUNING, FACTS, {}),
         replace(PRUNING, tuning=replace(PRUNING.tuning, prune=False)),
     )
     run(pruning)
 
-    agenda = Agenda(pure, FACTS, pruning.results)
+    queue = TrialQueue(pure, FACTS, pruning.results)
 
-    assert {one.state for one in agenda.results.values()} == {COMPLETE}
-    assert all(due.rungs == () for due in run(agenda))
-    assert {one.state for one in agenda.results.values()} == {COMPLETE}
+    assert {one.state for one in queue.results.values()} == {COMPLETE}
+    assert all(due.rungs == () for due in run(queue))
+    assert {one.state for one in queue.results.values()} == {COMPLETE}
 
 
 def test_optuna_is_told_of_pruned_and_failed_trials_as_such():
-    agenda = Agenda(PRUNING, FACTS, {})
-    run(agenda)
-    pruned = tried_of(next(one for one in agenda.results.values() if one.state == PRUNED))
+    queue = TrialQueue(PRUNING, FACTS, {})
+    run(queue)
+    pruned = tried_of(next(one for one in queue.results.values() if one.state == PRUNED))
     distributions = distributions_of({"lr": Range(low=1e-5, high=1, log=True)})
 
     told = frozen(pruned, distributions)
@@ -214,7 +212,7 @@ def test_a_study_with_several_open_trials_does_not_depend_on_their_order(paralle
     grid = replace(
         PRUNING, cells=PRUNING.cells[:1], tuning=Tuning(trials=7, epochs=9, parallel=parallel)
     )
-    forward, backward = Agenda(grid, FACTS, {}), Agenda(grid, FACTS, {})
+    forward, backward = TrialQueue(grid, FACTS, {}), TrialQueue(grid, FACTS, {})
 
     orders = [waves(forward, list), waves(backward, lambda open_ones: open_ones[::-1])]
 
@@ -222,20 +220,20 @@ def test_a_study_with_several_open_trials_does_not_depend_on_their_order(paralle
     assert forward.results == backward.results
 
 
-def waves(agenda, order):
+def waves(queue, order):
     """Let every trial that is due run side by side and end in an order of ours; returns what ran
     together.
     """
     found = []
     while True:
         wave = []
-        while (due := agenda.next({one.trial for one in wave})) is not None:
+        while (due := queue.next({one.trial for one in wave})) is not None:
             wave.append(due)
         if not wave:
             return found
         found.append(wave)
         for due in order(wave):
-            agenda.add(result(due))
+            queue.add(result(due))
 
 
 def test_proposals_of_one_batch_differ():

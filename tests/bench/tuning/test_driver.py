@@ -1,4 +1,4 @@
-"""How trials share cores and cards; the arithmetic alone, since no card is needed to check it."""
+"""How trials share cores and GPUs; the arithmetic alone, since no GPU is needed to check it."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from bench.tuning.driver import (
     all_joined,
     check_room,
     full_size,
-    most_cards,
+    most_gpus,
     resources,
     smallest_share,
 )
@@ -20,10 +20,10 @@ from bench.tuning.driver import (
     ("cpus", "gpus", "share", "slots"),
     [
         (2, 0, 1.0, 2),  # a laptop: a trial a core
-        (16, 1, 1.0, 1),  # one card, a trial each
-        (16, 2, 0.5, 4),  # two cards, two trials on each
-        (16, 2, 0.6, 2),  # a trial lies on one card
-        (16, 2, 0.0, 16),  # cards are there and no trial asks for one
+        (16, 1, 1.0, 1),  # one GPU, a trial each
+        (16, 2, 0.5, 4),  # two GPUs, two trials on each
+        (16, 2, 0.6, 2),  # a trial lies on one GPU
+        (16, 2, 0.0, 16),  # GPUs are there and no trial asks for one
         (3, 4, 0.5, 3),  # never more trials than cores
         (1, 0.25, 1.0, 1),  # at least one, which then waits for its place
     ],
@@ -41,7 +41,7 @@ def test_a_trial_has_its_share_of_the_cores(cpus, gpus, share, cores):
 
 
 def test_a_trial_asks_for_its_recipes_share_of_a_card_and_for_none_where_there_is_none():
-    config = {"gpus": FULL.recipes["2d"].gpus}
+    config = {"gpu_share": FULL.recipes["2d"].gpu_share}
 
     assert resources(config, on_cpu=False).bundles == [{"CPU": 1.0, "GPU": 0.5}]
     assert resources(config, on_cpu=True).bundles == [{"CPU": 1.0}]
@@ -81,21 +81,21 @@ def test_machines_of_ones_own_count_before_they_have_joined():
 
 def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
     node = {"Resources": {"GPU": 1.0}}
-    grid = replace(FULL, recipes={"3d": replace(FULL.recipes["3d"], gpus=4)})
+    grid = replace(FULL, recipes={"3d": replace(FULL.recipes["3d"], gpu_share=4)})
     larger = {"available_node_types": {"head": {}, "worker": {"resources": {"GPU": 4}}}}
 
     for nodes, has in (([node, node], 1), ([{"Resources": {}}], 0)):
         told = (
-            rf"recipes\['3d'\].gpus: asked 4 GPUs a trial, the largest machine has {has}; lower "
-            r"it, or add"
+            rf"recipes\['3d'\].gpu_share: asked 4 GPUs a trial, the largest machine has "
+            rf"{has}; lower it, or add"
         )
         with pytest.raises(ValueError, match=told):
-            check_room(grid, most_cards(nodes, {}))
-    check_room(grid, most_cards([node, node], larger))
+            check_room(grid, most_gpus(nodes, {}))
+    check_room(grid, most_gpus([node, node], larger))
 
 
 def test_f59_a_card_or_a_share_of_one_is_a_processor_where_there_is_no_card():
-    assert {recipe.gpus for recipe in FULL.recipes.values()} == {1, 0.5}
+    assert {recipe.gpu_share for recipe in FULL.recipes.values()} == {1, 0.5}
 
-    check_room(FULL, most_cards([{"Resources": {}}], {}))
-    check_room(FULL, most_cards([{"Resources": {"GPU": 1.0}}], {}))
+    check_room(FULL, most_gpus([{"Resources": {}}], {}))
+    check_room(FULL, most_gpus([{"Resources": {"GPU": 1.0}}], {}))

@@ -4,7 +4,7 @@ not shared."""
 import pytest
 
 from bench.tuning.node_checks import join, look
-from bench.tuning.node_report import Sight, complaint
+from bench.tuning.node_report import NodeReport, complaint
 from trials.identity.code_identity import own_code
 from trials.storage.atomic import write_text
 
@@ -45,25 +45,25 @@ def test_a_bucket_is_seen_as_shared(bucket):
     assert (bucket / "run" / "marks" / "node").is_file()
 
 
-WELL = Sight(address="10.0.0.1", sees_driver=True, is_seen=True)
-APART = Sight(address="10.0.0.2", missing=("/data",))
-BLIND = Sight(address="10.0.0.3", sees_driver=True, is_seen=True, missing=("/data",))
-REFUSED = Sight(address="10.0.0.4", sees_driver=True, error="No space left on device")
-UNSEEN = Sight(address="10.0.0.5", sees_driver=True)
-BARE = Sight(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
-HOMELESS = Sight(
+WELL = NodeReport(address="10.0.0.1", sees_driver=True, is_seen=True)
+APART = NodeReport(address="10.0.0.2", missing=("/data",))
+BLIND = NodeReport(address="10.0.0.3", sees_driver=True, is_seen=True, missing=("/data",))
+REFUSED = NodeReport(address="10.0.0.4", sees_driver=True, error="No space left on device")
+UNSEEN = NodeReport(address="10.0.0.5", sees_driver=True)
+BARE = NodeReport(address="10.0.0.6", broken="ModuleNotFoundError: No module named 'bench'")
+HOMELESS = NodeReport(
     address="10.0.0.8",
     sees_driver=True,
     is_seen=True,
     no_scratch="SEGBENCH_SCRATCH: /x cannot be made",
 )
-OTHER = Sight(
+OTHER = NodeReport(
     address="10.0.0.9",
     sees_driver=True,
     is_seen=True,
     versions={"segbench": "0.0.9 0123456789abcdef"},
 )
-LOST = Sight(address="10.0.0.7", lost="NodeDiedError")
+LOST = NodeReport(address="10.0.0.7", lost="NodeDiedError")
 
 
 @pytest.mark.parametrize(

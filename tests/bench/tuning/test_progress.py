@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from test_trial_queue import FACTS, GRID, outcome
 
-from bench.execution.trial_queue import Agenda
+from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import planned
 from bench.grids import Tuning
 from bench.tuning.progress import LiveView, by_the_clock, describe
@@ -23,13 +23,13 @@ ALONE = replace(GRID, cells=GRID.cells[:1], tuning=None, seeds=(0, 1, 2))
 
 @pytest.fixture
 def view():
-    agenda = Agenda(ALONE, FACTS, {})
-    return LiveView(agenda, planned(ALONE, {}), Console(file=io.StringIO(), width=120), slots=2)
+    queue = TrialQueue(ALONE, FACTS, {})
+    return LiveView(queue, planned(ALONE, {}), Console(file=io.StringIO(), width=120), slots=2)
 
 
 def start(view):
     """Start the next trial as Ray would tell it."""
-    due = view.agenda.next(set(view.running))
+    due = view.queue.next(set(view.running))
     spec = due.spec
     job = Job(trial=due.trial, spec=spec, out="", cache="", train=(), val=())
     trial = SimpleNamespace(
@@ -59,7 +59,7 @@ def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view)
         epoch(view, trial, number, 2.0)
     epoch(view, trial, epochs, 2.0 * epochs + 3.0, "COMPLETE")
     view.on_trial_complete(0, [], trial)
-    view.agenda.add(outcome(spec))
+    view.queue.add(outcome(spec))
 
     # Two of three trials are left, on two slots: one trial's time.
     assert view.seconds_left() == pytest.approx(2.0 * epochs + 3.0)
@@ -68,7 +68,7 @@ def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view)
 def test_pruned_trials_shorten_what_is_left_of_the_tuning():
     grid = replace(ALONE, tuning=Tuning(trials=4, epochs=4), seeds=(0,))
     view = LiveView(
-        Agenda(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1
+        TrialQueue(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1
     )
     for state, length in ((COMPLETE, 4), (PRUNED, 2)):
         trial, spec = start(view)
@@ -81,7 +81,7 @@ def test_pruned_trials_shorten_what_is_left_of_the_tuning():
             )
             for i in range(length)
         )
-        view.agenda.add(replace(outcome(spec), state=state, curve=curve))
+        view.queue.add(replace(outcome(spec), state=state, curve=curve))
 
     # Two settings of four epochs, of which three in four are trained so far, and a whole final
     # trial.
@@ -91,7 +91,7 @@ def test_pruned_trials_shorten_what_is_left_of_the_tuning():
 def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
     trial, spec = start(view)
     epoch(view, trial, 1, 2.0)
-    view.agenda.add(outcome(spec))
+    view.queue.add(outcome(spec))
     view.on_trial_complete(0, [], trial)
 
     line = view.console.file.getvalue()

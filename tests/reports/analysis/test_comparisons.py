@@ -43,10 +43,10 @@ def counts_of(dice: np.ndarray) -> Counts:
     )
 
 
-def null_counts(seed: int, num_cells: int, luck: float, num_cases: int = 60) -> Counts:
-    """Equal configurations: patients and the luck of three seeds alone."""
+def null_counts(seed: int, num_cells: int, seed_effect: float, num_cases: int = 60) -> Counts:
+    """Equal configurations: patients and the seed_effect of three seeds alone."""
     rng = np.random.default_rng(seed)
-    trainings = rng.normal(0, luck, (num_cells, 3, 1)) + rng.normal(
+    trainings = rng.normal(0, seed_effect, (num_cells, 3, 1)) + rng.normal(
         0, 0.06, (num_cells, 3, num_cases)
     )
     return counts_of(np.clip(0.7 + rng.normal(0, 0.1, num_cases) + trainings, 0, 1)[..., None])
@@ -102,12 +102,13 @@ def test_one_seed_resolves_nothing_however_small_its_p():
     assert not found.resolved(0, 1, MEAN)
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.03], ids=["no luck", "lucky seeds"])
-def test_equal_configurations_are_rarely_told_apart(luck):
+@pytest.mark.parametrize("seed_effect", [0.0, 0.03], ids=["no seed_effect", "lucky seeds"])
+def test_equal_configurations_are_rarely_told_apart(seed_effect):
     cells = tuple(Cell(model=str(i), loss="", sampling="") for i in range(16))
 
     found = [
-        compare_family(DEFAULT[1], cells, null_counts(seed, 16, luck), None) for seed in range(60)
+        compare_family(DEFAULT[1], cells, null_counts(seed, 16, seed_effect), None)
+        for seed in range(60)
     ]
 
     # A family-wise level of 5 % makes more than 7 of 60 a matter of one in a hundred.

@@ -7,7 +7,7 @@ from made_up import MadeUp, all_results, write_run
 from made_up_record import CODE
 
 from reports.analysis.conditions import differences
-from reports.analysis.context import build_board
+from reports.analysis.context import build_context
 from reports.build import build_report
 from reports.load.run_folder import read_run
 from reports.sections.validity import validity
@@ -55,7 +55,7 @@ CHECK = "All trials ran the same code"
 def same_code(out):
     """Whether the page's check of that name holds, and what it says."""
     run = read_run(out)
-    (checklist, *_) = validity(build_board(run, *write_tables(run), "none")).blocks
+    (checklist, *_) = validity(build_context(run, *write_tables(run), "none")).blocks
     return next((check.holds, check.detail) for check in checklist.checks if check.claim == CHECK)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from made_up import MadeUp, write_run
 
-from reports.analysis.context import build_board
+from reports.analysis.context import build_context
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.load.run_folder import read_run
 from reports.sections.validity import validity
@@ -15,22 +15,22 @@ from trials.records.result import NATIVE
 
 def board_of(tmp_path, quality):
     run = read_run(write_run(tmp_path, MadeUp(seeds=(0,), losses=("focal",), quality=quality)))
-    return build_board(run, scores_table(run), trials_table(run), "none")
+    return build_context(run, scores_table(run), trials_table(run), "none")
 
 
 def better(cell, seed, case, label):
     return 0.9 if cell.model == "vnet" else 0.8
 
 
-def audit_checks(board):
-    (checklist, *_) = validity(board).blocks
+def audit_checks(context):
+    (checklist, *_) = validity(context).blocks
     return {check.claim: (check.holds, check.detail) for check in checklist.checks}
 
 
 def test_our_tables_are_as_printed_and_pass(tmp_path):
-    board = board_of(tmp_path, better)
+    context = board_of(tmp_path, better)
 
-    tables = own_tables(board.run, board.test[NATIVE], board.standings[NATIVE])
+    tables = own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE])
 
     assert list(tables) == ["unet3d / focal / none", "vnet / focal / none"]
     rows = tables["vnet / focal / none"]
@@ -43,8 +43,8 @@ def test_our_tables_are_as_printed_and_pass(tmp_path):
     ]
     assert [row.is_background for row in rows] == [True, False, False, False, False]
     assert {(row.dice.text, row.iou.text) for row in rows[1:]} == {("0.900", "0.818")}
-    assert audit_own_tables(board.run, board.test[NATIVE], board.standings[NATIVE]) == []
-    checks = audit_checks(board)
+    assert audit_own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE]) == []
+    checks = audit_checks(context)
     assert checks["No two configurations print the same table"] == (
         True,
         "10 rows of 2 tables audited as printed",
@@ -66,9 +66,9 @@ def test_equal_tables_and_a_background_at_the_floor_are_named(tmp_path):
 
 
 def test_a_table_that_no_masks_can_give_is_not_printed(tmp_path):
-    board = board_of(tmp_path, better)
-    standings = dict(board.standings[NATIVE])
-    standings[0, 2] = dataclasses.replace(standings[0, 2], dice=0.5, iou=0.6)
+    context = board_of(tmp_path, better)
+    summaries = dict(context.summaries[NATIVE])
+    summaries[0, 2] = dataclasses.replace(summaries[0, 2], dice=0.5, iou=0.6)
 
     with pytest.raises(ValueError, match=r"unet3d / focal / none, tumor: .* break IoU <= Dice"):
-        audit_own_tables(board.run, board.test[NATIVE], standings)
+        audit_own_tables(context.run, context.test[NATIVE], summaries)

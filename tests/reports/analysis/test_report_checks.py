@@ -8,9 +8,9 @@ import pytest
 from made_up import MadeUp, all_results, complete, failure, specification, write_run
 from page_tables import agrees, frames, numbers
 
-from reports.analysis.caveats import page_one_notes
+from reports.analysis.caveats import page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
-from reports.analysis.summary import Standing
+from reports.analysis.summary import ScoreSummary
 from reports.build import build_report
 from reports.load.run_folder import Run, read_run
 from reports.table import scores_table
@@ -26,7 +26,7 @@ def check(run: Run) -> None:
 def notes_of(run: Run) -> dict[str, str]:
     return {
         note.title: " ".join([note.text, *note.names])
-        for note in page_one_notes(run, scores_table(run))
+        for note in page_one_caveats(run, scores_table(run))
     }
 
 
@@ -118,10 +118,10 @@ def test_a_mean_that_no_masks_could_give_is_refused(tmp_path):
     numbers = dict.fromkeys(
         ("dice_low", "dice_high", "iou_low", "iou_high", "fp_share", "fp_voxels"), 0.0
     )
-    standing = Standing(dice=0.4, iou=0.5, n=8, seeds=1, label_free=0, **numbers)
+    summary = ScoreSummary(dice=0.4, iou=0.5, n=8, seeds=1, label_free=0, **numbers)
 
     with pytest.raises(ValueError, match="contradict each other"):
-        refuse_infeasible(run, "native", {(0, 1): standing})
+        refuse_infeasible(run, "native", {(0, 1): summary})
 
 
 def test_page_one_names_missing_seeds_and_failures(tmp_path):
@@ -201,7 +201,7 @@ def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):
 
     notes = notes_of(run)
 
-    assert "14 of 489 published cases" in notes["Part of the data"]
+    assert "14 of 489 published cases" in notes["Entry of the data"]
     assert "case_00588: is in no split" in notes["Excluded cases"]
     assert "vnet starts from random weights" in notes["First weights"]
     assert "abc1234" in notes["Uncommitted changes"]

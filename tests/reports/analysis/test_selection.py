@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_up import MadeUp, write_run
 
-from reports.analysis.context import Board, build_board
-from reports.analysis.selection import Choice, choose
+from reports.analysis.context import Context, build_context
+from reports.analysis.selection import Selection, select
 from reports.analysis.summary import MEAN, resample_ratio
 from reports.load.counts import Counts
 from reports.load.run_folder import Run, read_run
@@ -14,9 +14,9 @@ from trials.records.result import CUBE, NATIVE
 from trials.records.spec import Cell
 
 
-def board_of(folder, made: MadeUp) -> Board:
+def board_of(folder, made: MadeUp) -> Context:
     run = read_run(write_run(folder, made))
-    return build_board(run, scores_table(run), trials_table(run), "none")
+    return build_context(run, scores_table(run), trials_table(run), "none")
 
 
 def by_loss(best: str, lead: float):
@@ -24,8 +24,8 @@ def by_loss(best: str, lead: float):
 
     def quality(cell, seed, case, label):
         place = int(case.removeprefix("case_"))
-        luck = 0.001 * ((place * 7 + seed * 3 + len(cell.model)) % 5)
-        return round(0.5 + 0.02 * (place % 4) + luck + (lead if cell.loss == best else 0), 3)
+        seed_effect = 0.001 * ((place * 7 + seed * 3 + len(cell.model)) % 5)
+        return round(0.5 + 0.02 * (place % 4) + seed_effect + (lead if cell.loss == best else 0), 3)
 
     return quality
 
@@ -33,52 +33,54 @@ def by_loss(best: str, lead: float):
 def test_means_are_those_of_the_made_up_dice(tmp_path):
     made = MadeUp(quality=lambda cell, seed, case, label: 0.8 - 0.2 * label + 0.1 * seed)
 
-    standing = board_of(tmp_path, made).standings[NATIVE]
+    summary = board_of(tmp_path, made).summaries[NATIVE]
 
-    assert standing[0, 1].dice == pytest.approx(0.65)
-    assert standing[0, 2].dice == pytest.approx(0.45)
-    assert standing[0, MEAN].dice == pytest.approx((0.65 + 0.45 + 0.25) / 3)
-    assert standing[0, 1].iou == pytest.approx((0.6 / 1.4 + 0.7 / 1.3) / 2)
-    assert standing[0, 3].n == 4
-    assert standing[0, 1].n == 8
-    assert standing[0, 3].label_free == 4
+    assert summary[0, 1].dice == pytest.approx(0.65)
+    assert summary[0, 2].dice == pytest.approx(0.45)
+    assert summary[0, MEAN].dice == pytest.approx((0.65 + 0.45 + 0.25) / 3)
+    assert summary[0, 1].iou == pytest.approx((0.6 / 1.4 + 0.7 / 1.3) / 2)
+    assert summary[0, 3].n == 4
+    assert summary[0, 1].n == 8
+    assert summary[0, 3].label_free == 4
 
 
 def test_false_alarms_count_the_patients_without_the_class(tmp_path):
     # A false cyst of 7 voxels wherever the quality exceeds 0.4: in seed 1 alone.
     made = MadeUp(quality=lambda cell, seed, case, label: 0.3 + 0.2 * seed)
 
-    standing = board_of(tmp_path, made).standings[NATIVE][0, 3]
+    summary = board_of(tmp_path, made).summaries[NATIVE][0, 3]
 
-    assert standing.fp_share == 0.5
-    assert standing.fp_voxels == 3.5
+    assert summary.fp_share == 0.5
+    assert summary.fp_voxels == 3.5
 
 
 def test_a_clear_lead_in_every_seed_is_a_winner(tmp_path):
-    board = board_of(
+    context = board_of(
         tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2))
     )
 
-    assert board.choice.winner
-    assert board.run.cells[board.choice.chosen].loss == "focal"
-    assert board.choice.lead[0] == pytest.approx(0.2)
-    assert board.choice.first.tolist() == [0, 1]
+    assert context.selection.winner
+    assert context.run.cells[context.selection.selected].loss == "focal"
+    assert context.selection.lead[0] == pytest.approx(0.2)
+    assert context.selection.first.tolist() == [0, 1]
 
 
 def test_the_same_lead_under_one_seed_is_no_winner(tmp_path):
-    board = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0,), quality=by_loss("focal", 0.2)))
+    context = board_of(
+        tmp_path, MadeUp(models=("vnet",), seeds=(0,), quality=by_loss("focal", 0.2))
+    )
 
-    assert not board.choice.winner
-    assert board.run.cells[board.choice.chosen].loss == "focal"
+    assert not context.selection.winner
+    assert context.run.cells[context.selection.selected].loss == "focal"
 
 
 def test_a_lead_within_a_hundredth_is_no_winner(tmp_path):
-    board = board_of(
+    context = board_of(
         tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.006))
     )
 
-    assert board.choice.low[0] > 0
-    assert not board.choice.winner
+    assert context.selection.low[0] > 0
+    assert not context.selection.winner
 
 
 def test_the_choice_is_made_on_validation_whatever_the_test_says(tmp_path):
@@ -86,40 +88,43 @@ def test_the_choice_is_made_on_validation_whatever_the_test_says(tmp_path):
         is_validation = int(case.removeprefix("case_")) < 4
         return 0.7 if (cell.loss == "focal") == is_validation else 0.5
 
-    board = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=quality))
+    context = board_of(tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=quality))
 
-    assert board.run.cells[board.choice.chosen].loss == "focal"
-    assert board.choice.lead[0] == pytest.approx(-0.2)
-    assert not board.choice.winner
+    assert context.run.cells[context.selection.selected].loss == "focal"
+    assert context.selection.lead[0] == pytest.approx(-0.2)
+    assert not context.selection.winner
 
 
 def test_a_class_that_no_test_patient_holds_takes_no_part_in_the_mean(tmp_path):
     made = MadeUp(num_val=5, num_test=1, quality=lambda cell, seed, case, label: 0.9 - 0.2 * label)
 
-    board = board_of(tmp_path, made)
+    context = board_of(tmp_path, made)
 
-    assert np.isnan(board.standings[NATIVE][0, 3].dice)
-    assert board.standings[CUBE][0, MEAN].dice == pytest.approx(0.6)
-    assert np.isnan(board.standings[NATIVE][0, MEAN].dice_low), "one patient gives no interval"
+    assert np.isnan(context.summaries[NATIVE][0, 3].dice)
+    assert context.summaries[CUBE][0, MEAN].dice == pytest.approx(0.6)
+    assert np.isnan(context.summaries[NATIVE][0, MEAN].dice_low), "one patient gives no interval"
 
 
 def test_p_values_are_paired_over_patients_and_adjusted(tmp_path):
-    board = board_of(
+    context = board_of(
         tmp_path, MadeUp(models=("vnet",), seeds=(0, 1, 2), quality=by_loss("focal", 0.2))
     )
 
     # Eight patients, all better: 2 / 2^8; four with a cyst: 2 / 2^4. Holm over three classes.
-    against_chosen = board.families[0].adjusted
+    against_chosen = context.families[0].adjusted
     assert against_chosen[1, 0, 1] == pytest.approx(3 * 2 / 2**8)
     assert against_chosen[1, 0, 3] == pytest.approx(2 / 2**4)
 
 
-def counts(rng: np.random.Generator, luck: np.ndarray, num_cases: int) -> Counts:
-    num_cells, num_seeds = luck.shape
+def counts(rng: np.random.Generator, seed_effect: np.ndarray, num_cases: int) -> Counts:
+    num_cells, num_seeds = seed_effect.shape
     true = np.full((num_cases, 2), 1000)
-    patients, noise = rng.normal(0, 0.1, num_cases), rng.normal(0, 0.04, (*luck.shape, num_cases))
-    quality = np.clip(0.7 + luck[:, :, None] + patients + noise, 0, 1)
-    overlap = np.zeros((*luck.shape, num_cases, 2), np.int64)
+    patients, noise = (
+        rng.normal(0, 0.1, num_cases),
+        rng.normal(0, 0.04, (*seed_effect.shape, num_cases)),
+    )
+    quality = np.clip(0.7 + seed_effect[:, :, None] + patients + noise, 0, 1)
+    overlap = np.zeros((*seed_effect.shape, num_cases, 2), np.int64)
     overlap[..., 1] = 1000 * quality
     pred, available = np.broadcast_to(true, overlap.shape), np.ones((num_cells, num_seeds), bool)
     return Counts(
@@ -131,7 +136,7 @@ def counts(rng: np.random.Generator, luck: np.ndarray, num_cases: int) -> Counts
     )
 
 
-def null_run(seed: int, num_cells: int, num_seeds: int) -> Choice | None:
+def null_run(seed: int, num_cells: int, num_seeds: int) -> Selection | None:
     """Equal configurations whose seeds alone differ, alike on validation and test."""
     rng = np.random.default_rng(seed)
     cells = tuple(Cell(model=str(i), loss="", sampling="") for i in range(num_cells))
@@ -144,14 +149,14 @@ def null_run(seed: int, num_cells: int, num_seeds: int) -> Choice | None:
         "strangers": (),
     }
     run = Run(**fields, cells=cells, seeds=tuple(range(num_seeds)))
-    luck = rng.normal(0, 0.04, (num_cells, num_seeds))
-    validation, test = counts(rng, luck, 20), counts(rng, luck, 30)
-    return choose(run, validation, test, resample_ratio(test, num_draws=1000))
+    seed_effect = rng.normal(0, 0.04, (num_cells, num_seeds))
+    validation, test = counts(rng, seed_effect, 20), counts(rng, seed_effect, 30)
+    return select(run, validation, test, resample_ratio(test, num_draws=1000))
 
 
 @pytest.mark.parametrize(("num_cells", "num_seeds"), [(2, 3), (12, 2)])
 def test_equal_configurations_have_no_winner_and_no_resolved_rival(num_cells, num_seeds):
     choices = [null_run(seed, num_cells, num_seeds) for seed in range(40)]
 
-    assert sum(choice.winner for choice in choices) <= 2
-    assert sum(bool(choice.resolved.any()) for choice in choices) <= 2
+    assert sum(selection.winner for selection in choices) <= 2
+    assert sum(bool(selection.resolved.any()) for selection in choices) <= 2

@@ -11,9 +11,9 @@ from made_up import MadeUp, all_results, holds, write_run
 from reports.analysis.summary import MEAN
 from reports.analysis.surfaces import (
     SURFACE_COLUMNS,
-    agreements,
     gather_surfaces,
     refuse_unsound_surfaces,
+    surface_dice_summaries,
     surfaces_table,
 )
 from reports.build import build_report
@@ -56,7 +56,7 @@ def test_a_label_is_averaged_over_the_patients_who_hold_it(tmp_path):
     made = MadeUp()
     run = read_run(write_run(tmp_path, made))
 
-    found = agreements(gather_surfaces(run, surfaces_table(run)), run.classes)
+    found = surface_dice_summaries(gather_surfaces(run, surfaces_table(run)), run.classes)
 
     means = {}
     for label in (1, 2, 3):
@@ -82,8 +82,8 @@ def test_a_run_from_before_there_were_surfaces_has_a_page_without_them(tmp_path)
 def test_the_leaderboard_has_surface_dice_with_its_interval_and_names_the_tolerance(tmp_path):
     page = build_report(write_run(tmp_path, MadeUp())).read_text()
 
-    board = page.split('<table id="leaderboard-table"')[1].split("</table>")[0]
-    assert "Surface Dice" in board
+    context = page.split('<table id="leaderboard-table"')[1].split("</table>")[0]
+    assert "Surface Dice" in context
     assert "kidney 1.00 mm, tumor 1.00 mm and cyst 1.00 mm" in page
 
 

@@ -11,7 +11,7 @@ from made_up import MadeUp, all_results, write_run
 from reports.build import build_report
 from reports.figures.slices import picture_case
 from reports.load.stored import damage, has_volumes, read_volumes
-from trials.storage.checksum import unsealed_bytes
+from trials.storage.checksum import check_byte_checksum
 
 MADE = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=3, edge=16)
 VICTIM = "case_00002"
@@ -39,11 +39,11 @@ def pictures_of(out, case):
 
 def spoil(path, change, with_seal=True):
     content = path.read_bytes()
-    path.write_bytes(change(content if with_seal else unsealed_bytes(content)))
+    path.write_bytes(change(content if with_seal else check_byte_checksum(content)))
     return content
 
 
-@pytest.mark.parametrize("with_seal", [True, False], ids=["sealed", "of an older run"])
+@pytest.mark.parametrize("with_seal", [True, False], ids=["add_checksum", "of an older run"])
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_picture_is_none_and_is_named(page_and_run, change, with_seal):
     _, out = page_and_run

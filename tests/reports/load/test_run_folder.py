@@ -15,7 +15,7 @@ from trials.records.codec import from_json, record_hash
 from trials.records.result import TrialResult
 from trials.records.spec import FINAL, TUNE, Cell
 from trials.storage.atomic import read_bytes
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 from trials.storage.mirror import transfer
 
 
@@ -162,7 +162,7 @@ def sealed_files(out):
     (out / "studies.json").write_text(json.dumps({"studies": [importance]}, indent=1))
     (out / "run.json").write_text(json.dumps(json.loads((out / "run.json").read_text()), indent=1))
     for path in (out / "run.json", out / "studies.json", out / "ceiling.json"):
-        path.write_text(sealed(path.read_text()))
+        path.write_text(add_checksum(path.read_text()))
     return out
 
 

@@ -34,10 +34,10 @@ def in_family(contrasts, patients):
     """Contrast (name to weights [C]) to its p, the larger of both tests, and that p after Holm,
     each test on its own.
     """
-    means, (luck, df) = patients.mean(1), luck_of(patients)
+    means, (seed_effect, df) = patients.mean(1), luck_of(patients)
     over_cases = {name: wilcoxon(weights @ means) for name, weights in contrasts.items()}
     over_both = {
-        name: crossed(weights @ means, luck * (weights**2).sum() / patients.shape[1], df)
+        name: crossed(weights @ means, seed_effect * (weights**2).sum() / patients.shape[1], df)
         for name, weights in contrasts.items()
     }
     adjusted = [holm(over_cases), holm(over_both)]
@@ -86,24 +86,24 @@ def test_pairs(printed, blocks):
 
 
 def test_the_chosen_against_every_other_class_by_class(printed, blocks):
-    chosen = next(name for name in printed.names if f"{name}<span" in printed.page)
+    selected = next(name for name in printed.names if f"{name}<span" in printed.page)
     eye = dict(zip(printed.names, np.eye(len(printed.names)), strict=True))
     over_cases, over_both = {}, {}
     for label, values in blocks.items():
         held = values[:, :, ~np.isnan(values[0, 0])]
-        luck, df = luck_of(values)
+        seed_effect, df = luck_of(values)
         for first, second in itertools.combinations(printed.names, 2):
             differences = (eye[first] - eye[second]) @ held.mean(1)
-            over_both[first, second, label] = crossed(differences, luck, df)
-            if chosen in (first, second):
+            over_both[first, second, label] = crossed(differences, seed_effect, df)
+            if selected in (first, second):
                 over_cases[first, second, label] = wilcoxon(differences)
     cases, both = holm(over_cases), holm(over_both)
 
     for first, second, label in over_cases:
-        rival = second if first == chosen else first
+        rival = second if first == selected else first
         texts, _ = printed.table(f"leaderboard-class-{label}")
         p_agrees(
-            texts.loc[rival, "p against chosen"],
+            texts.loc[rival, "p against selected"],
             max(cases[first, second, label], both[first, second, label]),
         )
 
@@ -148,7 +148,7 @@ def test_levels_of_a_factor(printed, blocks):
 def test_the_stability_of_the_ranking(printed, blocks):
     mean = drawn(blocks)["mean"]
     order = np.argsort(-mean.estimates, kind="stable")
-    draws = (mean.draws - mean.luck)[:, order]
+    draws = (mean.draws - mean.seed_effect)[:, order]
     draws = draws[~np.isnan(draws).any(axis=1)]
     places = 1 + (draws[:, None, :] > draws[:, :, None] + 1e-12).sum(2)
     texts, _ = printed.table("stability-table")
@@ -201,7 +201,7 @@ def everyone(printed):
     """Counts [C, S, N, K] of all contestants; of the one from outside only the first
     seed counts."""
     rows = printed.scores.query("phase == 'final' and split == 'test' and space == 'native'")
-    theirs = json.loads((printed.out / "outside" / "one.json").read_text())["scores"]
+    theirs = json.loads((printed.out / "external" / "one.json").read_text())["scores"]
     counts = []
     for name in ("true_voxels", "pred_voxels", "overlap_voxels"):
         ours = np.stack(
@@ -256,7 +256,7 @@ def test_conventions(printed):
 def test_the_challenges_own_place(printed):
     names, tables = printed.names, {}
     rows = printed.surfaces.query("phase == 'final' and split == 'test'")
-    theirs = json.loads((printed.out / "outside" / "one.json").read_text())["surfaces"]
+    theirs = json.loads((printed.out / "external" / "one.json").read_text())["surfaces"]
     for kind, (above, below) in {
         "dice": (("overlap_voxels", "overlap_voxels"), ("true_voxels", "pred_voxels")),
         "surface": (("true_within_mm2", "pred_within_mm2"), ("true_mm2", "pred_mm2")),

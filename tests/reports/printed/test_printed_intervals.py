@@ -82,11 +82,11 @@ def chosen_of(printed):
 
 
 def test_of_the_chosens_lead_over_every_rival(printed, dice):
-    chosen, _ = chosen_of(printed)
+    selected, _ = chosen_of(printed)
     texts, _ = printed.table("differences-table", "rival")
     for place, name in enumerate(printed.names):
-        if place != chosen:
-            weights = unit(len(printed.names), chosen) - unit(len(printed.names), place)
+        if place != selected:
+            weights = unit(len(printed.names), selected) - unit(len(printed.names), place)
             agrees(
                 texts.loc[name, "difference [95 % interval]"],
                 *dice["mean"].interval(weights),
@@ -100,28 +100,29 @@ def test_of_the_chosens_lead_over_every_rival(printed, dice):
 
 
 def test_of_the_answer_and_of_its_sentences(printed, dice):
-    chosen, validation = chosen_of(printed)
+    selected, validation = chosen_of(printed)
     section, num = re.sub(r"<[^>]+>", " ", printed.section("answer")), len(printed.names)
     runner_up = int(np.argsort(-validation, kind="stable")[1])
-    lead = dice["mean"].interval(unit(num, chosen) - unit(num, runner_up))
-    mean = dice["mean"].interval(unit(num, chosen))
+    lead = dice["mean"].interval(unit(num, selected) - unit(num, runner_up))
+    mean = dice["mean"].interval(unit(num, selected))
 
     def said(pattern, *values, digits=3):
         (text,) = set(re.findall(pattern, section))
         agrees(text, *values, digits=digits, what=pattern)
 
-    said(r"highest mean Dice over kidney, tumor and cyst: ([\d.]+\d)", validation[chosen])
+    said(r"highest mean Dice over kidney, tumor and cyst: ([\d.]+\d)", validation[selected])
     said(r"unseen test cases it reaches (.*?);", *mean)
     said(rf"{printed.names[runner_up]}, is (.*?), and on a new", *lead)
     differences = np.diff(
-        by_patient({k: block(printed, k) for k in CLASSES}).mean(1)[[runner_up, chosen]], axis=0
+        by_patient({k: block(printed, k) for k in CLASSES}).mean(1)[[runner_up, selected]], axis=0
     )[0]
     wins = ((differences > 1e-12) + (np.abs(differences) < 1e-12) / 2).mean()
     wilson = stats.binomtest(round(wins * 16), 16).proportion_ci(method="wilson")
     said(r"scores higher with a chance of (.*?)\.", wins, *wilson, digits=2)
-    rivals = [place for place in range(num) if place != chosen]
+    rivals = [place for place in range(num) if place != selected]
     errors = [
-        np.nanstd(dice["mean"].draws[:, chosen] - dice["mean"].draws[:, place]) for place in rivals
+        np.nanstd(dice["mean"].draws[:, selected] - dice["mean"].draws[:, place])
+        for place in rivals
     ]
     said(
         r"80 % power is about ([\d.]+\d) Dice",
@@ -131,7 +132,7 @@ def test_of_the_answer_and_of_its_sentences(printed, dice):
     iou = drawn({label: block(printed, label, "iou") for label in CLASSES})
     for label, name in CLASSES.items():
         for column, of in (("Dice", dice), ("IoU", iou)):
-            value, low, high = of[label].interval(unit(num, chosen))
+            value, low, high = of[label].interval(unit(num, selected))
             agrees(table.loc[name, column], value)
             agrees(small.loc[name, column], max(0, low), min(1, high))
 

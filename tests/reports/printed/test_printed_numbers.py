@@ -36,11 +36,11 @@ def test_the_leaderboard_and_the_tables_by_class(printed):
     scores = printed.scores
     dice, iou, cube = means(scores, "dice"), means(scores, "iou"), means(scores, "dice", "cube")
 
-    board = printed.table("leaderboard-table")[0]
+    context = printed.table("leaderboard-table")[0]
     for name in ("mean of classes", "kidney", "tumor", "cyst"):
-        agree(board[name], dice[name])
+        agree(context[name], dice[name])
         agree(printed.table("forest-table")[0][name], dice[name])
-    agree(board["on the cube"], cube["mean of classes"])
+    agree(context["on the cube"], cube["mean of classes"])
     for label, name in enumerate(("kidney", "tumor", "cyst"), 1):
         table = printed.table(f"leaderboard-class-{label}")[0]
         agree(table["Dice"], dice[name])
@@ -82,7 +82,7 @@ def test_cost_and_tuning(printed):
 
 def test_every_patient_and_every_trial(printed):
     frames, scores, trials = printed.texts, printed.scores, printed.trials
-    chosen = next(name for name in printed.names if f"{name}<span" in printed.page)
+    selected = next(name for name in printed.names if f"{name}<span" in printed.page)
     worst = frames["patients-table"].set_index("patient")
 
     native = scores[
@@ -107,7 +107,7 @@ def test_every_patient_and_every_trial(printed):
         )
     ]
     assert len(fits) == 1
-    assert chosen in by_cell
+    assert selected in by_cell
     assert set(frames["trials-final"].trial) | set(frames["trials-tune"].trial) == set(trials.trial)
     seconds = pd.concat([frames["trials-final"], frames["trials-tune"]]).set_index("trial").seconds
     agree(seconds, trials.set_index("trial").seconds, 1)

@@ -24,7 +24,7 @@ def blocks(printed):
 
 
 @pytest.fixture(scope="module")
-def chosen(printed):
+def selected(printed):
     return printed.names.index(
         next(name for name in printed.names if f"{name}<span" in printed.page)
     )
@@ -90,31 +90,33 @@ def test_every_training_and_what_the_scatter_is_made_of(printed, blocks):
     for name, part in parts.items():
         agrees(split.loc[name, "standard deviation"], np.sqrt(part))
         agrees(split.loc[name, "share of the variance"], part / sum(parts.values()), digits=2)
-    luck, df = luck_of(values)
+    seed_effect, df = luck_of(values)
     said = re.search(
         r"differ by ([\d.]+) Dice .*deviation ([\d.]+) a training, (\d+) degrees",
         printed.section("seeds"),
     )
-    for text, value in zip(said.groups(), (np.sqrt(2 * luck), np.sqrt(luck), df), strict=True):
+    for text, value in zip(
+        said.groups(), (np.sqrt(2 * seed_effect), np.sqrt(seed_effect), df), strict=True
+    ):
         agrees(text, value)
 
 
-def test_how_many_patients_or_seeds_would_tell_rivals_apart(printed, blocks, chosen):
+def test_how_many_patients_or_seeds_would_tell_rivals_apart(printed, blocks, selected):
     values, wanted = shares(blocks), stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    luck = 2 * luck_of(values)[0]
+    seed_effect = 2 * luck_of(values)[0]
     texts, _ = printed.table("seeds-needs", "rival")
     for place, name in enumerate(printed.names):
-        if place == chosen:
+        if place == selected:
             continue
-        lead = values[chosen] - values[place]
+        lead = values[selected] - values[place]
         residue = lead - lead.mean(0) - lead.mean(1, keepdims=True) + lead.mean()
         rest = (residue**2).sum() / (lead.shape[1] - 1)
         mix = max(0.0, lead.mean(0).var(ddof=1) - rest / 2)
-        agrees(texts.loc[name, "the chosen's lead"], lead.mean())
+        agrees(texts.loc[name, "lead of the selected"], lead.mean())
         room = (lead.mean() / wanted) ** 2
         for column, at_hand, count in (
-            ("patients for 80 % power", 16, (mix + rest / 2) / max(room - luck / 2, 1e-30)),
-            ("seeds for 80 % power", 2, (rest / 16 + luck) / max(room - mix / 16, 1e-30)),
+            ("patients for 80 % power", 16, (mix + rest / 2) / max(room - seed_effect / 2, 1e-30)),
+            ("seeds for 80 % power", 2, (rest / 16 + seed_effect) / max(room - mix / 16, 1e-30)),
         ):
             text = texts.loc[name, column]
             expected = (
@@ -141,7 +143,7 @@ def volumes_ml(printed, cases, label):
     return {case: voxels[case] * np.prod(edges[case]) / 1000 for case in cases if voxels[case]}
 
 
-def test_size_by_quarter_and_patient_by_patient(printed, blocks, chosen):
+def test_size_by_quarter_and_patient_by_patient(printed, blocks, selected):
     cases = sorted(MADE.splits["test"])
     one = printed.texts["size-table"]
     for label, title in CLASSES.items():
@@ -161,10 +163,10 @@ def test_size_by_quarter_and_patient_by_patient(printed, blocks, chosen):
         assert set(rows.index) == set(volumes)
         for case, volume in volumes.items():
             assert numbers(rows.loc[case, "ml"])[0] == pytest.approx(volume, rel=5e-3)
-            agrees(rows.loc[case, "Dice"], scores[case][chosen])
+            agrees(rows.loc[case, "Dice"], scores[case][selected])
 
 
-def test_groups_of_patients(printed, blocks, chosen):
+def test_groups_of_patients(printed, blocks, selected):
     cases, texts, small = (
         sorted(MADE.splits["test"]),
         printed.texts["size-groups"],
@@ -178,7 +180,7 @@ def test_groups_of_patients(printed, blocks, chosen):
     }
 
     for row, (trait, group) in enumerate(zip(texts["by"], texts["patients"], strict=True)):
-        of = thick if trait == "slice thickness" else data["traits"][trait]
+        of = thick if trait == "slice thickness" else data["case_metadata"][trait]
         for column, scores in (
             ("patient's mean", whole),
             *((CLASSES[label], of) for label, of in blocks.items()),
@@ -188,7 +190,7 @@ def test_groups_of_patients(printed, blocks, chosen):
                 for place, case in enumerate(cases)
                 if of[case] == group and not np.isnan(scores[0, 0, place])
             ]
-            own, num = scores[chosen].mean(0)[held], len(held)
+            own, num = scores[selected].mean(0)[held], len(held)
             agrees(texts[column][row], own.mean())
             if num == 1:
                 assert small[column][row] == "n = 1"

@@ -37,7 +37,9 @@ def test_the_front_holds_what_no_other_beats_at_its_price():
 
 def test_device_hours_count_cores_or_the_share_of_a_card():
     trial = dataclasses.replace(complete(MadeUp(), MadeUp().cells[0], 0), seconds=1800.0)
-    half = dataclasses.replace(trial.spec, recipe=dataclasses.replace(trial.spec.recipe, gpus=0.5))
+    half = dataclasses.replace(
+        trial.spec, recipe=dataclasses.replace(trial.spec.recipe, gpu_share=0.5)
+    )
 
     assert (
         device_hours(dataclasses.replace(trial, facts={"device_type": "cpu", "threads": 4})) == 2.0

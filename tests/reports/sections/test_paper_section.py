@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from made_up import MadeUp, write_run
 
-from reports.analysis.context import build_board
-from reports.analysis.summary import Standing
+from reports.analysis.context import build_context
+from reports.analysis.summary import ScoreSummary
 from reports.load.run_folder import read_run
 from reports.sections.paper import paper, published, repeated_tables, verdict
 from reports.table import scores_table, trials_table
@@ -24,13 +24,13 @@ PAPER = {
 
 def board_of(folder, made: MadeUp):
     run = read_run(write_run(folder, made))
-    return build_board(run, scores_table(run), trials_table(run), "none")
+    return build_context(run, scores_table(run), trials_table(run), "none")
 
 
-def standing(low: float, high: float) -> Standing:
+def summary(low: float, high: float) -> ScoreSummary:
     middle = (low + high) / 2
     counts = {"n": 8, "seeds": 3, "label_free": 0, "fp_share": 0.0, "fp_voxels": 0.0}
-    return Standing(
+    return ScoreSummary(
         dice=middle, dice_low=low, dice_high=high, iou=middle, iou_low=low, iou_high=high, **counts
     )
 
@@ -79,18 +79,18 @@ def test_the_rule_finds_the_nine_infeasible_rows_and_the_one_repeated_table():
 def test_a_value_inside_our_interval_is_inside_and_one_outside_differs():
     row = published()[17]
 
-    assert verdict(row, {}, standing(0.50, 0.58)) == "inside our interval"
-    assert verdict(row, {}, standing(0.55, 0.65)) == "differs"
+    assert verdict(row, {}, summary(0.50, 0.58)) == "inside our interval"
+    assert verdict(row, {}, summary(0.55, 0.65)) == "differs"
     assert verdict(row, {}, None) == "not run"
     assert verdict(row, {5: 4}, None) == "duplicate of table 4"
 
 
 def test_our_values_are_on_the_cube_and_the_rest_was_not_run(tmp_path):
-    board = board_of(
+    context = board_of(
         tmp_path, MadeUp(**PAPER, quality=lambda cell, seed, case, label: 0.6 if label else 0.99)
     )
 
-    (table,) = [block for block in paper(board).blocks if block.kind == "table"]
+    (table,) = [block for block in paper(context).blocks if block.kind == "table"]
 
     verdicts = {(int(row[0].text), row[2].text): row[-1].text for row in table.rows}
     assert verdicts[5, "kidney"] == "differs"

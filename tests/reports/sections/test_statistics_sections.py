@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up import MODELS, MadeUp, all_results, plausible_quality, write_run
 
-from reports.analysis.context import Board, build_board
+from reports.analysis.context import Context, build_context
 from reports.elements import Figure, Section, Table
 from reports.load.run_folder import read_run
 from reports.sections.distribution import distribution
@@ -22,9 +22,9 @@ from reports.table import scores_table, trials_table
 ALL = (effects, pairs, ranking_stability, distribution, seeds, size)
 
 
-def board_of(folder, made: MadeUp, results=None) -> Board:
+def board_of(folder, made: MadeUp, results=None) -> Context:
     run = read_run(write_run(folder, made, results))
-    return build_board(run, scores_table(run), trials_table(run), "none")
+    return build_context(run, scores_table(run), trials_table(run), "none")
 
 
 def added(cell, seed, case, label):
@@ -32,11 +32,11 @@ def added(cell, seed, case, label):
     little.
     """
     place = int(case.removeprefix("case_"))
-    luck = 0.002 * ((seed * 7 + place * 3 + len(cell.model) + 2 * len(cell.loss)) % 5)
+    seed_effect = 0.002 * ((seed * 7 + place * 3 + len(cell.model) + 2 * len(cell.loss)) % 5)
     return round(
         0.5
         + 0.02 * (place % 6)
-        + luck
+        + seed_effect
         + 0.1 * (cell.model == "vnet")
         + 0.04 * (cell.loss == "focal"),
         3,
@@ -44,7 +44,7 @@ def added(cell, seed, case, label):
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory) -> Board:
+def context(tmp_path_factory) -> Context:
     made = MadeUp(seeds=(0, 1, 2), num_test=16, quality=added, record={"data": None})
     return board_of(tmp_path_factory.mktemp("run"), made)
 
@@ -60,8 +60,8 @@ def texts(table: Table) -> list[list[str]]:
     return [[entry.text for entry in row] for row in table.rows]
 
 
-def test_effects_of_a_sum_are_its_terms(board):
-    found = effects(board)
+def test_effects_of_a_sum_are_its_terms(context):
+    found = effects(context)
 
     rows = table_of(found, "effects-pairs").rows
     assert [[entry.text for entry in row[:4]] for row in rows] == [
@@ -75,8 +75,8 @@ def test_effects_of_a_sum_are_its_terms(board):
     assert found.finding.startswith("The widest gap is between the models vnet and unet3d")
 
 
-def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(board):
-    found = pairs(board)
+def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(context):
+    found = pairs(context)
 
     (figure,) = (block for block in found.blocks if isinstance(block, Figure))
     shades = np.array(figure.data[0]["z"], float)
@@ -88,27 +88,27 @@ def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(board):
     assert first[2].sort > 0
 
 
-def test_a_sure_ranking_is_the_same_in_every_draw(board):
-    found = ranking_stability(board)
+def test_a_sure_ranking_is_the_same_in_every_draw(context):
+    found = ranking_stability(context)
 
     assert "first in 100 % of the draws" in found.finding
     assert [row[2] for row in texts(table_of(found, "stability-table"))] == ["1", "2", "3", "4"]
 
 
-def test_the_distribution_counts_the_patients_above_a_threshold(board):
-    rows = table_of(distribution(board), "distribution-mean").rows
+def test_the_distribution_counts_the_patients_above_a_threshold(context):
+    rows = table_of(distribution(context), "distribution-mean").rows
 
-    own = [added(board.run.cells[3], 0, case, 1) for case in board.test["native"].cases]
+    own = [added(context.run.cells[3], 0, case, 1) for case in context.test["native"].cases]
     # The last cell, vnet with focal, leads: all reach 0.5; places 2 to 5 of 6 reach 0.7 whatever
-    # their luck, some of place 1.
+    # their seed_effect, some of place 1.
     assert rows[0][0].text == "vnet / focal / none"
     assert rows[0][5].sort == 1
     assert rows[0][6].sort == pytest.approx(np.mean([dice >= 0.7 for dice in own]), abs=0.2)
     assert rows[0][7].sort == 0
 
 
-def test_the_seeds_section_names_every_training_and_splits_the_variance(board):
-    found = seeds(board)
+def test_the_seeds_section_names_every_training_and_splits_the_variance(context):
+    found = seeds(context)
 
     assert len(table_of(found, "seeds-table").rows[0]) == 1 + 3 + 1
     shares = [row[2].sort for row in table_of(found, "seeds-split").rows]
@@ -141,9 +141,9 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
         results.append(dataclasses.replace(result, scores=grown, surfaces=()))
     grid = {"shape": [9, 9, 9], "spacing_mm": [2.0, 1.0, 1.0], "class_voxels": [1, 1, 1, 1]}
     data = {"geometry": dict.fromkeys(made.splits["test"], grid)}
-    board = board_of(tmp_path, dataclasses.replace(made, record={"data": data}), results)
+    context = board_of(tmp_path, dataclasses.replace(made, record={"data": data}), results)
 
-    found = size(board)
+    found = size(context)
 
     # Kidneys of (1 + place) x 1000 voxels of 2 mm3, places 4 to 19: 10 to 40 ml, four patients a
     # quarter.
@@ -158,9 +158,9 @@ def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_pat
 
 
 def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(tmp_path):
-    board = board_of(tmp_path, MadeUp(num_test=12, quality=added))
+    context = board_of(tmp_path, MadeUp(num_test=12, quality=added))
 
-    rows = table_of(size(board), "size-groups").rows
+    rows = table_of(size(context), "size-groups").rows
 
     # Slices of 1 to 5 mm in turn; every third patient is of the new cohort.
     of_group = {row[1].text: row for row in rows}
@@ -171,21 +171,23 @@ def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(
         "new",
         "old",
     ]
-    shown = board.choice.chosen
-    new = board.test["native"].ratio(1)[shown].mean(axis=0)[::3]
+    shown = context.selection.selected
+    new = context.test["native"].ratio(1)[shown].mean(axis=0)[::3]
     assert of_group["new"][3].sort == pytest.approx(new.mean())
     assert of_group["new"][3].small.endswith("n = 4")
     assert sum(int(row[3].small.split("n = ")[1]) for row in rows) == 2 * 12
 
 
 def test_one_seed_is_said_to_resolve_nothing(tmp_path):
-    board = board_of(tmp_path, MadeUp(seeds=(0,), num_test=16, quality=added))
+    context = board_of(tmp_path, MadeUp(seeds=(0,), num_test=16, quality=added))
 
-    assert pairs(board).finding.startswith(
+    assert pairs(context).finding.startswith(
         "None of 6 pairs of configurations is resolved: with one seed each"
     )
-    assert seeds(board).finding.startswith("Each configuration was trained once")
-    assert {row[-1] for row in texts(table_of(effects(board), "effects-pairs"))} == {"not resolved"}
+    assert seeds(context).finding.startswith("Each configuration was trained once")
+    assert {row[-1] for row in texts(table_of(effects(context), "effects-pairs"))} == {
+        "not resolved"
+    }
 
 
 @pytest.mark.parametrize(
@@ -199,9 +201,9 @@ def test_one_seed_is_said_to_resolve_nothing(tmp_path):
     ids=["one cell", "one patient", "no patient", "two patients"],
 )
 def test_small_runs_leave_out_what_they_cannot_say(tmp_path, made):
-    board = board_of(tmp_path, made)
+    context = board_of(tmp_path, made)
 
-    found = [section for make in ALL if (section := make(board)) is not None]
+    found = [section for make in ALL if (section := make(context)) is not None]
 
     assert all("nan" not in section.finding for section in found)
     assert len(made.cells) > 1 or {"effects", "pairs", "stability"}.isdisjoint(

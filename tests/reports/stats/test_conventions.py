@@ -180,7 +180,9 @@ def test_the_section_says_which_places_change(tmp_path):
 
     section = page.split('<section id="conventions"')[1].split("</section>")[0]
     assert (
-        section.count('<input type="radio"') == section.count('class="choice"') == len(CONVENTIONS)
+        section.count('<input type="radio"')
+        == section.count('class="selection"')
+        == len(CONVENTIONS)
     )
     # Half of the patients have no cyst: under KiTS who never predicts one scores 1 in them, who
     # makes some up 0.

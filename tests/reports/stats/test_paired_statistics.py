@@ -183,11 +183,11 @@ def test_with_one_seed_the_split_knows_no_seed():
 def test_a_known_gap_needs_as_many_patients_as_statsmodels_says():
     # statsmodels 0.15.0, NormalIndPower().solve_power(effect_size=0.3, alpha=0.05, power=0.8,
     # ratio=0): 87.2.
-    assert cases_needed(Gap(gap=0.03, mix=0.1**2, rest=0.0, luck=0.0), 1) == 88
+    assert cases_needed(Gap(gap=0.03, mix=0.1**2, rest=0.0, seed_effect=0.0), 1) == 88
 
 
 def test_luck_that_no_number_of_patients_removes_asks_for_seeds():
-    gap = Gap(gap=0.03, mix=0.05**2, rest=0.0, luck=0.02**2)
+    gap = Gap(gap=0.03, mix=0.05**2, rest=0.0, seed_effect=0.02**2)
 
     assert cases_needed(gap, 3) == math.inf
     # Solve (0.03 / 2.80)^2 = 0.05^2 / 81 + 0.02^2 / S.
@@ -203,7 +203,7 @@ def test_a_gap_is_split_into_what_patients_and_what_trainings_cause():
     rng = np.random.default_rng(6)
     differences = 0.02 + rng.normal(0, 0.1, 4000) + rng.normal(0, 0.05, (3, 4000))
 
-    gap = gap_of(differences, luck=0.0)
+    gap = gap_of(differences, seed_effect=0.0)
 
     assert gap.gap == pytest.approx(0.02, abs=0.005)
     assert gap.mix == pytest.approx(0.01, rel=0.06)

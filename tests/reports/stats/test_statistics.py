@@ -12,8 +12,8 @@ from reports.stats.intervals import (
     point,
     rank_first,
     resample,
+    seed_effects,
     seed_interval,
-    seed_luck,
     seed_picks,
     smallest_gap,
 )
@@ -22,7 +22,7 @@ from reports.stats.tests import holm, wilcoxon
 
 def draws_of(values: np.ndarray, draws: int = 10_000) -> np.ndarray:
     available = ~np.isnan(values).all(axis=2)
-    return resample(values, case_weights(values.shape[2], draws)) + seed_luck(
+    return resample(values, case_weights(values.shape[2], draws)) + seed_effects(
         values, seed_picks(available, draws)
     )
 

@@ -9,7 +9,7 @@ from nifti_toys import dataset_of
 from trials.data.own_folder import contents, is_inside, refuse_foreign
 from trials.data.prepared.cache import prepare_dataset
 from trials.records.spec import Preparation
-from trials.storage.atomic import place
+from trials.storage.atomic import to_path
 from trials.storage.object_store import StoreAway, put
 from trials.storage.spool import scratch
 
@@ -86,7 +86,7 @@ def test_one_folder_lies_in_another_whatever_the_spelling(
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
 
-    assert is_inside(place(folder), place(other)) == inside
+    assert is_inside(to_path(folder), to_path(other)) == inside
 
 
 def test_what_is_swept_from_a_cache_lies_in_its_own_folders(tmp_path):

@@ -16,7 +16,7 @@ from trials.data.sampling import (
     oversample,
     sampling_facts,
 )
-from trials.parts import pick
+from trials.records.registry import pick
 from trials.records.spec import Recipe
 
 # Three items of 100 voxels: nothing but background, a kidney, a kidney and a cyst.

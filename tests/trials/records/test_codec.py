@@ -10,22 +10,27 @@ import pytest
 
 from trials.records.codec import from_json, parsed, read_document, read_record, to_json
 from trials.records.spec import Cell
-from trials.storage.checksum import sealed, sealed_bytes, unsealed, unsealed_bytes
+from trials.storage.checksum import (
+    add_byte_checksum,
+    add_checksum,
+    check_byte_checksum,
+    check_checksum,
+)
 
 CELL = Cell(model="unet3d", loss="focal", sampling="none")
 
 
 def test_a_sealed_record_is_json_and_reads_back():
-    text = sealed(to_json(CELL))
+    text = add_checksum(to_json(CELL))
 
     assert json.loads(text)["loss"] == "focal"
     assert len(json.loads(text)["sha256"]) == 64
-    assert unsealed(text) == to_json(CELL)
+    assert check_checksum(text) == to_json(CELL)
     assert from_json(Cell, text) == from_json(Cell, to_json(CELL)) == CELL
 
 
 def test_every_flipped_bit_of_a_sealed_record_is_seen():
-    sound = sealed(to_json(CELL)).encode()
+    sound = add_checksum(to_json(CELL)).encode()
 
     for place in range(8 * len(sound)):
         spoilt = bytearray(sound)
@@ -37,7 +42,7 @@ def test_every_flipped_bit_of_a_sealed_record_is_seen():
 @pytest.mark.parametrize("length", range(1, 40, 5))
 def test_a_cut_record_is_refused(length):
     with pytest.raises(ValueError, match=r"."):
-        from_json(Cell, sealed(to_json(CELL))[:-length])
+        from_json(Cell, add_checksum(to_json(CELL))[:-length])
 
 
 @pytest.mark.parametrize(
@@ -80,12 +85,12 @@ def test_a_whole_character_outside_the_basic_plane_is_read():
 def test_sealed_bytes_read_back_and_every_flipped_bit_of_them_is_seen():
     file = io.BytesIO()
     np.savez_compressed(file, labels=np.arange(4))
-    content = sealed_bytes(file.getvalue())
+    content = add_byte_checksum(file.getvalue())
 
-    assert unsealed_bytes(content) == file.getvalue() == unsealed_bytes(file.getvalue())
+    assert check_byte_checksum(content) == file.getvalue() == check_byte_checksum(file.getvalue())
     assert np.load(io.BytesIO(content))["labels"].tolist() == [0, 1, 2, 3]
     for place in range(8 * len(file.getvalue())):
         spoilt = bytearray(content)
         spoilt[place // 8] ^= 1 << place % 8
         with pytest.raises(ValueError, match="not those of its digest"):
-            unsealed_bytes(bytes(spoilt))
+            check_byte_checksum(bytes(spoilt))

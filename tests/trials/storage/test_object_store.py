@@ -15,9 +15,9 @@ from trials.storage.atomic import (
     delete,
     is_there,
     matching,
-    place,
     read_bytes,
     read_text,
+    to_path,
     write_text,
 )
 from trials.storage.object_store import StoreAway, patiently, put_new
@@ -98,7 +98,7 @@ def test_an_unknown_scheme_is_refused_by_name():
     with pytest.raises(
         ValueError, match=r"^nonsense://a/b: .*nonsense.*; give a folder, or install"
     ):
-        place("nonsense://a/b")
+        to_path("nonsense://a/b")
 
 
 def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is_an_answer(

@@ -90,4 +90,4 @@ def test_a_result_that_could_not_be_written_is_delivered_by_the_next_attempt_wit
 
     assert epochs == []
     assert from_json(TrialResult, read_text(result_path(tmp_path / "run", job.trial))) == result
-    assert not list((tmp_path / "scratch").glob("*/undelivered/*"))
+    assert not list((tmp_path / "scratch").glob("*/read_spooled/*"))

@@ -13,7 +13,7 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 from trials.data.prepared.cache import open_cache
 from trials.inference.network import Network, cube_logits
 from trials.models.build import build, item_multiply_adds
-from trials.models.registry import MODELS, ModelPart
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE
 from trials.records.spec import Preparation, Recipe
 from trials.training.attempt import attempt
@@ -36,7 +36,7 @@ def two_layers(in_channels: int, num_classes: int, width: int) -> nn.Module:
 def cell(monkeypatch, tmp_path):
     """A cell of a network that compiles in seconds, on a node that compiled nothing before."""
     monkeypatch.setitem(
-        MODELS, "two_layers", ModelPart(two_layers, multiple=1, smallest=1, smallest_alone=1)
+        MODELS, "two_layers", ModelEntry(two_layers, multiple=1, smallest=1, smallest_alone=1)
     )
     monkeypatch.setenv("SEGBENCH_SCRATCH", str(tmp_path / "scratch"))
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):

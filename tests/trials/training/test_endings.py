@@ -14,9 +14,9 @@ from small_jobs import CELL, RECIPE, make_job
 from torch.nn.functional import cross_entropy
 
 from trials.losses import LOSSES
-from trials.parts import Part
 from trials.records.codec import from_json
 from trials.records.job import best_path, result_path
+from trials.records.registry import Entry
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, TUNE
 from trials.training.attempt import TRACEBACK, attempt
@@ -55,7 +55,7 @@ class Bursting:
 def bursting_after(good, monkeypatch):
     """Such a loss, under a name of its own."""
     loss = Bursting(good)
-    monkeypatch.setitem(LOSSES, "bursting", Part(lambda counts: loss))
+    monkeypatch.setitem(LOSSES, "bursting", Entry(lambda counts: loss))
     return loss, replace(CELL, loss="bursting")
 
 
@@ -118,7 +118,7 @@ def test_f63_a_trial_that_raises_leaves_its_whole_traceback_beside_its_row(
     def broken_loss(logits, labels):
         raise RuntimeError("the loss is broken")
 
-    monkeypatch.setitem(LOSSES, "broken", Part(lambda counts: broken_loss))
+    monkeypatch.setitem(LOSSES, "broken", Entry(lambda counts: broken_loss))
     job = make_job(small_cache, tmp_path, replace(CELL, loss="broken"))
 
     result = attempt(job)

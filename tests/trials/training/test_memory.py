@@ -10,11 +10,11 @@ from small_jobs import CELL, RECIPE, make_job
 from torch import nn
 
 from trials.inference.network import Network
-from trials.models.registry import MODELS, ModelPart
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE, FAILED
 from trials.records.spec import Preparation
 from trials.training.attempt import attempt
-from trials.training.attempt_log import begin, halved
+from trials.training.attempt_log import begin, halve
 from trials.training.loop import add_gradients
 from trials.training.memory import can_halve, is_out_of_memory, memory_fraction
 from trials.voxel_losses import Focal
@@ -42,7 +42,7 @@ class Hungry(nn.Conv3d):
 @pytest.fixture
 def hungry(monkeypatch):
     monkeypatch.setitem(
-        MODELS, "hungry", ModelPart(lambda channels, classes, width: Hungry(channels, classes, 1))
+        MODELS, "hungry", ModelEntry(lambda channels, classes, width: Hungry(channels, classes, 1))
     )
     monkeypatch.setattr(Hungry, "room", 1)
     monkeypatch.setattr(Hungry, "largest", 0)
@@ -63,7 +63,7 @@ def test_two_halves_give_the_gradient_of_the_whole_batch(items):
     )
 
     losses, gradients = [], []
-    for network in (whole, replace(whole, parts=2)):
+    for network in (whole, replace(whole, accumulation_steps=2)):
         module.zero_grad()
         losses.append(float(add_gradients(network, Task(), images, labels)))
         gradients.append([parameter.grad.clone() for parameter in module.parameters()])
@@ -113,8 +113,8 @@ def kill_after_first_epoch(score, reached):
 def test_a_damaged_note_of_earlier_attempts_counts_as_not_there(small_cache, tmp_path, damage):
     job = make_job(small_cache, tmp_path)
     begin(job)
-    halved(job)
-    assert begin(job) == (replace(job, parts=2), 2)
+    halve(job)
+    assert begin(job) == (replace(job, accumulation_steps=2), 2)
     (note,) = tmp_path.rglob("attempts.json")
     note.write_bytes(damage)
 
@@ -146,14 +146,16 @@ def test_only_a_batch_whose_halves_are_legal_is_halved(small_cache, tmp_path):
     assert can_halve(make_job(small_cache, tmp_path, vnet, SMALL))
     assert not can_halve(make_job(small_cache, tmp_path, vnet, replace(SMALL, batch_size=1)))
     assert not can_halve(make_job(small_cache, tmp_path, vnet, edge16))
-    assert not can_halve(make_job(small_cache, tmp_path, vnet, SMALL, parts=2))
+    assert not can_halve(make_job(small_cache, tmp_path, vnet, SMALL, accumulation_steps=2))
 
 
 @pytest.mark.parametrize(
-    ("gpus", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0), (0.0, 1.0)]
+    ("gpu_share", "fraction"), [(0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0), (0.0, 1.0)]
 )
-def test_a_share_of_a_gpu_is_the_same_share_of_its_memory_and_more_is_all_of_it(gpus, fraction):
-    assert memory_fraction(gpus) == fraction
+def test_a_share_of_a_gpu_is_the_same_share_of_its_memory_and_more_is_all_of_it(
+    gpu_share, fraction
+):
+    assert memory_fraction(gpu_share) == fraction
 
 
 def test_what_a_processor_raises_without_memory_counts_as_out_of_memory():

@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks.bfloat16 import RoundedConvolutions
 from trials.data.prepared.cache import open_cache
 from trials.inference.network import Network, pick_precision
-from trials.models.registry import MODELS, ModelPart
+from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE, FAILED
 from trials.records.spec import Cell
 from trials.training.attempt import attempt
@@ -242,7 +242,7 @@ def test_a_trial_with_dropout_and_batch_norm_is_the_same_bit_for_bit_with_the_ch
 @pytest.fixture
 def planted_model(monkeypatch):
     monkeypatch.setitem(
-        MODELS, "planted", ModelPart(planted, multiple=1, smallest=1, smallest_alone=1)
+        MODELS, "planted", ModelEntry(planted, multiple=1, smallest=1, smallest_alone=1)
     )
     monkeypatch.setattr("trials.training.precision._CHECKED", {})
     return replace(CELL, model="planted")

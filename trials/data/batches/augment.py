@@ -23,17 +23,19 @@ PIECE, PIECE_ON_GPU = 2**19, 2**22
 
 
 def augment(
-    images: Tensor, labels: Tensor, generator: np.random.Generator, turned_share: float = 0.0
+    images: Tensor, labels: Tensor, generator: np.random.Generator, rotate_zoom_prob: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Flip the last axis of half the items, shift each by up to 6 % of an edge, scale and offset
     its intensities.
 
-    A share turned_share of the items, drawn by chance, is first turned and zoomed (see turned).
+    A share rotate_zoom_prob of the items, drawn by chance, is first turned and zoomed (see turned).
     images [B, 1, ...] float32, labels [B, ...] of any type; both move together. Shifts wrap around,
     which for CT means that air meets air. All draws come from the generator, so an epoch is
     repeatable.
     """
-    images, labels = (part.contiguous() for part in turned(images, labels, generator, turned_share))
+    images, labels = (
+        part.contiguous() for part in turned(images, labels, generator, rotate_zoom_prob)
+    )
     batch, *edges = labels.shape
     sources = moves(batch, edges, generator)
     intensities = np.array([1, 0]) + [

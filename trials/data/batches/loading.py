@@ -17,7 +17,7 @@ from trials.data.sampling import draw
 
 
 class Source(Protocol):
-    """What batches are drawn from: maps of files, or tensors on a graphics card."""
+    """What batches are drawn from: maps of files, or tensors on a GPU."""
 
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         """Images [B, 1, ...] float16 and labels [B, ...] uint8 of the chosen items."""
@@ -100,7 +100,7 @@ def epoch_batches(
 
 
 def pinned(batch: Tensor, device: torch.device) -> Tensor:
-    """The batch in page-locked memory where it goes to a card from this machine's, so that the copy
+    """The batch in page-locked memory where it goes to a GPU from this machine's, so that the copy
     overlaps the arithmetic.
     """
     return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch

@@ -1,4 +1,4 @@
-"""The training set on the graphics card itself, where it fits: batches are gathered there and
+"""The training set on the GPU itself, where it fits: batches are gathered there and
 nothing is copied at a step.
 """
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from trials.data.batches.loading import Items, Source, pinned
 
-# The rest of the card is the model's: activations of 3D networks take far more than the images.
-SHARE_OF_CARD = 0.25
+# The rest of the GPU is the model's: activations of 3D networks take far more than the images.
+SHARE_OF_GPU = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Resident:
+class GpuDataset:
     """Items on a device: images [N, D, H, W] float16 and labels uint8, with the axis of slices in
     front; index as in Items.
     """
@@ -40,14 +40,14 @@ def num_bytes(items: Items) -> int:
 
 
 def fits(items: Items, free_bytes: int) -> bool:
-    """Whether a set may lie on a card with that much free memory, and leave most of it to the
+    """Whether a set may lie on a GPU with that much free memory, and leave most of it to the
     model.
     """
-    return num_bytes(items) <= SHARE_OF_CARD * free_bytes
+    return num_bytes(items) <= SHARE_OF_GPU * free_bytes
 
 
 def source_on(items: Items, device: torch.device) -> Source:
-    """The items as they should be read by a trial on this device: on the card where they fit, else
+    """The items as they should be read by a trial on this device: on the GPU where they fit, else
     from their maps.
     """
     if device.type != "cuda" or not fits(items, free_share(device)):
@@ -63,7 +63,7 @@ def free_share(device: torch.device) -> int:
     return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total))
 
 
-def resident(items: Items, device: torch.device) -> Resident:
+def resident(items: Items, device: torch.device) -> GpuDataset:
     """Copy a set to a device, once."""
     of_slices = bool(len(items.index)) and items.index[0, 1] >= 0
     images, labels = (
@@ -72,13 +72,13 @@ def resident(items: Items, device: torch.device) -> Resident:
         )
         for volumes in (items.images, items.labels)
     )
-    return Resident(images, labels, torch.from_numpy(items.index).to(device), of_slices)
+    return GpuDataset(images, labels, torch.from_numpy(items.index).to(device), of_slices)
 
 
 def ahead(
     batches: Iterator[tuple[Tensor, Tensor]], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches on the device, images as float32; on a card the next one's copy is under way while
+    """Batches on the device, images as float32; on a GPU the next one's copy is under way while
     one is computed with.
     """
     if device.type != "cuda":

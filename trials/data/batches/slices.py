@@ -11,9 +11,9 @@ import numpy as np
 from trials.data.own_folder import contents, refuse_foreign
 from trials.data.prepared.arrays import write_array
 from trials.data.prepared.cache import Cache
-from trials.parts import unknown
 from trials.records.codec import read_record, to_json
 from trials.records.faults import why_no_file
+from trials.records.registry import unknown
 from trials.storage.atomic import write_text
 
 # The axis of a (D, H, W) cube that a slice lies across.

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trials.parts import Part, pick, unknown
 from trials.records.faults import Fault, printable, refuse
+from trials.records.registry import Entry, pick, unknown
 
 # How many entries of a folder are looked into for a data set that lies one level deeper.
 LOOKED_INTO = 100
@@ -58,7 +58,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetPart(Part):
+class DatasetEntry(Entry):
     """A data set: target is a function (root) -> Dataset.
 
     splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds
@@ -111,7 +111,7 @@ def find_dataset(name: str, root: Path) -> Dataset:
     return dataset
 
 
-def _found_instead(part: DatasetPart, root: Path) -> str:
+def _found_instead(part: DatasetEntry, root: Path) -> str:
     """Where the cases are, if they lie one level off; otherwise what is there."""
     entries = sorted(root.iterdir())[:LOOKED_INTO]
     for other in (root.absolute().parent, *(entry for entry in entries if entry.is_dir())):
@@ -138,7 +138,7 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
         raise ValueError(
             f"{dataset.name} split {splits!r} has folds 0..{part.folds[splits] - 1}; got {fold}"
         )
-    split: Split = Part(part.splits[splits]).load()(dataset, fold)
+    split: Split = Entry(part.splits[splits]).load()(dataset, fold)
     named = sorted([*split.train, *split.val, *split.test, *split.excluded])
     assert named == sorted(case.case for case in dataset.cases), (
         "a split names every case exactly once"
@@ -159,8 +159,8 @@ HU = (-200.0, 100.0)
 ABDOMEN_HU = (-160.0, 240.0)
 IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
 
-DATASETS: dict[str, DatasetPart] = {
-    "phantoms": DatasetPart(
+DATASETS: dict[str, DatasetEntry] = {
+    "phantoms": DatasetEntry(
         "trials.data.datasets.kits23:phantoms",
         about="patients made of numbers, in the layout of KiTS23",
         splits={"sequential": "trials.data.datasets.splits:sequential"},
@@ -174,7 +174,7 @@ DATASETS: dict[str, DatasetPart] = {
         window=ABDOMEN_HU,
         shows_images=True,
     ),
-    "kits23": DatasetPart(
+    "kits23": DatasetEntry(
         "trials.data.datasets.kits23:kits23",
         about="489 contrast CTs of kidneys with tumours and cysts (KiTS23 challenge)",
         splits={
@@ -188,10 +188,10 @@ DATASETS: dict[str, DatasetPart] = {
         case_names=r"case_\d{5}",
         intensity=HU,
         within=IN_A_KIDNEY,
-        traits="trials.data.datasets.traits:kits23",
+        traits="trials.data.datasets.case_metadata:kits23",
         window=ABDOMEN_HU,
     ),
-    "nnunet": DatasetPart(
+    "nnunet": DatasetEntry(
         "trials.data.datasets.nnunet:nnunet",
         about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon, one channel",
         splits={"seeded": "trials.data.datasets.splits:seeded"},

@@ -28,7 +28,7 @@ SLAB_BYTES = 2**18
 
 
 @dataclass(slots=True)
-class Met:
+class StreamStats:
     """What a stream turned out to hold, filled in while its planes are read.
 
     low and high are values (HU for a CT), rounded the largest distance of a label from its integer,
@@ -42,7 +42,7 @@ class Met:
     digest: str = ""
 
 
-def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]:
+def stored_slabs(header: Header, met: StreamStats | None = None) -> Iterator[np.ndarray]:
     """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only;
     scaled() gives their values.
 
@@ -50,7 +50,7 @@ def stored_slabs(header: Header, met: Met | None = None) -> Iterator[np.ndarray]
     Raises FileFault for voxels that are no finite numbers, telling how many and the first, and for
     a stream that is cut, altered or goes on for long.
     """
-    for slab, _, _ in _ranged_slabs(header, met if met is not None else Met()):
+    for slab, _, _ in _ranged_slabs(header, met if met is not None else StreamStats()):
         yield slab
 
 
@@ -70,13 +70,15 @@ def scaled(header: Header, stored: np.ndarray) -> np.ndarray:
         return (stored * header.slope + header.inter).astype(np.float32)
 
 
-def label_slabs(header: Header, num_classes: int, met: Met | None = None) -> Iterator[np.ndarray]:
+def label_slabs(
+    header: Header, num_classes: int, met: StreamStats | None = None
+) -> Iterator[np.ndarray]:
     """Yield planes as class indices, uint8 [n, axis 1, axis 0] at a time.
 
     Scaled and floating labels pass if they lie within 0.001 of an integer. Raises FileFault for one
     that does not, and for any label outside 0..num_classes - 1, with the voxels of each.
     """
-    met = met if met is not None else Met()
+    met = met if met is not None else StreamStats()
     strangers: Counter[str] = Counter()
     needs_rounding = header.dtype.kind == "f" or (header.slope, header.inter) != (1, 0)
     for slab, low, high in _ranged_slabs(header, met):
@@ -108,7 +110,7 @@ def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return counts
 
 
-def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float, float]]:
+def _ranged_slabs(header: Header, met: StreamStats) -> Iterator[tuple[np.ndarray, float, float]]:
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
     planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
     bad = _BadVoxels()
@@ -136,7 +138,7 @@ def _ranged_slabs(header: Header, met: Met) -> Iterator[tuple[np.ndarray, float,
         raise FileFault(header.path, "not_finite", text, "correct the file")
 
 
-def _rounded(header: Header, slab: np.ndarray, met: Met) -> np.ndarray:
+def _rounded(header: Header, slab: np.ndarray, met: StreamStats) -> np.ndarray:
     """Labels as the integers next to them. Raises FileFault for one that is too far from any."""
     values = slab * header.slope + header.inter
     labels = np.rint(values)

@@ -37,9 +37,9 @@ from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
 from trials.records.spec import Preparation
 from trials.storage.atomic import is_there, matching, sweep, write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
-# Part of every key: raise it when the cubes change, or old caches would be taken for new ones.
+# Entry of every key: raise it when the cubes change, or old caches would be taken for new ones.
 FORMAT = 2
 # What a trial opens besides the maps of the cases.
 OTHER_DESCRIPTORS = 256
@@ -305,5 +305,5 @@ def _write_manifest(
         digest=folder.name,
         cases=records,
     )
-    write_text(folder / "manifest.json", sealed(to_json(manifest)))
+    write_text(folder / "manifest.json", add_checksum(to_json(manifest)))
     return folder

@@ -11,7 +11,7 @@ import numpy as np
 from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import FETCH
-from trials.data.nifti.voxels import Met, count_labels, label_slabs, scaled, stored_slabs
+from trials.data.nifti.voxels import StreamStats, count_labels, label_slabs, scaled, stored_slabs
 from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_file
 
 AFFINE_TOLERANCE_MM = 1e-3
@@ -56,14 +56,14 @@ def check_same_grid(image: Header, labels: Header) -> None:
         raise fault
 
 
-def check_varies(image: Header, met: Met) -> None:
+def check_varies(image: Header, met: StreamStats) -> None:
     """Raise FileFault for an image of one value: it cannot be normalised."""
     if met.low == met.high:
         text = f"is constant: every voxel is {met.low:g}"
         raise FileFault(image.path, "constant", text, "fetch or export it again")
 
 
-def image_notes(rules: Rules, case: str, header: Header, met: Met) -> list[Fault]:
+def image_notes(rules: Rules, case: str, header: Header, met: StreamStats) -> list[Fault]:
     """What is worth a look in an image that can be used."""
     notes = _file_notes(case, header, met)
     if rules.intensity and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1]):
@@ -77,7 +77,7 @@ def image_notes(rules: Rules, case: str, header: Header, met: Met) -> list[Fault
 
 
 def label_notes(
-    rules: Rules, case: str, header: Header, met: Met, class_voxels: np.ndarray
+    rules: Rules, case: str, header: Header, met: StreamStats, class_voxels: np.ndarray
 ) -> list[Fault]:
     """What is worth a look in a mask that can be used."""
     notes = _file_notes(case, header, met)
@@ -110,7 +110,7 @@ def _examine_image(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]
     header = None
     try:
         header = _header(case.image)
-        met = Met()
+        met = StreamStats()
         for _ in stored_slabs(header, met):
             pass
         check_varies(header, met)
@@ -123,7 +123,7 @@ def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault
     header = None
     try:
         header = _header(case.labels)
-        met, class_voxels = Met(), np.zeros(len(rules.classes), np.int64)
+        met, class_voxels = StreamStats(), np.zeros(len(rules.classes), np.int64)
         for slab in label_slabs(header, len(rules.classes), met):
             class_voxels += count_labels(slab, len(rules.classes))
         return header, label_notes(rules, case.case, header, met, class_voxels)
@@ -155,7 +155,7 @@ def _mismatch(image: Header, labels: Header) -> FileFault | None:
     return None
 
 
-def _file_notes(case: str, header: Header, met: Met) -> list[Fault]:
+def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
     notes = []
     if met.trailing_bytes:
         text = f"{met.trailing_bytes} bytes follow the voxels and are ignored"

@@ -16,16 +16,16 @@ from trials.data.nifti.volume import file_axes, spacing_mm
 from trials.data.nifti.voxels import count_labels
 from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
-from trials.data.prepared.manifest import CaseMoments, CaseRecord, Verdict, lies_inside
+from trials.data.prepared.manifest import CaseFindings, CaseMoments, CaseRecord, lies_inside
 from trials.data.prepared.preprocess import Statistics, foreground_moments, prepare_case
 from trials.data.prepared.sources import look_at, unread
 from trials.records.codec import from_json, to_json
 from trials.records.faults import user_name
 from trials.records.spec import Preparation
 from trials.storage.atomic import fingerprint, write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 
-R = TypeVar("R", CaseRecord, CaseMoments, Verdict)
+R = TypeVar("R", CaseRecord, CaseMoments, CaseFindings)
 
 # Files whose digest this process has tested: path, inode, size, time of change, digest.
 _SOUND: set[tuple[str, int, int, int, str]] = set()
@@ -58,9 +58,11 @@ def measured_record(store: Store, case: Case) -> CaseMoments:
     )
 
 
-def verdict(store: Store, case: Case) -> Verdict:
+def verdict(store: Store, case: Case) -> CaseFindings:
     """Every fault of a case; examined if need be."""
-    return _remembered(Verdict, store, case, partial(_examine, store, case), lambda record: True)
+    return _remembered(
+        CaseFindings, store, case, partial(_examine, store, case), lambda record: True
+    )
 
 
 def is_sound(path: Path, digest: str) -> bool:
@@ -118,7 +120,7 @@ def _remembered(
     if record is None or not is_whole(record):
         record = make()
     if record != known:
-        write_text(path, sealed(to_json(record)))
+        write_text(path, add_checksum(to_json(record)))
     return record
 
 
@@ -146,9 +148,9 @@ def _measure(store: Store, case: Case) -> CaseMoments:
     return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
 
 
-def _examine(store: Store, case: Case) -> Verdict:
+def _examine(store: Store, case: Case) -> CaseFindings:
     image, labels = look_at(case.image), look_at(case.labels)
-    return Verdict(
+    return CaseFindings(
         case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case)
     )
 

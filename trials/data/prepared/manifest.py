@@ -57,7 +57,7 @@ class CaseMoments:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CaseFindings:
     """What was found in one case, remembered with the files in which it was."""
 
     case: str

@@ -10,7 +10,7 @@ import numpy as np
 
 from trials.data.datasets.registry import Case
 from trials.data.nifti.header import Header, read_header
-from trials.data.nifti.voxels import Met, label_slabs, scaled, stored_slabs
+from trials.data.nifti.voxels import StreamStats, label_slabs, scaled, stored_slabs
 from trials.data.prepared.case_checks import (
     Rules,
     check_same_grid,
@@ -88,7 +88,7 @@ def prepare_case(
     FileFault, a ValueError.
     """
     header, label_header = matching_headers(case.image, case.labels)
-    met, label_met = Met(), Met()
+    met, label_met = StreamStats(), StreamStats()
     raw_cube = image_cube(header, preparation.cube, preparation.clip_hu, met)
     check_varies(header, met)
     cube, used = normalised(header.path, raw_cube, statistics)

@@ -12,11 +12,18 @@ import numpy as np
 
 from trials.data.nifti.header import Header
 from trials.data.nifti.volume import Axes, file_axes
-from trials.data.nifti.voxels import Met, count_labels, label_slabs, placed, scaled, stored_slabs
+from trials.data.nifti.voxels import (
+    StreamStats,
+    count_labels,
+    label_slabs,
+    placed,
+    scaled,
+    stored_slabs,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
+class InterpolationWeights:
     """Where each of n output samples reads along one file axis: (1 - weight) of low and weight of
     high, [n] each.
     """
@@ -26,15 +33,19 @@ class Taps:
     weight: np.ndarray
 
 
-def linear_taps(source: int, target: int, flip: bool = False) -> Taps:
-    """Taps of half-pixel linear interpolation from source to target samples; flip reads the file
-    axis backwards.
+def linear_weights(source: int, target: int, flip: bool = False) -> InterpolationWeights:
+    """InterpolationWeights of half-pixel linear interpolation from source to target samples; flip
+    reads the file axis backwards.
     """
     at = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0)
     low = np.floor(at).astype(np.int64)
     high = np.minimum(low + 1, source - 1)
     weight = (at - low).astype(np.float32)
-    return Taps(source - 1 - low, source - 1 - high, weight) if flip else Taps(low, high, weight)
+    return (
+        InterpolationWeights(source - 1 - low, source - 1 - high, weight)
+        if flip
+        else InterpolationWeights(low, high, weight)
+    )
 
 
 def nearest_index(source: int, target: int, flip: bool = False) -> np.ndarray:
@@ -50,7 +61,10 @@ def nearest_index(source: int, target: int, flip: bool = False) -> np.ndarray:
 
 
 def image_cube(
-    header: Header, edge: int, clip_hu: tuple[float, float] | None = None, met: Met | None = None
+    header: Header,
+    edge: int,
+    clip_hu: tuple[float, float] | None = None,
+    met: StreamStats | None = None,
 ) -> np.ndarray:
     """Stream an image into a cube, float32 [edge, edge, edge] in (D, H, W), clipped before it is
     resampled.
@@ -59,7 +73,7 @@ def image_cube(
     """
     axes = file_axes(header.affine)
     columns, rows, planes = (
-        linear_taps(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3)
+        linear_weights(header.shape[axis], edge, _is_flipped(axes, axis)) for axis in range(3)
     )
     cube = np.empty((edge, edge, edge), np.float32)
     ends = _ends(planes, header.shape[2])
@@ -80,7 +94,7 @@ def image_cube(
 
 
 def label_cube(
-    header: Header, edge: int, num_classes: int, met: Met | None = None
+    header: Header, edge: int, num_classes: int, met: StreamStats | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stream a mask into a cube, uint8 [edge, edge, edge] in (D, H, W), and count its native voxels
     a class, int64 [K].
@@ -118,7 +132,7 @@ def _is_flipped(axes: Axes, file_axis: int) -> bool:
     return axes.flips[axes.order.index(file_axis)]
 
 
-def _ends(taps: Taps, num_planes: int) -> list[list[int]]:
+def _ends(taps: InterpolationWeights, num_planes: int) -> list[list[int]]:
     """For each plane the outputs that it is the last one of."""
     ends: list[list[int]] = [[] for _ in range(num_planes)]
     for target, last in enumerate(np.maximum(taps.low, taps.high)):
@@ -127,7 +141,10 @@ def _ends(taps: Taps, num_planes: int) -> list[list[int]]:
 
 
 def _resize_rows(
-    header: Header, plane: np.ndarray, rows: Taps, clip_hu: tuple[float, float] | None
+    header: Header,
+    plane: np.ndarray,
+    rows: InterpolationWeights,
+    clip_hu: tuple[float, float] | None,
 ) -> np.ndarray:
     """The rows of one plane resized, float32 [rows, axis 0]; only those that count are converted
     and clipped.
@@ -139,7 +156,7 @@ def _resize_rows(
     return _between(low, high, rows.weight[:, None])
 
 
-def _resize_columns(lines: np.ndarray, columns: Taps) -> np.ndarray:
+def _resize_columns(lines: np.ndarray, columns: InterpolationWeights) -> np.ndarray:
     """The columns of rows [rows, axis 0] resized, float32 [rows, columns]."""
     return _between(
         lines.take(columns.low, axis=1), lines.take(columns.high, axis=1), columns.weight

@@ -17,7 +17,7 @@ from trials.records.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases,
 from trials.records.spec import Preparation
 from trials.storage.atomic import fingerprint
 
-# Part of every verdict's key: raise it when a rule changes.
+# Entry of every verdict's key: raise it when a rule changes.
 FORMAT = 1
 
 OnCase = Callable[[], None]

@@ -205,14 +205,14 @@ def test_half_the_items_are_flipped_and_all_are_shifted_within_their_reach():
     assert set(((columns[steps == 1, 0] + 2) % 34).tolist()) == set(range(5))
 
 
-@pytest.mark.parametrize("turned_share", [0.0, 1.0])
+@pytest.mark.parametrize("rotate_zoom_prob", [0.0, 1.0])
 @pytest.mark.parametrize("shape", [(5, 6, 7), (9, 8)])
-def test_a_larger_batch_takes_no_more_operations(shape, turned_share):
+def test_a_larger_batch_takes_no_more_operations(shape, rotate_zoom_prob):
     numbers = []
     for size in (4, 64):
         images, labels = batch(shape, size)
         with OperationCount() as count:
-            augment(images, labels, np.random.default_rng(13), turned_share)
+            augment(images, labels, np.random.default_rng(13), rotate_zoom_prob)
         numbers.append(count.number)
 
     assert numbers[0] == numbers[1] > 0

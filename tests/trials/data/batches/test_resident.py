@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trials.data.batches.loading import slice_items, volume_items
-from trials.data.batches.resident import SHARE_OF_CARD, ahead, fits, num_bytes, resident, source_on
+from trials.data.batches.resident import SHARE_OF_GPU, ahead, fits, num_bytes, resident, source_on
 from trials.data.prepared.cache import open_cache
 
 CPU = torch.device("cpu")
@@ -33,8 +33,8 @@ def test_a_set_takes_three_bytes_a_voxel_and_fits_where_it_leaves_most_of_the_ca
     items = items_of(small_cache, "volumes")
 
     assert num_bytes(items) == 3 * 32**3 * 3
-    assert fits(items, int(num_bytes(items) / SHARE_OF_CARD))
-    assert not fits(items, int(num_bytes(items) / SHARE_OF_CARD) - 4)
+    assert fits(items, int(num_bytes(items) / SHARE_OF_GPU))
+    assert not fits(items, int(num_bytes(items) / SHARE_OF_GPU) - 4)
 
 
 def test_on_a_processor_the_files_are_read_where_they_lie(small_cache):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from trials.data.datasets.registry import DATASETS, Dataset, open_dataset
-from trials.parts import Part
+from trials.records.registry import Entry
 
 
 def layout(root, names, files=("imaging.nii.gz", "segmentation.nii.gz")):
@@ -37,11 +37,11 @@ def test_every_part_of_every_data_set_can_be_loaded(name):
     part = DATASETS[name]
 
     assert callable(part.load())
-    assert all(callable(Part(target).load()) for target in part.splits.values())
+    assert all(callable(Entry(target).load()) for target in part.splits.values())
     assert part.splits.keys() == part.folds.keys()
     assert part.default_splits in part.splits
     assert part.how_to_get
-    assert not part.generate or callable(Part(part.generate).load())
+    assert not part.generate or callable(Entry(part.generate).load())
 
 
 @pytest.mark.parametrize("name", ["kits23", "phantoms"])

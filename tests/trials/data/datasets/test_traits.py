@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.registry import Case, Dataset
-from trials.data.datasets.traits import case_traits
 
 NAMES = ("case_00299", "case_00400", "case_00587")
 
@@ -18,12 +18,12 @@ def dataset(root: Path) -> Dataset:
 
 
 def test_the_cohort_of_a_case_is_told_by_its_number(tmp_path):
-    assert case_traits(dataset(tmp_path)) == {
+    assert case_metadata(dataset(tmp_path)) == {
         "cohort": dict(
             zip(NAMES, ("from KiTS19 and KiTS21", "new in KiTS23", "new in KiTS23"), strict=True)
         )
     }
-    assert case_traits(dataclasses.replace(dataset(tmp_path), name="phantoms")) == {}
+    assert case_metadata(dataclasses.replace(dataset(tmp_path), name="phantoms")) == {}
 
 
 def test_stages_are_read_where_the_challenges_list_lies_beside_the_cases(tmp_path):
@@ -33,11 +33,11 @@ def test_stages_are_read_where_the_challenges_list_lies_beside_the_cases(tmp_pat
         json.dumps([{"case_id": case, "pathology_t_stage": stage} for case, stage in rows])
     )
 
-    assert case_traits(dataset(tmp_path))["T stage"] == {"case_00299": "T1", "case_00587": "T3"}
+    assert case_metadata(dataset(tmp_path))["T stage"] == {"case_00299": "T1", "case_00587": "T3"}
 
     path.write_text("[{}]")
     with pytest.raises(
         ValueError,
         match=r"kits23.json: not the challenge's list of patients \(KeyError\('case_id'\)\)",
     ):
-        case_traits(dataset(tmp_path))
+        case_metadata(dataset(tmp_path))

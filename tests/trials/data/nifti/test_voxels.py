@@ -9,7 +9,13 @@ import pytest
 from nifti_toys import IPL, asymmetric, blocks, save
 
 from trials.data.nifti.volume import read_image, read_labels
-from trials.data.nifti.voxels import Met, count_labels, label_slabs, read_header, stored_slabs
+from trials.data.nifti.voxels import (
+    StreamStats,
+    count_labels,
+    label_slabs,
+    read_header,
+    stored_slabs,
+)
 from trials.storage.atomic import fingerprint
 
 
@@ -65,7 +71,7 @@ def test_what_a_stream_met_has_the_fingerprint_of_the_whole_file(tmp_path, endin
     content = save(tmp_path / "plain.nii", asymmetric()).read_bytes()
     path = tmp_path / f"a{ending}"
     path.write_bytes(stored(content))
-    met = Met()
+    met = StreamStats()
 
     for _ in stored_slabs(read_header(path), met):
         assert not met.digest

@@ -16,7 +16,7 @@ from trials.data.prepared.manifest import Manifest
 from trials.data.prepared.node_copy import filesystem, is_far, nearby
 from trials.records.codec import from_json, to_json
 from trials.storage.atomic import write_text
-from trials.storage.checksum import sealed
+from trials.storage.checksum import add_checksum
 from trials.storage.spool import locked
 
 
@@ -93,7 +93,9 @@ def test_a_damaged_array_of_the_shared_set_is_named_and_not_taken(shared):
 def test_a_set_whose_manifest_changed_is_copied_anew(shared):
     nearby(shared)
     manifest = from_json(Manifest, (shared / "manifest.json").read_text())
-    write_text(shared / "manifest.json", sealed(to_json(replace(manifest, root="/elsewhere"))))
+    write_text(
+        shared / "manifest.json", add_checksum(to_json(replace(manifest, root="/elsewhere")))
+    )
 
     assert str(open_cache(shared).dataset.root) == "/elsewhere"
 
@@ -101,7 +103,7 @@ def test_a_set_whose_manifest_changed_is_copied_anew(shared):
 def test_too_little_room_is_said_before_anything_is_copied(shared, tmp_path):
     manifest = from_json(Manifest, (shared / "manifest.json").read_text())
     huge = replace(manifest, preparation=replace(manifest.preparation, cube=100_000))
-    write_text(shared / "manifest.json", sealed(to_json(huge)))
+    write_text(shared / "manifest.json", add_checksum(to_json(huge)))
 
     with pytest.raises(
         ValueError,

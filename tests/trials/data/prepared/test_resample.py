@@ -15,7 +15,7 @@ from trials.data.prepared.resample import (
     image_cube,
     label_cube,
     laid_out,
-    linear_taps,
+    linear_weights,
     nearest_index,
 )
 
@@ -90,14 +90,14 @@ def test_a_tie_goes_to_the_later_voxel_of_the_patient_whichever_way_the_file_run
 
 
 def test_linear_taps_halve_between_two_voxels_and_stay_inside_at_the_rim():
-    taps = linear_taps(4, 2)
+    taps = linear_weights(4, 2)
     assert (taps.low.tolist(), taps.high.tolist(), taps.weight.tolist()) == (
         [0, 2],
         [1, 3],
         [0.5, 0.5],
     )
 
-    rim = linear_taps(2, 8)
+    rim = linear_weights(2, 8)
     assert (rim.low[0], rim.weight[0]) == (0, 0)
     assert (rim.low[-1], rim.high[-1]) == (1, 1)
 

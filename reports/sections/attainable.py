@@ -4,8 +4,8 @@ ceiling of its preparation.
 
 import math
 
-from reports.analysis.context import Board
-from reports.elements import Column, Entry, Figure, Section, Table, Text
+from reports.analysis.context import Context
+from reports.elements import Column, Figure, Section, Table, TableCell, Text
 from reports.figures.cells import configuration, ranked
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
@@ -26,16 +26,16 @@ RULE = (
 )
 
 
-def ladder(board: Board) -> Section | None:
+def ladder(context: Context) -> Section | None:
     """Floor, score, ceiling and share of every configuration and class; nothing for a run that left
     no ceilings.
     """
-    tops = _tops(board)
-    order = [i for i in ranked(board) if i in tops]
+    tops = _tops(context)
+    order = [i for i in ranked(context) if i in tops]
     if not order:
         return None
-    labels = [label for label in board.run.labels if label in tops[order[0]].rungs]
-    floor = background_floor(board.test[NATIVE])
+    labels = [label for label in context.run.labels if label in tops[order[0]].rungs]
+    floor = background_floor(context.test[NATIVE])
     background = (
         f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
         f"{number(floor.iou, 4)} on these "
@@ -45,49 +45,51 @@ def ladder(board: Board) -> Section | None:
         id="ladder",
         title="Ladder",
         question="How much of what can be reached was reached?",
-        finding=_finding(board, tops, order, labels),
-        blocks=(_figure(board, tops, order, labels), Text((RULE, background))),
+        finding=_finding(context, tops, order, labels),
+        blocks=(_figure(context, tops, order, labels), Text((RULE, background))),
     )
 
 
-def _tops(board: Board) -> dict[int, Top]:
+def _tops(context: Context) -> dict[int, Top]:
     """The ceiling of each configuration's own preparation, where the run left one."""
-    ceilings = read_ceilings(board.run.out, board.test[NATIVE])
-    data = {result.spec.cell: result.spec.data for result in board.run.finals}
-    found = {i: ceilings.get(data.get(cell, "")) for i, cell in enumerate(board.run.cells)}
+    ceilings = read_ceilings(context.run.out, context.test[NATIVE])
+    data = {result.spec.cell: result.spec.data for result in context.run.finals}
+    found = {i: ceilings.get(data.get(cell, "")) for i, cell in enumerate(context.run.cells)}
     return {i: top for i, top in found.items() if top is not None}
 
 
-def _finding(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> str:
+def _finding(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> str:
     parts = []
     for label in labels:
-        best = max(order, key=lambda i: _share(board, tops, i, label))
+        best = max(order, key=lambda i: _share(context, tops, i, label))
         ceiling = tops[best].rungs[label].dice
         parts.append(
-            f"{board.run.classes[label]} {percent(_share(board, tops, best, label))} of a ceiling "
+            f"{context.run.classes[label]} {percent(_share(context, tops, best, label))} of a "
+            "ceiling "
             f"of {number(ceiling, 2)}"
         )
     return f"At best, of what the preparation allows: {listed(parts)}."
 
 
-def _share(board: Board, tops: dict[int, Top], i: int, label: int) -> float:
+def _share(context: Context, tops: dict[int, Top], i: int, label: int) -> float:
     ceiling = tops[i].rungs[label].dice
-    return board.standings[NATIVE][i, label].dice / ceiling if ceiling else math.nan
+    return context.summaries[NATIVE][i, label].dice / ceiling if ceiling else math.nan
 
 
-def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> Figure:
+def _figure(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> Figure:
     sizes = sorted({tops[i].cube for i in order})
-    beyond = sum(_share(board, tops, i, label) > 1 for i in order for label in labels)
+    beyond = sum(_share(context, tops, i, label) > 1 for i in order for label in labels)
     caption = (
         f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond "
         "the ceiling (upright mark) "
         f"of its cube, {listed([f'{size}^3' for size in sizes])}. Mean test Dice, n = "
-        f"{listed([str(board.standings[NATIVE][order[0], label].n) for label in labels])} patients "
+        f"{listed([str(context.summaries[NATIVE][order[0], label].n) for label in labels])} "
+        "patients "
         "by class; the floor is 0."
     )
     layout = panels(
-        [plain(board.run.classes[label]) for label in labels],
-        [_name(board, i) for i in reversed(order)],
+        [plain(context.run.classes[label]) for label in labels],
+        [_name(context, i) for i in reversed(order)],
     )
     for axis in (name for name in layout if name.startswith("xaxis")):
         layout[axis]["range"] = [0, 1.02]
@@ -97,31 +99,31 @@ def _figure(board: Board, tops: dict[int, Top], order: list[int], labels: list[i
         data=tuple(
             trace
             for panel, label in enumerate(labels)
-            for trace in _panel(board, tops, order, label, panel)
+            for trace in _panel(context, tops, order, label, panel)
         ),
         layout=layout,
-        table=_table(board, tops, order, labels),
+        table=_table(context, tops, order, labels),
         height=FRAME + ROW * len(order),
         least_width=NAMES + PANEL * len(labels),
     )
 
 
 def _panel(
-    board: Board, tops: dict[int, Top], order: list[int], label: int, panel: int
+    context: Context, tops: dict[int, Top], order: list[int], label: int, panel: int
 ) -> list[dict]:
     """The ceilings, then a trace a model."""
     ceilings = [(tops[i].rungs[label].dice, math.nan, math.nan) for i in order[::-1]]
-    names = [_name(board, i) for i in order[::-1]]
+    names = [_name(context, i) for i in order[::-1]]
     traces = [points(names, ceilings, "var(--muted)", ["line-ns-open"] * len(order), panel)]
-    for model in distinct(cell.model for cell in board.run.cells):
-        cells = [i for i in order[::-1] if board.run.cells[i].model == model]
-        scores = [(board.standings[NATIVE][i, label].dice, math.nan, math.nan) for i in cells]
-        marks = [mark(board.run, board.run.cells[i]) for i in cells]
+    for model in distinct(cell.model for cell in context.run.cells):
+        cells = [i for i in order[::-1] if context.run.cells[i].model == model]
+        scores = [(context.summaries[NATIVE][i, label].dice, math.nan, math.nan) for i in cells]
+        marks = [mark(context.run, context.run.cells[i]) for i in cells]
         traces.append(
             points(
-                [_name(board, i) for i in cells],
+                [_name(context, i) for i in cells],
                 scores,
-                model_colour(board.run, model),
+                model_colour(context.run, model),
                 marks,
                 panel,
             )
@@ -129,10 +131,10 @@ def _panel(
     return [trace for trace in traces if trace["y"]]
 
 
-def _table(board: Board, tops: dict[int, Top], order: list[int], labels: list[int]) -> Table:
+def _table(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> Table:
     columns = [Column("configuration")]
     for label in labels:
-        name = board.run.classes[label]
+        name = context.run.classes[label]
         columns += [
             Column(f"{name}, Dice", True),
             Column("ceiling", True, name),
@@ -140,14 +142,14 @@ def _table(board: Board, tops: dict[int, Top], order: list[int], labels: list[in
         ]
     rows = []
     for i in order:
-        row = [configuration(board, i)]
+        row = [configuration(context, i)]
         for label in labels:
-            score, ceiling = board.standings[NATIVE][i, label].dice, tops[i].rungs[label].dice
-            share = _share(board, tops, i, label)
+            score, ceiling = context.summaries[NATIVE][i, label].dice, tops[i].rungs[label].dice
+            share = _share(context, tops, i, label)
             row += [
-                Entry(number(score), score),
-                Entry(number(ceiling), ceiling),
-                Entry(percent(share), share),
+                TableCell(number(score), score),
+                TableCell(number(ceiling), ceiling),
+                TableCell(percent(share), share),
             ]
         rows.append(tuple(row))
     caption = (
@@ -157,5 +159,5 @@ def _table(board: Board, tops: dict[int, Top], order: list[int], labels: list[in
     return Table(id="ladder-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 
-def _name(board: Board, i: int) -> str:
-    return plain(cell_name(board.run.cells[i]))
+def _name(context: Context, i: int) -> str:
+    return plain(cell_name(context.run.cells[i]))

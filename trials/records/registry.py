@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Entry:
     """One entry of a registry.
 
     target is "module:name", imported by load() and not before, so that reading a registry loads no
@@ -42,7 +42,7 @@ class Part:
         return found
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Entry)
 
 
 def pick(registry: Mapping[str, P], kind: str, name: str) -> P:

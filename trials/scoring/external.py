@@ -11,7 +11,7 @@ import numpy as np
 
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import work_on
-from trials.records.result import NATIVE, CaseScore, Outside, SurfaceScore
+from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.folders import Pair, listed_cases, mask_files, read_pair
 from trials.scoring.regions import Region
@@ -28,7 +28,7 @@ class Counted:
     surfaces: tuple[SurfaceScore, ...]
 
 
-def contestant_pairs(
+def external_pairs(
     references: Mapping[str, Path], predictions: Path, name: str
 ) -> tuple[Pair, ...]:
     """Pair each test case's reference with its prediction. Raises ValueError naming every
@@ -46,13 +46,13 @@ def contestant_pairs(
     )
 
 
-def count_contestant(
+def count_external(
     name: str,
     pairs: Sequence[Pair],
     classes: tuple[str, ...],
     regions: tuple[Region, ...],
     on_done: Callable[[], None],
-) -> Outside:
+) -> ExternalPredictions:
     """Count every pair on its own grid. Raises one ValueError naming every case that cannot be
     scored.
     """
@@ -60,7 +60,7 @@ def count_contestant(
     counted = work_on(
         pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored"
     ).values()
-    return Outside(
+    return ExternalPredictions(
         name=name,
         scores=tuple(score for one in counted for score in one.scores),
         surfaces=tuple(surface for one in counted for surface in one.surfaces),

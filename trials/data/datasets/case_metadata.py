@@ -6,29 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trials.data.datasets.registry import DATASETS, Dataset
-from trials.parts import Part, pick
 from trials.records.codec import parsed
+from trials.records.registry import Entry, pick
 from trials.storage.atomic import read_text
 
-Traits = Mapping[str, Mapping[str, str]]
+CaseMetadata = Mapping[str, Mapping[str, str]]
 CLINICAL = "kits23.json"
 # Cases from here on are new in KiTS23; those below stood in KiTS19 and KiTS21
 # (github.com/neheller/kits23).
 FIRST_NEW = 400
 
 
-def case_traits(dataset: Dataset) -> dict[str, dict[str, str]]:
+def case_metadata(dataset: Dataset) -> dict[str, dict[str, str]]:
     """Trait to case to value, such as {"cohort": {"case_00400": "new in KiTS23"}}; empty where
     nothing is known.
 
     Raises ValueError naming the file if what the data set brings beside its cases is damaged.
     """
     of = pick(DATASETS, "data set", dataset.name).traits
-    found: Traits = Part(of).load()(dataset) if of else {}
+    found: CaseMetadata = Entry(of).load()(dataset) if of else {}
     return {trait: dict(values) for trait, values in found.items()}
 
 
-def kits23(dataset: Dataset) -> Traits:
+def kits23(dataset: Dataset) -> CaseMetadata:
     """The cohort by the case's number, and the pathological T stage of those cases that
     kits23.json, if it is there, knows.
     """
