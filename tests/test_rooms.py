@@ -131,4 +131,4 @@ def test_every_file_says_what_it_is_and_stays_readable(file):
     text = (ROOT / file).read_text()
 
     assert ast.get_docstring(ast.parse(text)), f"{file} opens without saying what it is"
-    assert len(text.splitlines()) <= 350
+    assert len(text.splitlines()) <= 380
