@@ -232,14 +232,25 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """Pictures side by side under one title, so many columns wide where the page is."""
+    """Pictures side by side under one title, so many columns wide where the page is; legend names
+    colours (name, css colour).
+    """
 
     id: str
     title: str
     caption: str
     pictures: tuple[Picture, ...]
     columns: int
+    legend: tuple[tuple[str, str], ...] = ()
     kind: str = field(default="sheet", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Two blocks, the first wider; below each other where the page is narrow."""
+
+    blocks: tuple["Block", "Block"]
+    kind: str = field(default="side_by_side", init=False)
 
 
 Block = (
@@ -256,6 +267,7 @@ Block = (
     | Gallery
     | Sheet
     | Switch
+    | SideBySide
 )
 
 

@@ -9,8 +9,19 @@ from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
 from reports.analysis.selection import SAME, Selection, gap_to
 from reports.analysis.summary import MEAN
-from reports.elements import Block, Column, Notes, Numbers, Section, Table, TableCell, Text
+from reports.elements import (
+    Block,
+    Column,
+    Notes,
+    Numbers,
+    Section,
+    SideBySide,
+    Table,
+    TableCell,
+    Text,
+)
 from reports.figures.cells import scored
+from reports.figures.overview import overview_figure, patient_sheet
 from reports.formatting import (
     cell_name,
     duration,
@@ -29,11 +40,11 @@ from reports.stats.power import cases_needed, seeds_needed
 from trials.records.result import NATIVE
 
 MEANING = (
-    "Resolved means ahead with a 95 % interval over patients and seeds that clears zero and does "
-    f"not lie within ±{SAME}, "
-    "ahead over the seeds alone in a 97.5 % t interval, and beyond what chance does among so many "
-    "(Holm over all pairs, or "
-    "ahead of every rival); a gap that is not resolved is no proof of equality."
+    "A lead is called resolved when three conditions hold: its 95 % interval over patients and "
+    f"seeds excludes zero and reaches beyond ±{SAME}; the seeds alone show it (97.5 % t interval); "
+    "and it remains after correction for the number of comparisons (Holm, over all pairs), or the "
+    "configuration leads every rival. A lead that is not resolved does not prove that two "
+    "configurations are equal."
 )
 
 
@@ -52,6 +63,7 @@ def answer(context: Context) -> Section:
         )
     blocks: tuple[Block, ...] = (
         _numbers(context, selection),
+        _pictures(context, selection),
         Text(_sentences(context, selection)),
         notes,
         _by_class(context, selection),
@@ -65,11 +77,17 @@ def answer(context: Context) -> Section:
     )
 
 
+def _pictures(context: Context, selection: Selection) -> Block:
+    """All configurations with intervals, and one patient beside them where slices are stored."""
+    overview, patient = overview_figure(context, selection), patient_sheet(context, selection)
+    return SideBySide((overview, patient)) if patient else overview
+
+
 def _why_none(context: Context) -> str:
     if not context.run.finals:
         return (
-            "No final trial has finished, so there is no score to compare yet. What there is so "
-            "far stands below."
+            "No final trial has finished, so there is no score to compare yet. The sections below "
+            "show what the run has so far."
         )
     return (
         "No configuration has scores on both the validation and the test split, so none can be "
@@ -100,19 +118,19 @@ def _recommendation(context: Context, selection: Selection) -> str:
         return f"{name} is the only configuration with a result: its score stands alone."
     if selection.winner:
         return (
-            f"{name} was selected on validation and is ahead of {_all(len(rivals))} on the test "
+            f"{name} has the highest Dice on validation and leads {_all(len(rivals))} on the test "
             "patients."
         )
     unresolved = sum(not selection.resolved[i] for i in rivals)
     reason = (
-        " One seed a cell cannot tell a better configuration from a luckier one."
+        " With one seed per configuration, a real difference cannot be told from random variation "
+        "between trainings."
         if _one_seed(context)
         else ""
     )
     return (
-        f"{name} scores highest on validation, but its lead is not resolved against {unresolved} "
-        "of "
-        f"{many(len(rivals), 'rival')}.{reason}"
+        f"{name} has the highest Dice on validation, but its lead on the test patients is not "
+        f"resolved against {unresolved} of {many(len(rivals), 'rival')}.{reason}"
     )
 
 
@@ -130,7 +148,7 @@ def _rivals(context: Context, selection: Selection) -> list[int]:
 
 def _numbers(context: Context, selection: Selection) -> Numbers:
     row = context.summaries[NATIVE][selection.selected, MEAN]
-    size = f"n = {row.n}, {many(row.seeds, 'seed')}"
+    size = f"{many(row.n, 'patient')}, {many(row.seeds, 'seed')}"
     items = [
         (
             number(row.dice),
@@ -141,12 +159,12 @@ def _numbers(context: Context, selection: Selection) -> Numbers:
     if (i := selection.runner_up) is not None:
         verdict = "resolved" if selection.resolved[i] else "not resolved"
         ahead = _bounds(float(selection.low[i]), float(selection.high[i])) + verdict
-        items.append((signed(selection.lead[i]), "Dice ahead of the runner-up", ahead))
-        drawn = f"{DRAWS:,} draws of {_drawn(context)}"
+        items.append((signed(selection.lead[i]), "Lead over the runner-up, Dice", ahead))
+        drawn = f"of {DRAWS:,} bootstrap samples of {_drawn(context)}"
         items.append(
             (
                 percent(selection.first[selection.selected]),
-                "Share of draws that rank it first",
+                "Ranks first in",
                 drawn,
             )
         )
@@ -162,33 +180,32 @@ def _bounds(low: float, high: float) -> str:
 
 
 def _sentences(context: Context, selection: Selection) -> tuple[str, ...]:
-    first = f"{_chosen(context, selection)} {_tested(context, selection)}"
+    first = f"{_validated(context, selection)} {_tested(context, selection)}"
     certainty = (_certainty(context, selection), MEANING) if _rivals(context, selection) else ()
     return (first, *certainty[:1], _cost(context, selection), *certainty[1:])
 
 
-def _chosen(context: Context, selection: Selection) -> str:
+def _validated(context: Context, selection: Selection) -> str:
     classes = listed([context.run.classes[label] for label in context.run.labels])
     return (
-        f"On {many(len(context.validation.cases), 'validation case')}, "
-        f"{_name(context, selection.selected)} "
-        "has the highest mean Dice "
-        f"over {classes}: {number(selection.validation[selection.selected])}."
+        f"On {many(len(context.validation.cases), 'validation patient')}, "
+        f"{_name(context, selection.selected)} has the highest mean Dice over {classes}: "
+        f"{number(selection.validation[selection.selected])}."
     )
 
 
 def _tested(context: Context, selection: Selection) -> str:
     row = context.summaries[NATIVE][selection.selected, MEAN]
     reached = ranged(row.dice, row.dice_low, row.dice_high)
-    text = f"On {many(len(context.test[NATIVE].cases), 'unseen test case')} it reaches {reached}"
+    patients = many(len(context.test[NATIVE].cases), "test patient")
+    text = f"On {patients}, used for neither training nor selection, it reaches {reached}."
     if (i := selection.runner_up) is None:
-        return f"{text}."
+        return text
     lead = signed_range(selection.lead[i], selection.low[i], selection.high[i])
     return (
-        f"{text}; its difference to the runner-up on validation, {_name(context, i)}, is {lead}, "
-        "and "
-        "on a new patient it scores "
-        f"higher with a chance of {_chance(context, selection.selected, i)}."
+        f"{text} Its difference to the runner-up on validation, {_name(context, i)}, is {lead}. "
+        "The chance that it scores higher on a new patient is "
+        f"{_chance(context, selection.selected, i)}."
     )
 
 
@@ -201,8 +218,8 @@ def _chance(context: Context, selected: int, rival: int) -> str:
 
 
 def _more(context: Context, selection: Selection) -> str:
-    """How many more patients or seeds would settle the lead over the runner-up, as the end of a
-    sentence.
+    """How many more patients or seeds would resolve the lead over the runner-up, "" where none is
+    needed.
     """
     i, num_cases, num_seeds = (
         selection.runner_up,
@@ -227,11 +244,12 @@ def _more(context: Context, selection: Selection) -> str:
     ]
     if ways:
         return (
-            "; to separate it from the runner-up at the gap seen would take about "
-            f"{' or '.join(ways)}"
+            f" If the observed lead over the runner-up is real, about {' or '.join(ways)} would be "
+            "needed to resolve it."
         )
     return (
-        "; no number of patients or of seeds alone would separate it from the runner-up"
+        " Neither more patients alone nor more seeds alone would resolve the lead over the "
+        "runner-up."
         if math.inf in (cases, seeds)
         else ""
     )
@@ -240,22 +258,13 @@ def _more(context: Context, selection: Selection) -> str:
 def _certainty(context: Context, selection: Selection) -> str:
     rivals = _rivals(context, selection)
     resolved = sum(bool(selection.resolved[i]) for i in rivals)
-    gap = (
-        "The smallest gap that this run would see with 80 % power is about "
-        f"{number(selection.smallest_gap)} Dice"
-    )
-    drawn = (
-        "the patients (variance between seeds is not included)"
-        if _one_seed(context)
-        else "patients and seeds"
-    )
-    more = _more(context, selection)
+    aside = " (variance between seeds is not included)" if _one_seed(context) else ""
+    drawn = "patients" if _one_seed(context) else "patients and seeds"
     return (
         f"It ranks first in {percent(selection.first[selection.selected])} of {DRAWS:,} bootstrap "
-        "draws of "
-        f"{drawn}, and is "
-        f"resolved against {resolved} of {many(len(rivals), 'rival')}. "
-        f"{gap}{more}{', seeds aside.' if _one_seed(context) else '.'}"
+        f"samples of {drawn}{aside}. Its lead is resolved against {resolved} of "
+        f"{many(len(rivals), 'rival')}. With 80 % power this run detects a difference of about "
+        f"{number(selection.smallest_gap)} Dice{aside}.{_more(context, selection)}"
     )
 
 
@@ -270,9 +279,9 @@ def _cost(context: Context, selection: Selection) -> str:
     peak = max(result.peak_gib for result in trials)
     device = trials[0].facts.get("device", "an unnamed device")
     return (
-        f"One training of it took {duration(mean)} on {device} and {peak:.2g} GiB at most, for "
-        f"{quantity(trials[0].num_parameters)} parameters. "
-        f"{_together(len(context.run.results))} took {duration(whole)} of training time."
+        f"One training took {duration(mean)} on {device} and at most {peak:.2g} GiB of memory; the "
+        f"network has {quantity(trials[0].num_parameters)} parameters. "
+        f"{_together(len(context.run.results))} took {duration(whole)}."
     )
 
 
@@ -294,7 +303,9 @@ def _by_class(context: Context, selection: Selection) -> Table:
         Column("IoU", True, "the same"),
         Column("patients with it", True),
         Column(
-            "false alarms", True, "share of the patients without the class in whom it was predicted"
+            "false positives",
+            True,
+            "share of the patients without the class in whom it was predicted",
         ),
     )
     rows = []
@@ -303,7 +314,7 @@ def _by_class(context: Context, selection: Selection) -> Table:
         false = (
             f"{percent(row.fp_share)} of {row.label_free}"
             if row.label_free
-            else "no patient is free of it"
+            else "every patient has it"
         )
         dice = (
             scored(row.dice, row.dice_low, row.dice_high)

@@ -111,21 +111,21 @@ def test_of_the_answer_and_of_its_sentences(printed, dice):
         agrees(text, *values, digits=digits, what=pattern)
 
     said(r"highest mean Dice over kidney, tumor and cyst: ([\d.]+\d)", validation[selected])
-    said(r"unseen test cases it reaches (.*?);", *mean)
-    said(rf"{printed.names[runner_up]}, is (.*?), and on a new", *lead)
+    said(r"selection, it reaches (.*?\])\.", *mean)
+    said(rf"{printed.names[runner_up]}, is (.*?\])\. The chance", *lead)
     differences = np.diff(
         by_patient({k: block(printed, k) for k in CLASSES}).mean(1)[[runner_up, selected]], axis=0
     )[0]
     wins = ((differences > 1e-12) + (np.abs(differences) < 1e-12) / 2).mean()
     wilson = stats.binomtest(round(wins * 16), 16).proportion_ci(method="wilson")
-    said(r"scores higher with a chance of (.*?)\.", wins, *wilson, digits=2)
+    said(r"scores higher on a new patient is (.*?)\.", wins, *wilson, digits=2)
     rivals = [place for place in range(num) if place != selected]
     errors = [
         np.nanstd(dice["mean"].draws[:, selected] - dice["mean"].draws[:, place])
         for place in rivals
     ]
     said(
-        r"80 % power is about ([\d.]+\d) Dice",
+        r"a difference of about ([\d.]+\d) Dice",
         (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * np.median(errors),
     )
     table, small = printed.table("answer-by-class", "class")

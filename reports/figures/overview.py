@@ -1,0 +1,136 @@
+"""The first screen's two pictures: every configuration with its interval, and one patient."""
+
+from reports.analysis.context import Context
+from reports.analysis.selection import Selection
+from reports.analysis.summary import MEAN
+from reports.elements import Column, Figure, Picture, Sheet, Table
+from reports.figures.cells import configuration, scored
+from reports.figures.colours import label_colour, mark, model_colour
+from reports.figures.example_cases import Patient, patients_of
+from reports.figures.forest import panels, points
+from reports.figures.slices import picture_case
+from reports.formatting import cell_name, distinct, listed, many, number, plain
+from trials.records.result import NATIVE
+
+# More rows than this push the patient off the first screen; the leaderboard shows them all.
+MOST_ROWS = 16
+ROW, FRAME = 20, 76
+
+
+def overview_figure(context: Context, selection: Selection) -> Figure:
+    """Mean test Dice of every configuration with its 95 % interval, the best first; the selected
+    one is bold on a band. Of more than MOST_ROWS the best are shown, and always the selected one.
+    """
+    order, num_left_out = _shown(context, selection.selected)
+    rows = [_row_name(context, i, selection.selected) for i in order]
+    band = len(order) - 1 - order.index(selection.selected)
+    layout = panels(["Mean test Dice"], rows[::-1])
+    layout["shapes"] = [
+        {
+            "type": "rect",
+            "xref": "paper",
+            "yref": "y",
+            "x0": 0,
+            "x1": 1,
+            "y0": band - 0.5,
+            "y1": band + 0.5,
+            "line": {"width": 0},
+            "fillcolor": "var(--band)",
+            "layer": "below",
+        }
+    ]
+    more = f" {many(num_left_out, 'more')} in the leaderboard." if num_left_out else ""
+    return Figure(
+        id="answer-overview",
+        caption=(
+            f"Mean test Dice with 95 % interval, {many(len(context.test[NATIVE].cases), 'patient')}"
+            f"; bold: selected on validation.{more}"
+        ),
+        data=_points(context, order, rows),
+        layout=layout,
+        table=_table(context, order),
+        height=FRAME + ROW * len(order),
+        least_width=420,
+    )
+
+
+def _shown(context: Context, selected: int) -> tuple[list[int], int]:
+    summaries = context.summaries[NATIVE]
+    order = [i for i in range(len(context.run.cells)) if summaries[i, MEAN].n]
+    order.sort(key=lambda i: -summaries[i, MEAN].dice)
+    kept = order[:MOST_ROWS]
+    if selected not in kept:
+        kept[-1] = selected
+    return kept, len(order) - len(kept)
+
+
+def _row_name(context: Context, i: int, selected: int) -> str:
+    name = plain(cell_name(context.run.cells[i]))
+    return f"<b>{name}</b>" if i == selected else name
+
+
+def _points(context: Context, order: list[int], rows: list[str]) -> tuple[dict[str, object], ...]:
+    """One trace a model's colour."""
+    run, summaries = context.run, context.summaries[NATIVE]
+    colours = [model_colour(run, run.cells[i].model) for i in order]
+    traces = []
+    for colour in distinct(colours):
+        mine = [place for place, own in enumerate(colours) if own == colour][::-1]
+        means = [summaries[order[place], MEAN] for place in mine]
+        values = [(mean.dice, mean.dice_low, mean.dice_high) for mean in means]
+        marks = [mark(run, run.cells[order[place]]) for place in mine]
+        traces.append(points([rows[place] for place in mine], values, colour, marks, 0))
+    return tuple(traces)
+
+
+def _table(context: Context, order: list[int]) -> Table:
+    means = [context.summaries[NATIVE][i, MEAN] for i in order]
+    return Table(
+        id="answer-overview-table",
+        caption="The means and intervals of the figure.",
+        columns=(Column("configuration"), Column("mean test Dice", True)),
+        rows=tuple(
+            (configuration(context, i), scored(mean.dice, mean.dice_low, mean.dice_high))
+            for i, mean in zip(order, means, strict=True)
+        ),
+    )
+
+
+def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
+    """One slice of the median test patient under the selected configuration, first seed: the one
+    with most wrong voxels among its stored slices. None where no pictures are wanted or stored.
+    """
+    cell = context.run.cells[selection.selected]
+    trial = min(
+        (result for result in context.run.finals if result.spec.cell == cell),
+        key=lambda result: result.spec.seed,
+    )
+    found = (
+        None if context.images == "none" else _median_patient(context, patients_of(context, trial))
+    )
+    drawn = found and picture_case(
+        context.run.out, trial.trial, found.case, context.images, context.run.classes
+    )
+    if not found or not drawn:
+        return None
+    one = drawn.slices[drawn.shown]
+    shapes = next(shapes for name, shapes in one.panels if name.startswith("reference"))
+    text = f"slice {one.index}: solid reference, dashed prediction"
+    names = [context.run.classes[label] for label in found.held]
+    return Sheet(
+        id="answer-patient",
+        title=f"{found.case}, the median patient",
+        caption=f"Mean Dice {number(found.mean)} over {listed(names)}, {cell_name(cell)}.",
+        pictures=(Picture(one.image, text, shapes, drawn.frame),),
+        columns=1,
+        legend=tuple(
+            (context.run.classes[label], f"rgb{label_colour(label)}")
+            for label in context.run.labels
+        ),
+    )
+
+
+def _median_patient(context: Context, patients: list[Patient]) -> Patient | None:
+    """The patient in the middle by mean Dice, of those that hold a class."""
+    held = [patient for patient in patients if patient.held]
+    return held[len(held) // 2] if held else None
