@@ -1,7 +1,9 @@
-"""`prepare` killed at random moments: no final file is ever unreadable.
+"""Processes that prepare the same data at once, one of them killed at a random moment: no final
+file is ever unreadable, and the others succeed.
 
 python -m benchmarks.prepare_kills [NUMBER]. Children are forked after the imports and killed by the
-system; the cache stays from one kill to the next, and is emptied once it is complete. Linux only.
+system. The files are read while the others still prepare; the cache stays from one kill to the
+next where one prepares alone, and is emptied otherwise. Linux only.
 """
 
 import os
@@ -11,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from benchmarks.small_data import write_small_data
@@ -19,6 +22,7 @@ from trials.data.datasets.registry import Dataset, open_dataset
 from trials.data.prepared.cache import prepare_dataset
 from trials.records.spec import Preparation
 
+PREPARERS = 3
 SMALL = Preparation(cube=16)
 
 
@@ -42,39 +46,48 @@ def measured(dataset: Dataset, cache: Path) -> float:
     return time.monotonic() - started
 
 
-def count_kills(number: int, seed: int = 0) -> tuple[int, int, int]:
-    """Kill that many preparations; how many were killed, how many final files were read since, how
-    many could not be.
+def read(cache: Path, counts: Counter[str]) -> None:
+    """Read every final file with its own reader."""
+    for path in finals(cache):
+        counts["read"] += 1
+        try:
+            check(path)
+        except (ValueError, AssertionError, OSError):
+            counts["unreadable"] += 1
+
+
+def count_kills(number: int, preparers: int = PREPARERS, seed: int = 0) -> Counter[str]:
+    """Kill that many preparations: how many were `killed`, how many neighbours of theirs `failed`,
+    how many final files were `read` beside and after them, and how many were `unreadable`.
     """
-    chance = random.Random(seed)
-    killed = read = unreadable = 0
+    chance, counts = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         dataset = open_dataset("phantoms", write_small_data(place / "data", 4))
-        seconds = measured(dataset, place / "first")
-        cache = place / "cache"
-        while killed < number:
-            child = start(dataset, cache)
+        seconds, cache = measured(dataset, place / "first"), place / "cache"
+        while counts["killed"] < number:
+            victim, *others = (start(dataset, cache) for _ in range(preparers))
             time.sleep(chance.uniform(0, seconds))
-            os.kill(child, signal.SIGKILL)
-            if os.waitpid(child, 0)[1] == 0:
+            os.kill(victim, signal.SIGKILL)
+            was_killed = os.waitpid(victim, 0)[1] != 0
+            read(cache, counts)
+            counts["failed"] += sum(os.waitpid(other, 0)[1] != 0 for other in others)
+            read(cache, counts)
+            counts["killed"] += was_killed
+            if others or not was_killed:
                 shutil.rmtree(cache)
-                continue
-            killed += 1
-            for path in finals(cache):
-                read += 1
-                try:
-                    check(path)
-                except (ValueError, AssertionError, OSError):
-                    unreadable += 1
-    return killed, read, unreadable
+    return counts
 
 
 def main(number: int) -> int:
-    """Print the counts; the exit code is 1 if a file could not be read."""
-    killed, read, unreadable = count_kills(number)
-    print(f"{killed} kills, {read} final files read after them: {unreadable} unreadable")
-    return bool(unreadable)
+    """Print the counts; the exit code is 1 if a file could not be read or a neighbour failed."""
+    alone, beside = count_kills(number // 2, 1), count_kills(number - number // 2)
+    for preparers, counts in ((1, alone), (PREPARERS, beside)):
+        print(
+            f"{preparers} at once: {counts['killed']} kills, {counts['failed']} others failed; "
+            f"{counts['read']} final files read: {counts['unreadable']} unreadable"
+        )
+    return any(counts["failed"] or counts["unreadable"] for counts in (alone, beside))
 
 
 if __name__ == "__main__":

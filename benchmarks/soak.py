@@ -2,10 +2,12 @@
 finished result may be lost.
 
     python -m benchmarks.soak --minutes 20 --out benchmarks/results/soak.txt
+    python -m benchmarks.soak --only "driver killed" --least 100 --every 20
+    python -m benchmarks.soak --only "worker killed" --least 100 --every 5
 
-A small grid is run again and again, each time into a new folder, and its scores are compared with
-those of a run that was left alone. The nodes are Ray's own simulation (ray.cluster_utils.Cluster):
-processes of one machine that share its disk.
+A small grid is run again and again, each time into a new folder. Its scores and its final weights
+are compared with those of a run that was left alone, byte for byte. The nodes are Ray's own
+simulation (ray.cluster_utils.Cluster): processes of one machine that share its disk.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from bench.execution.results import read_result
@@ -28,7 +31,13 @@ from trials.records.result import COMPLETE, PRUNED
 GRID = tiny_grid("Tuning(trials=3, epochs=2)", epochs=6, steps=12, seeds=(0, 1))
 TRIALS = 10
 NODES = 3
-LOST = ("results lost", "trials run twice", "trials missing or failed", "runs with other scores")
+LOST = (
+    "results lost",
+    "trials run twice",
+    "trials missing or failed",
+    "runs with other scores",
+    "trials with other final weights",
+)
 
 
 def ended(soak: Soak) -> None:
@@ -46,6 +55,10 @@ def ended(soak: Soak) -> None:
         and tables[0].read_bytes() == tables[1].read_bytes()
     )
     soak.counts["runs with other scores"] += not equal
+    alone, mine = (final_weights(folder) for folder in (soak.folder / "alone", soak.out))
+    soak.counts["trials with other final weights"] += sum(
+        mine.get(trial) != digest for trial, digest in alone.items()
+    )
     if soak.run.returncode or not equal or done != TRIALS:
         last = (soak.folder / "driver.log").read_text(errors="replace").splitlines()[-5:]
         soak.told.append(
@@ -53,13 +66,22 @@ def ended(soak: Soak) -> None:
         )
 
 
+def final_weights(out: Path) -> dict[str, str]:
+    """Digest of the weights that each trial of a run ended with."""
+    return {
+        path.parent.name: sha256(path.read_bytes()).hexdigest()
+        for path in out.glob("trials/*/best.pt")
+    }
+
+
 def break_things(soak: Soak, given: argparse.Namespace, show: Callable[[], object]) -> None:
-    """A fault every so many seconds for so many minutes, and until there were enough, while runs
-    follow one another.
+    """A fault every so many seconds on average for so many minutes, and until there were enough,
+    while runs follow one another.
 
     The last one is left to end.
     """
     begun, next_fault = time.monotonic(), time.monotonic() + given.every / 2
+    kinds = [given.only] if given.only else list(FAULTS)
     while True:
         is_over = (
             time.monotonic() - begun > 60 * given.minutes and soak.faults.total() >= given.least
@@ -73,11 +95,11 @@ def break_things(soak: Soak, given: argparse.Namespace, show: Callable[[], objec
             soak.out = soak.folder / f"soaked-{soak.counts['runs']}"
             soak.start()
         if not is_over and time.monotonic() >= next_fault:
-            soak.bag = soak.bag or soak.chance.sample(list(FAULTS), len(FAULTS))
+            soak.bag = soak.bag or soak.chance.sample(kinds, len(kinds))
             # Where there is nothing to break yet, its turn comes at the next look.
             if FAULTS[soak.bag[-1]](soak):
                 soak.faults[soak.bag.pop()] += 1
-                next_fault += given.every
+                next_fault += soak.chance.uniform(0, 2 * given.every)
                 show()
         soak.look()
         time.sleep(0.5)
@@ -87,7 +109,8 @@ def report(soak: Soak, given: argparse.Namespace, seconds: float) -> str:
     """The counts as text."""
     return "\n".join(
         [
-            f"python -m benchmarks.soak --minutes {given.minutes:g} --every {given.every:g}",
+            f"python -m benchmarks.soak --minutes {given.minutes:g} --every {given.every:g}"
+            + (f" --only '{given.only}'" if given.only else ""),
             f"{datetime.now():%Y-%m-%d %H:%M}, {processor_name()}",
             f"{NODES} simulated nodes of one core, a grid of {TRIALS} trials again and again, "
             f"{seconds / 60:.1f} minutes",
@@ -105,11 +128,12 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=20)
     options.add_argument(
-        "--every", type=float, default=60, help="seconds from one fault to the next"
+        "--every", type=float, default=60, help="mean seconds from one fault to the next"
     )
     options.add_argument(
         "--least", type=int, default=0, help="faults that there must have been before it ends"
     )
+    options.add_argument("--only", choices=FAULTS, help="one kind of fault instead of all")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
     given = options.parse_args()

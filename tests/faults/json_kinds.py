@@ -1,18 +1,14 @@
-"""One of each kind of JSON file that we read, and all that a user calls which reads it, for
-benchmarks/fuzz.py.
+"""One file of each kind of JSON that we read, and everything a user calls that reads it, for
+test_fuzzed.py.
 """
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
 from made_up import MadeUp, complete, write_run
 
@@ -37,6 +33,7 @@ from trials.records.spec import Preparation
 from trials.storage.atomic import write_text
 from trials.storage.checksum import SEAL, add_checksum
 
+Readers = dict[str, tuple[Path, tuple[Callable[[], object], ...]]]
 NOON = "2026-11-23T12:00:00"
 RUNNING = Running(phase="tune", text="t", epoch=1, epochs=2, seconds=1.0)
 DATASET = {
@@ -65,63 +62,48 @@ MADE = MadeUp(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind:
-    """A kind of JSON file that we read: a sound one, and all that read it. is_sealed: it bears its
-    own digest.
-    """
+    """A sound file of one kind and all that read it. is_sealed: it holds its own checksum."""
 
     path: Path
     readers: tuple[Callable[[], object], ...]
-    is_sealed: bool = False
+    is_sealed: bool
 
 
 def json_kinds(place: Path) -> dict[str, Kind]:
     """One file of each kind below place, with its readers."""
-    readers = {**of_a_run(place), **of_prepared_data(place), **of_data_sets(place)}
+    readers = run_files(place) | prepared_files(place) | dataset_files(place)
     return {
-        name: Kind(path=path, readers=found, is_sealed=SEAL in path.read_text())
-        for name, (path, found) in readers.items()
+        name: Kind(path, found, SEAL in path.read_text()) for name, (path, found) in readers.items()
     }
 
 
-def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies in a run folder: each file is read by all that a run, its report and
-    its status do."""
+def run_files(place: Path) -> Readers:
+    """Files of a run folder, read by its run, its report and its status."""
     data, run = write_small_data(place / "data", 3), write_run(place / "run", MADE)
     record = json.loads((run / "run.json").read_text())
     trial = complete(MADE, MADE.cells[0], 0)
-    scores = tuple(
-        score for score in trial.scores if (score.split, score.space) == ("test", NATIVE)
-    )
-    write_status(
-        run,
-        Status(
-            host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="b", ends=NOON
-        ),
-    )
+    scores = tuple(one for one in trial.scores if (one.split, one.space) == ("test", NATIVE))
+    external = ExternalPredictions(name="us", scores=scores, surfaces=trial.surfaces)
     studies = {"studies": [{"cell": dataclasses.asdict(MADE.cells[0]), "importance": {"lr": 1.0}}]}
+    running = Status(
+        host="h", pid=1, started=NOON, updated=NOON, running=(RUNNING,), best="b", ends=NOON
+    )
+    write_status(run, running)
     write_text(run / "studies.json", add_checksum(json.dumps(studies, indent=1)))
-    write_text(
-        run / "external" / "us.json",
-        add_checksum(
-            to_json(ExternalPredictions(name="us", scores=scores, surfaces=trial.surfaces))
-        ),
-    )
-    lock = take(run)
-    report, status = (
-        partial(build_report, run, "none"),
-        partial(status_text, run, datetime.fromisoformat(NOON)),
-    )
+    write_text(run / "external" / "us.json", add_checksum(to_json(external)))
+    lock, report = take(run), partial(build_report, run, "none")
+    status = partial(status_text, run, datetime.fromisoformat(NOON))
     whole = (partial(write_report, run, "none"), status, partial(read_results, run))
-    of_settings = (
+    settings = (
         partial(refuse_other_grid, run, record),
         partial(left_out_of, run),
         partial(add_predictions, run, [], data),
     )
     return {
         "result.json": (run / "trials" / trial.trial / "result.json", whole),
-        "run.json": (run / "run.json", (*whole, *of_settings)),
+        "run.json": (run / "run.json", (*whole, *settings)),
         "status.json": (run / "status.json", (status,)),
         "driver.lock": (lock, (partial(refuse_second, run), status)),
         "studies.json": (run / "studies.json", (report,)),
@@ -130,58 +112,41 @@ def of_a_run(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], .
     }
 
 
-def of_prepared_data(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies in a cache: the manifest of a set, and what is remembered of a case at each of its
-    stages.
-    """
+def prepared_files(place: Path) -> Readers:
+    """Files of a cache: the manifest of a set, and what is kept of a case after each stage."""
     dataset = open_dataset("phantoms", write_small_data(place / "small", 1))
     case, preparation = dataset.cases[0], Preparation(cube=8)
     prepared = prepare_dataset(dataset, preparation, place / "cache", workers=1)
-
-    def store(name: str) -> Store:
-        return Store(
-            folder=place / "cache" / name, preparation=preparation, rules=rules_of(dataset)
-        )
-
-    of_cubes = dataclasses.replace(store(""), folder=prepared.parent / "cases")
-    stages: dict[str, Any] = {
-        "examined": (verdict, store("examined")),
-        "measured": (measured_record, store("measured")),
+    manifest, rules = prepared / "manifest.json", rules_of(dataset)
+    stages = {
+        "examined": (verdict, place / "cache" / "examined"),
+        "measured": (measured_record, place / "cache" / "measured"),
+        "prepared": (prepared_record, prepared.parent / "cases"),
     }
-    for remember, where in stages.values():
-        remember(where, case)
-    stages["prepared"] = (prepared_record, of_cubes)
-    kinds = {
-        f"{name}/case_*.json": (
-            where.folder / f"{case.case}.json",
-            (partial(remember, where, case),),
-        )
-        for name, (remember, where) in stages.items()
-    }
-    manifest = prepared / "manifest.json"
-    return {
+    found: Readers = {
         "manifest.json": (
             manifest,
             (partial(open_cache, prepared), partial(prepared_finding, manifest)),
-        ),
-        **kinds,
+        )
     }
+    for name, (remember, folder) in stages.items():
+        store = Store(folder=folder, preparation=preparation, rules=rules)
+        remember(store, case)
+        path = folder / f"{case.case}.json"
+        found[f"{name}/case_*.json"] = (path, (partial(remember, store, case),))
+    return found
 
 
-def of_data_sets(place: Path) -> dict[str, tuple[Path, tuple[Callable[[], object], ...]]]:
-    """What lies beside somebody's images: their list of classes, of patients, and our own word on
+def dataset_files(place: Path) -> Readers:
+    """Files beside somebody's images: lists of classes and of patients, and what we say of
     phantoms.
     """
-    lists, phantoms, kits = (
-        place / "nnunet",
-        place / "phantoms",
-        write_small_data(place / "kits23", 1),
-    )
+    lists, phantoms = place / "nnunet", place / "phantoms"
+    kits = write_small_data(place / "kits23", 1)
+    patients = [{"case_id": "case_00000", "pathology_t_stage": "1a"}]
     write_text(lists / "dataset.json", json.dumps(DATASET))
     write_phantoms(phantoms, 1)
-    write_text(
-        kits / "kits23.json", json.dumps([{"case_id": "case_00000", "pathology_t_stage": "1a"}])
-    )
+    write_text(kits / "kits23.json", json.dumps(patients))
     return {
         "dataset.json": (
             lists / "dataset.json",
