@@ -207,6 +207,11 @@ def bucket(store, request, monkeypatch, tmp_path) -> Path:
     return to_path(f"s3://{name}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that rewrites what tests compare with."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden tables")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the tests, a file at a time: the demo, which takes longest, comes first.
 

@@ -1,11 +1,18 @@
-"""The numbers in the page's tables, recomputed by plain pandas from the Parquet files beside it."""
+"""The numbers in the page's tables, counted by plain pandas from the files beside it."""
 
+import json
+from statistics import median
+
+import numpy as np
 import pandas as pd
 import pytest
+from page_tables import agrees, numbers
+from printed_run import MADE
 
 pytest_plugins = ("printed_fixture",)
 
 CELL = ["model", "loss", "sampling"]
+CLASSES = {1: "kidney", 2: "tumor", 3: "cyst"}
 
 
 def means(scores, ratio, space="native", split="test"):
@@ -111,3 +118,105 @@ def test_every_patient_and_every_trial(printed):
     assert set(frames["trials-final"].trial) | set(frames["trials-tune"].trial) == set(trials.trial)
     seconds = pd.concat([frames["trials-final"], frames["trials-tune"]]).set_index("trial").seconds
     agree(seconds, trials.set_index("trial").seconds, 1)
+
+
+def test_every_patient_that_holds_a_class_with_its_volume(printed):
+    one = printed.texts["size-table"]
+    test = printed.scores.query("phase == 'final' and split == 'test' and space == 'native'")
+
+    for label, title in CLASSES.items():
+        rows = one[one["class"] == title].set_index("patient")
+        held = test[test.label == label].drop_duplicates("case")
+        voxels = held[held.true_voxels > 0].set_index("case").true_voxels
+        assert set(rows.index) == set(voxels.index)
+        for case, count in voxels.items():
+            edges = printed.record["data"]["geometry"][case]["spacing_mm"]
+            assert numbers(rows.loc[case, "ml"])[0] == pytest.approx(
+                count * np.prod(edges) / 1000, rel=5e-3
+            )
+
+
+def test_the_ladder(printed):
+    scores = means(printed.scores, "dice")
+    texts, _ = printed.table("ladder-table")
+    rungs = {}
+    for row in json.loads((printed.out / "ceiling.json").read_text())["ceilings"][0]["scores"]:
+        if row["true_voxels"]:
+            dice = 2 * row["overlap_voxels"] / (row["true_voxels"] + row["pred_voxels"])
+            rungs.setdefault(row["label"], []).append(dice)
+    for label, title in CLASSES.items():
+        tops = texts.columns.get_loc(f"{title}, Dice") + 1
+        for name in printed.names:
+            score, top = scores.loc[name, title], np.mean(rungs[label])
+            agrees(texts.loc[name, f"{title}, Dice"], score)
+            agrees(texts.loc[name].iloc[tops], top)
+            agrees(texts.loc[name].iloc[tops + 1], score / top, digits=2)
+
+
+def test_every_study_and_its_best_setting(printed):
+    tuned = printed.trials[printed.trials.phase == "tune"].sort_values("number")
+    by_cell = {" / ".join(cell): rows for cell, rows in tuned.groupby(CELL)}
+    gain, studies = printed.table("gain-table")[0], printed.texts["studies-table"]
+
+    assert len(studies) == len(tuned) == 5 * len(printed.names)
+    for name, rows in by_cell.items():
+        best = rows.loc[rows.val_score.idxmax()]
+        assert gain.loc[name, "found at number"] == str(best.number)
+        assert f"lr {best.lr:.3g}" in gain.loc[name, "best setting"]
+        listed = studies[studies.study == name]
+        for number, text in zip(listed.number.astype(int), listed["validation Dice"], strict=True):
+            agrees(text, rows[rows.number == number].val_score.item())
+
+
+def test_the_data_by_split_and_every_cases_grid(printed):
+    data = printed.record["data"]
+    texts, small = printed.table("splits", "split")
+    grids = printed.texts["spacing-table"].set_index("case")
+    for split, cases in data["split_cases"].items():
+        known = [data["geometry"][case] for case in cases]
+        assert int(texts.loc[split, "cases"]) == len(cases)
+        for label, title in CLASSES.items():
+            assert int(texts.loc[split, f"holding {title}"]) == sum(
+                one["class_voxels"][label] > 0 for one in known
+            )
+        for column, digits, values in (
+            ("slice spacing, mm", 2, [one["spacing_mm"][0] for one in known]),
+            ("in-plane spacing, mm", 2, [one["spacing_mm"][2] for one in known]),
+            ("slices", 0, [one["shape"][0] for one in known]),
+        ):
+            agrees(texts.loc[split, column], median(values), digits=digits)
+            agrees(small.loc[split, column], min(values), max(values), digits=digits)
+        for case in cases:
+            assert (
+                numbers(grids.loc[case, "spacing D, H, W, mm"].replace(", ", " "))
+                == data["geometry"][case]["spacing_mm"]
+            )
+            assert numbers(grids.loc[case, "grid D, H, W"]) == data["geometry"][case]["shape"]
+
+
+def test_the_curves_at_their_best_epochs(printed):
+    """The curve of every epoch stands in the trials' own results."""
+    for place, model in enumerate(MADE.models):
+        texts, _ = printed.table(f"curves-{place}-table")
+        for name, row in texts.iterrows():
+            rows = printed.trials[
+                (printed.trials.phase == "final")
+                & (printed.trials[CELL].agg(" / ".join, axis=1) == name)
+            ]
+            results = [
+                json.loads((printed.out / "trials" / trial / "result.json").read_text())
+                for trial in rows.trial
+            ]
+            best = [result["curve"][result["best_epoch"]] for result in results]
+            assert name.startswith(model)
+            agrees(
+                row["validation Dice"], np.mean([list(one["val_dice"].values()) for one in best])
+            )
+            agrees(
+                row["training Dice"], np.mean([list(one["train_dice"].values()) for one in best])
+            )
+            for label, title in CLASSES.items():
+                agrees(
+                    row[f"validation {title}"],
+                    np.mean([one["val_dice"][str(label)] for one in best]),
+                )
