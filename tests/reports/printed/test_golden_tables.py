@@ -28,6 +28,7 @@ def as_text(printed) -> str:
     answer = re.search(
         r'class="block numbers">.*?<aside', printed.section("answer"), re.DOTALL
     ).group()
+    answer = re.sub(r"<figure.*?</figure>", "", answer, flags=re.DOTALL)
     lines = [
         f"{name}: {' '.join(SIGNED.findall(re.sub('<[^>]+>|&#[0-9]+;', ' ', text)))}"
         for name, text in (*said, ("answer", answer))
