@@ -144,7 +144,7 @@ def test_f21_mask_of_another_shape(root):
     save(labels(root), blocks((10, 14, 9)))
 
     assert_skippable(
-        root, labels(root), "labels are 10x14x9 but the image is 11x14x9; fetch the case again"
+        root, labels(root), "has shape 10x14x9, its image 11x14x9; fetch the case again"
     )
 
 
@@ -156,7 +156,7 @@ def test_f22_mask_with_another_affine(root):
     assert_skippable(
         root,
         labels(root),
-        "its affine differs from the image's by up to 5 mm; fetch the case again",
+        "has another affine than its image: a corner lies 5 mm off; fetch the case again",
     )
 
 

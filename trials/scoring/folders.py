@@ -12,6 +12,7 @@ import numpy as np
 from trials.data.datasets.kits23 import CLASSES, LABELS
 from trials.data.datasets.nnunet import ENDINGS, read_classes
 from trials.data.datasets.registry import DATASETS
+from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import read_labels
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import work_on
@@ -21,9 +22,6 @@ from trials.scoring.official import official_scores
 from trials.scoring.regions import Region, label_regions
 from trials.scoring.surface import Spacing, box_of
 
-# Orientations stored as float32 quaternions move the far corner of a body by some micrometres; a
-# real shift is larger.
-MAX_CORNER_SHIFT_MM = 0.05
 NAMES_SHOWN = 20
 
 
@@ -170,7 +168,8 @@ def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spa
     order, and turning whole scans takes as long as scoring them. Raises ValueError naming the file
     whose shape, affine or labels are not the reference's.
     """
-    check_same_grid(pair)
+    headers = map(read_header, (pair.reference, pair.prediction))
+    check_same_grid(*headers, "reference", "write the prediction on the case's own grid")
     volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
     voxels = [volume.voxels.T for volume in volumes]
     boxes = [box for box in map(box_of, voxels) if box[0].stop]
@@ -181,34 +180,6 @@ def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spa
     true, pred = (whole[both or np.s_[:1, :1, :1]] for whole in voxels)
     slow, middle, fast = np.linalg.norm(volumes[0].affine[:3, :3], axis=0)[::-1]
     return true, pred, (float(slow), float(middle), float(fast))
-
-
-def check_same_grid(pair: Pair) -> None:
-    """Raise ValueError, naming the prediction, unless its shape and affine are the reference's."""
-    reference, prediction = read_header(pair.reference), read_header(pair.prediction)
-    if reference.shape != prediction.shape:
-        raise ValueError(
-            f"{pair.prediction} has shape {_times(prediction.shape)}, its reference "
-            f"{_times(reference.shape)}; "
-            "bring the prediction back to the case's own grid"
-        )
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [
-        *reference.shape,
-        1,
-    ]
-    shift = float(
-        np.linalg.norm((corners @ (reference.affine - prediction.affine).T)[:, :3], axis=1).max()
-    )
-    if shift > MAX_CORNER_SHIFT_MM:
-        raise ValueError(
-            f"{pair.prediction} has another affine than its reference: a corner lies {shift:.3g} "
-            "mm off; "
-            "write the prediction with the case's own affine and axes"
-        )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def listed_cases(cases: Iterable[str]) -> str:

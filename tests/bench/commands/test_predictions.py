@@ -123,7 +123,7 @@ def test_what_cannot_be_added_is_an_error_exit_code_2_and_nothing_kept(run, faul
         line = f"1 case: {case}; a contestant predicts every test case"
     elif fault == "moved":
         nibabel.save(nibabel.Nifti1Image(volume(case), np.eye(4)), folder / f"{case}.nii.gz")
-        line = f"{case}.nii.gz has another affine"
+        line = f"{case}.nii.gz: has another affine"
     elif fault == "no name":
         pairs, line = [str(folder)], "write NAME=DIR"
     elif fault == "taken":

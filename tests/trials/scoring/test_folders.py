@@ -120,7 +120,7 @@ def test_a_folder_without_masks_says_what_is_looked_for(tmp_path):
 
 def test_a_prediction_of_another_shape_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"p/case_00001.nii.gz has shape 10x12x15, its reference 10x12x14"
+        ValueError, match=r"p/case_00001.nii.gz: has shape 10x12x15, its reference 10x12x14"
     ):
         read_pair(pair(tmp_path, patient((10, 12, 15))), 4)
 
@@ -137,7 +137,7 @@ def test_a_prediction_with_another_affine_is_refused(tmp_path, change):
 
     with pytest.raises(
         ValueError,
-        match=r"p/case_00001.nii.gz has another affine than its reference: a corner lies",
+        match=r"p/case_00001.nii.gz: has another affine than its reference: a corner lies",
     ):
         read_pair(pair(tmp_path, patient(), affine), 4)
 

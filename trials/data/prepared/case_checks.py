@@ -11,12 +11,14 @@ import numpy as np
 from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import FETCH
+from trials.data.nifti.same_grid import grid_fault
 from trials.data.nifti.voxels import StreamStats, count_labels, label_slabs, scaled, stored_slabs
 from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_file
 
-AFFINE_TOLERANCE_MM = 1e-3
 # Real masks reach a ratio of 216; beyond this a stream is worth a look.
 UNUSUAL_RATIO = 300
+# What a mask's grid is compared with, and how to fix it.
+OF_AN_IMAGE = ("image", "fetch the case again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +47,9 @@ def examine_case(rules: Rules, case: Case) -> tuple[Fault, ...]:
     image, image_faults = _examine_image(rules, case)
     labels, label_faults = _examine_labels(rules, case)
     faults = [*image_faults, *label_faults]
-    if image and labels and (fault := _mismatch(image, labels)):
+    if image and labels and (fault := grid_fault(image, labels, *OF_AN_IMAGE)):
         faults.append(fault.of_case(case.case))
     return tuple(faults)
-
-
-def check_same_grid(image: Header, labels: Header) -> None:
-    """Raise FileFault, naming the mask, unless it lies on the grid of its image."""
-    if fault := _mismatch(image, labels):
-        raise fault
 
 
 def check_varies(image: Header, met: StreamStats) -> None:
@@ -135,24 +131,6 @@ def _header(path: Path) -> Header:
     if why := why_no_file(path):
         raise FileFault(path, "missing", why, FETCH)
     return read_header(path)
-
-
-def _mismatch(image: Header, labels: Header) -> FileFault | None:
-    fix = "fetch the case again"
-    if image.shape != labels.shape:
-        sizes = ("x".join(map(str, shape)) for shape in (labels.shape, image.shape))
-        return FileFault(
-            labels.path, "grids_differ", f"labels are {' but the image is '.join(sizes)}", fix
-        )
-    gap = float(np.abs(image.affine - labels.affine).max())
-    if gap > AFFINE_TOLERANCE_MM:
-        return FileFault(
-            labels.path,
-            "grids_differ",
-            f"its affine differs from the image's by up to {gap:.3g} mm",
-            fix,
-        )
-    return None
 
 
 def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from trials.data.datasets.registry import Case
 from trials.data.nifti.header import Header, read_header
+from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.voxels import StreamStats, label_slabs, scaled, stored_slabs
 from trials.data.prepared.case_checks import (
+    OF_AN_IMAGE,
     Rules,
-    check_same_grid,
     check_varies,
     image_notes,
     label_notes,
@@ -113,7 +114,7 @@ def prepare_case(
 def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
     """Headers of an image and its mask. Raises ValueError if the two do not lie on one grid."""
     header, label_header = read_header(image), read_header(labels)
-    check_same_grid(header, label_header)
+    check_same_grid(header, label_header, *OF_AN_IMAGE)
     return header, label_header
 
 
