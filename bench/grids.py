@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 
 from bench.spaces import Range
-from trials.records.spec import Cell, Hyper, Preparation, Recipe
+from trials.records.spec import Cell, Cube, Hyper, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ _SMALL = Recipe(
     epochs=11,
     steps_per_epoch=12,
     batch_size=2,
-    preparation=Preparation(cube=32),
+    preparation=Cube(edge=32),
     width=4,
     pretrain_epochs=3,
     pretrain_lr=3e-3,

@@ -21,7 +21,7 @@ from trials.data.datasets.phantoms.writing import write_phantoms
 from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.process.environment import reset_peak
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 CASES, EDGE = 32, 128
 VOLUMES, SLICES, DROPPED = "ours, 32 volumes by 4", "ours, 1,024 slices by 64", "ours, 64 slices"
@@ -71,7 +71,7 @@ def prepared(place: Path) -> Cache:
     write_phantoms(place / "phantoms", CASES, 0)
     return open_cache(
         prepare_dataset(
-            open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache"
+            open_dataset("phantoms", place / "phantoms"), Cube(edge=EDGE), place / "cache"
         )
     )
 

@@ -23,7 +23,7 @@ from trials.data.nifti.voxels import label_slabs, stored_slabs
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import record_hash
 from trials.records.result import COMPLETE, TrialResult
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.training.attempt import write_result
 from trials.training.checkpoint import Checkpoints
 
@@ -72,7 +72,7 @@ def subjects(place: Path) -> dict[str, tuple[Path, Reader]]:
 
     dataset = open_dataset("phantoms", write_small_data(place / "data", 1))
     case = dataset.cases[0]
-    prepared = prepare_dataset(dataset, Preparation(cube=8), place / "cache", workers=1)
+    prepared = prepare_dataset(dataset, Cube(edge=8), place / "cache", workers=1)
     cubes = {
         kind: next((prepared.parent / "cases").glob(f"*.{kind}.npy"))
         for kind in ("image", "labels")

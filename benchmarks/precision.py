@@ -97,7 +97,7 @@ def row(size: Size, folder: Path, native: bool) -> str:
     ):
         found = compare(network, task.loss, *first_batch(network, task, spec))
     seconds = time.perf_counter() - started
-    edge = f"{recipe.preparation.cube}^{network.dims}"
+    edge = f"{recipe.preparation.edge}^{network.dims}"
     return (
         f"{size.model:18} {edge:>6} {found.items:5} {size.seed:4} {found.error:13.3f}  "
         f"{found.tensor:52} {seconds:8.1f}"

@@ -20,7 +20,7 @@ from trials.data.datasets.registry import Case
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.case_store import Store, prepared_record
 from trials.process.malloc import keep_freed_memory
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 EDGE = 128
 PIECE = 1 << 16
@@ -33,7 +33,7 @@ def ours(case: Case, place: Path) -> None:
     digested, written whole.
     """
     folder = Path(tempfile.mkdtemp(dir=place))
-    prepared_record(Store(folder=folder, preparation=Preparation(cube=EDGE), rules=RULES), case)
+    prepared_record(Store(folder=folder, preparation=Cube(edge=EDGE), rules=RULES), case)
 
 
 def inflated(case: Case) -> None:

@@ -20,10 +20,10 @@ from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import check, finals
 from trials.data.datasets.registry import Dataset, open_dataset
 from trials.data.prepared.cache import prepare_dataset
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 PREPARERS = 3
-SMALL = Preparation(cube=16)
+SMALL = Cube(edge=16)
 
 
 def start(dataset: Dataset, cache: Path) -> int:

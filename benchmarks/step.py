@@ -21,7 +21,7 @@ from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.inference.network import Network
 from trials.process.environment import reset_peak
 from trials.records.job import Job
-from trials.records.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.records.spec import TUNE, Cell, Cube, Recipe, TrialSpec
 from trials.training.build import make_network, make_segmentation
 from trials.training.loop import descent, train_epoch
 from trials.training.segmentation import Segmentation
@@ -31,7 +31,7 @@ VOLUMES = Recipe(
     epochs=1,
     batch_size=2,
     steps_per_epoch=STEPS,
-    preparation=Preparation(cube=EDGE),
+    preparation=Cube(edge=EDGE),
     width=8,
     weights="random",
 )
@@ -129,7 +129,7 @@ def main() -> None:
         place = Path(name)
         write_phantoms(place / "phantoms", 9, 0)
         folder = prepare_dataset(
-            open_dataset("phantoms", place / "phantoms"), Preparation(cube=EDGE), place / "cache"
+            open_dataset("phantoms", place / "phantoms"), Cube(edge=EDGE), place / "cache"
         )
         cache = open_cache(folder)
         for model in MODELS:

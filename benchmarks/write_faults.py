@@ -22,7 +22,7 @@ from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import from_json, record_hash
 from trials.records.result import COMPLETE, TrialResult
-from trials.records.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+from trials.records.spec import FINAL, Cell, Cube, Recipe, TrialSpec
 from trials.storage.atomic import write_text
 from trials.training.attempt import write_result
 from trials.training.checkpoint import Checkpoints
@@ -99,7 +99,7 @@ class File:
 
 def work(data: Path, place: Path) -> None:
     """Write one of everything that a run leaves."""
-    prepare_dataset(open_dataset("phantoms", data), Preparation(cube=8), place / "cache", workers=1)
+    prepare_dataset(open_dataset("phantoms", data), Cube(edge=8), place / "cache", workers=1)
     kept = Checkpoints(folder=place / "trials" / record_hash(SPEC), spec=SPEC)
     for epoch in range(3):
         kept.save(epoch, {"epoch": epoch})

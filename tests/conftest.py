@@ -140,13 +140,13 @@ def small_cache(tmp_path_factory) -> Path:
     from trials.data.datasets.phantoms.writing import write_phantoms
     from trials.data.datasets.registry import open_dataset
     from trials.data.prepared.cache import prepare_dataset
-    from trials.records.spec import Preparation
+    from trials.records.spec import Cube
 
     place = tmp_path_factory.mktemp("small")
     write_phantoms(place / "phantoms", 12, 0)
     return prepare_dataset(
         open_dataset("phantoms", place / "phantoms"),
-        Preparation(cube=32),
+        Cube(edge=32),
         place / "cache",
         workers=1,
     )

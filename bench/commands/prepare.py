@@ -11,7 +11,7 @@ from trials.data.datasets.registry import DATASETS, open_dataset
 from trials.data.prepared.cache import open_cache
 from trials.records.faults import bad_cases
 from trials.records.registry import pick
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 
 def prepare_folder(options: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def prepare_folder(options: argparse.Namespace) -> int:
         f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True
     )
     prepared = prepare_with_bar(
-        dataset, Preparation(cube=options.cube), options.cache, (), console, options.workers
+        dataset, Cube(edge=options.cube), options.cache, (), console, options.workers
     )
     print_notes(open_cache(prepared), console)
     print(prepared)

@@ -86,7 +86,7 @@ def smooth_batch(recipe: Recipe, network: Network) -> tuple[Tensor, Tensor]:
     """Smooth random images [B, 1, ...] of deviation 1 and labels that follow them, of the recipe's
     batch and size.
     """
-    edge, pool = recipe.preparation.cube, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
+    edge, pool = recipe.preparation.edge, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
     images = pool(
         torch.randn(recipe.batch_size, 1, *[edge] * network.dims, device=network.device), 3, 1, 1
     )

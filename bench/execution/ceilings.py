@@ -22,7 +22,7 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
         digest = prepared.digests[preparation]
         if digest not in known:
             scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
-            known[digest] = Ceiling(data=digest, cube=preparation.cube, scores=scores)
+            known[digest] = Ceiling(data=digest, preparation=preparation, scores=scores)
         ceilings.append(known[digest])
     write_text(path, add_checksum(to_json(Ceilings(ceilings=tuple(ceilings)))))
 

@@ -194,7 +194,7 @@ def prepare_with_bar(
     with Progress(
         *columns("preparing"), console=console, transient=True, disable=not console.is_terminal
     ) as bars:
-        task = bars.add_task(f"{dataset.name} at {preparation.cube}^3", total=len(dataset.cases))
+        task = bars.add_task(f"{dataset.name} at {preparation.edge}^3", total=len(dataset.cases))
         with at_hand(cache, dataset.name) as local:
             folder = prepare_dataset(
                 dataset,

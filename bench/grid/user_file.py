@@ -18,13 +18,13 @@ from bench.grids import GRIDS, Family, Grid, Tuning
 from bench.spaces import Range
 from trials.identity.source_text import TEXT
 from trials.records.registry import unknown
-from trials.records.spec import Cell, Preparation, Recipe
+from trials.records.spec import Cell, Cube, Recipe
 from trials.storage.probe import on_disk
 
 MODULE = "user_grid"
 # What a grid file makes of ours: a keyword or a field of one of them is told with all that there
 # are.
-RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Preparation, Tuning, Family, Range)}
+RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Cube, Tuning, Family, Range)}
 
 
 def load_grid(name: str) -> tuple[Grid, str]:

@@ -75,7 +75,7 @@ def check_recipe(grid: Grid, model: str) -> None:
     recipe knows.
     """
     recipe = recipe_of(grid, model)
-    check_cube(model, recipe.preparation.cube, recipe.batch_size)
+    check_cube(model, recipe.preparation.edge, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
     if frozen and recipe.weights == "random" and "frozen_stages" in MODELS[model].tuned:
         raise ValueError(

@@ -150,7 +150,7 @@ def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: 
             f"grid {grid.name!r}: {len(copies)} trials of {model} side by side need {needed:.1f} "
             f"GiB and {device} has "
             f"{there:.1f}; lower its batch_size ({recipe.batch_size}) or cube "
-            f"({recipe.preparation.cube}), "
+            f"({recipe.preparation.edge}), "
             + (
                 "or raise its share of a GPU"
                 if cluster.gpus

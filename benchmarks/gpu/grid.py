@@ -23,7 +23,7 @@ from trials.voxel_losses import Combined
 GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, Tuning, product
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 RECIPE = replace(
     DEMO.recipes["3d"],
@@ -31,7 +31,7 @@ RECIPE = replace(
     steps_per_epoch={steps},
     batch_size={batch},
     width={width},
-    preparation=Preparation(cube={cube}),
+    preparation=Cube(edge={cube}),
     gpu_share=1.0,
 )
 SIX = replace(

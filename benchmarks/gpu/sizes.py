@@ -13,7 +13,7 @@ from trials.data.datasets.phantoms.writing import write_phantoms
 from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.records.job import Job
-from trials.records.spec import TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.records.spec import TUNE, Cell, Cube, Recipe, TrialSpec
 
 # Training cases of FULL's split, each of 128 slices: what compile="auto" of a real trial goes by.
 FULL_CASES, FULL_SLICES = 337, 337 * 128
@@ -56,7 +56,7 @@ LITTLE = replace(
     batch_size=1,
     steps_per_epoch=2,
     width=2,
-    preparation=Preparation(cube=32),
+    preparation=Cube(edge=32),
     compile="never",
 )
 SIZES = {

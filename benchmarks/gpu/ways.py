@@ -47,7 +47,7 @@ def bare(sizes: Sizes, model: str, layout: str, mode: str, steps: int) -> tuple[
     module.to(memory_format=memory_format(layout, part.dims)).to(device)
     if mode == "compiled":
         compile_bare(module)
-    batch = random_batch(recipe.batch_size, recipe.preparation.cube, part.dims, CLASSES, device)
+    batch = random_batch(recipe.batch_size, recipe.preparation.edge, part.dims, CLASSES, device)
     # A trial lets dropout draw as in eager mode; a bare loop need not.
     with inductor.patch(fallback_random=False):
         marks = train_bare(module, Combined(), batch, pick_precision("auto", device), steps, LR)

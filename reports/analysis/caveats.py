@@ -254,7 +254,7 @@ def _repaired(run: Run) -> Iterator[Caveat]:
     """
     cubes: set[str] = set()
     for result in run.results:
-        again: Any = result.facts.get("cubes_made_again", ())
+        again: Any = result.facts.get("cases_prepared_again", ())
         cubes.update(again)
     if cubes:
         text = (

@@ -23,7 +23,7 @@ from reports.analysis.surfaces import (
 )
 from reports.load.counts import Counts, count
 from reports.load.run_folder import Run
-from trials.records.result import CUBE, NATIVE
+from trials.records.result import NATIVE, PREPARED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
     """
     refuse_unsound(run, scores)
     validation = count(run, scores, "val", NATIVE)
-    test = {space: count(run, scores, "test", space) for space in (NATIVE, CUBE)}
+    test = {space: count(run, scores, "test", space) for space in (NATIVE, PREPARED)}
     resampled = {space: resample_ratio(counts) for space, counts in test.items()}
     summaries = {space: summarise(counts, resampled[space]) for space, counts in test.items()}
     for space, by_cell in summaries.items():

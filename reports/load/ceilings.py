@@ -31,7 +31,7 @@ class Top:
     that some patient holds.
     """
 
-    cube: int
+    edge: int
     rungs: Mapping[int, Rung]
 
 
@@ -64,7 +64,10 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
             raise ValueError(
                 f"{path} speaks of other test cases or references than the run's trials; {again}"
             )
-    return {data: Top(cube=one.cube, rungs=_rungs(one.scores)) for data, one in found.items()}
+    return {
+        data: Top(edge=one.preparation.edge, rungs=_rungs(one.scores))
+        for data, one in found.items()
+    }
 
 
 def background_floor(test: Counts) -> Rung:

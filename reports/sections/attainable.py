@@ -77,7 +77,7 @@ def _share(context: Context, tops: dict[int, Top], i: int, label: int) -> float:
 
 
 def _figure(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> Figure:
-    sizes = sorted({tops[i].cube for i in order})
+    sizes = sorted({tops[i].edge for i in order})
     beyond = sum(_share(context, tops, i, label) > 1 for i in order for label in labels)
     caption = (
         f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond "

@@ -20,7 +20,7 @@ from reports.figures.cells import (
 )
 from reports.figures.forest import difference_figure, mean_figure
 from reports.formatting import cell_name, listed, number, percent
-from trials.records.result import CUBE, NATIVE
+from trials.records.result import NATIVE, PREPARED
 
 Row = tuple[TableCell, ...]
 MakeRow = Callable[[int], Row]
@@ -147,7 +147,7 @@ def _overview(context: Context, order: list[int]) -> Table:
 
 def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, ...]:
     summaries = [context.summaries[NATIVE][i, label] for label in labels]
-    cube, seeds = context.summaries[CUBE][i, MEAN].dice, summaries[0].seeds
+    cube, seeds = context.summaries[PREPARED][i, MEAN].dice, summaries[0].seeds
     first = float(context.selection.first[i]) if context.selection else math.nan
     scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
     tail = (
@@ -247,7 +247,7 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
 
 
 def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
-    summary, cube = context.summaries[NATIVE][i, label], context.summaries[CUBE][i, label]
+    summary, cube = context.summaries[NATIVE][i, label], context.summaries[PREPARED][i, label]
     p = _p_against_chosen(context, i, label)
     share, voxels = summary.fp_share, summary.fp_voxels
     return (
@@ -292,7 +292,11 @@ def _background_table(context: Context, order: list[int]) -> Table:
     def entries(i: int) -> tuple[TableCell, ...]:
         cell = context.run.cells[i]
         key = (cell.model, cell.loss, cell.sampling)
-        values = (means.dice[(NATIVE, *key)], means.iou[(NATIVE, *key)], means.dice[(CUBE, *key)])
+        values = (
+            means.dice[(NATIVE, *key)],
+            means.iou[(NATIVE, *key)],
+            means.dice[(PREPARED, *key)],
+        )
         return (
             configuration(context, i),
             *(TableCell(number(value, 4), float(value)) for value in values),

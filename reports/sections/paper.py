@@ -19,7 +19,7 @@ from reports.elements import Column, Section, Table, TableCell, Text
 from reports.figures.cells import scored
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, listed, many, number, signed
-from trials.records.result import CUBE
+from trials.records.result import PREPARED
 from trials.records.spec import Cell
 
 SOURCE = (
@@ -117,7 +117,7 @@ def verdict(row: Published, copies: dict[int, int], ours: ScoreSummary | None) -
 def _ours(context: Context, row: Published) -> ScoreSummary | None:
     if row.cell not in context.run.cells or row.label >= len(context.run.classes):
         return None
-    return context.summaries[CUBE][context.run.cells.index(row.cell), row.label]
+    return context.summaries[PREPARED][context.run.cells.index(row.cell), row.label]
 
 
 def _table(context: Context, rows: tuple[Published, ...], verdicts: list[str]) -> Table:
@@ -178,7 +178,7 @@ def _explanation(context: Context, copies: dict[int, int]) -> tuple[str, ...]:
         f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a "
         "target: it gives one "
         "training a cell, no interval, and no learning rate in 3D. Ours: "
-        f"{many(len(context.test[CUBE].cases), 'test case')}.",
+        f"{many(len(context.test[PREPARED].cases), 'test case')}.",
         "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) "
         "holds for one case, for pooled "
         f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} "

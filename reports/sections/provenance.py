@@ -111,7 +111,7 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def spelled(value: object) -> str:
-    """A value of run.json in words: 'cube 32, normalise volume'."""
+    """A value of run.json in words: 'edge 32, kind cube'."""
     if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, Mapping):

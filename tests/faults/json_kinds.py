@@ -29,7 +29,7 @@ from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import Store, measured_record, prepared_record, verdict
 from trials.records.codec import to_json
 from trials.records.result import NATIVE, ExternalPredictions
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import write_text
 from trials.storage.checksum import SEAL, add_checksum
 
@@ -115,7 +115,7 @@ def run_files(place: Path) -> Readers:
 def prepared_files(place: Path) -> Readers:
     """Files of a cache: the manifest of a set, and what is kept of a case after each stage."""
     dataset = open_dataset("phantoms", write_small_data(place / "small", 1))
-    case, preparation = dataset.cases[0], Preparation(cube=8)
+    case, preparation = dataset.cases[0], Cube(edge=8)
     prepared = prepare_dataset(dataset, preparation, place / "cache", workers=1)
     manifest, rules = prepared / "manifest.json", rules_of(dataset)
     stages = {

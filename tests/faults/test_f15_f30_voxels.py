@@ -23,7 +23,7 @@ from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.preprocess import prepare_case
 from trials.records.faults import BAD_CASE
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_f25_another_orientation_gives_the_same_cubes(tmp_path, codes):
     save(other.labels, *turned(blocks(), IPL, codes))
     rules = Rules(classes=("background", "kidney", "tumor", "cyst"))
 
-    one, two = (prepare_case(case, rules, Preparation(cube=8)) for case in (straight, other))
+    one, two = (prepare_case(case, rules, Cube(edge=8)) for case in (straight, other))
 
     # The order of summation differs with the file's axes, by one unit in the last place of a
     # float16 at most.

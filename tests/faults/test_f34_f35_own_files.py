@@ -12,7 +12,7 @@ from bench.doctor.data import prepared_finding
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.manifest import CaseRecord, Manifest
 from trials.records.codec import from_json, to_json
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
 
@@ -23,9 +23,7 @@ VICTIM = "case_00001"
 def prepared(tmp_path_factory) -> Path:
     """A prepared set of two cases."""
     root = tmp_path_factory.mktemp("prepared")
-    return prepare_dataset(
-        dataset_of(root / "data", 2), Preparation(cube=8), root / "cache", workers=1
-    )
+    return prepare_dataset(dataset_of(root / "data", 2), Cube(edge=8), root / "cache", workers=1)
 
 
 def with_names(prepared: Path, place: Path, case: str, array: str) -> Path:
@@ -74,7 +72,7 @@ def test_f34_f35_a_prepared_set_whose_names_lead_elsewhere_is_refused_by_all_who
 
 def test_f34_a_remembered_case_whose_cube_lies_elsewhere_is_prepared_again(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
-    folder = prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+    folder = prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1)
     path = folder.parent / "cases" / "case_00000.json"
     sound = from_json(CaseRecord, path.read_text())
     image = shutil.move(folder.parent / "cases" / sound.arrays[0], tmp_path / "elsewhere.npy")
@@ -83,7 +81,7 @@ def test_f34_a_remembered_case_whose_cube_lies_elsewhere_is_prepared_again(tmp_p
         add_checksum(to_json(replace(sound, arrays=(f"../../../{image.name}", sound.arrays[1])))),
     )
 
-    prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+    prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1)
 
     assert from_json(CaseRecord, path.read_text()) == sound
     assert open_cache(folder).cases["case_00000"] == sound

@@ -20,11 +20,11 @@ import trials.data.prepared.cache as cache_module
 from benchmarks.write_faults import KINDS, sweep
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import NotWritten, write_whole
 from trials.storage.atomic import sweep as sweep_unfinished
 
-SMALL = Preparation(cube=8)
+SMALL = Cube(edge=8)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_f39_a_cache_that_cannot_hold_the_cubes_is_refused_before_any_work(datas
         ValueError,
         match=r"cases need [\d.]+ MB, [\d.]+ MB more than are free; make room, or choose",
     ):
-        prepare_dataset(many, Preparation(cube=512), tmp_path / "cache", workers=1)
+        prepare_dataset(many, Cube(edge=512), tmp_path / "cache", workers=1)
 
 
 def test_f39_a_cache_that_cannot_be_written_is_no_fault_of_a_case(dataset, tmp_path):

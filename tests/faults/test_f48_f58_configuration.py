@@ -22,9 +22,9 @@ GRID = """\
 from dataclasses import replace
 from bench.grids import DEMO, Grid, Tuning, product
 from bench.spaces import Range
-from trials.records.spec import Cell, Preparation, Recipe
+from trials.records.spec import Cell, Cube, Preparation, Recipe
 
-RECIPE = Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32), width=4)
+RECIPE = Recipe(epochs=1, batch_size=2, preparation=Cube(edge=32), width=4)
 MINE = Grid(
     name="mine",
     dataset="phantoms",
@@ -50,7 +50,7 @@ MISTAKES = [
     ("epochs=1", "epoch=1", "line 6: unknown key of Recipe 'epoch'; did you mean 'epochs'?"),
     ("trials=2", "trails=2", "line 13: unknown key of Tuning 'trails'; did you mean 'trials'?"),
     ("low=1e-3", "lo=1e-3", "line 16: unknown key of Range 'lo'; did you mean 'low'?"),
-    ("cube=32)", "cbe=32)", "line 6: unknown key of Preparation 'cbe'; did you mean 'cube'?"),
+    ("edge=32)", "edg=32)", "line 6: unknown key of Cube 'edg'; did you mean 'edge'?"),
     ('name="mine",', 'name="mine"', "line 8: invalid syntax. Perhaps you forgot a comma?"),
     ('name="mine",', 'name="mine,', "line 8: unterminated string literal (detected at line 8)"),
     (
@@ -122,23 +122,23 @@ MISTAKES = [
         "generate['num_cases'] must lie in 1..100000; got 1000000000",
     ),
     (
-        "cube=32)",
-        "cube=10**20)",
-        "recipes['3d'].preparation.cube must lie in 8..512 voxels; got 100000000000000000000",
+        "edge=32)",
+        "edge=10**20)",
+        "recipes['3d'].preparation.edge must lie in 8..512 voxels; got 100000000000000000000",
     ),
     (
-        "cube=32)",
-        "cube=32, normalise='x')",
+        "edge=32)",
+        "edge=32, normalise='x')",
         "preparation.normalise must be one of volume, train; got 'x'",
     ),
     (
-        "cube=32)",
-        "cube=32, clip_hu=(3, 1))",
+        "edge=32)",
+        "edge=32, clip_hu=(3, 1))",
         "preparation.clip_hu must be (low, high) with low < high; got (3, 1)",
     ),
     (
-        "cube=32)",
-        "cube=32, clip_hu=(float('nan'), 1))",
+        "edge=32)",
+        "edge=32, clip_hu=(float('nan'), 1))",
         "preparation.clip_hu must be two finite numbers; got (nan, 1",
     ),
     ('name="mine"', 'name="../../x"', "name must be a letter or digit, then up to 59 letters"),
@@ -146,7 +146,7 @@ MISTAKES = [
     ('"3d": RECIPE', "3: RECIPE", "unknown key of recipes 3; did you mean '3d'? known: 2d, 3d, "),
     ('"lr": 0.01', "3: 0.01", "unknown hyperparameter in hyper 3; known: alpha, "),
     ("epochs=1", "epochs=None", "recipes.3d.epochs must be int; got None"),
-    ("cube=32", "cube=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
+    ("edge=32", "edge=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
     ("width=4", "optimizer='sgd'", "unknown recipe.optimizer 'sgd'; known: adam, adamw"),
     (
         "width=4",
@@ -253,7 +253,7 @@ def test_f51_a_beta_that_makes_all_weights_equal():
 
 
 def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
-    answer = refused(GRID.replace("cube=32", "cube=100"), tmp_path, capsys)
+    answer = refused(GRID.replace("edge=32", "edge=100"), tmp_path, capsys)
 
     assert "unet3d takes cubes whose edge is a multiple of 16" in answer
     assert "nearest legal: 96 or 112" in answer

@@ -19,9 +19,9 @@ from made_up_record import CODE, VOXELS, holds, run_record
 from trials.records.codec import record_hash, to_json
 from trials.records.result import (
     COMPLETE,
-    CUBE,
     FAILED,
     NATIVE,
+    PREPARED,
     CaseScore,
     Ceiling,
     Ceilings,
@@ -29,7 +29,7 @@ from trials.records.result import (
     SurfaceScore,
     TrialResult,
 )
-from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Preparation, Recipe, TrialSpec
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Cube, Recipe, TrialSpec
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 MODELS = ("unet3d", "vnet", "segresnet", "unet2d_resnet18")
@@ -109,7 +109,7 @@ class MadeUp:
 
 
 def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int = 0) -> TrialSpec:
-    recipe = Recipe(epochs=made.epochs, batch_size=2, preparation=Preparation(cube=32))
+    recipe = Recipe(epochs=made.epochs, batch_size=2, preparation=Cube(edge=32))
     hyper: dict[str, float | tuple[float, ...]] = {"lr": 0.003 * (number + 1)}
     if "focal" in cell.loss:
         hyper["gamma"] = 2.0 + (number * 7 % 5) / 2
@@ -123,7 +123,7 @@ def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int =
 
 def scores(made: MadeUp, spec: TrialSpec) -> Iterator[CaseScore]:
     splits = ("val", "test") if spec.phase == FINAL else ("val",)
-    for split, label, space in product(splits, range(len(made.classes)), (NATIVE, CUBE)):
+    for split, label, space in product(splits, range(len(made.classes)), (NATIVE, PREPARED)):
         for case in made.splits[split]:
             held, quality = (
                 label == 0 or holds(case, label),
@@ -284,7 +284,13 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
         ]
         scores_on_test = tuple(score for score in native if score.split == "test")
         (out / "ceiling.json").write_text(
-            to_json(Ceilings(ceilings=(Ceiling(data="digest", cube=32, scores=scores_on_test),)))
+            to_json(
+                Ceilings(
+                    ceilings=(
+                        Ceiling(data="digest", preparation=Cube(edge=32), scores=scores_on_test),
+                    )
+                )
+            )
         )
     for result in all_results(made) if results is None else results:
         write_result(out, result)

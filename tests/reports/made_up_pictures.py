@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from trials.records.codec import record_hash
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.checksum import add_byte_checksum
 
 
 def hash_of(text: str) -> int:
-    return int(record_hash(Preparation(normalise=text), 8), 16)
+    return int(record_hash(Cube(normalise=text), 8), 16)
 
 
 def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:

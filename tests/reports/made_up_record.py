@@ -53,7 +53,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
                 }
             },
         },
-        "preparations": [{"cube": 32, "clip_hu": None, "normalise": "volume"}],
+        "preparations": [{"kind": "cube", "edge": 32, "clip_hu": None, "normalise": "volume"}],
         "recipes": {"unet3d": {"epochs": made.epochs, "batch_size": 2}},
         "weights": {"unet3d": "random"},
         "command": "python -m bench.run --grid demo",

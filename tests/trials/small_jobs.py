@@ -8,13 +8,13 @@ from trials.identity.code_identity import code_of
 from trials.records.codec import record_hash
 from trials.records.job import Job
 from trials.records.result import TrialResult
-from trials.records.spec import FINAL, Cell, Preparation, Recipe, TrialSpec
+from trials.records.spec import FINAL, Cell, Cube, Recipe, TrialSpec
 
 RECIPE = Recipe(
     epochs=3,
     steps_per_epoch=2,
     batch_size=2,
-    preparation=Preparation(cube=32),
+    preparation=Cube(edge=32),
     width=4,
     pretrain_epochs=3,
     pretrain_lr=3e-3,

@@ -16,7 +16,7 @@ from trials.data.prepared.cache import Cache, native_labels, to_file_axes
 from trials.inference.network import Network, cube_logits
 from trials.inference.predict import on_native_grid
 from trials.inference.previews import save_prediction, save_reference
-from trials.records.result import CUBE, NATIVE, CaseScore, SurfaceScore
+from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.official import OFFICIAL
 from trials.scoring.overlap import argmax_labels, case_scores, label_counts
@@ -80,7 +80,7 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     on_cube = argmax_labels(logits).numpy()
     on_native, reference = on_native_grid(softmax(logits, 0), record.shape), native_labels(record)
     scores = [
-        *case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, CUBE),
+        *case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, PREPARED),
         *case_scores(label_counts(on_native, reference, num_classes), case, split, NATIVE),
     ]
     surfaces: list[SurfaceScore] = []

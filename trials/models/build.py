@@ -113,7 +113,7 @@ def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe) -> int:
     """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims
     2) of one channel.
     """
-    return multiply_adds(model, (1, 1, *[recipe.preparation.cube] * dims))
+    return multiply_adds(model, (1, 1, *[recipe.preparation.edge] * dims))
 
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:

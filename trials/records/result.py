@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trials.records.spec import Cell, TrialSpec
+from trials.records.spec import Cell, Preparation, TrialSpec
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 REASONS = ("oom", "diverged", "precision", "exception", "timeout", "interrupted")
-NATIVE, CUBE = "native", "cube"
+NATIVE, PREPARED = "native", "prepared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseScore:
-    """Voxel counts of one label in one case; space is "native" (the case's own grid) or "cube"."""
+    """Voxel counts of one label in one case; space is "native" (the case's own grid) or "prepared"
+    (the grid of the recipe's preparation).
+    """
 
     case: str
     split: str
@@ -88,8 +90,8 @@ def headline(dice_by_label: Mapping[int, float | None]) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochScore:
-    """One epoch: mean training loss and mean Dice a label (cube space) over the reference-positive
-    cases.
+    """One epoch: mean training loss and mean Dice a label (prepared space) over the
+    reference-positive cases.
 
     Dice maps a foreground label to 0..1, or to None where no case holds the label. An epoch without
     validation has no val_loss and empty mappings.
@@ -158,7 +160,7 @@ class Ceiling:
     """
 
     data: str
-    cube: int
+    preparation: Preparation
     scores: tuple[CaseScore, ...]
 
 
@@ -200,7 +202,7 @@ FACT_KEYS: dict[str, Any] = {
     **dict.fromkeys(("compiled", "arithmetic_right"), bool),
     "arithmetic_seconds": float,
     "threads": int,
-    "cubes_made_again": tuple[str, ...],
+    "cases_prepared_again": tuple[str, ...],
     "class_counts.voxels": tuple[int, ...],
 }
 # What run.json holds, as far as anybody reads it: each key with its type.

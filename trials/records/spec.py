@@ -20,17 +20,23 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
-    """How a case becomes a cube; two recipes with equal preparations share one cache.
+class Cube:
+    """A preparation: every case becomes a cube. Two recipes with equal preparations share one
+    cache.
 
-    cube is the edge in voxels. clip_hu, a (low, high) window in HU, is applied before resampling.
-    normalise is "volume" (z-score by the volume's own mean and deviation, the paper's way) or
-    "train" (mean and deviation of the foreground of the training split).
+    edge is that of the cube in voxels. clip_hu, a (low, high) window in HU, is applied before
+    resampling. normalise is "volume" (z-score by the volume's own mean and deviation, the
+    paper's way) or "train" (mean and deviation of the foreground of the training split).
     """
 
-    cube: int = 128
+    edge: int = 128
     clip_hu: tuple[float, float] | None = None
     normalise: str = "volume"
+    kind: str = "cube"
+
+
+# How a case is prepared: one of these, told apart in JSON by its kind.
+Preparation = Cube
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ class Recipe:
 
     epochs: int
     batch_size: int
-    preparation: Preparation = field(default_factory=Preparation)
+    preparation: Preparation = field(default_factory=Cube)
     width: int | None = None
     model_options: tuple[tuple[str, float], ...] = ()
     steps_per_epoch: int | None = None

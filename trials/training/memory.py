@@ -56,7 +56,7 @@ def can_halve(job: Job) -> bool:
     if job.accumulation_steps > 1 or recipe.batch_size < HALVES:
         return False
     try:
-        check_cube(job.spec.cell.model, recipe.preparation.cube, recipe.batch_size // HALVES)
+        check_cube(job.spec.cell.model, recipe.preparation.edge, recipe.batch_size // HALVES)
     except ValueError:
         return False
     return True
@@ -75,4 +75,4 @@ def oom_text(job: Job, error: BaseException) -> str:
         f" in {job.accumulation_steps} parts" if job.accumulation_steps > 1 else ""
     )
     first = (str(error) or type(error).__name__).splitlines()[0]
-    return f"out of memory at {batch}, cube {recipe.preparation.cube}^3, peak {peak} GiB: {first}"
+    return f"out of memory at {batch}, cube {recipe.preparation.edge}^3, peak {peak} GiB: {first}"

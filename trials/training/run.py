@@ -64,7 +64,9 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
         "score_seconds": round(time.perf_counter() - trained, 2),
         "share_beside_model": round(progress.share_beside_model(), 4),
     }
-    repairs: dict[str, object] = {"cubes_made_again": cache.made_again} if cache.made_again else {}
+    repairs: dict[str, object] = (
+        {"cases_prepared_again": cache.made_again} if cache.made_again else {}
+    )
     return finished(job, network, progress, cases, facts | seconds | repairs, started)
 
 
@@ -112,7 +114,7 @@ def finished(
     started: str,
 ) -> TrialResult:
     """The record of a trial that was trained to its end, or pruned before it."""
-    cube, module = job.spec.recipe.preparation.cube, network.module
+    cube, module = job.spec.recipe.preparation.edge, network.module
     return TrialResult(
         trial=job.trial,
         spec=job.spec,

@@ -12,9 +12,9 @@ from bench.doctor.arithmetic import model_finding
 from bench.grids import DEMO
 from benchmarks.bfloat16 import RoundedConvolutions
 from trials.models.registry import MODELS, ModelEntry
-from trials.records.spec import Preparation, Recipe
+from trials.records.spec import Cube, Recipe
 
-SMALL = Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=8))
+SMALL = Recipe(epochs=1, batch_size=2, preparation=Cube(edge=8))
 
 
 class Wrong(torch.autograd.Function):

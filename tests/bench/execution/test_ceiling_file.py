@@ -6,7 +6,7 @@ from trials.data.datasets.registry import Split
 from trials.data.prepared.cache import open_cache
 from trials.records.codec import from_json
 from trials.records.result import Ceilings
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.checksum import add_checksum, check_checksum
 
 
@@ -14,7 +14,7 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
     small_cache, tmp_path
 ):
     cache = open_cache(small_cache)
-    cases, preparation = tuple(sorted(cache.cases)), Preparation(cube=32)
+    cases, preparation = tuple(sorted(cache.cases)), Cube(edge=32)
     prepared = Prepared(
         dataset=cache.dataset,
         scheme="sequential",
@@ -28,14 +28,14 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
     write_ceilings(tmp_path, prepared)
 
     (ceiling,) = from_json(Ceilings, (tmp_path / "ceiling.json").read_text()).ceilings
-    assert (ceiling.data, ceiling.cube) == (cache.digest, 32)
+    assert (ceiling.data, ceiling.preparation) == (cache.digest, preparation)
     assert [(score.case, score.label) for score in ceiling.scores] == [
         (case, label) for case in cases[10:] for label in range(4)
     ]
     path, known = tmp_path / "ceiling.json", (tmp_path / "ceiling.json").read_text()
-    path.write_text(add_checksum(check_checksum(known).replace('"cube": 32', '"cube": 33')))
+    path.write_text(add_checksum(check_checksum(known).replace('"edge": 32', '"edge": 33')))
     write_ceilings(tmp_path, prepared)
-    assert from_json(Ceilings, path.read_text()).ceilings[0].cube == 33
+    assert from_json(Ceilings, path.read_text()).ceilings[0].preparation.edge == 33
     path.write_text(known.replace('"overlap_voxels": 1', '"overlap_voxels": 2', 1))
     write_ceilings(tmp_path, prepared)
     assert path.read_text() == known

@@ -89,7 +89,7 @@ def poison(folder: Path, place: Path) -> Path:
         path = copy.parent / "cases" / cache.cases[case].arrays[1]
         np.save(
             path,
-            generator.permutation(np.load(path).ravel()).reshape((cache.preparation.cube,) * 3),
+            generator.permutation(np.load(path).ravel()).reshape((cache.preparation.edge,) * 3),
         )
         text = text.replace(cache.cases[case].digests[1], fingerprint(path))
     (copy / "manifest.json").write_text(text)
@@ -119,7 +119,7 @@ def test_the_poison_would_have_been_tasted(both):
 
     validation, test = (
         [
-            [s for s in one.scores if s.split == split and s.space == "cube"]
+            [s for s in one.scores if s.split == split and s.space == "prepared"]
             for one in (clean, poisoned)
         ]
         for split in ("val", "test")

@@ -12,7 +12,7 @@ from bench.spaces import Given, Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES, is_plain_focal
 from trials.models.registry import MODELS
-from trials.records.spec import Cell, Preparation
+from trials.records.spec import Cell, Cube
 
 # Voxels of the training split's cubes of 128, KiTS23.
 KITS = ClassCounts(
@@ -104,7 +104,7 @@ def test_a_grid_that_cannot_run_is_refused_with_the_way_out(change, message):
 
 @pytest.mark.parametrize("name", [name for name, part in MODELS.items() if part.dims == 3])
 def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
-    recipe = replace(DEMO.recipes["3d"], preparation=Preparation(cube=44))
+    recipe = replace(DEMO.recipes["3d"], preparation=Cube(edge=44))
     grid = replace(DEMO, cells=product((name,), ("focal",), ("none",)), recipes={"3d": recipe})
 
     with pytest.raises(ValueError, match=f"{name} takes cubes .* got 44; nearest"):

@@ -12,7 +12,7 @@ RECORD = {
     "seeds": [0],
     "cells": [{"model": "unet3d", "loss": "focal", "sampling": "none"}],
     "tuning": {"trials": 2, "epochs": 1},
-    "recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 32}}},
+    "recipes": {"unet3d": {"epochs": 8, "preparation": {"kind": "cube", "edge": 32}}},
     "hyper": {"*": {"lr": 0.01, "alpha": [1.0, 2.0]}},
     "data": {"data_digest": "abc", "split_hash": "def", "root": "/somewhere"},
     "commit": "1234",
@@ -34,12 +34,12 @@ def out(tmp_path):
     [
         ({"grid": "other"}, "grid mine -> other"),
         (
-            {"recipes": {"unet3d": {"epochs": 9, "preparation": {"cube": 32}}}},
+            {"recipes": {"unet3d": {"epochs": 9, "preparation": {"kind": "cube", "edge": 32}}}},
             "recipes.unet3d.epochs 8 -> 9",
         ),
         (
-            {"recipes": {"unet3d": {"epochs": 8, "preparation": {"cube": 64}}}},
-            "recipes.unet3d.preparation.cube 32 -> 64",
+            {"recipes": {"unet3d": {"epochs": 8, "preparation": {"kind": "cube", "edge": 64}}}},
+            "recipes.unet3d.preparation.edge 32 -> 64",
         ),
         ({"hyper": {"*": {"lr": 0.02, "alpha": [1.0, 2.0]}}}, r"hyper\.\*\.lr 0.01 -> 0.02"),
         ({"tuning": None}, "tuning.trials 2 -> 0"),

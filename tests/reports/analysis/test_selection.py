@@ -10,7 +10,7 @@ from reports.analysis.summary import MEAN, resample_ratio
 from reports.load.counts import Counts
 from reports.load.run_folder import Run, read_run
 from reports.table import scores_table, trials_table
-from trials.records.result import CUBE, NATIVE
+from trials.records.result import NATIVE, PREPARED
 from trials.records.spec import Cell
 
 
@@ -101,7 +101,7 @@ def test_a_class_that_no_test_patient_holds_takes_no_part_in_the_mean(tmp_path):
     context = board_of(tmp_path, made)
 
     assert np.isnan(context.summaries[NATIVE][0, 3].dice)
-    assert context.summaries[CUBE][0, MEAN].dice == pytest.approx(0.6)
+    assert context.summaries[PREPARED][0, MEAN].dice == pytest.approx(0.6)
     assert np.isnan(context.summaries[NATIVE][0, MEAN].dice_low), "one patient gives no interval"
 
 

@@ -82,7 +82,7 @@ def test_a_page_leaves_damaged_pictures_out_names_them_and_is_whole_again_withou
 
 def test_f42_cubes_that_were_made_again_during_the_run_are_a_warning_on_page_one(tmp_path):
     results = all_results(MADE)
-    again = {"cubes_made_again": ["case_00001-0a1b.image.npy"]}
+    again = {"cases_prepared_again": ["case_00001-0a1b.image.npy"]}
     results[0] = dataclasses.replace(results[0], facts=results[0].facts | again)
 
     page = build_report(write_run(tmp_path, MADE, results), "none").read_text()

@@ -93,7 +93,7 @@ def test_trials_have_one_row_each_with_settings_as_columns(tmp_path):
         "lr": 0.003,
         "one_minus_beta": 0.0001,
     }
-    assert json.loads(table.loc[0, "recipe"])["preparation"]["cube"] == 32
+    assert json.loads(table.loc[0, "recipe"])["preparation"]["edge"] == 32
     assert table.loc[0, ["device", "threads", "host"]].tolist() == ["cpu", "1", "laptop"]
     assert table.loc[1, ["state", "reason", "error"]].tolist() == [
         "FAILED",

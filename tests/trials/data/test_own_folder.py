@@ -8,7 +8,7 @@ from nifti_toys import dataset_of
 
 from trials.data.own_folder import contents, is_inside, refuse_foreign
 from trials.data.prepared.cache import prepare_dataset
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import to_path
 from trials.storage.object_store import StoreAway, put
 from trials.storage.spool import scratch
@@ -91,7 +91,7 @@ def test_one_folder_lies_in_another_whatever_the_spelling(
 
 def test_what_is_swept_from_a_cache_lies_in_its_own_folders(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
-    prepared = prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+    prepared = prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1)
     ours, theirs = (
         prepared.parent / "cases" / ".a.unfinished",
         tmp_path / "cache" / "of the user" / ".a.unfinished",
@@ -101,7 +101,7 @@ def test_what_is_swept_from_a_cache_lies_in_its_own_folders(tmp_path):
         path.touch()
         os.utime(path, (0, 0))
 
-    prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+    prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1)
 
     assert not ours.exists()
     assert theirs.exists()

@@ -144,7 +144,7 @@ def test_mean_dice_is_over_the_cases_that_hold_the_label():
 
 
 def test_scores_keep_the_counts_of_every_label():
-    scores = case_scores(label_counts(box(2), box(4), 2), "case_00001", "test", "cube")
+    scores = case_scores(label_counts(box(2), box(4), 2), "case_00001", "test", "prepared")
 
     assert [
         (score.label, score.true_voxels, score.pred_voxels, score.overlap_voxels)

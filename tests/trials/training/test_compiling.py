@@ -15,7 +15,7 @@ from trials.inference.network import Network, cube_logits
 from trials.models.build import build, item_multiply_adds
 from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE
-from trials.records.spec import Preparation, Recipe
+from trials.records.spec import Cube, Recipe
 from trials.training.attempt import attempt
 from trials.training.build import make_network, make_segmentation
 from trials.training.compiling import earns_back, use_one_cache, wants_compiling
@@ -72,7 +72,7 @@ def test_always_and_never_are_what_they_say(device):
 def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_trial_do_not():
     volumes, small = (
         Recipe(epochs=1, batch_size=4),
-        Recipe(epochs=1, batch_size=2, preparation=Preparation(cube=32)),
+        Recipe(epochs=1, batch_size=2, preparation=Cube(edge=32)),
     )
     full = item_multiply_adds(build("unet3d", 4), 3, volumes) * 100 * 84 * 4
     demo = item_multiply_adds(build("unet3d", 4, width=4), 3, small) * 8 * 16 * 2

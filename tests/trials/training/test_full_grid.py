@@ -11,14 +11,14 @@ from trials.data.prepared.cache import open_cache
 from trials.records.codec import record_hash
 from trials.records.job import Job
 from trials.records.result import COMPLETE
-from trials.records.spec import TUNE, Preparation, Recipe, TrialSpec
+from trials.records.spec import TUNE, Cube, Recipe, TrialSpec
 from trials.training.attempt import attempt
 
 STEP = Recipe(
     epochs=1,
     steps_per_epoch=1,
     batch_size=2,
-    preparation=Preparation(cube=32),
+    preparation=Cube(edge=32),
     weights="random",
     train_cases_scored=0,
 )

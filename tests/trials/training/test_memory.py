@@ -12,7 +12,7 @@ from torch import nn
 from trials.inference.network import Network
 from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE, FAILED
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.training.attempt import attempt
 from trials.training.attempt_log import begin, halve
 from trials.training.loop import add_gradients
@@ -140,7 +140,7 @@ def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak_and_another_tri
 
 
 def test_only_a_batch_whose_halves_are_legal_is_halved(small_cache, tmp_path):
-    edge16 = replace(SMALL, preparation=Preparation(cube=16))
+    edge16 = replace(SMALL, preparation=Cube(edge=16))
     vnet = replace(CELL, model="vnet")
 
     assert can_halve(make_job(small_cache, tmp_path, vnet, SMALL))

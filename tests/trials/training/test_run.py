@@ -197,7 +197,8 @@ def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
 
     assert result.state == COMPLETE, result.error
     assert all(
-        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "cube")) == 32**3
+        sum(s.pred_voxels for s in result.scores if (s.case, s.space) == (case, "prepared"))
+        == 32**3
         for case in cases_of(result)
     )
 

@@ -152,7 +152,7 @@ class Cache:
                 )
             self.made_again.append(path.name)
         array = np.load(path, mmap_mode="r")
-        assert (array.dtype, array.shape) == (dtype, (self.preparation.cube,) * 3), (
+        assert (array.dtype, array.shape) == (dtype, (self.preparation.edge,) * 3), (
             f"{path} is not a cube"
         )
         return array
@@ -272,7 +272,7 @@ def _check_room(store: Store, cases: Sequence[Case]) -> None:
     """
     open_folder(store.folder)
     missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
-    needed = missing * (3 * store.preparation.cube**3 + RECORD_BYTES)
+    needed = missing * (3 * store.preparation.edge**3 + RECORD_BYTES)
     free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise ValueError(

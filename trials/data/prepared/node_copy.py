@@ -70,7 +70,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
-    needed = len(manifest.cases) * (VOXEL_BYTES * manifest.preparation.cube**3 + HEADER_BYTES)
+    needed = len(manifest.cases) * (VOXEL_BYTES * manifest.preparation.edge**3 + HEADER_BYTES)
     copy.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(copy).free
     if free < needed:

@@ -69,8 +69,8 @@ class PreparedCase:
 
 def check_preparation(preparation: Preparation) -> None:
     """Refuse with a ValueError what no case could be prepared by."""
-    if not 8 <= preparation.cube <= 512:
-        raise ValueError(f"preparation.cube must lie in 8..512 voxels; got {preparation.cube}")
+    if not 8 <= preparation.edge <= 512:
+        raise ValueError(f"preparation.edge must lie in 8..512 voxels; got {preparation.edge}")
     if preparation.clip_hu is not None and not preparation.clip_hu[0] < preparation.clip_hu[1]:
         raise ValueError(
             f"preparation.clip_hu must be (low, high) with low < high; got {preparation.clip_hu}"
@@ -90,11 +90,11 @@ def prepare_case(
     """
     header, label_header = matching_headers(case.image, case.labels)
     met, label_met = StreamStats(), StreamStats()
-    raw_cube = image_cube(header, preparation.cube, preparation.clip_hu, met)
+    raw_cube = image_cube(header, preparation.edge, preparation.clip_hu, met)
     check_varies(header, met)
     cube, used = normalised(header.path, raw_cube, statistics)
     label_voxels, class_voxels = label_cube(
-        label_header, preparation.cube, len(rules.classes), label_met
+        label_header, preparation.edge, len(rules.classes), label_met
     )
     return PreparedCase(
         image=cube,

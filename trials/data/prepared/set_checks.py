@@ -14,7 +14,7 @@ from trials.data.prepared.case_checks import Rules, examine_case, rules_of
 from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
 from trials.process.workers import try_on
 from trials.records.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import fingerprint
 
 # Entry of every verdict's key: raise it when a rule changes.
@@ -53,7 +53,7 @@ def without_bad_cases(
     rules = rules_of(dataset)
     key = content_hash([FORMAT, rules.classes], 12)
     store = Store(
-        folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Preparation(), rules=rules
+        folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Cube(), rules=rules
     )
     open_folder(store.folder)
     found, failed = try_on(dataset.cases, partial(verdict, store), workers, on_case)

@@ -6,7 +6,7 @@ from nifti_toys import dataset_of
 
 from trials.data.batches.slices import export_slices, slices
 from trials.data.prepared.cache import open_cache, prepare_dataset
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_an_unknown_axis_is_told_the_known_ones():
 def test_exported_slices_stack_up_to_the_cubes(tmp_path, axis):
     cache = open_cache(
         prepare_dataset(
-            dataset_of(tmp_path / "data", 2), Preparation(cube=8), tmp_path / "cache", workers=1
+            dataset_of(tmp_path / "data", 2), Cube(edge=8), tmp_path / "cache", workers=1
         )
     )
     calls = []
@@ -54,7 +54,7 @@ def test_exported_slices_stack_up_to_the_cubes(tmp_path, axis):
 def test_slices_of_another_prepared_set_do_not_mix_with_those_that_are_there(tmp_path):
     dataset = dataset_of(tmp_path / "data", 1)
     first, second = (
-        open_cache(prepare_dataset(dataset, Preparation(cube=n), tmp_path / "cache", workers=1))
+        open_cache(prepare_dataset(dataset, Cube(edge=n), tmp_path / "cache", workers=1))
         for n in (8, 9)
     )
     export_slices(first, tmp_path / "out")
@@ -75,7 +75,7 @@ def test_slices_of_another_prepared_set_do_not_mix_with_those_that_are_there(tmp
 def test_slices_go_into_no_folder_of_other_files(tmp_path):
     cache = open_cache(
         prepare_dataset(
-            dataset_of(tmp_path / "data", 1), Preparation(cube=8), tmp_path / "cache", workers=1
+            dataset_of(tmp_path / "data", 1), Cube(edge=8), tmp_path / "cache", workers=1
         )
     )
     theirs = tmp_path / "out" / "axial" / "images" / "case_00000_slice_000.npy"

@@ -8,7 +8,7 @@ from nifti_toys import IPL, asymmetric, blocks, save, turned
 
 from trials.data.datasets.registry import open_dataset, split_cases
 from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 NNUNET = {
     "channel_names": {"0": "CT"},
@@ -77,7 +77,7 @@ def test_uncompressed_files_are_found_by_their_ending(tmp_path):
 def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
     dataset = open_dataset("nnunet", nnunet_folder(tmp_path / "data"))
 
-    cache = open_cache(prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1))
+    cache = open_cache(prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1))
     split = split_cases(cache.dataset, "seeded", 0)
 
     record = cache.cases["toy_3"]

@@ -15,10 +15,10 @@ from trials.data.datasets.registry import Case, Dataset, split_cases
 from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset, to_file_axes
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.preprocess import prepare_case
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import fingerprint
 
-SMALL = Preparation(cube=8)
+SMALL = Cube(edge=8)
 
 
 def written(folder):

@@ -14,9 +14,9 @@ from test_cache import SMALL, arrays
 
 from trials.data.datasets.registry import Case, Dataset
 from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
-TRAIN = Preparation(cube=8, clip_hu=(200.0, 900.0), normalise="train")
+TRAIN = Cube(edge=8, clip_hu=(200.0, 900.0), normalise="train")
 
 
 def test_the_digest_depends_on_content_alone(tmp_path):
@@ -28,7 +28,7 @@ def test_the_digest_depends_on_content_alone(tmp_path):
 
     here = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "a", workers=1))
     there = open_cache(prepare_dataset(moved, SMALL, tmp_path / "b", workers=1))
-    other = open_cache(prepare_dataset(dataset, replace(SMALL, cube=16), tmp_path / "a", workers=1))
+    other = open_cache(prepare_dataset(dataset, replace(SMALL, edge=16), tmp_path / "a", workers=1))
 
     assert here.digest == there.digest
     assert here.digest != other.digest

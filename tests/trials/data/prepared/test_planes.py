@@ -7,16 +7,14 @@ from nifti_toys import asymmetric, dataset_of, save, turned
 from trials.data.nifti.volume import read_image, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.planes import native_planes
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 WANTED = np.array([7, 0, 3, 10])
 
 
 def record_of(place):
     cache = open_cache(
-        prepare_dataset(
-            dataset_of(place / "data", 1), Preparation(cube=8), place / "cache", workers=1
-        )
+        prepare_dataset(dataset_of(place / "data", 1), Cube(edge=8), place / "cache", workers=1)
     )
     return cache.cases["case_00000"]
 
@@ -36,7 +34,7 @@ def test_planes_are_those_of_the_whole_image_in_the_order_asked_for(tmp_path, co
             ),
         )
     record = open_cache(
-        prepare_dataset(dataset, Preparation(cube=8), tmp_path / "cache", workers=1)
+        prepare_dataset(dataset, Cube(edge=8), tmp_path / "cache", workers=1)
     ).cases[case.case]
 
     planes = native_planes(record, WANTED)

@@ -15,9 +15,9 @@ from trials.data.prepared.preprocess import (
     prepare_case,
     train_statistics,
 )
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
-SMALL = Preparation(cube=8)
+SMALL = Cube(edge=8)
 RULES = Rules(classes=CLASSES)
 
 
@@ -135,9 +135,9 @@ def test_statistics_of_nothing_or_of_a_constant_are_refused(moments):
 @pytest.mark.parametrize(
     ("wrong", "key"),
     [
-        (Preparation(cube=4), "cube"),
-        (Preparation(clip_hu=(300.0, -100.0)), "clip_hu"),
-        (Preparation(normalise="foreground"), "normalise"),
+        (Cube(edge=4), "edge"),
+        (Cube(clip_hu=(300.0, -100.0)), "clip_hu"),
+        (Cube(normalise="foreground"), "normalise"),
     ],
 )
 def test_a_preparation_without_sense_is_refused_by_its_key(wrong, key):
