@@ -1,7 +1,7 @@
-"""Every grid, as values: which cells, on which data, under which seeds, by which recipes. Standard
-library only.
+"""All that a grid file imports: the records that a grid is made of, the registries that it may add
+to, and the built-in grids. Loads no torch.
 
-A grid of your own is a Python file that defines one Grid (and may add parts to the registries):
+A grid of your own is a Python file that defines one Grid (and may add entries to the registries):
 `python -m bench.run --grid my_grid.py`.
 """
 
@@ -10,7 +10,34 @@ from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 
 from bench.spaces import Range
+from trials.data.datasets.registry import DATASETS, DatasetEntry
+from trials.data.sampling import SAMPLINGS
+from trials.losses import LOSSES
+from trials.models.registry import MODELS, ModelEntry
+from trials.records.registry import Entry
 from trials.records.spec import Cell, Cube, Hyper, Recipe
+
+__all__ = [
+    "DATASETS",
+    "DEMO",
+    "FULL",
+    "GRIDS",
+    "LOSSES",
+    "MODELS",
+    "PAPER",
+    "SAMPLINGS",
+    "Cell",
+    "Cube",
+    "DatasetEntry",
+    "Entry",
+    "Family",
+    "Grid",
+    "ModelEntry",
+    "Range",
+    "Recipe",
+    "Tuning",
+    "product",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

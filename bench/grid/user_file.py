@@ -14,14 +14,14 @@ from typing import Any
 
 # Loaded before a grid file adds to the registries: it tells the file's parts from ours.
 import trials.identity.code_identity  # noqa: F401
-from bench.grids import GRIDS, Family, Grid, Tuning
-from bench.spaces import Range
+from bench import grids
+from bench.grids import GRIDS, Cell, Cube, Family, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
 from trials.records.registry import unknown
-from trials.records.spec import Cell, Cube, Recipe
 from trials.storage.probe import on_disk
 
 MODULE = "user_grid"
+ROOMS = ("bench", "trials", "reports")
 # What a grid file makes of ours: a keyword or a field of one of them is told with all that there
 # are.
 RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Cube, Tuning, Family, Range)}
@@ -65,11 +65,11 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
         exec(compile(text, name, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise ValueError(f"{name}{_line_of(error, name)}: {_told(error, name, text)}") from error
-    grids = {id(value): value for value in vars(module).values() if isinstance(value, Grid)}
-    own = [grid for grid in grids.values() if grid not in GRIDS.values()]
+    found = {id(value): value for value in vars(module).values() if isinstance(value, Grid)}
+    own = [grid for grid in found.values() if grid not in GRIDS.values()]
     if len(own) != 1:
-        found = ", ".join(sorted(grid.name for grid in own)) or "none"
-        raise ValueError(f"{name} must define exactly one Grid of its own; found {found}")
+        names = ", ".join(sorted(grid.name for grid in own)) or "none"
+        raise ValueError(f"{name} must define exactly one Grid of its own; found {names}")
     return own[0]
 
 
@@ -95,14 +95,24 @@ def _told(error: BaseException, name: str, text: str) -> str:
         return (
             unknown(f"key of {where}", error.args[0], known) if known else f"there is no key {told}"
         )
-    if lacking := re.search(r"cannot import name '(\w+)' from '([\w.]+)'", told):
-        return (
-            f"{lacking[2]} has no "
-            f"{lacking[1]!r}{_meant(lacking[1], dir(sys.modules.get(lacking[2])))}"
-        )
+    if isinstance(error, ImportError):
+        return _not_imported(error, told)
     if isinstance(error, NameError):
         return told + _meant(error.name, vars(sys.modules[MODULE]))
     return told + (_meant(error.name, dir(error.obj)) if isinstance(error, AttributeError) else "")
+
+
+def _not_imported(error: ImportError, told: str) -> str:
+    """A module or a name that is not there; of one of ours, where all that a grid file needs is."""
+    module = error.name or ""
+    lacking = re.search(r"cannot import name '(\w+)'", told)
+    if module == grids.__name__ and lacking:
+        told = f"{module} has no {lacking[1]!r}{_meant(lacking[1], grids.__all__)}"
+        return f"{told}; known: {', '.join(grids.__all__)}"
+    if module.partition(".")[0] not in ROOMS:
+        return told
+    what = f"{module} has no {lacking[1]!r}" if lacking else f"there is no module {module}"
+    return f"{what}; a grid file imports from {grids.__name__} alone: {', '.join(grids.__all__)}"
 
 
 def _meant(name: str | None, known: Iterable[str]) -> str:

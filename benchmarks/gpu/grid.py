@@ -22,8 +22,7 @@ from trials.voxel_losses import Combined
 # Five settings of a search and the final trial.
 GRID = """
 from dataclasses import replace
-from bench.grids import DEMO, Tuning, product
-from trials.records.spec import Cube
+from bench.grids import DEMO, Cube, Tuning, product
 
 RECIPE = replace(
     DEMO.recipes["3d"],

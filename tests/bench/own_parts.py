@@ -18,11 +18,7 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from bench.grids import DEMO, product
-from trials.data.sampling import SAMPLINGS
-from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelEntry
-from trials.records.registry import Entry
+from bench.grids import DEMO, LOSSES, MODELS, SAMPLINGS, Entry, ModelEntry, product
 
 SCALE = 2.0
 POWER = {"rare": 0.5}

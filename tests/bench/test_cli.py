@@ -146,9 +146,7 @@ def test_a_users_grid_file_may_bring_its_own_loss(tmp_path, capsys):
     grid = tmp_path / "mine.py"
     grid.write_text(
         "from dataclasses import replace\n"
-        "from bench.grids import DEMO, product\n"
-        "from trials.records.registry import Entry\n"
-        "from trials.losses import LOSSES\n"
+        "from bench.grids import DEMO, LOSSES, Entry, product\n"
         "def absolute(counts):\n"
         "    return lambda logits, labels: logits.abs().mean()\n"
         "LOSSES['absolute'] = Entry('user_grid:absolute', about='for the test')\n"

@@ -20,9 +20,7 @@ from trials.models.imagenet import TIMEOUT_SECONDS, prefetch_imagenet
 
 GRID = """\
 from dataclasses import replace
-from bench.grids import DEMO, Grid, Tuning, product
-from bench.spaces import Range
-from trials.records.spec import Cell, Cube, Preparation, Recipe
+from bench.grids import DEMO, Cell, Cube, Grid, Range, Recipe, Tuning, product
 
 RECIPE = Recipe(epochs=1, batch_size=2, preparation=Cube(edge=32), width=4)
 MINE = Grid(
@@ -44,24 +42,24 @@ MISTAKES = [
     (
         "Range(low=1e-3",
         "Rnge(low=1e-3",
-        "line 16: name 'Rnge' is not defined; did you mean 'Range'?",
+        "line 14: name 'Rnge' is not defined; did you mean 'Range'?",
     ),
-    ("cells=product", "cels=product", "line 7: unknown key of Grid 'cels'; did you mean 'cells'?"),
-    ("epochs=1", "epoch=1", "line 6: unknown key of Recipe 'epoch'; did you mean 'epochs'?"),
-    ("trials=2", "trails=2", "line 13: unknown key of Tuning 'trails'; did you mean 'trials'?"),
-    ("low=1e-3", "lo=1e-3", "line 16: unknown key of Range 'lo'; did you mean 'low'?"),
-    ("edge=32)", "edg=32)", "line 6: unknown key of Cube 'edg'; did you mean 'edge'?"),
-    ('name="mine",', 'name="mine"', "line 8: invalid syntax. Perhaps you forgot a comma?"),
-    ('name="mine",', 'name="mine,', "line 8: unterminated string literal (detected at line 8)"),
+    ("cells=product", "cels=product", "line 5: unknown key of Grid 'cels'; did you mean 'cells'?"),
+    ("epochs=1", "epoch=1", "line 4: unknown key of Recipe 'epoch'; did you mean 'epochs'?"),
+    ("trials=2", "trails=2", "line 11: unknown key of Tuning 'trails'; did you mean 'trials'?"),
+    ("low=1e-3", "lo=1e-3", "line 14: unknown key of Range 'lo'; did you mean 'low'?"),
+    ("edge=32)", "edg=32)", "line 4: unknown key of Cube 'edg'; did you mean 'edge'?"),
+    ('name="mine",', 'name="mine"', "line 6: invalid syntax. Perhaps you forgot a comma?"),
+    ('name="mine",', 'name="mine,', "line 6: unterminated string literal (detected at line 6)"),
     (
         "MINE = Grid(",
         "DEMO.lossy\nMINE = Grid(",
-        "line 7: unknown key of Grid 'lossy'; known: cells, dataset, families, fold, ",
+        "line 5: unknown key of Grid 'lossy'; known: cells, dataset, families, fold, ",
     ),
     (
         "RECIPE = ",
         "RECIPE = DEMO.recipes['4d'] or ",
-        "line 6: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, "
+        "line 4: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, "
         "vnet",
     ),
     (
@@ -200,7 +198,7 @@ def test_f48_unknown_key(tmp_path, capsys):
         '(Cell(model="unet3d", los="focal", sampling="none"),)',
     )
 
-    assert "line 11: unknown key of Cell 'los'; did you mean 'loss'?" in refused(
+    assert "line 9: unknown key of Cell 'los'; did you mean 'loss'?" in refused(
         text, tmp_path, capsys
     )
 

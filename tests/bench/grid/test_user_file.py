@@ -3,23 +3,21 @@ registries that is no part.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench import grids
 from bench.cli import main
-from trials.data.sampling import SAMPLINGS
-from trials.losses import LOSSES
-from trials.models.registry import MODELS
+from bench.grid.user_file import load_grid_text
+from bench.grid.validate import check_grid
+from bench.grids import LOSSES, MODELS, SAMPLINGS, Cube
 
 HEAD = """\
 from dataclasses import replace
-from bench.grids import DEMO, product
-from trials.data.sampling import SAMPLINGS
-from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelEntry
-from trials.records.registry import Entry
+from bench.grids import DEMO, LOSSES, MODELS, SAMPLINGS, Entry, ModelEntry, product
 """
 MINE = 'MINE = replace(DEMO, name="mine", cells=product(("vnet",), ("focal",), ("none",)))'
 
@@ -160,6 +158,21 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
         ("raise NameError('x')", "mine.py line 1: x"),
         ("raise AttributeError('x')", "mine.py line 1: x"),
         ("{'a': 3}['b']", "mine.py line 1: there is no key 'b'"),
+        (
+            "from trials.parts import Part",
+            "mine.py line 1: there is no module trials.parts; a grid file imports from bench.grids "
+            "alone: DATASETS, DEMO, ",
+        ),
+        (
+            "from trials.records.spec import Shape",
+            "mine.py line 1: trials.records.spec has no 'Shape'; a grid file imports from "
+            "bench.grids alone: DATASETS, DEMO, ",
+        ),
+        (
+            "from bench.grids import Preparation",
+            "mine.py line 1: bench.grids has no 'Preparation'; known: DATASETS, DEMO, ",
+        ),
+        ("import no_such_module", "mine.py line 1: No module named 'no_such_module'"),
         ("def f():\n    return f()\nf()", "mine.py line 2: maximum recursion depth exceeded"),
         (
             b"\xff\xfe\x00",
@@ -172,6 +185,27 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
 )
 def test_a_file_that_is_no_grid_is_refused_in_one_line(content, told, tmp_path, capsys):
     assert refused(content, tmp_path, capsys).startswith(told)
+
+
+def test_grids_holds_every_record_that_a_grid_is_made_of_and_every_registry():
+    records = {"Grid", "Cell", "Recipe", "Cube", "Range", "Tuning", "Family"}
+    registries = {"MODELS", "LOSSES", "SAMPLINGS", "DATASETS"}
+    entries = {"Entry", "ModelEntry", "DatasetEntry"}
+
+    assert records | registries | entries | {"product", "DEMO", "PAPER"} <= set(grids.__all__)
+
+
+@pytest.mark.skipif("SEGBENCH_FIXTURES" not in os.environ, reason="SEGBENCH_FIXTURES is not set")
+def test_a_grid_file_of_an_earlier_version_needs_other_imports_alone():
+    text = (Path(os.environ["SEGBENCH_FIXTURES"]) / "cases/tiny_grid.py").read_text()
+    imports = "from bench.grids import DEMO, Cube, product\n"
+    text = re.sub(r"(from (bench|trials)\S* import .*\n)+", imports, text)
+    text = text.replace("Preparation(cube=", "Cube(edge=")
+
+    grid = load_grid_text(text)
+
+    check_grid(grid)
+    assert (grid.name, grid.recipes["3d"].preparation) == ("tiny", Cube(edge=32))
 
 
 def test_a_pipe_is_no_grid_file(tmp_path, capsys):
