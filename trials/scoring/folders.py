@@ -168,8 +168,8 @@ def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spa
     order, and turning whole scans takes as long as scoring them. Raises ValueError naming the file
     whose shape, affine or labels are not the reference's.
     """
-    headers = map(read_header, (pair.reference, pair.prediction))
-    check_same_grid(*headers, "reference", "write the prediction on the case's own grid")
+    fix = "write the prediction on the case's own grid"
+    check_same_grid(read_header(pair.reference), read_header(pair.prediction), "reference", fix)
     volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
     voxels = [volume.voxels.T for volume in volumes]
     boxes = [box for box in map(box_of, voxels) if box[0].stop]
