@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from made_up import MadeUp, write_run
 
 from bench.grid.grid_values import MOST_TRIALS
-from reports.analysis.context import build_board
+from reports.analysis.context import build_context
 from reports.elements import LONGEST_TABLE
 from reports.load.run_folder import read_run
 from reports.page import render
@@ -38,7 +38,7 @@ def test_f87_of_ten_thousand_trials_the_page_shows_the_first_and_says_where_all_
     run = replace(run, results=(*run.finals, *many))
     table = trials_table(run)
 
-    section = trials(build_board(run, scores_table(run), table, "none"))
+    section = trials(build_context(run, scores_table(run), table, "none"))
 
     timeline = section.blocks[0].table
     tuning = next(block for block in section.blocks if block.id == "trials-tune")

@@ -72,7 +72,7 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
         assert ">nothing" in last, table
     first, *_, last = rows_of(page, "leaderboard-table")
     assert "1.000 <small>[1.000, 1.000]" in first
-    assert ">chosen<" not in first + last
+    assert ">selected<" not in first + last
     assert "0.000 <small>[0.000, 0.000]" in last
     assert "contestants from outside (crosses), best mean first" in page
     assert main(["report", str(run)]) == 0
