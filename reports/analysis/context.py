@@ -14,11 +14,11 @@ from reports.analysis.external import External, Field, everyone, gather_external
 from reports.analysis.selection import Selection, select
 from reports.analysis.summary import Resampled, ScoreSummary, resample_ratio, summarise
 from reports.analysis.surfaces import (
-    SurfaceDiceSummary,
+    MetricSummaries,
     Surfaces,
     gather_surfaces,
+    metric_summaries,
     refuse_unsound_surfaces,
-    surface_dice_summaries,
     surfaces_table,
 )
 from reports.load.counts import Counts, count
@@ -33,8 +33,8 @@ class Context:
     validation counts are native; test holds the test counts by space, summaries the test scores by
     space, then by (configuration, label), resampled the native test Dice; families are the
     comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
-    as one block, surface_dice_summaries the mean Surface Dice by (configuration, label); all are
-    empty for a run without surfaces. external are contestants that the run did not train, field
+    as one block, metrics the mean of each metric by (configuration, label); all are empty for a run
+    without surfaces. external are contestants that the run did not train, field
     everybody: its configurations, then them.
     """
 
@@ -46,7 +46,7 @@ class Context:
     summaries: Mapping[str, Mapping[tuple[int, int], ScoreSummary]]
     surface_rows: pd.DataFrame
     surfaces: Surfaces
-    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary]
+    metrics: MetricSummaries
     resampled: Resampled
     external: External
     field: Field
@@ -82,7 +82,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         summaries=summaries,
         surface_rows=surface_rows,
         surfaces=surfaces,
-        surface_dice_summaries=surface_dice_summaries(surfaces, run.classes),
+        metrics=metric_summaries(surfaces, run.classes),
         external=external,
         field=everyone(run, test[NATIVE], surfaces, external),
         resampled=resampled[NATIVE],

@@ -13,17 +13,17 @@ import numpy as np
 
 from reports.analysis.summary import ScoreSummary, resample_ratio, summarise
 from reports.analysis.surfaces import (
-    AREAS,
-    LESIONS,
-    SurfaceDiceSummary,
+    STORED,
+    MetricSummaries,
     Surfaces,
-    surface_dice_summaries,
+    empty_numbers,
+    metric_summaries,
 )
 from reports.formatting import cell_name
 from reports.load.counts import Counts
 from reports.load.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows, refuse_overlaps
-from reports.table import COUNTS
 from trials.records.codec import parsed, rebuild
+from trials.records.metrics import METRICS, metric_of
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.storage.atomic import matching, read_text
 
@@ -38,7 +38,7 @@ class External:
     counts: Counts
     surfaces: Surfaces
     summaries: Mapping[tuple[int, int], ScoreSummary]
-    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary]
+    metrics: MetricSummaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
         counts=counts,
         surfaces=blocks,
         summaries=summarise(counts, resample_ratio(counts)) if outside else {},
-        surface_dice_summaries=surface_dice_summaries(blocks, run.classes) if outside else {},
+        metrics=metric_summaries(blocks, run.classes) if outside else {},
     )
 
 
@@ -135,15 +135,16 @@ def _counts(outside: Sequence[ExternalPredictions], test: Counts) -> Counts:
 
 def _surfaces(outside: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfaces:
     shape = (len(outside), 1, len(surfaces.cases), len(surfaces.regions))
-    numbers = {name: np.zeros(shape) for name in (*COUNTS, *AREAS, *LESIONS)}
+    numbers = empty_numbers(shape)
     case_at = {case: i for i, case in enumerate(surfaces.cases)}
     for i, one in enumerate(outside):
         for row in one.surfaces:
             if row.case in case_at and row.region in surfaces.regions:
-                for name, block in numbers.items():
-                    block[i, 0, case_at[row.case], surfaces.regions.index(row.region)] = getattr(
-                        row, name
-                    )
+                at = (i, 0, case_at[row.case], surfaces.regions.index(row.region))
+                for name in STORED:
+                    numbers[name][at] = getattr(row, name)
+                for name, entry in METRICS.items():
+                    numbers[name][at] = metric_of(entry, row)
     return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
 
 

@@ -60,12 +60,14 @@ class Resampled:
     seed_effect: Mapping[int, np.ndarray]
     df: Mapping[int, tuple[int, int]]
 
-    def interval(self, label: int) -> tuple[np.ndarray, np.ndarray]:
-        """The 95 % interval of every configuration's mean, within 0 and 1."""
+    def interval(
+        self, label: int, bounds: tuple[float, float] = (0.0, 1.0)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The 95 % interval of every configuration's mean, within the bounds."""
         low, high = student_interval(
             self.estimates[label], self.draws[label], self.seed_effect[label], self.df[label]
         )
-        return np.clip(low, 0, 1), np.clip(high, 0, 1)
+        return np.clip(low, *bounds), np.clip(high, *bounds)
 
     def lead_interval(self, label: int, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The 95 % interval of configuration i's mean minus each configuration's; the patients are

@@ -2,6 +2,7 @@
 and the ratios of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,12 @@ import pandas as pd
 from reports.analysis.summary import MEAN, resample_values
 from reports.load.counts import places
 from reports.load.run_folder import SURFACE_TYPES, Run
-from reports.table import COUNTS, IDENTITY, dice_of, ratio_of, rows_table
+from reports.table import COUNTS, IDENTITY, rows_table
+from trials.records.metrics import ALL, AREAS, BOTH, METRICS, MetricEntry, value_of
 
-AREAS = ("true_mm2", "pred_mm2", "true_within_mm2", "pred_within_mm2")
 LESIONS = ("lesions", "lesions_found", "lesions_false")
 KEYS = ("split", "case", "region", "tolerance_mm")
-SURFACE_COLUMNS = (*IDENTITY, *KEYS, *COUNTS, *AREAS, *LESIONS, "dice", "surface_dice")
+STORED = (*COUNTS, *AREAS, *LESIONS, "voxel_mm3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +34,22 @@ class Surfaces:
     numbers: dict[str, np.ndarray]
     available: np.ndarray
 
-    def dice(self, region: str) -> np.ndarray:
-        """Dice of a region as [C, S, N]; NaN where both masks are empty or the seed is missing."""
-        at = self.regions.index(region)
-        counts = (self.numbers[name][..., at] for name in COUNTS)
-        return np.where(self.available[:, :, None], dice_of(*counts), np.nan)
-
-    def surface_dice(self, region: str) -> np.ndarray:
-        """Surface Dice of a region as [C, S, N]; NaN where both masks are empty or the seed is
+    def metric(self, name: str, region: str) -> np.ndarray:
+        """A metric of METRICS of a region as [C, S, N]; NaN where it is not defined or the seed is
         missing.
         """
-        at = self.regions.index(region)
-        areas = (self.numbers[name][..., at] for name in AREAS)
-        return np.where(self.available[:, :, None], surface_dice_of(*areas), np.nan)
+        values = self.numbers[name][..., self.regions.index(region)]
+        return np.where(self.available[:, :, None], values, np.nan)
+
+    def counted(self, name: str, region: str) -> np.ndarray:
+        """The same, NaN also in the cases over which the metric's mean is not taken."""
+        at, values = self.regions.index(region), self.metric(name, region)
+        if METRICS[name].over == ALL:
+            return values
+        holding = self.holding(region)
+        if METRICS[name].over == BOTH:
+            holding = holding & (self.numbers["pred_voxels"][..., at] > 0)
+        return np.where(holding, values, np.nan)
 
     def holding(self, region: str) -> np.ndarray:
         """Which cases' reference holds a region: bool [N]."""
@@ -53,10 +57,8 @@ class Surfaces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurfaceDiceSummary:
-    """A mean Surface Dice, 0..1, over the n patients that hold the region, then over seeds, with
-    its 95 % interval.
-    """
+class MetricSummary:
+    """A mean over the n patients that count, then over seeds, with its 95 % interval."""
 
     value: float
     low: float
@@ -64,17 +66,34 @@ class SurfaceDiceSummary:
     n: int
 
 
-def surfaces_table(run: Run) -> pd.DataFrame:
-    """One row per trial, test case and region: voxels, areas in mm2, lesions, Dice and Surface Dice
-    (NaN where both are empty).
+# By metric, then by (configuration, label).
+MetricSummaries = Mapping[str, Mapping[tuple[int, int], MetricSummary]]
 
-    Columns are SURFACE_COLUMNS, rows are sorted by trial, split, case and region. Holds no clock
+
+def surfaces_table(run: Run) -> pd.DataFrame:
+    """One row per trial, test case and region: voxels, areas in mm2, lesions, and every entry of
+    METRICS (NaN where it is not defined).
+
+    Columns are surface_columns(), rows are sorted by trial, split, case and region. Holds no clock
     and no host.
     """
     table = rows_table(run, "surfaces", SURFACE_TYPES, order=("split", "case", "region"))
-    table["dice"] = dice_of(*(table[name].to_numpy() for name in COUNTS))
-    table["surface_dice"] = surface_dice_of(*(table[name].to_numpy() for name in AREAS))
-    return table[list(SURFACE_COLUMNS)]
+    metrics = {name: metric_column(entry, table) for name, entry in METRICS.items()}
+    return table.assign(**metrics)[surface_columns()]
+
+
+def surface_columns() -> list[str]:
+    """The columns of the surfaces table: identity, what is stored, and the metrics."""
+    return list(dict.fromkeys((*IDENTITY, *KEYS, *STORED, *METRICS)))
+
+
+def metric_column(entry: MetricEntry, table: pd.DataFrame) -> list[float]:
+    """A metric of every row of the surfaces table."""
+    function = entry.load()
+    return [
+        value_of(function, *numbers)
+        for numbers in zip(*(table[name].tolist() for name in entry.of), strict=True)
+    ]
 
 
 def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
@@ -111,16 +130,6 @@ def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
             )
 
 
-def surface_dice_of(
-    true_mm2: np.ndarray,
-    pred_mm2: np.ndarray,
-    true_within_mm2: np.ndarray,
-    pred_within_mm2: np.ndarray,
-) -> np.ndarray:
-    """trials.records.result.surface_dice over arrays of one shape."""
-    return ratio_of(true_within_mm2 + pred_within_mm2, true_mm2 + pred_mm2)
-
-
 def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
     """The final trials' test rows of the surfaces table as one block; no regions where no trial has
     any.
@@ -138,7 +147,7 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
         places(rows["case"], {case: i for i, case in enumerate(cases)}),
         places(rows["region"], {region: i for i, region in enumerate(regions)}),
     )
-    numbers = {name: np.zeros(shape) for name in (*COUNTS, *AREAS, *LESIONS)}
+    numbers = empty_numbers(shape)
     for name, block in numbers.items():
         block[at] = rows[name]
     true_voxels, available = np.zeros(shape[2:]), np.zeros(shape[:2], bool)
@@ -149,32 +158,41 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
     )
 
 
-def surface_dice_summaries(
-    surfaces: Surfaces, classes: tuple[str, ...]
-) -> dict[tuple[int, int], SurfaceDiceSummary]:
-    """Surface Dice of every (configuration, label), MEAN over the labels that some patient holds
-    included.
+def empty_numbers(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What Surfaces holds of no case: zeros, and NaN for each metric."""
+    zeros = {name: np.zeros(shape) for name in STORED}
+    return zeros | {name: np.full(shape, np.nan) for name in METRICS}
 
-    Nothing where the run has no surfaces. The draws are those of all other intervals of the same
-    patients.
+
+def metric_summaries(surfaces: Surfaces, classes: tuple[str, ...]) -> MetricSummaries:
+    """The mean of every metric of every (configuration, label), MEAN over the labels included.
+
+    A label that no patient holds has none, and so has a run without surfaces. The draws are those
+    of all other intervals of the same patients.
     """
     labels = {
-        label: name for label, name in enumerate(classes) if label and name in surfaces.regions
+        label: name
+        for label, name in enumerate(classes)
+        if label and name in surfaces.regions and surfaces.holding(name).any()
     }
-    held = {label: surfaces.holding(name) for label, name in labels.items()}
-    held = {label: holding for label, holding in held.items() if holding.any()}
-    if not held:
-        return {}
-    values = {
-        label: np.where(holding, surfaces.surface_dice(labels[label]), np.nan)
-        for label, holding in held.items()
-    }
-    resampled, found = resample_values(values, surfaces.available), {}
+    return {name: _summaries(surfaces, name, labels) if labels else {} for name in METRICS}
+
+
+def _summaries(
+    surfaces: Surfaces, metric: str, labels: Mapping[int, str]
+) -> dict[tuple[int, int], MetricSummary]:
+    values = {label: surfaces.counted(metric, name) for label, name in labels.items()}
+    resampled = resample_values(values, surfaces.available)
+    held = {label: (~np.isnan(of)).any(axis=1) for label, of in values.items()}
+    held[MEAN] = np.any(list(held.values()), axis=0)
+    found = {}
     for label, estimates in resampled.estimates.items():
-        num = int(np.any(list(held.values()), axis=0).sum() if label == MEAN else held[label].sum())
-        low, high = resampled.interval(label)
+        low, high = resampled.interval(label, METRICS[metric].bounds)
         for i, value in enumerate(estimates):
-            found[i, label] = SurfaceDiceSummary(
-                value=float(value), low=float(low[i]), high=float(high[i]), n=num
+            found[i, label] = MetricSummary(
+                value=float(value),
+                low=float(low[i]),
+                high=float(high[i]),
+                n=int(held[label][i].sum()),
             )
     return found

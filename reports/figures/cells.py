@@ -1,11 +1,10 @@
 """Table cells that several sections share: a configuration, a score with its interval."""
 
 import math
-from collections.abc import Mapping
 
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
-from reports.analysis.surfaces import SurfaceDiceSummary
+from reports.analysis.surfaces import MetricSummaries
 from reports.elements import TableCell
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, interval, number
@@ -49,18 +48,20 @@ def p_cell(p: float) -> TableCell:
     return TableCell("below 0.001" if p < 0.001 else number(p), p)
 
 
+def has_surfaces(context: Context) -> bool:
+    """Whether any configuration has a Surface Dice, so that its column is shown."""
+    return bool(context.metrics["surface_dice"])
+
+
 def surface_cells(
-    context: Context,
-    surface_dice_summaries: Mapping[tuple[int, int], SurfaceDiceSummary],
-    i: int,
-    label: int,
+    context: Context, metrics: MetricSummaries, i: int, label: int
 ) -> tuple[TableCell, ...]:
     """The Surface Dice of one contestant as the one cell of its column; no cell in a run without
     surfaces.
     """
-    if not context.surface_dice_summaries:
+    if not has_surfaces(context):
         return ()
-    found = surface_dice_summaries.get((i, label))
+    found = metrics["surface_dice"].get((i, label))
     return (
         scored(found.value, found.low, found.high)
         if found

@@ -44,6 +44,8 @@ SCORE_TYPES = {
     "pred_voxels": int,
     "overlap_voxels": int,
 }
+# What results of earlier versions do not hold, and is null where there is nothing to measure.
+MAYBE = {"voxel_mm3": float, "hd95_mm": float}
 SURFACE_TYPES = {
     **dict.fromkeys(("case", "split", "region"), str),
     **dict.fromkeys(
@@ -60,6 +62,7 @@ SURFACE_TYPES = {
         ),
         int,
     ),
+    **MAYBE,
 }
 STATES, PHASES = (COMPLETE, PRUNED, FAILED), (PRETRAIN, TUNE, FINAL)
 COSTS = ("seconds", "peak_gib", "num_parameters", "num_trainable", "multiply_adds")
@@ -173,11 +176,19 @@ def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -
     if not isinstance(rows, list):
         raise ValueError(f"{where} must be a list; got {shown(rows)}")
     for i, row in enumerate(rows):
-        if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != types:
+        if not isinstance(row, dict) or not _is_row(row, types):
             raise ValueError(f"{where}[{i}] must hold {', '.join(types)}; got {shown(row)}")
     built = tuple(kind(**row) for row in rows)
     refuse_beyond(built, [name for name, of in types.items() if of is not str], where)
     return built
+
+
+def _is_row(row: Mapping[str, Any], types: Mapping[str, type]) -> bool:
+    found = {name: type(value) for name, value in row.items()}
+    if found == types:
+        return True
+    found = {name: of for name, of in found.items() if name not in MAYBE or of is not type(None)}
+    return found == {name: of for name, of in types.items() if name in found or name not in MAYBE}
 
 
 def refuse_beyond(rows: Sequence[S], names: Iterable[str], where: str) -> None:
@@ -185,10 +196,12 @@ def refuse_beyond(rows: Sequence[S], names: Iterable[str], where: str) -> None:
     table can reckon with.
     """
     for name in names:
-        values = list(map(attrgetter(name), rows))
+        values = [value for value in map(attrgetter(name), rows) if value is not None]
         if values and not (min(values) >= 0 and max(values) <= LARGEST_WHOLE):
             i, value = next(
-                (i, value) for i, value in enumerate(values) if not 0 <= value <= LARGEST_WHOLE
+                (i, value)
+                for i, value in enumerate(map(attrgetter(name), rows))
+                if value is not None and not 0 <= value <= LARGEST_WHOLE
             )
             raise ValueError(
                 f"{where}[{i}].{name} must lie in 0..{LARGEST_WHOLE}; got {shown(value)}"

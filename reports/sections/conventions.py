@@ -122,8 +122,8 @@ def official_places(field: Field) -> np.ndarray | None:
         scored[missing] = np.nan
         return nan_mean(scored, 1)
 
-    dice = [means(surfaces.dice(region)) for region in NESTED]
-    surface_dice = [means(surfaces.surface_dice(region)) for region in NESTED]
+    dice = [means(surfaces.metric("dice", region)) for region in NESTED]
+    surface_dice = [means(surfaces.metric("surface_dice", region)) for region in NESTED]
     return kits_rank(np.mean(dice, axis=0), np.mean(surface_dice, axis=0), dice[-1])
 
 

@@ -10,8 +10,8 @@ FILES = (
     ("scores.parquet", "the same, typed"),
     (
         "surfaces.csv",
-        "a row a final trial, test patient and region: surface areas, voxels, lesions, Surface "
-        "Dice",
+        "a row a final trial, test patient and region: surface areas, voxels, lesions, and every "
+        "metric",
     ),
     ("surfaces.parquet", "the same, typed"),
     ("trials.csv", "a row a trial: settings, state, cost"),

@@ -13,6 +13,7 @@ from reports.figures.cells import (
     class_name,
     configuration,
     external_name,
+    has_surfaces,
     nothing_known,
     ranked,
     scored,
@@ -104,7 +105,7 @@ def _overview(context: Context, order: list[int]) -> Table:
             Column(class_name(context, label), True, f"Dice, n = {summaries[order[0], label].n}")
             for label in labels
         ),
-        *((Column("Surface Dice", True, SURFACE_RULE),) if context.surface_dice_summaries else ()),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
         Column(
             "on the cube",
             True,
@@ -158,7 +159,7 @@ def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, 
     return (
         configuration(context, i),
         *scores,
-        *surface_cells(context, context.surface_dice_summaries, i, MEAN),
+        *surface_cells(context, context.metrics, i, MEAN),
         *tail,
     )
 
@@ -178,7 +179,7 @@ def _merged(context: Context, order: list[int], ours: MakeRow, theirs: MakeRow) 
 def _outside_row(context: Context, o: int, labels: tuple[int, ...]) -> Row:
     summaries = [context.external.summaries[o, label] for label in labels]
     scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
-    surfaces = surface_cells(context, context.external.surface_dice_summaries, o, MEAN)
+    surfaces = surface_cells(context, context.external.metrics, o, MEAN)
     return (external_name(context.external.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
 
 
@@ -189,7 +190,7 @@ def _outside_class_row(context: Context, o: int, label: int) -> Row:
         external_name(context.external.names[o]),
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
-        *surface_cells(context, context.external.surface_dice_summaries, o, label),
+        *surface_cells(context, context.external.metrics, o, label),
         nothing_known(),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
@@ -224,7 +225,7 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         Column("configuration"),
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
-        *((Column("Surface Dice", True, SURFACE_RULE),) if context.surface_dice_summaries else ()),
+        *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
         *(alarms if first.label_free else ()),
         Column("p against selected", True, test),
@@ -254,7 +255,7 @@ def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
         configuration(context, i),
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
-        *surface_cells(context, context.surface_dice_summaries, i, label),
+        *surface_cells(context, context.metrics, i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))

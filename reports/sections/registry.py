@@ -18,6 +18,7 @@ from reports.sections.figures import figures
 from reports.sections.grid import grid
 from reports.sections.hpo import hpo
 from reports.sections.leaderboard import leaderboard
+from reports.sections.metrics import metrics
 from reports.sections.pairs import pairs
 from reports.sections.paper import paper
 from reports.sections.pareto import pareto
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "answer": answer,
     "validity": validity,
     "leaderboard": leaderboard,
+    "metrics": metrics,
     "paper": paper,
     "grid": grid,
     "effects": effects,

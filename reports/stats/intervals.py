@@ -85,14 +85,18 @@ def seed_effects(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
 def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
     """Mean of every configuration over the drawn patients, its seeds averaged first.
 
-    values [C, S, N] is NaN where a case does not count (the same cases for all) and where a seed is
-    missing; cases [B, N] are weights. Returns [B, C]: NaN where a draw holds none of the counted
-    cases, and for a configuration without any seed.
+    values [C, S, N] is NaN where a case does not count and where a seed is missing; cases [B, N]
+    are weights. Returns [B, C]: NaN where a draw holds none of the counted cases, and for a
+    configuration without any seed.
     """
-    counted = ~np.isnan(values).all(axis=(0, 1))
     by_case = nan_mean(values, 1)
+    counted = ~np.isnan(by_case)
+    anywhere = counted.any(axis=0)
+    # A class counts in the same cases for all; a distance only where a prediction holds it too.
+    is_shared = (counted == anywhere).all(axis=1) | ~counted.any(axis=1)
+    drawn = (cases @ anywhere)[:, None] if is_shared.all() else cases @ counted.T
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (cases @ np.nan_to_num(by_case).T) / (cases @ counted)[:, None]
+        means = (cases @ np.nan_to_num(by_case).T) / drawn
     return np.where(np.isnan(by_case).all(axis=1), np.nan, means)
 
 

@@ -2,28 +2,34 @@
 nothing itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reports.stats.intervals import case_weights, interval
+from trials.records.metrics import (
+    ALL,
+    BOTH,
+    HELD,
+    HIGHER,
+    LOWER,
+    METRICS,
+    ZERO,
+    MetricEntry,
+    is_counted,
+)
 
-ALL, HELD, BOTH = "all", "reference holds the label", "both hold the label"
 OFFICIAL_MEASURES = {"dice": "Dice, official", "surface_dice": "Surface Dice, official"}
-# Measures of a label: its title, and which cases their mean is over.
-LABEL_MEASURES = {
-    "dice": ("Dice", HELD),
-    "iou": ("IoU", HELD),
-    "surface_dice": ("Surface Dice", HELD),
-    "hd95_mm": ("HD95, mm", BOTH),
-    "volume_error_ml": ("volume error, ml", ALL),
-    "lesions_false": ("false lesions a case", ALL),
-}
 LEGEND = """Intervals: bootstrap over cases, 95 %. Official scores count every case, 1 where both
-masks are empty. Dice, IoU and Surface Dice of a label count the cases whose
-reference holds it, HD95 those where the prediction does too. Volume error is
-predicted minus true. A lesion is found where the prediction shares a voxel with it."""
+masks are empty. A lesion is found where the prediction shares a voxel with it."""
+
+OVER = {
+    HELD: "the cases whose reference holds it",
+    BOTH: "those where the prediction holds it too",
+    ALL: "all cases",
+}
+BETTER = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "best at 0"}
 
 Row = Mapping[str, str | float]
 
@@ -46,9 +52,9 @@ def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[s
     """Sum up one row of scores a case: the official regions and their mean by the challenge's rule,
     then every label.
 
-    An official mean is over all cases. A label's ratios are over the cases whose reference holds
-    it, its distance over those where the prediction does too, its volume error and false lesions
-    over all. Lesions found are a share of all lesions. Every mean is drawn over the same patients.
+    An official mean is over all cases, a label's metric over those that its entry of METRICS names
+    and in which it is defined. Lesions found are a share of all lesions. Every mean is drawn over
+    the same patients.
     """
     weights = case_weights(len(rows))
     means = [
@@ -58,14 +64,13 @@ def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[s
         for mean in _official(rows, measure, official, weights)
     ]
     for label in labels:
-        held, predicted = (
-            _column(rows, "true_voxels", label) > 0,
-            _column(rows, "pred_voxels", label) > 0,
-        )
-        counted = {ALL: np.ones(len(rows), bool), HELD: held, BOTH: held & predicted}
-        for measure, (title, over) in LABEL_MEASURES.items():
-            values = np.where(counted[over], _column(rows, measure, label), 0)
-            means.append(_ratio(label, title, values, counted[over].astype(float), weights))
+        voxels = [_column(rows, f"{side}_voxels", label) for side in ("true", "pred")]
+        for name, entry in METRICS.items():
+            values = _column(rows, name, label)
+            counted = _counted(entry, *voxels) & ~np.isnan(values)
+            values = np.where(counted, values, 0)
+            title = entry.heading(name)
+            means.append(_ratio(label, title, values, counted.astype(float), weights))
         lesions, found = _column(rows, "lesions", label), _column(rows, "lesions_found", label)
         title = f"lesions found, {found.sum():.0f} of {lesions.sum():.0f}"
         means.append(_ratio(label, title, found, lesions, weights))
@@ -84,7 +89,24 @@ def means_text(means: Sequence[Mean]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
-    return "\n".join([*lines, "", LEGEND])
+    return "\n".join([*lines, "", LEGEND, *_rules()])
+
+
+def _rules() -> Iterator[str]:
+    """Which cases the mean of each metric is over, and which value is better."""
+    for over, cases in OVER.items():
+        if names := [_with_arrow(name) for name, entry in METRICS.items() if entry.over == over]:
+            yield f"Over {cases}: {', '.join(names)}."
+
+
+def _with_arrow(name: str) -> str:
+    title = METRICS[name].title or name.replace("_", " ")
+    return f"{title} ({BETTER[METRICS[name].better]})"
+
+
+def _counted(entry: MetricEntry, true: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """Which cases a metric's mean is over, bool [N], by their voxels [N]."""
+    return np.array([is_counted(entry, *pair) for pair in zip(true, pred, strict=True)])
 
 
 def _official(

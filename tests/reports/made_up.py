@@ -180,6 +180,8 @@ def surfaces(made: MadeUp, spec: TrialSpec) -> Iterator[SurfaceScore]:
             lesions=int(held),
             lesions_found=int(held and voxels[2] > 0),
             lesions_false=int(voxels[1] > 0 and voxels[2] == 0),
+            voxel_mm3=2.0,
+            hd95_mm=round(20 * (1 - quality), 3) if held else None,
         )
 
 

@@ -35,7 +35,8 @@ class SurfaceScore:
     Areas in mm2: both surfaces, and what of each lies at most tolerance_mm from the other (elements
     and areas as google-deepmind/surface-distance defines them). Lesions are connected by face, edge
     or corner; one of the reference is found where the prediction shares a voxel with it, one of the
-    prediction is false where it shares none.
+    prediction is false where it shares none. hd95_mm is the 95 % Hausdorff distance, None where a
+    mask is empty. Results of versions that did not record them have neither it nor voxel_mm3.
     """
 
     case: str
@@ -52,6 +53,8 @@ class SurfaceScore:
     lesions: int
     lesions_found: int
     lesions_false: int
+    voxel_mm3: float | None = None
+    hd95_mm: float | None = None
 
 
 def dice(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:

@@ -2,6 +2,7 @@
 that hold something.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,15 @@ from trials.records.result import SurfaceScore
 from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
 from trials.scoring.regions import Region, mask_of, voxel_counts
 from trials.scoring.rows import Rows, shared_rows
-from trials.scoring.surface import Spacing, Surface, SurfaceOverlap, overlap_of, surface_of_rows
+from trials.scoring.surface import (
+    Spacing,
+    Surface,
+    SurfaceOverlap,
+    distances_between,
+    hd95_mm,
+    overlap_of,
+    surface_of_rows,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +61,15 @@ def surface_scores(
 ) -> list[SurfaceScore]:
     """One record a region of labels [D, H, W] uint8 against the reference on their common grid."""
     rows = shared_rows(true, pred)
-    return [_record(measure(*rows, spacing_mm, region), region, case, split) for region in regions]
+    return [
+        _record(measure(*rows, spacing_mm, region), spacing_mm, region, case, split)
+        for region in regions
+    ]
 
 
-def _record(measured: Measured, region: Region, case: str, split: str) -> SurfaceScore:
+def _record(
+    measured: Measured, spacing_mm: Spacing, region: Region, case: str, split: str
+) -> SurfaceScore:
     (true_voxels, pred_voxels, overlap_voxels), lesions = measured.voxels, lesions_of(measured)
     return SurfaceScore(
         case=case,
@@ -72,6 +86,10 @@ def _record(measured: Measured, region: Region, case: str, split: str) -> Surfac
         lesions=lesions.lesions,
         lesions_found=lesions.found,
         lesions_false=lesions.false,
+        voxel_mm3=math.prod(spacing_mm),
+        hd95_mm=hd95_mm(distances_between(*measured.surfaces, spacing_mm))
+        if true_voxels and pred_voxels
+        else None,
     )
 
 

@@ -17,7 +17,9 @@ from trials.data.nifti.volume import read_labels
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import work_on
 from trials.records.registry import pick
-from trials.scoring.labels import label_scores
+from trials.records.result import SurfaceScore
+from trials.scoring.case import surface_scores
+from trials.scoring.labels import metric_columns
 from trials.scoring.official import official_scores
 from trials.scoring.regions import Region, label_regions
 from trials.scoring.surface import Spacing, box_of
@@ -47,6 +49,14 @@ class ScoreTable:
     rows: tuple[Mapping[str, str | float], ...]
     official: tuple[str, ...]
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedPair:
+    """The official scores of a case by column, and the counts of every label."""
+
+    official: Mapping[str, float]
+    labels: tuple[SurfaceScore, ...]
 
 
 def find_pairs(
@@ -139,11 +149,12 @@ def score_pairs(
 
     Raises one ValueError naming every case whose files are damaged or do not lie on the same grid.
     """
-    rows = work_on(
-        pairs, partial(score_pair, classes=classes, official=official), workers, on_done, "scored"
+    counted = work_on(
+        pairs, partial(count_pair, classes=classes, official=official), workers, on_done, "scored"
     )
     return ScoreTable(
-        rows=tuple({"case": case, **row} for case, row in rows.items()),
+        # Metrics are derived here: a worker process knows none that a grid file added.
+        rows=tuple({"case": case, **columns_of(pair)} for case, pair in counted.items()),
         official=tuple(region.name for region in official),
         labels=classes[1:],
     )
@@ -153,11 +164,22 @@ def score_pair(
     pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]
 ) -> dict[str, float]:
     """Score one case: the official columns, then those of every label."""
+    return columns_of(count_pair(pair, classes, official))
+
+
+def count_pair(pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]) -> CountedPair:
+    """Count one case on its own grid."""
     true, pred, spacing = read_pair(pair, len(classes))
-    challenge = official_scores(true, pred, spacing, official)
-    return (
-        challenge | label_scores(true, pred, spacing, label_regions(classes, official)) | challenge
+    labels = label_regions(classes, official)
+    return CountedPair(
+        official=official_scores(true, pred, spacing, official),
+        labels=tuple(surface_scores(true, pred, spacing, labels, pair.case, split="")),
     )
+
+
+def columns_of(counted: CountedPair) -> dict[str, float]:
+    """The official columns, then those of every label; a name that is both keeps the official."""
+    return {**counted.official, **metric_columns(counted.labels), **counted.official}
 
 
 def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:

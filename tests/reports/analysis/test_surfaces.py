@@ -10,10 +10,10 @@ from made_up import MadeUp, all_results, holds, write_run
 
 from reports.analysis.summary import MEAN
 from reports.analysis.surfaces import (
-    SURFACE_COLUMNS,
     gather_surfaces,
+    metric_summaries,
     refuse_unsound_surfaces,
-    surface_dice_summaries,
+    surface_columns,
     surfaces_table,
 )
 from reports.build import build_report
@@ -31,7 +31,7 @@ def table_of(tmp_path, made=None, results=None):
 def test_there_is_a_row_for_every_final_trial_test_case_and_region(tmp_path):
     table = table_of(tmp_path)
 
-    assert tuple(table.columns) == SURFACE_COLUMNS
+    assert list(table.columns) == surface_columns()
     assert len(table) == 4 * 2 * 8 * 5
     assert set(table["phase"]) == {"final"}
     pd.testing.assert_frame_equal(table, table.sort_values(KEYS, kind="stable"))
@@ -56,7 +56,7 @@ def test_a_label_is_averaged_over_the_patients_who_hold_it(tmp_path):
     made = MadeUp()
     run = read_run(write_run(tmp_path, made))
 
-    found = surface_dice_summaries(gather_surfaces(run, surfaces_table(run)), run.classes)
+    found = metric_summaries(gather_surfaces(run, surfaces_table(run)), run.classes)["surface_dice"]
 
     means = {}
     for label in (1, 2, 3):

@@ -10,6 +10,7 @@ from reports.stats.score_means import means_text, score_means
 def row(dice, true, pred, lesions=(0, 0, 0), hd95=math.nan):
     """One case of one label, "t"."""
     ratios = {f"{name}_t": dice for name in ("dice", "iou", "surface_dice")}
+    found = {"lesion_recall_t": lesions[1] / lesions[0] if lesions[0] else math.nan}
     counts = {
         "true_voxels_t": true,
         "pred_voxels_t": pred,
@@ -20,6 +21,7 @@ def row(dice, true, pred, lesions=(0, 0, 0), hd95=math.nan):
         | counts
         | dict(zip(("lesions_t", "lesions_found_t", "lesions_false_t"), lesions, strict=True))
         | {"hd95_mm_t": hd95}
+        | found
     )
 
 

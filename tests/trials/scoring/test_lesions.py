@@ -5,11 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from trials.scoring.labels import label_scores
+from trials.scoring.case import surface_scores
+from trials.scoring.labels import metric_columns
 from trials.scoring.lesions import LesionCounts, lesion_counts
 from trials.scoring.regions import Region
 
 ONE = (Region(name="tumor", labels=(1,), tolerance_mm=1.0),)
+
+
+def label_scores(true, pred, spacing_mm):
+    return metric_columns(surface_scores(true, pred, spacing_mm, ONE, "case", "test"))
 
 
 def mask(*voxels, shape=(6, 6, 6)):
@@ -54,7 +59,7 @@ def test_nothing_is_found_of_nothing(true, pred, counts):
 def test_a_label_is_scored_in_voxels_millimetres_and_millilitres():
     true, pred = mask(np.s_[1:3, 1:5, 1:5]), mask(np.s_[1:5, 1:5, 1:5])
 
-    scores = label_scores(true, pred, (5.0, 2.0, 2.0), ONE)
+    scores = label_scores(true, pred, (5.0, 2.0, 2.0))
 
     assert scores["dice_tumor"] == pytest.approx(2 / 3)
     assert scores["iou_tumor"] == 0.5
@@ -70,8 +75,8 @@ def test_a_label_is_scored_in_voxels_millimetres_and_millilitres():
 
 def test_a_label_in_neither_has_no_ratios_and_one_in_either_has_zeros():
     ratios = ("dice_tumor", "iou_tumor", "surface_dice_tumor")
-    neither = label_scores(mask(), mask(), (1.0, 1.0, 1.0), ONE)
-    missed = label_scores(mask((2, 2, 2)), mask(), (1.0, 1.0, 1.0), ONE)
+    neither = label_scores(mask(), mask(), (1.0, 1.0, 1.0))
+    missed = label_scores(mask((2, 2, 2)), mask(), (1.0, 1.0, 1.0))
 
     assert all(math.isnan(neither[name]) for name in (*ratios, "hd95_mm_tumor"))
     assert [missed[name] for name in ratios] == [0, 0, 0]

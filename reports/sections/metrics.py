@@ -1,0 +1,115 @@
+"""Every metric of METRICS of every configuration: a table for the mean of the classes, and one a
+class.
+"""
+
+import math
+from collections import defaultdict
+
+from reports.analysis.context import Context
+from reports.analysis.summary import MEAN
+from reports.analysis.surfaces import MetricSummaries, MetricSummary
+from reports.elements import Column, Section, Table, TableCell, Text
+from reports.figures.cells import (
+    class_name,
+    configuration,
+    external_name,
+    has_surfaces,
+    ranked,
+)
+from reports.formatting import cell_name, interval, listed, number
+from trials.records.metrics import ALL, BOTH, HELD, HIGHER, LOWER, METRICS, ZERO, MetricEntry
+
+ARROWS = {HIGHER: "\u2191", LOWER: "\u2193", ZERO: "\u2192 0"}
+BETTER = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "best at 0"}
+OVER = {
+    HELD: "over the patients whose reference holds the class",
+    BOTH: "over the patients in whom reference and prediction hold the class",
+    ALL: "over all patients",
+}
+RULE = (
+    "Every metric is taken on the patient's own voxel grid, then averaged over patients and over "
+    "seeds, with its 95 % bootstrap interval. A patient in whom a metric is not defined is left "
+    "out of its mean. A cell names its number of patients where that differs from the column's: a "
+    "distance is known only where something was predicted, so a configuration that misses the hard "
+    "patients has the better distance."
+)
+
+
+def metrics(context: Context) -> Section | None:
+    """All metrics by class; nothing before a first test score, or without surfaces."""
+    order = ranked(context)
+    if not order or not has_surfaces(context):
+        return None
+    labels = [MEAN, *(label for label in context.run.labels if _is_held(context, label))]
+    return Section(
+        id="metrics",
+        title="Metrics",
+        question="What do the other metrics say?",
+        finding=_finding(context, order),
+        blocks=(*(_table(context, order, label) for label in labels), Text((RULE,))),
+    )
+
+
+def _is_held(context: Context, label: int) -> bool:
+    return any((i, label) in context.metrics["dice"] for i in range(len(context.run.cells)))
+
+
+def _finding(context: Context, order: list[int]) -> str:
+    leads = defaultdict(list)
+    for name, entry in METRICS.items():
+        means = {i: context.metrics[name][i, MEAN].value for i in order}
+        costs = {i: _cost(entry, mean) for i, mean in means.items() if not math.isnan(mean)}
+        if costs:
+            leads[min(costs, key=costs.__getitem__)].append(entry.title or name.replace("_", " "))
+    told = [f"{cell_name(context.run.cells[i])} in {listed(names)}" for i, names in leads.items()]
+    return f"Best mean of the classes: {'; '.join(told)}."
+
+
+def _cost(entry: MetricEntry, value: float) -> float:
+    """What is lower for the better of two values."""
+    return {HIGHER: -value, LOWER: value, ZERO: abs(value)}[entry.better]
+
+
+def _table(context: Context, order: list[int], label: int) -> Table:
+    usual = {name: max(context.metrics[name][i, label].n for i in order) for name in METRICS}
+    columns = tuple(_column(name, entry, usual[name]) for name, entry in METRICS.items())
+    ours = [(configuration(context, i), context.metrics, i) for i in order]
+    theirs = [
+        (external_name(name), context.external.metrics, o)
+        for o, name in enumerate(context.external.names)
+    ]
+    title = class_name(context, label)
+    title = f"{title[:1].upper()}{title[1:]}"
+    return Table(
+        id=f"metrics-{'mean' if label == MEAN else label}",
+        caption=f"{title}: every metric with its 95 % interval, native grid.",
+        columns=(Column("configuration"), *columns),
+        rows=tuple(
+            (first, *_cells(summaries, i, label, usual)) for first, summaries, i in ours + theirs
+        ),
+        folded=label != MEAN,
+    )
+
+
+def _column(name: str, entry: MetricEntry, num: int) -> Column:
+    told = (entry.about, BETTER[entry.better], f"{OVER[entry.over]}, n = {num}")
+    heading = f"{entry.heading(name)} {ARROWS[entry.better]}"
+    return Column(heading, True, "; ".join(filter(None, told)))
+
+
+def _cells(
+    summaries: MetricSummaries, i: int, label: int, usual: dict[str, int]
+) -> tuple[TableCell, ...]:
+    return tuple(
+        _cell(entry, summaries[name].get((i, label)), usual[name])
+        for name, entry in METRICS.items()
+    )
+
+
+def _cell(entry: MetricEntry, found: MetricSummary | None, usual: int) -> TableCell:
+    if found is None or math.isnan(found.value):
+        return TableCell("n/a", math.nan, look="quiet", hint="not defined in any patient")
+    count = "" if found.n == usual else f"n = {found.n}"
+    small = " ".join(filter(None, (interval(found.low, found.high), count)))
+    by = abs(found.value) if entry.better == ZERO else found.value
+    return TableCell(number(found.value), by, small=small)
