@@ -13,6 +13,8 @@ from bench.exit_codes import FINISHED, INTERRUPTED, MENDABLE
 from trials.process.versions import own_version
 from trials.storage.probe import folder_or_url, here
 
+OWN_METRICS = "a grid file, whose own metrics are shown too; it is run"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures;
@@ -236,12 +238,14 @@ def add_report(verbs) -> None:
         metavar="DIR",
         help="where the run's data lie now, for --add (default: as in the run)",
     )
+    sub.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
 
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
     from bench.run import report_folder
 
+    load_own_parts(options)
     return report_folder(options)
 
 
@@ -336,6 +340,7 @@ def add_score(verbs) -> None:
         help="score these alone (default: all, and none may lack)",
     )
     sub.add_argument("--csv", type=here, metavar="FILE", help="write every score of every case")
+    sub.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
     sub.add_argument(
         "--workers", type=processes, metavar="N", help="processes (default: one a core)"
     )
@@ -346,9 +351,22 @@ def score(options: argparse.Namespace) -> int:
     from bench.commands.score import score_folders
     from reports.stats.score_means import means_text, score_means
 
+    load_own_parts(options)
     table = score_folders(options)
     print(means_text(score_means(table.rows, table.official, table.labels)))
     return FINISHED
+
+
+def load_own_parts(options: argparse.Namespace) -> None:
+    """Run the grid file that --grid names, which adds its metrics to METRICS. Raises ValueError for
+    an entry that is none.
+    """
+    if options.grid:
+        from bench.grid.check_parts import check_parts
+        from bench.grid.user_file import load_grid
+
+        load_grid(options.grid)
+        check_parts()
 
 
 def add_doctor(verbs) -> None:

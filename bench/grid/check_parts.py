@@ -15,6 +15,7 @@ from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
 from trials.records.codec import rebuild
+from trials.records.metrics import METRICS, MetricEntry, check_metric
 from trials.records.registry import Entry
 
 # Of each registry: its parts, their kind, and what its functions are given first.
@@ -23,6 +24,8 @@ REGISTRIES: dict[str, tuple[Mapping[str, Entry], type[Entry], tuple[str, ...]]] 
     "LOSSES": (LOSSES, Entry, ("the class counts",)),
     "SAMPLINGS": (SAMPLINGS, Entry, ("the class voxels of each item", "the recipe")),
     "DATASETS": (DATASETS, DatasetEntry, ("its folder",)),
+    # Its function is tried on numbers instead: what it is given, `of` names.
+    "METRICS": (METRICS, MetricEntry, ()),
 }
 # Loading these brings torch, which no plan of trials needs: that they are there is seen in their
 # text.
@@ -56,6 +59,8 @@ def check_part(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
             rebuild(hints[field.name], getattr(part, field.name), field.name)
     if isinstance(part, ModelEntry):
         check_model(part)
+    if isinstance(part, MetricEntry):
+        check_metric(part)
     if str(part.target).startswith(OUR_MODELS):
         check_defined(str(part.target))
     elif not takes(part.load(), len(given)):
