@@ -243,9 +243,10 @@ def add_report(verbs) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
+    from bench.grid.user_file import load_own_parts
     from bench.run import report_folder
 
-    load_own_parts(options)
+    load_own_parts(options.grid)
     return report_folder(options)
 
 
@@ -349,24 +350,13 @@ def add_score(verbs) -> None:
 def score(options: argparse.Namespace) -> int:
     """segbench score."""
     from bench.commands.score import score_folders
+    from bench.grid.user_file import load_own_parts
     from reports.stats.score_means import means_text, score_means
 
-    load_own_parts(options)
+    load_own_parts(options.grid)
     table = score_folders(options)
     print(means_text(score_means(table.rows, table.official, table.labels)))
     return FINISHED
-
-
-def load_own_parts(options: argparse.Namespace) -> None:
-    """Run the grid file that --grid names, which adds its metrics to METRICS. Raises ValueError for
-    an entry that is none.
-    """
-    if options.grid:
-        from bench.grid.check_parts import check_parts
-        from bench.grid.user_file import load_grid
-
-        load_grid(options.grid)
-        check_parts()
 
 
 def add_doctor(verbs) -> None:

@@ -14,6 +14,7 @@ from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
+from trials.records.metrics import METRICS, MetricEntry
 from trials.records.registry import Entry
 from trials.records.spec import Cell, Cube, Hyper, Recipe
 
@@ -23,6 +24,7 @@ __all__ = [
     "FULL",
     "GRIDS",
     "LOSSES",
+    "METRICS",
     "MODELS",
     "PAPER",
     "SAMPLINGS",
@@ -32,6 +34,7 @@ __all__ = [
     "Entry",
     "Family",
     "Grid",
+    "MetricEntry",
     "ModelEntry",
     "Range",
     "Recipe",

@@ -9,13 +9,16 @@ from trials.data.datasets.registry import DATASETS
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
+from trials.records.metrics import BETTER, METRICS
 
 
 def listing() -> str:
-    """Models, losses, samplings, data sets and grids, a line each, with what each tunes."""
+    """Models, losses, samplings, metrics, data sets and grids, a line each, with what each
+    tunes.
+    """
     return "\n".join(
         line
-        for block in (models(), losses(), samplings(), datasets(), grids())
+        for block in (models(), losses(), samplings(), metrics(), datasets(), grids())
         for line in (*block, "")
     )
 
@@ -51,6 +54,14 @@ def samplings() -> Iterator[str]:
     yield "SAMPLINGS"
     for name, part in SAMPLINGS.items():
         yield f"  {name:<17}{part.about}{tunes(part.tuned)}"
+
+
+def metrics() -> Iterator[str]:
+    """One line a metric."""
+    yield "METRICS"
+    for name, entry in METRICS.items():
+        unit = f", {entry.unit}" if entry.unit else ""
+        yield f"  {name:<17}{entry.about}{unit}; {BETTER[entry.better]}"
 
 
 def datasets() -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 # Loaded before a grid file adds to the registries: it tells the file's parts from ours.
 import trials.identity.code_identity  # noqa: F401
 from bench import grids
+from bench.grid.check_parts import check_parts
 from bench.grids import GRIDS, Cell, Cube, Family, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
 from trials.records.registry import unknown
@@ -71,6 +72,15 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
         names = ", ".join(sorted(grid.name for grid in own)) or "none"
         raise ValueError(f"{name} must define exactly one Grid of its own; found {names}")
     return own[0]
+
+
+def load_own_parts(name: str | None) -> None:
+    """Add what a grid file adds to the registries; nothing for None. Raises ValueError for an entry
+    that is none.
+    """
+    if name:
+        load_grid(name)
+        check_parts()
 
 
 def _told(error: BaseException, name: str, text: str) -> str:

@@ -17,10 +17,19 @@ from reports.figures.cells import (
     ranked,
 )
 from reports.formatting import cell_name, interval, listed, number
-from trials.records.metrics import ALL, BOTH, HELD, HIGHER, LOWER, METRICS, ZERO, MetricEntry
+from trials.records.metrics import (
+    ALL,
+    BETTER,
+    BOTH,
+    HELD,
+    HIGHER,
+    LOWER,
+    METRICS,
+    ZERO,
+    MetricEntry,
+)
 
 ARROWS = {HIGHER: "\u2191", LOWER: "\u2193", ZERO: "\u2192 0"}
-BETTER = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "best at 0"}
 OVER = {
     HELD: "over the patients whose reference holds the class",
     BOTH: "over the patients in whom reference and prediction hold the class",
@@ -60,7 +69,7 @@ def _finding(context: Context, order: list[int]) -> str:
         means = {i: context.metrics[name][i, MEAN].value for i in order}
         costs = {i: _cost(entry, mean) for i, mean in means.items() if not math.isnan(mean)}
         if costs:
-            leads[min(costs, key=costs.__getitem__)].append(entry.title or name.replace("_", " "))
+            leads[min(costs, key=costs.__getitem__)].append(entry.title_of(name))
     told = [f"{cell_name(context.run.cells[i])} in {listed(names)}" for i, names in leads.items()]
     return f"Best mean of the classes: {'; '.join(told)}."
 

@@ -10,12 +10,10 @@ import numpy as np
 from reports.stats.intervals import case_weights, interval
 from trials.records.metrics import (
     ALL,
+    BETTER,
     BOTH,
     HELD,
-    HIGHER,
-    LOWER,
     METRICS,
-    ZERO,
     MetricEntry,
     is_counted,
 )
@@ -29,7 +27,6 @@ OVER = {
     BOTH: "those where the prediction holds it too",
     ALL: "all cases",
 }
-BETTER = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "best at 0"}
 
 Row = Mapping[str, str | float]
 
@@ -100,8 +97,7 @@ def _rules() -> Iterator[str]:
 
 
 def _with_arrow(name: str) -> str:
-    title = METRICS[name].title or name.replace("_", " ")
-    return f"{title} ({BETTER[METRICS[name].better]})"
+    return f"{METRICS[name].title_of(name)} ({BETTER[METRICS[name].better]})"
 
 
 def _counted(entry: MetricEntry, true: np.ndarray, pred: np.ndarray) -> np.ndarray:

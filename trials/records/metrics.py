@@ -10,6 +10,7 @@ from trials.records.registry import Entry
 from trials.records.result import SurfaceScore, dice, iou, surface_dice
 
 HIGHER, LOWER, ZERO = "higher", "lower", "zero"
+BETTER = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "best at 0"}
 HELD, BOTH, ALL = "reference holds it", "both hold it", "all"
 MM3_PER_ML = 1000
 VOXELS = ("true_voxels", "pred_voxels", "overlap_voxels")
@@ -35,9 +36,13 @@ class MetricEntry(Entry):
     over: str = HELD
     bounds: tuple[float, float] = (0.0, 1.0)
 
+    def title_of(self, name: str) -> str:
+        """Its title, or the entry's name where it has none."""
+        return self.title or name.replace("_", " ")
+
     def heading(self, name: str) -> str:
-        """What stands above its column: the title, or the entry's name, and the unit."""
-        title = self.title or name.replace("_", " ")
+        """What stands above its column: the title and the unit."""
+        title = self.title_of(name)
         return f"{title}, {self.unit}" if self.unit else title
 
 
