@@ -3,11 +3,12 @@ work.
 """
 
 import logging
+import os
 import platform
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants, worker
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.tuning.node_report import NodeReport
@@ -41,12 +43,14 @@ def start_alone() -> None:
     """
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        ray.init(
-            num_cpus=num_cores(),
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with our_packages_first() as job_config:
+            ray.init(
+                num_cpus=num_cores(),
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                job_config=job_config,
+            )
         keep_quiet()
     except Exception as wrong:  # Ray raises the bare class where its own processes are too slow
         told = " ".join(str(wrong).split())[:300]
@@ -62,11 +66,30 @@ def join(address: str) -> None:
     if "://" not in address and address != "auto":
         refuse_silence(address)
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        with our_packages_first() as job_config:
+            ray.init(
+                address=address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                job_config=job_config,
+            )
         keep_quiet()
     except (RayError, ConnectionError, RuntimeError, ValueError) as wrong:
         told = " ".join(str(wrong).split())[:300]
         raise ValueError(f"no cluster for us at {address}: {told}; {WAY_IN}") from None
+
+
+@contextmanager
+def our_packages_first() -> Iterator[JobConfig]:
+    """What Ray is started in and with, so that workers import our packages and not a bench.py,
+    trials.py or reports.py of the user's folder.
+
+    Ray puts the folder in which it is started first on its workers' path. The user's own folder
+    comes after ours, for modules that a grid file imports.
+    """
+    own_folder = os.getcwd()
+    with chdir(Path(__file__).parents[2]):
+        yield JobConfig(_py_driver_sys_path=[own_folder])
 
 
 def keep_quiet() -> None:
