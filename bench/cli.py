@@ -10,9 +10,12 @@ from bench.commands.passwords import refuse_passwords
 from bench.commands.run_flags import SKIP_BAD, add_plan_flags, add_run_flags, processes
 from bench.doctor.flags import add_doctor_flags
 from bench.exit_codes import FINISHED, INTERRUPTED, MENDABLE
+from trials.data.datasets.registry import DATASETS, default_dataset
 from trials.process.versions import own_version
 from trials.storage.probe import folder_or_url, here
 
+NAMES, DEFAULT = ", ".join(DATASETS), default_dataset()
+FETCHED = ", ".join(name for name, part in DATASETS.items() if part.download)
 OWN_METRICS = "a grid file, whose own metrics are shown too; it is run"
 
 
@@ -152,7 +155,7 @@ def add_check(verbs) -> None:
     sub = add_verb(verbs, "check", "list every fault of a data set at once", check)
     sub.epilog = "Exit code: 0 with warnings or without; 2 with faults."
     sub.add_argument("folder", type=here, metavar="DATA", help="the data set's folder")
-    sub.add_argument("--dataset", help="kits23, nnunet or phantoms (default: told by the folder)")
+    sub.add_argument("--dataset", help=f"{NAMES} (default: told by the folder)")
     sub.add_argument(
         "--json",
         action="store_true",
@@ -174,7 +177,7 @@ def add_prepare(verbs) -> None:
     sub = add_verb(
         verbs, "prepare", "check a data set and prepare it once for every trial", prepare
     )
-    sub.add_argument("dataset", help="kits23, nnunet or phantoms")
+    sub.add_argument("dataset", help=NAMES)
     sub.add_argument("folder", type=here, help="the data set's folder")
     sub.add_argument(
         "--cache",
@@ -197,7 +200,7 @@ def add_prepare(verbs) -> None:
     sub.add_argument(
         "--download",
         action="store_true",
-        help="first fetch what is missing (kits23; about 30 GB), resumable",
+        help=f"first fetch what is missing, resumable ({FETCHED})",
     )
 
 
@@ -243,10 +246,8 @@ def add_report(verbs) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """segbench report."""
-    from bench.grid.user_file import load_own_parts
     from bench.run import report_folder
 
-    load_own_parts(options.grid)
     return report_folder(options)
 
 
@@ -331,8 +332,8 @@ def add_score(verbs) -> None:
     )
     sub.add_argument(
         "--dataset",
-        default="kits23",
-        help="kits23, phantoms or nnunet: which classes there are (default: kits23)",
+        default=DEFAULT,
+        help=f"which classes there are: {NAMES} (default: {DEFAULT})",
     )
     sub.add_argument(
         "--cases",
@@ -350,10 +351,8 @@ def add_score(verbs) -> None:
 def score(options: argparse.Namespace) -> int:
     """segbench score."""
     from bench.commands.score import score_folders
-    from bench.grid.user_file import load_own_parts
     from reports.stats.score_means import means_text, score_means
 
-    load_own_parts(options.grid)
     table = score_folders(options)
     print(means_text(score_means(table.rows, table.official, table.labels)))
     return FINISHED

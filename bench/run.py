@@ -16,7 +16,7 @@ from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
 from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.grid.expand import outline, planned
-from bench.grid.user_file import load_grid
+from bench.grid.user_file import load_grid, load_own_parts
 from bench.grid.validate import check_grid, check_settings
 from bench.grids import Grid
 from bench.run_folder.lock import driving, refuse_second
@@ -193,6 +193,7 @@ def report_folder(options: argparse.Namespace) -> int:
     from bench.run_folder.lock import find, is_alive
     from reports.load.watch import watch
 
+    load_own_parts(options.grid)
     if options.add:
         from bench.commands.predictions import add_predictions
 

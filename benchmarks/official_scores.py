@@ -18,9 +18,10 @@ from scipy import ndimage
 
 from benchmarks.compare import compare, keep, table
 from trials.data.datasets.kits23 import CLASSES
+from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.data.nifti.volume import read_labels, write_labels
 from trials.scoring.folders import Pair, read_pair, score_pair
-from trials.scoring.official import KITS23, official_scores
+from trials.scoring.official import official_scores
 
 
 def specked(labels: np.ndarray) -> np.ndarray:

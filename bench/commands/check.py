@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.exit_codes import FINISHED, MENDABLE
-from trials.data.datasets.registry import DATASETS, Dataset, find_dataset
+from trials.data.datasets.registry import DATASETS, Dataset, find_dataset, told_by
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import (
     FATAL,
@@ -19,7 +19,6 @@ from trials.records.faults import (
     FaultyData,
     fault_line,
     printable,
-    why_no_file,
 )
 from trials.records.registry import pick
 
@@ -67,18 +66,6 @@ def of_folder(error: Exception, folder: Path) -> Fault:
 def spelled_out(fault: Fault) -> dict[str, str]:
     """A fault as JSON has it: a foreign name's letters that no text may hold are spelled out."""
     return {key: printable(value) for key, value in dataclasses.asdict(fault).items()}
-
-
-def told_by(folder: Path) -> str:
-    """The data set that a folder's own description tells: nnunet by dataset.json, phantoms by
-    phantoms.json, else kits23.
-    """
-    names = {"dataset.json": "nnunet", "phantoms.json": "phantoms"}
-    name = next(
-        (name for file, name in names.items() if why_no_file(folder / file) is None), "kits23"
-    )
-    assert name in DATASETS
-    return name
 
 
 def summary(num_cases: int, faults: Sequence[Fault]) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trials.data.datasets.registry import open_dataset
+from trials.data.datasets.registry import official_regions, open_dataset
 from trials.records.codec import read_document, record_hash, to_json
 from trials.records.result import RUN_KEYS, ExternalPredictions
 from trials.scoring.external import count_external, external_pairs
-from trials.scoring.official import OFFICIAL
 from trials.scoring.regions import all_regions
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
@@ -48,7 +47,7 @@ def _score(
 ) -> ExternalPredictions:
     pairs = external_pairs(references, folder, name)
     classes = tuple(record["classes"])
-    regions = all_regions(classes, OFFICIAL.get(record["dataset"], ()))
+    regions = all_regions(classes, official_regions(record["dataset"]))
     console = Console(stderr=True)
     columns = (
         TextColumn("scoring {task.description}"),

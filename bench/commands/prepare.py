@@ -10,7 +10,7 @@ from bench.run_folder.own_places import refuse_cache
 from trials.data.datasets.registry import DATASETS, open_dataset
 from trials.data.prepared.cache import open_cache
 from trials.records.faults import bad_cases
-from trials.records.registry import pick
+from trials.records.registry import Entry, pick
 from trials.records.spec import Cube
 
 
@@ -44,15 +44,15 @@ def prepare_folder(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace, console: Console) -> None:
-    """Fetch what is missing of KiTS23 into options.folder."""
-    if options.dataset != "kits23":
+    """Fetch what is missing of a data set into options.folder."""
+    part = DATASETS[options.dataset]
+    if not part.download:
+        known = ", ".join(name for name, part in DATASETS.items() if part.download)
         raise ValueError(
-            f"--download knows where kits23 is published; {options.dataset} has to be put into "
+            f"--download knows where {known} is published; {options.dataset} has to be put into "
             f"{options.folder} by you"
         )
-    from trials.data.datasets.download import download_kits23
-
-    download_kits23(
+    Entry(part.download).load()(
         options.folder,
         on_case=lambda done, total: console.print(f"fetched {done} of {total}", highlight=False),
     )

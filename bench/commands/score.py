@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.grid.user_file import load_own_parts
+from trials.data.datasets.registry import official_regions
 from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
-from trials.scoring.official import OFFICIAL
 from trials.storage.atomic import write_text
 from trials.storage.probe import probe
 from trials.storage.spreadsheet import as_text
@@ -28,6 +29,7 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
 
     Whether the table can be written is found out before hours are spent on what stands in it.
     """
+    load_own_parts(options.grid)
     if options.csv:
         refuse_place(options.csv)
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
@@ -38,7 +40,7 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bars:
         task = bars.add_task("", total=len(pairs))
-        official = OFFICIAL.get(options.dataset, ())
+        official = official_regions(options.dataset)
         table = score_pairs(
             pairs, classes, official, options.workers, on_done=lambda: bars.advance(task)
         )

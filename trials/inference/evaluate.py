@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, softmax
 
+from trials.data.datasets.registry import official_regions
 from trials.data.nifti.volume import spacing_mm, write_labels
 from trials.data.prepared.cache import Cache, native_labels, to_file_axes
 from trials.inference.network import Network, cube_logits
@@ -18,7 +19,6 @@ from trials.inference.predict import on_native_grid
 from trials.inference.previews import save_prediction, save_reference
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.scoring.case import surface_scores
-from trials.scoring.official import OFFICIAL
 from trials.scoring.overlap import argmax_labels, case_scores, label_counts
 from trials.scoring.regions import all_regions
 
@@ -85,7 +85,7 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     ]
     surfaces: list[SurfaceScore] = []
     if split == "test":
-        regions = all_regions(cache.classes, OFFICIAL.get(cache.dataset.name, ()))
+        regions = all_regions(cache.classes, official_regions(cache.dataset.name))
         surfaces = surface_scores(
             reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split
         )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trials.data.datasets.registry import Region
 from trials.records.result import SurfaceScore
 from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
-from trials.scoring.regions import Region, mask_of, voxel_counts
+from trials.scoring.regions import mask_of, voxel_counts
 from trials.scoring.rows import Rows, shared_rows
 from trials.scoring.surface import (
     Spacing,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from trials.data.datasets.registry import Region
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import work_on
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.folders import Pair, listed_cases, mask_files, read_pair
-from trials.scoring.regions import Region
 
 # Starting processes takes longer than scoring so many.
 FEW_CASES = 8

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.kits23 import CLASSES, LABELS
-from trials.data.datasets.nnunet import ENDINGS, read_classes
-from trials.data.datasets.registry import DATASETS
+from trials.data.datasets.registry import DATASETS, Dataset, Region
+from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import read_labels
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import work_on
-from trials.records.registry import pick
+from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.labels import metric_columns
 from trials.scoring.official import official_scores
-from trials.scoring.regions import Region, label_regions
+from trials.scoring.regions import label_regions
 from trials.scoring.surface import Spacing, box_of
 
 NAMES_SHOWN = 20
@@ -67,13 +66,10 @@ def find_pairs(
     Raises ValueError naming every reference without a prediction, and every prediction without a
     reference.
     """
-    pick(DATASETS, "data set", dataset)
-    references = mask_files(
-        reference / "labelsTr"
-        if dataset == "nnunet" and (reference / "labelsTr").is_dir()
-        else reference
-    )
-    predictions = mask_files(prediction)
+    part = pick(DATASETS, "data set", dataset)
+    masks = reference / part.mask_folder
+    references = mask_files(masks if masks.is_dir() else reference, part.mask_file)
+    predictions = mask_files(prediction, part.mask_file)
     wanted = set(cases) if cases else set(references) | set(predictions)
     if lacking := wanted - set(references):
         raise ValueError(
@@ -91,20 +87,20 @@ def find_pairs(
     )
 
 
-def mask_files(folder: Path) -> dict[str, Path]:
-    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/segmentation.nii.gz;
-    other files do not count.
+def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str, Path]:
+    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/mask_file; other
+    files do not count.
 
     Raises ValueError for a folder without any, and for a case that is there twice.
     """
     if not folder.is_dir():
         raise ValueError(
-            f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{LABELS}"
+            f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{mask_file}"
         )
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()):
         ending = next((ending for ending in ENDINGS if entry.name.endswith(ending)), "")
-        path = entry / LABELS if entry.is_dir() else entry
+        path = entry / mask_file if entry.is_dir() else entry
         if entry.name.startswith(".") or not path.is_file() or not (ending or entry.is_dir()):
             continue
         case = entry.name.removesuffix(ending)
@@ -116,25 +112,19 @@ def mask_files(folder: Path) -> dict[str, Path]:
         found[case] = path
     if not found:
         raise ValueError(
-            f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{LABELS}"
+            f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{mask_file}"
         )
     return found
 
 
 def classes_of(dataset: str, reference: Path) -> tuple[str, ...]:
-    """Class names by label: KiTS23's, or for nnunet those of dataset.json in the reference folder
-    or the one above.
-    """
-    if dataset != "nnunet":
-        return CLASSES
-    here, above = reference / "dataset.json", reference.resolve().parent / "dataset.json"
-    classes = read_classes(above if above.is_file() and not here.is_file() else here)
-    if len(set(classes)) < len(classes):
-        raise ValueError(
-            f"{reference}: dataset.json gives two labels one name ({', '.join(classes)}); rename "
-            "one"
-        )
-    return classes
+    """Class names by label, as the data set's entry reads them from a folder of masks."""
+    part = pick(DATASETS, "data set", dataset)
+    if part.classes:
+        classes: tuple[str, ...] = Entry(part.classes).load()(reference)
+        return classes
+    found: Dataset = part.load()(reference)
+    return found.classes
 
 
 def score_pairs(

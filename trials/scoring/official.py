@@ -1,26 +1,17 @@
-"""The KiTS23 challenge's own scores: Dice and Surface Dice of nested regions, 1 where both masks
-are empty.
-
-Regions and tolerances as in github.com/neheller/kits23, version 0.1.4.
+"""A challenge's own scores: Dice and Surface Dice of its regions as KiTS23 scores them, 1
+where both masks are empty.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from trials.data.datasets.registry import Region
 from trials.records.result import dice
 from trials.scoring.case import measure
-from trials.scoring.regions import Region
 from trials.scoring.rows import shared_rows
 from trials.scoring.surface import Spacing, surface_dice
-
-# The hierarchical evaluation classes, each within the one before.
-KITS23 = (
-    Region(name="kidney_and_mass", labels=(1, 2, 3), tolerance_mm=1.0330772532390826),
-    Region(name="mass", labels=(2, 3), tolerance_mm=1.1328796488598762),
-    Region(name="tumor", labels=(2,), tolerance_mm=1.1498198361434828),
-)
 
 
 def official_scores(
@@ -45,7 +36,3 @@ def official_scores(
 
 def _one_if_both_empty(score: float) -> float:
     return 1.0 if math.isnan(score) else score
-
-
-# By the name of the data set; phantoms have the classes of KiTS23.
-OFFICIAL: Mapping[str, tuple[Region, ...]] = {"kits23": KITS23, "phantoms": KITS23}

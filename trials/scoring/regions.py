@@ -1,20 +1,12 @@
 """A region is what one score is about: a label, or several labels taken as one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from trials.data.datasets.registry import Region
+
 DEFAULT_TOLERANCE_MM = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """The union of labels, and how far in mm two surfaces of it may lie apart and still agree."""
-
-    name: str
-    labels: tuple[int, ...]
-    tolerance_mm: float
 
 
 def label_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Region, ...]:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from trials.data.datasets.registry import Region
 from trials.records.metrics import (
     HIGHER,
     LOWER,
@@ -15,7 +16,6 @@ from trials.records.metrics import (
     metric_of,
 )
 from trials.scoring.case import surface_scores
-from trials.scoring.regions import Region
 
 TUMOR = (Region(name="tumor", labels=(1,), tolerance_mm=1.0),)
 

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring.folders import (
     Pair,
     classes_of,
@@ -15,7 +16,6 @@ from trials.scoring.folders import (
     score_pair,
     score_pairs,
 )
-from trials.scoring.official import KITS23
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 # Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from trials.data.datasets.registry import Region
 from trials.scoring.case import surface_scores
 from trials.scoring.labels import metric_columns
 from trials.scoring.lesions import LesionCounts, lesion_counts
-from trials.scoring.regions import Region
 
 ONE = (Region(name="tumor", labels=(1,), tolerance_mm=1.0),)
 

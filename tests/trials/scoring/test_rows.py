@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring import lattice
 from trials.scoring.case import surface_scores
 from trials.scoring.lattice import near_each_other, offsets_within
 from trials.scoring.lesions import lesion_counts
-from trials.scoring.official import KITS23, official_scores
+from trials.scoring.official import official_scores
 from trials.scoring.regions import all_regions
 from trials.scoring.rows import rows_of, shared_rows
 from trials.scoring.surface import distances_between, overlap_of, overlap_within, surface_of

@@ -1,15 +1,18 @@
-"""The KiTS23 folder layout: case_XXXXX/imaging.nii.gz and segmentation.nii.gz. It finds files and
-opens none.
+"""The KiTS23 folder layout, case_XXXXX/imaging.nii.gz and segmentation.nii.gz, and what is known of
+its patients. It finds images and opens none.
 
 Heller et al., The KiTS21 Challenge, arXiv:2307.01984; github.com/neheller/kits23.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from trials.data.datasets.phantoms.record import RECORD, read_written
 from trials.data.datasets.registry import DATASETS, Case, Dataset
+from trials.records.codec import parsed
 from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, printable, why_no_file
+from trials.storage.atomic import read_text
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 IMAGE, LABELS = "imaging.nii.gz", "segmentation.nii.gz"
@@ -21,6 +24,9 @@ MOVE = "move its folder elsewhere"
 # The training cases; 300-399 were the hidden test of an earlier challenge, above 588 labels are not
 # published.
 CASE_IDS = (*range(300), *range(400, 589))
+# Cases from here on are new in KiTS23; those below stood in KiTS19 and KiTS21.
+FIRST_NEW = 400
+CLINICAL = "kits23.json"
 
 
 def case_name(number: int) -> str:
@@ -70,6 +76,36 @@ def phantoms(root: Path) -> Dataset:
         licence="made by this program",
         faults=(*faults, *strangers),
     )
+
+
+def case_metadata(dataset: Dataset) -> Mapping[str, Mapping[str, str]]:
+    """The cohort by the case's number, and the pathological T stage of those cases that
+    kits23.json, if it is there, knows.
+    """
+    names = [case.case for case in dataset.cases]
+    cohorts = {
+        name: "new in KiTS23" if int(name[-5:]) >= FIRST_NEW else "from KiTS19 and KiTS21"
+        for name in names
+    }
+    stages = _stages(dataset.root / CLINICAL)
+    known = {name: stages[name] for name in names if name in stages}
+    return {"cohort": cohorts} | ({"T stage": known} if known else {})
+
+
+def _stages(path: Path) -> dict[str, str]:
+    """Case to the stage's number without its letter: 1a and 1b are 1; a case whose stage was not
+    given is left out.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        rows = parsed(read_text(path))
+        given = {row["case_id"]: str(row["pathology_t_stage"] or "") for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not the challenge's list of patients ({error!r}); fetch it again or delete it"
+        ) from None
+    return {case: f"T{stage[0]}" for case, stage in given.items() if stage[:1].isdigit()}
 
 
 def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Fault, ...]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from trials.data.datasets.phantoms.record import RECORD
 from trials.data.datasets.registry import DATASETS, Case, Dataset
+from trials.data.nifti.opening import ENDINGS
 from trials.records.codec import parsed, shown
 from trials.records.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
 from trials.storage.atomic import read_text
 
-ENDINGS = (".nii.gz", ".nii")
 LONGEST_LABEL = 9
 
 
@@ -65,10 +65,18 @@ def _phantoms_beside(root: Path) -> list[Fault]:
     ]
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the class names, by label, of a dataset.json. Raises ValueError naming the
-    key at fault."""
-    return _classes(path, _read(path))
+def classes_of_masks(folder: Path) -> tuple[str, ...]:
+    """Class names by label, of dataset.json in a folder of masks or the one above. Raises
+    ValueError naming the key at fault, or two labels of one name.
+    """
+    here, above = folder / "dataset.json", folder.resolve().parent / "dataset.json"
+    path = above if above.is_file() and not here.is_file() else here
+    classes = _classes(path, _read(path))
+    if len(set(classes)) < len(classes):
+        raise ValueError(
+            f"{folder}: dataset.json gives two labels one name ({', '.join(classes)}); rename one"
+        )
+    return classes
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trials.records.faults import Fault, printable, refuse
+from trials.records.faults import Fault, printable, refuse, why_no_file
 from trials.records.registry import Entry, pick, unknown
 
+# A case's name, where its data set says no more.
+CASE_NAMES = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 # How many entries of a folder are looked into for a data set that lies one level deeper.
 LOOKED_INTO = 100
 
@@ -57,33 +59,80 @@ class Split:
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """The union of labels, and how far in mm two surfaces of it may lie apart and still agree."""
+
+    name: str
+    labels: tuple[int, ...]
+    tolerance_mm: float
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetEntry(Entry):
-    """A data set: target is a function (root) -> Dataset.
+    """All that is known of a data set: target is a function (root) -> Dataset.
 
     splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds
-    it has. generate is "module:function", (root, ...), for data that is made. how_to_get tells what
-    to type. case_names is the pattern of a case's name. intensity (low, high) is what an image in
-    its unit passes on both sides, None where the unit is not known; within maps a class to the
-    class it grows in. traits is "module:function", Dataset -> trait to case to value, for a set of
-    whose cases more is known than their voxels. window (low, high) is the range of intensities that
-    a picture shows from black to white, None where the unit is not known. shows_images lets a page
-    show slices of the images without being asked. It is for images of nobody: a licence may allow
-    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but
-    whether a page goes to where they hold is its author's decision.
+    it has. generate is "module:function", (root, ...), for data that is made; download is
+    "module:function", (root, on_case=), for data that can be fetched, on_case(done, total) called
+    after each case. how_to_get tells what to type. known_by is a file whose presence tells the data
+    set. classes is "module:function", (folder of masks) -> class names by label; without one they
+    are those of the data set found there. regions are what its challenge scores besides the labels.
+    mask_folder is where its masks lie below its root, mask_file their name where every case has a
+    folder of its own. case_names is the pattern of a case's name. intensity (low, high) is what an
+    image in its unit passes on both sides, None where the unit is not known; within maps a class to
+    the class it grows in. case_metadata is "module:function", Dataset -> trait to case to value,
+    for a set of whose cases more is known than their voxels. window (low, high) is the range of
+    intensities that a picture shows from black to white, None where the unit is not known.
+    shows_images lets a page show slices of the images without being asked. It is for images of
+    nobody: a licence may allow sharing patients' images under conditions (CC BY-NC-SA: attribution,
+    no commercial use), but whether a page goes to where they hold is its author's decision.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
     folds: Mapping[str, int] = field(default_factory=dict)
     default_splits: str = ""
     generate: str = ""
+    download: str = ""
     how_to_get: str = ""
-    case_names: str = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+    known_by: str = ""
+    classes: str = ""
+    regions: tuple[Region, ...] = ()
+    mask_folder: str = ""
+    mask_file: str = "segmentation.nii.gz"
+    case_names: str = CASE_NAMES
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
-    traits: str = ""
+    case_metadata: str = ""
     window: tuple[float, float] | None = None
     shows_images: bool = False
+
+
+def told_by(folder: Path) -> str:
+    """The data set that a file in a folder tells, the last registered first; default_dataset()
+    without such a file.
+    """
+    for name, part in reversed(DATASETS.items()):
+        if part.known_by and why_no_file(folder / part.known_by) is None:
+            return name
+    return default_dataset()
+
+
+def default_dataset() -> str:
+    """The first data set that no file tells."""
+    return next(name for name, part in DATASETS.items() if not part.known_by)
+
+
+def official_regions(name: str) -> tuple[Region, ...]:
+    """What the challenge of a data set scores besides the labels; nothing for one without, or of a
+    name that is not registered.
+    """
+    return DATASETS[name].regions if name in DATASETS else ()
+
+
+def case_names(name: str) -> str:
+    """The pattern of a data set's case names, also of one that is not registered."""
+    return DATASETS[name].case_names if name in DATASETS else CASE_NAMES
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
@@ -157,6 +206,13 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
 HU = (-200.0, 100.0)
 # Width 400 and level 40, the usual window of abdominal CT.
 ABDOMEN_HU = (-160.0, 240.0)
+# The hierarchical evaluation classes, each within the one before, and their tolerances: as in
+# github.com/neheller/kits23, version 0.1.4.
+KITS23_REGIONS = (
+    Region(name="kidney_and_mass", labels=(1, 2, 3), tolerance_mm=1.0330772532390826),
+    Region(name="mass", labels=(2, 3), tolerance_mm=1.1328796488598762),
+    Region(name="tumor", labels=(2,), tolerance_mm=1.1498198361434828),
+)
 IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
 
 DATASETS: dict[str, DatasetEntry] = {
@@ -168,6 +224,8 @@ DATASETS: dict[str, DatasetEntry] = {
         default_splits="sequential",
         generate="trials.data.datasets.phantoms.writing:write_phantoms",
         how_to_get="the demo makes them by itself: `segbench run --grid demo`",
+        known_by="phantoms.json",
+        regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
         intensity=HU,
         within=IN_A_KIDNEY,
@@ -183,12 +241,14 @@ DATASETS: dict[str, DatasetEntry] = {
         },
         folds={"paper": 1, "stratified": 5},
         default_splits="stratified",
+        download="trials.data.datasets.download:download_kits23",
         how_to_get="point to the folder that holds its case_XXXXX folders, or type "
-        "`segbench prepare kits23 FOLDER --cache DIR --download` to fetch it into FOLDER",
+        "`segbench prepare kits23 FOLDER --cache DIR --download` to fetch it into FOLDER (30 GB)",
+        regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
         intensity=HU,
         within=IN_A_KIDNEY,
-        traits="trials.data.datasets.case_metadata:kits23",
+        case_metadata="trials.data.datasets.kits23:case_metadata",
         window=ABDOMEN_HU,
     ),
     "nnunet": DatasetEntry(
@@ -198,5 +258,8 @@ DATASETS: dict[str, DatasetEntry] = {
         folds={"seeded": 5},
         default_splits="seeded",
         how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
+        known_by="dataset.json",
+        classes="trials.data.datasets.nnunet:classes_of_masks",
+        mask_folder="labelsTr",
     ),
 }

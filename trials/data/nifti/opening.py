@@ -16,6 +16,7 @@ from isal import igzip, igzip_lib
 
 from trials.records.faults import FileFault, user_name
 
+ENDINGS = (".nii.gz", ".nii")
 FETCH = "fetch it again"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trials.data.datasets.registry import DATASETS
+from trials.data.datasets.registry import case_names
 from trials.data.prepared.preprocess import Moments, Statistics
 from trials.data.prepared.sources import Source
 from trials.records.codec import from_json, shown
@@ -104,13 +104,12 @@ def _check_names(manifest: Manifest) -> None:
     """Raise ValueError unless every case has a name of its data set, and every array lies beside
     the others.
     """
-    part = DATASETS.get(manifest.dataset, DATASETS["nnunet"])
-    is_case_name = re.compile(part.case_names, re.ASCII).fullmatch
+    pattern = case_names(manifest.dataset)
+    is_case_name = re.compile(pattern, re.ASCII).fullmatch
     for case, record in manifest.cases.items():
         if record.case != case or not is_case_name(case):
             raise ValueError(
-                f"case names must match {part.case_names} and be those of their records; got "
-                f"{shown(case)}"
+                f"case names must match {pattern} and be those of their records; got {shown(case)}"
             )
         if not lies_inside(record):
             raise ValueError(f"the arrays of {case} must lie in cases/; got {shown(record.arrays)}")
