@@ -133,11 +133,11 @@ class Checklist:
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class Caveats:
     """What to know first: (title, text, names)."""
 
-    notes: tuple[tuple[str, str, tuple[str, ...]], ...]
-    kind: str = field(default="notes", init=False)
+    caveats: tuple[tuple[str, str, tuple[str, ...]], ...]
+    kind: str = field(default="caveats", init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ Block = (
     | Text
     | Numbers
     | Checklist
-    | Notes
+    | Caveats
     | Facts
     | Code
     | Links

@@ -23,14 +23,16 @@ def leaderboard_latex(context: Context) -> str:
     labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
     order = ranked(context)
     names = [
-        f"{escaped(class_name(context, label))} ($n = {summaries[order[0], label].n}$)"
+        f"{escape_latex(class_name(context, label))} ($n = {summaries[order[0], label].n}$)"
         for label in labels
     ]
     rows = []
     for i in order:
         cell = context.run.cells[i]
         scores = [_score(summaries[i, label]) for label in labels]
-        rows.append([*(escaped(name) for name in (cell.model, cell.loss, cell.sampling)), *scores])
+        rows.append(
+            [*(escape_latex(name) for name in (cell.model, cell.loss, cell.sampling)), *scores]
+        )
     lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
     return "\n".join(
         [
@@ -48,7 +50,7 @@ def leaderboard_latex(context: Context) -> str:
     )
 
 
-def escaped(name: str) -> str:
+def escape_latex(name: str) -> str:
     """A name as LaTeX prints it: on one line, nothing in it is a command."""
     return "".join(SPECIAL.get(letter, letter) for letter in " ".join(name.split()))
 

@@ -159,9 +159,9 @@ def _trial_row(result: TrialResult, own: Sequence[str]) -> dict[str, Any]:
     }
     row |= {name: _text(result.facts.get(name)) for name in ("device", "threads", "host")}
     row |= {
-        "hyper": compact(spec.hyper),
-        "recipe": compact(spec.recipe),
-        "versions": compact(result.versions),
+        "hyper": compact_json(spec.hyper),
+        "recipe": compact_json(spec.recipe),
+        "versions": compact_json(result.versions),
     }
     return row | {"epochs": len(result.curve)}
 
@@ -170,7 +170,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def compact(value: object) -> str:
+def compact_json(value: object) -> str:
     """A mapping, record or plain value as one line of JSON with sorted keys."""
     return json.dumps(value, sort_keys=True, separators=(", ", ": "), default=_plain)
 

@@ -186,7 +186,7 @@ def test_no_cell_scores_beyond_the_ceiling_of_its_preparation(demo):
     means = scores[scores.label > 0].groupby(["trial", "label"]).dice.mean().unstack()
 
     assert (means <= tops).all(axis=None)
-    assert 'id="ladder"' in (demo.out / "report.html").read_text()
+    assert 'id="attainable"' in (demo.out / "report.html").read_text()
 
 
 def test_every_final_trial_measured_the_surfaces_of_every_test_patient(demo):

@@ -43,8 +43,8 @@ def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
         _warned,
         _repaired,
     )
-    notes = [note for source in sources for note in source(run)]
-    return (*notes, *_unscored(run, scores), *_strangers(run), *_dirty(run))
+    caveats = [caveat for source in sources for caveat in source(run)]
+    return (*caveats, *_unscored(run, scores), *_other_trials(run), *_dirty(run))
 
 
 def missing_finals(run: Run) -> list[str]:
@@ -289,13 +289,13 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
             )
 
 
-def _strangers(run: Run) -> Iterator[Caveat]:
-    if run.strangers:
+def _other_trials(run: Run) -> Iterator[Caveat]:
+    if run.other_trials:
         text = (
-            f"{many(len(run.strangers), 'result')} in the folder belong to another grid, seed "
+            f"{many(len(run.other_trials), 'result')} in the folder belong to another grid, seed "
             "or split and are left out."
         )
-        yield Caveat("Left out", text, run.strangers)
+        yield Caveat("Left out", text, run.other_trials)
 
 
 def _dirty(run: Run) -> Iterator[Caveat]:

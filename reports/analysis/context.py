@@ -10,7 +10,7 @@ import pandas as pd
 from reports.analysis.caveats import Caveat, page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
 from reports.analysis.comparisons import FamilyResult, compare_family, read_families
-from reports.analysis.external import External, Field, everyone, gather_external
+from reports.analysis.external import AllPredictions, External, gather_external, join_predictions
 from reports.analysis.selection import Selection, select
 from reports.analysis.summary import Resampled, ScoreSummary, resample_ratio, summarise
 from reports.analysis.surfaces import (
@@ -49,10 +49,10 @@ class Context:
     metrics: MetricSummaries
     resampled: Resampled
     external: External
-    field: Field
+    all_predictions: AllPredictions
     selection: Selection | None
     families: tuple[FamilyResult, ...]
-    notes: tuple[Caveat, ...]
+    caveats: tuple[Caveat, ...]
     images: str
 
 
@@ -84,13 +84,13 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         surfaces=surfaces,
         metrics=metric_summaries(surfaces, run.classes),
         external=external,
-        field=everyone(run, test[NATIVE], surfaces, external),
+        all_predictions=join_predictions(run, test[NATIVE], surfaces, external),
         resampled=resampled[NATIVE],
         selection=selection,
         families=tuple(
             compare_family(family, run.cells, test[NATIVE], selected)
             for family in read_families(run.record)
         ),
-        notes=page_one_caveats(run, scores),
+        caveats=page_one_caveats(run, scores),
         images=images,
     )

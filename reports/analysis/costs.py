@@ -74,7 +74,7 @@ def device_hours(result: TrialResult) -> float:
     return result.seconds / 3600 * held
 
 
-def front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
+def pareto_front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
     """The configurations that no other beats in Dice without costing more, the cheapest first."""
     kept: list[Cost] = []
     for cost in sorted(costs, key=lambda cost: (of(cost), -cost.dice, cost.i)):

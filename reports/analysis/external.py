@@ -42,7 +42,7 @@ class External:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class AllPredictions:
     """Everybody with a test score, configurations first: names, and their counts and surfaces on
     the native grid.
     """
@@ -87,7 +87,9 @@ def read_external(path: Path) -> ExternalPredictions:
         ) from None
 
 
-def everyone(run: Run, test: Counts, surfaces: Surfaces, external: External) -> Field:
+def join_predictions(
+    run: Run, test: Counts, surfaces: Surfaces, external: External
+) -> AllPredictions:
     """Configurations and outside contestants as one block; of the latter only the first seed
     exists.
     """
@@ -105,7 +107,7 @@ def everyone(run: Run, test: Counts, surfaces: Surfaces, external: External) -> 
     }
     available = _joined(surfaces.available, external.surfaces.available, num_seeds)
     names = (*map(cell_name, run.cells), *external.names)
-    return Field(
+    return AllPredictions(
         names=names, counts=held, surfaces=replace(surfaces, numbers=numbers, available=available)
     )
 

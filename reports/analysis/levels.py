@@ -29,7 +29,7 @@ from trials.records.spec import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class LevelPair:
     """Two levels of a factor over the blocks that hold both; first is the better one, by gap in
     mean Dice of the classes.
 
@@ -72,7 +72,7 @@ def scored_levels(cells: Sequence[Cell], scored: np.ndarray) -> dict[str, list[s
 
 def level_pairs(
     cells: Sequence[Cell], counts: Counts, resampled: Resampled, family: Family
-) -> list[Pair]:
+) -> list[LevelPair]:
     """Every two levels of every factor that share a block; counts and resampled are those of the
     native test scores.
 
@@ -99,7 +99,7 @@ def level_pairs(
     p, adjusted = _p_values(weights, counts, tested)
     sure = seed_variance_known(counts)
     return [
-        Pair(
+        LevelPair(
             factor=factor,
             first=pair[0] if gaps[row] < 0 else pair[1],
             second=pair[1] if gaps[row] < 0 else pair[0],

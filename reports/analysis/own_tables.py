@@ -8,8 +8,8 @@ import numpy as np
 
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.audit.floor import Floor
-from reports.audit.printed_table import Row, figure
-from reports.audit.rules import Finding, audit
+from reports.audit.printed_table import PrintedRow, read_number
+from reports.audit.rules import AuditFinding, audit
 from reports.formatting import cell_name
 from reports.load.ceilings import background_floor
 from reports.load.counts import Counts
@@ -23,7 +23,7 @@ DECIMALS, BACKGROUND_DECIMALS = 3, 4
 
 def own_tables(
     run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
-) -> dict[str, tuple[Row, ...]]:
+) -> dict[str, tuple[PrintedRow, ...]]:
     """A table a configuration that has a test score: the background, every class and their mean,
     native grid, as printed.
     """
@@ -44,7 +44,7 @@ def own_tables(
 
 def audit_own_tables(
     run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """What the audit says of our tables; its floor is that of this run's own test patients.
 
     Raises ValueError for a row that no masks can give: such a table is not printed.
@@ -52,8 +52,10 @@ def audit_own_tables(
     tables = own_tables(run, test, summaries)
     if not tables:
         return []
-    rung = background_floor(test)
-    dice, iou = (figure(f"{value:.{BACKGROUND_DECIMALS}f}") for value in (rung.dice, rung.iou))
+    floor = background_floor(test)
+    dice, iou = (
+        read_number(f"{value:.{BACKGROUND_DECIMALS}f}") for value in (floor.dice, floor.iou)
+    )
     findings = audit(tables, Floor(dice=dice, iou=iou, source="this run's test patients"))
     for finding in findings:
         if finding.rule == "infeasible":
@@ -70,18 +72,18 @@ def _row(
     iou: float,
     decimals: int = DECIMALS,
     is_background: bool = False,
-) -> Row:
+) -> PrintedRow:
     dice_text, iou_text = f"{dice:.{decimals}f}", f"{iou:.{decimals}f}"
-    return Row(
+    return PrintedRow(
         line=line,
         class_name=name,
         is_background=is_background,
-        dice=figure(dice_text),
-        iou=figure(iou_text),
+        dice=read_number(dice_text),
+        iou=read_number(iou_text),
     )
 
 
-def _background_row(run: Run, test: Counts, i: int) -> Row:
+def _background_row(run: Run, test: Counts, i: int) -> PrintedRow:
     """Label 0 of one configuration: the mean over all test patients, then over its seeds."""
     counts = (
         np.broadcast_to(test.true[:, 0], test.pred.shape[1:3]),

@@ -12,11 +12,11 @@ from reports.stats.effects import contrast
 from reports.stats.intervals import (
     DRAWS,
     case_weights,
+    draw_seeds,
     nan_mean,
     point,
     resample,
     seed_effects,
-    seed_picks,
     seed_variance,
     student_interval,
 )
@@ -97,9 +97,9 @@ def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAW
     """Estimate and resample one ratio for every label and for their mean; the draws depend on the
     patients alone.
     """
-    nobody = np.full((*counts.available.shape, 1), np.nan)
+    unscored = np.full((*counts.available.shape, 1), np.nan)
     labels = range(counts.true.shape[1])
-    values = {label: counts.ratio(label, ratio) if counts.cases else nobody for label in labels}
+    values = {label: counts.ratio(label, ratio) if counts.cases else unscored for label in labels}
     return resample_values(values, counts.available, num_draws)
 
 
@@ -113,7 +113,7 @@ def resample_values(
     holds.
     """
     num_cases = next(iter(values.values())).shape[2]
-    cases, picks = case_weights(num_cases, num_draws), seed_picks(available, num_draws)
+    cases, picks = case_weights(num_cases, num_draws), draw_seeds(available, num_draws)
     estimates, draws, seed_effect, df = {}, {}, {}, {}
     for label, of in values.items():
         estimates[label], seed_effect[label] = point(of), seed_effects(of, picks)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
 
-from reports.audit.printed_table import Figure, figure
+from reports.audit.printed_table import PrintedNumber, read_number
 from trials.records.result import dice, iou
 
 # A twentieth of the way from the floor to a perfect score. A study seldom says how it averaged, and
@@ -22,8 +22,8 @@ EXACT = 16
 class Floor:
     """Background Dice and IoU of an empty prediction; source says of which cases."""
 
-    dice: Figure
-    iou: Figure
+    dice: PrintedNumber
+    iou: PrintedNumber
     source: str
 
 
@@ -57,11 +57,13 @@ def given_floor(dice_text: str, iou_text: str) -> Floor:
     ValueError outside 0..1.
     """
     return Floor(
-        dice=figure(dice_text, EXACT), iou=figure(iou_text, EXACT), source="the given floor"
+        dice=read_number(dice_text, EXACT),
+        iou=read_number(iou_text, EXACT),
+        source="the given floor",
     )
 
 
-def at_floor(printed: Figure, floor: Figure) -> bool:
+def at_floor(printed: PrintedNumber, floor: PrintedNumber) -> bool:
     """Say whether a printed figure is the floor, within the rounding of both and SLACK of what lies
     above the floor.
     """
@@ -70,5 +72,5 @@ def at_floor(printed: Figure, floor: Figure) -> bool:
     )
 
 
-def _computed(value: float) -> Figure:
-    return Figure(text=f"{value:.4f}", value=value, half_unit=0.0)
+def _computed(value: float) -> PrintedNumber:
+    return PrintedNumber(text=f"{value:.4f}", value=value, half_unit=0.0)

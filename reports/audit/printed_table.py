@@ -13,13 +13,13 @@ from io import StringIO
 from pathlib import Path
 
 NEEDED, NAMES = ("table", "iou", "dice"), ("class_name", "class_index")
-FIGURE = re.compile(r"(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 INDEX = re.compile(r"\d{1,9}", re.ASCII)
 BACKGROUND = "background"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class PrintedNumber:
     """A number in 0..1 as it was printed; the number behind it lies within half_unit of value."""
 
     text: str
@@ -28,17 +28,17 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PrintedRow:
     """One printed row: overlap of one class. line is where it ends in the file, counted from 1."""
 
     line: int
     class_name: str
     is_background: bool
-    dice: Figure
-    iou: Figure
+    dice: PrintedNumber
+    iou: PrintedNumber
 
 
-def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
+def read_tables(file: Path) -> dict[str, tuple[PrintedRow, ...]]:
     """The rows of each table in a CSV file, in the file's order.
 
     Columns: table, iou, dice, and class_name or class_index (0 is the background); others may be
@@ -63,15 +63,15 @@ def read_tables(file: Path) -> dict[str, tuple[Row, ...]]:
     return {name: _rows(file, members) for name, members in tables.items()}
 
 
-def figure(text: str, whole_decimals: int = 0) -> Figure:
+def read_number(text: str, whole_decimals: int = 0) -> PrintedNumber:
     """Read a printed number; one without decimals counts as rounded to whole_decimals. Raises
     ValueError outside 0..1.
     """
-    if not FIGURE.fullmatch(text) or not 0 <= float(text) <= 1:
+    if not NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
         raise ValueError(
             f"{text[:40]!r} is no number in 0..1; write shares, with a point, not per cent"
         )
-    return Figure(
+    return PrintedNumber(
         text=text, value=float(text), half_unit=0.5 * 10.0 ** -(decimals(text) or whole_decimals)
     )
 
@@ -106,18 +106,18 @@ def _records(file: Path, lines) -> Iterator[tuple[int, Mapping[str, str]]]:
         yield lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
-def _rows(file: Path, lines: list[tuple[int, Mapping[str, str]]]) -> tuple[Row, ...]:
+def _rows(file: Path, lines: list[tuple[int, Mapping[str, str]]]) -> tuple[PrintedRow, ...]:
     for line, record in lines:
         for column in ("iou", "dice"):
             try:
-                figure(record[column])
+                read_number(record[column])
             except ValueError as error:
                 raise ValueError(f"{file} line {line}, column {column}: {error}") from error
     finest = max(decimals(record[column]) for _, record in lines for column in ("iou", "dice"))
     return tuple(_row(file, line, record, finest) for line, record in lines)
 
 
-def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> Row:
+def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> PrintedRow:
     index = record.get("class_index", "")
     if index and not INDEX.fullmatch(index):
         raise ValueError(
@@ -127,12 +127,12 @@ def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> Row:
     named = record.get("class_name") or not index
     column = "class_name" if "class_name" in record else "class_index"
     name = _word(file, line, record, column) if named else f"class {int(index)}"
-    return Row(
+    return PrintedRow(
         line=line,
         class_name=name,
         is_background=int(index) == 0 if index else name.casefold() == BACKGROUND,
-        dice=figure(record["dice"], finest),
-        iou=figure(record["iou"], finest),
+        dice=read_number(record["dice"], finest),
+        iou=read_number(record["iou"], finest),
     )
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from reports.audit.floor import SLACK, Floor, at_floor, given_floor, kits23_floor
-from reports.audit.printed_table import Row, read_tables
+from reports.audit.printed_table import PrintedRow, read_tables
 from reports.formatting import listed, many
 
 K = TypeVar("K")
-Tables = Mapping[str, Sequence[Row]]
+Tables = Mapping[str, Sequence[PrintedRow]]
 # A table, the class its row is of (None: the whole table), and what is to be said.
-Said = tuple[str, str | None, str]
+Message = tuple[str, str | None, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class AuditFinding:
     """What a rule says of a table; row is the class it stands in, None where it is the
     whole table."""
 
@@ -74,10 +74,10 @@ def audit_file(
     )
 
 
-def audit(tables: Tables, floor: Floor) -> list[Finding]:
+def audit(tables: Tables, floor: Floor) -> list[AuditFinding]:
     """Everything that the rules find, table by table in the order given."""
     found = [
-        Finding(table=table, row=row, rule=name, message=message)
+        AuditFinding(table=table, row=row, rule=name, message=message)
         for name, rule in RULES.items()
         for table, row, message in rule(tables, floor)
     ]
@@ -85,7 +85,7 @@ def audit(tables: Tables, floor: Floor) -> list[Finding]:
     return sorted(found, key=lambda finding: order[finding.table])
 
 
-def infeasible(tables: Tables, floor: Floor) -> Iterator[Said]:
+def infeasible(tables: Tables, floor: Floor) -> Iterator[Message]:
     """Rows that no masks can give, and whether exchanging their Dice and IoU would repair the
     table.
     """
@@ -109,7 +109,7 @@ def infeasible(tables: Tables, floor: Floor) -> Iterator[Said]:
             )
 
 
-def equal_tables(tables: Tables, floor: Floor) -> Iterator[Said]:
+def equal_tables(tables: Tables, floor: Floor) -> Iterator[Message]:
     """Tables whose figures are those of an earlier one, in every row and in its order."""
     figures = {
         table: [(row.iou.value, row.dice.value) for row in rows] for table, rows in tables.items()
@@ -122,7 +122,7 @@ def equal_tables(tables: Tables, floor: Floor) -> Iterator[Said]:
         )
 
 
-def background_floor(tables: Tables, floor: Floor) -> Iterator[Said]:
+def background_floor(tables: Tables, floor: Floor) -> Iterator[Message]:
     """Background rows that score what predicting background everywhere scores."""
     for table, rows in tables.items():
         for row in rows:
@@ -139,7 +139,7 @@ def background_floor(tables: Tables, floor: Floor) -> Iterator[Said]:
                 yield table, row.class_name, f"{figures} are {empty}, {near}"
 
 
-def _holds(row: Row) -> bool:
+def _holds(row: PrintedRow) -> bool:
     return feasible(row.dice.value, row.iou.value, row.dice.half_unit, row.iou.half_unit)
 
 
@@ -159,7 +159,7 @@ def _select_floor(dice: str | None, iou: str | None) -> Floor:
     return floor
 
 
-def _text(tables: Tables, findings: Sequence[Finding]) -> str:
+def _text(tables: Tables, findings: Sequence[AuditFinding]) -> str:
     lines = [
         f"table {finding.table}, {finding.row or 'all rows'}: {finding.rule}: {finding.message}"
         for finding in findings
@@ -172,7 +172,7 @@ def _text(tables: Tables, findings: Sequence[Finding]) -> str:
     return "\n".join([*lines, f"{count}; {checked}"])
 
 
-RULES: dict[str, Callable[[Tables, Floor], Iterator[Said]]] = {
+RULES: dict[str, Callable[[Tables, Floor], Iterator[Message]]] = {
     "infeasible": infeasible,
     "equal tables": equal_tables,
     "background at the floor": background_floor,

@@ -64,7 +64,7 @@ def label_colour(label: int) -> tuple[int, int, int]:
     return LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
 
 
-def heat(value: float) -> tuple[str, str]:
+def heat_colour(value: float) -> tuple[str, str]:
     """Background and text colour of a score in 0..1."""
     place = min(max(value, 0.0), 1.0) * (len(CIVIDIS) - 1)
     i = min(int(place), len(CIVIDIS) - 2)

@@ -59,7 +59,7 @@ def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
     )
 
 
-def pick(patients: list[Patient]) -> list[tuple[Patient, str]]:
+def select_example_cases(patients: list[Patient]) -> list[tuple[Patient, str]]:
     """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each
     with why it is shown.
     """

@@ -23,7 +23,7 @@ def surface(mask: np.ndarray, voxel_mm: np.ndarray, most_faces: int = MOST_FACES
     """The surface of a mask bool [D, H, W] with at most most_faces triangles; None where the mask
     is empty.
 
-    Marching cubes (Lewiner and others 2003) over the smoothed mask, then decimated.
+    Marching cubes (Lewiner and others 2003) over the smoothed mask, then decimate.
     """
     if not mask.any():
         return None
@@ -35,11 +35,11 @@ def surface(mask: np.ndarray, voxel_mm: np.ndarray, most_faces: int = MOST_FACES
     solid = np.pad(mask[tuple(map(slice, low, high))], 2).astype(np.float32)
     smooth = gaussian_filter(solid, SMOOTHING)
     vertices, faces, _, _ = marching_cubes(smooth if smooth.max() > 0.5 else solid, 0.5)
-    mesh = decimated(Mesh(vertices, faces), most_faces)
+    mesh = decimate(Mesh(vertices, faces), most_faces)
     return Mesh((mesh.vertices + low - 2) * voxel_mm, mesh.faces)
 
 
-def decimated(mesh: Mesh, most_faces: int) -> Mesh:
+def decimate(mesh: Mesh, most_faces: int) -> Mesh:
     """The mesh with vertices joined within growing boxes until at most most_faces are left
     (Rossignac and Borrel 1993).
     """

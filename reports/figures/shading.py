@@ -1,4 +1,4 @@
-"""A mask seen from outside as a small picture: the surface that meets the eye first, lit from above
+"""A mask render_mask from outside as a small picture: the surface that meets the eye first, lit from above
 the viewer.
 """
 
@@ -19,7 +19,7 @@ EDGE = 240
 THROUGH = 0.45
 
 
-def seen(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
+def render_mask(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
     """What a mask uint8 [D, H, W] holds, looked at along an axis, as a data URI of a WebP on
     nothing; true proportions in mm.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.elements import View
-from reports.figures.colours import CIVIDIS, heat
+from reports.figures.colours import CIVIDIS, heat_colour
 from reports.formatting import plain
 from reports.load.run_folder import LOGARITHMIC
 from trials.records.result import TrialResult
@@ -272,4 +272,4 @@ def _parallel(
 
 def _shade(height: float) -> str:
     """A colour of the scale for 0..1, without the ends that vanish on a dark or a light page."""
-    return heat(0.2 + 0.7 * height)[0]
+    return heat_colour(0.2 + 0.7 * height)[0]

@@ -18,7 +18,7 @@ from trials.storage.atomic import is_there, read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
+class LabelScore:
     """Mean Dice and IoU (0..1) over the patients that hold a label."""
 
     dice: float
@@ -26,16 +26,16 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Top:
+class AttainableScore:
     """The ceiling of one preparation: the edge of its cube in voxels, and the rung of every label
     that some patient holds.
     """
 
     edge: int
-    rungs: Mapping[int, Rung]
+    by_label: Mapping[int, LabelScore]
 
 
-def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
+def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
     """The ceilings in RUN/ceiling.json by the digest of the prepared data; nothing where the file
     is not there yet.
 
@@ -65,23 +65,23 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, Top]:
                 f"{path} speaks of other test cases or references than the run's trials; {again}"
             )
     return {
-        data: Top(edge=one.preparation.edge, rungs=_rungs(one.scores))
+        data: AttainableScore(edge=one.preparation.edge, by_label=_mean_scores(one.scores))
         for data, one in found.items()
     }
 
 
-def background_floor(test: Counts) -> Rung:
+def background_floor(test: Counts) -> LabelScore:
     """What an empty prediction scores in the background, as a mean over the test cases; in every
     other class it scores 0.
     """
     background, voxels = test.true[:, 0], test.true.sum(axis=1)
-    return Rung(
+    return LabelScore(
         dice=float(np.mean(dice_of(background, voxels, background))),
         iou=float(np.mean(iou_of(background, voxels, background))),
     )
 
 
-def _rungs(scores: tuple[CaseScore, ...]) -> dict[int, Rung]:
+def _mean_scores(scores: tuple[CaseScore, ...]) -> dict[int, LabelScore]:
     held: dict[int, list[tuple[int, int, int]]] = {}
     for score in scores:
         if score.true_voxels:
@@ -89,7 +89,7 @@ def _rungs(scores: tuple[CaseScore, ...]) -> dict[int, Rung]:
                 (score.true_voxels, score.pred_voxels, score.overlap_voxels)
             )
     return {
-        label: Rung(
+        label: LabelScore(
             dice=fmean(dice(*counts) for counts in rows), iou=fmean(iou(*counts) for counts in rows)
         )
         for label, rows in sorted(held.items())

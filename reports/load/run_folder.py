@@ -77,7 +77,7 @@ class Run:
     """What a run folder holds, read once.
 
     record is run.json as it is; classes, cells and seeds are taken from it in its order. results
-    holds the trials of this grid, sorted by trial; strangers the trials that lie in the folder but
+    holds the trials of this grid, sorted by trial; other_trials the trials that lie in the folder but
     belong to another grid or split.
     """
 
@@ -88,7 +88,7 @@ class Run:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     results: tuple[TrialResult, ...]
-    strangers: tuple[str, ...]
+    other_trials: tuple[str, ...]
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def read_run(out: Path) -> Run:
         cells=cells,
         seeds=tuple(record["seeds"]),
         results=tuple(result for result in results if result.trial in ours),
-        strangers=tuple(result.trial for result in results if result.trial not in ours),
+        other_trials=tuple(result.trial for result in results if result.trial not in ours),
     )
 
 

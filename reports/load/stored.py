@@ -58,7 +58,7 @@ class Volumes:
 
 def has_volumes(out: Path, trial: str, case: str) -> bool:
     """Whether both files of one patient under one trial are there, whole, and hold whole cubes;
-    damage() says why not.
+    describe_damage() says why not.
     """
     try:
         return all(
@@ -68,7 +68,7 @@ def has_volumes(out: Path, trial: str, case: str) -> bool:
         return False
 
 
-def damage(out: Path, trial: str, case: str) -> str:
+def describe_damage(out: Path, trial: str, case: str) -> str:
     """Which stored file of one patient under one trial is damaged, and how; "" where none of those
     that are there is.
     """
@@ -86,7 +86,9 @@ def why_no_slices(out: Path, trial: str, case: str) -> str:
     a file is not there.
     """
     source, predicted = _paths(out, trial, case)
-    if (text := damage(out, trial, case)) or not (_is_there(source) and _is_there(predicted)):
+    if (text := describe_damage(out, trial, case)) or not (
+        _is_there(source) and _is_there(predicted)
+    ):
         return text
     if ("pixel_mm" in _names(source)) == ("index" in _names(predicted)):
         return ""

@@ -11,8 +11,8 @@ from reports.analysis.selection import SAME, Selection, gap_to
 from reports.analysis.summary import MEAN
 from reports.elements import (
     Block,
+    Caveats,
     Column,
-    Notes,
     Numbers,
     Section,
     SideBySide,
@@ -52,20 +52,20 @@ def answer(context: Context) -> Section:
     """The first screen; without a selection it says why there is none."""
     selection = context.selection
     question = "What should I use, and how sure is that?"
-    notes = Notes(tuple((note.title, note.text, note.names) for note in context.notes))
+    caveats = Caveats(tuple((one.title, one.text, one.names) for one in context.caveats))
     if selection is None:
         return Section(
             id="answer",
             title="No answer yet",
             question=question,
             finding=_why_none(context),
-            blocks=(notes,),
+            blocks=(caveats,),
         )
     blocks: tuple[Block, ...] = (
         _numbers(context, selection),
         _pictures(context, selection),
         Text(_sentences(context, selection)),
-        notes,
+        caveats,
         _by_class(context, selection),
     )
     return Section(

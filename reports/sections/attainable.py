@@ -10,7 +10,7 @@ from reports.figures.cells import configuration, ranked
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
 from reports.formatting import cell_name, distinct, listed, many, number, percent, plain
-from reports.load.ceilings import Top, background_floor, read_ceilings
+from reports.load.ceilings import AttainableScore, background_floor, read_ceilings
 from trials.records.result import NATIVE
 
 RULE = (
@@ -26,15 +26,15 @@ RULE = (
 )
 
 
-def ladder(context: Context) -> Section | None:
+def attainable(context: Context) -> Section | None:
     """Floor, score, ceiling and share of every configuration and class; nothing for a run that left
     no ceilings.
     """
-    tops = _tops(context)
-    order = [i for i in ranked(context) if i in tops]
+    ceilings = _ceilings(context)
+    order = [i for i in ranked(context) if i in ceilings]
     if not order:
         return None
-    labels = [label for label in context.run.labels if label in tops[order[0]].rungs]
+    labels = [label for label in context.run.labels if label in ceilings[order[0]].by_label]
     floor = background_floor(context.test[NATIVE])
     background = (
         f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
@@ -42,43 +42,47 @@ def ladder(context: Context) -> Section | None:
         "patients, which is why the background enters no headline."
     )
     return Section(
-        id="ladder",
+        id="attainable",
         title="Ladder",
         question="How much of what can be reached was reached?",
-        finding=_finding(context, tops, order, labels),
-        blocks=(_figure(context, tops, order, labels), Text((RULE, background))),
+        finding=_finding(context, ceilings, order, labels),
+        blocks=(_figure(context, ceilings, order, labels), Text((RULE, background))),
     )
 
 
-def _tops(context: Context) -> dict[int, Top]:
+def _ceilings(context: Context) -> dict[int, AttainableScore]:
     """The ceiling of each configuration's own preparation, where the run left one."""
     ceilings = read_ceilings(context.run.out, context.test[NATIVE])
     data = {result.spec.cell: result.spec.data for result in context.run.finals}
     found = {i: ceilings.get(data.get(cell, "")) for i, cell in enumerate(context.run.cells)}
-    return {i: top for i, top in found.items() if top is not None}
+    return {i: ceiling for i, ceiling in found.items() if ceiling is not None}
 
 
-def _finding(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> str:
+def _finding(
+    context: Context, ceilings: dict[int, AttainableScore], order: list[int], labels: list[int]
+) -> str:
     parts = []
     for label in labels:
-        best = max(order, key=lambda i: _share(context, tops, i, label))
-        ceiling = tops[best].rungs[label].dice
+        best = max(order, key=lambda i: _share(context, ceilings, i, label))
+        ceiling = ceilings[best].by_label[label].dice
         parts.append(
-            f"{context.run.classes[label]} {percent(_share(context, tops, best, label))} of a "
+            f"{context.run.classes[label]} {percent(_share(context, ceilings, best, label))} of a "
             "ceiling "
             f"of {number(ceiling, 2)}"
         )
     return f"At best, of what the preparation allows: {listed(parts)}."
 
 
-def _share(context: Context, tops: dict[int, Top], i: int, label: int) -> float:
-    ceiling = tops[i].rungs[label].dice
+def _share(context: Context, ceilings: dict[int, AttainableScore], i: int, label: int) -> float:
+    ceiling = ceilings[i].by_label[label].dice
     return context.summaries[NATIVE][i, label].dice / ceiling if ceiling else math.nan
 
 
-def _figure(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> Figure:
-    sizes = sorted({tops[i].edge for i in order})
-    beyond = sum(_share(context, tops, i, label) > 1 for i in order for label in labels)
+def _figure(
+    context: Context, ceilings: dict[int, AttainableScore], order: list[int], labels: list[int]
+) -> Figure:
+    sizes = sorted({ceilings[i].edge for i in order})
+    beyond = sum(_share(context, ceilings, i, label) > 1 for i in order for label in labels)
     caption = (
         f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond "
         "the ceiling (upright mark) "
@@ -94,27 +98,27 @@ def _figure(context: Context, tops: dict[int, Top], order: list[int], labels: li
     for axis in (name for name in layout if name.startswith("xaxis")):
         layout[axis]["range"] = [0, 1.02]
     return Figure(
-        id="ladder-figure",
+        id="attainable-figure",
         caption=caption,
         data=tuple(
             trace
             for panel, label in enumerate(labels)
-            for trace in _panel(context, tops, order, label, panel)
+            for trace in _panel(context, ceilings, order, label, panel)
         ),
         layout=layout,
-        table=_table(context, tops, order, labels),
+        table=_table(context, ceilings, order, labels),
         height=FRAME + ROW * len(order),
         least_width=NAMES + PANEL * len(labels),
     )
 
 
 def _panel(
-    context: Context, tops: dict[int, Top], order: list[int], label: int, panel: int
+    context: Context, ceilings: dict[int, AttainableScore], order: list[int], label: int, panel: int
 ) -> list[dict]:
     """The ceilings, then a trace a model."""
-    ceilings = [(tops[i].rungs[label].dice, math.nan, math.nan) for i in order[::-1]]
+    limits = [(ceilings[i].by_label[label].dice, math.nan, math.nan) for i in order[::-1]]
     names = [_name(context, i) for i in order[::-1]]
-    traces = [points(names, ceilings, "var(--muted)", ["line-ns-open"] * len(order), panel)]
+    traces = [points(names, limits, "var(--muted)", ["line-ns-open"] * len(order), panel)]
     for model in distinct(cell.model for cell in context.run.cells):
         cells = [i for i in order[::-1] if context.run.cells[i].model == model]
         scores = [(context.summaries[NATIVE][i, label].dice, math.nan, math.nan) for i in cells]
@@ -131,7 +135,9 @@ def _panel(
     return [trace for trace in traces if trace["y"]]
 
 
-def _table(context: Context, tops: dict[int, Top], order: list[int], labels: list[int]) -> Table:
+def _table(
+    context: Context, ceilings: dict[int, AttainableScore], order: list[int], labels: list[int]
+) -> Table:
     columns = [Column("configuration")]
     for label in labels:
         name = context.run.classes[label]
@@ -144,8 +150,11 @@ def _table(context: Context, tops: dict[int, Top], order: list[int], labels: lis
     for i in order:
         row = [configuration(context, i)]
         for label in labels:
-            score, ceiling = context.summaries[NATIVE][i, label].dice, tops[i].rungs[label].dice
-            share = _share(context, tops, i, label)
+            score, ceiling = (
+                context.summaries[NATIVE][i, label].dice,
+                ceilings[i].by_label[label].dice,
+            )
+            share = _share(context, ceilings, i, label)
             row += [
                 TableCell(number(score), score),
                 TableCell(number(ceiling), ceiling),
@@ -156,7 +165,7 @@ def _table(context: Context, tops: dict[int, Top], order: list[int], labels: lis
         "Every score, the ceiling of its preparation, and its share of the way from the "
         "floor (0) to the ceiling."
     )
-    return Table(id="ladder-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
+    return Table(id="attainable-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 
 def _name(context: Context, i: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.analysis.context import Context
-from reports.analysis.external import Field
+from reports.analysis.external import AllPredictions
 from reports.elements import Column, Section, Switch, Table, TableCell, Text
 from reports.formatting import listed, many, number
 from reports.stats.conventions import (
@@ -38,7 +38,7 @@ CHALLENGE_RULE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ConventionResult:
     """What a convention says of everybody: mean scores over_all [C] and by_label [C, K], and places
     by both rules [C].
     """
@@ -52,42 +52,44 @@ class Judged:
 
 def conventions(context: Context) -> Section | None:
     """Means and places under each convention; nothing before two contestants have a test score."""
-    field = context.field
-    judged = {name: judge(field, convention) for name, convention in CONVENTIONS.items()}
-    ours = judged["positives"]
+    predictions = context.all_predictions
+    results = {
+        name: apply_convention(predictions, convention) for name, convention in CONVENTIONS.items()
+    }
+    ours = results["positives"]
     order = sorted(
         np.flatnonzero(~np.isnan(ours.over_all)).tolist(), key=lambda i: (ours.by_mean[i], i)
     )
     if len(order) < 2:
         return None
-    official = official_places(field)
+    official = official_places(predictions)
     options = tuple(
         (
             one.convention.title,
-            f"{_sentence(one.convention.rule)} {changes(field.names, ours.by_mean, one.by_mean)}",
+            f"{_sentence(one.convention.rule)} {changes(predictions.names, ours.by_mean, one.by_mean)}",
             (table,),
         )
-        for name, one in judged.items()
+        for name, one in results.items()
         for table in [_means_table(context, name, one, order)]
     )
     return Section(
         id="conventions",
         title="Conventions",
         question="Does the rule for empty classes, or the ranking rule, decide?",
-        finding=_finding(context, judged, official, order),
+        finding=_finding(context, results, official, order),
         blocks=(
             Switch("convention", "Convention for empty classes", options),
-            _places_table(context, judged, official, order),
+            _places_table(context, results, official, order),
             Text((RULES,) if official is None else (RULES, CHALLENGE_RULE)),
         ),
     )
 
 
-def judge(field: Field, convention: Convention) -> Judged:
+def apply_convention(predictions: AllPredictions, convention: Convention) -> ConventionResult:
     """Score everybody under a convention: seeds are averaged after the cases, but within a case
     before it is ranked.
     """
-    counts = field.counts
+    counts = predictions.counts
     true, pred, overlap = (block[..., 1:] for block in (counts.true, counts.pred, counts.overlap))
     true = np.broadcast_to(true, pred.shape)
     missing = ~counts.available
@@ -101,7 +103,7 @@ def judge(field: Field, convention: Convention) -> Judged:
         by_case = convention.by_case(true, pred, overlap)
         by_case[missing] = np.nan
         by_rank = rank_then_mean(nan_mean(by_case, 1))
-    return Judged(
+    return ConventionResult(
         convention=convention,
         over_all=means,
         by_label=nan_mean(by_label, 1),
@@ -110,9 +112,9 @@ def judge(field: Field, convention: Convention) -> Judged:
     )
 
 
-def official_places(field: Field) -> np.ndarray | None:
+def official_places(predictions: AllPredictions) -> np.ndarray | None:
     """The challenge's place of everybody, [C]; None where the data have no nested regions."""
-    surfaces = field.surfaces
+    surfaces = predictions.surfaces
     if not set(NESTED) <= set(surfaces.regions):
         return None
     missing = ~surfaces.available
@@ -146,13 +148,16 @@ def changes(names: tuple[str, ...], ours: np.ndarray, theirs: np.ndarray) -> str
 
 
 def _finding(
-    context: Context, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+    context: Context,
+    results: Mapping[str, ConventionResult],
+    official: np.ndarray | None,
+    order: list[int],
 ) -> str:
-    ours, names = judged["positives"].by_mean, context.field.names
+    ours, names = results["positives"].by_mean, context.all_predictions.names
     others = {
-        one.convention.title: one.by_mean for name, one in judged.items() if name != "positives"
+        one.convention.title: one.by_mean for name, one in results.items() if name != "positives"
     }
-    others["rank then mean"] = judged["positives"].by_rank
+    others["rank then mean"] = results["positives"].by_rank
     if official is not None:
         others["the challenge's own rule"] = official
     differ = [
@@ -174,11 +179,11 @@ def _finding(
     return f"{told} {lead}"
 
 
-def _means_table(context: Context, name: str, judged: Judged, order: list[int]) -> Table:
+def _means_table(context: Context, name: str, results: ConventionResult, order: list[int]) -> Table:
     held = [
         label
         for label in context.run.labels
-        if not np.isnan(judged.by_label[order, label - 1]).all()
+        if not np.isnan(results.by_label[order, label - 1]).all()
     ]
     columns = (
         Column("contestant"),
@@ -189,33 +194,36 @@ def _means_table(context: Context, name: str, judged: Judged, order: list[int]) 
     )
     rows = tuple(
         (
-            TableCell(context.field.names[i]),
-            _score(judged.over_all[i]),
-            *(_score(judged.by_label[i, label - 1]) for label in held),
-            _place(judged.by_mean[i]),
-            _place(judged.by_rank[i]),
+            TableCell(context.all_predictions.names[i]),
+            _score(results.over_all[i]),
+            *(_score(results.by_label[i, label - 1]) for label in held),
+            _place(results.by_mean[i]),
+            _place(results.by_rank[i]),
         )
         for i in order
     )
-    n = len(context.field.counts.cases)
+    n = len(context.all_predictions.counts.cases)
     caption = (
-        f"{judged.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
+        f"{results.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
     )
     return Table(id=f"convention-{name}", caption=caption, columns=columns, rows=rows)
 
 
 def _places_table(
-    context: Context, judged: Mapping[str, Judged], official: np.ndarray | None, order: list[int]
+    context: Context,
+    results: Mapping[str, ConventionResult],
+    official: np.ndarray | None,
+    order: list[int],
 ) -> Table:
-    ours = judged["positives"].by_mean
-    places = {one.convention.title: one.by_mean for one in judged.values()}
-    places["rank then mean"] = judged["positives"].by_rank
+    ours = results["positives"].by_mean
+    places = {one.convention.title: one.by_mean for one in results.values()}
+    places["rank then mean"] = results["positives"].by_rank
     if official is not None:
         places["challenge"] = official
     columns = (Column("contestant"), *(Column(title, True) for title in places))
     rows = tuple(
         (
-            TableCell(context.field.names[i]),
+            TableCell(context.all_predictions.names[i]),
             *(_place(column[i], ours[i]) for column in places.values()),
         )
         for i in order

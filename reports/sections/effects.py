@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.analysis.comparisons import Family
 from reports.analysis.context import Context
-from reports.analysis.levels import Pair, level_family, level_pairs, scored_levels
+from reports.analysis.levels import LevelPair, level_family, level_pairs, scored_levels
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN
 from reports.elements import Block, Column, Figure, Section, Table, TableCell, Text
@@ -83,7 +83,7 @@ def effects(context: Context) -> Section | None:
     )
 
 
-def _declared(family: Family, is_declared: bool, pairs: list[Pair]) -> str:
+def _declared(family: Family, is_declared: bool, pairs: list[LevelPair]) -> str:
     """Which pairs Holm's correction is over, in words."""
     if not is_declared:
         return (
@@ -123,7 +123,7 @@ def _effect(context: Context, factor: str, levels: list[str]) -> Effect | None:
     )
 
 
-def _finding(pairs: list[Pair]) -> str:
+def _finding(pairs: list[LevelPair]) -> str:
     if not pairs:
         return (
             "No two levels of a factor share a setting of the other factors: nothing can be "
@@ -249,7 +249,7 @@ def _rank_table(found: list[Effect]) -> Table:
     return Table(id="effects-ranks", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _pair_table(pairs: list[Pair]) -> Table:
+def _pair_table(pairs: list[LevelPair]) -> Table:
     names = ("factor", "better", "worse")
     columns = (
         *map(Column, names),

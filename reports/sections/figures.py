@@ -7,13 +7,13 @@ import numpy as np
 from reports.analysis.context import Context
 from reports.elements import Picture, Section, Sheet
 from reports.figures.example_cases import Patient, patients_of
-from reports.figures.shading import SIDES, seen
+from reports.figures.shading import SIDES, render_mask
 from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of
 from reports.formatting import cell_name, listed, number
 from reports.load.stored import (
     Planes,
     Volumes,
-    damage,
+    describe_damage,
     has_volumes,
     read_sheet,
     read_slices,
@@ -43,7 +43,7 @@ def figures(context: Context) -> Section | None:
     damaged = [
         text
         for one in patients
-        if one not in known and (text := damage(context.run.out, trial.trial, one.case))
+        if one not in known and (text := describe_damage(context.run.out, trial.trial, one.case))
     ]
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
     legend = listed([context.run.classes[label] for label in fullest.held])
@@ -71,7 +71,7 @@ def figures(context: Context) -> Section | None:
 def _fullest(
     context: Context, trial: TrialResult, patients: list[Patient]
 ) -> tuple[Patient, Volumes] | None:
-    """The patient that holds most classes, so that they are seen, the first by name of those; one
+    """The patient that holds most classes, so that they are render_mask, the first by name of those; one
     whose cube holds anything.
     """
     for patient in sorted(patients, key=lambda patient: (-len(patient.held), patient.case)):
@@ -100,7 +100,7 @@ def _unet_trial(context: Context) -> TrialResult | None:
 
 def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
     pictures = tuple(
-        Picture(seen(volumes.reference, volumes.size_mm, axis), side)
+        Picture(render_mask(volumes.reference, volumes.size_mm, axis), side)
         for side, axis in SIDES.items()
     )
     size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)

@@ -7,7 +7,7 @@ import math
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, HeatMap, Section, Table, TableCell, Text
-from reports.figures.colours import heat, model_colour
+from reports.figures.colours import heat_colour, model_colour
 from reports.formatting import cell_name, distinct, listed, many, number, ranged, span
 from trials.records.result import COMPLETE, NATIVE
 from trials.records.spec import FINAL, Cell
@@ -115,7 +115,7 @@ def _cell(context: Context, cell: Cell, label: int, ratio: str) -> Hole:
     value = getattr(summary, ratio)
     if math.isnan(value):
         return (_hole(context, cell), "", "", f"{cell_name(cell)} has no test score")
-    background, colour = heat(value)
+    background, colour = heat_colour(value)
     interval = ranged(value, getattr(summary, f"{ratio}_low"), getattr(summary, f"{ratio}_high"))
     return (
         number(value, 2),

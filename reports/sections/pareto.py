@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reports.analysis.context import Context
-from reports.analysis.costs import Cost, costs_of, front, unit_of
+from reports.analysis.costs import Cost, costs_of, pareto_front, unit_of
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration
 from reports.figures.colours import mark, model_colour
@@ -56,7 +56,7 @@ def _size(cost: Cost) -> float:
 def _best(context: Context, costs: list[Cost]) -> str:
     if len(costs) < 2:
         return ""
-    on_front = front(costs, _hours)
+    on_front = pareto_front(costs, _hours)
     cheapest, dearest = on_front[0], on_front[-1]
     if cheapest is dearest:
         return (
@@ -85,7 +85,7 @@ def _figure(context: Context, costs: list[Cost]) -> Figure:
         trace for place, (_, of) in enumerate(panels) for trace in _panel(context, costs, of, place)
     ]
     fronts = [
-        f"{len(front(costs, of))} for {name}"
+        f"{len(pareto_front(costs, of))} for {name}"
         for name, of in zip(("time", "memory", "size"), (_hours, _memory, _size), strict=True)
     ]
     caption = (
@@ -111,7 +111,7 @@ def _panel(
     context: Context, costs: list[Cost], of: Callable[[Cost], float], place: int
 ) -> list[dict[str, Any]]:
     axis = "x" if place == 0 else f"x{place + 1}"
-    best = front(costs, of)
+    best = pareto_front(costs, of)
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -194,7 +194,7 @@ def _decades(sizes: list[float]) -> dict[str, Any]:
 def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Table:
     searched = any(cost.search_hours for cost in costs)
     on = {
-        name: {cost.i for cost in front(costs, of)}
+        name: {cost.i for cost in pareto_front(costs, of)}
         for name, of in (("time", _hours), ("memory", _memory), ("size", _size))
     }
     columns = (

@@ -6,7 +6,7 @@ from typing import Any
 from reports.analysis.context import Context
 from reports.elements import Block, Code, Column, Facts, Section, Table, TableCell
 from reports.formatting import cell_name, many
-from reports.table import compact
+from reports.table import compact_json
 from trials.records.spec import FINAL
 
 
@@ -45,17 +45,19 @@ def provenance(context: Context) -> Section:
 
 def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], ...]:
     tuning = (
-        spelled(record["tuning"]) if record.get("tuning") else "none: every cell ran at its default"
+        as_words(record["tuning"])
+        if record.get("tuning")
+        else "none: every cell ran at its default"
     )
     return (
         ("grid", str(record["grid"])),
         ("started", str(record.get("started", "not recorded"))),
         ("commit", f"{record.get('commit') or 'unknown'}, {dirty}"),
-        ("code", spelled(record.get("code") or {})),
+        ("code", as_words(record.get("code") or {})),
         ("seeds", ", ".join(map(str, record["seeds"]))),
         ("tuning", tuning),
-        ("planned trials", spelled(record.get("planned") or {})),
-        ("first weights", spelled(record.get("weights") or {})),
+        ("planned trials", as_words(record.get("planned") or {})),
+        ("first weights", as_words(record.get("weights") or {})),
         (
             "declared families",
             ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none",
@@ -82,13 +84,13 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
             "geometry",
             "case_metadata",
         ):
-            facts.append((name.replace("_", " "), spelled(value)))
-    preparations = dict.fromkeys(spelled(one) for one in record.get("preparations") or ())
+            facts.append((name.replace("_", " "), as_words(value)))
+    preparations = dict.fromkeys(as_words(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((name.replace("_", " "), spelled(value)) for name, value in values.items())
+    return tuple((name.replace("_", " "), as_words(value)) for name, value in values.items())
 
 
 def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -98,7 +100,7 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = tuple(
         (
             TableCell(name.replace("_", " ")),
-            *(TableCell(spelled(recipe.get(name))) for recipe in recipes.values()),
+            *(TableCell(as_words(recipe.get(name))) for recipe in recipes.values()),
         )
         for name in settings
     )
@@ -110,17 +112,17 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     )
 
 
-def spelled(value: object) -> str:
+def as_words(value: object) -> str:
     """A value of run.json in words: 'edge 32, kind cube'."""
     if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{name.replace('_', ' ')} {spelled(inner)}" for name, inner in value.items()
+            f"{name.replace('_', ' ')} {as_words(inner)}" for name, inner in value.items()
         )
     if isinstance(value, list):
         return ", ".join(
-            " ".join(map(spelled, inner)) if isinstance(inner, list) else spelled(inner)
+            " ".join(map(as_words, inner)) if isinstance(inner, list) else as_words(inner)
             for inner in value
         )
     return str(value)
@@ -147,7 +149,7 @@ def _specs(context: Context) -> Table:
             TableCell(str(result.spec.seed), result.spec.seed),
             TableCell(str(result.spec.fold), result.spec.fold),
             TableCell(result.spec.weights),
-            TableCell(compact(result.spec.hyper), look="code"),
+            TableCell(compact_json(result.spec.hyper), look="code"),
             TableCell(result.commit, look="code"),
         )
         for result in sorted(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reports.analysis.context import Context
 from reports.elements import Section
 from reports.sections.answer import answer
-from reports.sections.attainable import ladder
+from reports.sections.attainable import attainable
 from reports.sections.conventions import conventions
 from reports.sections.curves import curves
 from reports.sections.data import data
@@ -50,7 +50,7 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "pareto": pareto,
     "hpo": hpo,
     "trials": trials,
-    "ladder": ladder,
+    "attainable": attainable,
     "data": data,
     "provenance": provenance,
     "downloads": downloads,

@@ -14,7 +14,7 @@ from reports.figures.cells import configuration, ranked
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, many, number, percent, plain, signed
 from reports.stats.intervals import nan_mean, seed_variance
-from reports.stats.power import Split, cases_needed, seeds_needed, variance_split
+from reports.stats.power import VarianceSplit, cases_needed, seeds_needed, variance_split
 from trials.records.result import NATIVE
 
 PARTS = {
@@ -154,7 +154,7 @@ def _seed_table(context: Context, order: list[int], by_seed: np.ndarray) -> Tabl
     return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _split(context: Context, order: list[int], shares: np.ndarray) -> Split | None:
+def _split(context: Context, order: list[int], shares: np.ndarray) -> VarianceSplit | None:
     """Over the configurations that have every seed, or the first seed of all where none is
     complete.
     """
@@ -163,7 +163,7 @@ def _split(context: Context, order: list[int], shares: np.ndarray) -> Split | No
     return variance_split(shares[whole]) if len(whole) > 1 else None
 
 
-def _split_table(split: Split) -> Table:
+def _split_table(split: VarianceSplit) -> Table:
     total = math.fsum(value for name in PARTS if not math.isnan(value := getattr(split, name)))
     rows = []
     for name, (word, meaning) in PARTS.items():
@@ -214,11 +214,13 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
                 TableCell(signed(gap.gap), gap.gap),
                 TableCell(verdict, look="" if selection.resolved[i] else "quiet"),
                 TableCell(
-                    wanted(cases, len(counts.cases)) if seed_variance_known else "not measured",
+                    describe_needed(cases, len(counts.cases))
+                    if seed_variance_known
+                    else "not measured",
                     cases,
                 ),
                 TableCell(
-                    wanted(trainings, len(context.run.seeds))
+                    describe_needed(trainings, len(context.run.seeds))
                     if seed_variance_known
                     else "not measured",
                     trainings,
@@ -245,7 +247,7 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
     return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def wanted(count: float, at_hand: int) -> str:
+def describe_needed(count: float, at_hand: int) -> str:
     """A number of patients or seeds; in words where those at hand would do, or none would."""
     return (
         "none would do"

@@ -9,7 +9,7 @@ from reports.elements import LONGEST_TABLE, Block, Column, Section, Table, Table
 from reports.figures.colours import trial_colour
 from reports.figures.timeline import timeline
 from reports.formatting import cell_name, listed, number
-from reports.table import compact
+from reports.table import compact_json
 from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
@@ -220,5 +220,5 @@ def _fact(value: object) -> TableCell:
         return TableCell("")
     if isinstance(value, float):
         return TableCell(f"{value:.4g}", value)
-    text = value if isinstance(value, str) else compact(value)
+    text = value if isinstance(value, str) else compact_json(value)
     return TableCell(_short(text), hint=text if len(text) > LONGEST else "")

@@ -17,7 +17,14 @@ from reports.elements import (
     Text,
 )
 from reports.figures.colours import label_colour
-from reports.figures.example_cases import NUM_RANDOM, NUM_WORST, RANDOM, Patient, patients_of, pick
+from reports.figures.example_cases import (
+    NUM_RANDOM,
+    NUM_WORST,
+    RANDOM,
+    Patient,
+    patients_of,
+    select_example_cases,
+)
 from reports.figures.scene import scene
 from reports.figures.slices import ERRORS, PicturedCase, picture_case
 from reports.formatting import cell_name, listed, many, number, plain
@@ -43,12 +50,14 @@ def worst(context: Context) -> Section | None:
         key=lambda result: result.spec.seed,
     )
     patients = patients_of(context, trial)
-    picked = pick(patients)
+    example_cases = select_example_cases(patients)
     blocks: list[Block] = [
         _figure(context, trial, patients),
-        *_gallery(context, trial, picked, len(patients)),
+        *_gallery(context, trial, example_cases, len(patients)),
     ]
-    if context.images != "none" and (drawn := scene(context, _volumes(context, trial, picked))):
+    if context.images != "none" and (
+        drawn := scene(context, _volumes(context, trial, example_cases))
+    ):
         blocks.append(drawn)
     return Section(
         id="worst",
@@ -60,13 +69,17 @@ def worst(context: Context) -> Section | None:
 
 
 def _volumes(
-    context: Context, trial: TrialResult, picked: list[tuple[Patient, str]]
+    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]]
 ) -> list[tuple[str, str, Volumes]]:
     """The volumes that stand in the scene: of the first worst and the first random patients that
     have some.
     """
     out, name = context.run.out, trial.trial
-    known = [(patient.case, why) for patient, why in picked if has_volumes(out, name, patient.case)]
+    known = [
+        (patient.case, why)
+        for patient, why in example_cases
+        if has_volumes(out, name, patient.case)
+    ]
     worst_ones = [one for one in known if one[1] != RANDOM]
     random_ones = [one for one in known if one[1] == RANDOM]
     shown = worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
@@ -169,13 +182,13 @@ def _table(context: Context, patients: list[Patient]) -> Table:
 
 
 def _gallery(
-    context: Context, trial: TrialResult, picked: list[tuple[Patient, str]], total: int
+    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]], total: int
 ) -> list[Block]:
     if context.images == "none":
         return [Text(("Pictures were left out of this page on request.",))]
     drawn: dict[str, PicturedCase] = {}
     missing = []
-    for patient, _ in picked:
+    for patient, _ in example_cases:
         case = picture_case(
             context.run.out, trial.trial, patient.case, context.images, context.run.classes
         )
@@ -204,7 +217,7 @@ def _gallery(
         caption += f" No slices are shown of {listed(missing)}.{left_out}"
     pictured = [
         _pictured(context, patient, why, drawn[patient.case])
-        for patient, why in picked
+        for patient, why in example_cases
         if patient.case in drawn
     ]
     licence = (context.run.record.get("data") or {}).get(

@@ -22,7 +22,7 @@ def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.nda
     return weights
 
 
-def seed_picks(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+def draw_seeds(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
     """Draw every training's seed_effect with replacement from all of them: [draws, C, S] places in
     the run's pool (seed_effects).
 

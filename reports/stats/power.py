@@ -15,7 +15,7 @@ MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class VarianceSplit:
     """Variance components of a single score: patient, configuration, how they mix, seed, and the
     rest. NaN where unknown.
     """
@@ -27,8 +27,8 @@ class Split:
     rest: float
 
 
-def variance_split(values: np.ndarray) -> Split | None:
-    """Split the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of
+def variance_split(values: np.ndarray) -> VarianceSplit | None:
+    """VarianceSplit the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of
     moments), none below 0.
 
     The model: patient + configuration + patient x configuration + seed within configuration + rest,
@@ -58,7 +58,7 @@ def variance_split(values: np.ndarray) -> Split | None:
         "seed": (ms_seed - ms_rest) / num_cases,
         "rest": ms_rest,
     }
-    return Split(
+    return VarianceSplit(
         **{
             name: value if math.isnan(value) else max(0.0, float(value))
             for name, value in parts.items()
@@ -87,7 +87,7 @@ class Gap:
 
 
 def gap_of(differences: np.ndarray, seed_effect: float) -> Gap:
-    """Split a paired difference, [S, N] without NaN: patient x configuration, the rest, and
+    """VarianceSplit a paired difference, [S, N] without NaN: patient x configuration, the rest, and
     seed_effect, known from seed_variance.
 
     seed_effect is the variance between trainings of both sides together. With one seed the rest is

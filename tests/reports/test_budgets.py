@@ -65,7 +65,7 @@ def test_a_pruned_trial_is_accounted_for_and_is_no_failure(context):
     )
     assert checks["Every cell had the same tuning budget"].holds
     assert len(failed.rows) == 1
-    assert all("pruned" not in note.text for note in context.notes)
+    assert all("pruned" not in caveat.text for caveat in context.caveats)
 
 
 def test_a_pruned_trial_is_nowhere_the_best_of_its_cell(tmp_path):

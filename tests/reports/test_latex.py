@@ -7,7 +7,7 @@ import pandas as pd
 from made_up import MadeUp, plausible_quality, write_run
 
 from reports.build import build_report
-from reports.latex import escaped
+from reports.latex import escape_latex
 from reports.table import load_run
 
 
@@ -41,4 +41,4 @@ def test_the_table_reads_back_as_the_scores(tmp_path):
 
 
 def test_a_name_is_no_command():
-    assert escaped("a_b & 50 %\n\\input{x}") == r"a\_b \& 50 \% \textbackslash{}input\{x\}"
+    assert escape_latex("a_b & 50 %\n\\input{x}") == r"a\_b \& 50 \% \textbackslash{}input\{x\}"

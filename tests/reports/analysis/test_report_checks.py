@@ -23,10 +23,10 @@ def check(run: Run) -> None:
     refuse_unsound(run, scores_table(run))
 
 
-def notes_of(run: Run) -> dict[str, str]:
+def caveats_of(run: Run) -> dict[str, str]:
     return {
-        note.title: " ".join([note.text, *note.names])
-        for note in page_one_caveats(run, scores_table(run))
+        caveat.title: " ".join([caveat.text, *caveat.names])
+        for caveat in page_one_caveats(run, scores_table(run))
     }
 
 
@@ -128,12 +128,12 @@ def test_page_one_names_missing_seeds_and_failures(tmp_path):
     made = MadeUp()
     results = [*all_results(made)[2:-1], failure(made, made.cells[3], 1, "oom", "out of memory")]
 
-    notes = notes_of(read_run(write_run(tmp_path, made, results)))
+    caveats = caveats_of(read_run(write_run(tmp_path, made, results)))
 
-    assert "3 of 8 final trials have no complete result" in notes["Unfinished"]
-    assert "unet3d / combined / none, seeds 0, 1" in notes["Unfinished"]
-    assert "vnet / focal / none, seed 1" in notes["Unfinished"]
-    assert "1 trial failed (1 oom)" in notes["Failed trials"]
+    assert "3 of 8 final trials have no complete result" in caveats["Unfinished"]
+    assert "unet3d / combined / none, seeds 0, 1" in caveats["Unfinished"]
+    assert "vnet / focal / none, seed 1" in caveats["Unfinished"]
+    assert "1 trial failed (1 oom)" in caveats["Failed trials"]
 
 
 def test_page_one_names_trials_that_agree_everywhere(tmp_path):
@@ -143,12 +143,12 @@ def test_page_one_names_trials_that_agree_everywhere(tmp_path):
         )
     )
 
-    notes = notes_of(read_run(write_run(tmp_path, made)))
+    caveats = caveats_of(read_run(write_run(tmp_path, made)))
 
     twins = " = ".join(
         f"{model} / focal / none, seed {seed}" for model in ("unet3d", "vnet") for seed in (0, 1)
     )
-    assert set(notes["Identical trials"].split("effect. ")[1].split(" = ")) == set(
+    assert set(caveats["Identical trials"].split("effect. ")[1].split(" = ")) == set(
         twins.split(" = ")
     )
 
@@ -161,11 +161,11 @@ def test_page_one_names_a_model_that_predicts_background_only(tmp_path):
         for s in first.scores
     )
 
-    notes = notes_of(
+    caveats = caveats_of(
         read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=blind), *others]))
     )
 
-    assert "unet3d / combined / none, seed 0" in notes["Collapsed"]
+    assert "unet3d / combined / none, seed 0" in caveats["Collapsed"]
 
 
 def test_page_one_names_who_never_finds_a_class(tmp_path):
@@ -176,14 +176,14 @@ def test_page_one_names_who_never_finds_a_class(tmp_path):
         for s in first.scores
     )
 
-    notes = notes_of(
+    caveats = caveats_of(
         read_run(write_run(tmp_path, made, [dataclasses.replace(first, scores=scores), *others]))
     )
 
-    assert "Collapsed" not in notes
+    assert "Collapsed" not in caveats
     assert (
         "1 of 4 final trials predict no cyst in any patient. unet3d / combined / none, seed 0"
-        in notes["Class never found"]
+        in caveats["Class never found"]
     )
 
 
@@ -199,25 +199,25 @@ def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):
     }
     run = dataclasses.replace(run, record=dict(run.record) | {"data": data})
 
-    notes = notes_of(run)
+    caveats = caveats_of(run)
 
-    assert "14 of 489 published cases" in notes["Entry of the data"]
-    assert "case_00588: is in no split" in notes["Excluded cases"]
-    assert "vnet starts from random weights" in notes["First weights"]
-    assert "abc1234" in notes["Uncommitted changes"]
-    assert "trained once" in notes["One seed"]
+    assert "14 of 489 published cases" in caveats["Entry of the data"]
+    assert "case_00588: is in no split" in caveats["Excluded cases"]
+    assert "vnet starts from random weights" in caveats["First weights"]
+    assert "abc1234" in caveats["Uncommitted changes"]
+    assert "trained once" in caveats["One seed"]
 
 
 def test_f84_page_one_says_which_class_nobody_holds(tmp_path):
     made = MadeUp(num_test=1, num_val=4)
 
-    notes = notes_of(read_run(write_run(tmp_path, made)))
+    caveats = caveats_of(read_run(write_run(tmp_path, made)))
 
-    assert "Absent class" not in notes
+    assert "Absent class" not in caveats
     made = MadeUp(num_test=1, num_val=5)
     assert (
         "No test case holds cyst"
-        in notes_of(read_run(write_run(tmp_path / "other", made)))["Absent class"]
+        in caveats_of(read_run(write_run(tmp_path / "other", made)))["Absent class"]
     )
 
 
@@ -267,7 +267,7 @@ def test_a_complete_clean_run_with_three_seeds_has_nothing_to_warn_of(tmp_path):
         quality=lambda cell, seed, case, label: 0.5 + 0.01 * seed + 0.03 * place_of(cell),
     )
 
-    assert notes_of(read_run(write_run(tmp_path, made))) == {}
+    assert caveats_of(read_run(write_run(tmp_path, made))) == {}
 
 
 def place_of(cell) -> int:
@@ -280,9 +280,9 @@ def test_results_that_were_left_out_are_named(tmp_path):
     for folder in (other / "trials").iterdir():
         shutil.copytree(folder, out / "trials" / folder.name)
 
-    notes = notes_of(read_run(out))
+    caveats = caveats_of(read_run(out))
 
-    assert "4 results in the folder belong to another grid, seed or split" in notes["Left out"]
+    assert "4 results in the folder belong to another grid, seed or split" in caveats["Left out"]
 
 
 def test_a_split_case_that_was_never_scored_is_named(tmp_path):
@@ -294,4 +294,4 @@ def test_a_split_case_that_was_never_scored_is_named(tmp_path):
         run, record=dict(run.record) | {"data": dict(run.record["data"]) | {"split_cases": splits}}
     )
 
-    assert "case_00099" in notes_of(run)["Unscored cases"]
+    assert "case_00099" in caveats_of(run)["Unscored cases"]

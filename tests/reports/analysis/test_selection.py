@@ -146,7 +146,7 @@ def null_run(seed: int, num_cells: int, num_seeds: int) -> Selection | None:
         "grid_text": "",
         "classes": ("background", "kidney"),
         "results": (),
-        "strangers": (),
+        "other_trials": (),
     }
     run = Run(**fields, cells=cells, seeds=tuple(range(num_seeds)))
     seed_effect = rng.normal(0, 0.04, (num_cells, num_seeds))

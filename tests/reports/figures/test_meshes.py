@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.figures.meshes import surface
-from reports.figures.shading import SIDES, seen
+from reports.figures.shading import SIDES, render_mask
 
 
 def ball(edge=40, radius=12.0):
@@ -45,6 +45,6 @@ def test_one_voxel_is_seen_and_none_is_nothing():
 
 @pytest.mark.parametrize("axis", SIDES.values())
 def test_a_mask_is_drawn_from_every_side(axis):
-    assert seen(ball(20, 6.0).astype(np.uint8), np.array([60.0, 20.0, 20.0]), axis).startswith(
-        "data:image/webp;base64,"
-    )
+    assert render_mask(
+        ball(20, 6.0).astype(np.uint8), np.array([60.0, 20.0, 20.0]), axis
+    ).startswith("data:image/webp;base64,")

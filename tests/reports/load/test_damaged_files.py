@@ -10,7 +10,7 @@ from made_up import MadeUp, all_results, write_run
 
 from reports.build import build_report
 from reports.figures.slices import picture_case
-from reports.load.stored import damage, has_volumes, read_volumes
+from reports.load.stored import describe_damage, has_volumes, read_volumes
 from trials.storage.checksum import check_byte_checksum
 
 MADE = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=3, edge=16)
@@ -52,14 +52,14 @@ def test_a_damaged_picture_is_none_and_is_named(page_and_run, change, with_seal)
     for path in both:
         content = spoil(path, change, with_seal)
 
-        told = damage(out, trial, VICTIM)
+        told = describe_damage(out, trial, VICTIM)
 
         assert told.startswith(f"{path.relative_to(out)} is damaged (")
         assert not has_volumes(out, trial, VICTIM)
         assert read_volumes(out, trial, VICTIM) is None
         assert picture_case(out, trial, VICTIM, "ct", MADE.classes) is None
         path.write_bytes(content)
-        assert damage(out, trial, VICTIM) == ""
+        assert describe_damage(out, trial, VICTIM) == ""
 
 
 def test_a_page_leaves_damaged_pictures_out_names_them_and_is_whole_again_without_the_damage(

@@ -115,7 +115,7 @@ def test_results_of_another_grid_seed_or_split_are_left_out_and_named(tmp_path):
 
     run = read_run(write_run(tmp_path, made, [*all_results(made), *strangers, tuned_elsewhere]))
 
-    assert set(run.strangers) == {result.trial for result in strangers}
+    assert set(run.other_trials) == {result.trial for result in strangers}
     assert len(run.results) == 4 + 1
 
 

@@ -13,7 +13,7 @@ from page_tables import agrees, frames
 
 from bench.execution.results import read_results
 from bench.search.importance import write_studies
-from reports.analysis.costs import Cost, device_hours, front
+from reports.analysis.costs import Cost, device_hours, pareto_front
 from reports.build import build_report
 from trials.records.spec import TUNE
 
@@ -32,7 +32,7 @@ def test_the_front_holds_what_no_other_beats_at_its_price():
         cost(4, 0.7, 4.0),
     ]
 
-    assert [one.i for one in front(costs, lambda one: one.hours)] == [3, 2]
+    assert [one.i for one in pareto_front(costs, lambda one: one.hours)] == [3, 2]
 
 
 def test_device_hours_count_cores_or_the_share_of_a_card():

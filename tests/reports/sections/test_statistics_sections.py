@@ -14,7 +14,7 @@ from reports.load.run_folder import read_run
 from reports.sections.distribution import distribution
 from reports.sections.effects import effects
 from reports.sections.pairs import pairs
-from reports.sections.seeds import seeds, wanted
+from reports.sections.seeds import describe_needed, seeds
 from reports.sections.size import size
 from reports.sections.stability import ranking_stability
 from reports.table import scores_table, trials_table
@@ -118,9 +118,9 @@ def test_the_seeds_section_names_every_training_and_splits_the_variance(context)
 
 
 def test_what_would_separate_is_said_in_words_where_no_number_does():
-    assert wanted(float("inf"), 81) == "none would do"
-    assert wanted(120.0, 81) == "120"
-    assert wanted(12.0, 81) == "at most the 81 at hand"
+    assert describe_needed(float("inf"), 81) == "none would do"
+    assert describe_needed(120.0, 81) == "120"
+    assert describe_needed(12.0, 81) == "at most the 81 at hand"
 
 
 def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_path, monkeypatch):

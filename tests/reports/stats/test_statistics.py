@@ -7,6 +7,7 @@ from scipy import stats
 from reports.audit.rules import duplicates, feasible
 from reports.stats.intervals import (
     case_weights,
+    draw_seeds,
     interval,
     nan_mean,
     point,
@@ -14,7 +15,6 @@ from reports.stats.intervals import (
     resample,
     seed_effects,
     seed_interval,
-    seed_picks,
     smallest_gap,
 )
 from reports.stats.tests import holm, wilcoxon
@@ -23,7 +23,7 @@ from reports.stats.tests import holm, wilcoxon
 def draws_of(values: np.ndarray, draws: int = 10_000) -> np.ndarray:
     available = ~np.isnan(values).all(axis=2)
     return resample(values, case_weights(values.shape[2], draws)) + seed_effects(
-        values, seed_picks(available, draws)
+        values, draw_seeds(available, draws)
     )
 
 

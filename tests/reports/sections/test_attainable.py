@@ -1,4 +1,4 @@
-"""The ladder: floor and ceiling by hand, and ceilings that are not the run's."""
+"""The attainable: floor and ceiling by hand, and ceilings that are not the run's."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_shares_are_score_over_ceiling(tmp_path):
     page = build_report(write_run(tmp_path, made)).read_text()
 
     section = (
-        page.split('<section id="ladder"')[1]
+        page.split('<section id="attainable"')[1]
         .split("</section>")[0]
         .replace("\N{NO-BREAK SPACE}", " ")
     )
@@ -62,7 +62,7 @@ def test_ceilings_of_other_references_are_refused_and_none_are_no_section(tmp_pa
     run = read_run(write_run(tmp_path, MadeUp(ceiling=0.9)))
     test = count(run, scores_table(run), "test", "native")
     path = tmp_path / "ceiling.json"
-    assert read_ceilings(tmp_path, test)["digest"].rungs[1].dice == pytest.approx(0.9)
+    assert read_ceilings(tmp_path, test)["digest"].by_label[1].dice == pytest.approx(0.9)
 
     kept = json.loads(path.read_text())
     kept["ceilings"][0]["scores"][1]["true_voxels"] += 1
