@@ -1,5 +1,5 @@
-"""A run folder to its report: tables, checks, sections, one page. Works on a run that is not
-finished.
+"""Build the report of a run folder: tables, checks, sections, one page. Also for an unfinished
+run.
 """
 
 from pathlib import Path
@@ -19,20 +19,20 @@ IMAGES = ("none", "masks", "ct")
 
 
 def build_report(out: Path, images: str | None = None) -> Path:
-    """Read a run folder and write its report; report_run says what. Raises ValueError naming the
-    file for a damaged folder.
+    """Read a run folder and write its report, see report_run. Raises ValueError naming the file for
+    a damaged folder.
     """
     return report_run(read_run(out), images)
 
 
 def report_run(run: Run, images: str | None = None) -> Path:
     """Write scores, surfaces, trials (.parquet, .csv), leaderboard.tex and report.html into a run's
-    folder; return its path.
+    folder; return the path of the page.
 
-    images: "masks" shows reference and prediction of some patients, "ct" the CT below them, "none"
-    no pictures; None is "ct" where the data set's entry lets a page show its images, otherwise
-    "masks". Pictures carry the data's licence. The page of a run that is not finished says so
-    before all else. Raises ValueError naming the trial for results that must not be compared.
+    images: "masks" shows reference and prediction of some patients, "ct" also the CT, "none" no
+    images; None means "ct" if the data set allows its images to be shown, otherwise "masks". Images
+    carry the data's licence. The page of an unfinished run says so at the top. Raises ValueError
+    naming the trial for results that cannot be compared.
     """
     if images is None:
         images = "ct" if (run.record.get("data") or {}).get("shows_images") else "masks"
@@ -57,16 +57,14 @@ def report_run(run: Run, images: str | None = None) -> Path:
 
 
 def stamp(run: Run) -> str:
-    """What is missing of a run that is not finished; nothing where every planned trial has a
-    result.
-    """
+    """A sentence on the planned trials without a result; "" if there are none."""
     missing = num_missing(run)
     if not missing:
         return ""
     counts = listed([f"{many(count, f'{phase} trial')}" for phase, count in missing.items()])
     return (
         f"Unfinished: {counts} {'has' if sum(missing.values()) == 1 else 'have'} no result yet. "
-        "This page shows what is there."
+        "This page shows the results so far."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a section is made of: records that the page's templates draw. Strings are plain text; the
+"""The elements of a section: records that the page's templates render. Strings are plain text; the
 templates escape them.
 """
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from reports.shapes import Frame, Shape
 
-# A table of trials is cut here: a browser takes seconds over 10,000 rows.
+# A table of trials shows at most this many rows: a browser takes seconds for 10,000.
 LONGEST_TABLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One table cell: its text, the value it sorts by, and how it looks.
+    """One table cell: its text, the value it sorts by, and its style.
 
-    small follows the text in small print (an interval). look is "" or a word of the style sheet
+    small follows the text in small print (an interval). look is "" or a class of the style sheet
     (good, bad, quiet, selected, code); swatch is a colour shown before the text; hint is shown on
     hover.
     """
@@ -31,7 +31,7 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column; numbers stand right, hint explains the heading."""
+    """A table's column; numbers are aligned to the right, hint explains the heading."""
 
     name: str
     is_number: bool = False
@@ -40,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A sortable table; folded ones open on a click and say what they hold."""
+    """A sortable table; a folded one shows its caption and opens on a click."""
 
     id: str
     caption: str
@@ -52,8 +52,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One of the things that a figure shows in turn, by the name it is picked by; layout is laid
-    over the figure's own.
+    """One of the views of a figure, selected by its name; its layout is merged into that of the
+    figure.
     """
 
     name: str
@@ -63,11 +63,11 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A plotly figure: finding, number and rule in the caption, its numbers in a folded table.
+    """A plotly figure: finding, n and rule in the caption, its numbers in a folded table.
 
     data and layout are plotly's own; colours may name style variables ("var(--ink)"). height and
-    least_width in pixels. views, with what is picked among them in view_label, take the place of
-    data: the first is drawn, a picker shows the others.
+    least_width are in pixels. views, if given, replace data: the first is drawn, a list labelled
+    view_label selects the others.
     """
 
     id: str
@@ -87,7 +87,8 @@ class HeatMap:
     """A table coloured by value. groups are (heading, number of columns) above columns; rows (name,
     colour, cells).
 
-    A cell is (text, background, text colour, hint); an empty background draws it as a marked hole.
+    A cell is (text, background, text colour, hint); one without a background is drawn as a missing
+    score.
     """
 
     id: str
@@ -109,7 +110,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A row of large numbers: (value, what it is, the fine print)."""
+    """A row of large numbers: (value, label, small print)."""
 
     items: tuple[tuple[str, str, str], ...]
     kind: str = field(default="numbers", init=False)
@@ -117,7 +118,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One executed check: True holds, False does not, None could not be run."""
+    """One executed check: True if it passed, False if not, None if it could not be run."""
 
     claim: str
     holds: bool | None
@@ -134,7 +135,7 @@ class Checklist:
 
 @dataclass(frozen=True, slots=True)
 class Caveats:
-    """What to know first: (title, text, names)."""
+    """Limitations to read first: (title, text, names)."""
 
     caveats: tuple[tuple[str, str, tuple[str, ...]], ...]
     kind: str = field(default="caveats", init=False)
@@ -142,7 +143,7 @@ class Caveats:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Named values, one a line."""
+    """Named values, one per line."""
 
     title: str
     items: tuple[tuple[str, str], ...]
@@ -151,7 +152,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Text to be copied as it is."""
+    """Text to copy verbatim."""
 
     title: str
     text: str
@@ -161,7 +162,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Files beside the page: (file name, what it holds)."""
+    """Files in the folder of the page: (file name, content)."""
 
     files: tuple[tuple[str, str], ...]
     kind: str = field(default="links", init=False)
@@ -169,8 +170,8 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One axial slice: its image (data URI, "" where left out), (panel's name, shapes over the
-    image), ... and words for it.
+    """One axial slice: its image (data URI, "" if left out), its panels (name, shapes over the
+    image), and a description.
     """
 
     index: int
@@ -181,8 +182,8 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """One patient: heading, score line, slices in one frame, and the place in slices that is shown
-    first.
+    """One patient: name, reason to show it, scores, slices in one frame, and the index of the slice
+    that is shown first.
     """
 
     case: str
@@ -195,8 +196,8 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Patients as pictures; legends (title, (name, css colour), ...) name each colour; licence
-    stands under them.
+    """Images of patients; legends (title, (name, css colour), ...) name each colour; the licence is
+    shown below.
     """
 
     caption: str
@@ -208,9 +209,7 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A selection of what is shown: options are (its name, words under it, blocks). All show where
-    no script runs.
-    """
+    """A choice between options, each (name, text, blocks). Without a script all are shown."""
 
     id: str
     legend: str
@@ -220,8 +219,8 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture: image (data URI, "" for none), words under it, and shapes in a frame; no frame
-    stands on the page itself.
+    """One image: data URI ("" for none), a description, and shapes in a frame; without a frame it
+    is drawn on the page background.
     """
 
     image: str
@@ -232,7 +231,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """Pictures side by side under one title, so many columns wide where the page is; legend names
+    """Images side by side under one title, in this many columns on a wide page; legend names
     colours (name, css colour).
     """
 
@@ -273,8 +272,8 @@ Block = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One question answered: id is the deep link, question the small line above the title, finding
-    the answer in words.
+    """One question with its answer: id is the deep link, question the small line above the title,
+    finding the answer in words.
     """
 
     id: str

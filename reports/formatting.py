@@ -1,5 +1,4 @@
-"""How numbers and names read on the page: one place, so that the same thing always
-looks the same."""
+"""Text of numbers and names on the page, in one place so that it is the same everywhere."""
 
 import html
 import math
@@ -16,8 +15,7 @@ def cell_name(cell: Cell) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A rounded number, n/a for NaN; a true minus sign in front of what is negative
-    after rounding."""
+    """A rounded number, n/a for NaN; with a true minus sign if it is negative after rounding."""
     if math.isnan(value):
         return "n/a"
     text = f"{value:.{digits}f}"
@@ -31,17 +29,17 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def ranged(value: float, low: float, high: float) -> str:
-    """A mean with its interval; the mean alone where no interval can be given."""
+    """A mean with its interval; only the mean if there is no interval."""
     return f"{number(value)} {interval(low, high)}".strip()
 
 
 def interval(low: float, high: float) -> str:
-    """Two bounds in brackets; nothing where they are not known."""
+    """Two bounds in brackets; "" if they are unknown."""
     return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
 
 
 def span(values: Sequence[float], digits: int = 3) -> str:
-    """'0.10 to 0.20', or the one number where rounding leaves no difference."""
+    """'0.10 to 0.20', or one number if both are equal after rounding."""
     low, high = number(min(values), digits), number(max(values), digits)
     return low if low == high else f"{low} to {high}"
 
@@ -52,7 +50,7 @@ def signed_range(value: float, low: float, high: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as whole per cent; 'below 1 %' and 'above 99 %' rather than a false 0 or 100."""
+    """A share in whole per cent; 'below 1 %' and 'above 99 %' instead of a rounded 0 or 100."""
     if math.isnan(share):
         return "n/a"
     if 0 < share < 0.01:
@@ -61,7 +59,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the largest unit that keeps two figures."""
+    """Seconds in the largest unit that keeps two digits."""
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.{0 if seconds / unit >= 10 else 1}f} {name}"
@@ -69,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(value: float) -> str:
-    """A big count with its prefix: 1.2 M, 45 G."""
+    """A large count with its prefix: 1.2 M, 45 G."""
     for limit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.3g} {name}"
@@ -87,10 +85,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def plain(name: str) -> str:
-    """A user's string for a figure, which reads some markup: nothing in it is markup any more."""
+    """A user's string for a plotly figure, with its markup escaped."""
     return html.escape(name, quote=False)
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Names in the order they first appear."""
+    """The distinct names in the order of their first appearance."""
     return list(dict.fromkeys(names))

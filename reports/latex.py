@@ -1,4 +1,4 @@
-"""The leaderboard as a LaTeX table (booktabs), to be pasted into a paper."""
+"""The leaderboard as a LaTeX table (booktabs) for a paper."""
 
 import math
 
@@ -17,8 +17,8 @@ SPECIAL = {
 
 
 def leaderboard_latex(context: Context) -> str:
-    """Test Dice with its 95 % interval, native grid: a row a configuration, a column a class, best
-    mean first.
+    """Test Dice with its 95 % interval, native grid: one row per configuration, one column per
+    class, highest mean first.
     """
     labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
     order = ranked(context)
@@ -51,7 +51,7 @@ def leaderboard_latex(context: Context) -> str:
 
 
 def escape_latex(name: str) -> str:
-    """A name as LaTeX prints it: on one line, nothing in it is a command."""
+    """A name as LaTeX text on one line, in which nothing is a command."""
     return "".join(SPECIAL.get(letter, letter) for letter in " ".join(name.split()))
 
 

@@ -1,5 +1,5 @@
-"""Sections to one HTML file that opens offline: one packed plotly.js, figures as JSON, a policy
-that lets nothing out.
+"""Render the sections as one HTML file that works offline: one compressed plotly.js, figures as
+JSON, and a policy that blocks every request.
 """
 
 import base64
@@ -18,23 +18,22 @@ from plotly.offline import get_plotlyjs
 
 from reports.elements import Column, Figure, Section, TableCell
 
-# A figure with more characters of JSON than this is packed like plotly.js: what is short stays
+# A figure with more characters of JSON than this is compressed like plotly.js; short ones stay
 # readable.
 PACKED_FROM = 40_000
-# A folded table with more rows than this is put into the page as a text, which the page reads when
-# it has the time.
+# A folded table with more rows than this is stored as text, which the page parses later.
 LONG_FROM = 100
-# The last argument of the call that plotly.js is.
+# plotly.js is one function call; this is its last argument.
 FACTORY = re.compile(r"(?<= : this, )(\(\) => \{.*\})(?=\)\);\s*\Z)", re.DOTALL)
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = "") -> str:
-    """The page as text. Strings in sections are escaped; equal sections give equal text. stamp
-    stands above all else.
+    """The page as text. Strings in sections are escaped; equal sections give equal text. stamp is
+    shown at the top.
 
-    The content security policy names our two scripts by their hashes, so no string from a file can
-    run as a third.
+    The content security policy lists the hashes of our two scripts, so no string from a file can
+    run as a script.
     """
     environment = templates()
     sources = environment.loader
@@ -56,7 +55,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
 
 @cache
 def templates() -> Environment:
-    """The templates, which take longer to compile than a small page to fill."""
+    """The compiled templates; compiling takes longer than rendering a small page."""
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -69,52 +68,52 @@ def templates() -> Environment:
 
 
 def table_row(row: Sequence[TableCell], columns: Sequence[Column]) -> Markup:
-    """A table's row; its first cell heads it. A large page has 40,000 cells, over which a template
-    takes five times as long.
+    """A table row with its first cell as heading. Written here because a large page has 40,000
+    cells, and a template takes five times as long.
     """
     cells = [
-        _cell(entry, column.is_number, "td")
-        for entry, column in zip(row[1:], columns[1:], strict=True)
+        _cell(cell, column.is_number, "td")
+        for cell, column in zip(row[1:], columns[1:], strict=True)
     ]
     return Markup(f"<tr>{_cell(row[0], columns[0].is_number, 'th')}{''.join(cells)}</tr>")
 
 
-def _cell(entry: TableCell, is_number: bool, tag: str) -> str:
+def _cell(cell: TableCell, is_number: bool, tag: str) -> str:
     scope = ' scope="row"' if tag == "th" else ""
-    words = " ".join(word for word in ("number" if is_number else "", escape(entry.look)) if word)
+    words = " ".join(word for word in ("number" if is_number else "", escape(cell.look)) if word)
     look = f' class="{words}"' if words else ""
-    sort = f' data-sort="{escape(sort_key(entry))}"' if is_number or entry.sort is not None else ""
-    hint = f' title="{escape(entry.hint)}"' if entry.hint else ""
+    sort = f' data-sort="{escape(sort_key(cell))}"' if is_number or cell.sort is not None else ""
+    hint = f' title="{escape(cell.hint)}"' if cell.hint else ""
     swatch = (
-        f'<i class="swatch" style="background:{escape(entry.swatch)}"></i>' if entry.swatch else ""
+        f'<i class="swatch" style="background:{escape(cell.swatch)}"></i>' if cell.swatch else ""
     )
-    small = f" <small>{escape(entry.small)}</small>" if entry.small else ""
-    pill = '<span class="pill">selected</span>' if entry.look == "selected" else ""
-    return f"<{tag}{scope}{look}{sort}{hint}>{swatch}{escape(entry.text)}{small}{pill}</{tag}>"
+    small = f" <small>{escape(cell.small)}</small>" if cell.small else ""
+    pill = '<span class="pill">selected</span>' if cell.look == "selected" else ""
+    return f"<{tag}{scope}{look}{sort}{hint}>{swatch}{escape(cell.text)}{small}{pill}</{tag}>"
 
 
-def sort_key(entry: TableCell) -> str:
-    """What a column sorts by: a number as it is, n/a as nothing, anything else its text."""
-    if isinstance(entry.sort, float) and math.isnan(entry.sort):
+def sort_key(cell: TableCell) -> str:
+    """The sort key of a cell: its number, "" for NaN, otherwise its text."""
+    if isinstance(cell.sort, float) and math.isnan(cell.sort):
         return ""
-    return str(entry.text if entry.sort is None else entry.sort)
+    return str(cell.text if cell.sort is None else cell.sort)
 
 
 def unbroken(text: str) -> str:
-    """Prose in which no line ends between a number and its sign or unit: 'n = 4', '95 %'."""
+    """Text without line breaks between a number and its sign or unit: 'n = 4', '95 %'."""
     return re.sub(
         r"(?<=\bn) = (?=\d)|(?<=\d) (?=%)", lambda found: found[0].replace(" ", NO_BREAK), text
     )
 
 
 def digest(script: str) -> str:
-    """A script's name in a content security policy."""
+    """The hash by which a content security policy allows a script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def drawing(figure: Figure) -> tuple[Markup, bool]:
-    """What plotly draws of a figure as JSON that is safe inside a script element, and whether it is
-    packed.
+    """The plotly content of a figure as JSON that is safe inside a script element, and whether it
+    is compressed.
     """
     views = [{"data": view.data, "layout": view.layout} for view in figure.views]
     content = {"data": figure.data, "layout": figure.layout, "views": views}
@@ -127,19 +126,19 @@ def drawing(figure: Figure) -> tuple[Markup, bool]:
 
 
 def pack(text: str) -> str:
-    """Text, gzipped without a clock, in base64."""
+    """Text as base64 of gzip, without a time stamp."""
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 @cache
 def plotly() -> str:
-    """plotly.js with its factory in parentheses, by which a browser compiles it as it reads it, not
-    again when it is called.
+    """plotly.js with its factory function in parentheses, so that a browser compiles it while
+    parsing, not again at the call.
     """
     return FACTORY.sub(r"(\1)", get_plotlyjs())
 
 
 @cache
 def packed_plotly() -> str:
-    """plotly.js as the page holds it."""
+    """plotly.js in compressed form, as stored in the page."""
     return pack(plotly())

@@ -1,14 +1,12 @@
-"""What is drawn over a picture, and in which frame: records that the page's templates turn into
-SVG.
-"""
+"""Shapes drawn over an image, and their frame: records that the page's templates turn into SVG."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Curves over a picture: an SVG path, its CSS colour, and how it looks: "solid" or "dashed"
-    lines, or "filled".
+    """Curves over an image: an SVG path, its CSS colour, and its style: "solid" or "dashed" lines,
+    or "filled".
     """
 
     path: str
@@ -18,7 +16,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A picture's size in the units of its shapes, and its width over its height on the page."""
+    """The size of an image in the units of its shapes, and its width / height ratio on the page."""
 
     width: int
     height: int

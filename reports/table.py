@@ -1,5 +1,6 @@
-"""Every result as two tidy tables: one row per trial, case, label and space, and one
-row per trial."""
+"""All results as two tidy tables: one row per trial, case, label and space, and one row per
+trial.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ DTYPES = {str: "str", int: "int64", float: "float64"}
 
 
 def load_run(folder: Path | str) -> pd.DataFrame:
-    """A run as one tidy frame, for a notebook: scores_table of a run folder, finished or not.
+    """A run as one tidy frame for a notebook: scores_table of a run folder, finished or not.
 
     Raises ValueError naming the file that is missing or damaged.
     """
@@ -36,19 +37,19 @@ def load_run(folder: Path | str) -> pd.DataFrame:
 
 
 def scores_table(run: Run) -> pd.DataFrame:
-    """One row per trial, case, label and space: counts, and Dice and IoU in 0..1, NaN where both
-    masks are empty.
+    """One row per trial, case, label and space: counts, and Dice and IoU in 0..1, NaN if both masks
+    are empty.
 
-    Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Holds no
-    clock and no host. Raises ValueError if a score's label has no class.
+    Columns are SCORE_COLUMNS, rows are sorted by trial, split, case, label and space. Contains no
+    time and no host name. Raises ValueError if a score's label has no class.
     """
     table = rows_table(run, "scores", SCORE_TYPES, order=("split", "case", "label", "space"))
     labels = table["label"].to_numpy()
     if len(wrong := np.flatnonzero((labels < 0) | (labels >= len(run.classes)))):
         row = table.iloc[wrong[0]]
         raise ValueError(
-            f"trial {row['trial']} scores label {row['label']}, but run.json names "
-            f"{len(run.classes)} classes; run it again"
+            f"trial {row['trial']} scores label {row['label']}, but run.json has "
+            f"{len(run.classes)} classes; run the grid again"
         )
     counts = [table[name].to_numpy() for name in COUNTS]
     names = pd.Series(run.classes, dtype="str").take(labels).array
@@ -77,7 +78,7 @@ def rows_table(
 
 
 def identity(result: TrialResult) -> tuple[str | int, ...]:
-    """The values of IDENTITY: which trial a row is of."""
+    """The values of IDENTITY of a trial."""
     spec = result.spec
     cell = (spec.cell.model, spec.cell.loss, spec.cell.sampling)
     return (result.trial, spec.phase, spec.dataset, *cell, spec.seed, spec.fold)
@@ -103,10 +104,10 @@ def ratio_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def trials_table(run: Run) -> pd.DataFrame:
-    """One row per trial, sorted by trial: what it was, how it ended, what it cost; mappings as
+    """One row per trial, sorted by trial: its settings, how it ended, and its cost; mappings as
     JSON.
 
-    A number that a grid searched besides the usual ones has a column of its own after them.
+    A hyperparameter that only this grid searched has its own column after the usual ones.
     """
     settings = {name: value for result in run.results for name, value in result.spec.hyper.items()}
     own = sorted(
@@ -190,12 +191,12 @@ def write_tables(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def write_table(out: Path, name: str, table: pd.DataFrame) -> None:
-    """Write a table as NAME.parquet and NAME.csv, whole; text that a spreadsheet would run is
-    quoted in the CSV.
+    """Write a table as NAME.parquet and NAME.csv, each atomically; text that a spreadsheet would
+    execute is quoted in the CSV.
     """
     parquet, text = BytesIO(), BytesIO()
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), parquet)
-    # Arrow writes a large run's CSV ten times as fast as pandas does.
+    # Arrow writes the CSV of a large run ten times as fast as pandas.
     safe = pa.Table.from_pandas(_without_formulas(table), preserve_index=False)
     csv.write_csv(safe, text, csv.WriteOptions(quoting_style="needed"))
     for suffix, content in (("parquet", parquet), ("csv", text)):
@@ -210,7 +211,7 @@ def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     safe = table.copy(deep=False)
     names: list[str] = list(table.select_dtypes("str").columns)
     for name in names:
-        # A large run has a million rows and few texts among them.
+        # A large run has a million rows, but few distinct texts.
         texts = {text: as_text(text) for text in table[name].dropna().unique()}
         if any(text != cell for text, cell in texts.items()):
             safe[name] = table[name].map(texts)

@@ -1,4 +1,4 @@
-"""What a reader must know before the first number: the list that stands on page one."""
+"""What a reader must know before the first number: the list on the first screen."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,9 +16,7 @@ from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """One thing to know: a headline of a few words, the sentence behind it, and the names it is
-    about.
-    """
+    """One limitation: a title of a few words, a sentence, and the names it concerns."""
 
     title: str
     text: str
@@ -26,7 +24,7 @@ class Caveat:
 
 
 def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
-    """Everything that limits what the page can say, the gravest first."""
+    """Everything that limits what the page can show, the most serious first."""
     sources = (
         _missing,
         _failed,
@@ -48,8 +46,8 @@ def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
 
 
 def missing_finals(run: Run) -> list[str]:
-    """The final trials that were asked for and have no complete result, by name, a cell with its
-    seeds in a line.
+    """The planned final trials without a complete result, one line per configuration with its
+    seeds.
     """
     done = {(result.spec.cell, result.spec.seed) for result in run.finals}
     lines = []
@@ -63,8 +61,8 @@ def missing_finals(run: Run) -> list[str]:
 
 
 def num_missing(run: Run) -> dict[str, int]:
-    """How many trials of each phase (pretraining, tuning, final) were planned and have no result,
-    where there are any.
+    """How many planned trials of each phase (pretraining, tuning, final) have no result; phases
+    without any are left out.
     """
     planned = dict(run.record.get("planned") or {}) | {FINAL: len(run.cells) * len(run.seeds)}
     there = Counter(result.spec.phase for result in run.results)
@@ -101,7 +99,7 @@ def _failed(run: Run) -> Iterator[Caveat]:
 
 
 def _short(run: Run) -> Iterator[Caveat]:
-    """Tuning or pretraining that was planned and is not there; final trials have their own note."""
+    """Planned tuning or pretraining without a result; final trials have their own caveat."""
     planned = run.record.get("planned") or {}
     for phase, word in ((PRETRAIN, "pretraining"), (TUNE, "tuning")):
         there = sum(result.spec.phase == phase for result in run.results)
@@ -123,8 +121,8 @@ def _twins(run: Run) -> Iterator[Caveat]:
     twins = [group for counts, group in groups.items() if len(group) > 1 and counts]
     if twins:
         text = (
-            "These trials agree in every count of every patient: a copied file, a collapsed "
-            "model, or settings without effect."
+            "These trials have the same voxel counts in every patient. Possible reasons: a "
+            "copied file, a collapsed model, or settings without effect."
         )
         yield Caveat("Identical trials", text, tuple(" = ".join(group) for group in twins))
 
@@ -138,7 +136,7 @@ def _collapsed(run: Run) -> Iterator[Caveat]:
     if empty:
         yield Caveat(
             "Collapsed",
-            f"{many(len(empty), 'final trial')} predicted background only, in every patient.",
+            f"{many(len(empty), 'final trial')} predicted only background, in every patient.",
             tuple(empty),
         )
     for label in run.labels:
@@ -150,7 +148,9 @@ def _collapsed(run: Run) -> Iterator[Caveat]:
         if len(names) > len(empty):
             text = (
                 f"{len(names)} of {many(len(run.finals), 'final trial')} predict no "
-                f"{run.classes[label]} in any patient."
+                f"{run.classes[label]} in any patient. Their mean is 0, but the interval of a "
+                "configuration can still reach well above 0: the variance between seeds is "
+                "estimated from the trainings of all configurations."
             )
             yield Caveat("Class never found", text, names)
 
@@ -164,15 +164,17 @@ def _never_predicts(result: TrialResult, label: int) -> bool:
 def _random_weights(run: Run) -> Iterator[Caveat]:
     if texts := tuple(run.record.get("weights_notes") or ()):
         yield Caveat(
-            "First weights", "Not every model started from the weights it is known for.", texts
+            "Initial weights",
+            ("Not every model started from its published pretrained weights."),
+            texts,
         )
 
 
 def _conditions(run: Run) -> Iterator[Caveat]:
     if differ := differences(run):
         text = (
-            "Not all trials ran with the same packages, code and hardware: equal settings need "
-            "not have given equal numbers."
+            "Not all trials ran with the same packages, code and hardware, so equal settings may "
+            "have given different scores."
         )
         yield Caveat("Mixed conditions", text, differ)
 
@@ -181,14 +183,14 @@ def _seeds(run: Run) -> Iterator[Caveat]:
     if len(run.seeds) == 1:
         yield Caveat(
             "One seed",
-            "Each cell was trained once: a gap between two cells cannot be told from the variance "
-            "between seeds.",
+            "Each configuration was trained once: a difference between two configurations cannot "
+            "be told from the variance between seeds.",
         )
     elif len(run.seeds) == 2:
         yield Caveat(
             "Two seeds",
-            "Two trainings a cell measure the variance between seeds only roughly: few gaps can be "
-            "resolved.",
+            "With two trainings per configuration the variance between seeds is only roughly "
+            "known, so few differences can be resolved.",
         )
 
 
@@ -196,7 +198,7 @@ def _data(run: Run) -> Iterator[Caveat]:
     data = run.record.get("data") or {}
     if data.get("published") and data.get("cases") != data["published"]:
         yield Caveat(
-            "Entry of the data",
+            "Part of the data",
             f"This run used {data['cases']} of {data['published']} published cases.",
         )
 
@@ -213,14 +215,14 @@ def _absent_classes(run: Run) -> Iterator[Caveat]:
         absent = [run.classes[label] for label in run.labels if (split, label) not in scored]
         if absent:
             text = (
-                f"No {split} case holds {listed(absent)}: such a class has no score and takes "
-                "no part in a mean."
+                f"No {split} case has {listed(absent)}: this class has no score there and is left "
+                "out of the mean."
             )
             yield Caveat("Absent class", text)
 
 
 def _untrained(run: Run) -> Iterator[Caveat]:
-    """Classes that no training case holds, told from what the trials counted."""
+    """Classes that no training case has, by the counts of the trials."""
     counts = [result.facts.get("class_counts") for result in run.results]
     voxels = [count["voxels"] for count in counts if isinstance(count, dict) and "voxels" in count]
     absent = [
@@ -231,26 +233,26 @@ def _untrained(run: Run) -> Iterator[Caveat]:
     if absent:
         yield Caveat(
             "Untrained class",
-            f"No training case holds {listed(absent)}: what is said of it there was learned from "
-            "none.",
+            f"No training case has {listed(absent)}, so no model could learn it.",
         )
 
 
 def _warned(run: Run) -> Iterator[Caveat]:
-    """What the door let in and did not like."""
+    """Cases that were used although a check gave a warning."""
     warnings = (run.record.get("data") or {}).get("warnings") or {}
     if warnings:
         names = tuple(f"{case}: {text}" for case, text in sorted(warnings.items()))
         yield Caveat(
-            "Worth a look",
-            f"The files of {many(len(warnings), 'case')} were taken with a warning.",
+            "Data warnings",
+            f"A check gave a warning about the files of {many(len(warnings), 'case')}, which were "
+            "still used.",
             names,
         )
 
 
 def _repaired(run: Run) -> Iterator[Caveat]:
-    """Prepared cubes that trials found damaged and made again, which costs no accuracy but tells of
-    a failing disk.
+    """Prepared cubes that trials found damaged and prepared again; the scores are correct, but the
+    disk may be failing.
     """
     cubes: set[str] = set()
     for result in run.results:
@@ -258,9 +260,9 @@ def _repaired(run: Run) -> Iterator[Caveat]:
         cubes.update(again)
     if cubes:
         text = (
-            f"{many(len(cubes), 'prepared cube')} no longer held what was written and came anew "
-            "from the patients' files: no "
-            "number here rests on the damage, but look at the disk of the cache."
+            f"{many(len(cubes), 'prepared cube')} had changed on disk and "
+            f"{'was' if len(cubes) == 1 else 'were'} prepared again from the patients' files. The "
+            "scores are not affected, but check the disk of the cache."
         )
         yield Caveat("Damaged cache", text, tuple(sorted(cubes)))
 
@@ -269,11 +271,15 @@ def _excluded(run: Run) -> Iterator[Caveat]:
     excluded = (run.record.get("data") or {}).get("excluded") or {}
     if excluded:
         names = tuple(f"{case}: {reason}" for case, reason in sorted(excluded.items()))
-        yield Caveat("Excluded cases", f"{many(len(excluded), 'case')} took no part.", names)
+        yield Caveat(
+            "Excluded cases",
+            (f"{many(len(excluded), 'case')} {'was' if len(excluded) == 1 else 'were'} not used."),
+            names,
+        )
 
 
 def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
-    """Split cases that were to be scored and never appear, once any final trial is there."""
+    """Validation and test cases without any score, once a final trial has ended."""
     wanted = (run.record.get("data") or {}).get("split_cases") or {}
     complete = {result.trial for result in run.finals}
     finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
@@ -284,7 +290,8 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
         if complete and unscored:
             yield Caveat(
                 "Unscored cases",
-                f"{many(len(unscored), f'{split} case')} of the split never appear in a score.",
+                f"{many(len(unscored), f'{split} case')} of the split "
+                f"{'has' if len(unscored) == 1 else 'have'} no score.",
                 tuple(unscored),
             )
 
@@ -292,17 +299,19 @@ def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
 def _other_trials(run: Run) -> Iterator[Caveat]:
     if run.other_trials:
         text = (
-            f"{many(len(run.other_trials), 'result')} in the folder belong to another grid, seed "
-            "or split and are left out."
+            f"{many(len(run.other_trials), 'result')} in the run folder "
+            f"{'belongs' if len(run.other_trials) == 1 else 'belong'} to another grid, seed or "
+            f"split and {'is' if len(run.other_trials) == 1 else 'are'} not used."
         )
-        yield Caveat("Left out", text, run.other_trials)
+        yield Caveat("Unused results", text, run.other_trials)
 
 
 def _dirty(run: Run) -> Iterator[Caveat]:
     if run.record.get("dirty"):
         yield Caveat(
             "Uncommitted changes",
-            f"The code differed from commit {run.record.get('commit') or 'unknown'} when this ran.",
+            "The code had uncommitted changes relative to commit "
+            f"{run.record.get('commit') or 'unknown'}.",
         )
 
 

@@ -1,5 +1,5 @@
-"""What must hold before a number is printed: refusals that name the trial, the patient and the way
-out.
+"""What must be true before a number is shown: errors that name the trial, the patient and the
+fix.
 """
 
 import math
@@ -19,11 +19,11 @@ PLACE = ["split", "space", "case", "label"]
 
 
 def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
-    """Raise ValueError if the results in this folder cannot stand beside each other on one page.
+    """Raise ValueError if the results in this folder cannot be compared on one page.
 
-    A patient counts once per trial; a cell has one final trial per seed; counts are possible;
-    finals of one split were scored on the same patients against the same references; only final
-    trials opened the test split.
+    A patient counts once per trial; a cell has one final trial per seed; counts are possible; final
+    trials were scored on the same patients against the same references; only final trials used the
+    test split.
     """
     _refuse_impossible_counts(scores)
     _refuse_double_cases(scores)
@@ -39,13 +39,13 @@ def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
 def refuse_infeasible(
     run: Run, space: str, summaries: Mapping[tuple[int, int], ScoreSummary]
 ) -> None:
-    """Raise ValueError if a mean we are about to print breaks IoU <= Dice <= 2 IoU / (1 + IoU)."""
+    """Raise ValueError if a mean breaks IoU <= Dice <= 2 IoU / (1 + IoU)."""
     for (i, label), summary in summaries.items():
         if not math.isnan(summary.dice) and not feasible(summary.dice, summary.iou):
             place = f"{cell_name(run.cells[i])}, label {label}, {space} space"
             raise ValueError(
-                f"{place}: Dice {summary.dice} and IoU {summary.iou} contradict each other; the "
-                "counts are damaged"
+                f"{place}: Dice {summary.dice} and IoU {summary.iou} contradict each other, so "
+                "the counts are damaged; run the grid again"
             )
 
 
@@ -55,10 +55,9 @@ def _refuse_impossible_counts(scores: pd.DataFrame) -> None:
     if len(wrong):
         row = wrong.iloc[0]
         raise ValueError(
-            f"trial {row['trial']}: {row['case']} {row['class_name']} overlaps in "
-            f"{row['overlap_voxels']} voxels of "
-            f"{row['true_voxels']} true and {row['pred_voxels']} predicted; delete the trial's "
-            "folder and run the grid again"
+            f"trial {row['trial']}: {row['case']} {row['class_name']} has {row['overlap_voxels']} "
+            f"overlapping voxels, but {row['true_voxels']} true and {row['pred_voxels']} "
+            "predicted ones; delete the trial's folder and run the grid again"
         )
 
 
@@ -81,9 +80,8 @@ def _refuse_double_trials(run: Run) -> None:
         other = seen.setdefault((result.spec.cell, result.spec.seed), result)
         if other is not result:
             raise ValueError(
-                f"{_name(result)} has two final trials, {other.trial} and {result.trial}, "
-                "and its patients would count twice; remove the folder of the one that an earlier "
-                "run left"
+                f"{_name(result)} has two final trials, {other.trial} and {result.trial}, so its "
+                "patients would count twice; delete the folder of the older one"
             )
 
 
@@ -92,9 +90,8 @@ def _refuse_test_before_final(scores: pd.DataFrame) -> None:
     if len(early):
         row = early.iloc[0]
         raise ValueError(
-            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}; only "
-            "final trials may open the test "
-            "split: delete its folder and run the grid again"
+            f"{row['phase']} trial {row['trial']} was scored on test case {row['case']}, but only "
+            "final trials may use the test split; delete its folder and run the grid again"
         )
 
 
@@ -120,9 +117,8 @@ def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
         other = next(result for result in run.finals if result.trial not in with_it)
         raise ValueError(
             f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases "
-            f"({place['space']} space): "
-            f"{place['case']}, label {place['label']}, is in the first only; score both on the "
-            "same cases"
+            f"({place['space']} space): only the first has {place['case']}, label "
+            f"{place['label']}; score both on the same cases"
         )
 
 
@@ -133,9 +129,8 @@ def _refuse_other_references(finals: pd.DataFrame) -> None:
         place = changed.iloc[0]
         raise ValueError(
             f"{place['case']}: label {place['label']} has {place['min']} reference voxels in one "
-            f"trial and {place['max']} in "
-            f"another ({place['split']}, {place['space']} space); the data changed between trials: "
-            "run them all on one version"
+            f"trial and {place['max']} in another ({place['split']}, {place['space']} space), so "
+            "the data changed between trials; run them all on one version of the data"
         )
 
 

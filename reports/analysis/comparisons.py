@@ -1,4 +1,6 @@
-"""Which comparisons a run declared before it began, and their p values: Holm inside each family."""
+"""The comparisons that a run declared before it started, and their p values: Holm within each
+family.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,9 +30,9 @@ class Family:
     """Comparisons that share one chance of a false claim.
 
     pairs is "selected" (the configuration selected on validation against every other), "all", or
-    "levels" (every two levels of a factor, over the settings that both share); score is "classes"
-    (each class on its own) or "mean" (a patient's mean over its classes; levels have no other).
-    vary keeps the pairs that differ in this factor alone.
+    "levels" (every two levels of a factor, over the settings that both have); score is "classes"
+    (each class on its own) or "mean" (a patient's mean over its classes; the only one for levels).
+    vary keeps the pairs that differ in this factor only.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Family:
 
 
 OF_LEVELS = Family(name="levels of a factor", pairs=LEVELS, score=PATIENTS)
-# What a run without a declaration of its own compares.
+# The families of a run that declares none.
 DEFAULT = (
     Family(name="against the selected configuration", pairs=SELECTED, score=CLASSES),
     Family(name="every pair", pairs=ALL, score=PATIENTS),
@@ -51,9 +53,9 @@ DEFAULT = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyResult:
     """The comparisons of one family: (first, second, label) to p, before and after Holm; over_cases
-    is Wilcoxon's alone.
+    is p of Wilcoxon's test only.
 
-    seed_variance_known says that at least one configuration has two seeds, without which nothing is
+    seed_variance_known says that at least one configuration has two seeds; otherwise nothing is
     resolved.
     """
 
@@ -69,8 +71,8 @@ class FamilyResult:
 
 
 def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
-    """The families that run.json declares, DEFAULT where it has none. Raises ValueError naming the
-    key.
+    """The families that run.json declares, DEFAULT if it declares none. Raises ValueError naming
+    the key.
     """
     if "families" not in record:
         return DEFAULT
@@ -90,8 +92,8 @@ def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
 
 
 def members(family: Family, cells: tuple[Cell, ...], selected: int | None) -> list[tuple[int, int]]:
-    """The pairs of configurations of a family; none against the selected where nothing was
-    selected, and none of levels.
+    """The pairs of configurations of a family; none for a family of levels, and none for "selected"
+    if no configuration is selected.
     """
     if family.pairs == LEVELS:
         return []
@@ -116,12 +118,13 @@ def compare_family(
     family: Family, cells: tuple[Cell, ...], counts: Counts, selected: int | None
 ) -> FamilyResult:
     """Test every pair of a family whose configurations both have scores; patients are the unit,
-    seeds are averaged first.
+    averaged over seeds first.
 
-    A p value is the larger of two: Wilcoxon's signed-rank test over patients with Pratt's zeros,
-    which asks whether these trainings differ, and Student's t over patients and trainings, which
-    asks whether others would. Each is adjusted on its own; against the selected, the latter over
-    all pairs of configurations, since the selected was picked for its seed_effect.
+    Each pair has two tests: Wilcoxon's signed-rank test over patients with Pratt's zeros (do these
+    trainings differ?) and a t test with patients and trainings random (would new trainings
+    differ?). Each is adjusted on its own, and the larger p counts. For the selected configuration
+    the t test is adjusted over all pairs, because that configuration may have been selected for a
+    favourable seed.
     """
     pairs = members(family, cells, selected)
     wider = members(replace(family, pairs=ALL), cells, None) if family.pairs == SELECTED else pairs

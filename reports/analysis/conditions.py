@@ -1,5 +1,5 @@
-"""Whether all trials of a run were made alike: by the same packages, code and hardware; what
-differs, with its trials.
+"""Whether all trials of a run used the same packages, code and hardware; each difference names its
+trials.
 """
 
 from collections import defaultdict
@@ -19,19 +19,18 @@ FACTS = {
 NAMED = 8
 PARTS = ("model", "loss", "sampling")
 OWN = "segbench"
-# What stands for a part in a trial that ran the one which segbench has under that name.
+# The value of a part that a trial took from segbench, not from its grid file.
 BUILT_IN = "segbench's own"
 
 
 def differences(run: Run) -> tuple[str, ...]:
-    """A line whatever was not the same in all trials, see code_differences and
-    machine_differences."""
+    """One line per difference between trials, see code_differences and machine_differences."""
     return tuple(sorted((*code_differences(run), *machine_differences(run))))
 
 
 def machine_differences(run: Run) -> tuple[str, ...]:
-    """A line a package or a fact of the machine that was not the same in all trials; the fewer are
-    named.
+    """One line per package or machine fact that differs between trials; it names the trials of the
+    rarer values.
     """
     return _differing(
         (result.trial, *pair) for result in run.results for pair in _conditions(result)
@@ -39,22 +38,22 @@ def machine_differences(run: Run) -> tuple[str, ...]:
 
 
 def code_differences(run: Run) -> tuple[str, ...]:
-    """A line the commit, our training code or a part of the grid file that was not the same in all
+    """One line if the commit, the training code or a part of the grid file differs between the
     trials that use it.
 
-    Where the trials agree, they are held against what the run's grid would run now.
+    If the trials agree, they are compared with what the run's grid would run now.
     """
-    told = _differing((result.trial, *pair) for result in run.results for pair in _code(result))
-    return told or tuple(_stale(run))
+    found = _differing((result.trial, *pair) for result in run.results for pair in _code(result))
+    return found or tuple(_stale(run))
 
 
 def without_code(run: Run) -> list[str]:
-    """The trials whose results do not say which code they ran."""
+    """The trials that did not record which code they ran."""
     return [result.trial for result in run.results if not result.code]
 
 
 def code_in_words(run: Run) -> str:
-    """The code that the run's trials name: the commit, the version of segbench and the parts of a
+    """The code that the trials recorded: the commit, the version of segbench and the parts of a
     grid file.
     """
     found = {f"commit {result.commit}" for result in run.results if result.commit}
@@ -63,8 +62,8 @@ def code_in_words(run: Run) -> str:
 
 
 def _stale(run: Run) -> Iterator[str]:
-    """What differs between the trials and run.json, which tells the code of the grid that this page
-    shows.
+    """What differs between the trials and run.json, which records the code of the grid on this
+    page.
     """
     now = run.record.get("code")
     if not now:
@@ -91,7 +90,7 @@ def _code(result: TrialResult) -> Iterator[tuple[str, str]]:
 
 
 def _differing(conditions: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
-    """A line for each condition that has several values, of (trial, condition, value)."""
+    """One line per condition with several values, from (trial, condition, value)."""
     groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for trial, what, value in conditions:
         groups[what][value].append(trial)

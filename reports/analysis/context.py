@@ -1,5 +1,5 @@
-"""Everything the sections draw from, computed once: the run, its tables, the summaries, the
-selection, the notes.
+"""Everything the sections show, computed once: the run, its tables, the summaries, the selection,
+the caveats.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ class Context:
     space, then by (configuration, label), resampled the native test Dice; families are the
     comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
     as one block, metrics the mean of each metric by (configuration, label); all are empty for a run
-    without surfaces. external are contestants that the run did not train, field
-    everybody: its configurations, then them.
+    without surfaces. external are predictions that the run did not make;
+    all_predictions are those of its configurations, then the external ones.
     """
 
     run: Run

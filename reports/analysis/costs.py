@@ -1,5 +1,5 @@
-"""What each configuration costs: device time, memory and size beside its validation Dice, and which
-of them none beats.
+"""The cost of each configuration: device time, memory and size, with its validation Dice; and the
+Pareto front.
 """
 
 import math
@@ -15,10 +15,10 @@ HOURS = {"cuda": "GPU-hours", "cpu": "core-hours"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """One configuration: validation Dice (mean of classes, native), and what it takes.
+    """One configuration: validation Dice (mean of classes, native grid) and what it takes to train.
 
-    hours of device time a final training, search_hours of its whole study, peak_gib at most,
-    parameters; of one trial where they are the same for all.
+    hours is device time per final training, search_hours that of its whole study, peak_gib the
+    largest of its trainings; parameters and the other fields of one are equal in all its trainings.
     """
 
     i: int
@@ -61,7 +61,7 @@ def costs_of(context: Context) -> list[Cost]:
 
 
 def device_hours(result: TrialResult) -> float:
-    """Hours times the share of a GPU, or the number of cores, that a trial held."""
+    """Hours multiplied by the share of a GPU, or the number of cores, that a trial used."""
     on_gpu = result.facts.get("device_type") == "cuda"
     threads = result.facts.get("threads", 1)
     held = (
@@ -75,7 +75,7 @@ def device_hours(result: TrialResult) -> float:
 
 
 def pareto_front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
-    """The configurations that no other beats in Dice without costing more, the cheapest first."""
+    """The Pareto front, the cheapest first: no configuration with a higher Dice costs as little."""
     kept: list[Cost] = []
     for cost in sorted(costs, key=lambda cost: (of(cost), -cost.dice, cost.i)):
         if not kept or cost.dice > kept[-1].dice:
@@ -84,8 +84,8 @@ def pareto_front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cos
 
 
 def unit_of(costs: list[Cost]) -> tuple[float, str]:
-    """How device time reads: hours, or less where trainings are short; GPU or core by where the
-    trials ran.
+    """The factor and unit in which device time is shown: hours, or less for short trainings; GPU or
+    core by where the trials ran.
     """
     kinds = {HOURS.get(str(cost.one.facts.get("device_type")), "hours") for cost in costs}
     name = kinds.pop() if len(kinds) == 1 else "hours"

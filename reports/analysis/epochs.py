@@ -1,5 +1,4 @@
-"""Trials as series over epochs: one value an epoch and seed, and what the series say at
-their best."""
+"""Trials as series over epochs: one value per epoch and seed, and the values at the best epoch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +6,7 @@ from collections.abc import Callable, Sequence
 from trials.records.result import EpochScore, TrialResult
 
 Value = Callable[[EpochScore], float | None]
-# Dice that the last tenth of the epochs must add for a training to count as still rising.
+# A training still improves if the last tenth of its epochs added more Dice than this.
 RISING = 0.005
 
 
@@ -47,7 +46,7 @@ def by_epoch(trials: Sequence[TrialResult], value: Value) -> dict[int, list[floa
 
 
 def at_best(trials: Sequence[TrialResult], value: Value) -> float:
-    """Mean over the seeds of a value at each seed's best epoch; NaN where none has it."""
+    """Mean over the seeds of a value at each seed's best epoch; NaN if none has it."""
     mean = _mean(
         [
             value(epoch)
@@ -60,7 +59,7 @@ def at_best(trials: Sequence[TrialResult], value: Value) -> float:
 
 
 def is_rising(trials: Sequence[TrialResult]) -> bool:
-    """Whether the last tenth of the epochs lifted the best validation Dice by more than RISING."""
+    """Whether the last tenth of the epochs raised the best validation Dice by more than RISING."""
     means = [sum(values) / len(values) for values in by_epoch(trials, val_dice).values()]
     last = max(1, len(means) // 10)
     return len(means) > last and max(means[-last:]) > max(means[:-last]) + RISING

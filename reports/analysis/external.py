@@ -1,8 +1,8 @@
-"""Contestants from outside: predictions that somebody else made, scored by the run's rules and read
-from the run folder.
+"""External predictions: made by another program, scored by the run's rules and read from the run
+folder.
 
-They stand beside the configurations, but are never selected, tuned or called a winner: nothing is
-known of their validation.
+They are shown with the configurations, but never selected, tuned or called a winner, because they
+have no validation scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,8 @@ from trials.storage.atomic import matching, read_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
-    """Who they are, and their scores as those of as many configurations under one seed; empty where
-    there are none.
+    """The names of the external predictions and their scores, in the form of configurations with
+    one seed; empty if there are none.
     """
 
     names: tuple[str, ...]
@@ -43,7 +43,7 @@ class External:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllPredictions:
-    """Everybody with a test score, configurations first: names, and their counts and surfaces on
+    """All predictions with a test score, the configurations first: names, counts and surfaces on
     the native grid.
     """
 
@@ -53,26 +53,26 @@ class AllPredictions:
 
 
 def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
-    """Read RUN/outside and lay it beside the run's test counts. Raises ValueError naming the file,
-    or what does not agree.
+    """Read RUN/external and arrange it like the run's test counts. Raises ValueError naming the
+    file, or what does not agree.
     """
-    outside = [read_external(path) for path in matching(run.out, "external/*.json")]
-    outside = sorted(outside, key=lambda one: one.name) if test.cases else []
-    for one in outside:
+    files = [read_external(path) for path in matching(run.out, "external/*.json")]
+    files = sorted(files, key=lambda one: one.name) if test.cases else []
+    for one in files:
         _refuse_other_ground(one, test, run)
-    counts = _counts(outside, test)
-    blocks = _surfaces(outside, surfaces)
+    counts = _counts(files, test)
+    blocks = _surfaces(files, surfaces)
     return External(
-        names=tuple(one.name for one in outside),
+        names=tuple(one.name for one in files),
         counts=counts,
         surfaces=blocks,
-        summaries=summarise(counts, resample_ratio(counts)) if outside else {},
-        metrics=metric_summaries(blocks, run.classes) if outside else {},
+        summaries=summarise(counts, resample_ratio(counts)) if files else {},
+        metrics=metric_summaries(blocks, run.classes) if files else {},
     )
 
 
 def read_external(path: Path) -> ExternalPredictions:
-    """Read one contestant's file. Raises ValueError naming the file and the key."""
+    """Read one file of external predictions. Raises ValueError naming the file and the key."""
     try:
         document = parsed(read_text(path))
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
@@ -83,15 +83,16 @@ def read_external(path: Path) -> ExternalPredictions:
         )
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"{path}: not an outside contestant ({error}); delete it and add the contestant again"
+            f"{path}: not a file of external predictions ({error}); delete it and add the "
+            "predictions again"
         ) from None
 
 
 def join_predictions(
     run: Run, test: Counts, surfaces: Surfaces, external: External
 ) -> AllPredictions:
-    """Configurations and outside contestants as one block; of the latter only the first seed
-    exists.
+    """The configurations and the external predictions as one block; the latter have only the first
+    seed.
     """
     num_seeds = test.available.shape[1]
     held = Counts(
@@ -118,11 +119,11 @@ def _joined(ours: np.ndarray, theirs: np.ndarray, num_seeds: int) -> np.ndarray:
     return np.concatenate([ours, padded])
 
 
-def _counts(outside: Sequence[ExternalPredictions], test: Counts) -> Counts:
-    shape = (len(outside), 1, *test.true.shape)
+def _counts(files: Sequence[ExternalPredictions], test: Counts) -> Counts:
+    shape = (len(files), 1, *test.true.shape)
     pred, overlap = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     case_at = {case: i for i, case in enumerate(test.cases)}
-    for i, one in enumerate(outside):
+    for i, one in enumerate(files):
         for score in one.scores:
             pred[i, 0, case_at[score.case], score.label] = score.pred_voxels
             overlap[i, 0, case_at[score.case], score.label] = score.overlap_voxels
@@ -135,11 +136,11 @@ def _counts(outside: Sequence[ExternalPredictions], test: Counts) -> Counts:
     )
 
 
-def _surfaces(outside: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfaces:
-    shape = (len(outside), 1, len(surfaces.cases), len(surfaces.regions))
+def _surfaces(files: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfaces:
+    shape = (len(files), 1, len(surfaces.cases), len(surfaces.regions))
     numbers = empty_numbers(shape)
     case_at = {case: i for i, case in enumerate(surfaces.cases)}
-    for i, one in enumerate(outside):
+    for i, one in enumerate(files):
         for row in one.surfaces:
             if row.case in case_at and row.region in surfaces.regions:
                 at = (i, 0, case_at[row.case], surfaces.regions.index(row.region))
@@ -151,10 +152,10 @@ def _surfaces(outside: Sequence[ExternalPredictions], surfaces: Surfaces) -> Sur
 
 
 def _refuse_other_ground(one: ExternalPredictions, test: Counts, run: Run) -> None:
-    """Raise ValueError unless a contestant was scored once on every test case and label, against
-    the same references.
+    """Raise ValueError unless the predictions were scored once on every test case and label,
+    against the same references.
     """
-    again = "add it again on this run's data"
+    again = "add them again with this run's data"
     places = [(score.case, score.label) for score in one.scores]
     wanted = {(case, label) for case in test.cases for label in range(len(run.classes))}
     if (
@@ -163,16 +164,19 @@ def _refuse_other_ground(one: ExternalPredictions, test: Counts, run: Run) -> No
         or {score.space for score in one.scores} != {NATIVE}
     ):
         odd = sorted(set(places) ^ wanted)
-        where = f"{odd[0][0]}, label {odd[0][1]}" if odd else "some case twice or on another grid"
+        where = (
+            f"{odd[0][0]}, label {odd[0][1]}"
+            if odd
+            else ("a case is scored twice or on another grid")
+        )
         raise ValueError(
-            f"outside contestant {one.name!r} was not scored on the run's test cases ({where}); "
-            f"{again}"
+            f"external predictions {one.name!r} were not scored on exactly the run's test cases "
+            f"({where}); {again}"
         )
     for score in one.scores:
         ours = int(test.true[test.cases.index(score.case), score.label])
         if score.true_voxels != ours:
             raise ValueError(
-                f"outside contestant {one.name!r}: {score.case} has {score.true_voxels} reference "
-                "voxels of label "
-                f"{score.label}, the run {ours}; {again}"
+                f"external predictions {one.name!r}: {score.case} has {score.true_voxels} "
+                f"reference voxels of label {score.label}, but {ours} in the run; {again}"
             )

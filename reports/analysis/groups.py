@@ -1,5 +1,5 @@
-"""The selected's Dice in groups of patients: by slice thickness, and by what the run recorded of
-its cases (cohort, stage).
+"""Dice of the selected configuration in groups of patients: by slice thickness, and by the case
+metadata of the run (cohort, stage).
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,14 @@ from reports.formatting import cell_name, interval, listed, number
 from reports.stats.intervals import case_weights, nan_mean, resample, student_interval
 from trials.records.result import NATIVE
 
-# Upper bounds of slice thickness in mm and their words: KiTS23 has thin slices, thick ones, and
-# many of 5 mm.
+# Upper bounds of slice thickness in mm, with their text: in KiTS23 many cases have 5 mm.
 THICKNESS = ((2.0, "below 2 mm"), (5.0, "2 mm to below 5 mm"), (float("inf"), "5 mm and more"))
 UNKNOWN = "not recorded"
 
 
 def groups_table(context: Context, shown: int) -> Table | None:
-    """A row a group of test patients, a column a class; None for a run that recorded nothing of its
-    cases.
+    """One row per group of test patients, one column per class; None for a run without case
+    metadata.
     """
     traits = _traits(context)
     if not traits:
@@ -34,26 +33,25 @@ def groups_table(context: Context, shown: int) -> Table | None:
             group: _scores(context, shown, labels, group, values)
             for group in _order(set(values.values()))
         }
-        rows += [(TableCell(trait), TableCell(group), *entries) for group, entries in found.items()]
+        rows += [(TableCell(trait), TableCell(group), *scores) for group, scores in found.items()]
         spans.append(_span(trait, found))
-    whole = Column("patient's mean", True, "over the classes that the patient's reference holds")
+    whole = Column("patient's mean", True, "over the classes that the patient's reference has")
     columns = (
-        Column("by"),
+        Column("grouped by"),
         Column("patients"),
         whole,
         *(Column(context.run.classes[label], True) for label in labels[1:]),
     )
     caption = (
-        f"{cell_name(context.run.cells[shown])}, by group of patients: {listed(spans)} in a "
-        "patient's mean Dice. 95 % intervals "
-        "over patients alone, seeds averaged, native grid. Groups differ in more than what names "
-        "them: read no cause into this."
+        f"{cell_name(context.run.cells[shown])} by group of patients. Mean Dice of a patient: "
+        f"{listed(spans)}. 95 % intervals over patients only, averaged over seeds, native grid. "
+        "The groups also differ in other ways, so a difference does not show a cause."
     )
     return Table(id="size-groups", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def _traits(context: Context) -> dict[str, dict[str, str]]:
-    """Trait to test case to group."""
+    """The group of each test case, by trait."""
     data, cases = context.run.record.get("data") or {}, context.test[NATIVE].cases
     geometry: Mapping[str, Mapping[str, list[float]]] = data.get("geometry") or {}
     traits: dict[str, dict[str, str]] = {}
@@ -74,7 +72,7 @@ def _thickness(grid: Mapping[str, list[float]] | None) -> str:
 
 
 def _order(groups: set[str]) -> list[str]:
-    """Thickness from thin to thick, anything else by name, what is not recorded last."""
+    """Thickness from thin to thick, other groups by name, 'not recorded' last."""
     thin_first = [words for _, words in THICKNESS]
     return sorted(
         groups,
@@ -91,20 +89,22 @@ def _scores(
 ) -> list[TableCell]:
     """The group's mean for every label, with its interval and number of patients."""
     counts = context.test[NATIVE]
-    entries = []
+    scores = []
     for label in labels:
         inside = [values[counts.cases[n]] == group for n in counted_cases(counts, label)]
         dice = nan_mean(patient_dice(counts, label)[[shown]][:, :, inside], 1)[:, None]
         mean, low, high = _mean(dice)
         small = f"{interval(low, high)} n = {dice.shape[2]}".strip()
-        entries.append(
+        scores.append(
             TableCell(number(mean), mean, small=small, look="" if dice.shape[2] else "quiet")
         )
-    return entries
+    return scores
 
 
 def _mean(dice: np.ndarray) -> tuple[float, float, float]:
-    """Mean of [1, 1, N] with its interval; NaN without a patient, the interval also with one."""
+    """Mean of [1, 1, N] with its interval; NaN without a patient, and no interval with one
+    patient.
+    """
     num = dice.shape[2]
     mean = float(dice.mean()) if num else float("nan")
     if num < 2:
@@ -115,16 +115,16 @@ def _mean(dice: np.ndarray) -> tuple[float, float, float]:
 
 
 def _span(trait: str, found: Mapping[str, list[TableCell]]) -> str:
-    """'cohort 0.61 (old) to 0.72 (new)', or the one group there is."""
+    """'by cohort from 0.61 (old) to 0.72 (new)'; another text if there is one group."""
     means = {
-        group: float(entries[0].sort or 0)
-        for group, entries in found.items()
-        if entries[0].text != "n/a"
+        group: float(scores[0].sort or 0)
+        for group, scores in found.items()
+        if scores[0].text != "n/a"
     }
     low, high = (
         min(means, key=lambda group: means[group]),
         max(means, key=lambda group: means[group]),
     )
     if low == high:
-        return f"by {trait} all are {low}"
+        return f"all patients have {trait} '{low}'"
     return f"by {trait} from {number(means[low], 2)} ({low}) to {number(means[high], 2)} ({high})"

@@ -1,5 +1,5 @@
-"""Pairs of levels of a factor over the settings that both share: the gap, its interval, its p value
-in a declared family.
+"""Pairs of levels of a factor over the settings that both have: the difference, its interval, its p
+value in a declared family.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,10 @@ from trials.records.spec import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelPair:
-    """Two levels of a factor over the blocks that hold both; first is the better one, by gap in
-    mean Dice of the classes.
+    """Two levels of a factor over the blocks that have both; first is the level with the higher
+    mean Dice of the classes, by gap.
 
-    p is before and adjusted after Holm in the family; both NaN for a pair that the family does not
-    hold.
+    p is before and adjusted after Holm in the family; both NaN for a pair outside the family.
     """
 
     factor: str
@@ -50,16 +49,16 @@ class LevelPair:
 
 
 def level_family(record: Mapping[str, Any]) -> tuple[Family, bool]:
-    """The family of level pairs that run.json declares first, and True; where it declares none, all
-    pairs as one, and False.
+    """The first family of level pairs that run.json declares, and True; if it declares none, all
+    pairs as one family, and False.
     """
     declared = next((family for family in read_families(record) if family.pairs == LEVELS), None)
     return (OF_LEVELS, False) if declared is None else (declared, True)
 
 
 def scored_levels(cells: Sequence[Cell], scored: np.ndarray) -> dict[str, list[str]]:
-    """Factor to its levels that have a score, for the factors with two of them or more; scored is
-    bool [C].
+    """The levels with a score by factor, for factors with at least two of them; scored is bool
+    [C].
     """
     found = {
         factor: distinct(
@@ -76,10 +75,10 @@ def level_pairs(
     """Every two levels of every factor that share a block; counts and resampled are those of the
     native test scores.
 
-    A pair's p value is the larger of two, as in compare_family: Wilcoxon's signed-rank test over
-    patients, on the mean of the blocks, and Student's t over patients and trainings. Each is
-    adjusted by Holm over the pairs of the family. A pair is resolved where the adjusted p is below
-    5 %, its 95 % interval clears zero and any configuration has two seeds.
+    The p value is found as in compare_family: Wilcoxon's signed-rank test over patients on the mean
+    of the blocks, and a t test with patients and trainings random; each is adjusted by Holm over
+    the pairs of the family, and the larger p counts. A pair is resolved if the adjusted p is below
+    5 %, its 95 % interval excludes zero and any configuration has two seeds.
     """
     scored = ~np.isnan(resampled.estimates[MEAN])
     names = [
@@ -118,8 +117,8 @@ def level_pairs(
 def _p_values(
     weights: np.ndarray, counts: Counts, tested: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p of every contrast [P, C] before and after Holm over those tested; NaN for others, and with
-    fewer than two patients.
+    """p of every contrast [P, C] before and after Holm over the tested ones; NaN for others, and
+    with fewer than two patients.
     """
     values = patient_dice(counts, MEAN)
     p, adjusted = np.full(len(weights), np.nan), np.full(len(weights), np.nan)

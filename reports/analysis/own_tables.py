@@ -1,5 +1,5 @@
-"""Our own tables as anybody would read them, rounded as printed, under the audit that other
-people's tables get.
+"""This run's tables as a reader sees them, rounded as printed, under the same audit as other
+tables.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ DECIMALS, BACKGROUND_DECIMALS = 3, 4
 def own_tables(
     run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
 ) -> dict[str, tuple[PrintedRow, ...]]:
-    """A table a configuration that has a test score: the background, every class and their mean,
+    """One table per configuration with a test score: the background, every class and their mean,
     native grid, as printed.
     """
     tables = {}
@@ -45,9 +45,9 @@ def own_tables(
 def audit_own_tables(
     run: Run, test: Counts, summaries: Mapping[tuple[int, int], ScoreSummary]
 ) -> list[AuditFinding]:
-    """What the audit says of our tables; its floor is that of this run's own test patients.
+    """The audit's findings for this run's tables; the floor is that of its own test patients.
 
-    Raises ValueError for a row that no masks can give: such a table is not printed.
+    Raises ValueError for a row that no masks can have: such a table is not printed.
     """
     tables = own_tables(run, test, summaries)
     if not tables:

@@ -1,4 +1,4 @@
-"""Scores patient by patient: the unit of every statistic."""
+"""Scores by patient, which is the unit of every statistic."""
 
 import numpy as np
 
@@ -8,22 +8,23 @@ from reports.stats.intervals import nan_mean
 
 
 def held_labels(counts: Counts) -> list[int]:
-    """The foreground labels that at least one patient's reference holds."""
+    """The foreground labels that at least one patient's reference has."""
     return [label for label in range(1, counts.true.shape[1]) if counts.num_holding(label)]
 
 
 def counted_cases(counts: Counts, label: int) -> np.ndarray:
-    """The places of the patients that a label's score is over; for MEAN, those that
-    hold any label."""
+    """The indices of the patients that a label's score is over; for MEAN, those that have any
+    label.
+    """
     held = (counts.true[:, 1:] > 0).any(axis=1) if label == MEAN else counts.true[:, label] > 0
     return np.flatnonzero(held)
 
 
 def patient_dice(counts: Counts, label: int) -> np.ndarray:
     """Dice of every counted patient, [C, S, N]; for MEAN a patient's mean over the labels its
-    reference holds.
+    reference has.
 
-    NaN where a seed is missing.
+    NaN if a seed is missing.
     """
     cases = counted_cases(counts, label)
     if label != MEAN:
@@ -35,12 +36,12 @@ def patient_dice(counts: Counts, label: int) -> np.ndarray:
 
 
 def patient_shares(counts: Counts) -> np.ndarray:
-    """What each patient contributes to the mean of the classes, [C, S, N]: their mean over N is
-    that mean.
+    """The contribution of each patient to the mean of the classes, [C, S, N]; the mean of these
+    over N is that mean.
 
-    A class's mean plus the patient's distance from it, the rarer the class the heavier (the
-    linearisation of a mean of ratios; Cochran 1977, chapter 6). NaN where a seed is missing; no
-    patient where no label is held.
+    A class's mean plus the patient's difference from it, with a larger weight for a rarer class
+    (the linearisation of a mean of ratios; Cochran 1977, chapter 6). NaN if a seed is missing; no
+    patient if no patient has a label.
     """
     cases = counted_cases(counts, MEAN)
     held = held_labels(counts)

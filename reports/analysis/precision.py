@@ -1,5 +1,5 @@
-"""In which precision the trials of a run trained, and whether low precision was compared with
-float32 before.
+"""The precision in which the trials trained, and whether low precision was compared with float32
+first.
 """
 
 from collections import defaultdict
@@ -15,10 +15,10 @@ NAMED = 8
 
 
 def precision_check(run: Run) -> Check:
-    """Holds where every trial in low precision was compared with float32, or none was in low
-    precision; else names them.
+    """Passes if every trial in low precision was compared with float32, or none used low precision;
+    otherwise it names them.
 
-    It cannot be run where no trial says in which precision it trained.
+    Unknown if no trial recorded its precision.
     """
     trained = [result for result in run.results if "precision" in result.facts]
     unchecked = [
@@ -26,25 +26,23 @@ def precision_check(run: Run) -> Check:
         for result in trained
         if result.facts["precision"] != FLOAT32 and not is_checked(result)
     ]
-    told = [*_by_precision(trained), *_notes(trained)]
+    parts = [*_by_precision(trained), *_notes(trained)]
     if unchecked:
-        told.append(f"not compared with float32: {_named(unchecked)}")
+        parts.append(f"not compared with float32: {_named(unchecked)}")
     return Check(
-        "Every cell's arithmetic is float32, or was compared with it",
+        "Every configuration trained in float32, or its precision was compared with float32",
         not unchecked if trained else None,
-        "; ".join(told) or "no trial says in which precision it trained",
+        "; ".join(parts) or "no trial recorded its precision",
     )
 
 
 def is_checked(result: TrialResult) -> bool:
-    """Whether a trial's low precision was compared with float32, and was right."""
+    """Whether a trial's low precision was compared with float32 and agreed."""
     return result.facts.get("arithmetic_right") is True
 
 
 def _by_precision(trained: Sequence[TrialResult]) -> Iterator[str]:
-    """A part for each precision: how many trials, of which models, and the largest error that was
-    found.
-    """
+    """One part per precision: how many trials, of which models, and the largest error found."""
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for result in trained:
         groups[str(result.facts["precision"])].append(result)

@@ -1,4 +1,6 @@
-"""Which configuration to use, selected on validation, and how sure the test split lets us be."""
+"""Which configuration to use, selected on validation, and how certain its lead on the test split
+is.
+"""
 
 from dataclasses import dataclass
 
@@ -20,10 +22,10 @@ from reports.stats.pairs import crossed_p
 from reports.stats.power import Gap, gap_of
 from reports.stats.tests import holm
 
-# Gaps below this are called the same.
+# Differences in Dice below this are not called a lead.
 SAME = 0.01
-# The selection saw the same trainings on validation, so it favours the lucky ones: the level is 95
-# % with half the error.
+# The selection used the same trainings on validation, so it favours trainings that are better by
+# chance: the level is 95 % with half the error.
 SEED_LEVEL = 0.975
 
 
@@ -32,12 +34,12 @@ class Selection:
     """The configuration with the best validation score and its lead on the test split; arrays
     follow the run's cells.
 
-    validation [C] mean Dice on validation; lead, low, high [C] the selected's test Dice minus each
-    cell's with its 95 % interval; first [C] share of resamples in which a cell ranks first.
-    resolved [C] says which rivals the selected is really ahead of, although it was picked for its
-    seed_effect among many; winner that it is ahead of all of them: one claim, which needs no
-    correction for many. smallest_gap is the difference that this run sees with 80 % power; NaN
-    where a run has one configuration.
+    validation [C] mean Dice on validation; lead, low, high [C] the test Dice of the selected
+    configuration minus each cell's, with its 95 % interval; first [C] share of resamples in which a
+    cell ranks first. resolved [C] says which rivals it leads, corrected for having been selected
+    among many; winner says that it leads all of them, one claim that needs no correction.
+    smallest_gap is the difference that this run detects with 80 % power; NaN for a run with one
+    configuration.
     """
 
     selected: int
@@ -53,10 +55,10 @@ class Selection:
 
 
 def select(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> Selection | None:
-    """Choose among the configurations with the most complete seeds; None where no validation or no
-    test score exists yet.
+    """Select among the configurations with the most complete seeds; None if there is no validation
+    or no test score yet.
 
-    All scores are native-grid Dice over patients that hold a label, averaged over labels.
+    All scores are native-grid Dice over patients that have a label, averaged over labels.
     """
     held = [_estimate(validation, label) for label in _held(run, validation)]
     on_validation = np.mean(held, axis=0) if held else np.full(len(run.cells), np.nan)
@@ -99,8 +101,8 @@ def _estimate(counts: Counts, label: int) -> np.ndarray:
 
 
 def _seeds_agree(run: Run, test: Counts, selected: int) -> np.ndarray:
-    """[C] whether the mean difference of the seeds both have clears zero in a t interval: one seed
-    never does.
+    """[C] whether the t interval of the mean difference over shared seeds excludes zero; never with
+    one seed.
     """
     by_seed = np.mean([nan_mean(test.ratio(label), 2) for label in _held(run, test)], axis=0)
     agree = np.zeros(len(by_seed), bool)
@@ -111,10 +113,11 @@ def _seeds_agree(run: Run, test: Counts, selected: int) -> np.ndarray:
 
 
 def _beyond_chance(test: Counts, selected: int) -> np.ndarray:
-    """[C] whether the selected differs from each rival by crossed_p, Holm over the pairs of all
-    configurations.
+    """[C] whether the selected configuration differs from each rival by crossed_p, with Holm over
+    the pairs of all configurations.
 
-    The selected is the luckiest of many: against the unluckiest of them any two trainings differ.
+    The correction is over all pairs because the selected configuration may be the best of many by
+    chance: the best and the worst of many equal configurations always differ.
     """
     shares, seeds = patient_shares(test), test.available.sum(axis=1)
     seed_effect, seed_df = seed_variance(shares)
@@ -135,8 +138,8 @@ def _beyond_chance(test: Counts, selected: int) -> np.ndarray:
 
 
 def gap_to(test: Counts, selected: int, rival: int) -> Gap | None:
-    """The selected's lead over a rival and what its error is made of, over the seeds both have;
-    None without one.
+    """The lead of the selected configuration over a rival and the components of its error, over the
+    seeds both have; None without one.
     """
     shares = patient_shares(test)
     both = test.available[selected] & test.available[rival]

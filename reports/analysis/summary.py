@@ -1,5 +1,5 @@
-"""Every configuration's mean scores with their intervals: the numbers that tables, maps and the
-paper's rows show.
+"""The mean scores of every configuration with their intervals, as shown in tables, maps and
+figures.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ MEAN = -1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreSummary:
     """One configuration's scores for one label (or MEAN, over the foreground labels that some
-    patient holds).
+    patient has).
 
-    dice, iou (0..1) are means over the n patients that hold the label, then over the seeds; low and
+    dice, iou (0..1) are means over the n patients that have the label, then over the seeds; low and
     high bound their 95 % intervals. Of the label_free patients, fp_share have a false positive;
-    fp_voxels are predicted there on average. NaN where there is nothing, intervals also where n is
-    below 2.
+    fp_voxels are predicted there on average. NaN if there is nothing to average, intervals also if
+    n is below 2.
     """
 
     dice: float
@@ -52,8 +52,9 @@ class ScoreSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
     """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and
-    seed_effect [B, C], the part of the draws that seeds cause. df are the degrees of freedom behind
-    patients and behind seeds."""
+    seed_effect [B, C], the part of the draws that is due to seeds. df are the degrees of freedom of
+    the patients and of the seeds.
+    """
 
     estimates: Mapping[int, np.ndarray]
     draws: Mapping[int, np.ndarray]
@@ -70,8 +71,8 @@ class Resampled:
         return np.clip(low, *bounds), np.clip(high, *bounds)
 
     def lead_interval(self, label: int, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """The 95 % interval of configuration i's mean minus each configuration's; the patients are
-        shared, the seeds not.
+        """The 95 % interval of configuration i's mean minus each configuration's; both share the
+        patients, but not the seeds.
         """
         estimates, draws, seed_effect = (
             of[label] for of in (self.estimates, self.draws, self.seed_effect)
@@ -84,8 +85,8 @@ class Resampled:
     def contrast_interval(
         self, label: int, weights: np.ndarray, level: float = 0.95
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The interval of weighted sums of configurations, weights [L, C]; those of weight 0 may
-        have no score.
+        """The interval of weighted sums of configurations, weights [L, C]; a configuration of
+        weight 0 may have no score.
         """
         estimates, draws, seed_effect = (
             contrast(weights, of[label]) for of in (self.estimates, self.draws, self.seed_effect)
@@ -95,7 +96,7 @@ class Resampled:
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
     """Estimate and resample one ratio for every label and for their mean; the draws depend on the
-    patients alone.
+    patients only.
     """
     unscored = np.full((*counts.available.shape, 1), np.nan)
     labels = range(counts.true.shape[1])
@@ -106,11 +107,10 @@ def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAW
 def resample_values(
     values: Mapping[int, np.ndarray], available: np.ndarray, num_draws: int = DRAWS
 ) -> Resampled:
-    """Estimate and resample scores by label, each [C, S, N] with NaN where a patient does not count
-    or a seed is missing.
+    """Estimate and resample scores by label, each [C, S, N] with NaN if a patient does not count or
+    a seed is missing.
 
-    available [C, S] says which seeds there are. MEAN is over the labels above 0 that some patient
-    holds.
+    available [C, S] says which seeds exist. MEAN is over the labels above 0 that some patient has.
     """
     num_cases = next(iter(values.values())).shape[2]
     cases, picks = case_weights(num_cases, num_draws), draw_seeds(available, num_draws)
@@ -128,8 +128,7 @@ def resample_values(
             if held
             else np.tile(nothing, (num_draws, 1))
         )
-    # The rarest class has the fewest patients: the mean is no surer of its own spread than that
-    # class.
+    # The rarest class has the fewest patients, and its degrees of freedom also limit the mean.
     df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
     return Resampled(estimates=estimates, draws=draws, seed_effect=seed_effect, df=df)
 

@@ -1,6 +1,4 @@
-"""What predicting background everywhere scores in the background class: the floor that says nothing
-of a network.
-"""
+"""The background score of predicting background everywhere: a floor that any model reaches."""
 
 import csv
 from dataclasses import dataclass
@@ -10,17 +8,16 @@ from statistics import fmean
 from reports.audit.printed_table import PrintedNumber, read_number
 from trials.records.result import dice, iou
 
-# A twentieth of the way from the floor to a perfect score. A study seldom says how it averaged, and
-# averaging over batches of eight patients instead of patients moves KiTS23's floor by one to two
-# hundredths of that way.
+# A score is at the floor within this share of the distance from the floor to 1. Papers seldom say
+# how they averaged; averages over batches of eight patients move KiTS23's floor by 1 to 2 % of it.
 SLACK = 0.05
-# The decimals that a float can hold.
+# Decimals of a float.
 EXACT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """Background Dice and IoU of an empty prediction; source says of which cases."""
+    """Background Dice and IoU of an empty prediction; source names the cases."""
 
     dice: PrintedNumber
     iou: PrintedNumber
@@ -31,9 +28,9 @@ def kits23_floor() -> Floor:
     """The floor of KiTS23's published test split (ids 507 to 587): IoU 0.9882 and Dice 0.9940,
     means over its 81 patients.
 
-    From the voxels of the published masks (github.com/neheller/kits23, version 0.1.4) on each
-    case's own grid; resizing all to one cube keeps a patient's shares, and so the means. Pooled
-    over native voxels they would be 0.9911 and 0.9955.
+    Computed from the voxels of the published masks (github.com/neheller/kits23, version 0.1.4) on
+    each case's own grid. Resizing all cases to one cube does not change the share of the background
+    in a patient, and so not the means. Pooled over native voxels the floor is 0.9911 and 0.9955.
     """
     text = (
         resources.files("reports.audit")
@@ -44,7 +41,7 @@ def kits23_floor() -> Floor:
         (int(row["background_voxels"]), int(row["voxels"]))
         for row in csv.DictReader(text.splitlines())
     ]
-    # All background of a case is found, and everything is predicted as it.
+    # Every voxel is predicted as background: the overlap is all of the true background.
     return Floor(
         dice=_computed(fmean(dice(true, voxels, true) for true, voxels in counts)),
         iou=_computed(fmean(iou(true, voxels, true) for true, voxels in counts)),
@@ -53,7 +50,7 @@ def kits23_floor() -> Floor:
 
 
 def given_floor(dice_text: str, iou_text: str) -> Floor:
-    """A floor somebody computed, rounded to the decimals it shows, a bare 0 or 1 exact. Raises
+    """A floor computed elsewhere, rounded to the decimals it shows; a bare 0 or 1 is exact. Raises
     ValueError outside 0..1.
     """
     return Floor(
@@ -64,8 +61,8 @@ def given_floor(dice_text: str, iou_text: str) -> Floor:
 
 
 def at_floor(printed: PrintedNumber, floor: PrintedNumber) -> bool:
-    """Say whether a printed figure is the floor, within the rounding of both and SLACK of what lies
-    above the floor.
+    """Whether a printed number equals the floor, within the rounding of both and SLACK of the
+    distance from the floor to 1.
     """
     return abs(printed.value - floor.value) <= printed.half_unit + floor.half_unit + SLACK * (
         1 - floor.value

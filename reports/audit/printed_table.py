@@ -1,7 +1,6 @@
-"""Tables of Dice and IoU as somebody printed them: a CSV file read strictly, each figure with its
-own rounding.
+"""Published tables of Dice and IoU: a CSV file read strictly, each number with its own rounding.
 
-It judges nothing; what can be said of the figures is in rules.py.
+This module only reads; the rules are in rules.py.
 """
 
 import csv
@@ -20,7 +19,7 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedNumber:
-    """A number in 0..1 as it was printed; the number behind it lies within half_unit of value."""
+    """A number in 0..1 as it was printed; the exact value lies within half_unit of value."""
 
     text: str
     value: float
@@ -29,7 +28,7 @@ class PrintedNumber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedRow:
-    """One printed row: overlap of one class. line is where it ends in the file, counted from 1."""
+    """One printed row: overlap of one class. line is its last line in the file, counted from 1."""
 
     line: int
     class_name: str
@@ -41,9 +40,10 @@ class PrintedRow:
 def read_tables(file: Path) -> dict[str, tuple[PrintedRow, ...]]:
     """The rows of each table in a CSV file, in the file's order.
 
-    Columns: table, iou, dice, and class_name or class_index (0 is the background); others may be
-    there. A figure is rounded to the decimals it shows, a bare 0 or 1 to the most that its table
-    shows. Raises ValueError with file, line and column for what is missing or is no number in 0..1.
+    Columns: table, iou, dice, and class_name or class_index (0 is the background); other columns
+    are ignored. A number is rounded to the decimals it shows, a bare 0 or 1 to the most decimals in
+    its table. Raises ValueError with file, line and column for what is missing or is not a number
+    in 0..1.
     """
     try:
         lines = csv.reader(StringIO(file.read_text(encoding="utf-8-sig")), strict=True)
@@ -53,10 +53,10 @@ def read_tables(file: Path) -> dict[str, tuple[PrintedRow, ...]]:
         records = list(_records(file, lines))
     except csv.Error as error:
         raise ValueError(
-            f"{file} line {lines.line_num} is no CSV ({error}); correct its quotes"
+            f"{file} line {lines.line_num} is not valid CSV ({error}); correct its quotes"
         ) from error
     if not records:
-        raise ValueError(f"{file} holds no rows; give a line for each class of each table")
+        raise ValueError(f"{file} has no rows; give one line for each class of each table")
     tables: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
     for line, record in records:
         tables.setdefault(_word(file, line, record, "table"), []).append((line, record))
@@ -64,12 +64,13 @@ def read_tables(file: Path) -> dict[str, tuple[PrintedRow, ...]]:
 
 
 def read_number(text: str, whole_decimals: int = 0) -> PrintedNumber:
-    """Read a printed number; one without decimals counts as rounded to whole_decimals. Raises
-    ValueError outside 0..1.
+    """Read a printed number; one without decimals is rounded to whole_decimals. Raises ValueError
+    outside 0..1.
     """
     if not NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
         raise ValueError(
-            f"{text[:40]!r} is no number in 0..1; write shares, with a point, not per cent"
+            f"{text[:40]!r} is not a number in 0..1; write shares with a decimal point, not per "
+            "cent"
         )
     return PrintedNumber(
         text=text, value=float(text), half_unit=0.5 * 10.0 ** -(decimals(text) or whole_decimals)
@@ -77,7 +78,7 @@ def read_number(text: str, whole_decimals: int = 0) -> PrintedNumber:
 
 
 def decimals(text: str) -> int:
-    """How many decimals a printed number shows: 3 for 0.050 and for 5.0e-2."""
+    """The number of decimals of a printed number: 3 for 0.050 and for 5.0e-2."""
     exponent = Decimal(text).as_tuple().exponent
     assert isinstance(exponent, int), "read as a finite number before"
     return max(0, -exponent)
@@ -90,18 +91,18 @@ def _records(file: Path, lines) -> Iterator[tuple[int, Mapping[str, str]]]:
         missing.append(" or ".join(NAMES))
     if missing:
         raise ValueError(
-            f"{file} line 1: no column {', '.join(missing)} among {header!r:.200}; name them as "
-            "here"
+            f"{file} line 1: no column {', '.join(missing)} among {header!r:.200}; use these "
+            "column names"
         )
     if twice := [name for name in (*NEEDED, *NAMES) if header.count(name) > 1]:
-        raise ValueError(f"{file} line 1: column {twice[0]} is there twice; keep one")
+        raise ValueError(f"{file} line 1: column {twice[0]} appears twice; keep one")
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
             raise ValueError(
-                f"{file} line {lines.line_num}: {len(cells)} cells under {len(header)} columns; "
-                "give each its own"
+                f"{file} line {lines.line_num}: {len(cells)} cells, but {len(header)} columns; "
+                "give one cell per column"
             )
         yield lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
@@ -121,8 +122,8 @@ def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> Print
     index = record.get("class_index", "")
     if index and not INDEX.fullmatch(index):
         raise ValueError(
-            f"{file} line {line}, column class_index: {index[:40]!r} is no class; number them from "
-            "0"
+            f"{file} line {line}, column class_index: {index[:40]!r} is not a class index; number "
+            "the classes from 0"
         )
     named = record.get("class_name") or not index
     column = "class_name" if "class_name" in record else "class_index"
@@ -140,7 +141,7 @@ def _word(file: Path, line: int, record: Mapping[str, str], column: str) -> str:
     word = " ".join(record[column].split())
     if not word or not word.isprintable():
         raise ValueError(
-            f"{file} line {line}, column {column}: {word[:40]!r} names nothing; write a printable "
+            f"{file} line {line}, column {column}: {word[:40]!r} is not a name; write a printable "
             "name"
         )
     return word

@@ -1,5 +1,5 @@
-"""Rules that any table of overlap scores obeys, ours or anybody's: what no set of masks could have
-given.
+"""Rules that every table of overlap scores must satisfy, this run's or any other: scores that no
+masks can have.
 """
 
 import json
@@ -15,14 +15,13 @@ from reports.formatting import listed, many
 
 K = TypeVar("K")
 Tables = Mapping[str, Sequence[PrintedRow]]
-# A table, the class its row is of (None: the whole table), and what is to be said.
+# The table, the class of its row (None: the whole table), and the text of the finding.
 Message = tuple[str, str | None, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFinding:
-    """What a rule says of a table; row is the class it stands in, None where it is the
-    whole table."""
+    """One violation of a rule; row is the class of the row, None for the whole table."""
 
     table: str
     row: str | None
@@ -33,11 +32,12 @@ class AuditFinding:
 def feasible(
     dice: float, iou: float, half_unit: float = 0.0, iou_half_unit: float | None = None
 ) -> bool:
-    """Say whether IoU <= Dice <= 2 IoU / (1 + IoU) can hold for values printed to +-half_unit.
+    """Whether IoU <= Dice <= 2 IoU / (1 + IoU) can be true for values printed to +-half_unit.
 
-    iou_half_unit is the IoU's own, where it was printed to other decimals than the Dice. True of
-    one pair of masks (where Dice equals the upper bound), of pooled voxels, and of the means of
-    both over the same items, as 2 x / (1 + x) is concave (Jensen). dice and iou lie in 0..1.
+    iou_half_unit is the rounding of the IoU if it has other decimals than the Dice. The rule is
+    true for one pair of masks (Dice equals the upper bound), for pooled voxels, and for the means
+    of both over the same items, because 2 x / (1 + x) is concave (Jensen). dice and iou lie in
+    0..1.
     """
     lowest_dice, highest_dice = dice - half_unit - 1e-12, dice + half_unit + 1e-12
     iou_rounding = (half_unit if iou_half_unit is None else iou_half_unit) + 1e-12
@@ -46,7 +46,7 @@ def feasible(
 
 
 def duplicates(tables: Mapping[K, Sequence[object]]) -> dict[K, K]:
-    """Map each table whose rows repeat an earlier one, value for value, to that earlier table."""
+    """Each table whose rows repeat those of an earlier one, with that earlier table."""
     first: dict[tuple[object, ...], K] = {}
     return {
         name: first[tuple(rows)]
@@ -58,11 +58,11 @@ def duplicates(tables: Mapping[K, Sequence[object]]) -> dict[K, K]:
 def audit_file(
     file: Path, floor_dice: str | None = None, floor_iou: str | None = None, as_json: bool = False
 ) -> str:
-    """Audit a CSV of published tables (printed_table.py) and return a line a finding and a count,
-    or all of it as JSON.
+    """Audit a CSV of published tables (printed_table.py); returns one line per finding and a count,
+    or JSON.
 
-    The floor of the background is KiTS23's, or the given one, as printed. Raises ValueError for an
-    unreadable table or floor.
+    The floor of the background is KiTS23's, or the given one as printed. Raises ValueError for a
+    table or floor that cannot be read.
     """
     floor = _select_floor(floor_dice, floor_iou)
     tables = read_tables(file)
@@ -75,7 +75,7 @@ def audit_file(
 
 
 def audit(tables: Tables, floor: Floor) -> list[AuditFinding]:
-    """Everything that the rules find, table by table in the order given."""
+    """All findings of the rules, in the order of the tables."""
     found = [
         AuditFinding(table=table, row=row, rule=name, message=message)
         for name, rule in RULES.items()
@@ -86,8 +86,8 @@ def audit(tables: Tables, floor: Floor) -> list[AuditFinding]:
 
 
 def infeasible(tables: Tables, floor: Floor) -> Iterator[Message]:
-    """Rows that no masks can give, and whether exchanging their Dice and IoU would repair the
-    table.
+    """Rows that no masks can have, and whether exchanging their Dice and IoU makes the table
+    feasible.
     """
     for table, rows in tables.items():
         broken = [row for row in rows if not _holds(row)]
@@ -96,34 +96,34 @@ def infeasible(tables: Tables, floor: Floor) -> Iterator[Message]:
             for row in broken
         )
         repair = (
-            "; exchanging Dice and IoU in the rows that break it repairs the whole table"
+            "; exchanging Dice and IoU in these rows makes the whole table feasible"
             if exchanged
             else ""
         )
         for row in broken:
-            figures = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
+            numbers = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
             yield (
                 table,
                 row.class_name,
-                f"{figures} break IoU <= Dice <= 2 IoU / (1 + IoU) beyond rounding{repair}",
+                f"{numbers} break IoU <= Dice <= 2 IoU / (1 + IoU) by more than rounding{repair}",
             )
 
 
 def equal_tables(tables: Tables, floor: Floor) -> Iterator[Message]:
-    """Tables whose figures are those of an earlier one, in every row and in its order."""
-    figures = {
+    """Tables with the same numbers as an earlier one, in every row and in the same order."""
+    numbers = {
         table: [(row.iou.value, row.dice.value) for row in rows] for table, rows in tables.items()
     }
-    for table, first in duplicates(figures).items():
+    for table, first in duplicates(numbers).items():
         yield (
             table,
             None,
-            f"the figures of table {first} again in all {many(len(tables[table]), 'row')}",
+            f"same numbers as table {first} in all {many(len(tables[table]), 'row')}",
         )
 
 
 def background_floor(tables: Tables, floor: Floor) -> Iterator[Message]:
-    """Background rows that score what predicting background everywhere scores."""
+    """Background rows with the score of predicting background everywhere."""
     for table, rows in tables.items():
         for row in rows:
             if (
@@ -131,12 +131,13 @@ def background_floor(tables: Tables, floor: Floor) -> Iterator[Message]:
                 and at_floor(row.iou, floor.iou)
                 and at_floor(row.dice, floor.dice)
             ):
-                figures = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
+                numbers = f"line {row.line}: IoU {row.iou.text} and Dice {row.dice.text}"
                 empty = (
-                    f"an empty prediction's {floor.iou.text} and {floor.dice.text} ({floor.source})"
+                    f"equal to those of an empty prediction, {floor.iou.text} and "
+                    f"{floor.dice.text} ({floor.source})"
                 )
-                near = f"within rounding and {SLACK:.0%} of the way from there to 1"
-                yield table, row.class_name, f"{figures} are {empty}, {near}"
+                near = f"within rounding and {SLACK:.0%} of the distance to 1"
+                yield table, row.class_name, f"{numbers} are {empty}, {near}"
 
 
 def _holds(row: PrintedRow) -> bool:
@@ -148,12 +149,13 @@ def _select_floor(dice: str | None, iou: str | None) -> Floor:
         return kits23_floor()
     if dice is None or iou is None:
         raise ValueError(
-            "--floor-dice and --floor-iou belong together; give both, or neither for KiTS23's"
+            "--floor-dice and --floor-iou must be given together; give both, or neither for "
+            "KiTS23's floor"
         )
     floor = given_floor(dice, iou)
     if not feasible(floor.dice.value, floor.iou.value, floor.dice.half_unit, floor.iou.half_unit):
         raise ValueError(
-            f"no prediction has Dice {dice} with IoU {iou}; look whether --floor-dice and "
+            f"no prediction has Dice {dice} with IoU {iou}; check whether --floor-dice and "
             "--floor-iou are exchanged"
         )
     return floor

@@ -8,16 +8,15 @@ from reports.formatting import distinct
 from reports.load.run_folder import Run
 from trials.records.spec import Cell
 
-# The page's style sheet gives each --m its colour (Okabe and Ito 2008), once for light and once for
-# dark.
+# The style sheet defines the colours --m0 to --m7 (Okabe and Ito 2008) for light and dark pages.
 NUM_COLOURS = 8
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 FILLS = ("", "-open", "-dot", "-open-dot")
-# Masks lie on grey CT in both themes: sky blue, orange, bluish green, reddish purple, yellow.
+# Visible on grey CT in both themes: sky blue, orange, bluish green, reddish purple, yellow.
 LABEL_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-# Here black and white stand out alike: (l + 0.05)^2 = 0.05 * 1.05.
+# Black and white text have equal contrast here: (l + 0.05)^2 = 0.05 * 1.05.
 EVEN_LUMINANCE = 0.179
-# Cividis (Nunez, Anderton and Renslow 2018) at ten even steps.
+# Cividis (Nunez, Anderton and Renslow 2018) at ten equal steps.
 CIVIDIS = (
     "#00224e",
     "#123570",
@@ -33,13 +32,15 @@ CIVIDIS = (
 
 
 def model_colour(run: Run, model: str) -> str:
-    """The model's colour as a style variable; beyond eight models they repeat."""
+    """The model's colour as a style variable; beyond eight models the colours repeat."""
     models = distinct(cell.model for cell in run.cells)
     return f"var(--m{models.index(model) % NUM_COLOURS})"
 
 
 def trial_colour(run: Run, model: str) -> str:
-    """The same for any trial: a model outside the grid's cells (a pretraining may be) is grey."""
+    """The colour of a trial's model; grey for a model outside the grid (pretraining may have
+    one).
+    """
     return (
         model_colour(run, model)
         if any(cell.model == model for cell in run.cells)
@@ -48,7 +49,7 @@ def trial_colour(run: Run, model: str) -> str:
 
 
 def mark(run: Run, cell: Cell) -> str:
-    """The plotly symbol of a cell: the shape says its loss, the fill its sampling."""
+    """The plotly symbol of a cell: the shape shows its loss, the fill its sampling."""
     losses, samplings = (
         distinct(cell.loss for cell in run.cells),
         distinct(cell.sampling for cell in run.cells),

@@ -1,40 +1,36 @@
-"""The border of a mask as smooth curves: an SVG path in tenths of a pixel, which is sharp at
-whatever size a page shows it.
-"""
+"""The outline of a mask as smooth curves: an SVG path in tenths of a pixel, sharp at every size."""
 
 import numpy as np
 from skimage.measure import find_contours
 
-# Units of a path to a pixel.
+# Path units per pixel.
 UNIT = 10
-# A curve of fewer points encloses few voxels, which smoothing would shrink to nothing: it stays as
-# it is.
+# Curves with fewer points enclose so few voxels that smoothing would remove them: they are not
+# smoothed.
 FEWEST_SMOOTHED = 12
 
 
 def outline(mask: np.ndarray, tolerance: float = 0.1) -> str:
-    """The border of a mask bool [H, W] as an SVG path; "" where it holds nothing. The picture's
-    corner is (0, 0), x first.
+    """The outline of a mask bool [H, W] as an SVG path; "" for an empty mask. The corner of the
+    image is (0, 0), x first.
 
-    Marching squares (Lorensen and Cline 1987) at one half, smoothed along the curve and thinned to
-    tolerance, in pixels: no point lies more than half a pixel, and the tolerance, from the border.
-    Holes are curves of the same path.
+    Marching squares (Lorensen and Cline 1987) at one half, smoothed along the curve and simplified
+    to tolerance, in pixels: no point lies more than half a pixel plus the tolerance from the
+    border. Holes are curves of the same path.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
         return ""
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # Of the padded box, row 1 is row rows[0] of the mask, whose middle lies half a pixel below its
-    # edge.
+    # Row 1 of the padded box is row rows[0] of the mask, and the centre of a pixel lies half a
+    # pixel from its edge.
     corner = np.array([rows[0], columns[0]]) - 0.5
     curves = find_contours(np.pad(box, 1).astype(np.float32), 0.5)
     return "".join(_path(_thinned(_smoothed(curve[:-1]), tolerance) + corner) for curve in curves)
 
 
 def _smoothed(points: np.ndarray) -> np.ndarray:
-    """A closed curve [n, 2] without the steps of the voxels, and no smaller (Taubin 1995, two
-    passes).
-    """
+    """Smooth a closed curve [n, 2] without shrinking it (Taubin 1995, two passes)."""
     if len(points) < FEWEST_SMOOTHED:
         return points
     for weight in (0.5, -0.53, 0.5, -0.53):
@@ -44,11 +40,11 @@ def _smoothed(points: np.ndarray) -> np.ndarray:
 
 
 def _thinned(points: np.ndarray, tolerance: float) -> np.ndarray:
-    """A closed curve [n, 2] of fewer points, nowhere further than tolerance from the whole one.
+    """Simplify a closed curve [n, 2]; it stays within tolerance of the original.
 
-    Each pass drops every second point that lies next to the line between its neighbours; what the
-    passes allow adds up to less than the tolerance. They are four whole-array steps, where Douglas
-    and Peucker's would take one for each point.
+    Each pass drops every second point that lies close to the line between its neighbours; the
+    tolerances of the passes add up to less than the whole. Four whole-array steps, where Douglas
+    and Peucker's method takes one step per point.
     """
     for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2):
         if len(points) < FEWEST_SMOOTHED:
@@ -63,7 +59,9 @@ def _thinned(points: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _path(points: np.ndarray) -> str:
-    """A closed curve [n, 2] (row, column): its first point, then each step from the one before."""
+    """A closed curve [n, 2] (row, column) as a path: its first point, then each step from the
+    previous one.
+    """
     at = np.rint(UNIT * points[:, ::-1]).astype(int)
     steps = " ".join(str(step) for step in np.diff(at, axis=0).ravel().tolist())
     return f"M{at[0, 0]} {at[0, 1]}l{steps.replace(' -', '-')}z"

@@ -1,4 +1,4 @@
-"""The test patients of one trial, the worst first, and which of them are shown as pictures."""
+"""The test patients of one trial, worst first, and which of them are shown as images."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ RANDOM = "drawn at random"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """One test patient under the pictured trial: mean Dice over the labels it holds, and each
-    label's Dice (NaN if absent).
+    """One test patient in one trial: mean Dice over the labels it has, and each label's Dice (NaN
+    if absent).
     """
 
     case: str
@@ -24,12 +24,12 @@ class Patient:
 
     @property
     def held(self) -> list[int]:
-        """The labels that the reference holds."""
+        """The labels that the reference has."""
         return [label for label, value in enumerate(self.by_label, 1) if not np.isnan(value)]
 
 
 def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
-    """Every test patient, the worst first; those that hold no label come last."""
+    """Every test patient, worst first; those without any label come last."""
     scores = {
         (score.case, score.label): score
         for score in trial.scores
@@ -60,8 +60,8 @@ def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
 
 
 def select_example_cases(patients: list[Patient]) -> list[tuple[Patient, str]]:
-    """The NUM_WORST worst, then NUM_RANDOM drawn without a look from the rest (a fixed seed), each
-    with why it is shown.
+    """The NUM_WORST worst patients, then NUM_RANDOM drawn from the rest at random (fixed seed),
+    each with the reason why it is shown.
     """
     worst_ones = [
         (patient, f"worst {i + 1} of {len(patients)}")

@@ -1,5 +1,5 @@
-"""Forest plots: every mean with its interval, panels side by side; and every rival's distance to
-the selected.
+"""Forest plots: the mean of every configuration with its interval, in one panel per class; and the
+difference between the selected configuration and every rival.
 """
 
 import math
@@ -16,28 +16,28 @@ from reports.figures.colours import mark, model_colour
 from reports.formatting import cell_name, distinct, listed, many, plain, signed_range
 from trials.records.result import NATIVE
 
-# Pixels: a row, the frame around the rows, the names beside them, one panel.
+# Sizes in pixels: one row, the frame around the rows, the row names, one panel.
 ROW, FRAME, NAMES, PANEL = 26, 96, 220, 165
-KEY = "colour is the model, shape the loss, fill the sampling"
+KEY = "colour shows the model, shape the loss, fill the sampling"
 Estimate = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of the forest plot: who it is, in the figure and in its table, its colour and mark,
-    its summary by label.
+    """One row of the forest plot: its name in the figure and its cell in the table, its colour and
+    mark, its summary by label.
     """
 
     name: str
-    entry: TableCell
+    cell: TableCell
     colour: str
     mark: str
     by_label: Mapping[int, ScoreSummary]
 
 
 def mean_figure(context: Context, order: list[int]) -> Figure:
-    """Mean test Dice of the configurations in this order and of the contestants from outside, a
-    panel a class.
+    """Mean test Dice of the configurations in this order and of the external predictions, one panel
+    per class.
     """
     summaries = context.summaries[NATIVE]
     labels = [label for label in (MEAN, *context.run.labels) if summaries[order[0], label].n]
@@ -45,20 +45,20 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
     sizes = listed(
         [str(size) for size in sorted({summaries[order[0], label].n for label in labels})]
     )
-    strangers = (
-        f" and {many(len(context.external.names), 'contestant')} from outside (crosses)"
+    external = (
+        f" and {many(len(context.external.names), 'set')} of external predictions (crosses)"
         if context.external.names
         else ""
     )
     caption = (
-        f"{many(len(order), 'configuration')}{strangers}, best mean first. Where intervals overlap "
-        "widely, the order of the "
-        f"rows says little. Mean test Dice with 95 % interval, n = {sizes} patients; {KEY}."
+        f"{many(len(order), 'configuration')}{external}, highest mean first. Where intervals "
+        "overlap widely, the order of the rows is uncertain. Mean test Dice with 95 % interval, "
+        f"n = {sizes} patients; {KEY}."
     )
     lines = _lines(context, order)
     rows = tuple(
         (
-            line.entry,
+            line.cell,
             *(
                 scored(s.dice, s.dice_low, s.dice_high)
                 for s in (line.by_label[label] for label in labels)
@@ -86,8 +86,8 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
 
 
 def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dict[str, Any]:
-    """The panels of the means; one in which all are equal runs from 0 to 1, where plotly would run
-    below 0.
+    """The panels of the means. A panel whose values are all equal gets the range 0 to 1, because
+    plotly's own would start below 0.
     """
     layout = panels(titles, [line.name for line in reversed(lines)])
     for label, axis in zip(
@@ -99,7 +99,7 @@ def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dic
 
 
 def _lines(context: Context, order: list[int]) -> list[Line]:
-    """Configurations and contestants from outside, best mean first."""
+    """Configurations and external predictions, highest mean first."""
     labels, ours, theirs = (
         (MEAN, *context.run.labels),
         context.summaries[NATIVE],
@@ -108,7 +108,7 @@ def _lines(context: Context, order: list[int]) -> list[Line]:
     lines = [
         Line(
             name=plain(cell_name(context.run.cells[i])),
-            entry=configuration(context, i),
+            cell=configuration(context, i),
             colour=model_colour(context.run, context.run.cells[i].model),
             mark=mark(context.run, context.run.cells[i]),
             by_label={label: ours[i, label] for label in labels},
@@ -117,9 +117,9 @@ def _lines(context: Context, order: list[int]) -> list[Line]:
     ]
     lines += [
         Line(
-            # A contestant may bear the name of a configuration: it still has a row of its own.
-            name=f"{plain(name)} (outside)",
-            entry=external_name(name),
+            # External predictions may have the name of a configuration, but need their own row.
+            name=f"{plain(name)} (external)",
+            cell=external_name(name),
             colour="var(--muted)",
             mark="x-thin",
             by_label={label: theirs[o, label] for label in labels},
@@ -130,7 +130,9 @@ def _lines(context: Context, order: list[int]) -> list[Line]:
 
 
 def difference_figure(context: Context, selection: Selection, order: list[int]) -> Figure:
-    """The selected configuration's lead over each rival; filled where it is resolved."""
+    """The difference between the selected configuration and each rival; filled if it is
+    resolved.
+    """
     rivals = [i for i in order if i != selection.selected]
     data = []
     for resolved, colour, symbol in (
@@ -142,25 +144,24 @@ def difference_figure(context: Context, selection: Selection, order: list[int]) 
         data.append(points(_names(context, cells[::-1]), values, colour, [symbol] * len(cells), 0))
     num_resolved = sum(bool(selection.resolved[i]) for i in rivals)
     one_seed = (
-        " With one seed no gap can be: the variance between trainings was not measured."
+        " With one seed no difference can be resolved: the variance between trainings was not "
+        "measured."
         if len(context.run.seeds) == 1
         else ""
     )
     caption = (
-        f"{cell_name(context.run.cells[selection.selected])}, selected on validation, is resolved "
-        "against "
-        f"{num_resolved} of "
-        f"{many(len(rivals), 'rival')} (filled).{one_seed} Paired difference of the mean test Dice "
-        "with 95 % interval, "
-        f"n = {context.summaries[NATIVE][selection.selected, MEAN].n} patients, seeds averaged; "
-        "the band "
-        f"is ±{SAME}."
+        f"{cell_name(context.run.cells[selection.selected])} (selected on validation) has a "
+        f"resolved lead over {num_resolved} of {many(len(rivals), 'rival')} (filled).{one_seed} "
+        "Paired difference of the mean test Dice with 95 % interval, n = "
+        f"{context.summaries[NATIVE][selection.selected, MEAN].n} patients, averaged over seeds; "
+        f"the grey band is ±{SAME}."
     )
     return Figure(
         id="differences",
         caption=caption,
         data=tuple(trace for trace in data if trace["y"]),
-        layout=panels(["Dice ahead of the rival"], _names(context, rivals)) | {"shapes": _band()},
+        layout=panels(["Dice minus the rival's Dice"], _names(context, rivals))
+        | {"shapes": _band()},
         table=_difference_table(context, selection, rivals),
         height=FRAME + ROW * len(rivals),
         least_width=NAMES + 2 * PANEL,
@@ -168,12 +169,12 @@ def difference_figure(context: Context, selection: Selection, order: list[int]) 
 
 
 def _names(context: Context, order: list[int]) -> list[str]:
-    """Row names from the bottom up, as plotly counts."""
+    """Row names from bottom to top, in plotly's order."""
     return [plain(cell_name(context.run.cells[i])) for i in reversed(order)]
 
 
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
-    """A plotly layout of panels side by side that share their rows, given from the bottom up."""
+    """A plotly layout of panels side by side with common rows, given from bottom to top."""
     width = 1 / len(titles)
     layout: dict[str, Any] = {
         "showlegend": False,
@@ -240,7 +241,7 @@ def points(
 
 
 def _panel(lines: list[Line], label: int, panel: int) -> list[dict[str, Any]]:
-    """One trace a colour, so that a model's holds in every panel."""
+    """One trace per colour, so that a model has the same colour in every panel."""
     traces = []
     for colour in distinct(line.colour for line in lines):
         mine = [line for line in reversed(lines) if line.colour == colour]

@@ -1,4 +1,4 @@
-"""How much each hyperparameter mattered in the cells' studies: in words, and as a figure."""
+"""The importance of each hyperparameter in the studies, as a sentence and as a figure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ Shares = Mapping[Cell, Mapping[str, float]]
 
 
 def importance_words(importance: Shares, most: int) -> str:
-    """What mattered most in how many cells; where nothing could be learnt, why: the largest study
-    has most trials.
+    """A sentence on which hyperparameter was most important in how many configurations; if that is
+    unknown, why. most is the number of trials of the largest study.
     """
     if importance:
         first = Counter(
@@ -25,16 +25,18 @@ def importance_words(importance: Shares, most: int) -> str:
         lead = listed(
             [f"{name.replace('_', ' ')} in {count}" for name, count in first.most_common()]
         )
-        return f"What mattered most: {lead} of {many(len(importance), 'cell')}."
+        return f"Most important hyperparameter: {lead} of {many(len(importance), 'configuration')}."
     return (
-        f"With at most {many(most, 'complete trial')} a study, nothing can be learnt about which "
-        "hyperparameter mattered: "
-        "that takes at least 10 that differ in score."
+        "The importance of the hyperparameters is unknown: it needs at least 10 complete trials "
+        "per study that differ in score, and the largest study has "
+        f"{many(most, 'complete trial')}."
     )
 
 
 def importance_figure(context: Context, importance: Shares, sizes: Sequence[int]) -> Figure:
-    """A point a cell and hyperparameter; sizes are the trials behind each cell."""
+    """One point per configuration and hyperparameter; sizes are the numbers of trials of the
+    studies.
+    """
     names = sorted(
         {name for found in importance.values() for name in found},
         key=lambda name: (name != "lr", name),
@@ -60,11 +62,10 @@ def importance_figure(context: Context, importance: Shares, sizes: Sequence[int]
             }
         )
     caption = (
-        "How much of what tells a study's best trials from all of them each hyperparameter carries "
-        "(PED-ANOVA, Watanabe and "
-        f"others 2023; the best are a quarter, at least five). A point is a cell, {span(sizes, 0)} "
-        "complete trials each; the "
-        "shares of a cell sum to 1."
+        "Importance of each hyperparameter: how much it distinguishes the best trials of a study "
+        "from all its trials (PED-ANOVA, Watanabe 2023; the best are a quarter, at least five). "
+        f"One point per configuration, each with {span(sizes, 0)} complete trials; the "
+        "importances of a configuration sum to 1."
     )
     columns = (Column("configuration"), *(Column(name.replace("_", " "), True) for name in names))
     rows = tuple(
@@ -89,7 +90,9 @@ def importance_figure(context: Context, importance: Shares, sizes: Sequence[int]
             "categoryarray": [name.replace("_", " ") for name in names][::-1],
         },
     }
-    table = Table(id="importance-table", caption="Importance by cell.", columns=columns, rows=rows)
+    table = Table(
+        id="importance-table", caption=("Importance by configuration."), columns=columns, rows=rows
+    )
     return Figure(
         id="importance",
         caption=caption,

@@ -1,4 +1,4 @@
-"""Surfaces of masks as small triangle meshes."""
+"""Surfaces of masks as triangle meshes."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import marching_cubes
 
 MOST_FACES = 5000
-# Voxels: takes the steps off a mask; a structure too thin to survive it is taken as it is.
+# In voxels. Structures too thin for this smoothing are not smoothed.
 SMOOTHING = 0.8
 
 
@@ -20,10 +20,10 @@ class Mesh:
 
 
 def surface(mask: np.ndarray, voxel_mm: np.ndarray, most_faces: int = MOST_FACES) -> Mesh | None:
-    """The surface of a mask bool [D, H, W] with at most most_faces triangles; None where the mask
-    is empty.
+    """The surface of a mask bool [D, H, W] with at most most_faces triangles; None if the mask is
+    empty.
 
-    Marching cubes (Lewiner and others 2003) over the smoothed mask, then decimate.
+    Marching cubes (Lewiner and others 2003) over the smoothed mask, then decimated.
     """
     if not mask.any():
         return None
@@ -40,8 +40,8 @@ def surface(mask: np.ndarray, voxel_mm: np.ndarray, most_faces: int = MOST_FACES
 
 
 def decimate(mesh: Mesh, most_faces: int) -> Mesh:
-    """The mesh with vertices joined within growing boxes until at most most_faces are left
-    (Rossignac and Borrel 1993).
+    """Merge the vertices within boxes of growing size until at most most_faces are left (Rossignac
+    and Borrel 1993).
     """
     smaller, box = mesh, 1.0
     while len(smaller.faces) > most_faces:
@@ -64,8 +64,8 @@ def _clustered(mesh: Mesh, box: float) -> Mesh:
 
 
 def _key(rows: np.ndarray) -> np.ndarray:
-    """A number for every row of whole numbers from 0, [N, 3], in the order of the rows: sorted many
-    times faster than they.
+    """One integer per row of non-negative integers [N, 3], in the order of the rows; sorting these
+    is many times faster.
     """
     size = int(rows.max(initial=0)) + 1
     assert size < 2**21, "three of them fill 63 bits"

@@ -1,6 +1,4 @@
-"""One 3D scene for all pictured patients: the reference and the prediction side by side, turned
-together.
-"""
+"""One 3D scene for the example cases: reference and prediction side by side, rotated together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +12,12 @@ from reports.figures.meshes import surface
 from reports.formatting import many, plain
 from reports.load.stored import Volumes
 
-# How far the two stand apart, in widths of a volume.
+# Distance between the two, in widths of a volume.
 APART = 1.1
 
 
 def scene(context: Context, volumes: Sequence[tuple[str, str, Volumes]]) -> Figure | None:
-    """The scene over (case, why it is shown, its volumes); None where there are none."""
+    """The scene of (case, reason to show it, its volumes); None if there are none."""
     if not volumes:
         return None
     views, rows = [], []
@@ -31,10 +29,9 @@ def scene(context: Context, volumes: Sequence[tuple[str, str, Volumes]]) -> Figu
         views.append(View(name=f"{case}, {why}", data=tuple(traces), layout=_layout(both, traces)))
         rows += [_row(context, case, label, both) for label in context.run.labels]
     caption = (
-        f"{many(len(views), 'patient')} in 3D: the reference on the left, the prediction on the "
-        "right; drag to turn both. The "
-        "masks' surfaces on the cube, in mm, smoothed and thinned to at most 5,000 triangles each: "
-        "place, not borders."
+        f"{many(len(views), 'patient')} in 3D: reference on the left, prediction on the right; "
+        "drag to rotate both. The surfaces of the masks on the cube, in mm, smoothed and reduced "
+        "to at most 5,000 triangles each: they show position and size, not exact borders."
     )
     columns = (
         Column("patient"),
@@ -50,7 +47,7 @@ def scene(context: Context, volumes: Sequence[tuple[str, str, Volumes]]) -> Figu
         view_label="Patient",
         table=Table(
             id="solids-table",
-            caption="Volumes of what is shown, on the cube.",
+            caption="Volumes of the structures shown, on the cube.",
             columns=columns,
             rows=tuple(rows),
         ),
@@ -67,8 +64,7 @@ def _traces(
         mesh = surface(labels == label, both.voxel_mm)
         if mesh is None:
             continue
-        # D runs from the head down, H from front to back: the scene's z points up and its y to the
-        # back.
+        # D runs from head to feet, H from front to back; z of the scene points up, y to the back.
         d, h, w = mesh.vertices.round(1).T
         i, j, k = mesh.faces.T
         traces.append(
@@ -96,7 +92,7 @@ def _short(values: np.ndarray) -> list[float]:
 
 
 def _layout(both: Volumes, traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A scene cut to its meshes, with a word above each side."""
+    """A scene cropped to its meshes, with a title above each side."""
     hidden = {"visible": False, "showspikes": False}
     bounds = {
         axis: [f(f(trace[axis]) for trace in traces) for f in (min, max)] if traces else [0.0, 1.0]

@@ -1,6 +1,4 @@
-"""A mask render_mask from outside as a small picture: the surface that meets the eye first, lit from above
-the viewer.
-"""
+"""A mask as a small shaded image: its nearest surface along one axis, lit from above."""
 
 import base64
 from io import BytesIO
@@ -11,19 +9,18 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
 
 from reports.figures.colours import label_colour
 
-# The axis that the eye looks along, in (D, H, W): from the front, from the patient's right, from
-# the head.
+# The viewing axis in (D, H, W).
 SIDES = {"from the front": 1, "from the right": 2, "from the head": 0}
 EDGE = 240
-# How much of what lies behind the kidney's surface shines through it.
+# Opacity of a structure behind the nearest surface.
 THROUGH = 0.45
 
 
 def render_mask(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
-    """What a mask uint8 [D, H, W] holds, looked at along an axis, as a data URI of a WebP on
-    nothing; true proportions in mm.
+    """Render a mask uint8 [D, H, W] along an axis as a data URI of a WebP with a transparent
+    background; true proportions in mm.
 
-    Raises IndexError for a mask that holds nothing.
+    Raises IndexError for an empty mask.
     """
     voxel_mm = size_mm / labels.shape
     held = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {other}))) for other in range(3)]
@@ -38,8 +35,8 @@ def render_mask(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
         [(0, 0, 0), *(label_colour(label) for label in range(1, int(labels.max()) + 1))], float
     )
     lit = (1 - THROUGH) * colours[front] + THROUGH * colours[behind]
-    # ExternalPredictions, the depth and the colour of the nearest place inside: nothing bleeds in
-    # when the picture is enlarged.
+    # Outside the mask, depth and colour are those of the nearest pixel inside, so that enlarging
+    # the image mixes no background into its edge.
     nearest = tuple(distance_transform_edt(~is_hit, return_distances=False, return_indices=True))
     per_mm = EDGE / np.delete(size_mm, axis).max()
     scale = np.delete(voxel_mm, axis) * per_mm
@@ -56,8 +53,7 @@ def render_mask(labels: np.ndarray, size_mm: np.ndarray, axis: int) -> str:
 
 
 def _light(depth: np.ndarray, voxel: float) -> np.ndarray:
-    """How bright a surface is that lies at this depth, all in pixels, lit from above on
-    the left."""
+    """The brightness of a surface at this depth (in pixels), lit from the upper left."""
     slopes = np.gradient(gaussian_filter(depth, voxel))
     normal = np.stack([*slopes, np.ones_like(depth)], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)

@@ -1,5 +1,5 @@
-"""Stored slices of a patient as small pictures: the CT, on it the borders of reference and
-prediction, and the errors.
+"""Stored slices of a patient as small images: the CT with the outlines of reference and prediction,
+and the errors.
 """
 
 import base64
@@ -18,7 +18,7 @@ from reports.load.stored import Planes, read_slices
 from reports.shapes import Frame, Shape
 
 MISSED, FALSE, CONFUSED = 1, 2, 3
-# Vermilion, violet and turquoise: apart from each other and from any grey of a CT.
+# Vermilion, violet and turquoise: distinct from each other and from the grey of a CT.
 ERROR_PALETTE = ((255, 90, 54), (178, 140, 255), (40, 224, 208))
 ERRORS = tuple(
     zip(
@@ -27,28 +27,28 @@ ERRORS = tuple(
         strict=True,
     )
 )
-# What the pictures of one patient may take of a page: with 12 worst and 4 random ones 3.2 MB of its
-# 8.
+# Largest size of the images of one patient: with 12 worst and 4 random patients 3.2 MB of the 8 MB
+# of a page.
 PATIENT_BYTES = 200_000
-# Grey below this is air, or what noise makes of it; a row or column of the body has more than this
-# share above it.
+# Grey values up to AIR are air or noise; a row or column belongs to the body if more than
+# BODY_SHARE of it is above.
 AIR, BODY_SHARE = 25, 0.02
-# How wide the surroundings are: of masks alone in extents of the masks, of a body in edges of its
-# picture.
+# Width of the margin: around masks as a share of their extent, around a body as a share of the
+# image's edge.
 AROUND, MARGIN = 0.1, 0.02
-# A CT with fewer pixels in a row is enlarged, more smoothly than a browser does it.
+# A CT with fewer pixels in a row is enlarged here, with better interpolation than a browser's.
 LEAST_WIDTH = 360
-# A picture is tried at these (quality, share of its edge) until it is small enough.
+# (quality, share of the edge) of an image, tried in this order until it is small enough.
 CODES = ((85, 1.0), (70, 1.0), (55, 1.0), (55, 0.7), (50, 0.5), (40, 0.35))
 Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PicturedCase:
-    """A patient's slices in axial order, their frame, and the place of the one with most wrong
-    voxels.
+    """A patient's slices in axial order, their frame, and the index of the slice with the most
+    wrong voxels.
 
-    num_left_out slices are not among them, since their borders take too many bytes.
+    num_left_out slices are not included because their outlines are too large.
     """
 
     slices: tuple[Slice, ...]
@@ -61,7 +61,7 @@ class PicturedCase:
 def picture_case(
     out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]
 ) -> PicturedCase | None:
-    """Draw the stored slices of one patient under one trial; None where there are none, see
+    """Draw the stored slices of one patient in one trial; None if there are none, see
     why_no_slices().
 
     images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit
@@ -104,15 +104,15 @@ def picture_case(
 
 
 def box_of(planes: Planes, images: str, *masks: np.ndarray) -> Box:
-    """The rows and columns that are shown: of a CT the body, of masks alone their surroundings."""
+    """The rows and columns that are shown: the body of a CT, or the surroundings of masks."""
     is_held = np.max([mask.max(0) for mask in (planes.reference, *masks)], axis=0) > 0
     is_body = planes.image.max(0) > AIR if images == "ct" else np.zeros_like(is_held)
     return _extent(is_held, is_body, 1), _extent(is_held, is_body, 0)
 
 
 def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
-    """Along the other axis, from where masks or body begin to where they end; the whole where there
-    are none.
+    """The range along the other axis that contains the masks or the body, with a margin; the whole
+    axis if there are none.
     """
     size = is_held.shape[1 - axis]
     places = np.flatnonzero(is_held.any(axis) | (is_body.mean(axis) > BODY_SHARE))
@@ -128,7 +128,7 @@ def _extent(is_held: np.ndarray, is_body: np.ndarray, axis: int) -> slice:
 
 
 def frame_of(planes: Planes, box: Box) -> Frame:
-    """The frame of a picture of these rows and columns, in the true proportions of the body."""
+    """The frame of an image of these rows and columns, in true proportions."""
     height, width = (place.stop - place.start for place in box)
     row_mm, column_mm = planes.pixel_mm
     return Frame(
@@ -139,7 +139,7 @@ def frame_of(planes: Planes, box: Box) -> Frame:
 
 
 def borders(labels: np.ndarray, num_classes: int, look: str) -> tuple[Shape, ...]:
-    """The border of every label of a slice [H, W] in its colour; look is "solid" or "dashed"."""
+    """The outline of every label of a slice [H, W] in its colour; look is "solid" or "dashed"."""
     colours = [label_colour(label) for label in range(1, num_classes)]
     return _shapes(labels, colours, look)
 
@@ -157,7 +157,7 @@ def _panels(
 def _shapes(
     labels: np.ndarray, colours: list[tuple[int, int, int]], look: str
 ) -> tuple[Shape, ...]:
-    # At the 400 pixels or so that a page gives to a picture, thinning must not be seen.
+    # Small enough to be invisible at the about 400 pixels of an image on the page.
     tolerance = max(0.1, max(labels.shape) / 1500)
     paths = [
         (outline(labels == label, tolerance), colour) for label, colour in enumerate(colours, 1)
@@ -166,8 +166,8 @@ def _shapes(
 
 
 def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
-    """Places of the slices whose borders fit into half of a patient's bytes, those with most wrong
-    voxels first; never none.
+    """Indices of the slices whose outlines fit into half of a patient's bytes, those with the most
+    wrong voxels first; at least one.
     """
     kept: list[int] = []
     taken = 0
@@ -179,8 +179,8 @@ def _affordable(sizes: list[int], wrong: np.ndarray) -> list[int]:
 
 
 def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """MISSED where only the reference holds a class, FALSE where only the prediction does, CONFUSED
-    where they name two.
+    """MISSED where only the reference has a class, FALSE where only the prediction does, CONFUSED
+    where both have different classes.
     """
     errors = np.zeros(reference.shape, np.uint8)
     errors[(reference > 0) & (prediction == 0)] = MISSED
@@ -195,10 +195,10 @@ def _words(errors: np.ndarray) -> str:
 
 
 def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:
-    """Grey slices uint8 [H, W] as data URIs of at most so many bytes each, coarser if they must;
-    the smallest there is.
+    """Grey slices uint8 [H, W] as data URIs of at most this many bytes each, at lower quality if
+    needed; otherwise the smallest possible.
 
-    Slices of one patient are alike: each starts from the code that the one before it needed.
+    Slices of one patient are similar, so each starts with the quality of the previous one.
     """
     uris, code = [], 0
     for image in images:

@@ -1,5 +1,5 @@
-"""A study in one figure: the score against each hyperparameter, over two of them, and all of them
-side by side.
+"""A study in one figure: the score against each hyperparameter, over two of them, and as parallel
+coordinates.
 """
 
 import math
@@ -13,13 +13,13 @@ from reports.load.run_folder import LOGARITHMIC
 from trials.records.result import TrialResult
 
 SCALE = [[i / (len(CIVIDIS) - 1), colour] for i, colour in enumerate(CIVIDIS)]
-# A map between points needs some: with fewer it would show the points' own triangle.
+# An interpolated map of fewer points than this shows little more than the points.
 LEAST_MAPPED = 6
 Scale = tuple[str, list[float]]
 
 
 def study_view(name: str, trials: Sequence[TrialResult]) -> View:
-    """The complete trials of one study, in their order: slices and a map above, parallel
+    """The complete trials of one study, in their order: scatter plots and a map above, parallel
     coordinates below.
     """
     names = searched(trials)

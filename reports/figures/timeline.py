@@ -1,4 +1,4 @@
-"""When each trial ran, on which host, and how it ended: bars in lanes."""
+"""When each trial ran, on which host, and how it ended, as bars in lanes."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 ROW, MOST_ROWS = 24, 24
-# What a bar's colour says: how the trial ended and, where it was completed, what it was for.
+# Name and colour of a bar by the trial's state and, if complete, its phase.
 LOOKS = {
     (COMPLETE, FINAL): ("final, complete", "var(--m0)"),
     (COMPLETE, TUNE): ("tuning, complete", "var(--m5)"),
@@ -22,7 +22,9 @@ Timed = tuple[float, str, TrialResult]
 
 
 def timeline(context: Context) -> Figure | None:
-    """Every trial that recorded its start, a lane a worker of each host; None where none did."""
+    """Every trial that recorded its start, one lane per worker of each host; None if no trial
+    did.
+    """
     timed = _timed(context.run.results)
     if not timed:
         return None
@@ -66,19 +68,21 @@ def _caption(context: Context, timed: list[Timed], end: float, lanes: list[str])
     hosts = listed(sorted({_host(result) for _, _, result in timed})[:6])
     text = (
         f"{many(len(timed), 'trial')} in {duration(end)} on {hosts}: up to "
-        f"{many(len(lanes), 'trial')} at a time, and "
-        f"{percent(busy)} of that room was used. Each bar is a trial from start to end, in the "
-        "first free lane of its host."
+        f"{many(len(lanes), 'trial')} at a time; trials ran during {percent(busy)} of the time in "
+        "these lanes. Each bar is a trial from start to end, in the first free lane of its host."
     )
     without = len(context.run.results) - len(timed)
     return text + (
-        f" {many(without, 'trial')} ended before a start was recorded." if without else ""
+        f" {many(without, 'trial')} without a recorded start {'is' if without == 1 else 'are'} "
+        "not shown."
+        if without
+        else ""
     )
 
 
 def _timed(results: tuple[TrialResult, ...]) -> list[Timed]:
-    """Trials by start: seconds since the first, the lowest free lane of their host, the trial; none
-    without a clock.
+    """Trials by start: seconds since the first, the lowest free lane of their host, the trial.
+    Trials without a start time are left out.
     """
     starts = [
         (start, one)
@@ -90,8 +94,8 @@ def _timed(results: tuple[TrialResult, ...]) -> list[Timed]:
     timed = []
     for start, result in starts:
         lanes = free_at.setdefault(_host(result), [])
-        # Starts are kept in whole seconds, so a trial may seem to begin up to one before its worker
-        # was free.
+        # Starts are stored in whole seconds, so a trial may appear to start up to one second
+        # before its worker was free.
         lane = next((i for i, free in enumerate(lanes) if free <= start + 1), len(lanes))
         lanes[lane : lane + 1] = [start + result.seconds]
         timed.append((start - starts[0][0], f"{_host(result)} {lane + 1}", result))
@@ -155,13 +159,13 @@ def _table(timed: list[Timed]) -> Table:
         for start, lane, result in timed[:LONGEST_TABLE]
     )
     rest = (
-        f": the first {LONGEST_TABLE:,} here, all in trials.csv"
+        f"; the first {LONGEST_TABLE:,} of them, all are in trials.csv"
         if len(timed) > LONGEST_TABLE
         else ""
     )
     return Table(
         id="timeline-table",
-        caption=f"Start and length of each trial{rest}.",
+        caption=f"Start and duration of each trial{rest}.",
         columns=columns,
         rows=rows,
     )

@@ -1,5 +1,5 @@
-"""What a run's preparations allow at most, and what predicting nothing scores: the two ends of
-every score's ladder.
+"""The highest score that each kind of prepared data allows, and the score of an empty
+prediction.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttainableScore:
-    """The ceiling of one preparation: the edge of its cube in voxels, and the rung of every label
-    that some patient holds.
+    """The highest scores that one kind of prepared data allows: the edge of its cube in voxels, and
+    the scores of every label that some patient has.
     """
 
     edge: int
@@ -36,10 +36,10 @@ class AttainableScore:
 
 
 def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
-    """The ceilings in RUN/ceiling.json by the digest of the prepared data; nothing where the file
-    is not there yet.
+    """The ceilings in RUN/ceiling.json by the hash of the prepared data; empty if the file does not
+    exist yet.
 
-    Raises ValueError for a damaged file, and for ceilings of other test cases or references than
+    Raises ValueError for a damaged file, and for ceilings of test cases or references that are not
     the run's.
     """
     path = out / "ceiling.json"
@@ -62,7 +62,7 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
         }
         if true != ours:
             raise ValueError(
-                f"{path} speaks of other test cases or references than the run's trials; {again}"
+                f"{path} is about other test cases or references than the run's trials; {again}"
             )
     return {
         data: AttainableScore(edge=one.preparation.edge, by_label=_mean_scores(one.scores))
@@ -71,8 +71,8 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
 
 
 def background_floor(test: Counts) -> LabelScore:
-    """What an empty prediction scores in the background, as a mean over the test cases; in every
-    other class it scores 0.
+    """The background scores of an empty prediction, averaged over the test cases; it scores 0 in
+    every other class.
     """
     background, voxels = test.true[:, 0], test.true.sum(axis=1)
     return LabelScore(

@@ -17,8 +17,8 @@ Ratio = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 class Counts:
     """Voxel counts of the complete final trials in one split and space.
 
-    cases in sorted order; true [N, K] is the reference, pred and overlap [C, S, N, K] follow the
-    run's cells and seeds, available [C, S] says which of them exist (the others hold zeros).
+    cases are sorted; true [N, K] is the reference, pred and overlap [C, S, N, K] follow the run's
+    cells and seeds, available [C, S] says which of them exist (the others are zeros).
     """
 
     cases: tuple[str, ...]
@@ -30,14 +30,14 @@ class Counts:
     def ratio(self, label: int, ratio: Ratio = dice_of) -> np.ndarray:
         """Dice (or another ratio of the counts) of one label as [C, S, N].
 
-        NaN where a seed is missing and for every patient whose reference does not hold the label.
+        NaN if a seed is missing, and for every patient whose reference does not have the label.
         """
         true = np.broadcast_to(self.true[:, label], self.pred.shape[:3])
         values = ratio(true, self.pred[..., label], self.overlap[..., label])
         return np.where((true > 0) & self.available[:, :, None], values, np.nan)
 
     def num_holding(self, label: int) -> int:
-        """The patients whose reference holds the label."""
+        """The number of patients whose reference has the label."""
         return int((self.true[:, label] > 0).sum())
 
     def false_positives(self, label: int) -> np.ndarray:
@@ -49,7 +49,7 @@ class Counts:
 
 
 def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
-    """Gather the counts of one split and space from the scores table; no patients where nothing was
+    """The counts of one split and space from the scores table; no patients if nothing was
     scored.
     """
     complete = {result.trial for result in run.finals}
@@ -91,8 +91,8 @@ def _places(run: Run, rows: pd.DataFrame, cases: tuple[str, ...]) -> tuple[np.nd
 
 
 def places(column: pd.Series, place: Mapping[str, int]) -> np.ndarray:
-    """The place of every value of a column, int64: Series.map, which takes tenfold the time over
-    many equal strings.
+    """The index of every value of a column, int64. Series.map takes ten times as long for many
+    equal strings.
     """
     codes, values = column.factorize()
     return np.array([place[value] for value in values], np.int64)[codes]

@@ -1,5 +1,5 @@
-"""A run's folder as one record: what was asked (run.json), the grid's text, and every trial that
-has a result.
+"""A run folder as one record: its settings (run.json), the grid's text, and every trial with a
+result.
 """
 
 import gc
@@ -67,18 +67,18 @@ SURFACE_TYPES = {
 STATES, PHASES = (COMPLETE, PRUNED, FAILED), (PRETRAIN, TUNE, FINAL)
 COSTS = ("seconds", "peak_gib", "num_parameters", "num_trainable", "multiply_adds")
 LONGEST_SECONDS = 1e9
-# Settings that range over orders of magnitude.
+# Settings searched on a logarithmic scale.
 LOGARITHMIC = ("lr", "one_minus_beta")
 S = TypeVar("S", CaseScore, SurfaceScore)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run folder holds, read once.
+    """The content of a run folder.
 
-    record is run.json as it is; classes, cells and seeds are taken from it in its order. results
-    holds the trials of this grid, sorted by trial; other_trials the trials that lie in the folder but
-    belong to another grid or split.
+    record is run.json; classes, cells and seeds are in its order. results are the trials of this
+    grid, sorted by trial; other_trials are those in the folder that belong to another grid or
+    split.
     """
 
     out: Path
@@ -92,12 +92,12 @@ class Run:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The foreground labels: every class but the first."""
+        """The foreground labels: every class except the first."""
         return tuple(range(1, len(self.classes)))
 
     @property
     def finals(self) -> tuple[TrialResult, ...]:
-        """The final trials that were trained and scored to their end."""
+        """The complete final trials."""
         return tuple(
             result
             for result in self.results
@@ -112,7 +112,7 @@ def read_run(out: Path) -> Run:
         rebuild(Cell, cell, f"run.json cells[{i}]") for i, cell in enumerate(record["cells"])
     )
     _refuse_other_classes(out / "run.json", record)
-    with _collector_at_rest():
+    with _without_garbage_collection():
         results = [read_result(path) for path in matching(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
     return Run(
@@ -128,8 +128,7 @@ def read_run(out: Path) -> Run:
 
 
 def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
-    """How much each hyperparameter mattered in each cell's study (studies.json), where that could
-    be said.
+    """The importance of each hyperparameter in each cell's study (studies.json), if it is known.
 
     Raises ValueError naming the file if it is damaged.
     """
@@ -143,7 +142,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
         return {one.cell: dict(one.importance) for one in studies if one.importance}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: not what studies taught ({error}); delete it and write the report again"
+            f"{path}: not a summary of studies ({error}); delete it and write the report again"
         ) from None
 
 
@@ -151,8 +150,8 @@ def read_result(path: Path) -> TrialResult:
     """Read one trial's result.json. Raises ValueError naming the file and the key."""
     try:
         document = parsed(read_text(path))
-        # A big run holds a million scores: they are checked here, key by key, twenty times faster
-        # than by annotation.
+        # A large run has a million scores; checking their keys here is twenty times faster than
+        # by annotation.
         scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
         surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
         refuse_huge(document)
@@ -164,15 +163,14 @@ def read_result(path: Path) -> TrialResult:
         ) from None
     if result.trial != path.parent.name:
         raise ValueError(
-            f"{path}: holds trial {result.trial!r}, not the one its folder is named for; delete "
+            f"{path}: holds trial {result.trial!r}, but its folder is named for another; delete "
             "this copy"
         )
     return result
 
 
 def read_rows(kind: type[S], types: Mapping[str, type], rows: Any, where: str) -> tuple[S, ...]:
-    """Many small records of one kind at once. Raises ValueError naming the first that
-    is not one."""
+    """Many small records of one kind. Raises ValueError naming the first invalid one."""
     if not isinstance(rows, list):
         raise ValueError(f"{where} must be a list; got {shown(rows)}")
     for i, row in enumerate(rows):
@@ -192,8 +190,8 @@ def _is_row(row: Mapping[str, Any], types: Mapping[str, type]) -> bool:
 
 
 def refuse_beyond(rows: Sequence[S], names: Iterable[str], where: str) -> None:
-    """Raise ValueError naming the first record whose count or area lies below 0, or beyond what a
-    table can reckon with.
+    """Raise ValueError naming the first record with a count or area below 0, or above the largest
+    integer a table can store.
     """
     for name in names:
         values = [value for value in map(attrgetter(name), rows) if value is not None]
@@ -209,19 +207,17 @@ def refuse_beyond(rows: Sequence[S], names: Iterable[str], where: str) -> None:
 
 
 def refuse_overlaps(scores: Sequence[CaseScore]) -> None:
-    """Raise ValueError naming the first case whose masks agree in more voxels than the smaller of
-    them holds.
-    """
+    """Raise ValueError naming the first case whose overlap is larger than one of its masks."""
     for score in scores:
         if score.overlap_voxels > min(score.true_voxels, score.pred_voxels):
             raise ValueError(
-                f"label {score.label} of {shown(score.case)} overlaps in more voxels than there are"
+                f"label {score.label} of {shown(score.case)} has more overlapping voxels than one "
+                "of its masks"
             )
 
 
 def _refuse_impossible(result: TrialResult) -> None:
-    """Raise ValueError naming the key whose value no trial leaves, and no table or
-    figure can show."""
+    """Raise ValueError naming the key whose value no trial can have."""
     check_kinds(result.facts, FACT_KEYS)
     for name, word, known in (
         ("state", result.state, STATES),
@@ -245,7 +241,7 @@ def _refuse_impossible(result: TrialResult) -> None:
 
 
 def _is_time(text: str) -> bool:
-    """Whether a text is a date and time near ours, or nothing."""
+    """Whether a text is empty or a date and time in 1971..8999."""
     try:
         return not text or 1970 < datetime.fromisoformat(text).year < 9000
     except ValueError:
@@ -253,32 +249,32 @@ def _is_time(text: str) -> bool:
 
 
 def _refuse_other_classes(path: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError unless run.json counts the voxels of every class, where it counts them."""
+    """Raise ValueError unless run.json has a voxel count for every class, if it has any."""
     num = len(record["classes"])
     for case, grid in ((record.get("data") or {}).get("geometry") or {}).items():
         if len(grid["class_voxels"]) != num:
             key = f"data.geometry.{shown(case)}.class_voxels"
             raise ValueError(
-                f"{path}: {key} must hold {num} counts, one a class; run the grid again to rewrite "
-                "it"
+                f"{path}: {key} must hold {num} counts, one per class; run the grid again to "
+                "rewrite it"
             )
 
 
 def _grid_text(path: Path) -> str:
-    """The grid's file, "" where there is none."""
+    """The text of the grid file, "" if there is none."""
     try:
         return read_text(path) if is_there(path) else ""
     except ValueError as error:
         raise ValueError(
-            f"{path} is no text ({error}); delete it: the page goes without it, and a run writes "
-            "it anew"
+            f"{path} is not a text file ({error}); delete it: the page is made without it, and a "
+            "run writes it again"
         ) from None
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """No search for cycles meanwhile: a large run is a million records without one, and each search
-    walks over them all.
+def _without_garbage_collection() -> Iterator[None]:
+    """Switch the cyclic garbage collector off: a large run has a million records without cycles,
+    and each collection visits all of them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,5 +1,5 @@
-"""What a run folder holds of its patients for pictures: slices on their own grid, whole masks on
-the cube. Read, not drawn.
+"""Stored arrays of patients for images: slices on the patient's own grid, and whole masks on the
+cube. Only reading.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ import numpy as np
 from trials.storage.atomic import is_there, read_bytes
 from trials.storage.checksum import check_byte_checksum
 
-WITHOUT = "delete it, and the page goes without these slices"
-WITHOUT_BOTH = "delete both, and the page goes without these slices"
-# Of each stored array what its type and its axes must be.
+WITHOUT = "delete it, and the page is made without these slices"
+WITHOUT_BOTH = "delete both, and the page is made without these slices"
+# The dtype kinds and the number of axes of each stored array.
 STORED = {
     **dict.fromkeys(("image", "sheet"), ("u", 3)),
     **dict.fromkeys(("reference", "prediction", "volume", "sheet_reference"), ("ui", 3)),
@@ -28,10 +28,10 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planes:
-    """Axial slices of a patient: image and reference uint8 [n, H, W], and which slices they are.
+    """Axial slices of a patient: image and reference uint8 [n, H, W], and their slice indices.
 
-    pixel_mm is the edge of a pixel in H and W. is_native tells the patient's own grid from the
-    cube, on which older runs took their slices.
+    pixel_mm is the edge of a pixel in H and W. is_native is False for slices of the cube, which
+    older versions stored.
     """
 
     image: np.ndarray
@@ -57,8 +57,8 @@ class Volumes:
 
 
 def has_volumes(out: Path, trial: str, case: str) -> bool:
-    """Whether both files of one patient under one trial are there, whole, and hold whole cubes;
-    describe_damage() says why not.
+    """Whether both files of one patient in one trial exist, are undamaged, and hold whole cubes;
+    describe_damage() gives the reason if not.
     """
     try:
         return all(
@@ -69,8 +69,8 @@ def has_volumes(out: Path, trial: str, case: str) -> bool:
 
 
 def describe_damage(out: Path, trial: str, case: str) -> str:
-    """Which stored file of one patient under one trial is damaged, and how; "" where none of those
-    that are there is.
+    """Which stored file of one patient in one trial is damaged, and how; "" if none of the existing
+    files is.
     """
     for path in _paths(out, trial, case):
         if _is_there(path):
@@ -82,8 +82,8 @@ def describe_damage(out: Path, trial: str, case: str) -> str:
 
 
 def why_no_slices(out: Path, trial: str, case: str) -> str:
-    """Why read_slices() gives none: damage, or two files of two versions of this program; "" where
-    a file is not there.
+    """Why read_slices() returns None: damage, or two files of different versions of this program;
+    "" if a file does not exist.
     """
     source, predicted = _paths(out, trial, case)
     if (text := describe_damage(out, trial, case)) or not (
@@ -94,13 +94,13 @@ def why_no_slices(out: Path, trial: str, case: str) -> str:
         return ""
     older, newer = (source, predicted) if "index" in _names(predicted) else (predicted, source)
     return (
-        f"{older.relative_to(out)} holds slices of the cube, as older versions took them, "
+        f"{older.relative_to(out)} holds slices of the cube, as older versions stored them, but "
         f"{newer.relative_to(out)} does not"
     )
 
 
 def read_slices(out: Path, trial: str, case: str) -> tuple[Planes, np.ndarray] | None:
-    """The slices of one patient, and its prediction in them, uint8 [n, H, W]; None where there are
+    """The slices of one patient, and its prediction in them, uint8 [n, H, W]; None if there are
     none, see why_no_slices().
 
     Raises ValueError naming the files if the arrays do not fit each other.
@@ -108,28 +108,29 @@ def read_slices(out: Path, trial: str, case: str) -> tuple[Planes, np.ndarray] |
     source, predicted = _paths(out, trial, case)
     if not (_is_there(source) and _is_there(predicted)) or why_no_slices(out, trial, case):
         return None
-    stored, told = _read(source, ("image", "reference", "index")), _read(predicted, ("prediction",))
+    stored, predicted_arrays = (
+        _read(source, ("image", "reference", "index")),
+        _read(predicted, ("prediction",)),
+    )
     image, reference, index, prediction = (
         stored["image"],
         stored["reference"],
         stored["index"],
-        told["prediction"],
+        predicted_arrays["prediction"],
     )
     if not image.shape == reference.shape == prediction.shape or not 0 < len(index) == len(image):
         shapes = f"image {image.shape} and reference {reference.shape} of {source}"
         raise ValueError(
             f"{predicted}: prediction {prediction.shape} does not fit {shapes}; {WITHOUT_BOTH}"
         )
-    if not np.array_equal(told.get("index", index), index):
-        raise ValueError(
-            f"{predicted}: index names other slices than that of {source}; {WITHOUT_BOTH}"
-        )
+    if not np.array_equal(predicted_arrays.get("index", index), index):
+        raise ValueError(f"{predicted}: index names other slices than {source}; {WITHOUT_BOTH}")
     return _planes(source, image, reference, index, stored), prediction
 
 
 def read_sheet(out: Path, trial: str, case: str) -> Planes:
-    """Equidistant slices of one patient, for which has_volumes() holds. Raises ValueError naming
-    the file if they misfit.
+    """Equidistant slices of one patient, if has_volumes() is true. Raises ValueError naming the
+    file if they do not fit.
     """
     source, _ = _paths(out, trial, case)
     stored = _read(source, ("sheet", "sheet_index", "volume", "size_mm"))
@@ -146,8 +147,8 @@ def read_sheet(out: Path, trial: str, case: str) -> Planes:
 
 
 def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
-    """The whole cubes of one patient under one trial; None where either file is not there, damaged,
-    or holds slices alone.
+    """The whole cubes of one patient in one trial; None if either file does not exist, is damaged,
+    or holds only slices.
 
     Raises ValueError naming the file if the two do not fit each other.
     """
@@ -174,8 +175,7 @@ def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
 def _planes(
     source: Path, image: np.ndarray, reference: np.ndarray, index: np.ndarray, stored: Arrays
 ) -> Planes:
-    """Slices with the edges of their pixels, which an older file tells by the extent of
-    its cube."""
+    """Slices with the edges of their pixels; an older file gives them by the extent of its cube."""
     is_native = "pixel_mm" in stored
     edges = stored["pixel_mm"] if is_native else stored["size_mm"][1:] / image.shape[1:]
     if len(edges) != 2 or not (np.isfinite(edges).all() and (edges > 0).all()):
@@ -189,13 +189,13 @@ def _planes(
 
 
 def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
-    # A case's name comes from a file, and must lead nowhere else.
+    # A case name comes from a file and must not lead to another folder.
     name = f"{case.replace('/', '_')}.npz"
     return out / "cases" / name, out / "trials" / trial / "cases" / name
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a file can be read; none has a name too long for its folder."""
+    """Whether a file exists; False if its name is too long for the file system."""
     try:
         return is_there(path)
     except OSError:
@@ -203,15 +203,14 @@ def _is_there(path: Path) -> bool:
 
 
 def _names(path: Path) -> list[str]:
-    """The names of a file's arrays. Raises ValueError where a byte of it is not what
-    was written."""
+    """The names of a file's arrays. Raises ValueError if the file is damaged."""
     with _opened(path) as file:
         return list(file)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> Arrays:
-    """The arrays of a file that are ours. Raises ValueError where a needed one lacks, or one is of
-    another kind.
+    """The known arrays of a file. Raises ValueError if a needed one is missing, or one has the
+    wrong type.
     """
     with _opened(path) as file:
         arrays = {name: file[name] for name in {*needed, *(set(file) & {*STORED})}}
@@ -219,16 +218,17 @@ def _read(path: Path, needed: tuple[str, ...]) -> Arrays:
         kinds, axes = STORED[name]
         if array.dtype.kind not in kinds or array.ndim != axes:
             raise ValueError(
-                f"{path}: {name} is {array.dtype} of {array.ndim} axes, which is none of ours; "
-                f"{WITHOUT}"
+                f"{path}: {name} is {array.dtype} with {array.ndim} axes, which a run does not "
+                f"write; {WITHOUT}"
             )
     return arrays
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A file of arrays, held to its digest or, where an older run gave it none, to
-    zip's own sums."""
+    """Open a file of arrays, checked by its checksum, or by zip's own if an older run stored
+    none.
+    """
     try:
         content = read_bytes(path)
         original = check_byte_checksum(content)

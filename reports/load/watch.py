@@ -1,4 +1,4 @@
-"""Keeps a page up to date while its run goes on."""
+"""Rebuild a page while its run is in progress."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +9,10 @@ from trials.storage.atomic import changed_ns, matching
 def watch(
     out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]
 ) -> Path:
-    """Rebuild the page whenever the run folder has changed, until the run no longer goes on; return
-    its path.
+    """Rebuild the page whenever the run folder has changed, until the run ends; return its path.
 
-    wait() is called between two looks. What the run wrote last is on the page. Raises what rebuild
-    raises.
+    wait() is called between two checks. The last files of the run are on the final page. Raises
+    what rebuild raises.
     """
     seen = None
     while True:
@@ -26,6 +25,6 @@ def watch(
 
 
 def _fingerprint(out: Path) -> frozenset[tuple[str, int]]:
-    """Every result there is and run.json, by name and time of change."""
+    """Every result and run.json, by name and time of change."""
     paths = (*matching(out, "trials/*/result.json"), *matching(out, "run.json"))
     return frozenset((str(path), changed_ns(path)) for path in paths)

@@ -1,4 +1,4 @@
-"""What to use, how sure that is and what it costs: a few sentences and three numbers, then what
+"""What to use, how certain that is and what it costs: a few sentences and three numbers, then what
 limits them.
 """
 
@@ -49,7 +49,7 @@ MEANING = (
 
 
 def answer(context: Context) -> Section:
-    """The first screen; without a selection it says why there is none."""
+    """The first screen; without a selected configuration it gives the reason."""
     selection = context.selection
     question = "What should I use, and how sure is that?"
     caveats = Caveats(tuple((one.title, one.text, one.names) for one in context.caveats))

@@ -1,6 +1,4 @@
-"""How much of what can be reached was reached: every score between an empty prediction and the
-ceiling of its preparation.
-"""
+"""How close each score comes to the highest score that the prepared data allow."""
 
 import math
 
@@ -14,21 +12,20 @@ from reports.load.ceilings import AttainableScore, background_floor, read_ceilin
 from trials.records.result import NATIVE
 
 RULE = (
-    "The floor is an empty prediction: Dice 0 in every class but the background. The ceiling "
-    "brings each test patient's "
-    "reference down to the cube of the configuration's own preparation and back up as predictions "
-    "are (probabilities "
-    "linear, then argmax), once as resampled labels and once as each class's share of every cube "
-    "voxel; per patient and class "
-    "the better of the two counts. The share of the attainable is (score - floor) / (ceiling - "
-    "floor). Native grid, mean "
-    "over the patients whose reference holds the class, then over the seeds."
+    "Preparing the data resamples each image, which limits the score of even a perfect network. "
+    "The ceiling measures that limit: each test patient's reference is resampled to the cube of "
+    "the prepared data and back in the same way as a prediction (probabilities linearly, then "
+    "argmax), once as labels and once as each class's share of every cube voxel; the better "
+    "result of each patient and class counts. The floor is the score of an empty prediction: "
+    "Dice 0 in every class except the background. The attainable share is (score - floor) / "
+    "(ceiling - floor). All values are on the native grid, averaged over the patients whose "
+    "reference has the class, then over seeds."
 )
 
 
 def attainable(context: Context) -> Section | None:
-    """Floor, score, ceiling and share of every configuration and class; nothing for a run that left
-    no ceilings.
+    """Score, ceiling and attainable share by configuration and class; None if the run stored no
+    ceilings.
     """
     ceilings = _ceilings(context)
     order = [i for i in ranked(context) if i in ceilings]
@@ -37,21 +34,20 @@ def attainable(context: Context) -> Section | None:
     labels = [label for label in context.run.labels if label in ceilings[order[0]].by_label]
     floor = background_floor(context.test[NATIVE])
     background = (
-        f"In the background an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
-        f"{number(floor.iou, 4)} on these "
-        "patients, which is why the background enters no headline."
+        f"For the background, an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
+        f"{number(floor.iou, 4)} on these patients, so the background is left out of every mean."
     )
     return Section(
         id="attainable",
-        title="Ladder",
-        question="How much of what can be reached was reached?",
+        title="Attainable score",
+        question="How close are the scores to the highest possible score?",
         finding=_finding(context, ceilings, order, labels),
         blocks=(_figure(context, ceilings, order, labels), Text((RULE, background))),
     )
 
 
 def _ceilings(context: Context) -> dict[int, AttainableScore]:
-    """The ceiling of each configuration's own preparation, where the run left one."""
+    """The ceiling of the data each configuration was trained on, by the configuration's index."""
     ceilings = read_ceilings(context.run.out, context.test[NATIVE])
     data = {result.spec.cell: result.spec.data for result in context.run.finals}
     found = {i: ceilings.get(data.get(cell, "")) for i, cell in enumerate(context.run.cells)}
@@ -66,11 +62,13 @@ def _finding(
         best = max(order, key=lambda i: _share(context, ceilings, i, label))
         ceiling = ceilings[best].by_label[label].dice
         parts.append(
-            f"{context.run.classes[label]} {percent(_share(context, ceilings, best, label))} of a "
-            "ceiling "
-            f"of {number(ceiling, 2)}"
+            f"{context.run.classes[label]} {percent(_share(context, ceilings, best, label))} of "
+            f"{number(ceiling, 2)}"
         )
-    return f"At best, of what the preparation allows: {listed(parts)}."
+    return (
+        "The best configuration of each class reaches this share of the attainable Dice: "
+        f"{listed(parts)}."
+    )
 
 
 def _share(context: Context, ceilings: dict[int, AttainableScore], i: int, label: int) -> float:
@@ -84,12 +82,11 @@ def _figure(
     sizes = sorted({ceilings[i].edge for i in order})
     beyond = sum(_share(context, ceilings, i, label) > 1 for i in order for label in labels)
     caption = (
-        f"{many(beyond, 'mean') if beyond else 'No mean'} {'lie' if beyond > 1 else 'lies'} beyond "
-        "the ceiling (upright mark) "
-        f"of its cube, {listed([f'{size}^3' for size in sizes])}. Mean test Dice, n = "
+        f"{many(beyond, 'mean') if beyond else 'No mean'} {'exceed' if beyond > 1 else 'exceeds'} "
+        f"the ceiling (vertical line) of its cube of {listed([f'{size}^3' for size in sizes])} "
+        "voxels. Mean test Dice, n = "
         f"{listed([str(context.summaries[NATIVE][order[0], label].n) for label in labels])} "
-        "patients "
-        "by class; the floor is 0."
+        "patients by class; the floor is 0."
     )
     layout = panels(
         [plain(context.run.classes[label]) for label in labels],
@@ -115,7 +112,7 @@ def _figure(
 def _panel(
     context: Context, ceilings: dict[int, AttainableScore], order: list[int], label: int, panel: int
 ) -> list[dict]:
-    """The ceilings, then a trace a model."""
+    """One trace of the ceilings, then one per model."""
     limits = [(ceilings[i].by_label[label].dice, math.nan, math.nan) for i in order[::-1]]
     names = [_name(context, i) for i in order[::-1]]
     traces = [points(names, limits, "var(--muted)", ["line-ns-open"] * len(order), panel)]
@@ -143,8 +140,8 @@ def _table(
         name = context.run.classes[label]
         columns += [
             Column(f"{name}, Dice", True),
-            Column("ceiling", True, name),
-            Column("share", True, name),
+            Column("ceiling", True, f"highest attainable Dice, {name}"),
+            Column("share", True, f"score / ceiling, {name}"),
         ]
     rows = []
     for i in order:
@@ -161,10 +158,7 @@ def _table(
                 TableCell(percent(share), share),
             ]
         rows.append(tuple(row))
-    caption = (
-        "Every score, the ceiling of its preparation, and its share of the way from the "
-        "floor (0) to the ceiling."
-    )
+    caption = "Each score, the ceiling of its prepared data, and its share of the ceiling."
     return Table(id="attainable-table", caption=caption, columns=tuple(columns), rows=tuple(rows))
 
 

@@ -1,6 +1,4 @@
-"""Does the rule for empty classes decide, or the rule that ranks? One switch, and a table of every
-place.
-"""
+"""Whether the rule for empty classes, or the rule for ranking, changes the ranks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,27 +18,25 @@ from reports.stats.conventions import (
 )
 from reports.stats.intervals import nan_mean
 
-# The challenge's nested regions by their names in the table of surfaces; the last breaks its ties.
+# The challenge's nested regions by their names in the surfaces table; ties are broken by the last.
 NESTED = ("kidney_and_mass", "mass", "tumor")
-# How many changes of place are spelled out.
-SPELLED = 4
+# How many changes of rank are named.
+MOST_NAMED = 4
 RULES = (
-    "Mean then rank sorts the mean scores. Rank then mean ranks the contestants within every "
-    "patient and class, seeds "
-    "averaged, and sorts the averages of these ranks; voxels pooled over patients have no score of "
-    "a patient."
+    "'Mean then rank' sorts the mean scores. 'Rank then mean' ranks the configurations and "
+    "external predictions within every patient and class (averaged over seeds) and sorts the "
+    "mean ranks. Pooled voxels have no score per patient, and so no 'rank then mean'."
 )
 CHALLENGE_RULE = (
-    "The challenge's own place is the mean of two places, by Dice and by Surface Dice over its "
-    "three nested regions (1 where "
-    "both masks are empty), ties broken by tumor Dice."
+    "The rank by the challenge's rule is the mean of two ranks, by Dice and by Surface Dice over "
+    "its three nested regions (1 if both masks are empty); ties are broken by tumor Dice."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConventionResult:
-    """What a convention says of everybody: mean scores over_all [C] and by_label [C, K], and places
-    by both rules [C].
+    """The scores under one convention: means over_all [C] and by_label [C, K], and ranks by both
+    rules [C].
     """
 
     convention: Convention
@@ -51,7 +47,9 @@ class ConventionResult:
 
 
 def conventions(context: Context) -> Section | None:
-    """Means and places under each convention; nothing before two contestants have a test score."""
+    """Means and ranks under each convention; None before two configurations or external predictions
+    have a test score.
+    """
     predictions = context.all_predictions
     results = {
         name: apply_convention(predictions, convention) for name, convention in CONVENTIONS.items()
@@ -62,11 +60,12 @@ def conventions(context: Context) -> Section | None:
     )
     if len(order) < 2:
         return None
-    official = official_places(predictions)
+    official = official_ranks(predictions)
     options = tuple(
         (
             one.convention.title,
-            f"{_sentence(one.convention.rule)} {changes(predictions.names, ours.by_mean, one.by_mean)}",
+            f"{_sentence(one.convention.rule)} "
+            f"{changes(predictions.names, ours.by_mean, one.by_mean)}",
             (table,),
         )
         for name, one in results.items()
@@ -75,19 +74,19 @@ def conventions(context: Context) -> Section | None:
     return Section(
         id="conventions",
         title="Conventions",
-        question="Does the rule for empty classes, or the ranking rule, decide?",
+        question="Do the ranks depend on the rule for empty classes or on the ranking rule?",
         finding=_finding(context, results, official, order),
         blocks=(
             Switch("convention", "Convention for empty classes", options),
-            _places_table(context, results, official, order),
+            _ranks_table(context, results, official, order),
             Text((RULES,) if official is None else (RULES, CHALLENGE_RULE)),
         ),
     )
 
 
 def apply_convention(predictions: AllPredictions, convention: Convention) -> ConventionResult:
-    """Score everybody under a convention: seeds are averaged after the cases, but within a case
-    before it is ranked.
+    """Score all predictions under a convention. Seeds are averaged after the cases; for the ranks
+    within a case, before.
     """
     counts = predictions.counts
     true, pred, overlap = (block[..., 1:] for block in (counts.true, counts.pred, counts.overlap))
@@ -112,8 +111,8 @@ def apply_convention(predictions: AllPredictions, convention: Convention) -> Con
     )
 
 
-def official_places(predictions: AllPredictions) -> np.ndarray | None:
-    """The challenge's place of everybody, [C]; None where the data have no nested regions."""
+def official_ranks(predictions: AllPredictions) -> np.ndarray | None:
+    """The ranks by the challenge's rule, [C]; None if the data have no nested regions."""
     surfaces = predictions.surfaces
     if not set(NESTED) <= set(surfaces.regions):
         return None
@@ -130,20 +129,20 @@ def official_places(predictions: AllPredictions) -> np.ndarray | None:
 
 
 def changes(names: tuple[str, ...], ours: np.ndarray, theirs: np.ndarray) -> str:
-    """In words, who stands elsewhere than by our own rule, the largest moves first."""
+    """A sentence on which ranks differ from those of this page, the largest changes first."""
     moved = np.flatnonzero(~np.isnan(ours) & ~np.isnan(theirs) & (ours != theirs))
     if not len(moved):
-        return "No place changes."
-    largest = sorted(moved, key=lambda i: (-abs(theirs[i] - ours[i]), theirs[i], i))[:SPELLED]
-    spelled = [
+        return "No rank changes."
+    largest = sorted(moved, key=lambda i: (-abs(theirs[i] - ours[i]), theirs[i], i))[:MOST_NAMED]
+    named = [
         f"{names[i]} {'rises' if theirs[i] < ours[i] else 'falls'} from {ours[i]:.0f} to "
         f"{theirs[i]:.0f}"
         for i in largest
     ]
-    rest = f", and {many(len(moved) - SPELLED, 'other')}" if len(moved) > SPELLED else ""
+    rest = f", and {many(len(moved) - MOST_NAMED, 'other')}" if len(moved) > MOST_NAMED else ""
     return (
-        f"{many(len(moved), 'place')} {'changes' if len(moved) == 1 else 'change'}: "
-        f"{'; '.join(spelled)}{rest}."
+        f"{many(len(moved), 'rank')} {'changes' if len(moved) == 1 else 'change'}: "
+        f"{'; '.join(named)}{rest}."
     )
 
 
@@ -159,93 +158,94 @@ def _finding(
     }
     others["rank then mean"] = results["positives"].by_rank
     if official is not None:
-        others["the challenge's own rule"] = official
+        others["the challenge's rule"] = official
     differ = [
         title
-        for title, places in others.items()
-        if changes(names, ours, places) != "No place changes."
+        for title, ranks in others.items()
+        if changes(names, ours, ranks) != "No rank changes."
     ]
-    first = [title for title, places in others.items() if places[order[0]] != 1]
+    first = [title for title, ranks in others.items() if ranks[order[0]] != 1]
     if not differ:
-        return f"No: all {many(len(others), 'other rule')} give the places of this page."
-    told = (
-        f"Places change under {len(differ)} of {many(len(others), 'other rule')}: {listed(differ)}."
+        return (
+            f"No: under all {many(len(others), 'other rule')} the ranks are the same as on this "
+            "page."
+        )
+    changed = (
+        f"Ranks change under {len(differ)} of {many(len(others), 'other rule')}: {listed(differ)}."
     )
     lead = (
-        f"{names[order[0]]} is first under all of them."
+        f"{names[order[0]]} ranks first under all of them."
         if not first
-        else f"First place changes under {listed(first)}."
+        else f"The first rank changes under {listed(first)}."
     )
-    return f"{told} {lead}"
+    return f"{changed} {lead}"
 
 
 def _means_table(context: Context, name: str, results: ConventionResult, order: list[int]) -> Table:
-    held = [
+    shown = [
         label
         for label in context.run.labels
         if not np.isnan(results.by_label[order, label - 1]).all()
     ]
     columns = (
-        Column("contestant"),
+        Column("configuration"),
         Column("mean", True, "over the classes, then over the seeds"),
-        *(Column(context.run.classes[label], True) for label in held),
-        Column("place", True, "mean then rank"),
-        Column("place, rank then mean", True),
+        *(Column(context.run.classes[label], True) for label in shown),
+        Column("rank", True, "mean then rank"),
+        Column("rank, rank then mean", True),
     )
     rows = tuple(
         (
             TableCell(context.all_predictions.names[i]),
             _score(results.over_all[i]),
-            *(_score(results.by_label[i, label - 1]) for label in held),
-            _place(results.by_mean[i]),
-            _place(results.by_rank[i]),
+            *(_score(results.by_label[i, label - 1]) for label in shown),
+            _rank(results.by_mean[i]),
+            _rank(results.by_rank[i]),
         )
         for i in order
     )
     n = len(context.all_predictions.counts.cases)
     caption = (
-        f"{results.convention.title}: mean test Dice of {n} patients, native grid, seeds averaged."
+        f"{results.convention.title}: mean test Dice of {n} patients, native grid, averaged over "
+        "seeds."
     )
     return Table(id=f"convention-{name}", caption=caption, columns=columns, rows=rows)
 
 
-def _places_table(
+def _ranks_table(
     context: Context,
     results: Mapping[str, ConventionResult],
     official: np.ndarray | None,
     order: list[int],
 ) -> Table:
     ours = results["positives"].by_mean
-    places = {one.convention.title: one.by_mean for one in results.values()}
-    places["rank then mean"] = results["positives"].by_rank
+    ranks = {one.convention.title: one.by_mean for one in results.values()}
+    ranks["rank then mean"] = results["positives"].by_rank
     if official is not None:
-        places["challenge"] = official
-    columns = (Column("contestant"), *(Column(title, True) for title in places))
+        ranks["challenge"] = official
+    columns = (Column("configuration"), *(Column(title, True) for title in ranks))
     rows = tuple(
         (
             TableCell(context.all_predictions.names[i]),
-            *(_place(column[i], ours[i]) for column in places.values()),
+            *(_rank(column[i], ours[i]) for column in ranks.values()),
         )
         for i in order
     )
-    caption = (
-        "Place under every rule, and how far it lies from the place on this page (the first "
-        "column)."
-    )
-    return Table(id="convention-places", caption=caption, columns=columns, rows=rows)
+    caption = "Rank under every rule, and the change from the rank on this page (first column)."
+    return Table(id="convention-ranks", caption=caption, columns=columns, rows=rows)
 
 
 def _score(value: float) -> TableCell:
     return TableCell(number(value), float(value), look="quiet" if np.isnan(value) else "")
 
 
-def _place(place: float, ours: float | None = None) -> TableCell:
-    if np.isnan(place):
+def _rank(rank: float, ours: float | None = None) -> TableCell:
+    if np.isnan(rank):
         return TableCell("n/a", float("nan"), look="quiet")
-    moved = 0 if ours is None or np.isnan(ours) else int(ours - place)
+    moved = 0 if ours is None or np.isnan(ours) else int(ours - rank)
     return TableCell(
-        f"{place:.0f}",
-        float(place),
+        f"{rank:.0f}",
+        float(rank),
         small=f"{'up' if moved > 0 else 'down'} {abs(moved)}" if moved else "",
     )
 

@@ -1,5 +1,5 @@
-"""Training beside validation, epoch by epoch: one figure a model, a column a loss, Dice above and
-loss below.
+"""Training and validation curves by epoch: one figure per model, one column per loss, Dice above
+and loss below.
 """
 
 import math
@@ -23,14 +23,14 @@ from reports.formatting import cell_name, distinct, many, number, plain, span
 from trials.records.result import COMPLETE, EpochScore, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 
-# How strongly a model's colour is drawn, by sampling.
+# Opacity of a model's colour, by sampling.
 OPACITIES = (1.0, 0.72, 0.5)
 Shown = dict[Cell, list[TrialResult]]
 
 
 def curves(context: Context) -> Section | None:
-    """The curves of the final trials; of the tuning trials while there is no final one; nothing
-    before a first epoch.
+    """The curves of the final trials, or of the tuning trials if there is no final one; None before
+    a first epoch.
     """
     shown = {cell: trials for cell in context.run.cells if (trials := _trials(context, cell))}
     pretraining = [
@@ -49,15 +49,15 @@ def curves(context: Context) -> Section | None:
     return Section(
         id="curves",
         title="Training curves",
-        question="Did training converge, did it overfit?",
+        question="Did the trainings converge, and did they overfit?",
         finding=_finding(context, shown),
         blocks=tuple(figures),
     )
 
 
 def _trials(context: Context, cell: Cell) -> list[TrialResult]:
-    """A cell's complete final trials, or its best complete tuning trial while no final trial of the
-    run has ended.
+    """A configuration's complete final trials; its best complete tuning trial if no final trial of
+    the run has ended.
     """
     of_cell = [
         result for result in context.run.results if result.spec.cell == cell and result.curve
@@ -72,33 +72,33 @@ def _trials(context: Context, cell: Cell) -> list[TrialResult]:
 
 def _finding(context: Context, shown: Shown) -> str:
     if not shown:
-        return "So far only pretraining has ended."
+        return "Only pretraining has ended so far."
     rising = sum(is_rising(trials) for trials in shown.values())
     text = (
         f"{rising} of {many(len(shown), 'configuration')} {'was' if rising == 1 else 'were'} "
-        "still improving at the end"
+        "still improving in the last tenth of the epochs"
     )
-    text += ": longer training may change their place." if rising else "."
+    text += ": longer training may change their rank." if rising else "."
     return (
         text
         if context.run.finals
-        else f"{text} These are tuning trials, as no final trial has ended."
+        else f"{text} These are tuning trials, because no final trial has ended."
     )
 
 
 def _place(context: Context, model: str) -> int:
-    """A model's place in the grid, to name its figure by."""
+    """A model's index in the grid, used in the name of its figure."""
     return distinct(cell.model for cell in context.run.cells).index(model)
 
 
 def _figure(context: Context, model: str, shown: Shown) -> Figure:
     cells = [cell for cell in shown if cell.model == model]
     losses, seeds = distinct(cell.loss for cell in cells), max(len(shown[cell]) for cell in cells)
-    band = ", band from lowest to highest" if seeds > 1 else ""
+    band = ", the band spans the lowest to the highest" if seeds > 1 else ""
     caption = (
-        f"{model}: {_gap(cells, shown)} Solid is validation, dotted is training; above the mean "
-        "Dice of the classes on the "
-        f"cube, below the training criterion; mean of {many(seeds, 'seed')}{band}."
+        f"{model}: {_gap(cells, shown)} Solid lines are validation, dotted lines training. Above: "
+        "mean Dice of the classes on the cube; below: the training loss. Mean of "
+        f"{many(seeds, 'seed')}{band}."
     )
     return Figure(
         id=f"curves-{_place(context, model)}",
@@ -124,7 +124,9 @@ def _gap(cells: list[Cell], shown: Shown) -> str:
 def _traces(
     context: Context, cell: Cell, losses: list[str], cells: list[Cell], trials: list[TrialResult]
 ) -> Iterator[dict[str, Any]]:
-    """The lines of one cell in its loss's column: Dice in the upper panel, loss in the lower."""
+    """The lines of one configuration in the column of its loss: Dice in the upper panel, loss in
+    the lower.
+    """
     sampling = distinct(cell.sampling for cell in context.run.cells).index(cell.sampling)
     prefix = f"{cell.sampling}, " if len({other.sampling for other in cells}) > 1 else ""
     is_named = next(other for other in cells if other.sampling == cell.sampling) == cell
@@ -150,7 +152,7 @@ def _traces(
 def _band(
     trials: list[TrialResult], value: Value, axes: dict[str, Any], look: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """From the lowest to the highest seed, where there are several."""
+    """The range of the seeds as a band, if there are several."""
     values = by_epoch(trials, value)
     if len(trials) < 2 or not values:
         return
@@ -193,7 +195,7 @@ def _line(
 
 
 def _axis(name: str, place: int) -> str:
-    """Plotly's name of the axis at a place counted from 1: the first bears no number."""
+    """Plotly's name of the axis at an index counted from 1: the first has no number."""
     return name if place == 1 else f"{name}{place}"
 
 
@@ -262,10 +264,10 @@ def _table(context: Context, model: str, cells: list[Cell], shown: Shown) -> Tab
     columns = (
         Column("configuration"),
         *(Column(name, True) for name in names),
-        Column("still rising"),
+        Column("still improving"),
     )
     rows = tuple(_row(context, cell, shown[cell]) for cell in cells)
-    caption = "Dice on the cube at the best epoch, mean of the seeds."
+    caption = "Dice on the cube at the best epoch, averaged over seeds."
     return Table(
         id=f"curves-{_place(context, model)}-table", caption=caption, columns=columns, rows=rows
     )
@@ -333,8 +335,8 @@ def _pretraining(context: Context, trials: list[TrialResult]) -> Figure:
         id="pretraining-table", caption="Restoration loss.", columns=columns, rows=tuple(rows)
     )
     caption = (
-        f"Pretraining by restoring masked blocks, {many(len(trials), 'trial')}: solid is "
-        "validation, dotted is training."
+        f"Pretraining by restoring masked blocks, {many(len(trials), 'trial')}: solid lines are "
+        "validation, dotted lines training."
     )
     return Figure(
         id="pretraining", caption=caption, data=tuple(data), layout=layout, table=table, height=300

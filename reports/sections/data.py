@@ -1,6 +1,4 @@
-"""What the run was made on: how many cases in each split, their spacing and what they hold, and who
-was left out.
-"""
+"""The data of the run: cases by split, their spacing and classes, and excluded cases."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -15,7 +13,7 @@ COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
 
 
 def data(context: Context) -> Section | None:
-    """Counts and spacing by split; nothing for a run that recorded no split."""
+    """Counts and spacing by split; None if the run recorded no split."""
     record = context.run.record.get("data") or {}
     splits = {
         name: tuple(record["split_cases"][name])
@@ -36,15 +34,15 @@ def data(context: Context) -> Section | None:
         blocks.append(
             Table(
                 id="excluded",
-                caption="Cases left out.",
-                columns=(Column("case"), Column("why")),
+                caption="Excluded cases.",
+                columns=(Column("case"), Column("reason")),
                 rows=rows,
             )
         )
     return Section(
         id="data",
         title="Data",
-        question="Who was trained, selected and tested on?",
+        question="Which cases were used for training, validation and test?",
         finding=_finding(record, splits, excluded),
         blocks=tuple(blocks),
     )
@@ -56,9 +54,9 @@ def _finding(
     sizes = listed([f"{len(cases)} {name}" for name, cases in splits.items()])
     published = f" of {record['published']} published" if record.get("published") else ""
     out = (
-        "none was left out"
+        "none was excluded"
         if not excluded
-        else f"{many(len(excluded), 'case')} left out: {listed(sorted(excluded))}"
+        else f"{many(len(excluded), 'case')} excluded: {listed(sorted(excluded))}"
     )
     return f"{many(record.get('cases', 0), 'case')}{published}, {sizes}; {out}."
 
@@ -69,7 +67,7 @@ def _table(
     columns = [Column("split"), Column("cases", True)]
     if geometry:
         columns += [
-            Column(f"holding {context.run.classes[label]}", True) for label in context.run.labels
+            Column(f"with {context.run.classes[label]}", True) for label in context.run.labels
         ]
         columns += [
             Column("slice spacing, mm", True),
@@ -91,7 +89,7 @@ def _table(
             ]
         rows.append(tuple(row))
     caption = (
-        "Cases by split; median, with the smallest and the largest below."
+        "Cases by split; the median, with the smallest and largest value in brackets."
         if geometry
         else "Cases by split."
     )
@@ -134,10 +132,9 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
         if trace["x"]
     ]
     caption = (
-        f"Median slice spacing: {listed(medians)} mm. Each point is a case on its own grid, the "
-        "box spans the quartiles; a "
-        "test split of another spacing than the training split asks for more than it was trained "
-        "for."
+        f"Median slice spacing: {listed(medians)} mm. One point per case on its own grid; the box "
+        "spans the quartiles. If the spacing of the test split differs from that of the training "
+        "split, the network is tested outside the range it was trained on."
     )
     columns = (
         Column("split"),
@@ -156,7 +153,12 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
         for case in cases
         if case in geometry
     )
-    table = Table(id="spacing-table", caption="Every case's own grid.", columns=columns, rows=rows)
+    table = Table(
+        id="spacing-table",
+        caption=("Spacing and size of every case's own grid."),
+        columns=columns,
+        rows=rows,
+    )
     layout = {
         "showlegend": False,
         "margin": {"l": 56, "r": 10, "t": 10, "b": 44},

@@ -1,5 +1,5 @@
-"""Which factor matters: marginal means of models, losses and samplings, paired over the other
-factors.
+"""Marginal means of the models, losses and samplings, over settings of the other two factors that
+every level shares.
 """
 
 import math
@@ -24,26 +24,24 @@ from trials.records.result import NATIVE
 
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
 RULE = (
-    "A block is one setting of the other two factors; only blocks that hold every level compared "
-    "count, so that each level is "
-    "seen with the same partners. Intervals are 95 % over patients and seeds, each pair on its "
-    "own. p is the larger of two, "
-    "as for pairs of configurations: Wilcoxon's signed-rank test over patients (their mean over "
-    "the blocks, seeds averaged) "
-    "and Student's t over patients and trainings. A pair of levels is resolved where its interval "
-    "clears zero, its p after "
-    "Holm is below 0.05 and any configuration has two seeds. The gap is one of the mean of "
-    "classes, in which each class weighs "
-    "alike; the tests compare a patient's mean over the classes it holds, in which a class that "
-    "few hold weighs less."
+    "A block is one setting of the other two factors. Only complete blocks are used, in which "
+    "every level has a score, so that all levels are averaged over the same settings. Intervals "
+    "are 95 % over patients and seeds, each pair on its own. Each pair has two tests: Wilcoxon's "
+    "signed-rank test over patients (each patient averaged over blocks and seeds), and a t test "
+    "that treats patients and trainings as random. The table shows the larger of the two p "
+    "values. A pair is resolved if its interval excludes zero, its Holm-corrected p is below "
+    "0.05, and any configuration has two seeds. The difference is in the mean of the classes, "
+    "where each class has the same weight; the tests use each patient's mean over the classes it "
+    "has, so a class that few patients have has less weight."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """The levels of one factor over its complete blocks: marginal mean Dice and its distance from
-    their average, [L] each, with 95 % bounds; ranks, limit and p are of Friedman's test over
-    patients with Nemenyi's critical difference."""
+    """The levels of one factor over its complete blocks: mean is the marginal mean Dice, away the
+    difference from the average of the levels, each [L] with 95 % bounds. ranks, limit and p come
+    from Friedman's test over patients and Nemenyi's critical difference.
+    """
 
     factor: str
     levels: list[str]
@@ -56,7 +54,7 @@ class Effect:
 
 
 def effects(context: Context) -> Section | None:
-    """One row a level; nothing where no factor has two levels with a score."""
+    """One row per level; None if no factor has two levels with a score."""
     varied = scored_levels(context.run.cells, _scored(context))
     if not varied:
         return None
@@ -70,30 +68,30 @@ def effects(context: Context) -> Section | None:
     blocks: list[Block] = [_figure(context, found), _rank_table(found)] if found else []
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
     holes = (
-        f" No setting of the other factors holds every {' or every '.join(missing)}."
+        f" No setting of the other factors has a score for every {' or every '.join(missing)}."
         if missing
         else ""
     )
     return Section(
         id="effects",
-        title="Effects",
-        question="Which factor matters?",
+        title="Effect of each factor",
+        question="Which factor affects the score most?",
         finding=_finding(pairs) + holes,
         blocks=(*blocks, _pair_table(pairs), Text((RULE, _declared(family, is_declared, pairs)))),
     )
 
 
 def _declared(family: Family, is_declared: bool, pairs: list[LevelPair]) -> str:
-    """Which pairs Holm's correction is over, in words."""
+    """A sentence on which pairs Holm's correction covers."""
     if not is_declared:
         return (
-            "The run declared no family of levels: Holm's correction is over all "
+            "The run declared no family for levels, so Holm's correction covers all "
             f"{many(len(pairs), 'pair')} of this section."
         )
     tested = sum(not math.isnan(pair.p) for pair in pairs)
-    alone = f", which varies the {family.vary} alone" if family.vary else ""
+    alone = f", which varies the {family.vary} only" if family.vary else ""
     return (
-        f"Holm's correction is over the {many(tested, 'pair')} of the declared family "
+        f"Holm's correction covers the {many(tested, 'pair')} of the declared family "
         f"'{family.name}'{alone}."
     )
 
@@ -126,18 +124,17 @@ def _effect(context: Context, factor: str, levels: list[str]) -> Effect | None:
 def _finding(pairs: list[LevelPair]) -> str:
     if not pairs:
         return (
-            "No two levels of a factor share a setting of the other factors: nothing can be "
-            "compared alone."
+            "No two levels of a factor have a score in the same setting of the other factors, so "
+            "no factor can be compared on its own."
         )
     widest = max(pairs, key=lambda pair: (pair.resolved, pair.gap))
     resolved = sum(pair.resolved for pair in pairs)
-    verdict = "" if widest.resolved else ", which is not resolved"
+    verdict = "" if widest.resolved else " (not resolved)"
     return (
-        f"The widest gap is between the {PLURALS[widest.factor]} {widest.first} and "
-        f"{widest.second}: "
-        f"{signed_range(widest.gap, widest.low, widest.high)} Dice over "
-        f"{many(widest.blocks, 'shared setting')}{verdict}. "
-        f"{resolved} of {many(len(pairs), 'pair')} of levels "
+        f"The largest difference is between the {PLURALS[widest.factor]} {widest.first} and "
+        f"{widest.second}: {signed_range(widest.gap, widest.low, widest.high)} Dice over "
+        f"{many(widest.blocks, 'shared setting')}{verdict}. {resolved} of "
+        f"{many(len(pairs), 'pair')} of levels "
         f"{'is' if resolved == 1 or len(pairs) == 1 else 'are'} resolved."
     )
 
@@ -155,7 +152,7 @@ def _figure(context: Context, found: list[Effect]) -> Figure:
         data.append(points(names, values, colour, ["circle"] * len(names), 0))
     spread = listed(
         [
-            f"{effect.factor} {number(float(np.ptp(effect.mean)))} over {effect.blocks}"
+            f"{effect.factor} {number(float(np.ptp(effect.mean)))} ({many(effect.blocks, 'block')})"
             for effect in found
         ]
     )
@@ -164,12 +161,12 @@ def _figure(context: Context, found: list[Effect]) -> Figure:
     return Figure(
         id="effects-levels",
         caption=(
-            f"Best minus worst level, in mean Dice over complete blocks: {spread}. Each level's "
-            "distance from the average of "
-            f"its factor with 95 % interval, n = {patients} patients, seeds averaged, native grid."
+            f"Highest minus lowest marginal mean Dice over complete blocks: {spread}. Each point "
+            "is a level's difference from the average of its factor, with 95 % interval; n = "
+            f"{patients} patients, averaged over seeds, native grid."
         ),
         data=tuple(data),
-        layout=panels(["Dice above the average level"], rows[::-1])
+        layout=panels(["Dice minus the average of the factor"], rows[::-1])
         | {"shapes": [zero | {"line": {"color": "var(--muted)", "width": 1}}]},
         table=_level_table(found),
         height=FRAME + ROW * len(rows),
@@ -184,7 +181,7 @@ def _level_table(found: list[Effect]) -> Table:
         Column("blocks", True),
         Column("mean Dice", True, "marginal mean over complete blocks"),
         Column("from the average [95 % interval]", True),
-        Column("mean rank", True, "over patients, 1 is best"),
+        Column("mean rank", True, "mean over patients of the rank; 1 is best"),
     )
     rows = []
     for effect in found:
@@ -216,9 +213,9 @@ def _rank_table(found: list[Effect]) -> Table:
     columns = (
         Column("factor"),
         Column("levels", True),
-        Column("Friedman p", True, "patients are the blocks of this test"),
-        Column("critical difference", True, "of mean ranks at 5 %, Nemenyi"),
-        Column("further apart than it"),
+        Column("Friedman p", True, "in this test each patient is a block"),
+        Column("critical difference", True, "of the mean ranks at the 5 % level (Nemenyi)"),
+        Column("pairs that differ by more"),
     )
     rows = []
     for effect in found:
@@ -228,7 +225,7 @@ def _rank_table(found: list[Effect]) -> Table:
             if effect.ranks[j] - effect.ranks[i] > effect.limit and effect.p < 0.05
         ]
         p = (
-            TableCell("two levels: see the pairs", math.nan)
+            TableCell("two levels only: see the pairs", math.nan)
             if math.isnan(effect.p)
             else p_cell(effect.p)
         )
@@ -242,19 +239,19 @@ def _rank_table(found: list[Effect]) -> Table:
             )
         )
     caption = (
-        "Do these trainings' levels rank alike over the patients? Friedman's test, and by how much "
-        "mean ranks must differ to "
-        "be told apart. It looks at these trainings alone: variance between seeds is not included."
+        "Friedman's test: whether the levels have equal ranks over the patients, and how much "
+        "two mean ranks must differ to be significant. It uses these trainings only: variance "
+        "between seeds is not included."
     )
     return Table(id="effects-ranks", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def _pair_table(pairs: list[LevelPair]) -> Table:
-    names = ("factor", "better", "worse")
+    names = ("factor", "higher", "lower")
     columns = (
         *map(Column, names),
-        Column("settings shared", True),
-        Column("gap [95 % interval]", True),
+        Column("shared settings", True),
+        Column("difference [95 % interval]", True),
     )
     columns = (*columns, Column("p", True), Column("Holm p", True), Column("verdict"))
     rows = tuple(
@@ -273,6 +270,6 @@ def _pair_table(pairs: list[LevelPair]) -> Table:
         for pair in sorted(pairs, key=lambda pair: (FACTORS.index(pair.factor), -pair.gap))
     )
     caption = (
-        "Every two levels of a factor, over the settings of the other factors that both share."
+        "Every pair of levels, over the settings of the other factors that both have in common."
     )
     return Table(id="effects-pairs", caption=caption, columns=columns, rows=rows)

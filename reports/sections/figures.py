@@ -1,5 +1,5 @@
-"""The paper's three figures from this run: a patient in 3D, its equidistant axial slices, results
-of the 3D U-Net.
+"""The three figures of the paper, made from this run: a patient in 3D, equidistant axial slices,
+and results of the 3D U-Net.
 """
 
 import numpy as np
@@ -22,13 +22,12 @@ from reports.load.stored import (
 from trials.records.result import TrialResult
 
 UNET = "unet3d"
-# What the CT of a picture in a sheet may take, some 150 pixels wide on a page.
+# Largest size of one CT image, which is shown about 150 pixels wide.
 SHEET_BYTES = 20_000
 
 
 def figures(context: Context) -> Section | None:
-    """Figures 1 to 3; nothing where pictures are left out, or no final trial has left
-    volumes yet."""
+    """Figures 1 to 3; None if images are left out, or no final trial has stored volumes yet."""
     trial = _unet_trial(context)
     if context.images == "none" or trial is None:
         return None
@@ -61,9 +60,12 @@ def figures(context: Context) -> Section | None:
     return Section(
         id="figures",
         title="The paper's figures",
-        question="What does a case look like, and what does the network see?",
-        finding="Figures 1 to 3 of the paper in the same form, from this run's test patients; "
-        f"predictions by {unet}, {name}." + left_out,
+        question="What do a case and a prediction look like?",
+        finding=(
+            "Figures 1 to 3 of the paper in the same layout, from this run's test patients; "
+            f"predictions by {unet}, {name}."
+        )
+        + left_out,
         blocks=blocks,
     )
 
@@ -71,8 +73,8 @@ def figures(context: Context) -> Section | None:
 def _fullest(
     context: Context, trial: TrialResult, patients: list[Patient]
 ) -> tuple[Patient, Volumes] | None:
-    """The patient that holds most classes, so that they are render_mask, the first by name of those; one
-    whose cube holds anything.
+    """The patient with the most classes, so that each is visible; the first by name among equals,
+    skipping patients whose stored cube is empty.
     """
     for patient in sorted(patients, key=lambda patient: (-len(patient.held), patient.case)):
         volumes = read_volumes(context.run.out, trial.trial, patient.case)
@@ -82,8 +84,8 @@ def _fullest(
 
 
 def _unet_trial(context: Context) -> TrialResult | None:
-    """The first seed of the 3D U-Net's best configuration on validation; of the selected one where
-    the grid has none.
+    """The first seed of the 3D U-Net's best configuration on validation; of the selected
+    configuration if the grid has no 3D U-Net.
     """
     if context.selection is None:
         return None
@@ -105,8 +107,8 @@ def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
     )
     size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)
     caption = (
-        f"{patient.case}: the reference of {legend}, cut out of {size} mm. What lies behind "
-        "a surface shines through."
+        f"{patient.case}: the reference of {legend}, cropped to {size} mm. Surfaces are partly "
+        "transparent."
     )
     return Sheet(
         id="figure-1",
@@ -126,7 +128,8 @@ def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
     )
     below = " on the CT" if context.images == "ct" else "; --images ct shows the CT below"
     caption = (
-        f"{patient.case}, {len(pictures)} equidistant slices, head first: the reference{below}."
+        f"{patient.case}, {len(pictures)} equidistant slices from head to feet: the "
+        f"reference{below}."
     )
     return Sheet(
         id="figure-2",
@@ -138,12 +141,12 @@ def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
 
 
 def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Sheet:
-    """Reference and prediction of the worst, the middle and the best patient, in the stored slice
-    with most foreground.
+    """Reference and prediction of the worst, the median and the best patient, in the stored slice
+    with the most foreground.
     """
-    picked = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
+    by_rank = {"worst": known[0], "median": known[len(known) // 2], "best": known[-1]}
     pictures = []
-    for rank, patient in picked.items():
+    for rank, patient in by_rank.items():
         found = read_slices(context.run.out, trial.trial, patient.case)
         if found is None:
             continue
@@ -156,10 +159,9 @@ def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Shee
             _picture(context, planes, box, i, prediction[i], f"prediction, slice {planes.index[i]}")
         )
     caption = (
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference beside prediction for "
-        "the worst, the median and the "
-        f"best of {len(known)} test patients by mean Dice over the classes they hold, in the slice "
-        "with most foreground."
+        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference and prediction side by "
+        f"side for the worst, the median and the best of {len(known)} test patients by mean Dice "
+        "over the classes they have, in the slice with the most foreground."
     )
     return Sheet(
         id="figure-3",
@@ -173,7 +175,7 @@ def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Shee
 def _picture(
     context: Context, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str
 ) -> Picture:
-    """One slice: the borders of its labels [H, W], on the CT where the page shows it."""
+    """One slice: the outlines of its labels [H, W], on the CT if the page shows it."""
     image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if context.images == "ct" else ""
     return Picture(
         image, text, borders(labels[box], len(context.run.classes), "solid"), frame_of(planes, box)

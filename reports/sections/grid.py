@@ -1,5 +1,5 @@
-"""Model by loss by sampling: one map a class for Dice and for IoU, on one scale, holes marked with
-their reason.
+"""Heat maps of model by loss and sampling, one per class for Dice and IoU, on one colour scale;
+configurations without a score show the reason.
 """
 
 import math
@@ -13,14 +13,14 @@ from trials.records.result import COMPLETE, NATIVE
 from trials.records.spec import FINAL, Cell
 
 RULE = (
-    "One scale for all maps: dark is 0, light is 1. Hatched cells have no score and say why; "
-    "empty places are not in this grid."
+    "All maps share one colour scale: dark is 0, light is 1. Hatched cells have no score and "
+    "show the reason; empty cells are not part of this grid."
 )
-Hole = tuple[str, str, str, str]
+MapCell = tuple[str, str, str, str]
 
 
 def grid(context: Context) -> Section:
-    """The whole grid at a glance, run or not."""
+    """Every configuration of the grid, with or without a result."""
     labels = [label for label in context.run.labels if context.test[NATIVE].num_holding(label)]
     scored = sum(
         context.summaries[NATIVE][i, MEAN].seeds > 0 for i in range(len(context.run.cells))
@@ -31,21 +31,21 @@ def grid(context: Context) -> Section:
         else [_map(context, MEAN, "dice")]
     )
     holes = len(context.run.cells) - scored
-    finding = f"{scored} of {many(len(context.run.cells), 'cell')} of the grid have a test score."
+    finding = f"{scored} of {many(len(context.run.cells), 'configuration')} have a test score."
     if holes:
-        finding += f" {holes} {'is a hole' if holes == 1 else 'are holes'}, marked with the reason."
+        finding += f" {holes} {'has' if holes == 1 else 'have'} none; the maps show the reason."
     return Section(
         id="grid",
         title="The grid",
-        question="How do model, loss and sampling combine?",
+        question="How does each combination of model, loss and sampling score?",
         finding=finding + _spread(context),
         blocks=(Text((RULE,)), *maps, _table(context)),
     )
 
 
 def _spread(context: Context) -> str:
-    """How far the means of the models lie apart, and those of the losses: a hint at what matters,
-    not a test.
+    """How far apart the averages of the models, losses and samplings are; a description, not a
+    test.
     """
     parts = []
     for name in ("model", "loss", "sampling"):
@@ -57,11 +57,7 @@ def _spread(context: Context) -> str:
         averages = [sum(scores) / len(scores) for scores in means if scores]
         if len(averages) > 1:
             parts.append(f"{name} {number(max(averages) - min(averages))}")
-    return (
-        f" Spread of the average Dice between the values of one factor: {listed(parts)}."
-        if parts
-        else ""
-    )
+    return f" Highest minus lowest average Dice by factor: {listed(parts)}." if parts else ""
 
 
 def _map(context: Context, label: int, ratio: str) -> HeatMap:
@@ -80,8 +76,8 @@ def _map(context: Context, label: int, ratio: str) -> HeatMap:
     name = "Dice" if ratio == "dice" else "IoU"
     summaries = [summary for (_, of), summary in context.summaries[NATIVE].items() if of == label]
     caption = (
-        f"{_range(summaries, ratio)}; mean over n = {summaries[0].n} test patients and all "
-        "seeds, native grid."
+        f"{_range(summaries, ratio)}; mean over n = {summaries[0].n} test patients and all seeds, "
+        "native grid."
     )
     return HeatMap(
         id=f"grid-{'mean' if label == MEAN else label}-{ratio}",
@@ -105,12 +101,16 @@ def _range(summaries: list[ScoreSummary], ratio: str) -> str:
     values = [
         getattr(summary, ratio) for summary in summaries if not math.isnan(getattr(summary, ratio))
     ]
-    return f"{span(values, 2)} over {many(len(values), 'cell')}" if values else "no score yet"
+    return (
+        (f"{span(values, 2)} over {many(len(values), 'configuration')}")
+        if values
+        else "no score yet"
+    )
 
 
-def _cell(context: Context, cell: Cell, label: int, ratio: str) -> Hole:
+def _cell(context: Context, cell: Cell, label: int, ratio: str) -> MapCell:
     if cell not in context.run.cells:
-        return ("", "", "", "not in this grid")
+        return ("", "", "", "not part of this grid")
     summary = context.summaries[NATIVE][context.run.cells.index(cell), label]
     value = getattr(summary, ratio)
     if math.isnan(value):
@@ -126,7 +126,9 @@ def _cell(context: Context, cell: Cell, label: int, ratio: str) -> Hole:
 
 
 def _hole(context: Context, cell: Cell) -> str:
-    """Why a cell has no score: the reason of its failed final trial, or that none has ended."""
+    """Why a configuration has no score: the reason of its failed final trial, or that none has
+    ended.
+    """
     ended = [
         result
         for result in context.run.results
@@ -159,7 +161,7 @@ def _table(context: Context) -> Table:
         rows.append(tuple(row))
     return Table(
         id="grid-table",
-        caption="Every cell with its intervals",
+        caption="Every configuration with 95 % intervals",
         columns=tuple(columns),
         rows=tuple(rows),
         folded=True,

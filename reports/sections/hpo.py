@@ -1,5 +1,5 @@
-"""What tuning taught: what it gained over the default, which hyperparameters mattered, and every
-study to look into.
+"""Results of the tuning: the gain over the default, the importance of each hyperparameter, and
+plots of every study.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from reports.load.run_folder import read_studies
 from trials.records.result import COMPLETE, TrialResult
 from trials.records.spec import TUNE, Cell
 
-# With fewer trials a study is a handful of points: nothing is said of its hyperparameters.
+# Studies with fewer trials than this are not plotted.
 LEAST = 5
 Studies = dict[Cell, list[TrialResult]]
 
 
 def hpo(context: Context) -> Section | None:
-    """Gain, importance and studies; nothing for a run that tuned nothing."""
+    """Gain, importance and studies; None for a run without tuning."""
     studies = _studies(context)
     if not studies:
         return None
@@ -44,7 +44,7 @@ def hpo(context: Context) -> Section | None:
     return Section(
         id="hpo",
         title="Tuning",
-        question="What did tuning teach?",
+        question="How much did tuning improve the score, and which hyperparameters mattered?",
         finding=f"{_gain_words(studies)} "
         f"{importance_words(importance, max(map(len, studies.values())))}",
         blocks=tuple(blocks),
@@ -77,8 +77,8 @@ def _best(trials: Sequence[TrialResult]) -> TrialResult:
 
 
 def _gains(studies: Studies) -> dict[Cell, float]:
-    """What the best setting of a study is ahead of its default; only of studies whose default was
-    completed.
+    """The best score of each study minus the score of its default; only studies whose default trial
+    is complete.
     """
     return {
         cell: _score(_best(trials)) - _score(trials[0])
@@ -90,14 +90,14 @@ def _gains(studies: Studies) -> dict[Cell, float]:
 def _gain_words(studies: Studies) -> str:
     gains = _gains(studies)
     if not gains:
-        return "No study has a completed default to compare with."
+        return "No study has a completed default trial, so the gain of tuning is unknown."
     sizes = sorted({len(trials) for trials in studies.values()})
     kept = sum(gain == 0 for gain in gains.values())
     budget = many(sizes[0], "setting") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} settings"
     better = len(gains) - kept
     text = (
-        f"With {budget} tried a cell, a tuned one beat the default on validation in {better} of "
-        f"{many(len(gains), 'cell')}"
+        f"With {budget} per configuration, tuning improved the validation score over the default "
+        f"in {better} of {many(len(gains), 'configuration')}"
     )
     return (
         f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)."
@@ -113,10 +113,9 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     order = sorted(gains, key=lambda cell: (-gains[cell], context.run.cells.index(cell)))
     names = [plain(cell_name(cell)) for cell in order]
     caption = (
-        "Tuned against default at the same length of training: each cell's default was its study's "
-        "first trial. The "
-        "best of several is flattered by having been picked on these validation cases. Validation "
-        "Dice on the cube, one seed."
+        "Validation Dice of the default setting (the first trial of each study) and of the best "
+        "setting, trained for the same number of epochs. The best score of several is biased "
+        "upwards, because it was selected on these validation cases. Validation Dice"
     )
     layout = {
         "margin": {"l": 10, "r": 10, "t": 40, "b": 44},
@@ -141,7 +140,7 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
 
 
 def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[dict[str, Any], ...]:
-    """A line a cell from its default to its best, and the marks at its ends."""
+    """One line per configuration from the default to the best score, with markers at both ends."""
     defaults = [round(_score(trials[0]), 4) for trials in studies]
     bests = [round(_score(_best(trials)), 4) for trials in studies]
     data: list[dict[str, Any]] = [
@@ -183,7 +182,7 @@ def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
         Column("configuration"),
         *(
             Column(name, True)
-            for name in ("complete trials", "default", "best", "gain", "found at number")
+            for name in ("complete trials", "default", "best", "gain", "number of the best trial")
         ),
         Column("best setting"),
     )
@@ -204,7 +203,7 @@ def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
         )
     return Table(
         id="gain-table",
-        caption="The best setting of each study beside its default.",
+        caption="The best setting of each study and its default.",
         columns=columns,
         rows=tuple(rows),
     )
@@ -237,11 +236,11 @@ def _views(studies: Studies) -> Figure:
         for trial in trials
     )
     caption = (
-        "One study at a time. Above: the score against each hyperparameter, later trials lighter, "
-        "and a map over two of them "
-        "(interpolated between the trials, so only as good as they are dense). Below: each trial "
-        "as a line, lighter where it "
-        "scored higher, the best in ink. Validation Dice on the cube."
+        "One study at a time. Above: validation Dice against each hyperparameter (later trials "
+        "in lighter colours), and a map over two hyperparameters, interpolated between the "
+        "trials, so it is only reliable where trials are dense. Below: one line per trial, "
+        "lighter for a higher Dice; the best trial is drawn in the text colour. Validation Dice "
+        "on the cube."
     )
     return Figure(
         id="studies",
@@ -251,7 +250,7 @@ def _views(studies: Studies) -> Figure:
         view_label="Study",
         table=Table(
             id="studies-table",
-            caption="Every complete trial of these studies.",
+            caption="All complete trials of these studies.",
             columns=columns,
             rows=rows,
         ),

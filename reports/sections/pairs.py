@@ -1,5 +1,5 @@
-"""Which differences are real: every pair of configurations as a map, and its effect, chance and p
-value as a table.
+"""Which differences between configurations are resolved: a map of every pair, and a table of
+differences, probabilities and p values.
 """
 
 from typing import Any
@@ -18,29 +18,27 @@ from reports.stats.pairs import hodges_lehmann, superiority
 from reports.stats.tests import sign_flip
 from trials.records.result import NATIVE
 
-# The table holds so many pairs at most, those of the smallest p.
+# The table shows at most this many pairs, those with the smallest p.
 MOST_ROWS = 300
-# Up to so many configurations the map prints the differences.
+# With at most this many configurations the map shows the differences as text.
 PRINTED = 14
 RULE = (
-    "A patient's score is the mean Dice of the classes its reference holds, seeds averaged. p is "
-    "the larger of two: Wilcoxon's "
-    "signed-rank test over patients with Pratt's zeros, which asks whether these trainings differ, "
-    "and Student's t over "
-    "patients and trainings, which asks whether others would; each is corrected by Holm inside the "
-    "family that the run "
-    "declared. Resolved means below 0.05, and that any configuration has two seeds. The shift is "
-    "Hodges and Lehmann's "
-    "estimate with its 95 % interval; the chance to win is the share of patients on which the "
-    "first scores higher, ties half, "
-    "with Wilson's interval; the last p flips every patient's sign at random 10,000 times, "
-    "uncorrected, to check Wilcoxon's."
+    "A patient's score is the mean Dice of the classes its reference has, averaged over seeds. "
+    "Each pair has two tests: Wilcoxon's signed-rank test over patients (zeros by Pratt), which "
+    "asks whether these trainings differ, and a t test that treats patients and trainings as "
+    "random, which asks whether new trainings would differ. Each is corrected by Holm within the "
+    "family that the run declared, and the table shows the larger p value. A pair is resolved if "
+    "its corrected p is below 0.05 and any configuration has two seeds. The shift is the "
+    "Hodges-Lehmann estimate. The probability of a higher score is the share of patients on "
+    "which the first configuration scores higher (ties count half), with Wilson's interval. As a "
+    "check of Wilcoxon's test, the last p flips the sign of every patient's difference at random "
+    "10,000 times; it is not corrected."
 )
 
 
 def pairs(context: Context) -> Section | None:
-    """The map of the first declared family that compares patients' means; nothing where no family
-    has a pair with scores.
+    """The map of the first declared family that compares patients' means; None if no family has a
+    pair with scores.
     """
     tested = next((of for of in context.families if of.family.score == PATIENTS and of.p), None)
     if tested is None:
@@ -48,8 +46,8 @@ def pairs(context: Context) -> Section | None:
     table, agreeing = _table(context, tested)
     return Section(
         id="pairs",
-        title="Pairs",
-        question="Which differences are real?",
+        title="Pairwise differences",
+        question="Which differences between configurations are resolved?",
         finding=_finding(tested, agreeing),
         blocks=(_figure(context, tested, table), Text((RULE,))),
     )
@@ -69,8 +67,7 @@ def _finding(tested: FamilyResult, agreeing: str) -> str:
     if not tested.seed_variance_known:
         return (
             f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a "
-            "better configuration cannot be "
-            f"told from a luckier training. {agreeing}"
+            f"difference cannot be told from random variation between trainings. {agreeing}"
         )
     verb = "is" if resolved == 1 or len(tested.p) == 1 else "are"
     return f"{resolved} of {many(len(tested.p), 'pair')} {kind} {verb} resolved. {agreeing}"
@@ -88,11 +85,10 @@ def _figure(context: Context, tested: FamilyResult, table: Table) -> Figure:
     )
     side = max(13, min(34, 700 // num))
     caption = (
-        f"{resolved} of {many(len(tested.p), 'pair')} resolved, family '{tested.family.name}', n = "
-        f"{patients} patients. "
-        "Best mean first, both ways; a column is the configuration of that place. Blue: the row is "
-        "ahead; orange: behind; "
-        "grey: not resolved. Signed-rank and t over patients and trainings, Holm."
+        f"{resolved} of {many(len(tested.p), 'pair')} resolved (family '{tested.family.name}'), n "
+        f"= {patients} patients. Rows and columns are in order of the mean, the highest first; "
+        "column numbers are the row numbers. Blue: the row scores higher; orange: lower; grey: "
+        "not resolved. Holm-corrected signed-rank and t tests."
     )
     axis = {"showgrid": False, "zeroline": False, "ticks": ""}
     return Figure(
@@ -112,8 +108,8 @@ def _figure(context: Context, tested: FamilyResult, table: Table) -> Figure:
 
 
 def _map(context: Context, tested: FamilyResult) -> dict[str, Any]:
-    """Every pair both ways as a plotly heatmap: 1 where the row is ahead, -1 where it is behind, 0
-    where not resolved.
+    """Every pair in both directions as a plotly heatmap: 1 if the row scores higher, -1 if lower, 0
+    if not resolved.
     """
     order, scores = ranked(context), _by_patient(context)
     names, num = [plain(cell_name(context.run.cells[i])) for i in order], len(order)
@@ -157,8 +153,8 @@ def _map(context: Context, tested: FamilyResult) -> dict[str, Any]:
 
 
 def _table(context: Context, tested: FamilyResult) -> tuple[Table, str]:
-    """The pairs of smallest p, the better first, and how often the check by sign flips agrees with
-    Wilcoxon's test.
+    """The pairs with the smallest p, the higher mean first, and how often the sign-flip test agrees
+    with Wilcoxon's test.
     """
     scores = _by_patient(context)
     kept = sorted(tested.p, key=lambda key: (tested.p[key], key))[:MOST_ROWS]
@@ -173,11 +169,11 @@ def _table(context: Context, tested: FamilyResult) -> tuple[Table, str]:
         sign_flip(differences),
     )
     columns = (
-        Column("better"),
-        Column("worse"),
+        Column("higher"),
+        Column("lower"),
         Column("mean difference", True),
         Column("shift", True, "Hodges-Lehmann, with its 95 % interval"),
-        Column("chance to win", True, "on a new patient, with its 95 % interval"),
+        Column("probability of a higher score", True, "on a new patient, with its 95 % interval"),
         Column("p", True),
         Column("Holm p", True),
         Column("sign-flip p", True),
@@ -209,15 +205,15 @@ def _table(context: Context, tested: FamilyResult) -> tuple[Table, str]:
             )
         )
     left = len(tested.p) - len(kept)
-    caption = f"{many(len(kept), 'pair')}, the smallest p first" + (
-        f"; {left} more of larger p are left out." if left else "."
+    caption = f"{many(len(kept), 'pair')}, smallest p first" + (
+        f"; {left} more with larger p are not shown." if left else "."
     )
     agree = sum(
         (tested.over_cases[key] < 0.05) == (p < 0.05)
         for key, p in zip(kept, flips.tolist(), strict=True)
     )
     words = (
-        f"A sign-flip permutation test agrees with Wilcoxon's in {agree} of "
-        f"{many(len(kept), 'pair')}, both uncorrected."
+        f"A sign-flip permutation test agrees with Wilcoxon's test in {agree} of "
+        f"{many(len(kept), 'pair')} (significant or not at 5 %, both uncorrected)."
     )
     return Table(id="pairs-table", caption=caption, columns=columns, rows=tuple(rows)), words

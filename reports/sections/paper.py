@@ -1,5 +1,5 @@
-"""Does this run reproduce the published tables: each value beside ours, and whether the paper's can
-be true at all.
+"""Whether this run reproduces the published tables: each value with ours, and whether the published
+one is possible.
 
 The facts in paper_tables.csv are tables 1 to 11 of Azorín, Cribillés, Lázaro and Román, "Visión por
 Computador en Imágenes Médicas 3D" (University of Granada, 12 January 2025): KiTS23 at 128 cubed,
@@ -36,18 +36,18 @@ INSIDE, DIFFERS, INFEASIBLE, NOT_RUN = (
 )
 DUPLICATE = "duplicate of table"
 IN_WORDS = {
-    INFEASIBLE: "cannot be true",
+    INFEASIBLE: "are impossible",
     DUPLICATE: "repeat an earlier table",
     INSIDE: "lie inside our interval",
     DIFFERS: "differ from ours",
-    NOT_RUN: "have no run of ours",
+    NOT_RUN: "were not run here",
 }
 LOOKS = {INSIDE: "good", INFEASIBLE: "bad", NOT_RUN: "quiet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One published row: overlap of one label by one configuration."""
+    """One published row: overlap of one label for one configuration."""
 
     table: int
     cell: Cell
@@ -74,7 +74,9 @@ def published() -> tuple[Published, ...]:
 
 
 def paper(context: Context) -> Section | None:
-    """The 11 tables beside ours, for a run on the paper's data; nothing for any other."""
+    """The 11 published tables with our scores, for a run on the paper's data; None for any
+    other.
+    """
     if context.run.record["dataset"] != "kits23":
         return None
     rows = published()
@@ -85,14 +87,14 @@ def paper(context: Context) -> Section | None:
     return Section(
         id="paper",
         title="The paper's tables",
-        question="Does this reproduce what was published?",
+        question="Does this run reproduce the published scores?",
         finding=f"Of {len(rows)} published rows: {finding}.",
         blocks=(_table(context, rows, verdicts), Text(_explanation(context, copies))),
     )
 
 
 def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
-    """Each table that repeats an earlier one digit for digit, and that earlier one."""
+    """Each table that repeats an earlier one exactly, and that earlier one."""
     tables: dict[int, list[tuple[float, float]]] = {}
     for row in rows:
         tables.setdefault(row.table, []).append((row.iou, row.dice))
@@ -100,8 +102,8 @@ def repeated_tables(rows: tuple[Published, ...]) -> dict[int, int]:
 
 
 def verdict(row: Published, copies: dict[int, int], ours: ScoreSummary | None) -> str:
-    """What is to be said of a published row, the gravest first: infeasible, duplicate, not run,
-    then where it lies.
+    """The verdict on a published row; of several the most serious: infeasible, duplicate, not run,
+    then differs or inside our interval.
     """
     if not feasible(row.dice, row.iou, HALF_UNIT):
         return INFEASIBLE
@@ -130,18 +132,17 @@ def _table(context: Context, rows: tuple[Published, ...], verdicts: list[str]) -
         Column(
             "our Dice on the cube",
             True,
-            "mean over the patients that hold the class, with its 95 % interval",
+            "mean over the patients whose reference has the class, with its 95 % interval",
         ),
         Column("ours minus paper", True),
         Column("verdict"),
     )
-    entries = tuple(_row(context, row, text) for row, text in zip(rows, verdicts, strict=True))
+    table_rows = tuple(_row(context, row, text) for row, text in zip(rows, verdicts, strict=True))
     caption = (
-        "Published values beside ours. Ours are means over patients on the resampled cube, the "
-        "paper's own space; "
-        "the paper does not say how it averaged."
+        "Published scores and ours. Ours are means over patients on the resampled cube, as in "
+        "the paper; the paper does not say how it averaged."
     )
-    return Table(id="paper-table", caption=caption, columns=columns, rows=entries)
+    return Table(id="paper-table", caption=caption, columns=columns, rows=table_rows)
 
 
 def _row(context: Context, row: Published, text: str) -> tuple[TableCell, ...]:
@@ -172,16 +173,14 @@ def _row(context: Context, row: Published, text: str) -> tuple[TableCell, ...]:
 
 def _explanation(context: Context, copies: dict[int, int]) -> tuple[str, ...]:
     repeats = " ".join(
-        f"Table {table} repeats table {first} digit for digit." for table, first in copies.items()
+        f"Table {table} repeats table {first} exactly." for table, first in copies.items()
     )
     return (
-        f"Source: {SOURCE}; tables 1 to 11. Its numbers are shown beside ours and never used as a "
-        "target: it gives one "
-        "training a cell, no interval, and no learning rate in 3D. Ours: "
-        f"{many(len(context.test[PREPARED].cases), 'test case')}.",
-        "Infeasible means that no masks can give both numbers: IoU ≤ Dice ≤ 2 IoU / (1 + IoU) "
-        "holds for one case, for pooled "
-        f"voxels and for means over the same cases, and is broken here beyond rounding. {repeats} "
-        "Background rows say little: "
-        "a model that predicts background everywhere scores nearly the same.",
+        f"Source: {SOURCE}; tables 1 to 11. The published scores are shown for comparison only. "
+        "The paper gives one training per configuration, no intervals, and no learning rate in "
+        f"3D. Our scores: {many(len(context.test[PREPARED].cases), 'test case')}.",
+        "Infeasible: no masks have this pair of Dice and IoU. IoU ≤ Dice ≤ 2 IoU / (1 + IoU) "
+        "holds for one case, for pooled voxels and for means over the same cases, and these rows "
+        f"break it by more than rounding. {repeats} Background rows show little: a model that "
+        "predicts background everywhere scores nearly the same.",
     )

@@ -1,5 +1,5 @@
-"""What a Dice costs: validation Dice against training time, memory and parameters, and the
-configurations no other beats.
+"""Validation Dice against training time, memory and parameters, and the configurations on the
+Pareto front.
 """
 
 import math
@@ -16,8 +16,8 @@ from reports.formatting import cell_name, distinct, duration, listed, many, numb
 
 
 def pareto(context: Context) -> Section | None:
-    """Time, memory and size against Dice; the total alone before two are scored; nothing before a
-    first trial.
+    """Validation Dice against time, memory and size; only the total cost with fewer than two scored
+    configurations; None before a first trial.
     """
     results = context.run.results
     if not results:
@@ -27,15 +27,15 @@ def pareto(context: Context) -> Section | None:
         max(result.peak_gib for result in results),
     )
     total = (
-        f"{many(len(results), 'trial')} took {duration(seconds)} of training time, {peak:.2g} "
-        "GiB at most."
+        f"{many(len(results), 'trial')} took {duration(seconds)} of training time and at most "
+        f"{peak:.2g} GiB of memory."
     )
     costs = costs_of(context)
     blocks: tuple[Block, ...] = (_figure(context, costs),) if len(costs) > 1 else ()
     return Section(
         id="pareto",
         title="Cost",
-        question="What does a Dice cost, in time, memory and size?",
+        question="What does a higher Dice cost in time, memory and size?",
         finding=f"{_best(context, costs)}{total}",
         blocks=blocks,
     )
@@ -77,7 +77,7 @@ def _name(context: Context, cost: Cost) -> str:
 def _figure(context: Context, costs: list[Cost]) -> Figure:
     factor, unit = unit_of(costs)
     panels: tuple[tuple[str, Callable[[Cost], float]], ...] = (
-        (f"{unit} a training", lambda cost: cost.hours * factor),
+        (f"{unit} per training", lambda cost: cost.hours * factor),
         ("peak GiB", _memory),
         ("parameters", _size),
     )
@@ -89,12 +89,10 @@ def _figure(context: Context, costs: list[Cost]) -> Figure:
         for name, of in zip(("time", "memory", "size"), (_hours, _memory, _size), strict=True)
     ]
     caption = (
-        f"Not beaten by any that costs no more: of {many(len(costs), 'configuration')} "
-        f"{listed(fronts)} (large, on the line). "
-        f"Mean validation Dice over classes, native grid, n = {len(context.validation.cases)} "
-        "cases; "
-        "the test split has no part "
-        f"in this. {KEY[0].upper()}{KEY[1:]}."
+        "Large marks on the line are on the Pareto front: no configuration with a higher Dice "
+        f"costs as little ({listed(fronts)}, of {many(len(costs), 'configuration')}). Mean "
+        f"validation Dice of the classes, native grid, n = {len(context.validation.cases)} cases; "
+        f"test scores are not used here. {KEY[0].upper()}{KEY[1:]}."
     )
     return Figure(
         id="front",
@@ -172,8 +170,8 @@ def _layout(titles: list[str], sizes: list[float]) -> dict[str, Any]:
 
 
 def _decades(sizes: list[float]) -> dict[str, Any]:
-    """A logarithmic axis with a tick at each 1, 3, 10, ... of the range, in words; a narrow range
-    is marked at its ends.
+    """A logarithmic axis with ticks at 1, 3, 10, ... as text; a narrow range has ticks at its
+    ends.
     """
     low, high = max(1.0, min(sizes)) / 1.5, max(1.0, *sizes) * 1.5
     ticks: list[float] = [
@@ -200,10 +198,10 @@ def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Tab
     columns = (
         Column("configuration"),
         Column("validation Dice", True),
-        Column(f"{unit} a training", True),
-        *((Column(f"{unit} of its search", True),) if searched else ()),
-        *(Column(name, True) for name in ("peak GiB", "parameters", "trained", "multiply-adds")),
-        Column("not beaten for"),
+        Column(f"{unit} per training", True),
+        *((Column(f"{unit} for tuning", True),) if searched else ()),
+        *(Column(name, True) for name in ("peak GiB", "parameters", "trainable", "multiply-adds")),
+        Column("on the Pareto front for"),
     )
     rows = tuple(
         (
@@ -224,5 +222,5 @@ def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Tab
         for cost in costs
     )
     return Table(
-        id="front-table", caption="What each configuration costs.", columns=columns, rows=rows
+        id="front-table", caption="Cost of each configuration.", columns=columns, rows=rows
     )

@@ -1,4 +1,6 @@
-"""Can this be run again: the command, the code, the data, the machine, every resolved setting."""
+"""What is needed to repeat the run: the command, the code, the data, the machine, and every
+setting.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +13,7 @@ from trials.records.spec import FINAL
 
 
 def provenance(context: Context) -> Section:
-    """Everything a rerun needs."""
+    """Everything needed to repeat the run."""
     record = context.run.record
     commit = record.get("commit") or "unknown"
     dirty = "with uncommitted changes" if record.get("dirty") else "clean"
@@ -35,7 +37,7 @@ def provenance(context: Context) -> Section:
     return Section(
         id="provenance",
         title="Provenance",
-        question="Can I run this again?",
+        question="How can this run be repeated?",
         finding=f"Commit {commit}, {dirty}; {many(len(context.run.results), 'trial')}, each named "
         "by "
         "a hash of its settings.",
@@ -47,7 +49,7 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
     tuning = (
         as_words(record["tuning"])
         if record.get("tuning")
-        else "none: every cell ran at its default"
+        else "none: every configuration used its default"
     )
     return (
         ("grid", str(record["grid"])),
@@ -57,7 +59,7 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("seeds", ", ".join(map(str, record["seeds"]))),
         ("tuning", tuning),
         ("planned trials", as_words(record.get("planned") or {})),
-        ("first weights", as_words(record.get("weights") or {})),
+        ("initial weights", as_words(record.get("weights") or {})),
         (
             "declared families",
             ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none",
@@ -66,8 +68,8 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
 
 
 def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The data's own entries; case lists as their lengths (run.json has them in full), and no path
-    of the machine it ran on.
+    """The entries of the data record; case lists as their lengths (run.json has them in full), and
+    no path of the machine.
     """
     facts = [
         ("dataset", str(record["dataset"])),
@@ -94,7 +96,7 @@ def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What is not tuned, a row a setting and a column a model."""
+    """The settings that are not tuned, one row per setting and one column per model."""
     settings = sorted({name for recipe in recipes.values() for name in recipe})
     columns = (Column("setting"), *(Column(model) for model in recipes))
     rows = tuple(
@@ -113,7 +115,7 @@ def _recipes(recipes: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def as_words(value: object) -> str:
-    """A value of run.json in words: 'edge 32, kind cube'."""
+    """A value of run.json as text: 'edge 32, kind cube'."""
     if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, Mapping):
@@ -136,7 +138,7 @@ def _specs(context: Context) -> Table:
             "configuration",
             "seed",
             "fold",
-            "first weights",
+            "initial weights",
             "settings",
             "commit",
         )
@@ -158,7 +160,7 @@ def _specs(context: Context) -> Table:
     )
     return Table(
         id="specs",
-        caption="Every final trial as it was resolved",
+        caption="All settings of every final trial",
         columns=columns,
         rows=rows,
         folded=True,

@@ -1,5 +1,5 @@
-"""The sections in reading order. One is a function (context) -> Section, or None where a run has
-nothing for it.
+"""The sections in reading order. Each is a function (context) -> Section, or None if a run has
+nothing to show in it.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""Is a gap larger than the effect of a seed? Every training as a point, what the scatter is made
-of, what would settle it.
+"""Variance between seeds: the score of every training, the components of the variance, and how many
+patients or seeds would resolve a difference.
 """
 
 import math
@@ -18,17 +18,17 @@ from reports.stats.power import VarianceSplit, cases_needed, seeds_needed, varia
 from trials.records.result import NATIVE
 
 PARTS = {
-    "case": ("patient", "some patients are hard for all"),
-    "configuration": ("configuration", "what the grid set out to compare"),
-    "mix": ("patient by configuration", "a patient suits one configuration better than another"),
-    "seed": ("seed", "the variance between trainings that all patients share"),
-    "rest": ("rest", "the variance between trainings on one patient"),
+    "case": ("patient", "some patients are difficult for every configuration"),
+    "configuration": ("configuration", "the difference that the grid was run to measure"),
+    "mix": ("patient x configuration", "configurations differ in which patients they segment well"),
+    "seed": ("seed", "trainings of one configuration differ in all patients alike"),
+    "rest": ("residual", "trainings of one configuration differ in single patients"),
 }
 
 
 def seeds(context: Context) -> Section | None:
-    """Nothing before a first test score; with one seed everywhere it says that the seed_effect was
-    not measured.
+    """None without a test score; with one seed everywhere it says that the variance between seeds
+    was not measured.
     """
     order, shares = ranked(context), patient_shares(context.test[NATIVE])
     if not order or not shares.shape[2]:
@@ -45,7 +45,7 @@ def seeds(context: Context) -> Section | None:
     return Section(
         id="seeds",
         title="Seeds",
-        question="Is the gap larger than the variance between seeds?",
+        question="Is the difference larger than the variation between seeds?",
         finding=_finding(context, math.sqrt(seed_effect), df),
         blocks=tuple(blocks),
     )
@@ -54,28 +54,24 @@ def seeds(context: Context) -> Section | None:
 def _finding(context: Context, seed_effect: float, df: int) -> str:
     if not df:
         return (
-            "Each configuration was trained once: the variance between seeds was not measured, so "
-            "no gap can be called larger "
-            "than it."
+            "Each configuration was trained once, so the variance between seeds was not measured "
+            "and no difference can be compared with it."
         )
     text = (
-        "Two trainings of one configuration typically differ by "
-        f"{number(math.sqrt(2) * seed_effect)} "
-        "Dice through their "
-        f"seeds (standard deviation {number(seed_effect)} a training, {many(df, 'degree')} of "
-        "freedom)."
+        "Two trainings of one configuration that differ only in the seed typically differ by "
+        f"{number(math.sqrt(2) * seed_effect)} Dice (standard deviation {number(seed_effect)} per "
+        f"training, {many(df, 'degree')} of freedom)."
     )
     if context.selection is None or context.selection.runner_up is None:
         return text
     i, seeds = context.selection.runner_up, len(context.run.seeds)
-    noise = 1.96 * seed_effect * math.sqrt(2 / seeds)
-    size = "more" if abs(context.selection.lead[i]) > noise else "no more"
+    chance = 1.96 * seed_effect * math.sqrt(2 / seeds)
+    size = "more" if abs(context.selection.lead[i]) > chance else "not more"
     return (
-        f"{text} The selected's difference to the runner-up, {signed(context.selection.lead[i])}, "
-        "is "
-        f"{size} than the "
-        f"{number(noise)} that chance alone explains in 95 % of comparisons of "
-        f"{many(seeds, 'seed')} a side."
+        f"{text} The selected configuration differs from the runner-up by "
+        f"{signed(context.selection.lead[i])}. That is {size} than {number(chance)}, the "
+        "difference that 95 % of comparisons of two equal configurations with "
+        f"{many(seeds, 'seed')} each stay below."
     )
 
 
@@ -102,16 +98,16 @@ def _figure(context: Context, order: list[int], shares: np.ndarray) -> Figure:
         )
     width, between = float(np.nanmax(np.ptp(by_seed, axis=1))), float(np.ptp(nan_mean(by_seed, 1)))
     widest = (
-        f"The seeds of one configuration lie up to {number(width)} apart"
+        f"The seeds of one configuration differ by up to {number(width)}"
         if not math.isnan(width)
-        else "Seeds are missing"
+        else "No configuration has two seeds"
     )
     return Figure(
         id="seeds-strip",
         caption=(
-            f"{widest}, the means of all configurations {number(between)}. A point is one "
-            "training's mean test Dice of the "
-            f"classes over n = {shares.shape[2]} patients, native grid; best mean first."
+            f"{widest}; the means of the configurations differ by up to {number(between)}. One "
+            f"point per training: its mean test Dice of the classes over n = {shares.shape[2]} "
+            "patients, native grid; highest mean first."
         ),
         data=tuple(data),
         layout={
@@ -150,14 +146,12 @@ def _seed_table(context: Context, order: list[int], by_seed: np.ndarray) -> Tabl
             for value in values
         ]
         rows.append((configuration(context, i), *cells, TableCell(number(width), width)))
-    caption = "Mean test Dice of the classes, a training a number."
+    caption = "Mean test Dice of the classes, one number per training."
     return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def _split(context: Context, order: list[int], shares: np.ndarray) -> VarianceSplit | None:
-    """Over the configurations that have every seed, or the first seed of all where none is
-    complete.
-    """
+    """The split over the configurations that have every seed; None for fewer than two of them."""
     counts = context.test[NATIVE]
     whole = [i for i in order if counts.available[i].all()]
     return variance_split(shares[whole]) if len(whole) > 1 else None
@@ -182,15 +176,15 @@ def _split_table(split: VarianceSplit) -> Table:
                 )
             )
     columns = (
-        Column("source"),
+        Column("component"),
         Column("standard deviation", True),
         Column("share of the variance", True),
         Column("meaning"),
     )
     caption = (
-        "What the scatter of a single score is made of: variance components by the "
-        "analysis-of-variance estimator (method of "
-        "moments, none below 0), all effects random, seeds within configurations."
+        "Variance components of a single score (one patient, one training), by the "
+        "analysis-of-variance estimator (method of moments, none below 0); all effects are "
+        "random, seeds within configurations."
     )
     return Table(id="seeds-split", caption=caption, columns=columns, rows=tuple(rows))
 
@@ -229,30 +223,34 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
         )
     columns = (
         Column("rival"),
-        Column("lead of the selected", True),
+        Column("difference", True, "selected configuration minus rival, mean test Dice"),
         Column("verdict"),
         Column(
             "patients for 80 % power",
             True,
-            "with the seeds at hand, were the gap truly as large as it is here",
+            "with the present number of seeds, if the true difference equals the observed one",
         ),
-        Column("seeds for 80 % power", True, "a configuration, with the patients at hand"),
+        Column(
+            "seeds for 80 % power", True, ("per configuration, with the present number of patients")
+        ),
     )
     caption = (
-        f"How many test patients (here {len(counts.cases)}), or how many seeds (here "
-        f"{len(context.run.seeds)}), would tell the "
-        "selected from each rival at the two-sided 5 % level, if the true gap were the one "
-        "seen and nothing else were compared; the verdict asks for more."
+        f"How many test patients (here {len(counts.cases)}) or how many seeds (here "
+        f"{len(context.run.seeds)}) a two-sided 5 % test needs to detect the difference with 80 % "
+        "power, if the true difference equals the observed one and only this pair is tested. The "
+        "verdict also corrects for the number of comparisons."
     )
     return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))
 
 
 def describe_needed(count: float, at_hand: int) -> str:
-    """A number of patients or seeds; in words where those at hand would do, or none would."""
+    """A number of patients or seeds as text: a number, that the present one is enough, or that none
+    is enough.
+    """
     return (
-        "none would do"
+        "no number is enough"
         if math.isinf(count)
         else f"{count:,.0f}"
         if count > at_hand
-        else f"at most the {at_hand} at hand"
+        else f"at most the present {at_hand}"
     )

@@ -1,5 +1,5 @@
-"""Where does it fail? Size and group of a patient against the Dice of the selected, and every
-configuration by quarter.
+"""Dice of the selected configuration by the size of each structure and by group of patients, and of
+every configuration by quarter of the sizes.
 """
 
 from math import ceil, floor, log10, prod
@@ -16,14 +16,14 @@ from reports.formatting import cell_name, listed, many, number, plain
 from reports.stats.intervals import nan_mean
 from trials.records.result import NATIVE
 
-# With fewer patients a quarter of them says nothing.
+# Fewer patients than this are too few to divide into quarters.
 FEWEST = 8
 QUARTERS = ("smallest quarter", "second", "third", "largest quarter")
 
 
 def size(context: Context) -> Section | None:
-    """A panel a class that enough patients hold; nothing where there is none, or before a first
-    test score.
+    """One panel per class that enough patients have; None if there is no such class or no test
+    score yet.
     """
     order, counts = ranked(context), context.test[NATIVE]
     labels = (
@@ -45,8 +45,8 @@ def size(context: Context) -> Section | None:
     tables += [_table(context, order, label, volumes[label], scores[label]) for label in labels]
     return Section(
         id="size",
-        title="Size",
-        question="Where does it fail?",
+        title="Size of the structure",
+        question="Does Dice depend on the size of the structure?",
         finding=_finding(context, shown, volumes, scores),
         blocks=(_figure(context, shown, volumes, scores), *tables),
     )
@@ -57,7 +57,9 @@ def _unit(context: Context) -> str:
 
 
 def _voxel_mm3(context: Context) -> dict[str, float]:
-    """The native voxel of every test case, where the run folder holds them all."""
+    """The volume of a native voxel in mm3 by test case; empty unless the run folder has all of
+    them.
+    """
     geometry = (context.run.record.get("data") or {}).get("geometry") or {}
     cases = context.test[NATIVE].cases
     return (
@@ -68,8 +70,8 @@ def _voxel_mm3(context: Context) -> dict[str, float]:
 
 
 def _volumes(context: Context, label: int) -> np.ndarray:
-    """The reference volume of the label in every patient that holds it, in ml, or in voxels of the
-    patient's own grid.
+    """The reference volume of the label in every patient that has it, in ml; in voxels of the
+    patient's own grid if no voxel sizes are stored.
     """
     counts, voxels = context.test[NATIVE], _voxel_mm3(context)
     cases = counted_cases(counts, label)
@@ -78,7 +80,7 @@ def _volumes(context: Context, label: int) -> np.ndarray:
 
 
 def _quarter(volumes: np.ndarray) -> np.ndarray:
-    """Which quarter of this split each patient falls in, 0..3, by the quartiles of its volumes."""
+    """The quarter 0..3 of each patient by the quartiles of the volumes in this split."""
     return np.searchsorted(np.quantile(volumes, [0.25, 0.5, 0.75]), volumes, side="left")
 
 
@@ -96,14 +98,14 @@ def _finding(
         if all(len(end) for end in ends):
             small, large = (number(float(end.mean()), 2) for end in ends)
             parts.append(
-                f"{context.run.classes[label]} {small} in the smallest quarter and {large} in the "
+                f"{context.run.classes[label]} {small} in the smallest quarter, {large} in the "
                 "largest"
             )
     name = cell_name(context.run.cells[shown])
     return (
-        f"Mean Dice of {name}: {listed(parts)}."
+        f"Mean Dice of {name} by reference volume: {listed(parts)}."
         if parts
-        else "All volumes are alike: there are no small and large ones to compare."
+        else "All reference volumes are equal, so small and large structures cannot be compared."
     )
 
 
@@ -150,15 +152,13 @@ def _figure(
             _steps(of, scores[label][shown]) | axes,
         ]
     caption = (
-        f"{cell_name(context.run.cells[shown])}: a point is a patient, seeds averaged, native "
-        "grid; "
-        "the line is the mean of each "
-        "quarter of the patients by volume (quartiles of this split). The reference's volume in "
-        f"{_unit(context)} stands on a "
+        f"{cell_name(context.run.cells[shown])}: one point per patient, averaged over seeds, "
+        "native grid; the line is the mean of each quarter of the patients by volume (quartiles "
+        f"of this split). The horizontal axis is the reference volume in {_unit(context)} on a "
         + (
             "log scale."
             if _voxel_mm3(context)
-            else "log scale, since the run folder holds no voxel sizes."
+            else "log scale, because the run folder has no voxel sizes."
         )
     )
     table = _case_table(context, shown, volumes, scores)
@@ -174,8 +174,8 @@ def _figure(
 
 
 def _ticks(volumes: np.ndarray) -> dict[str, Any]:
-    """Marks at 1, 2 and 5 times a power of ten; a span that holds fewer than two of them is marked
-    at its ends.
+    """Ticks at 1, 2 and 5 times a power of ten; at both ends if fewer than two of them are in
+    range.
     """
     low, high = float(volumes.min()), float(volumes.max())
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
@@ -247,7 +247,7 @@ def _case_table(
         Column("quarter"),
         Column("Dice", True),
     )
-    caption = f"{cell_name(context.run.cells[shown])}, patient by patient."
+    caption = f"{cell_name(context.run.cells[shown])}: Dice of each patient and class."
     return Table(id="size-table", caption=caption, columns=columns, rows=tuple(rows))
 
 
@@ -271,9 +271,8 @@ def _table(
     quartiles = listed([_amount(float(value)) for value in np.quantile(volumes, [0.25, 0.5, 0.75])])
     caption = (
         f"{context.run.classes[label]}: mean Dice by quarter of the "
-        f"{many(len(volumes), 'patient')} "
-        "that hold it; quartiles of "
-        f"its volume in this split are {quartiles} {_unit(context)}."
+        f"{many(len(volumes), 'patient')} whose reference has it; the quartiles of its volume in "
+        f"this split are {quartiles} {_unit(context)}."
     )
     return Table(
         id=f"size-class-{label}",

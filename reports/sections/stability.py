@@ -1,5 +1,5 @@
-"""Would other patients rank the configurations alike? Ranks over the resamples as blobs, Kendall's
-tau in words.
+"""Whether the ranking depends on the patients: each configuration's ranks over the bootstrap
+samples, and Kendall's tau.
 """
 
 import numpy as np
@@ -14,16 +14,18 @@ from reports.stats.intervals import DRAWS
 from reports.stats.ranks import Stability, stability
 from trials.records.result import NATIVE
 
-# Ranks rarer than this are not drawn.
+# Shares below this are not drawn.
 RARE = 0.005
 
 
 def ranking_stability(context: Context) -> Section | None:
-    """Nothing for fewer than two configurations with a score, or fewer than two patients."""
+    """How often each configuration takes each rank; None for fewer than two configurations with a
+    score, or fewer than two patients.
+    """
     order, patients = ranked(context), len(context.test[NATIVE].cases)
     if len(order) < 2 or patients < 2:
         return None
-    # The effect of the seeds is left out: the question is about other patients.
+    # Without the effect of the seeds: the question is about other patients.
     draws = (context.resampled.draws[MEAN] - context.resampled.seed_effect[MEAN])[:, order]
     found = stability(context.resampled.estimates[MEAN][order], draws)
     if found is None:
@@ -32,14 +34,13 @@ def ranking_stability(context: Context) -> Section | None:
     return Section(
         id="stability",
         title="Stability of the ranking",
-        question="Would other patients rank the configurations alike?",
+        question="Would the ranking be the same on other patients?",
         finding=(
-            f"Drawn anew, the patients put {best} first in {percent(float(found.share[0, 0]))} of "
-            "the draws. Kendall's tau "
-            f"between the ranking at hand and a drawn one is {number(found.tau, 2)} on average, 95 "
-            "% of them between "
-            f"{number(found.tau_low, 2)} and {number(found.tau_high, 2)}; 1 is the same order, 0 "
-            "no relation."
+            f"{best} ranks first in {percent(float(found.share[0, 0]))} of {DRAWS:,} bootstrap "
+            "samples of the patients. Kendall's tau between the observed ranking and the ranking "
+            f"of a sample is {number(found.tau, 2)} on average (95 % range "
+            f"{number(found.tau_low, 2)} to {number(found.tau_high, 2)}); 1 means the same order, "
+            "0 means no relation."
         ),
         blocks=(_figure(context, order, found),),
     )
@@ -51,16 +52,16 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
     data = []
     for model in distinct(cell.model for cell in context.run.cells):
         rows = [row for row, i in enumerate(order) if context.run.cells[i].model == model]
-        blobs = [
+        circles = [
             (row, rank) for row in rows for rank in range(num) if found.share[row, rank] >= RARE
         ]
-        shares = np.array([found.share[row, rank] for row, rank in blobs])
+        shares = np.array([found.share[row, rank] for row, rank in circles])
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "x": [rank + 1 for _, rank in blobs],
-                "y": [names[row] for row, _ in blobs],
+                "x": [rank + 1 for _, rank in circles],
+                "y": [names[row] for row, _ in circles],
                 "customdata": [percent(float(share)) for share in shares],
                 "marker": {
                     "size": [round(float(size), 1) for size in 3 + (step - 3) * np.sqrt(shares)],
@@ -68,19 +69,18 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
                     "opacity": 0.75,
                     "line": {"width": 0},
                 },
-                "hovertemplate": "%{y}<br>rank %{x} in %{customdata}<extra></extra>",
+                "hovertemplate": "%{y}<br>rank %{x} in %{customdata} of samples<extra></extra>",
             }
         )
     wide = int(np.max(found.high - found.low)) + 1
     return Figure(
-        id="stability-blobs",
+        id="stability-circles",
         caption=(
-            f"The 95 % range of a rank is up to {wide} of {many(num, 'place')} wide. Area is the "
-            f"share of {DRAWS:,} draws of "
-            f"n = {len(context.test[NATIVE].cases)} patients in which a configuration takes the "
-            "rank "
-            "(mean Dice of the classes, "
-            "seeds averaged, native grid); shares below 0.5 % are not drawn."
+            f"The widest 95 % range of ranks covers {wide} of {many(num, 'rank')}. The area of a "
+            f"circle is the share of {DRAWS:,} bootstrap samples of n = "
+            f"{len(context.test[NATIVE].cases)} patients in which the configuration takes that "
+            "rank (mean Dice of the classes, averaged over seeds, native grid); shares below 0.5 "
+            "% are not drawn."
         ),
         data=tuple(trace for trace in data if trace["y"]),
         layout={
@@ -108,10 +108,10 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
 def _table(context: Context, order: list[int], found: Stability) -> Table:
     columns = (
         Column("configuration"),
-        Column("rank", True, "at hand"),
-        Column("95 % of ranks", True),
-        Column("first", True, "share of the draws"),
-        Column("among the first three", True, "share of the draws"),
+        Column("rank", True, "in the observed data"),
+        Column("95 % range of ranks", True),
+        Column("ranks first", True, "share of the bootstrap samples"),
+        Column("in the first three", True, "share of the bootstrap samples"),
     )
     rows = []
     for row, i in enumerate(order):
@@ -127,5 +127,5 @@ def _table(context: Context, order: list[int], found: Stability) -> Table:
                 *shares,
             )
         )
-    caption = "Ranks of the mean test Dice over draws of the patients."
+    caption = "Ranks by mean test Dice over bootstrap samples of the patients."
     return Table(id="stability-table", caption=caption, columns=columns, rows=tuple(rows))

@@ -1,5 +1,6 @@
-"""What happened to each trial: state and reason, the failed first, and the facts each
-one recorded."""
+"""The state of every trial and its reason, failed trials first, and the facts that each
+recorded.
+"""
 
 import math
 
@@ -45,7 +46,7 @@ def trials(context: Context) -> Section:
     return Section(
         id="trials",
         title="Trials",
-        question="What happened to each trial?",
+        question="How did each trial end?",
         finding=_finding(context),
         blocks=tuple(blocks),
     )
@@ -68,9 +69,11 @@ def _finding(context: Context) -> str:
 
 
 def _budgets(context: Context) -> Table:
-    """What each cell's tuning was given and what became of it, a row a cell."""
+    """The tuning trials of each configuration: how many were planned and started, and how they
+    ended.
+    """
     planned = (context.run.record.get("tuning") or {}).get("trials", 0)
-    names = ("planned", "asked", "complete", "pruned", "failed", "epochs trained", "seconds")
+    names = ("planned", "started", "complete", "pruned", "failed", "epochs trained", "seconds")
     rows = []
     for cell in context.run.cells:
         tuned = [
@@ -95,8 +98,8 @@ def _budgets(context: Context) -> Table:
             )
         )
     caption = (
-        "Tuning budget by cell: settings planned and asked for, how their trials ended, and "
-        "what was trained."
+        "Tuning by configuration: the trials that were planned and started, how they ended, and "
+        "what they trained."
     )
     columns = (Column("configuration"), *(Column(name, True) for name in names))
     return Table(
@@ -139,7 +142,7 @@ def _table(
     )
     rows = tuple(_trial(context, result, hypers, with_reason) for result in order[:LONGEST_TABLE])
     caption += (
-        f": the first {LONGEST_TABLE:,} here, all in trials.csv"
+        f": the first {LONGEST_TABLE:,} of them, all are in trials.csv"
         if len(order) > LONGEST_TABLE
         else ""
     )
@@ -185,7 +188,7 @@ def _short(text: str) -> str:
 
 
 def _facts(context: Context) -> Table:
-    """What the final trials recorded about themselves, whatever that is."""
+    """Every fact that the final trials recorded."""
     names = sorted({name for result in context.run.finals for name in result.facts})
     columns = (
         Column("configuration"),
@@ -208,7 +211,7 @@ def _facts(context: Context) -> Table:
     )
     return Table(
         id="trials-facts",
-        caption="What the final trials recorded about themselves",
+        caption="Facts recorded by the final trials",
         columns=columns,
         rows=rows,
         folded=True,

@@ -1,6 +1,4 @@
-"""May this page be trusted: the checks that were executed on this run folder, each with what it
-found.
-"""
+"""The checks that were run on this run folder, with the result of each."""
 
 from collections import Counter
 
@@ -21,24 +19,25 @@ from trials.records.result import NATIVE
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 REFUSALS = (
-    "Had a trial counted a patient twice, had two cells been scored on different patients or "
-    "against different references, "
-    "or had a tuning trial seen the test split, this page would not have been made."
+    "The report is not written at all if a trial counts a patient twice, if two configurations "
+    "were scored on different patients or against different references, or if a tuning trial was "
+    "scored on the test split."
 )
 
 
 def validity(context: Context) -> Section:
-    """A checklist; what would make the numbers wrong refuses the page, what limits them
-    is listed."""
+    """A checklist of what limits the numbers; what would make them wrong raises an error before."""
     checks = [*_data_checks(context), *_trial_checks(context), *_number_checks(context)]
     failed = [check for check in checks if check.holds is False]
     unknown = sum(check.holds is None for check in checks)
-    finding = f"{many(len(checks) - len(failed) - unknown, 'check')} passed, {len(failed)} did not"
+    finding = (
+        f"{many(len(checks) - len(failed) - unknown, 'check')} passed, {len(failed)} did not pass"
+    )
     finding += f", {unknown} could not be run." if unknown else "."
     return Section(
         id="validity",
-        title="Checks executed",
-        question="May I trust this page?",
+        title="Checks",
+        question="Are the numbers on this page reliable?",
         finding=finding,
         blocks=(Checklist(tuple(checks)), Text((REFUSALS,))),
     )
@@ -50,7 +49,7 @@ def _data_checks(context: Context) -> list[Check]:
     sizes = (
         listed([f"{len(splits[split])} {split}" for split in order])
         if splits
-        else "run.json names no split"
+        else "no split is recorded in run.json"
     )
     shared = [
         case
@@ -75,7 +74,7 @@ def _data_checks(context: Context) -> list[Check]:
         Check(
             "Every test case was scored",
             wanted <= set(context.test[NATIVE].cases) if wanted and context.run.finals else None,
-            f"{scored} of {len(wanted)} test cases; holding {classes}",
+            f"{scored} of {len(wanted)} test cases; patients with each class: {classes}",
         ),
     ]
 
@@ -90,10 +89,10 @@ def _trial_checks(context: Context) -> list[Check]:
     differ = machine_differences(run)
     return [
         Check(
-            "Every cell has all its seeds",
+            "Every configuration was trained with all seeds",
             complete == len(run.cells),
-            f"{complete} of {many(len(run.cells), 'cell')} complete, {len(run.finals)} of "
-            f"{many(finals, 'final trial')}",
+            f"{complete} of {many(len(run.cells), 'configuration')} complete, {len(run.finals)} "
+            f"of {many(finals, 'final trial')}",
         ),
         *(
             _accounted(context, phase)
@@ -101,11 +100,11 @@ def _trial_checks(context: Context) -> list[Check]:
             if (run.record.get("planned") or {}).get(phase)
         ),
         Check(
-            "Every cell had the same tuning budget",
+            "Every configuration had the same tuning budget",
             len(budget) == 1 if sum(budget) else None,
-            f"{' or '.join(map(str, budget))} tuning trials a cell"
+            f"{' or '.join(map(str, budget))} tuning trials per configuration"
             if sum(budget)
-            else "no tuning in this run",
+            else "this run has no tuning",
         ),
         _same_code(run),
         precision_check(run),
@@ -123,11 +122,11 @@ def _trial_checks(context: Context) -> list[Check]:
 
 
 def _same_code(run: Run) -> Check:
-    """Fails for what differs; where nothing does, trials that do not say what they ran leave it
-    open.
+    """Fails if the code differs between trials; unknown if it does not, but some trials did not
+    record it.
     """
     differ, silent = code_differences(run), without_code(run)
-    told = (
+    parts = (
         [*differ, f"{many(len(silent), 'trial')} did not record the code that ran"]
         if silent
         else list(differ)
@@ -136,7 +135,7 @@ def _same_code(run: Run) -> Check:
     return Check(
         "All trials ran the same code",
         holds,
-        listed(told) or code_in_words(run) or "no trial has ended",
+        listed(parts) or code_in_words(run) or "no trial has ended",
     )
 
 
@@ -160,21 +159,19 @@ def _number_checks(context: Context) -> list[Check]:
     trials = context.scores["trial"].nunique()
     rows = f"{len(context.scores):,} rows of {many(trials, 'trial')}"
     return [
+        Check("Each patient counts once per trial, and all voxel counts are possible", True, rows),
         Check(
-            "Each patient counts once in each trial, and no count exceeds what there is", True, rows
-        ),
-        Check(
-            "All final trials saw the same patients and references",
+            "All final trials were scored on the same patients and references",
             True,
-            f"{many(len(context.run.finals), 'trial')} compared, label by label",
+            f"{many(len(context.run.finals), 'trial')} compared for every label",
         ),
         Check(
-            "Selection saw validation only",
+            "The selection used validation scores only",
             True,
-            "no pretraining or tuning trial holds a test score",
+            "no pretraining or tuning trial has a test score",
         ),
         Check(
-            "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) in every mean printed here",
+            "IoU ≤ Dice ≤ 2 IoU / (1 + IoU) for every mean on this page",
             True,
             f"{many(means, 'mean')} checked before rounding",
         ),
@@ -183,28 +180,28 @@ def _number_checks(context: Context) -> list[Check]:
 
 
 def _audit_checks(context: Context) -> list[Check]:
-    """The audit of our own tables; what is infeasible would have refused the page."""
+    """The audit of this run's tables; an infeasible row raises an error before."""
     tables = own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE])
     if not tables:
         return []
     findings = audit_own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE])
     rows = (
-        f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} audited "
+        f"{many(sum(map(len, tables.values())), 'row')} of {many(len(tables), 'table')} checked "
         "as printed"
     )
     equal = [finding.table for finding in findings if finding.rule == "equal tables"]
     floor = [finding.table for finding in findings if finding.rule == "background at the floor"]
     return [
         Check(
-            "No two configurations print the same table",
+            "No two configurations have the same printed scores",
             not equal,
             listed(equal) if equal else rows,
         ),
         Check(
-            "No configuration's background is that of an empty prediction",
+            "No configuration has the background score of an empty prediction",
             not floor,
             listed(floor)
             if floor
-            else f"{rows}, within rounding and 5 % of the way from the floor to 1",
+            else f"{rows}; a match is within rounding and 5 % of the distance from that score to 1",
         ),
     ]

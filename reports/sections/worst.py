@@ -1,5 +1,5 @@
-"""Where the selected configuration fails: every patient's score, and the worst and some random
-patients as slices.
+"""The scores of every test patient under the selected configuration, and slices of the worst and of
+some random patients.
 """
 
 import numpy as np
@@ -32,15 +32,14 @@ from reports.load.counts import Counts
 from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
 from trials.records.result import NATIVE, TrialResult
 
-# Of the pictured patients, so many of the worst and of the random ones stand in the scene: a page
-# holds only so many meshes.
+# How many of the worst and of the random patients the 3D scene shows: meshes are large.
 SCENES = (4, 2)
 LOW = 0.5
 
 
 def worst(context: Context) -> Section | None:
-    """The failures of the selected configuration, in its first complete seed; nothing where none is
-    selected.
+    """The worst patients of the selected configuration in its first complete seed; None if no
+    configuration is selected.
     """
     if context.selection is None:
         return None
@@ -62,7 +61,7 @@ def worst(context: Context) -> Section | None:
     return Section(
         id="worst",
         title="Worst cases",
-        question="Where does it fail, and what does that look like?",
+        question="Which patients does it segment worst, and what do the errors look like?",
         finding=_finding(patients, trial),
         blocks=tuple(blocks),
     )
@@ -71,8 +70,8 @@ def worst(context: Context) -> Section | None:
 def _volumes(
     context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]]
 ) -> list[tuple[str, str, Volumes]]:
-    """The volumes that stand in the scene: of the first worst and the first random patients that
-    have some.
+    """The volumes for the 3D scene: of the first worst and the first random patients that have
+    stored volumes.
     """
     out, name = context.run.out, trial.trial
     known = [
@@ -93,7 +92,7 @@ def _volumes(
 def _finding(patients: list[Patient], trial: TrialResult) -> str:
     held = [patient for patient in patients if not np.isnan(patient.mean)]
     if not held:
-        return "No test patient holds any of the classes."
+        return "No test patient has any of the classes."
     low = sum(patient.mean < LOW for patient in held)
     return (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of "
@@ -137,10 +136,9 @@ def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Fi
         ]
     )
     caption = (
-        f"Patients below a Dice of {LOW}: {tails or 'no class is held'}. Every test patient that "
-        "holds the class, "
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}, native grid; the box spans the "
-        "quartiles."
+        f"Patients below a Dice of {LOW}: {tails or 'no class is present'}. Every test patient "
+        f"whose reference has the class, {cell_name(trial.spec.cell)}, seed {trial.spec.seed}, "
+        "native grid; the box spans the quartiles."
     )
     layout = {
         "showlegend": False,
@@ -162,7 +160,7 @@ def _table(context: Context, patients: list[Patient]) -> Table:
     names = [context.run.classes[label] for label in context.run.labels]
     columns = (
         Column("patient"),
-        Column("mean of held classes", True),
+        Column("mean of its classes", True, "over the classes that the patient's reference has"),
         *(Column(name, True) for name in names),
     )
     rows = tuple(
@@ -175,7 +173,9 @@ def _table(context: Context, patients: list[Patient]) -> Table:
     )
     return Table(
         id="patients-table",
-        caption="Dice of every test patient, worst first; n/a where the reference lacks the class.",
+        caption=(
+            "Dice of every test patient, worst first; n/a if the reference does not have the class."
+        ),
         columns=columns,
         rows=rows,
     )
@@ -185,7 +185,7 @@ def _gallery(
     context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]], total: int
 ) -> list[Block]:
     if context.images == "none":
-        return [Text(("Pictures were left out of this page on request.",))]
+        return [Text(("Images were left out of this page on request (--images none).",))]
     drawn: dict[str, PicturedCase] = {}
     missing = []
     for patient, _ in example_cases:
@@ -204,8 +204,8 @@ def _gallery(
         return [
             Text(
                 (
-                    "The run folder holds no slices of these patients, so there are no "
-                    f"pictures.{left_out}",
+                    "The run folder has no slices of these patients, so no images are "
+                    f"shown.{left_out}",
                 )
             )
         ]
@@ -220,11 +220,9 @@ def _gallery(
         for patient, why in example_cases
         if patient.case in drawn
     ]
-    licence = (context.run.record.get("data") or {}).get(
-        "licence"
-    ) or "none is recorded in run.json"
+    licence = (context.run.record.get("data") or {}).get("licence") or "not recorded in run.json"
     terms = (
-        f"Pictures are derived from the data set {context.run.record['dataset']}. Licence: "
+        f"The images are derived from the data set {context.run.record['dataset']}. Licence: "
         f"{licence}."
     )
     return [
@@ -233,26 +231,25 @@ def _gallery(
 
 
 def _gallery_caption(context: Context, total: int, drawn: dict[str, PicturedCase]) -> str:
-    """Who is shown, on which grid, and what is not shown."""
-    grid = "each patient's own grid, on which the headline scores are taken"
+    """Which patients are shown, on which grid, and what is left out."""
+    grid = "each patient's own grid, the grid of the headline scores"
     if of_cube := [name for name, case in drawn.items() if not case.is_native]:
-        grid = f"the cube, as older versions took them ({listed(of_cube)}), otherwise of {grid}"
+        grid = f"the cube, as older versions stored them ({listed(of_cube)}), otherwise of {grid}"
     caption = (
         f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they "
-        f"hold, then up to {NUM_RANDOM} "
-        "of the others drawn with a fixed seed, so that not only failures are seen. Axial slices "
-        f"of {grid}; the "
-        "slice with most wrong voxels is shown first."
+        f"have, then up to {NUM_RANDOM} others drawn at random with a fixed seed, to show typical "
+        f"cases too. Axial slices of {grid}; the first slice shown is the one with the most wrong "
+        "voxels."
     )
     if context.images == "masks":
         caption += (
-            " The images are left out: segbench report RUN --images ct shows them below the "
-            "contours."
+            " The CT is not shown; to show it below the contours, run: segbench report RUN "
+            "--images ct"
         )
     if num := sum(case.num_left_out for case in drawn.values()):
         caption += (
-            f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} "
-            "left out, to keep the page small."
+            f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} left "
+            "out to limit the size of the page."
         )
     return caption
 

@@ -1,8 +1,8 @@
-"""What a mean Dice is when a class is empty: each convention as pure functions of voxel counts, and
-the rules that rank by it.
+"""The mean Dice under different rules for empty classes, as pure functions of voxel counts, and the
+rules that rank by it.
 
 Counts are arrays [..., N, K]: true, predicted and overlapping voxels of N cases and K foreground
-labels. NaN does not count.
+labels. A NaN score does not count.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ ByCase = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
-    """A rule for empty classes. by_case gives the Dice of each case and label, None where the rule
-    knows no single case.
+    """A rule for empty classes. by_case gives the Dice of each case and label; None if the rule has
+    no score of a single case.
 
-    by_label averages to [..., K], over_all to [...]: what its library prints for a class and for
-    all. rule is for the reader.
+    by_label averages to [..., K], over_all to [...]: what its library reports per class and
+    overall. rule is the explanation for the reader.
     """
 
     title: str
@@ -34,8 +34,8 @@ class Convention:
 
 
 def positives_only(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice where the reference holds the label; other cases do not count, false positives there are
-    free.
+    """Dice where the reference has the label; other cases do not count, nor do false positives in
+    them.
     """
     return np.where(true > 0, dice_of(true, pred, overlap), np.nan)
 
@@ -48,13 +48,13 @@ def one_if_both_empty(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -
 
 
 def skipped_if_both_empty(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice where either holds the label: 0 where one alone does (nnU-Net's compute_metrics)."""
+    """Dice where either mask has the label: 0 where only one does (nnU-Net's compute_metrics)."""
     return dice_of(true, pred, overlap)
 
 
 def pooled(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-    """Dice of all cases' voxels taken together, [..., K]: large patients and large lesions weigh
-    most.
+    """Dice of the voxels of all cases together, [..., K]: large patients and large lesions have the
+    largest weight.
     """
     return dice_of(true.sum(axis=-2), pred.sum(axis=-2), overlap.sum(axis=-2))
 
@@ -88,32 +88,34 @@ def _by_case(title: str, rule: str, by_case: ByCase, over_all: ByCase | None = N
 CONVENTIONS: Mapping[str, Convention] = {
     "positives": _by_case(
         "positives only",
-        "a class counts the patients whose reference holds it; false alarms in the others are "
-        "reported beside it",
+        "a class is averaged over the patients whose reference has it; false positives in the "
+        "others are reported separately",
         positives_only,
     ),
     "kits": _by_case(
         "KiTS",
-        "a patient without the class scores 1 if nothing was predicted there, 0 otherwise",
+        "a patient without the class scores 1 if nothing was predicted and 0 otherwise",
         one_if_both_empty,
     ),
     "nnunet": _by_case(
         "nnU-Net",
-        "a patient without the class scores 0 if anything was predicted there and does not count "
-        "otherwise, so that models are "
-        "averaged over different patients",
+        "a patient without the class scores 0 if anything was predicted and does not count "
+        "otherwise, so models are averaged over different patients",
         skipped_if_both_empty,
     ),
     "monai": _by_case(
         "MONAI",
-        "a patient without the class does not count and false alarms are free; the overall mean is "
-        "within each patient first",
+        "a patient without the class does not count, and false positives have no effect; the "
+        "overall mean is taken within each patient first",
         positives_only,
         labels_first(positives_only),
     ),
     "pooled": Convention(
         title="pooled voxels",
-        rule="all patients' voxels count as one volume, so that large lesions decide",
+        rule=(
+            "the voxels of all patients are counted as one volume, so large lesions have the "
+            "largest weight"
+        ),
         by_case=None,
         by_label=pooled,
         over_all=over_labels(pooled),
@@ -122,20 +124,21 @@ CONVENTIONS: Mapping[str, Convention] = {
 
 
 def mean_then_rank(means: np.ndarray) -> np.ndarray:
-    """Place of each of C mean scores, 1 the highest, ties sharing the better place; NaN
-    has none."""
-    places = np.full(len(means), np.nan)
+    """Rank of each of C mean scores, 1 for the highest; ties share the better rank, NaN has
+    none.
+    """
+    ranks = np.full(len(means), np.nan)
     held = ~np.isnan(means)
-    places[held] = rankdata(-means[held], method="min")
-    return places
+    ranks[held] = rankdata(-means[held], method="min")
+    return ranks
 
 
 def rank_then_mean(by_case: np.ndarray) -> np.ndarray:
     """Rank within every case and label of [C, N, K], average the ranks over cases, then labels, and
     rank the averages.
 
-    Ties share their mean rank. A case counts among those it counts for; who has no rank anywhere
-    has no place.
+    Ties share their mean rank. A NaN score has no rank in its case; a row without any rank has no
+    final rank.
     """
     order = by_case.transpose(1, 2, 0).reshape(-1, len(by_case))
     ranks = rankdata(-order, axis=1, nan_policy="omit") if order.size else order
@@ -144,18 +147,18 @@ def rank_then_mean(by_case: np.ndarray) -> np.ndarray:
 
 
 def kits_rank(dice: np.ndarray, surface_dice: np.ndarray, tumor_dice: np.ndarray) -> np.ndarray:
-    """The challenge's place of each of C contestants, 1 the best.
+    """The challenge's rank of each of C sets of predictions, 1 for the best.
 
-    dice and surface_dice are means over the three nested regions and all cases; each is ranked,
-    ties 'min', the two ranks are averaged, and ties of the average are broken by the tumor's mean
-    Dice. NaN has no place.
+    dice and surface_dice are means over the three nested regions and all cases; each is ranked
+    (ties 'min'), the two ranks are averaged, and ties are broken by the tumor's mean Dice. NaN has
+    no rank.
     """
     average = (mean_then_rank(dice) + mean_then_rank(surface_dice)) / 2
-    places = np.full(len(dice), np.nan)
+    ranks = np.full(len(dice), np.nan)
     held = np.flatnonzero(~np.isnan(average))
     for i in held:
         ahead = (average[held] < average[i]) | (
             (average[held] == average[i]) & (tumor_dice[held] > tumor_dice[i])
         )
-        places[i] = 1 + ahead.sum()
-    return places
+        ranks[i] = 1 + ahead.sum()
+    return ranks

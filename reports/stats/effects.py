@@ -1,4 +1,4 @@
-"""The effect of one factor, paired over the others: only blocks that hold every level count."""
+"""The effect of one factor, paired over the others: only blocks with every level count."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ FACTORS = ("model", "loss", "sampling")
 def complete_blocks(
     cells: Sequence[Cell], factor: str, levels: Sequence[str], scored: np.ndarray
 ) -> list[list[int]]:
-    """Blocks of a factor: for every setting of the other two, the places of its cells in the order
+    """Blocks of a factor: for every setting of the other two, the indices of its cells in the order
     of levels.
 
-    scored [C] says which cells have a score; a block that lacks a level is left out.
+    scored [C] says which cells have a score; a block without a score for some level is left out.
     """
     others = [name for name in FACTORS if name != factor]
     place = {cell: i for i, cell in enumerate(cells) if scored[i]}
@@ -30,8 +30,8 @@ def complete_blocks(
 
 
 def level_weights(blocks: Sequence[Sequence[int]], num_cells: int) -> np.ndarray:
-    """Weights [L, C] that turn the cells' means into the levels' marginal means: every block counts
-    alike.
+    """Weights [L, C] that turn the cells' means into the levels' marginal means; every block has
+    the same weight.
     """
     weights = np.zeros((len(blocks[0]), num_cells))
     for block in blocks:

@@ -1,5 +1,5 @@
-"""Bootstrap over patients, the effect of seeds drawn inside: one set of draws for every
-configuration. Pure numpy and scipy.
+"""Bootstrap over patients with the effect of seeds: one set of draws for all configurations. Pure
+numpy and scipy.
 """
 
 from functools import cache, lru_cache
@@ -13,8 +13,8 @@ SEED = 20_250_112
 
 @lru_cache(maxsize=8)
 def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw patients with replacement; returns [draws, N], how often each case was drawn, over N.
-    Read only.
+    """Draw patients with replacement; returns [draws, N], how often each case was drawn, divided by
+    N. Read-only.
     """
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(num_cases, np.full(num_cases, 1 / num_cases), size=draws) / num_cases
@@ -23,11 +23,11 @@ def case_weights(num_cases: int, draws: int = DRAWS, seed: int = SEED) -> np.nda
 
 
 def draw_seeds(available: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Draw every training's seed_effect with replacement from all of them: [draws, C, S] places in
-    the run's pool (seed_effects).
+    """Draw a seed effect with replacement for every training: [draws, C, S] indices into the run's
+    pool (seed_effects).
 
-    available is bool [C, S]. Empty, [draws, C, 0], where no configuration has two seeds: nothing
-    tells their seed_effect then.
+    available is bool [C, S]. Empty, [draws, C, 0], if no configuration has two seeds, since the
+    effect of seeds is unknown then.
     """
     size = int(available[available.sum(axis=1) > 1].sum())
     shape = (draws, len(available), available.shape[1] if size else 0)
@@ -38,10 +38,10 @@ def seed_variance(values: np.ndarray) -> tuple[float, int]:
     """Variance between the trainings of one configuration, over all patients, and its degrees of
     freedom.
 
-    values [C, S, N] is NaN where a case does not count and where a seed is missing. The mean
-    squares of seeds, less what patients alone would cause, over the number of patients: a two-way
+    values [C, S, N] is NaN where a case does not count or a seed is missing. The mean squares of
+    the seeds, minus the part that is due to patients, over the number of patients: a two-way
     random-effects analysis of variance, pooled over the configurations and never below 0 (Searle,
-    Casella and McCulloch 1992, section 4.3). (0, 0) where none has two seeds.
+    Casella and McCulloch 1992, section 4.3). (0, 0) if no configuration has two seeds.
     """
     counted = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
     num_cases = counted.shape[2]
@@ -63,11 +63,11 @@ def seed_variance(values: np.ndarray) -> tuple[float, int]:
 
 
 def seed_effects(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """What the trainings' seed_effect adds to every configuration's mean in every draw: [B, C].
+    """The effect of seeds on every configuration's mean in every draw: [B, C].
 
-    The pool holds each training's distance from the mean of its configuration, scaled to
-    seed_variance; a draw takes one for every seed of a configuration. Zero where the seed_effect is
-    not known.
+    The pool holds each training's difference from the mean of its configuration, scaled to
+    seed_variance; a draw takes one for every seed of a configuration. Zero if the variance between
+    seeds is unknown.
     """
     by_seed = nan_mean(values, 2)
     held = ~np.isnan(by_seed)
@@ -101,14 +101,14 @@ def resample(values: np.ndarray, cases: np.ndarray) -> np.ndarray:
 
 
 def point(values: np.ndarray) -> np.ndarray:
-    """Mean over the counted cases, then over the seeds at hand; [C, S, N] to [C], NaN where there
-    is nothing.
+    """Mean over the counted cases, then over the available seeds; [C, S, N] to [C], NaN if there
+    are none.
     """
     return nan_mean(nan_mean(values, 2), 1)
 
 
 def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is not NaN along an axis, NaN (and no warning) where nothing is."""
+    """Mean of the values along an axis that are not NaN; NaN (and no warning) if there are none."""
     held = ~np.isnan(values)
     if held.size and held.all():
         return values.mean(axis=axis)
@@ -117,15 +117,15 @@ def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def nan_variance(values: np.ndarray) -> np.ndarray:
-    """Variance of each column, [B, C] to [C], of what is not NaN; NaN (and no warning) where
-    nothing is.
+    """Variance of each column, [B, C] to [C], of the values that are not NaN; NaN (and no warning)
+    if there are none.
     """
     return nan_mean((values - nan_mean(values, 0)) ** 2, 0)
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of each column of [B, C]; draws that are NaN are set aside, all NaN gives
-    NaN.
+    """Percentile interval of each column of [B, C]; rows that are all NaN are ignored, and a column
+    with NaN has none.
     """
     low, high = np.full(samples.shape[1], np.nan), np.full(samples.shape[1], np.nan)
     kept = samples[~np.isnan(samples).all(axis=1)]
@@ -143,14 +143,14 @@ def student_interval(
     df: tuple[int, int],
     level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The percentile interval of draws, [B, C], stretched about the estimates, [C], for what few
-    patients and seeds hide.
+    """The percentile interval of draws, [B, C], widened about the estimates, [C], for the
+    uncertainty of few patients and seeds.
 
-    seed_effect [B, C] is the part of the draws that seeds cause; df are the degrees of freedom
-    behind the patients' part and behind the seed_effect's. The factor is Student's t over the
-    normal quantile at Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n / (n -
-    1)), by which a bootstrap of n patients is too narrow (Hesterberg 2015). NaN where the draws
-    are, and with fewer than two patients.
+    seed_effect [B, C] is the part of the draws that is due to seeds; df are the degrees of freedom
+    of the patients' part and of the seeds' part. The factor is the ratio of the Student t quantile
+    to the normal quantile at Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n /
+    (n - 1)), because a bootstrap of n patients is too narrow by that factor (Hesterberg 2015). NaN
+    where the draws are NaN, and with fewer than two patients.
     """
     low, high = interval(draws, level)
     if df[0] < 1:
@@ -169,7 +169,7 @@ def student_interval(
 
 
 def rank_first(samples: np.ndarray) -> np.ndarray:
-    """Share of draws in which each column of [B, C] is the largest; ties share the draw, NaN
+    """Share of draws in which each column of [B, C] is the largest; tied columns share a draw, NaN
     columns get 0.
     """
     kept = samples[~np.isnan(samples).all(axis=1)]
@@ -196,11 +196,11 @@ def _student_quantile(share: float, df: int) -> float:
 
 
 def smallest_gap(samples: np.ndarray, power: float = 0.8) -> float:
-    """The gap that a two-sided 5 % comparison detects with that power: (1.96 + 0.84) standard
+    """The difference that a two-sided 5 % test detects with that power: (1.96 + 0.84) standard
     errors at 80 %.
 
     samples [B, C] are resampled paired differences; the standard error is the median over the
-    columns. NaN if none.
+    columns. NaN if there are none.
     """
     errors = np.array([np.nanstd(column) for column in samples.T if not np.isnan(column).all()])
     return (

@@ -1,5 +1,5 @@
-"""How far and how surely one configuration is ahead of another: many pairs at a time, patients are
-the unit.
+"""The size and the certainty of differences between two configurations, for many pairs at a time;
+patients are the unit.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ def hodges_lehmann(
     """Median of the Walsh averages of every row of [P, N] with its interval: estimate, low, high,
     each [P].
 
-    The interval turns the signed-rank test round (Hollander, Wolfe and Chicken 2014, section 3.3),
-    exactly up to 50 patients. NaN without a patient, the interval also where so few patients cannot
-    reach the level.
+    The interval inverts the signed-rank test (Hollander, Wolfe and Chicken 2014, section 3.3),
+    exactly up to 50 patients. NaN without a patient; the interval also if there are too few
+    patients for the level.
     """
     num = differences.shape[1]
     if num == 0:
@@ -24,19 +24,19 @@ def hodges_lehmann(
         return nothing, nothing, nothing
     first, second = np.triu_indices(num)
     estimate, low, high = (np.full(len(differences), np.nan) for _ in range(3))
-    outside = _outside(num, level)
-    # A thousand pairs of 81 patients are 3 million averages: a block at a time.
+    bound = _walsh_bound(num, level)
+    # A thousand pairs of 81 patients have 3 million averages, so they are sorted in blocks.
     for start in range(0, len(differences), 256):
         rows = slice(start, start + 256)
         walsh = np.sort((differences[rows][:, first] + differences[rows][:, second]) / 2, axis=1)
         estimate[rows] = np.median(walsh, axis=1)
-        if outside > 0:
-            low[rows], high[rows] = walsh[:, outside - 1], walsh[:, -outside]
+        if bound > 0:
+            low[rows], high[rows] = walsh[:, bound - 1], walsh[:, -bound]
     return estimate, low, high
 
 
-def _outside(num: int, level: float) -> int:
-    """Which Walsh average from either end bounds the interval, counted from 1; 0 where the level
+def _walsh_bound(num: int, level: float) -> int:
+    """Which Walsh average from either end bounds the interval, counted from 1; 0 if the level
     cannot be reached.
     """
     tail = (1 - level) / 2
@@ -49,8 +49,8 @@ def _outside(num: int, level: float) -> int:
 
 
 def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chance that the first of a pair scores higher on a new patient, ties half, with its 95 %
-    interval; rows of [P, N].
+    """Probability that the first of a pair scores higher on a new patient, ties count half, with
+    its 95 % interval; rows of [P, N].
 
     The interval is Wilson's (1927) for a share of N. NaN without a patient.
     """
@@ -69,13 +69,12 @@ def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def crossed_p(differences: np.ndarray, variance: np.ndarray, seed_df: int) -> np.ndarray:
-    """Two-sided p of the mean difference of every pair when both patients and trainings are drawn
-    anew.
+    """Two-sided p of the mean difference of every pair, with patients and trainings random.
 
-    differences [P, N] are seed averages; variance [P] is what the trainings' seed_effect adds to
-    the variance of their mean (seed_variance over the number of seeds, for both sides), with its
-    degrees of freedom. Student's t with Satterthwaite's (1946) degrees of freedom. 1 where nothing
-    differs; NaN for fewer than two patients.
+    differences [P, N] are averages over seeds; variance [P] is the variance of their mean that is
+    due to seeds (seed_variance over the number of seeds, for both sides), with its degrees of
+    freedom. Student's t test with Satterthwaite's (1946) degrees of freedom. 1 if nothing differs;
+    NaN for fewer than two patients.
     """
     num = differences.shape[1]
     if num < 2:

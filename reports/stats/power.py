@@ -1,5 +1,5 @@
-"""Where the scatter of the scores comes from, and how many more patients or seeds would tell two
-configurations apart.
+"""Variance components of the scores, and how many more patients or seeds would resolve a difference
+between two configurations.
 """
 
 import math
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-# Two-sided 5 % and a power of 80 %: the gap must be this many standard errors.
+# At the two-sided 5 % level and 80 % power the difference must be this many standard errors.
 ERRORS = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
-# Beyond this many patients or seeds the answer is that no number would do.
+# More patients or seeds than this count as infinitely many.
 MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VarianceSplit:
-    """Variance components of a single score: patient, configuration, how they mix, seed, and the
-    rest. NaN where unknown.
+    """Variance components of a single score: patient, configuration, their interaction (mix), seed,
+    and the rest. NaN if unknown.
     """
 
     case: float
@@ -28,7 +28,7 @@ class VarianceSplit:
 
 
 def variance_split(values: np.ndarray) -> VarianceSplit | None:
-    """VarianceSplit the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of
+    """Split the variance of [C, S, N], no NaN, by the analysis-of-variance estimator (method of
     moments), none below 0.
 
     The model: patient + configuration + patient x configuration + seed within configuration + rest,
@@ -68,9 +68,9 @@ def variance_split(values: np.ndarray) -> VarianceSplit | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A difference of two configurations and what its error is made of.
+    """A difference between two configurations and the components of its error.
 
-    The variance of the mean over N patients and S seeds a side is mix / N + rest / (N S) +
+    The variance of the mean over N patients and S seeds each is mix / N + rest / (N S) +
     seed_effect / S.
     """
 
@@ -80,18 +80,18 @@ class Gap:
     seed_effect: float
 
     def error(self, num_cases: float, num_seeds: float) -> float:
-        """Standard error of the difference with so many patients and seeds."""
+        """Standard error of the difference with this many patients and seeds."""
         return math.sqrt(
             (self.mix + self.rest / num_seeds) / num_cases + self.seed_effect / num_seeds
         )
 
 
 def gap_of(differences: np.ndarray, seed_effect: float) -> Gap:
-    """VarianceSplit a paired difference, [S, N] without NaN: patient x configuration, the rest, and
-    seed_effect, known from seed_variance.
+    """Split a paired difference, [S, N] without NaN, into patient x configuration and the rest;
+    seed_effect is known from seed_variance.
 
-    seed_effect is the variance between trainings of both sides together. With one seed the rest is
-    part of mix.
+    seed_effect is the variance between trainings of both configurations together. With one seed the
+    rest is part of mix.
     """
     num_seeds, num_cases = differences.shape
     by_case = differences.mean(0)
@@ -109,16 +109,16 @@ def gap_of(differences: np.ndarray, seed_effect: float) -> Gap:
 
 
 def cases_needed(gap: Gap, num_seeds: int) -> float:
-    """Patients that resolve the gap with 80 % power under so many seeds; inf where the seed_effect
-    of seeds forbids it.
+    """Patients needed to detect the difference with 80 % power with this many seeds; inf if the
+    variance between seeds alone is too large.
     """
     wanted = (gap.gap / ERRORS) ** 2 - gap.seed_effect / num_seeds
     return _whole((gap.mix + gap.rest / num_seeds) / wanted) if wanted > 0 else math.inf
 
 
 def seeds_needed(gap: Gap, num_cases: int) -> float:
-    """Seeds a configuration that resolve the gap with 80 % power on so many patients; inf where the
-    patients forbid it.
+    """Seeds per configuration needed to detect the difference with 80 % power on this many
+    patients; inf if the variance between patients alone is too large.
     """
     wanted = (gap.gap / ERRORS) ** 2 - gap.mix / num_cases
     return _whole((gap.rest / num_cases + gap.seed_effect) / wanted) if wanted > 0 else math.inf

@@ -1,5 +1,5 @@
-"""Would other patients rank the configurations alike? Ranks in every resample, and their agreement
-with the ranking at hand.
+"""Ranks of the configurations in every bootstrap sample, and their agreement with the observed
+ranking.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from scipy import stats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stability:
-    """Ranks over the resamples. share [C, C] is how often configuration c has rank r + 1; low, high
-    [C] bound 95 % of ranks.
+    """Ranks over the bootstrap samples. share [C, C] is how often configuration c has rank r + 1;
+    low, high [C] bound 95 % of its ranks.
 
-    tau are Kendall's tau-b between the ranking at hand and the one of each draw: their mean and 95
-    % range.
+    tau is the mean of Kendall's tau-b between the observed ranking and the ranking of each sample,
+    tau_low and tau_high its 95 % range.
     """
 
     share: np.ndarray
@@ -27,10 +27,10 @@ class Stability:
 
 def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
     """Compare the ranking of estimates [C] with that of every draw [B, C]; None for fewer than two
-    configurations or draws.
+    configurations or without a draw.
 
-    No value may be NaN but in draws that hold no patient, which are set aside. Tied configurations
-    share the better rank.
+    Only draws without any patient may be NaN; they are ignored. Tied configurations share the
+    better rank.
     """
     kept = draws[~np.isnan(draws).any(axis=1)]
     num = len(estimates)
@@ -52,8 +52,8 @@ def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
 
 
 def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b (1945) between [C] and every row of [B, C]; 0 where either is tied
-    throughout.
+    """Kendall's tau-b (1945) between [C] and every row of [B, C]; 0 if all values of either are
+    tied.
     """
     first, second = np.triu_indices(len(estimates), 1)
     ours = np.sign(np.round(estimates[first] - estimates[second], 12)).astype(np.float32)
@@ -67,7 +67,7 @@ def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of the middle half of [N]; where N is no multiple of 4 the cases at its edges count in
+    """Mean of the middle half of [N]; if N is not a multiple of 4, the cases at its edges count in
     part. NaN without a case.
     """
     num = len(values)

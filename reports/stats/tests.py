@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-# Up to here the signed-rank distribution is counted out, with its ties and zeros; beyond, it is
-# taken as normal.
+# Up to this many patients the signed-rank distribution is exact, with ties and zeros; for more, the
+# normal approximation is used.
 EXACT_CASES = 50
 FLIPS = 10_000
 FLIP_SEED = 20_250_112
 
 
 def wilcoxon(differences: np.ndarray) -> float:
-    """signed_rank of a single pair, [N]; 1 where there is no patient."""
+    """signed_rank of a single pair, [N]; 1 without a patient."""
     return float(signed_rank(differences[None])[0])
 
 
@@ -21,8 +21,8 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
     """Two-sided p of Wilcoxon's signed-rank test of every row of [P, N], with zeros ranked (Pratt
     1959).
 
-    Exact up to 50 patients: all sign flips of the ranks at hand; normal with tie correction beyond.
-    1 where no patient differs. Raises ValueError on NaN.
+    Exact up to 50 patients, over all sign flips of the observed ranks; the normal approximation
+    with tie correction for more. 1 if no patient differs. Raises ValueError on NaN.
     """
     if np.isnan(differences).any():
         raise ValueError(
@@ -44,7 +44,7 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
 
 
 def _exact(ranks: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Ranks are whole or half: doubled, their random sum lives on the integers."""
+    """Ranks are multiples of 0.5, so the sum of the doubled ranks is an integer."""
     doubled, places = np.unique(
         np.sort(np.rint(2 * ranks).astype(np.int64), axis=1), axis=0, return_inverse=True
     )
@@ -59,7 +59,9 @@ def _exact(ranks: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def flip_distribution(weights: np.ndarray) -> np.ndarray:
-    """Probability of each sum 0..total of whole weights, [n], each counted or not with a half."""
+    """Probability of each sum 0..total of integer weights, [n], each included with probability
+    1/2.
+    """
     chances = np.zeros(int(weights.sum()) + 1)
     chances[0] = 1
     for weight in weights:
@@ -70,7 +72,7 @@ def flip_distribution(weights: np.ndarray) -> np.ndarray:
 
 
 def sign_flip(differences: np.ndarray, flips: int = FLIPS, seed: int = FLIP_SEED) -> np.ndarray:
-    """Two-sided p of the mean of every row of [P, N] when each patient's sign flips at random; at
+    """Two-sided p of the mean of every row of [P, N] under random sign flips of the patients; at
     least 1 / (flips + 1).
     """
     rng = np.random.default_rng(seed)
@@ -98,8 +100,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def friedman(scores: np.ndarray) -> float:
-    """p of Friedman's test that all columns of [N, L] rank alike; NaN for fewer than three columns
-    or two rows.
+    """p of Friedman's test that all columns of [N, L] have equal ranks; NaN for fewer than three
+    columns or two rows.
     """
     if scores.shape[0] < 2 or scores.shape[1] < 3:
         return float("nan")
@@ -110,17 +112,18 @@ def friedman(scores: np.ndarray) -> float:
 
 
 def mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """Mean rank of every column of [N, L] over the rows; the largest has rank 1, ties
-    share theirs."""
+    """Mean rank of every column of [N, L] over the rows; the largest value has rank 1, ties share
+    their mean rank.
+    """
     return stats.rankdata(-np.round(scores, 12), axis=1).mean(axis=0)
 
 
 def critical_difference(levels: int, num_cases: int, level: float = 0.05) -> float:
-    """Nemenyi's (1963): mean ranks of that many levels over that many rows differ by this much at
-    least to be told apart.
+    """Nemenyi's critical difference (1963): the smallest difference of two mean ranks that is
+    significant, for this many levels and rows.
 
-    Demsar 2006, equation for CD: q sqrt(L (L + 1) / (6 N)), q the studentised range quantile over
-    sqrt(2).
+    Demsar 2006, equation for CD: q sqrt(L (L + 1) / (6 N)), where q is the studentised range
+    quantile over sqrt(2).
     """
     q = stats.studentized_range.ppf(1 - level, levels, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(levels * (levels + 1) / (6 * num_cases)))

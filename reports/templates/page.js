@@ -1,4 +1,4 @@
-// Draws figures as they scroll into view, sorts tables, walks slices, switches the theme. Reads nothing but this page.
+// Draws figures as they scroll into view, sorts tables, steps through slices, switches the theme. Loads nothing from outside this page.
 "use strict";
 
 const root = document.documentElement;
@@ -10,7 +10,7 @@ function isDark() {
   return root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
 }
 
-// A style variable resolved in the present theme; "var(--m0)/0.2" asks for it at that opacity.
+// The value of a style variable in the current theme; "var(--m0)/0.2" means that colour with that opacity.
 const colours = new Map();
 function resolveColour(token) {
   const [name, alpha] = token.split("/");
@@ -18,7 +18,7 @@ function resolveColour(token) {
   return alpha ? colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`) : colour;
 }
 
-// Each is asked for once a theme: a figure names its colours point by point, and every question makes the browser style the page.
+// Each variable is read once per theme: a figure names a colour for every point, and every read makes the browser recompute styles.
 function resolved(name) {
   const key = `${name} ${isDark()}`;
   if (!colours.has(key)) {
@@ -38,8 +38,8 @@ function withColours(value) {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withColours(inner)]));
 }
 
-// The left margin that the names beside a figure need, in pixels: plotly finds it only by drawing the figure twice.
-// Like plotly, a figure does not give them more than half its width.
+// The left margin for the row names of a figure, in pixels; plotly can only find it by drawing the figure twice.
+// As in plotly, it is at most half the width of the figure.
 const ruler = document.createElement("canvas").getContext("2d");
 const NAME_GAP = 16;
 function roomForNames({ font, margin = {}, yaxis }, width) {
@@ -75,8 +75,8 @@ async function unpack(element) {
   return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip")));
 }
 
-// As a file of its own plotly.js is compiled beside the page, not between two of its frames; the policy knows it by its digest.
-// A browser that allows by digest only what stands in the page itself gets it there.
+// As a separate (blob) file plotly.js is compiled in the background, not between two frames of the page; the policy allows it by its hash.
+// Browsers that allow hashes only for inline scripts get it as an inline script.
 const plotly = document.getElementById("plotly");
 const loaded = unpack(plotly).then((file) => file.blob()).then(async (code) => {
   const script = document.createElement("script");
@@ -90,7 +90,7 @@ const loaded = unpack(plotly).then((file) => file.blob()).then(async (code) => {
   document.head.append(inline);
 });
 
-// What plotly draws of each figure, read once; short figures are plain JSON, long ones are packed.
+// The plotly content of each figure, parsed once; short ones are plain JSON, long ones are compressed.
 const contents = new Map();
 async function contentOf(figure) {
   if (!contents.has(figure)) {
@@ -108,7 +108,7 @@ const OPTIONS = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 };
 
-// Printed figures are as wide as the paper in landscape; wider ones are drawn at their own width and shrunk to it.
+// Printed figures are as wide as landscape paper; wider ones are drawn at their own width and scaled down.
 const PAPER = 1000;
 
 async function draw(figure, onPaper = false) {
@@ -117,7 +117,7 @@ async function draw(figure, onPaper = false) {
   try {
     [content] = await Promise.all([contentOf(figure), loaded]);
   } catch {
-    canvas.querySelector(".waiting").textContent = "This browser cannot unpack the figure. Its numbers are in the table below.";
+    canvas.querySelector(".waiting").textContent = "This browser cannot decompress the figure. Its numbers are in the table below.";
     return;
   }
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
@@ -151,7 +151,7 @@ addEventListener("afterprint", () => {
 });
 // A second after the first figure could be drawn.
 const later = loaded.catch(() => {}).then(() => new Promise((resolve) => setTimeout(resolve, 1000)));
-// Nothing can be awaited once printing has begun: what it needs is read before.
+// Nothing can be awaited once printing has started, so all content is parsed before.
 later.then(() => Promise.all(figures.map(contentOf))).catch(() => {});
 
 const themeButton = document.querySelector("button.theme");
@@ -180,7 +180,7 @@ for (const select of document.querySelectorAll(".picker select")) {
   select.addEventListener("change", () => draw(select.closest("figure")));
 }
 
-// Numbers by value, anything else by name; rows without a value stay last in both directions.
+// Numbers sort by value, anything else by text; rows without a value are last in both directions.
 function compare(a, b) {
   const numbers = a !== "" && b !== "" && !Number.isNaN(Number(a)) && !Number.isNaN(Number(b));
   return numbers ? Number(a) - Number(b) : a.localeCompare(b, "en");
@@ -211,7 +211,7 @@ function makeSortable(table) {
 }
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 
-// A long folded table is a text until it is opened, or until what is in view is drawn: its rows would keep the page waiting.
+// A long folded table stays text until it is opened or the visible figures are drawn, because its rows would delay the page.
 const unread = [...document.querySelectorAll("details > noscript")];
 function readTable(text) {
   const fold = text.parentElement;
