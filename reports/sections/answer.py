@@ -115,7 +115,10 @@ def _headline(context: Context, selection: Selection) -> str:
 def _recommendation(context: Context, selection: Selection) -> str:
     name, rivals = _name(context, selection.selected), _rivals(context, selection)
     if not rivals:
-        return f"{name} is the only configuration with a result: its score stands alone."
+        return (
+            f"{name} is the only configuration with a result, so there is nothing to compare it "
+            "with."
+        )
     if selection.winner:
         return (
             f"{name} has the highest Dice on validation and leads {_all(len(rivals))} on the test "
@@ -238,14 +241,14 @@ def _more(context: Context, selection: Selection) -> str:
         f"{count - at_hand:,.0f} more {word}"
         for count, at_hand, word in (
             (cases, num_cases, "patients"),
-            (seeds, num_seeds, "seeds a configuration"),
+            (seeds, num_seeds, "seeds per configuration"),
         )
         if at_hand < count < math.inf
     ]
     if ways:
         return (
-            f" If the observed lead over the runner-up is real, about {' or '.join(ways)} would be "
-            "needed to resolve it."
+            " If the true difference to the runner-up equals the observed one, about "
+            f"{' or '.join(ways)} would be needed to resolve it."
         )
     return (
         " Neither more patients alone nor more seeds alone would resolve the lead over the "

@@ -58,7 +58,7 @@ def _finding(
         if not excluded
         else f"{many(len(excluded), 'case')} excluded: {listed(sorted(excluded))}"
     )
-    return f"{many(record.get('cases', 0), 'case')}{published}, {sizes}; {out}."
+    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}."
 
 
 def _table(

@@ -1,5 +1,5 @@
-"""The three figures of the paper, made from this run: a patient in 3D, equidistant axial slices,
-and results of the 3D U-Net.
+"""Three sheets of images: a patient in 3D, equidistant axial slices, and results of the 3D U-Net;
+on KiTS23 these are figures 1 to 3 of the paper.
 """
 
 import numpy as np
@@ -45,6 +45,12 @@ def figures(context: Context) -> Section | None:
         if one not in known and (text := describe_damage(context.run.out, trial.trial, one.case))
     ]
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
+    is_paper = context.run.record["dataset"] == "kits23"
+    source = (
+        "Figures 1 to 3 of the paper in the same layout, from this run's test patients"
+        if is_paper
+        else "Test patients of this run in 3D, as slices and with predictions"
+    )
     legend = listed([context.run.classes[label] for label in fullest.held])
     name = cell_name(trial.spec.cell)
     blocks = (
@@ -59,13 +65,9 @@ def figures(context: Context) -> Section | None:
     )
     return Section(
         id="figures",
-        title="The paper's figures",
+        title="The paper's figures" if is_paper else "Example images",
         question="What do a case and a prediction look like?",
-        finding=(
-            "Figures 1 to 3 of the paper in the same layout, from this run's test patients; "
-            f"predictions by {unet}, {name}."
-        )
-        + left_out,
+        finding=(f"{source}; predictions by {unet}, {name}.") + left_out,
         blocks=blocks,
     )
 

@@ -115,7 +115,8 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     caption = (
         "Validation Dice of the default setting (the first trial of each study) and of the best "
         "setting, trained for the same number of epochs. The best score of several is biased "
-        "upwards, because it was selected on these validation cases. Validation Dice"
+        "upwards, because it was selected on these validation cases. Validation Dice on the "
+        "cube, one seed."
     )
     layout = {
         "margin": {"l": 10, "r": 10, "t": 40, "b": 44},

@@ -103,7 +103,7 @@ def _finding(
             )
     name = cell_name(context.run.cells[shown])
     return (
-        f"Mean Dice of {name} by reference volume: {listed(parts)}."
+        f"Mean Dice of {name} by reference volume: {'; '.join(parts)}."
         if parts
         else "All reference volumes are equal, so small and large structures cannot be compared."
     )

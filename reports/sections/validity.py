@@ -18,6 +18,8 @@ from reports.load.run_folder import Run
 from trials.records.result import NATIVE
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
+PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
+
 REFUSALS = (
     "The report is not written at all if a trial counts a patient twice, if two configurations "
     "were scored on different patients or against different references, or if a tuning trial was "
@@ -96,7 +98,7 @@ def _trial_checks(context: Context) -> list[Check]:
         ),
         *(
             _accounted(context, phase)
-            for phase in (PRETRAIN, TUNE, FINAL)
+            for phase in PHASES
             if (run.record.get("planned") or {}).get(phase)
         ),
         Check(
@@ -146,7 +148,7 @@ def _accounted(context: Context, phase: str) -> Check:
         f"{pending} pending"
     ]
     return Check(
-        f"Every planned {phase} trial is accounted for",
+        f"Every planned {PHASES[phase]} trial is accounted for",
         pending == 0,
         f"{planned} planned: {listed(counts)}",
     )

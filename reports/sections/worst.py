@@ -61,7 +61,7 @@ def worst(context: Context) -> Section | None:
     return Section(
         id="worst",
         title="Worst cases",
-        question="Which patients does it segment worst, and what do the errors look like?",
+        question="Which patients have the worst segmentations, and what do the errors look like?",
         finding=_finding(patients, trial),
         blocks=tuple(blocks),
     )

@@ -59,11 +59,11 @@ def test_a_pruned_trial_is_accounted_for_and_is_no_failure(context):
     checks = {check.claim: check for check in validity(context).blocks[0].checks}
     failed = next(block for block in trials(context).blocks if block.id == "trials-failed")
 
-    assert checks["Every planned tune trial is accounted for"].holds
-    assert checks["Every planned tune trial is accounted for"].detail == (
+    assert checks["Every planned tuning trial is accounted for"].holds
+    assert checks["Every planned tuning trial is accounted for"].detail == (
         "6 planned: 4 complete, 1 failed, 1 pruned and 0 pending"
     )
-    assert checks["Every cell had the same tuning budget"].holds
+    assert checks["Every configuration had the same tuning budget"].holds
     assert len(failed.rows) == 1
     assert all("pruned" not in caveat.text for caveat in context.caveats)
 

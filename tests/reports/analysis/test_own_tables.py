@@ -45,11 +45,11 @@ def test_our_tables_are_as_printed_and_pass(tmp_path):
     assert {(row.dice.text, row.iou.text) for row in rows[1:]} == {("0.900", "0.818")}
     assert audit_own_tables(context.run, context.test[NATIVE], context.summaries[NATIVE]) == []
     checks = audit_checks(context)
-    assert checks["No two configurations print the same table"] == (
+    assert checks["No two configurations have the same printed scores"] == (
         True,
         "10 rows of 2 tables audited as printed",
     )
-    assert checks["No configuration's background is that of an empty prediction"][0] is True
+    assert checks["No configuration has the background score of an empty prediction"][0] is True
 
 
 def test_equal_tables_and_a_background_at_the_floor_are_named(tmp_path):
@@ -60,8 +60,11 @@ def test_equal_tables_and_a_background_at_the_floor_are_named(tmp_path):
 
     checks = audit_checks(board_of(tmp_path, empty))
 
-    assert checks["No two configurations print the same table"] == (False, "vnet / focal / none")
-    holds, detail = checks["No configuration's background is that of an empty prediction"]
+    assert checks["No two configurations have the same printed scores"] == (
+        False,
+        "vnet / focal / none",
+    )
+    holds, detail = checks["No configuration has the background score of an empty prediction"]
     assert (holds, detail) == (False, "unet3d / focal / none and vnet / focal / none")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 from reports.audit.floor import SLACK, given_floor, kits23_floor
-from reports.audit.printed_table import decimals, figure, read_tables
+from reports.audit.printed_table import decimals, read_number, read_tables
 from reports.audit.rules import RULES, audit, feasible
 from reports.sections import paper as paper_section
 
@@ -215,7 +215,7 @@ def test_the_floor_prints_as_it_was_published():
 )
 def test_decimals_are_those_shown(text, num):
     assert decimals(text) == num
-    assert figure(text, whole_decimals=4).half_unit == pytest.approx(0.5 * 10 ** -(num or 4))
+    assert read_number(text, whole_decimals=4).half_unit == pytest.approx(0.5 * 10 ** -(num or 4))
 
 
 def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):

@@ -42,7 +42,7 @@ def test_what_is_no_number_between_0_and_1_is_named_by_file_line_and_column(
 
     error = refusal(capsys, written(tmp_path, "1,kidney,0.4,0.5", f"1,tumor,{iou},{dice}"))
 
-    assert f"tables.csv line 3, column {column}: {cell!r} is no number in 0..1" in error
+    assert f"tables.csv line 3, column {column}: {cell!r} is not a number in 0..1" in error
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_what_is_no_number_between_0_and_1_is_named_by_file_line_and_column(
         (",kidney,0.5,0.6", "line 2, column table: ''"),
         ('1,"kid\x1b[31mney",0.5,0.6', "line 2, column class_name: 'kid\\x1b[31mney'"),
         ("1,,0.5,0.6", "line 2, column class_name: ''"),
-        ("1,kidney,0.5", "line 2: 3 cells under 4 columns"),
-        ("1,kidney,0,5,0,6", "line 2: 6 cells under 4 columns"),
-        ('1,"kidney"x,0.5,0.6', "line 2 is no CSV"),
-        ('1,"kidney,0.5,0.6', "is no CSV"),
-        ("", "holds no rows"),
+        ("1,kidney,0.5", "line 2: 3 cells, but 4 columns"),
+        ("1,kidney,0,5,0,6", "line 2: 6 cells, but 4 columns"),
+        ('1,"kidney"x,0.5,0.6', "line 2 is not valid CSV"),
+        ('1,"kidney,0.5,0.6', "is not valid CSV"),
+        ("", "has no rows"),
     ],
 )
 def test_a_hostile_row_is_refused_in_one_line(row, line, tmp_path, capsys):
@@ -68,7 +68,7 @@ def test_a_hostile_row_is_refused_in_one_line(row, line, tmp_path, capsys):
         ("table,class_name,iou", "line 1: no column dice among"),
         ("table,iou,dice", "no column class_name or class_index"),
         ("table;class_name;iou;dice", "no column table, iou, dice, class_name or class_index"),
-        ("table,class_name,iou,dice,iou", "column iou is there twice"),
+        ("table,class_name,iou,dice,iou", "column iou appears twice"),
         ("", "no column table"),
     ],
 )
@@ -95,7 +95,7 @@ def test_what_is_no_text_file_is_refused(tmp_path, capsys):
     ("flags", "line"),
     [
         (["--floor-dice", "0.9"], "give both"),
-        (["--floor-dice", "0.9", "--floor-iou", "nan"], "'nan' is no number"),
+        (["--floor-dice", "0.9", "--floor-iou", "nan"], "'nan' is not a number"),
         (["--floor-dice", "0.80", "--floor-iou", "0.90"], "exchanged"),
     ],
 )

@@ -154,7 +154,7 @@ def test_slices_of_the_cube_that_an_older_version_left_are_drawn_and_named(tmp_p
 
     gallery = gallery_of(page)
     (named,) = re.findall(
-        r"Axial slices of the cube, as older versions took them \(([^)]*)\)", gallery
+        r"Axial slices of the cube, as older versions stored them \(([^)]*)\)", gallery
     )
     assert set(re.findall(r"case_\d+", named)) == set(MADE.splits["test"])
     assert gallery.count("<article>") == 3
@@ -170,7 +170,7 @@ def test_slices_of_two_versions_are_left_out_and_named(tmp_path, older):
     page = build_report(out).read_text()
 
     assert f"No slices are shown of {CASE}. Left out: {older}/" in page
-    assert "holds slices of the cube, as older versions took them" in page
+    assert "holds slices of the cube, as older versions stored them" in page
     assert gallery_of(page).count("<article>") == 2
 
 
@@ -182,7 +182,7 @@ def test_predictions_of_other_slices_are_an_error_by_name(tmp_path):
     )
 
     with pytest.raises(
-        ValueError, match=r"one\.npz: index names other slices than that of .*one\.npz; delete both"
+        ValueError, match=r"one\.npz: index names other slices than .*one\.npz; delete both"
     ):
         read_slices(tmp_path, "t", "one")
 

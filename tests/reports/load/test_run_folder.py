@@ -1,4 +1,4 @@
-"""Reading a run folder: whole, damaged, mixed with strangers."""
+"""Reading a run folder: whole, damaged, with trials of another grid."""
 
 import dataclasses
 import json
@@ -95,7 +95,7 @@ def test_a_copied_trial_folder_is_an_error(tmp_path):
     trial = read_run(out).results[0].trial
     shutil.copytree(out / "trials" / trial, out / "trials" / "copy")
 
-    with pytest.raises(ValueError, match="not the one its folder is named for"):
+    with pytest.raises(ValueError, match="but its folder is named for another"):
         read_run(out)
 
 
@@ -150,7 +150,9 @@ def test_a_grid_file_that_is_no_text_is_named_with_the_way_out(tmp_path):
     out = write_run(tmp_path, MadeUp(), [])
     (out / "grid.py").write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(ValueError, match=rf"^{out / 'grid.py'} is no text \(.*\); delete it"):
+    with pytest.raises(
+        ValueError, match=rf"^{out / 'grid.py'} is not a text file \(.*\); delete it"
+    ):
         read_run(out)
 
 

@@ -75,8 +75,8 @@ def test_cost_and_tuning(printed):
 
     cost = frames["front-table"].set_index("configuration")
     agree(cost["validation Dice"], means(scores, "dice", split="val")["mean of classes"])
-    agree(cost["core-minutes a training"], finals.groupby("name").seconds.mean() / 60, 2)
-    agree(cost["core-minutes of its search"], tuned.groupby("name").seconds.sum() / 60, 2)
+    agree(cost["core-minutes per training"], finals.groupby("name").seconds.mean() / 60, 2)
+    agree(cost["core-minutes for tuning"], tuned.groupby("name").seconds.sum() / 60, 2)
     agree(cost["peak GiB"], finals.groupby("name").peak_gib.max(), 2)
 
     gain = frames["gain-table"].set_index("configuration")
@@ -136,21 +136,21 @@ def test_every_patient_that_holds_a_class_with_its_volume(printed):
             )
 
 
-def test_the_ladder(printed):
+def test_the_attainable_scores(printed):
     scores = means(printed.scores, "dice")
-    texts, _ = printed.table("ladder-table")
-    rungs = {}
+    texts, _ = printed.table("attainable-table")
+    ceilings = {}
     for row in json.loads((printed.out / "ceiling.json").read_text())["ceilings"][0]["scores"]:
         if row["true_voxels"]:
             dice = 2 * row["overlap_voxels"] / (row["true_voxels"] + row["pred_voxels"])
-            rungs.setdefault(row["label"], []).append(dice)
+            ceilings.setdefault(row["label"], []).append(dice)
     for label, title in CLASSES.items():
-        tops = texts.columns.get_loc(f"{title}, Dice") + 1
+        column = texts.columns.get_loc(f"{title}, Dice") + 1
         for name in printed.names:
-            score, top = scores.loc[name, title], np.mean(rungs[label])
+            score, ceiling = scores.loc[name, title], np.mean(ceilings[label])
             agrees(texts.loc[name, f"{title}, Dice"], score)
-            agrees(texts.loc[name].iloc[tops], top)
-            agrees(texts.loc[name].iloc[tops + 1], score / top, digits=2)
+            agrees(texts.loc[name].iloc[column], ceiling)
+            agrees(texts.loc[name].iloc[column + 1], score / ceiling, digits=2)
 
 
 def test_every_study_and_its_best_setting(printed):
@@ -161,7 +161,7 @@ def test_every_study_and_its_best_setting(printed):
     assert len(studies) == len(tuned) == 5 * len(printed.names)
     for name, rows in by_cell.items():
         best = rows.loc[rows.val_score.idxmax()]
-        assert gain.loc[name, "found at number"] == str(best.number)
+        assert gain.loc[name, "number of the best trial"] == str(best.number)
         assert f"lr {best.lr:.3g}" in gain.loc[name, "best setting"]
         listed = studies[studies.study == name]
         for number, text in zip(listed.number.astype(int), listed["validation Dice"], strict=True):
@@ -176,7 +176,7 @@ def test_the_data_by_split_and_every_cases_grid(printed):
         known = [data["geometry"][case] for case in cases]
         assert int(texts.loc[split, "cases"]) == len(cases)
         for label, title in CLASSES.items():
-            assert int(texts.loc[split, f"holding {title}"]) == sum(
+            assert int(texts.loc[split, f"with {title}"]) == sum(
                 one["class_voxels"][label] > 0 for one in known
             )
         for column, digits, values in (

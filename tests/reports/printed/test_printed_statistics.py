@@ -95,7 +95,7 @@ def test_pairs(printed, patients):
     pairs = set(itertools.combinations(printed.names, 2))
 
     assert len(texts) == len(pairs)
-    for row, pair in enumerate(zip(texts.better, texts.worse, strict=True)):
+    for row, pair in enumerate(zip(texts.higher, texts.lower, strict=True)):
         assert pair in pairs or pair[::-1] in pairs
         differences = scores[pair[0]] - scores[pair[1]]
         walsh = [(a + b) / 2 for i, a in enumerate(differences) for b in differences[i:]]
@@ -105,8 +105,8 @@ def test_pairs(printed, patients):
         agrees(texts["shift"][row], np.median(walsh))
         low, high = numbers(small["shift"][row])
         assert low < np.median(walsh) < high
-        agrees(texts["chance to win"][row], wins, digits=2)
-        agrees(small["chance to win"][row], *wilson, digits=2)
+        agrees(texts["probability of a higher score"][row], wins, digits=2)
+        agrees(small["probability of a higher score"][row], *wilson, digits=2)
         # The larger of Wilcoxon's p and of a t test that also counts the trainings.
         least = max(
             stats.wilcoxon(differences, zero_method="pratt", method="exact").pvalue,

@@ -1,4 +1,4 @@
-"""The attainable: floor and ceiling by hand, and ceilings that are not the run's."""
+"""The attainable score: floor and ceiling by hand, and ceilings that are not the run's."""
 
 import json
 
@@ -27,10 +27,10 @@ def test_shares_are_score_over_ceiling(tmp_path):
         .split("</section>")[0]
         .replace("\N{NO-BREAK SPACE}", " ")
     )
-    assert "kidney 100 % of a ceiling of 0.90" in section
+    assert "kidney 100 % of 0.90" in section
     assert section.count(">50 %<") == 2 * 3
     assert section.count(">100 %<") == 2 * 3
-    assert "No mean lies beyond the ceiling" in section
+    assert "No mean exceeds the ceiling" in section
 
 
 def test_means_beyond_the_ceiling_are_counted(tmp_path):
@@ -38,7 +38,7 @@ def test_means_beyond_the_ceiling_are_counted(tmp_path):
         write_run(tmp_path, MadeUp(seeds=(0,), quality=lambda *place: 0.9, ceiling=0.8))
     ).read_text()
 
-    assert "12 means lie beyond the ceiling" in page
+    assert "12 means exceed the ceiling" in page
 
 
 def test_the_floor_of_the_background_is_an_empty_predictions():

@@ -72,7 +72,7 @@ def test_effects_of_a_sum_are_its_terms(context):
     assert [row[7].text for row in rows] == ["resolved", "resolved"]
     # Sixteen patients, every one better under both: 2 / 2^16, two pairs in the declared family.
     assert [row[6].sort for row in rows] == pytest.approx([2 * 2 / 2**16] * 2, rel=0.01)
-    assert found.finding.startswith("The widest gap is between the models vnet and unet3d")
+    assert found.finding.startswith("The largest difference is between the models vnet and unet3d")
 
 
 def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(context):
@@ -91,7 +91,7 @@ def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(context):
 def test_a_sure_ranking_is_the_same_in_every_draw(context):
     found = ranking_stability(context)
 
-    assert "first in 100 % of the draws" in found.finding
+    assert "first in 100 % of 10,000 bootstrap samples" in found.finding
     assert [row[2] for row in texts(table_of(found, "stability-table"))] == ["1", "2", "3", "4"]
 
 
@@ -118,9 +118,9 @@ def test_the_seeds_section_names_every_training_and_splits_the_variance(context)
 
 
 def test_what_would_separate_is_said_in_words_where_no_number_does():
-    assert describe_needed(float("inf"), 81) == "none would do"
+    assert describe_needed(float("inf"), 81) == "no number is enough"
     assert describe_needed(120.0, 81) == "120"
-    assert describe_needed(12.0, 81) == "at most the 81 at hand"
+    assert describe_needed(12.0, 81) == "at most the present 81"
 
 
 def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_a_grid_with_holes_compares_what_is_shared(tmp_path):
 
     found = effects(board_of(tmp_path, made, results))
 
-    assert found.finding.endswith("No setting of the other factors holds every model.")
+    assert found.finding.endswith("No setting of the other factors has a score for every model.")
     assert {
         frozenset(row[1:3]) for row in texts(table_of(found, "effects-pairs")) if row[0] == "model"
     } == {

@@ -158,9 +158,9 @@ def test_the_challenges_rank_breaks_ties_by_the_tumor():
 def test_changes_are_told_largest_first():
     names = ("a", "b", "c")
 
-    assert changes(names, np.array([1, 2, 3]), np.array([1, 2, 3])) == "No place changes."
+    assert changes(names, np.array([1, 2, 3]), np.array([1, 2, 3])) == "No rank changes."
     assert changes(names, np.array([1, 2, 3]), np.array([3, 2, 1])).startswith(
-        "2 places change: c rises from 3 to 1; a falls from 1 to 3"
+        "2 ranks change: c rises from 3 to 1; a falls from 1 to 3"
     )
 
 
@@ -188,4 +188,4 @@ def test_the_section_says_which_places_change(tmp_path):
     # makes some up 0.
     assert not all(holds(case, 3) for case in MadeUp().splits["test"])
     assert "unet3d / focal / none rises from 2 to 1" in section
-    assert "Places change under" in section
+    assert "Ranks change under" in section
