@@ -60,7 +60,6 @@ def test_ls_names_every_part(capsys):
         (["run", "--grid", "nowhere.py"], "no such file"),
         (["run", "--grid", "full"], "--data"),
         (["run", "--grid", "full", "--data", "/nowhere"], "/nowhere is not a folder"),
-        (["run", "--grid", "full", "--weights", "segresnet=/nowhere.pt"], "no such file"),
         (["run", "--grid", "full", "--weights", "segresnt=x"], "did you mean 'segresnet'"),
         (["prepare", "kits32", "/nowhere", "--cache", "/tmp/x"], "did you mean 'kits23'"),
         (["report", "/nowhere"], "/nowhere"),

@@ -266,6 +266,7 @@ def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
 
     assert "grid 'mine', segresnet: frozen_stages=2 of random weights is refused" in answer
     assert "give weights or set recipe.weights to 'default'" in answer
+    check_grid(replace(DEMO, hyper={"segresnet": {"frozen_stages": 2.0}}))
 
 
 def test_f54_pretrained_file_missing_or_hub_out_of_reach(tmp_path, capsys, monkeypatch):

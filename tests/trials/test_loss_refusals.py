@@ -29,7 +29,6 @@ def test_labels_with_a_channel_or_with_fractions_are_refused():
 @pytest.mark.parametrize(
     ("name", "hyper", "message"),
     [
-        ("focl", HYPER, "did you mean 'focal'"),
         ("focal", {"lr": 1e-3}, "'focal' needs gamma; got lr"),
         ("focal", {"gamma": -0.5}, "gamma must be at least 0; got -0.5"),
         ("class_balanced", {"gamma": 2.0, "one_minus_beta": 0.0}, r"must lie in \(0, 1\]; got 0.0"),
