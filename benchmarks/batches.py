@@ -2,7 +2,6 @@
 slice (2D).
 """
 
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from trials.process.environment import reset_peak
 from trials.records.spec import Cube
 
 CASES, EDGE = 32, 128
-VOLUMES, SLICES, DROPPED = "ours, 32 volumes by 4", "ours, 1,024 slices by 64", "ours, 64 slices"
+VOLUMES, SLICES = "ours, 32 volumes by 4", "ours, 1,024 slices by 64"
 MONAI = "MONAI CacheDataset + DataLoader"
 
 
@@ -41,29 +40,10 @@ def monai_epoch(loader: DataLoader) -> None:
         pass
 
 
-def read_slices(
-    paths: Sequence[tuple[Path, Path]], forget: Callable[[Path], None] | None = None
-) -> None:
+def read_slices(paths: Sequence[tuple[Path, Path]]) -> None:
     """A batch of slices from a file each, as the study keeps them."""
-    if forget:
-        for pair in paths:
-            for path in pair:
-                forget(path)
     torch.from_numpy(np.stack([np.load(image) for image, _ in paths]))
     torch.from_numpy(np.stack([np.load(mask) for _, mask in paths]))
-
-
-def forget(path: Path) -> None:
-    """Drop a file's pages from the kernel's cache, so that the next read goes to the disk."""
-    with path.open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def cold(items: Items, order: np.ndarray, files: Sequence[Path]) -> None:
-    """A batch after the set's pages were dropped."""
-    for path in files:
-        forget(path)
-    epoch(items, order, len(order))
 
 
 def prepared(place: Path) -> Cache:
@@ -98,34 +78,21 @@ def volumes(cache: Cache, order: np.ndarray) -> dict[str, Callable[[], object]]:
 
 def slices(
     cache: Cache, place: Path, generator: np.random.Generator
-) -> tuple[dict[str, Callable[[], object]], ...]:
-    """2D: 16 batches of 64 random slices with everything in memory, and one batch with nothing."""
+) -> dict[str, Callable[[], object]]:
+    """2D: 16 batches of 64 random slices with everything in memory."""
     export_slices(cache, place / "slices")
-    items = slice_items(cache, list(cache.cases), "axial")
+    cases = list(cache.cases)
+    items = slice_items(cache, cases, "axial")
     chosen = generator.choice(len(items.index), 16 * 64, replace=False)
-    names = [
-        f"{list(cache.cases)[case]}_slice_{number:03d}.npy" for case, number in items.index[chosen]
-    ]
-    pairs = [
-        (place / "slices/axial/images" / name, place / "slices/axial/masks" / name)
-        for name in names
-    ]
-    files = [
-        cache.folder.parent / "cases" / name
-        for record in cache.cases.values()
-        for name in record.arrays
-    ]
-    warm: dict[str, Callable[[], object]] = {
+    names = [f"{cases[case]}_slice_{number:03d}.npy" for case, number in items.index[chosen]]
+    folder = place / "slices" / "axial"
+    pairs = [(folder / "images" / name, folder / "masks" / name) for name in names]
+    return {
         SLICES: partial(epoch, items, chosen, 64),
         "one .npy a slice": lambda: [
             read_slices(pairs[start : start + 64]) for start in range(0, len(pairs), 64)
         ],
     }
-    fresh: dict[str, Callable[[], object]] = {
-        DROPPED: partial(cold, items, chosen[:64], files),
-        "one .npy a slice, 64 of them": partial(read_slices, pairs[:64], forget),
-    }
-    return warm, fresh
 
 
 def main() -> None:
@@ -136,35 +103,18 @@ def main() -> None:
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         cache = prepared(Path(name))
-        in_3d, (warm, fresh) = (
-            volumes(cache, generator.permutation(CASES)),
-            slices(cache, Path(name), generator),
-        )
-        installed, slices_installed = compare(in_3d), compare(warm)
+        in_3d = volumes(cache, generator.permutation(CASES))
+        in_2d = slices(cache, Path(name), generator)
+        installed, lines = compare(in_3d), ["The C library as it is installed", ""]
+        lines += [*table(installed, VOLUMES), "", *table(compare(in_2d), SLICES), ""]
         reset_peak()
-        kept, slices_kept = compare(in_3d), compare(warm)
-        cold_slices = compare(fresh)
+        kept = compare(in_3d)
+        lines += ["As a trial runs, keeping freed memory; the peers too", ""]
+        lines += [*table(kept, VOLUMES), "", *table(compare(in_2d), SLICES), ""]
     gain = statistics.median(installed[MONAI].cpu) / statistics.median(kept[VOLUMES].cpu)
-    lines = [
-        *(
-            "The C library as it is installed",
-            "",
-            *table(installed, VOLUMES),
-            "",
-            *table(slices_installed, SLICES),
-            "",
-        ),
-        *(
-            "As a trial runs, keeping freed memory; the peers too",
-            "",
-            *table(kept, VOLUMES),
-            "",
-            *table(slices_kept, SLICES),
-            "",
-        ),
-        *("Pages dropped", "", *table(cold_slices, DROPPED), ""),
+    lines += [
         "3D as a trial runs, against MONAI's CacheDataset and DataLoader as they are installed: "
-        f"{gain:.2f}",
+        f"{gain:.2f}"
     ]
     about = (
         f"Random batches of {CASES} cases at {EDGE}^3, one thread; the maps are shared by all "

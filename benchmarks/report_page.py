@@ -1,42 +1,39 @@
 """The page of a large run, 64 configurations x 3 seeds x 81 cases made up, with every section: how
 long, how large, how heavy.
 
-Prints a table; run by hand from the project's root: python benchmarks/report_page.py FOLDER. The
-run is made once.
+python -m benchmarks.report_page FOLDER, where the run is made once.
 """
 
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from functools import cache
-from os import getloadavg
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "reports"))
 
+from chromium import ARGUMENTS, CHROMIUM, opened, scroll_through
 from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
 from made_up_pictures import ball_with_tumor, hash_of, write_arrays
 
 from bench.execution.results import read_results
 from bench.search.importance import write_studies
+from benchmarks.compare import keep
 from reports.analysis.context import build_context
 from reports.load.run_folder import read_run
 from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
-from trials.process.versions import processor_name
 from trials.records.codec import to_json
 from trials.records.result import NATIVE, ExternalPredictions
 from trials.records.spec import Cell
 from trials.storage.checksum import add_checksum
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 MADE = MadeUp(
     models=("unet3d", "vnet", "segresnet", "unet2d_resnet50"),
     losses=LOSSES,
@@ -172,63 +169,46 @@ def in_chromium(page: Path) -> dict[str, str]:
     """Seconds to the first figure, all figures drawn after scrolling, heap, requests and errors."""
     from playwright.sync_api import sync_playwright
 
-    heard: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=ARGUMENTS
-        )
-        tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        tab.on(
-            "console",
-            lambda message: heard.append(message.text) if message.type == "error" else None,
-        )
-        tab.on("pageerror", lambda error: heard.append(str(error)))
-        tab.on(
-            "request",
-            lambda request: (
-                heard.append(request.url) if request.url.startswith(("http", "ws")) else None
-            ),
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         clock = time.perf_counter()
-        tab.goto(page.as_uri())
-        # As a link jumps there: sections above that are laid out meanwhile move a view on its
-        # middle away.
-        tab.eval_on_selector("figure.plot", "figure => figure.scrollIntoView()")
-        tab.wait_for_function("() => document.querySelector('figure.plot').dataset.drawn")
-        first = time.perf_counter() - clock
-        sections = tab.eval_on_selector_all("main > section", "all => all.length")
-        figures = tab.query_selector_all("figure.plot")
-        for figure in figures:
-            figure.evaluate("figure => figure.scrollIntoView()")
-            tab.wait_for_function("figure => figure.dataset.drawn === 'true'", arg=figure)
-        session = tab.context.new_cdp_session(tab)
-        session.send("HeapProfiler.collectGarbage")
-        heap = session.send("Runtime.getHeapUsage")["usedSize"] / 2**20
+        (found,) = (looked_at(tab, clock) for tab in opened(browser, page))
         browser.close()
+    return found
+
+
+def looked_at(tab: Any, clock: float) -> dict[str, str]:
+    """What a tab shows that began to open at that time."""
+    # As a link jumps there: sections above that are laid out meanwhile move a view on its middle
+    # away.
+    tab.eval_on_selector("figure.plot", "figure => figure.scrollIntoView()")
+    tab.wait_for_function("() => document.querySelector('figure.plot').dataset.drawn")
+    first = time.perf_counter() - clock
+    figures, session = scroll_through(tab), tab.context.new_cdp_session(tab)
+    session.send("HeapProfiler.collectGarbage")
+    heap = session.send("Runtime.getHeapUsage")["usedSize"] / 2**20
+    sections = tab.eval_on_selector_all("main > section", "all => all.length")
     return {
         "sections": f"{sections} of {len(SECTIONS)}",
         "first figure, s": f"{first:.1f}",
-        "figures drawn": f"{len(figures)} of {len(figures)}",
+        "figures drawn": str(figures),
         "heap, MiB": f"{heap:.0f}",
-        "errors and requests": str(len(heard)),
+        "errors and requests": str(len(tab.heard)),
     }
 
 
 def main() -> None:
-    """Make the run where it is not there yet, build its page twice, open it."""
+    """Make the run where it is not there yet, build its page twice, open it; print and keep."""
     out = Path(sys.argv[1])
     if not (out / "run.json").exists():
         large_run(out)
-    load = " ".join(f"{mean:.1f}" for mean in getloadavg())
-    print(
+    rows, page = built(out), out / "report.html"
+    rows |= {**dict(parts(page.read_text())), **in_chromium(page)}
+    about = (
         f"{len(MADE.cells)} configurations x {len(MADE.seeds)} seeds x {MADE.num_test} cases, "
         f"{MADE.tunings} tuning trials each"
     )
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, load {load}\n")
-    rows = built(out)
-    page = out / "report.html"
-    for name, value in (*rows.items(), *parts(page.read_text()), *in_chromium(page).items()):
-        print(f"{name:30} {value}")
+    keep("report_page", about, [f"{name:30} {value}" for name, value in rows.items()])
 
 
 if __name__ == "__main__":
