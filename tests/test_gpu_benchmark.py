@@ -7,7 +7,8 @@ import re
 import pytest
 
 from benchmarks.gpu.__main__ import main
-from benchmarks.gpu.rows import NOT_MEASURED, ROWS, Row, Sheet
+from benchmarks.gpu.rows import NOT_MEASURED, ROWS, SLICE_MODEL, Row, Sheet
+from trials.models.registry import MODELS
 
 
 def rows_of(path) -> dict[str, str]:
@@ -23,8 +24,10 @@ def rows_of(path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_short_form_of_the_steps_gives_every_row_a_number(on_cpu, tmp_path):
+def test_the_short_form_of_the_steps_gives_every_row_a_number(on_cpu, tmp_path, monkeypatch):
     path = tmp_path / "gpu.txt"
+    # Half the weights to draw and to train, eight times over.
+    monkeypatch.setitem(MODELS, SLICE_MODEL, MODELS["unet2d_resnet18"])
 
     assert main(["steps", "--short", "--seconds", "600", "--out", str(path)]) == 0
 

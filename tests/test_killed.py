@@ -27,7 +27,8 @@ from bench.execution.trial_queue import TrialQueue
 from bench.grid.user_file import load_grid
 from bench.run_folder.provenance import run_record, write_provenance
 from bench.run_folder.status import status_text
-from reports.build import build_report
+from reports.load.run_folder import read_run
+from reports.table import write_tables
 from trials.storage.atomic import ABANDONED_SECONDS
 from trials.training.attempt import attempt
 
@@ -161,7 +162,7 @@ def run_by_hand(place, out):
     queue = TrialQueue(grid, facts, {})
     while (due := queue.next(())) is not None:
         queue.add(attempt(make_job(due)))
-    build_report(out, "none")
+    write_tables(read_run(out))
     return (out / "scores.parquet").read_bytes()
 
 

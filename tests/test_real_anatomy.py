@@ -15,7 +15,7 @@ GRID = """
 from dataclasses import replace
 from bench.grids import DEMO, product
 
-SMALL = replace(DEMO.recipes["3d"], epochs=1, steps_per_epoch=8)
+SMALL = replace(DEMO.recipes["3d"], epochs=1, steps_per_epoch=2)
 REAL = replace(
     DEMO,
     name="real",
@@ -27,7 +27,7 @@ REAL = replace(
         *product(("vnet",), ("focal",), ("oversample",)),
     ),
     tuning=None,
-    recipes={"3d": SMALL, "vnet": replace(DEMO.recipes["vnet"], epochs=1, steps_per_epoch=8)},
+    recipes={"3d": SMALL, "vnet": replace(DEMO.recipes["vnet"], epochs=1, steps_per_epoch=2)},
 )
 """
 

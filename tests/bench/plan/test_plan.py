@@ -156,12 +156,16 @@ def planned(tmp_path_factory):
         "epochs=1),\n"
         "    recipes={'3d': replace(DEMO.recipes['3d'], epochs=3, steps_per_epoch=3)})\n"
     )
+    cores = os.sched_getaffinity(0)
     with chdir(folder), redirect_stdout(StringIO()) as printed:
         try:
+            # One core, so one worker to start.
+            os.sched_setaffinity(0, {min(cores)})
             assert main(["plan", "--grid", "grid.py"]) == 0
             doors = listening(os.getpid())
         finally:
             ray.shutdown()
+            os.sched_setaffinity(0, cores)
     return Planned(printed.getvalue(), doors, {path.name for path in (folder / "runs").iterdir()})
 
 

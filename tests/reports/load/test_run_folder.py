@@ -137,7 +137,8 @@ def test_a_run_json_without_a_key_names_it(tmp_path):
 
 
 def test_the_report_of_a_run_in_a_bucket_is_that_of_a_folder(bucket, tmp_path):
-    folder = write_run(tmp_path / "run", MadeUp(edge=16))
+    made = MadeUp(models=("unet3d",), losses=("focal",), num_test=3, edge=16)
+    folder = write_run(tmp_path / "run", made)
     transfer(folder, bucket / "run", [path for path in folder.rglob("*") if path.is_file()])
 
     local, remote = build_report(folder), build_report(bucket / "run")

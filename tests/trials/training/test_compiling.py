@@ -84,46 +84,25 @@ def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_tri
 def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(
     small_cache, tmp_path, cell
 ):
-    cache = open_cache(small_cache)
-    for parts in (1, 2):
-        job = make_job(
-            small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, precision="bf16"), parts=parts
-        )
-        task = make_segmentation(job, cache)[0]
-        network, facts = warm_up(make_network(job, cache), task, job.spec)
-        images, labels = (
-            torch.zeros(4 // parts, 1, 32, 32, 32),
-            torch.zeros(4 // parts, 32, 32, 32, dtype=torch.uint8),
-        )
+    cache, recipe = open_cache(small_cache), replace(ALWAYS, precision="bf16")
+    for steps in (1, 2):
+        job = make_job(small_cache, tmp_path, cell=cell, recipe=recipe, accumulation_steps=steps)
+        task, made = make_segmentation(job, cache)[0], make_network(job, cache)
+        names = made.module.state_dict().keys()
+        network, facts = warm_up(made, task, job.spec)
+        images = torch.zeros(4 // steps, 1, 32, 32, 32)
+        labels = torch.zeros(4 // steps, 32, 32, 32, dtype=torch.uint8)
         network.train()
         task.loss(network, images, labels).backward()
         list(cube_logits(network, [cache.image(case) for case in job.train[:5]], 2))
 
         assert facts["compiled"]
+        assert network.is_compiled
+        assert network.module.state_dict().keys() == names
 
     assert counters["stats"]["unique_graphs"] == 2
-
-
-def test_a_compiled_network_keeps_the_names_of_its_tensors(small_cache, tmp_path, cell):
-    cache = open_cache(small_cache)
-    plain, compiled = (
-        warm_up(make_network(job, cache), make_segmentation(job, cache)[0], job.spec)[0]
-        for job in (
-            make_job(small_cache, tmp_path, cell=cell, recipe=replace(ALWAYS, compile=wanted))
-            for wanted in ("never", "always")
-        )
-    )
-
-    assert compiled.module.state_dict().keys() == plain.module.state_dict().keys()
-    assert (plain.is_compiled, compiled.is_compiled) == (False, True)
-
-
-def test_what_was_compiled_lies_in_one_folder_of_the_node(small_cache, tmp_path, cell):
-    # A width of its own: a process does not compile the same code twice.
-    result = attempt(
-        make_job(small_cache, tmp_path / "out", cell=cell, recipe=replace(ALWAYS, width=3))
-    )
-
+    # What was compiled lies in one folder of the node, and a whole trial uses it.
+    result = attempt(make_job(small_cache, tmp_path / "out", cell=cell, recipe=recipe))
     assert result.state == COMPLETE, result.error
     assert result.facts["compiled"] is True
     (folder,) = (tmp_path / "scratch").glob("segbench-*/compiled/inductor")
