@@ -5,9 +5,13 @@ A grid of your own is a Python file that defines one Grid (and may add entries t
 `python -m bench.run --grid my_grid.py`.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import product as cartesian
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from bench.spaces import Range
 from trials.data.datasets.registry import DATASETS, DatasetEntry
@@ -15,8 +19,9 @@ from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
 from trials.records.metrics import METRICS, MetricEntry
+from trials.records.record import OneOf, record
 from trials.records.registry import Entry
-from trials.records.spec import Cell, Cube, Hyper, Recipe
+from trials.records.spec import Cell, Cube, Hyper, Recipe, Times
 
 __all__ = [
     "DATASETS",
@@ -42,8 +47,25 @@ __all__ = [
     "product",
 ]
 
+MOST_TRIALS = 10_000
+# What numpy and torch both take as a seed.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Trials = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
+# The name is that of the run folder, below runs/.
+NAME = re.compile(r"\w[\w .+-]{0,59}")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+def folder_name(name: str) -> str:
+    """A name that a run folder can have, as it is. Raises ValueError for any other."""
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            "must be a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or "
+            f"'-', since it names the run folder; got {name!r}"
+        )
+    return name
+
+
+@record
 class Tuning:
     """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's
     proposals.
@@ -54,14 +76,14 @@ class Tuning:
     at once, from the results of those made before them.
     """
 
-    trials: int
-    epochs: int | None = None
-    seed: int = 0
+    trials: Trials
+    epochs: Times | None = None
+    seed: Seed = 0
     prune: bool = True
-    parallel: int = 1
+    parallel: Trials = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Family:
     """Comparisons that share one chance of a false claim, declared before the run: the report
     corrects by Holm inside each.
@@ -73,12 +95,16 @@ class Family:
     """
 
     name: str
-    pairs: str
-    score: str
-    vary: str | None = None
+    pairs: Annotated[str, OneOf("selected", "all", "levels")]
+    score: Annotated[str, OneOf("classes", "mean")]
+    vary: Annotated[str, OneOf("model", "loss", "sampling")] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs == "levels" and self.score != "mean":
+            raise ValueError(f"levels are compared by score 'mean' alone; got {self.score!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Grid:
     """A benchmark. splits None is the data set's default.
 
@@ -88,11 +114,11 @@ class Grid:
     fetched, is made.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(folder_name)]
     dataset: str
     cells: tuple[Cell, ...]
     recipes: Mapping[str, Recipe]
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     tuning: Tuning | None = None
     splits: str | None = None
     fold: int = 0

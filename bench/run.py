@@ -246,12 +246,9 @@ def verdict(out: Path, finished: bool, stopped: int) -> int:
 
 def left_out_of(out: Path) -> list[str]:
     """The cases that --skip-bad left out of a run."""
-    from trials.records.codec import read_document
-    from trials.records.result import RUN_KEYS
+    from trials.records.run_record import read_run_record
 
-    return sorted(
-        (read_document(out / "run.json", RUN_KEYS).get("data") or {}).get("bad_cases") or ()
-    )
+    return sorted((read_run_record(out).get("data") or {}).get("bad_cases") or ())
 
 
 if __name__ == "__main__":

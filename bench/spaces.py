@@ -8,11 +8,12 @@ from inspect import Parameter, signature
 from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
 from trials.models.registry import MODELS
+from trials.records.record import record
 from trials.records.registry import pick
 from trials.records.spec import Cell, Hyper
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Range:
     """An interval that is searched evenly, or evenly in the logarithm; integer draws
     whole numbers."""

@@ -23,8 +23,8 @@ from trials.data.nifti.voxels import label_slabs, stored_slabs
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import record_hash
 from trials.records.result import COMPLETE, TrialResult
+from trials.records.result_file import write_result
 from trials.records.spec import Cube
-from trials.training.attempt import write_result
 from trials.training.checkpoint import Checkpoints
 
 TRIAL = record_hash(SPEC)

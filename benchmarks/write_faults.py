@@ -22,9 +22,9 @@ from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import from_json, record_hash
 from trials.records.result import COMPLETE, TrialResult
+from trials.records.result_file import write_result
 from trials.records.spec import FINAL, Cell, Cube, Recipe, TrialSpec
 from trials.storage.atomic import write_text
-from trials.training.attempt import write_result
 from trials.training.checkpoint import Checkpoints
 
 KINDS = ("disk full", "I/O error", "kill")

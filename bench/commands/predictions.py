@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trials.data.datasets.registry import official_regions, open_dataset
-from trials.records.codec import read_document, record_hash, to_json
-from trials.records.result import RUN_KEYS, ExternalPredictions
+from trials.records.codec import record_hash, to_json
+from trials.records.result import ExternalPredictions
+from trials.records.run_record import read_run_record
 from trials.scoring.external import count_external, external_pairs
 from trials.scoring.regions import all_regions
 from trials.storage.atomic import write_text
@@ -28,9 +29,7 @@ def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
     already is replaced. Raises ValueError, before anything is written, for a name or folder that
     will not do, and naming each case that lacks.
     """
-    record = read_document(
-        run / "run.json", RUN_KEYS, ("dataset", "classes", "cells", "data.root", "data.split_cases")
-    )
+    record = read_run_record(run, ("dataset", "classes", "cells", "data.root", "data.split_cases"))
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names two contestants alike; give each its own name")

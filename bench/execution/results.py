@@ -4,14 +4,12 @@ remembers.
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from trials.records.codec import parsed, rebuild
-from trials.records.job import result_path
+from trials.records import result_file
 from trials.records.result import TrialResult
-from trials.storage.atomic import matching, read_text
-
-SCORES = ("scores", "surfaces")
+from trials.storage.atomic import matching
 
 
 def read_results(out: Path) -> dict[str, TrialResult]:
@@ -35,22 +33,14 @@ def read_result(out: Path, trial: str) -> TrialResult | None:
     It comes without scores and surfaces, of which a large grid has a million and only the report
     wants any.
     """
-    path = result_path(out, trial)
     try:
-        document = parsed(read_text(path))
-        result = rebuild(
-            TrialResult,
-            {name: value for name, value in document.items() if name not in SCORES},
-            "TrialResult",
-        )
-        if result.trial != trial:
-            raise ValueError(f"it holds trial {result.trial}")
+        result = result_file.read_result(out, trial)
     except FileNotFoundError:
         return None
-    except (ValueError, AttributeError) as error:
-        print(f"{path} is damaged ({error}): the trial counts as not run", file=sys.stderr)
+    except ValueError as error:
+        print(f"{error}: the trial counts as not run", file=sys.stderr)
         return None
-    return result
+    return replace(result, scores=(), surfaces=())
 
 
 def digest_of(out: Path, trial: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.grids import Grid, Tuning
+from bench.grids import Grid
 from bench.spaces import Given, Range, cell_space, default_hyper
 from trials.data.sampling import ClassCounts
 from trials.models.registry import MODELS
@@ -218,11 +218,11 @@ def outline(grid: Grid, given: Mapping[str, str]) -> Iterator[Row]:
             seed=seed,
             setting=setting,
         )
-    tuning = grid.tuning or Tuning(trials=0)
-    for number in range(tuning.trials):
+    trials, seed = (grid.tuning.trials, grid.tuning.seed) if grid.tuning else (0, 0)
+    for number in range(trials):
         for cell in grid.cells:
             setting = default_text(grid, cell, given) if number == 0 else "proposed by Optuna"
-            yield Row(phase=TUNE, cell=cell, number=number, seed=tuning.seed, setting=setting)
+            yield Row(phase=TUNE, cell=cell, number=number, seed=seed, setting=setting)
     for cell in grid.cells:
         for seed in grid.seeds:
             setting = "best of the cell's study" if grid.tuning else default_text(grid, cell, given)

@@ -15,7 +15,7 @@ from typing import Any
 # Loaded before a grid file adds to the registries: it tells the file's parts from ours.
 import trials.identity.code_identity  # noqa: F401
 from bench import grids
-from bench.grid.check_parts import check_parts
+from bench.grid.validate import check_entries
 from bench.grids import GRIDS, Cell, Cube, Family, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
 from trials.records.registry import unknown
@@ -23,9 +23,8 @@ from trials.storage.probe import on_disk
 
 MODULE = "user_grid"
 ROOMS = ("bench", "trials", "reports")
-# What a grid file makes of ours: a keyword or a field of one of them is told with all that there
-# are.
-RECORDS = {kind.__name__: kind for kind in (Grid, Cell, Recipe, Cube, Tuning, Family, Range)}
+# What a grid file makes of ours: a field of one of them is told with all that there are.
+RECORDS = (Grid, Cell, Recipe, Cube, Tuning, Family, Range)
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
@@ -80,7 +79,7 @@ def load_own_parts(name: str | None) -> None:
     """
     if name:
         load_grid(name)
-        check_parts()
+        check_entries()
 
 
 def _told(error: BaseException, name: str, text: str) -> str:
@@ -95,10 +94,7 @@ def _told(error: BaseException, name: str, text: str) -> str:
         )
     if isinstance(error, SyntaxError) and error.filename == name:
         return error.msg
-    keyword = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", told)
-    if keyword and keyword[1] in RECORDS:
-        return unknown(f"key of {keyword[1]}", keyword[2], _fields(RECORDS[keyword[1]]))
-    if isinstance(error, AttributeError) and type(error.obj) in RECORDS.values():
+    if isinstance(error, AttributeError) and type(error.obj) in RECORDS:
         return unknown(f"key of {type(error.obj).__name__}", error.name, _fields(type(error.obj)))
     if isinstance(error, KeyError) and error.args:
         where, known = _looked_into(text, error.args[0])

@@ -1,43 +1,72 @@
-"""Refuses a grid that cannot run, before anything starts: the rule, what came, the way out."""
+"""Refuses a grid that cannot run, before anything starts: what its records alone cannot see, since
+it takes the registries, other fields or the data. The rule, what came, the way out.
+"""
 
-from bench.grid.check_parts import check_parts
-from bench.grid.check_search import check_search
-from bench.grid.expand import Facts, default_of, recipe_of
-from bench.grid.grid_values import check_options, check_size, check_values, check_within
-from bench.grids import Grid
-from bench.spaces import check_setting
-from trials.data.sampling import READINGS, SAMPLINGS, UNITS
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from importlib.util import find_spec
+from inspect import Parameter, signature
+from itertools import product
+from pathlib import Path
+from symtable import symtable
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field
+
+from bench.grid.expand import (
+    ANY_COUNTS,
+    Facts,
+    default_of,
+    given_for,
+    numbers_of,
+    planned,
+    recipe_of,
+)
+from bench.grids import MOST_TRIALS, Grid, Seed
+from bench.spaces import Range, cell_space, check_setting, default_hyper, settable_names
+from trials.data.datasets.registry import DATASETS, DatasetEntry
+from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
-from trials.models.registry import MODELS, check_cube
-from trials.records.registry import pick, unknown
+from trials.models.registry import MODELS, ModelEntry, check_cube
+from trials.records.codec import check_value
+from trials.records.metrics import METRICS, MetricEntry, check_metric
+from trials.records.registry import Entry, pick, unknown
 
-CHOICES = {
-    "optimizer": ("adam", "adamw"),
-    "schedule": ("fixed", "onecycle"),
-    "precision": ("auto", "float32", "bf16"),
-    "compile": ("auto", "always", "never"),
-    "weights": ("default", "random"),
-    "slice_axis": ("axial", "coronal", "sagittal"),
-    "oversample": tuple(READINGS),
-    "class_unit": UNITS,
+# Of each registry: its parts, their kind, and what its functions are given first.
+REGISTRIES: dict[str, tuple[Mapping[str, Entry], type[Entry], tuple[str, ...]]] = {
+    "MODELS": (MODELS, ModelEntry, ("in_channels", "num_classes", "width")),
+    "LOSSES": (LOSSES, Entry, ("the class counts",)),
+    "SAMPLINGS": (SAMPLINGS, Entry, ("the class voxels of each item", "the recipe")),
+    "DATASETS": (DATASETS, DatasetEntry, ("its folder",)),
+    # Its function is tried on numbers instead: what it is given, `of` names.
+    "METRICS": (METRICS, MetricEntry, ()),
 }
-SHARES = ("rotate_zoom_prob", "subsample_background")
-# Whole numbers from one to far more than anybody trains with.
-LARGEST = {
-    "epochs": 10**6,
-    "batch_size": 2**16,
-    "pretrain_epochs": 10**6,
-    "steps_per_epoch": 10**6,
-    "width": 1024,
-    "validate_every": 10**6,
-    "patience": 10**6,
+# Loading these brings torch, which no plan of trials needs: that they are there is seen in their
+# text.
+OUR_MODELS = "trials.models."
+# Where a parameter means something: a rule that is tested, in words and as a function.
+LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("greater than 0", lambda value: value > 0),
+    "gamma": ("0 or greater", lambda value: value >= 0),
+    "one_minus_beta": ("greater than 0 and at most 1", lambda value: 0 < value <= 1),
+    "frozen_stages": ("0 or greater", lambda value: value >= 0),
+    "weight_decay": ("0 or greater", lambda value: value >= 0),
+    "clip_gradient": ("greater than 0", lambda value: value > 0),
 }
+# Of data that are made: a case's name has five digits.
+OF_GENERATE: dict[str, Any] = {"num_cases": Annotated[int, Field(ge=1, le=100_000)], "seed": Seed}
 
 
 def check_grid(grid: Grid) -> None:
     """Refuse what can be seen without data. Raises ValueError."""
-    check_parts()
-    check_values(grid)
+    check_entries()
+    check_dataset(grid)
+    for key in grid.recipes:
+        if key not in (*MODELS, "2d", "3d"):
+            raise ValueError(
+                f"grid {grid.name!r}: {unknown('key of recipes', key, (*MODELS, '2d', '3d'))}"
+            )
     if not grid.cells or not grid.seeds:
         raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
     if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
@@ -48,32 +77,11 @@ def check_grid(grid: Grid) -> None:
         pick(SAMPLINGS, "sampling", cell.sampling)
         check_recipe(grid, cell.model)
     check_search(grid)
-    check_families(grid)
     check_size(grid)
 
 
-def check_families(grid: Grid) -> None:
-    """Refuse a family of comparisons in words that the report does not know."""
-    for family in grid.families:
-        scores = ("mean",) if family.pairs == "levels" else ("classes", "mean")
-        known = {
-            "pairs": ("selected", "all", "levels"),
-            "score": scores,
-            "vary": (None, "model", "loss", "sampling"),
-        }
-        for key, words in known.items():
-            if getattr(family, key) not in words:
-                raise ValueError(
-                    f"grid {grid.name!r}, family {family.name!r}: {key} must be one of "
-                    f"{', '.join(map(repr, words))}; "
-                    f"got {getattr(family, key)!r}"
-                )
-
-
 def check_recipe(grid: Grid, model: str) -> None:
-    """Refuse a cube that the model's poolings cannot halve, counts out of range, and names that no
-    recipe knows.
-    """
+    """Refuse a cube that the model's poolings cannot halve, and frozen stages of random weights."""
     recipe = recipe_of(grid, model)
     check_cube(model, recipe.preparation.edge, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
@@ -83,23 +91,6 @@ def check_recipe(grid: Grid, model: str) -> None:
             "since a frozen random "
             "encoder learns nothing; give weights or set recipe.weights to 'default'"
         )
-    for name, largest in LARGEST.items():
-        if getattr(recipe, name) is not None:
-            check_within(
-                f"grid {grid.name!r}, {model}: recipe.{name}", getattr(recipe, name), 1, largest
-            )
-    for name in SHARES:
-        if not 0 <= getattr(recipe, name) <= 1:
-            raise ValueError(
-                f"grid {grid.name!r}, {model}: recipe.{name} must lie in 0..1; got "
-                f"{getattr(recipe, name)}"
-            )
-    for name, choices in CHOICES.items():
-        if getattr(recipe, name) not in choices:
-            raise ValueError(
-                f"grid {grid.name!r}, {model}: "
-                f"{unknown(f'recipe.{name}', getattr(recipe, name), choices)}"
-            )
 
 
 def check_settings(grid: Grid, facts: Facts) -> None:
@@ -119,3 +110,221 @@ def check_settings(grid: Grid, facts: Facts) -> None:
                 "and one over nothing is no weight; take another split, or another loss"
             )
         check_setting(cell, counts, default_of(grid, facts, cell))
+
+
+def check_dataset(grid: Grid) -> None:
+    """Refuse a data set, a split or a fold that is not there, and arguments that its generator does
+    not take.
+    """
+    part = pick(DATASETS, "data set", grid.dataset)
+    splits = grid.splits or part.default_splits
+    if splits not in part.splits:
+        raise ValueError(
+            f"grid {grid.name!r}: {unknown(f'split of {grid.dataset}', splits, part.splits)}"
+        )
+    if not 0 <= grid.fold < part.folds[splits]:
+        text = f"fold of split {splits!r} must lie in 0..{part.folds[splits] - 1}; got {grid.fold}"
+        raise ValueError(f"grid {grid.name!r}: {text}")
+    if grid.generate and not part.generate:
+        raise ValueError(
+            f"grid {grid.name!r}: generate is for data that is made; {grid.dataset} is not; remove "
+            "it"
+        )
+    if grid.generate:
+        _, *takes = signature(Entry(part.generate).load()).parameters
+        for name, value in grid.generate.items():
+            if name not in takes:
+                raise ValueError(f"grid {grid.name!r}: {unknown('key of generate', name, takes)}")
+            if name in OF_GENERATE:
+                check_value(OF_GENERATE[name], value, f"grid {grid.name!r}: generate[{name!r}]")
+
+
+def check_size(grid: Grid) -> None:
+    """Refuse a grid of more trials than anybody means, with what they would cost."""
+    number = sum(planned(grid, {}).values())
+    if number > MOST_TRIALS:
+        raise ValueError(
+            f"grid {grid.name!r} plans {number} trials, more than {MOST_TRIALS}; at ten minutes "
+            "each they take "
+            f"{number / 6:.0f} GPU-hours; take fewer cells, seeds or tuning.trials"
+        )
+
+
+def check_options(grid: Grid) -> None:
+    """Refuse options that a model's function does not take; this loads the models."""
+    for model in dict.fromkeys(cell.model for cell in grid.cells):
+        options = recipe_of(grid, model).model_options
+        takes = [*signature(MODELS[model].load()).parameters] if options else []
+        for name, _ in options:
+            if name not in takes:
+                raise ValueError(
+                    f"grid {grid.name!r}: "
+                    f"{unknown(f'key of model_options of {model}', name, takes)}"
+                )
+
+
+def check_search(grid: Grid) -> None:
+    """Refuse what can be seen of a grid's settings and ranges without data. Raises ValueError
+    naming grid, field and key.
+    """
+    for field in ("hyper", "spaces"):
+        check_names(grid, field)
+    for model, settings in grid.hyper.items():
+        for name, value in settings.items():
+            for number in value if isinstance(value, tuple) else (value,):
+                check_number(
+                    f"grid {grid.name!r}: hyper[{model!r}][{name!r}]",
+                    name,
+                    number,
+                    "or leave it out for the default",
+                )
+    for model, ranges in grid.spaces.items():
+        for name, span in ranges.items():
+            check_range(f"grid {grid.name!r}: spaces[{model!r}][{name!r}]", name, span)
+    check_tuning(grid)
+
+
+def check_names(grid: Grid, field: str) -> None:
+    """Refuse a model that is not registered, or a parameter that no model, loss or recipe of the
+    grid has.
+    """
+    models = {"*", *MODELS}
+    takes = {
+        name for model, loss in product(MODELS, LOSSES) for name in settable_names(model, loss)
+    }
+    takes |= {name for cell in grid.cells for name in numbers_of(recipe_of(grid, cell.model))}
+    for model, values in getattr(grid, field).items():
+        if model not in models:
+            raise ValueError(f"grid {grid.name!r}: {unknown(f'model in {field}', model, models)}")
+        for name in values:
+            if name not in takes:
+                raise ValueError(
+                    f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, takes)}"
+                )
+
+
+def check_number(where: str, name: str, value: Any, fix: str) -> None:
+    """Refuse what is no finite number, or lies outside the parameter's limits; fix is what to
+    do besides mending it.
+    """
+    rule, fits = LIMITS.get(name, ("a number", lambda value: True))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not fits(value):
+        raise ValueError(
+            f"{where} must be {rule} and finite; got {value!r}; write such a number, {fix}"
+        )
+
+
+def check_range(where: str, name: str, span: Range) -> None:
+    """Refuse a range whose ends are out of order or of limits, or that its scale cannot span."""
+    for end in (span.low, span.high):
+        check_number(
+            f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper alone"
+        )
+        if span.integer and end != int(end):
+            raise ValueError(f"{where}: a range of whole numbers has whole ends; got {end!r}")
+    if span.low >= span.high:
+        raise ValueError(
+            f"{where}: low must be below high; got {span.low:g} and {span.high:g}; fix it in "
+            "Grid.hyper instead"
+        )
+    if span.log and span.low <= 0:
+        raise ValueError(f"{where}: a logarithmic range begins above 0; got low={span.low:g}")
+
+
+def check_tuning(grid: Grid) -> None:
+    """Refuse a parameter that a cell tunes without a default or without a range."""
+    for cell in grid.cells:
+        given = given_for(grid, cell.model)
+        default_hyper(cell, ANY_COUNTS, "random", given)
+        if grid.tuning is not None:
+            cell_space(cell, ANY_COUNTS, "random", given)
+
+
+def check_entries() -> None:
+    """Refuse whatever a registry holds besides entries whose functions can be called. Raises
+    ValueError.
+    """
+    for registry, (parts, kind, given) in REGISTRIES.items():
+        for name, part in parts.items():
+            try:
+                check_entry(part, kind, given)
+            except ValueError as error:
+                raise ValueError(f"{registry}[{name!r}]: {error}") from error
+
+
+def check_entry(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
+    """Refuse one entry: of another kind, with a field of a wrong type, or whose function does not
+    take what it is given.
+    """
+    if not isinstance(part, kind):
+        raise ValueError(
+            f"an entry must be a {kind.__name__}; got {part!r}; write "
+            f"{kind.__name__}('module:function')"
+        )
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if field.name != "target":
+            check_value(hints[field.name], getattr(part, field.name), field.name)
+    if isinstance(part, ModelEntry):
+        check_model(part)
+    if isinstance(part, MetricEntry):
+        check_metric(part)
+    if str(part.target).startswith(OUR_MODELS):
+        check_defined(str(part.target))
+    elif not takes(part.load(), len(given)):
+        raise ValueError(
+            f"its function must take {', '.join(given)}; it takes {signature(part.load())}"
+        )
+
+
+def check_model(part: ModelEntry) -> None:
+    """Refuse edges that no cube can have, and functions beside the model's own that are
+    not there."""
+    for target in filter(None, (part.stages, part.like)):
+        if target.startswith(OUR_MODELS):
+            check_defined(target)
+        else:
+            Entry(target).load()
+    if part.dims not in (2, 3):
+        raise ValueError(f"dims must be 2 or 3; got {part.dims}")
+    for name, least in {"multiple": 1, "smallest": 1, "smallest_alone": 1, "width": 0}.items():
+        if getattr(part, name) < least:
+            raise ValueError(f"{name} must be at least {least}; got {getattr(part, name)}")
+
+
+def check_defined(target: str) -> None:
+    """Refuse a "module:name" whose module is not there or binds no such name; nothing is imported.
+    Raises ValueError.
+    """
+    module, _, name = target.partition(":")
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ValueError(
+            f"target {target!r} names no function (no module {module}); write 'module:function'"
+        )
+    symbols = symtable(
+        Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec"
+    ).get_symbols()
+    if name not in {
+        symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()
+    }:
+        raise ValueError(
+            f"target {target!r} names no function ({module} has no {name!r}); write "
+            "'module:function'"
+        )
+
+
+def takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with that many arguments by place; True where Python cannot
+    tell.
+    """
+    try:
+        kinds = [parameter.kind for parameter in signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return True
+    by_place = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return Parameter.VAR_POSITIONAL in kinds or sum(kind in by_place for kind in kinds) >= count

@@ -12,8 +12,7 @@ from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import Facts
 from bench.grids import Grid
 from bench.run_folder.changed_code import Changed, changed_trials, refusal
-from trials.records.codec import read_document
-from trials.records.result import RUN_KEYS
+from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import is_there, matching, read_text
 
 # Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names
@@ -67,10 +66,9 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
 
     What only one of the two names, such as the recipe of a model that is new, is no difference.
     """
-    path = out / "run.json"
-    if not is_there(path) or not matching(out, "trials/*/result.json"):
+    if not is_there(out / NAME) or not matching(out, "trials/*/result.json"):
         return
-    before, now = settings(read_document(path, RUN_KEYS)), settings(json.loads(json.dumps(record)))
+    before, now = settings(read_run_record(out)), settings(json.loads(json.dumps(record)))
     changed = [
         f"{key} {before[key]} -> {now[key]}"
         for key in before

@@ -3,18 +3,15 @@ among somebody's files.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from bench.execution.jobs import Places
 from bench.run_folder.lock import LOCK
 from trials.data.datasets.registry import DATASETS
 from trials.data.own_folder import contents, is_inside, refuse_foreign
-from trials.records.codec import parsed
-from trials.storage.atomic import read_text
+from trials.records.run_record import OF_A_RUN, OtherFormat, read_run_record
 
-# What only a run.json holds, and how a trial's folder is named.
-RUN_KEYS = {"grid", "dataset", "cells", "seeds"}
+# How a trial's folder is named.
 TRIAL = re.compile(r"[0-9a-f]{12}")
 
 
@@ -48,7 +45,7 @@ def is_run(out: Path, names: list[str]) -> bool:
     """Whether a folder with these names is a run's: by its run.json or, where that is damaged or
     lost, by its trials.
     """
-    if "run.json" in names and _is_record(out / "run.json"):
+    if "run.json" in names and _has_record(out):
         return True
     return "trials" in names and any(map(TRIAL.fullmatch, contents(out / "trials")))
 
@@ -77,9 +74,11 @@ def refuse_overlap(flag: str, folder: Path, other_flag: str, other: Path) -> Non
         )
 
 
-def _is_record(path: Path) -> bool:
+def _has_record(out: Path) -> bool:
+    """Whether the run.json of a folder is a run's. Raises OtherFormat for another version's."""
     try:
-        found = parsed(read_text(path))
+        return read_run_record(out).keys() >= OF_A_RUN
+    except OtherFormat:
+        raise
     except (ValueError, FileNotFoundError, IsADirectoryError):
         return False
-    return isinstance(found, Mapping) and found.keys() >= RUN_KEYS

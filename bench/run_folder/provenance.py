@@ -1,7 +1,6 @@
 """What a run says of itself: run.json and the grid file as it was."""
 
 import dataclasses
-import json
 import os
 import platform
 import shlex
@@ -18,8 +17,8 @@ from bench.grid.expand import Facts, planned, recipe_of, studies
 from bench.grids import Grid
 from trials.identity.code_identity import code_of_cell
 from trials.process.versions import processor_name, versions
+from trials.records.run_record import write_run_record
 from trials.storage.atomic import write_text
-from trials.storage.checksum import add_checksum
 
 
 def commit() -> tuple[str, bool]:
@@ -108,5 +107,5 @@ def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> No
     run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his
     own.
     """
-    write_text(out / "run.json", add_checksum(json.dumps(record, indent=1, sort_keys=True)))
+    write_run_record(out, record)
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.run_folder.lock import find, is_alive
-from trials.records.codec import parsed, read_document, read_record, rebuild, to_json
-from trials.records.result import COMPLETE, FAILED, PRUNED, RUN_KEYS
-from trials.storage.atomic import is_there, matching, read_text, write_text
+from trials.records.codec import read_record, to_json
+from trials.records.result import COMPLETE, FAILED, PRUNED
+from trials.records.result_file import read_result
+from trials.records.run_record import read_run_record
+from trials.storage.atomic import is_there, matching, write_text
 
 NAME = "status.json"
 COLUMNS = ("planned", "done", "pruned", "failed", "running", "pending")
@@ -50,7 +52,7 @@ def write_status(out: Path, status: Status) -> None:
 
 def status_text(out: Path, now: datetime) -> str:
     """Everything `segbench status` prints. Raises ValueError where there is no run."""
-    record = read_document(out / "run.json", RUN_KEYS, ("grid", "planned", "command", "started"))
+    record = read_run_record(out, ("grid", "planned", "command", "started"))
     status = read_status(out / NAME)
     held = find(out)
     lives = held is not None and is_alive(held)
@@ -103,18 +105,11 @@ def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     """Phase and state of every trial that has a result; interrupted ones count as not done."""
     for path in matching(out, "trials/*/result.json"):
         try:
-            result = parsed(read_text(path))
-            phase, state = (
-                rebuild(str, result["spec"]["phase"], "spec.phase"),
-                rebuild(str, result["state"], "state"),
-            )
-            reason = result.get("reason")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is damaged ({error}); run the grid again, which repeats this trial"
-            ) from None
-        if reason != "interrupted":
-            yield phase, state
+            result = read_result(out, path.parent.name)
+        except ValueError as error:
+            raise ValueError(f"{error}; run the grid again, which repeats this trial") from None
+        if result.reason != "interrupted":
+            yield result.spec.phase, result.state
 
 
 def phase_counts(

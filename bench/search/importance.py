@@ -12,8 +12,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from bench.search.propose import Tried, distributions_of, frozen
 from bench.spaces import Range
-from trials.records.codec import read_document, rebuild
-from trials.records.result import COMPLETE, RUN_KEYS, TrialResult
+from trials.records.codec import rebuild
+from trials.records.result import COMPLETE, TrialResult
+from trials.records.run_record import NAME, read_run_record
 from trials.records.spec import TUNE, Cell, Hyper
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
@@ -59,8 +60,7 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
 
 def read_declared(out: Path) -> tuple[Declared, ...]:
     """The studies of a run folder. Raises ValueError naming run.json and the key."""
-    path = out / "run.json"
-    found = read_document(path, RUN_KEYS).get("studies", ())
+    found = read_run_record(out).get("studies", ())
     try:
         declared: tuple[Declared, ...] = rebuild(tuple[Declared, ...], found, "studies")
         for study in declared:
@@ -69,7 +69,7 @@ def read_declared(out: Path) -> tuple[Declared, ...]:
             raise ValueError("two studies have one name")
     except ValueError as error:
         raise ValueError(
-            f"{path} cannot be read ({error}); run the grid again to rewrite it"
+            f"{out / NAME} cannot be read ({error}); run the grid again to rewrite it"
         ) from None
     return declared
 

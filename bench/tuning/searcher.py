@@ -13,8 +13,9 @@ from bench.execution.trial_queue import Due, TrialQueue
 from trials.records.codec import to_json
 from trials.records.job import Job, result_path
 from trials.records.result import FAILED, TrialResult
+from trials.records.result_file import result_text
 from trials.storage.spool import write_or_spool
-from trials.training.attempt import collect_spooled, result_text
+from trials.training.attempt import collect_spooled
 from trials.training.attempt_log import attempts, attempts_facts
 
 

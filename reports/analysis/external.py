@@ -21,10 +21,10 @@ from reports.analysis.surfaces import (
 )
 from reports.formatting import cell_name
 from reports.load.counts import Counts
-from reports.load.run_folder import SCORE_TYPES, SURFACE_TYPES, Run, read_rows, refuse_overlaps
-from trials.records.codec import parsed, rebuild
+from reports.load.run_folder import Run, refuse_overlaps
+from trials.records.codec import from_json
 from trials.records.metrics import METRICS, metric_of
-from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
+from trials.records.result import NATIVE, ExternalPredictions
 from trials.storage.atomic import matching, read_text
 
 
@@ -74,14 +74,10 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
 def read_external(path: Path) -> ExternalPredictions:
     """Read one file of external predictions. Raises ValueError naming the file and the key."""
     try:
-        document = parsed(read_text(path))
-        scores = read_rows(CaseScore, SCORE_TYPES, document.pop("scores", []), "scores")
-        surfaces = read_rows(SurfaceScore, SURFACE_TYPES, document.pop("surfaces", []), "surfaces")
-        refuse_overlaps(scores)
-        return replace(
-            rebuild(ExternalPredictions, document, "external"), scores=scores, surfaces=surfaces
-        )
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        found = from_json(ExternalPredictions, read_text(path))
+        refuse_overlaps(found.scores)
+        return found
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{path}: not a file of external predictions ({error}); delete it and add the "
             "predictions again"

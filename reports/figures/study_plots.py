@@ -9,8 +9,8 @@ from typing import Any
 from reports.elements import View
 from reports.figures.colours import CIVIDIS, heat_colour
 from reports.formatting import plain
-from reports.load.run_folder import LOGARITHMIC
 from trials.records.result import TrialResult
+from trials.records.result_file import LOGARITHMIC
 
 SCALE = [[i / (len(CIVIDIS) - 1), colour] for i, colour in enumerate(CIVIDIS)]
 # An interpolated map of fewer points than this shows little more than the points.

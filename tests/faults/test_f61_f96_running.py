@@ -31,9 +31,10 @@ from trials.records.codec import from_json, to_json
 from trials.records.faults import WARNING
 from trials.records.job import Job, result_path
 from trials.records.result import COMPLETE, FAILED, TrialResult
+from trials.records.result_file import result_text, write_result
 from trials.storage.atomic import NotWritten
 from trials.storage.spool import read_spooled, write_or_spool
-from trials.training.attempt import attempt, result_text, write_result
+from trials.training.attempt import attempt
 from trials.training.attempt_log import begin
 
 CELLS = product(("unet3d",), ("focal",), ("none",))

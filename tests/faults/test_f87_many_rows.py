@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from made_up import MadeUp, write_run
 
-from bench.grid.grid_values import MOST_TRIALS
+from bench.grids import MOST_TRIALS
 from reports.analysis.context import build_context
 from reports.elements import LONGEST_TABLE
 from reports.load.run_folder import read_run

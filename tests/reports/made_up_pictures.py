@@ -4,19 +4,18 @@ little beside it.
 A patient's own grid has the edge of the cube here.
 """
 
+import hashlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trials.records.codec import record_hash
-from trials.records.spec import Cube
 from trials.storage.checksum import add_byte_checksum
 
 
 def hash_of(text: str) -> int:
-    return int(record_hash(Cube(normalise=text), 8), 16)
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:

@@ -4,6 +4,7 @@ them holds."""
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from trials.records.run_record import FORMAT
 from trials.records.spec import Cell
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
         "final": len(made.cells) * len(made.seeds),
     }
     return {
+        "format": FORMAT,
         "grid": "demo",
         "dataset": made.dataset,
         "splits": "sequential",

@@ -3,17 +3,29 @@ else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from datetime import datetime
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from trials.records.record import Amount, Count, OneOf, record
 from trials.records.spec import Cell, Preparation, TrialSpec
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 REASONS = ("oom", "diverged", "precision", "exception", "timeout", "interrupted")
 NATIVE, PREPARED = "native", "prepared"
+LONGEST_SECONDS = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def date_and_time(text: str) -> str:
+    """A date and time near ours, or "", as it is. Raises ValueError for any other text."""
+    if text and not 1970 < datetime.fromisoformat(text).year < 9000:
+        raise ValueError(f"must be a date and time between 1970 and 9000; got {text}")
+    return text
+
+
+@record
 class CaseScore:
     """Voxel counts of one label in one case; space is "native" (the case's own grid) or "prepared"
     (the grid of the recipe's preparation).
@@ -21,14 +33,14 @@ class CaseScore:
 
     case: str
     split: str
-    space: str
-    label: int
-    true_voxels: int
-    pred_voxels: int
-    overlap_voxels: int
+    space: Annotated[str, OneOf("native", "prepared")]
+    label: Count
+    true_voxels: Count
+    pred_voxels: Count
+    overlap_voxels: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SurfaceScore:
     """Counts of one region (a label, or labels taken as one) in one case, on the case's own grid.
 
@@ -42,19 +54,19 @@ class SurfaceScore:
     case: str
     split: str
     region: str
-    tolerance_mm: float
-    true_voxels: int
-    pred_voxels: int
-    overlap_voxels: int
-    true_mm2: float
-    pred_mm2: float
-    true_within_mm2: float
-    pred_within_mm2: float
-    lesions: int
-    lesions_found: int
-    lesions_false: int
-    voxel_mm3: float | None = None
-    hd95_mm: float | None = None
+    tolerance_mm: Amount
+    true_voxels: Count
+    pred_voxels: Count
+    overlap_voxels: Count
+    true_mm2: Amount
+    pred_mm2: Amount
+    true_within_mm2: Amount
+    pred_within_mm2: Amount
+    lesions: Count
+    lesions_found: Count
+    lesions_false: Count
+    voxel_mm3: Amount | None = None
+    hd95_mm: Amount | None = None
 
 
 def dice(true_voxels: float, pred_voxels: float, overlap_voxels: float) -> float:
@@ -91,7 +103,7 @@ def headline(dice_by_label: Mapping[int, float | None]) -> float:
     return sum(present) / len(present) if present else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EpochScore:
     """One epoch: mean training loss and mean Dice a label (prepared space) over the
     reference-positive cases.
@@ -109,7 +121,7 @@ class EpochScore:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TrialResult:
     """The outcome of a trial: complete as soon as its file exists.
 
@@ -125,7 +137,7 @@ class TrialResult:
 
     trial: str
     spec: TrialSpec
-    state: str
+    state: Annotated[str, OneOf("COMPLETE", "PRUNED", "FAILED")]
     reason: str | None = None
     error: str | None = None
     val_score: float | None = None
@@ -133,19 +145,19 @@ class TrialResult:
     scores: tuple[CaseScore, ...] = ()
     surfaces: tuple[SurfaceScore, ...] = ()
     curve: tuple[EpochScore, ...] = ()
-    seconds: float = 0.0
-    peak_gib: float = 0.0
-    num_parameters: int = 0
-    num_trainable: int = 0
-    multiply_adds: int = 0
-    started: str = ""
+    seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] = 0.0
+    peak_gib: Amount = 0.0
+    num_parameters: Count = 0
+    num_trainable: Count = 0
+    multiply_adds: Count = 0
+    started: Annotated[str, AfterValidator(date_and_time)] = ""
     commit: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ExternalPredictions:
     """Somebody else's predictions of a run's test cases, scored by the run's rules: every label and
     region, native grid.
@@ -156,7 +168,7 @@ class ExternalPredictions:
     surfaces: tuple[SurfaceScore, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ceiling:
     """What one preparation allows at most on the test cases. data is the digest of the prepared
     set, as in TrialSpec.
@@ -167,14 +179,14 @@ class Ceiling:
     scores: tuple[CaseScore, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ceilings:
     """The ceilings of a run, one a preparation."""
 
     ceilings: tuple[Ceiling, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StudySummary:
     """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of
     its trials from all.
@@ -185,52 +197,3 @@ class StudySummary:
     cell: Cell
     importance: Mapping[str, float] | None
     trials: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Geometry:
-    """A case's native grid in (D, H, W), and the voxels of every class on it."""
-
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    class_voxels: tuple[int, ...]
-
-
-# Of what a trial's facts hold, what is more than printed: each key with its type.
-FACT_KEYS: dict[str, Any] = {
-    **dict.fromkeys(
-        ("device", "device_type", "host", "weights_sha256", "precision", "arithmetic"), str
-    ),
-    **dict.fromkeys(("precision_note", "compile_note"), str),
-    **dict.fromkeys(("compiled", "arithmetic_right"), bool),
-    "arithmetic_seconds": float,
-    "threads": int,
-    "cases_prepared_again": tuple[str, ...],
-    "class_counts.voxels": tuple[int, ...],
-}
-# What run.json holds, as far as anybody reads it: each key with its type.
-RUN_KEYS: dict[str, Any] = {
-    **dict.fromkeys(("grid", "dataset", "splits", "command", "started", "grid_file"), str),
-    "fold": int,
-    "dirty": bool,
-    "classes": tuple[str, ...],
-    "cells": tuple[Cell, ...],
-    "seeds": tuple[int, ...],
-    "commit": str | None,
-    "code": Mapping[str, str],
-    "planned": Mapping[str, int],
-    **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
-    "tuning.trials": int,
-    **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
-    **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
-    "weights": Mapping[str, str],
-    "weights_notes": tuple[str, ...],
-    **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
-    **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
-    "data.geometry": Mapping[str, Geometry],
-    "data.case_metadata": Mapping[str, Mapping[str, str]],
-    "data.published": int | None,
-    "data.split_cases": Mapping[str, tuple[str, ...]],
-    "data.cases": int,
-    "data.shows_images": bool,
-}

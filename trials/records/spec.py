@@ -1,16 +1,26 @@
-"""What one trial is asked to do: pure values, no behaviour, standard library only."""
+"""What one trial is asked to do: pure values, checked when they are made, no behaviour."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+
+from trials.records.record import OneOf, record
 
 PRETRAIN, TUNE, FINAL = "pretrain", "tune", "final"
+Phase = Annotated[str, OneOf("pretrain", "tune", "final")]
+# Whole numbers from one to far more than anybody trains with.
+Times = Annotated[int, Field(ge=1, le=10**6)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 # A setting of hyperparameters by name; whole numbers are floats too, so that a setting reads back
 # as it was written.
 Hyper = Mapping[str, float | tuple[float, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cell:
     """One square of the grid: a model, a loss and a sampling, each by its name in a registry."""
 
@@ -19,7 +29,7 @@ class Cell:
     sampling: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cube:
     """A preparation: every case becomes a cube. Two recipes with equal preparations share one
     cache.
@@ -29,17 +39,21 @@ class Cube:
     paper's way) or "train" (mean and deviation of the foreground of the training split).
     """
 
-    edge: int = 128
+    edge: Annotated[int, Field(ge=8, le=512)] = 128
     clip_hu: tuple[float, float] | None = None
-    normalise: str = "volume"
-    kind: str = "cube"
+    normalise: Annotated[str, OneOf("volume", "train")] = "volume"
+    kind: Annotated[str, OneOf("cube")] = "cube"
+
+    def __post_init__(self) -> None:
+        if self.clip_hu is not None and not self.clip_hu[0] < self.clip_hu[1]:
+            raise ValueError(f"clip_hu must be (low, high) with low < high; got {self.clip_hu}")
 
 
 # How a case is prepared: one of these, told apart in JSON by its kind.
 Preparation = Cube
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Recipe:
     """Everything about a training run that is not tuned; a grid may have some of its numbers tuned
     too.
@@ -62,36 +76,43 @@ class Recipe:
     many.
     """
 
-    epochs: int
-    batch_size: int
+    epochs: Times
+    batch_size: Annotated[int, Field(ge=1, le=2**16)]
     preparation: Preparation = field(default_factory=Cube)
-    width: int | None = None
+    width: Annotated[int, Field(ge=1, le=1024)] | None = None
     model_options: tuple[tuple[str, float], ...] = ()
-    steps_per_epoch: int | None = None
-    pretrain_epochs: int = 20
-    pretrain_lr: float = 1e-3
-    optimizer: str = "adam"
-    schedule: str = "fixed"
-    weight_decay: float | None = None
-    clip_gradient: float | None = None
+    steps_per_epoch: Times | None = None
+    pretrain_epochs: Times = 20
+    pretrain_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    optimizer: Annotated[str, OneOf("adam", "adamw")] = "adam"
+    schedule: Annotated[str, OneOf("fixed", "onecycle")] = "fixed"
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    clip_gradient: Annotated[float, Field(gt=0)] | None = None
     augment: bool = False
-    rotate_zoom_prob: float = 0.0
-    compile: str = "auto"
+    rotate_zoom_prob: Share = 0.0
+    compile: Annotated[str, OneOf("auto", "always", "never")] = "auto"
     log_frequency_bias: bool = False
-    validate_every: int = 1
-    patience: int | None = None
-    precision: str = "auto"
-    weights: str = "default"
-    slice_axis: str = "axial"
-    oversample: str = "content"
-    subsample_background: float = 0.99
-    class_unit: str = "voxels"
-    train_cases_scored: int = 4
-    limit_minutes: float | None = None
-    gpu_share: float = 1.0
+    validate_every: Times = 1
+    patience: Times | None = None
+    precision: Annotated[str, OneOf("auto", "float32", "bf16")] = "auto"
+    weights: Annotated[str, OneOf("default", "random")] = "default"
+    slice_axis: Annotated[str, OneOf("axial", "coronal", "sagittal")] = "axial"
+    oversample: Annotated[str, OneOf("literal", "content", "presence")] = "content"
+    subsample_background: Annotated[float, Field(gt=0, le=1)] = 0.99
+    class_unit: Annotated[str, OneOf("voxels", "slices", "cases")] = "voxels"
+    train_cases_scored: Annotated[int, Field(ge=0)] = 4
+    limit_minutes: Annotated[float, Field(ge=0)] | None = None
+    gpu_share: Annotated[float, Field(ge=0)] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.gpu_share > 1 and self.gpu_share != math.floor(self.gpu_share):
+            raise ValueError(
+                "gpu_share must be a share of one GPU, at most 1, or a whole number of GPUs; got "
+                f"{self.gpu_share:g}"
+            )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TrialSpec:
     """One training run. Its hash names its folder, so equal specs are one trial.
 
@@ -110,6 +131,6 @@ class TrialSpec:
     hyper: Hyper
     recipe: Recipe
     seed: int
-    phase: str
+    phase: Phase
     number: int = 0
     weights: str = "random"

@@ -10,11 +10,10 @@ from pathlib import Path
 from trials.identity.code_identity import code_of, other_parts
 from trials.inference.network import pick_device
 from trials.process.environment import peak_gib
-from trials.records.codec import from_json, to_json
 from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import FAILED, PRUNED, TrialResult
-from trials.storage.atomic import NotWritten, read_bytes, write_text
-from trials.storage.checksum import add_checksum
+from trials.records.result_file import parse_result, read_result, result_text
+from trials.storage.atomic import NotWritten, to_path, write_text
 from trials.storage.object_store import StoreAway
 from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt_log import attempts_facts, begin, forget, halve
@@ -92,7 +91,7 @@ def collect_spooled(job: Job) -> TrialResult | None:
     if (text := read_spooled(path)) is None:
         return None
     try:
-        found = from_json(TrialResult, text)
+        found = parse_result(text)
     except ValueError:
         return None
     if is_to_run(found, job):
@@ -106,9 +105,7 @@ def written_before(job: Job) -> TrialResult | None:
     to run all the same.
     """
     try:
-        found = from_json(
-            TrialResult, read_bytes(result_path(job.out, job.trial), patience=0).decode()
-        )
+        found = read_result(to_path(job.out), job.trial, patience=0)
     except (OSError, ValueError):
         return None
     return None if is_to_run(found, job) else found
@@ -189,13 +186,3 @@ def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
         commit=job.commit,
         code=job.code,
     )
-
-
-def write_result(out: Path, result: TrialResult) -> None:
-    """Write a trial's result.json; if it exists, it is complete."""
-    write_text(result_path(out, result.trial), result_text(result))
-
-
-def result_text(result: TrialResult) -> str:
-    """What result.json holds: the record, add_checksum with its digest."""
-    return add_checksum(to_json(result))

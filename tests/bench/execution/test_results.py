@@ -10,8 +10,8 @@ from bench.execution.results import has_results, read_result, read_results
 from trials.records.codec import record_hash
 from trials.records.job import result_path
 from trials.records.result import COMPLETE, TrialResult
+from trials.records.result_file import write_result
 from trials.records.spec import FINAL, Cell, Recipe, TrialSpec
-from trials.training.attempt import write_result
 
 
 def result(seed):

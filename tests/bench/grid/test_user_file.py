@@ -124,7 +124,7 @@ def test_the_file_without_an_addition_is_taken(tmp_path):
         ),
         (
             "LOSSES['x'] = Entry(lambda counts: 3, tuned='gamma')",
-            "LOSSES['x']: tuned must be a list; got 'gamma'",
+            "LOSSES['x']: tuned must be a tuple; got 'gamma'",
         ),
         (
             "MODELS['x'] = ModelEntry(lambda i, k, w: 3, multiple=0)",

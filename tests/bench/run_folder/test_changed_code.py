@@ -25,10 +25,11 @@ from trials.identity.code_identity import code_of
 from trials.records.codec import record_hash
 from trials.records.job import result_path, trial_folder
 from trials.records.result import COMPLETE, FAILED, TrialResult
+from trials.records.result_file import result_text, write_result
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Recipe, TrialSpec
 from trials.storage.atomic import NotWritten
 from trials.storage.spool import read_spooled, write_or_spool
-from trials.training.attempt import attempt, result_text, write_result
+from trials.training.attempt import attempt
 
 OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=0.0)
 WAYS_ON = "give a new --out, or add --rerun-changed to run "

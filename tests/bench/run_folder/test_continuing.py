@@ -1,10 +1,9 @@
 """A run folder and another grid: what decides a trial must be as it was, what may grow may grow."""
 
-import json
-
 import pytest
 
 from bench.run_folder.continuing import refuse_other_grid
+from trials.records.run_record import write_run_record
 
 RECORD = {
     "grid": "mine",
@@ -23,7 +22,7 @@ RECORD = {
 @pytest.fixture
 def out(tmp_path):
     """A folder of that run with one finished trial."""
-    (tmp_path / "run.json").write_text(json.dumps(RECORD))
+    write_run_record(tmp_path, RECORD)
     (tmp_path / "trials" / "t").mkdir(parents=True)
     (tmp_path / "trials" / "t" / "result.json").write_text("{}")
     return tmp_path

@@ -2,7 +2,6 @@
 written, and stays as it was.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bench.execution.jobs import Places
 from bench.run_folder.lock import NAME, myself
 from bench.run_folder.own_places import refuse_cache, refuse_places, refuse_run_folder
 from trials.records.codec import to_json
+from trials.records.run_record import write_run_record
 from trials.storage.object_store import put
 
 
@@ -237,10 +237,7 @@ def test_a_folder_of_data_is_no_cache(tmp_path, name):
 
 def test_a_prefix_of_other_objects_is_refused_and_a_runs_own_is_taken(bucket, tmp_path):
     put(bucket / "photos" / "a.jpg", b"")
-    put(
-        bucket / "mine" / "run.json",
-        json.dumps(dict.fromkeys(("grid", "dataset", "cells", "seeds"))).encode(),
-    )
+    write_run_record(bucket / "mine", {"grid": "x", "dataset": "y", "cells": [], "seeds": []})
     put(bucket / "started" / NAME, to_json(myself()).encode())
     put(bucket / "cache" / "phantoms-0123456789ab" / "cases" / "a.json", b"")
 

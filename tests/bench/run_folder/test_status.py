@@ -14,6 +14,10 @@ from bench.run_folder.heartbeat import beating
 from bench.run_folder.lock import NAME, driving, myself
 from bench.run_folder.status import Running, Status, status_text, write_status
 from trials.records.codec import to_json
+from trials.records.result import TrialResult
+from trials.records.result_file import write_result
+from trials.records.run_record import write_run_record
+from trials.records.spec import Cell, Recipe, TrialSpec
 from trials.storage.checksum import add_checksum
 
 NOW = datetime(2026, 11, 23, 12, 0, 10)
@@ -46,9 +50,7 @@ def out(tmp_path):
         "started": "2026-11-23T10:00:00",
         "command": "python -m bench.run --grid tiny",
     }
-    (tmp_path / "run.json").write_text(
-        json.dumps(record | {"planned": {"pretrain": 0, "tune": 4, "final": 2}})
-    )
+    write_run_record(tmp_path, record | {"planned": {"pretrain": 0, "tune": 4, "final": 2}})
     ends = [
         ("tune", "COMPLETE"),
         ("tune", "COMPLETE"),
@@ -57,13 +59,24 @@ def out(tmp_path):
         ("final", "FAILED"),
     ]
     for number, (phase, state) in enumerate(ends):
-        folder = tmp_path / "trials" / str(number)
-        folder.mkdir(parents=True)
-        reason = "interrupted" if number == 4 else None
-        (folder / "result.json").write_text(
-            json.dumps({"spec": {"phase": phase}, "state": state, "reason": reason})
-        )
+        leave(tmp_path, number, phase, state, "interrupted" if number == 4 else None)
     return tmp_path
+
+
+def leave(out, number, phase, state, reason=None):
+    """Write the result of one trial."""
+    spec = TrialSpec(
+        dataset="phantoms",
+        data="d",
+        splits="s",
+        fold=0,
+        cell=Cell(model="vnet", loss="focal", sampling="none"),
+        hyper={"lr": 0.01},
+        recipe=Recipe(epochs=8, batch_size=2),
+        seed=0,
+        phase=phase,
+    )
+    write_result(out, TrialResult(trial=str(number), spec=spec, state=state, reason=reason))
 
 
 def row(text, phase):
@@ -104,13 +117,8 @@ def test_a_run_whose_driver_is_gone_says_so_and_shows_nothing_as_running(out):
 
 
 def test_a_run_with_nothing_left_is_finished(out):
-    (out / "trials" / "4" / "result.json").write_text(
-        json.dumps({"spec": {"phase": "final"}, "state": "COMPLETE"})
-    )
-    (out / "trials" / "5").mkdir()
-    (out / "trials" / "5" / "result.json").write_text(
-        json.dumps({"spec": {"phase": "tune"}, "state": "COMPLETE"})
-    )
+    leave(out, 4, "final", "COMPLETE")
+    leave(out, 5, "tune", "COMPLETE")
 
     assert status_text(out, NOW).splitlines()[1] == "finished"
 
@@ -141,7 +149,7 @@ def test_an_event_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("status.json", "junk", "Expecting value"),
+        ("status.json", "junk", "it is no JSON: expected value"),
         ("status.json", "[" * 100_000, "nested too deep"),
         (
             "status.json",
@@ -156,8 +164,8 @@ def test_an_event_is_told_at_once(tmp_path):
         ("trials/0/result.json", "[" * 100_000, "nested too deep"),
         (
             "trials/0/result.json",
-            '{"spec": {"phase": "tune"}, "state": ["x"]}',
-            "state must be str",
+            '{"trial": 7}',
+            "TrialResult.trial must be str; got 7",
         ),
         (
             "trials/0/result.json",

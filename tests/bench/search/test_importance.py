@@ -2,13 +2,12 @@
 too little.
 """
 
-import json
-
 import pytest
 
 from bench.execution.results import read_results
 from bench.search.importance import importance, write_studies
 from bench.spaces import Range
+from trials.records.run_record import write_run_record
 
 SPACE = {"lr": Range(low=1e-5, high=1e-2, log=True), "gamma": Range(low=0.0, high=5.0)}
 
@@ -44,7 +43,7 @@ def test_a_default_outside_the_range_is_set_aside():
 
 
 def test_a_run_folder_without_tuning_gets_no_studies(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"studies": []}))
+    write_run_record(tmp_path, {"studies": []})
 
     write_studies(tmp_path, read_results(tmp_path).values())
 

@@ -13,8 +13,9 @@ from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import studies
 from bench.search.journal import NAME, write_journal
 from trials.records.result import FAILED, PRUNED, TrialResult
+from trials.records.result_file import write_result
+from trials.records.run_record import write_run_record
 from trials.records.spec import TUNE
-from trials.training.attempt import write_result
 
 
 def failing(due):
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
     run(queue, failing)
     for one in queue.results.values():
         write_result(out, one)
-    (out / "run.json").write_text(json.dumps({"studies": studies(PRUNING, FACTS)}))
+    write_run_record(out, {"studies": studies(PRUNING, FACTS)})
     assert write_journal(out, read_results(out).values()) == out / NAME
     return out, queue
 
@@ -162,7 +163,7 @@ def test_f78_it_grows_with_the_results_and_never_says_that_a_trial_runs(folder, 
 
 
 def test_a_grid_that_tunes_nothing_has_none(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"studies": []}))
+    write_run_record(tmp_path, {"studies": []})
 
     assert write_journal(tmp_path, read_results(tmp_path).values()) is None
     assert not (tmp_path / NAME).exists()

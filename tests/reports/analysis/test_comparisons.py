@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from bench.grids import DEMO, Family
+from bench.grids import DEMO
 from reports.analysis.comparisons import DEFAULT, compare_family, members, read_families
 from reports.analysis.levels import level_family, level_pairs
 from reports.analysis.patients import patient_dice, patient_shares
@@ -62,9 +62,7 @@ def test_a_run_with_an_unknown_family_is_refused():
     with pytest.raises(
         ValueError, match=r"run.json families\[0\].score must be one of .*got 'best'"
     ):
-        read_families(
-            {"families": [dataclasses.asdict(Family(name="a", pairs="all", score="best"))]}
-        )
+        read_families({"families": [{"name": "a", "pairs": "all", "score": "best"}]})
 
 
 def test_a_family_that_varies_the_loss_holds_pairs_of_one_model():

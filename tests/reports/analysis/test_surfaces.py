@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -107,12 +108,9 @@ def test_surfaces_that_cannot_stand_beside_each_other_are_refused(tmp_path, chan
 
 
 def test_a_damaged_surface_is_an_error_that_names_its_place(tmp_path):
-    first, *_ = all_results(MadeUp())
-    odd = dataclasses.replace(
-        first, surfaces=(dataclasses.replace(first.surfaces[0], lesions=1.5),)
-    )
+    out = write_run(tmp_path, MadeUp())
+    path = next(out.glob("trials/*/result.json"))
+    path.write_text(re.sub(r'"lesions": \d+', '"lesions": 1.5', path.read_text(), count=1))
 
-    with pytest.raises(
-        ValueError, match=r"result.json: not a trial's result \(surfaces\[0\] must hold"
-    ):
-        table_of(tmp_path, MadeUp(), [odd])
+    with pytest.raises(ValueError, match=r"surfaces\[0\]\.lesions must be int; got 1\.5\)"):
+        read_run(out)

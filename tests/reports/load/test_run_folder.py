@@ -71,7 +71,7 @@ def test_a_result_reads_as_the_records_module_reads_it(tmp_path):
         (lambda text: text[: len(text) // 2], "result.json"),
         (lambda text: text.replace('"true_voxels": 1000', '"true_voxels": "many"', 1), "scores[0]"),
         (lambda text: text.replace('"label": 0', '"label": true', 1), "scores[0]"),
-        (lambda text: text.replace('"state": "COMPLETE"', '"state": 7'), "result.state"),
+        (lambda text: text.replace('"state": "COMPLETE"', '"state": 7'), "TrialResult.state 7"),
         (lambda text: text.replace('"peak_gib"', '"peak_mib"'), "peak_mib"),
         (lambda text: "[]", "result.json"),
     ],

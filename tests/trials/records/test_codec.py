@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from trials.records.codec import from_json, parsed, read_document, read_record, to_json
+from trials.records.codec import from_json, parsed, read_record, to_json
+from trials.records.run_record import FORMAT, read_run_record
 from trials.records.spec import Cell
 from trials.storage.checksum import (
     add_byte_checksum,
@@ -52,7 +53,7 @@ def test_a_cut_record_is_refused(length):
         ('{"a": ' * 100_000, "nested too deep"),
         ("[" * 900 + "]" * 900, "must be a mapping; got"),
         ("1" * 5000, "4300 digits"),
-        ('{"planned": NaN}', "NaN is no number"),
+        ('{"format": NaN}', "NaN is no number"),
         (r'{"model": "\ud800"}', "surrogates not allowed"),
     ],
 )
@@ -63,7 +64,7 @@ def test_a_hostile_json_file_is_refused_by_name_with_the_way_out(tmp_path, text,
     with pytest.raises(
         ValueError, match=rf"run.json cannot be read \(.*{words}.*\); run the grid again"
     ):
-        read_document(path, {})
+        read_run_record(tmp_path)
     with pytest.raises(ValueError, match=r"run.json is damaged \(.*\); delete it$"):
         read_record(Cell, path, "delete it")
 
@@ -72,10 +73,10 @@ def test_a_value_that_no_record_describes_may_not_be_nested_deeply(tmp_path):
     deep = []
     for _ in range(60):
         deep = [deep]
-    (tmp_path / "run.json").write_text(json.dumps({"machine": deep, "note": deep}))
+    (tmp_path / "run.json").write_text(json.dumps({"format": FORMAT, "machine": deep}))
 
     with pytest.raises(ValueError, match="machine is nested too deep"):
-        read_document(tmp_path / "run.json", {"machine": object})
+        read_run_record(tmp_path)
 
 
 def test_a_whole_character_outside_the_basic_plane_is_read():

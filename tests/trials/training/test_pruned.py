@@ -10,8 +10,9 @@ from small_jobs import RECIPE, comparable, interrupt, make_job
 from trials.records.codec import from_json
 from trials.records.job import Rung, result_path, trial_folder
 from trials.records.result import COMPLETE, PRUNED, TrialResult, headline
+from trials.records.result_file import write_result
 from trials.records.spec import TUNE
-from trials.training.attempt import attempt, write_result
+from trials.training.attempt import attempt
 from trials.training.run import run_trial
 
 SHORT = replace(RECIPE, steps_per_epoch=1, train_cases_scored=0)

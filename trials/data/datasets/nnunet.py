@@ -9,8 +9,9 @@ from typing import Any
 from trials.data.datasets.phantoms.record import RECORD
 from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.opening import ENDINGS
-from trials.records.codec import parsed, shown
+from trials.records.codec import parsed
 from trials.records.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
+from trials.records.record import shown
 from trials.storage.atomic import read_text
 
 LONGEST_LABEL = 9

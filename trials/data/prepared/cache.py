@@ -29,7 +29,7 @@ from trials.data.prepared.case_store import (
 )
 from trials.data.prepared.manifest import CaseRecord, Manifest, read_manifest
 from trials.data.prepared.node_copy import nearby
-from trials.data.prepared.preprocess import Statistics, check_preparation, joined, train_statistics
+from trials.data.prepared.preprocess import Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
 from trials.data.prepared.sources import unchanged
 from trials.process.workers import try_on
@@ -65,7 +65,6 @@ def prepare_dataset(
     an earlier run has finished is verified and kept; a file that changed is prepared again. Raises
     one FaultyData, a ValueError, with every fault of every case; the sound ones stay prepared.
     """
-    check_preparation(preparation)
     measured = _train_cases(dataset, preparation, train)
     tick = _counter(on_case, len(measured) + len(dataset.cases))
     rules, num_classes = rules_of(dataset), len(dataset.classes)

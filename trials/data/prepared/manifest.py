@@ -10,8 +10,9 @@ from pathlib import Path
 from trials.data.datasets.registry import case_names
 from trials.data.prepared.preprocess import Moments, Statistics
 from trials.data.prepared.sources import Source
-from trials.records.codec import from_json, shown
+from trials.records.codec import from_json
 from trials.records.faults import Fault
+from trials.records.record import shown
 from trials.records.spec import Preparation
 from trials.storage.atomic import read_text
 

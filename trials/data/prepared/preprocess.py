@@ -26,7 +26,6 @@ from trials.records.spec import Preparation
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale
 # up.
 CONSTANT_TOLERANCE = 1e-6
-NORMALISATIONS = ("volume", "train")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +64,6 @@ class PreparedCase:
     sd: float
     notes: tuple[Fault, ...]
     digests: tuple[str, str]
-
-
-def check_preparation(preparation: Preparation) -> None:
-    """Refuse with a ValueError what no case could be prepared by."""
-    if not 8 <= preparation.edge <= 512:
-        raise ValueError(f"preparation.edge must lie in 8..512 voxels; got {preparation.edge}")
-    if preparation.clip_hu is not None and not preparation.clip_hu[0] < preparation.clip_hu[1]:
-        raise ValueError(
-            f"preparation.clip_hu must be (low, high) with low < high; got {preparation.clip_hu}"
-        )
-    if preparation.normalise not in NORMALISATIONS:
-        raise ValueError(
-            f"preparation.normalise must be one of {', '.join(NORMALISATIONS)}; got "
-            f"{preparation.normalise!r}"
-        )
 
 
 def prepare_case(

@@ -9,7 +9,6 @@ from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.preprocess import (
     Moments,
     Statistics,
-    check_preparation,
     foreground_moments,
     joined,
     prepare_case,
@@ -130,16 +129,3 @@ def test_joined_moments_are_those_of_the_whole():
 def test_statistics_of_nothing_or_of_a_constant_are_refused(moments):
     with pytest.raises(ValueError, match="foreground of varying intensity"):
         train_statistics(moments)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "key"),
-    [
-        (Cube(edge=4), "edge"),
-        (Cube(clip_hu=(300.0, -100.0)), "clip_hu"),
-        (Cube(normalise="foreground"), "normalise"),
-    ],
-)
-def test_a_preparation_without_sense_is_refused_by_its_key(wrong, key):
-    with pytest.raises(ValueError, match=f"preparation.{key} must"):
-        check_preparation(wrong)

@@ -5,8 +5,9 @@ again after the last.
 from dataclasses import dataclass
 from pathlib import Path
 
-from trials.records.codec import read_record, shown, to_json
+from trials.records.codec import read_record, to_json
 from trials.records.faults import why_no_file
+from trials.records.record import shown
 from trials.storage.atomic import write_text
 
 RECORD = "phantoms.json"

@@ -1,0 +1,69 @@
+"""result.json: what a trial left, read in one place and written in one place."""
+
+from pathlib import Path
+from typing import Any
+
+from trials.records.codec import check_kinds, from_json, refuse_huge, to_json
+from trials.records.job import result_path
+from trials.records.record import shown
+from trials.records.result import TrialResult
+from trials.storage.atomic import PATIENCE_SECONDS, read_bytes, write_text
+from trials.storage.checksum import add_checksum
+
+# Of what a trial's facts hold, what is more than printed: each key with its type.
+FACT_KEYS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("device", "device_type", "host", "weights_sha256", "precision", "arithmetic"), str
+    ),
+    **dict.fromkeys(("precision_note", "compile_note"), str),
+    **dict.fromkeys(("compiled", "arithmetic_right"), bool),
+    "arithmetic_seconds": float,
+    "threads": int,
+    "cases_prepared_again": tuple[str, ...],
+    "class_counts.voxels": tuple[int, ...],
+}
+# Settings that range over orders of magnitude.
+LOGARITHMIC = ("lr", "one_minus_beta")
+
+
+def read_result(out: Path, trial: str, patience: float = PATIENCE_SECONDS) -> TrialResult:
+    """The result that a trial left in its run folder; patience as for write_whole.
+
+    Raises FileNotFoundError where there is none, ValueError naming the file and what is wrong with
+    it.
+    """
+    path = result_path(out, trial)
+    try:
+        result = parse_result(read_bytes(path, patience).decode())
+        if result.trial != trial:
+            raise ValueError(
+                f"it holds trial {result.trial}, not the one its folder is named for; delete this "
+                "copy"
+            )
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
+    return result
+
+
+def parse_result(text: str) -> TrialResult:
+    """The result that a text of result_text() holds. Raises ValueError naming the key whose value
+    no trial leaves, or no table and figure can show.
+    """
+    result = from_json(TrialResult, text)
+    refuse_huge({"facts": result.facts})
+    check_kinds(result.facts, FACT_KEYS)
+    for name in LOGARITHMIC:
+        value = result.spec.hyper.get(name, 1.0)
+        if not isinstance(value, float) or value <= 0:
+            raise ValueError(f"spec.hyper.{name} must be above 0; got {shown(value)}")
+    return result
+
+
+def write_result(out: Path, result: TrialResult) -> None:
+    """Write a trial's result.json; if it exists, it is complete."""
+    write_text(result_path(out, result.trial), result_text(result))
+
+
+def result_text(result: TrialResult) -> str:
+    """What result.json holds: the record with its checksum."""
+    return add_checksum(to_json(result))

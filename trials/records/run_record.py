@@ -1,0 +1,120 @@
+"""run.json: what was asked of a run, read in one place and written in one place.
+
+A run folder belongs to a series of versions: the major one, or 0.x before version 1. Each reads the
+folders of its own series and refuses those of another.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trials.records.codec import check_kinds, parsed, refuse_huge
+from trials.records.record import Count, record, shown
+from trials.records.spec import Cell
+from trials.storage.atomic import is_there, read_text, write_text
+from trials.storage.checksum import add_checksum
+
+NAME = "run.json"
+# The series of this version; a test compares it with the version itself.
+FORMAT = "segbench 0.1"
+# What the run.json of every version holds.
+OF_A_RUN = {"grid", "dataset", "cells", "seeds"}
+
+
+class OtherFormat(ValueError):
+    """A run folder that versions of another series wrote."""
+
+
+@record
+class Geometry:
+    """A case's native grid in (D, H, W), and the voxels of every class on it."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    class_voxels: tuple[Count, ...]
+
+
+# What run.json holds, as far as anybody reads it: each key with its type.
+RUN_KEYS: dict[str, Any] = {
+    **dict.fromkeys(("format", "grid", "dataset", "splits"), str),
+    **dict.fromkeys(("command", "started", "grid_file"), str),
+    "fold": int,
+    "dirty": bool,
+    "classes": tuple[str, ...],
+    "cells": tuple[Cell, ...],
+    "seeds": tuple[int, ...],
+    "commit": str | None,
+    "code": Mapping[str, str],
+    "planned": Mapping[str, int],
+    **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
+    "tuning.trials": int,
+    **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
+    **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
+    "weights": Mapping[str, str],
+    "weights_notes": tuple[str, ...],
+    **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
+    **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
+    "data.geometry": Mapping[str, Geometry],
+    "data.case_metadata": Mapping[str, Mapping[str, str]],
+    "data.published": int | None,
+    "data.split_cases": Mapping[str, tuple[str, ...]],
+    "data.cases": int,
+    "data.shows_images": bool,
+}
+
+
+def read_run_record(out: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """What a folder's run.json holds: plain values with the needed keys, dotted or not, in which
+    each of RUN_KEYS is of its type.
+
+    Raises OtherFormat for a folder of another series, ValueError naming file and key for a file
+    that is missing or damaged.
+    """
+    path = out / NAME
+    if not is_there(path):
+        raise ValueError(f"{path} does not exist; name the folder that a run wrote")
+    try:
+        document = parsed(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError(f"it must be a mapping; got {shown(document)}")
+        refuse_other_format(out, document)
+        refuse_huge(document)
+        check_kinds(document, RUN_KEYS)
+        refuse_lacking(document, needed)
+    except OtherFormat:
+        raise
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); run the grid again to rewrite it"
+        ) from None
+    return document
+
+
+def write_run_record(out: Path, values: Mapping[str, Any]) -> None:
+    """Write a folder's run.json with its format and its checksum."""
+    text = json.dumps({"format": FORMAT, **values}, indent=1, sort_keys=True, allow_nan=False)
+    write_text(out / NAME, add_checksum(text))
+
+
+def refuse_other_format(out: Path, document: Mapping[str, Any]) -> None:
+    """Raise OtherFormat for a run.json of another series, ValueError for one of another program."""
+    found = document.get("format")
+    if found == FORMAT:
+        return
+    if found is None and not document.keys() >= OF_A_RUN:
+        raise ValueError("no run of segbench wrote it")
+    wrote = f"{found} wrote" if found else f"a version before {FORMAT} wrote"
+    raise OtherFormat(
+        f"{wrote} {out}, and {FORMAT} reads its own run folders alone; use that version for it, or "
+        "run the grid again into a new --out"
+    )
+
+
+def refuse_lacking(document: Mapping[str, Any], needed: Sequence[str]) -> None:
+    """Raise ValueError naming the first key, dotted or not, that is needed and not there."""
+    for name in needed:
+        folder, _, key = name.rpartition(".")
+        inner = document.get(folder) if folder else document
+        if not isinstance(inner, dict) or key not in inner:
+            raise ValueError(f"it has no {name!r}")
