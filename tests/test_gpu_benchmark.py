@@ -26,8 +26,9 @@ def rows_of(path) -> dict[str, str]:
 @pytest.mark.slow
 def test_the_short_form_of_the_steps_gives_every_row_a_number(on_cpu, tmp_path, monkeypatch):
     path = tmp_path / "gpu.txt"
-    # Half the weights to draw and to train, eight times over.
+    # Half the weights to draw and to train, eight times over, and one import less.
     monkeypatch.setitem(MODELS, SLICE_MODEL, MODELS["unet2d_resnet18"])
+    monkeypatch.setitem(MODELS, "segresnet", MODELS["unet3d"])
 
     assert main(["steps", "--short", "--seconds", "600", "--out", str(path)]) == 0
 

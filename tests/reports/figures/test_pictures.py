@@ -187,9 +187,9 @@ def test_predictions_of_other_slices_are_an_error_by_name(tmp_path):
         read_slices(tmp_path, "t", "one")
 
 
-def test_a_page_with_sixteen_full_cts_of_noise_stays_within_eight_megabytes(tmp_path):
+def test_full_cts_of_noise_leave_a_page_of_sixteen_patients_within_eight_megabytes(tmp_path):
     made = MadeUp(
-        models=("unet3d",), losses=("focal",), seeds=(0,), num_test=16, edge=32, dataset="kits23"
+        models=("unet3d",), losses=("focal",), seeds=(0,), num_test=3, edge=32, dataset="kits23"
     )
     out = write_run(tmp_path, made)
     rng = np.random.default_rng(0)
@@ -215,11 +215,14 @@ def test_a_page_with_sixteen_full_cts_of_noise_stays_within_eight_megabytes(tmp_
             | {"sheet_index": np.arange(8)},
         )
 
-    page = build_report(out, "ct")
+    page = build_report(out, "ct").read_text()
 
-    assert gallery_of(page.read_text()).count("<article>") == 16
-    assert gallery_of(page.read_text()).count("data:image/webp") == 16 * 8
-    assert page.stat().st_size < 8e6
+    gallery = gallery_of(page)
+    pictures = re.findall(r"data:image/webp;base64,[\w+/=]+", gallery)
+    assert gallery.count("<article>") == 3
+    assert len(pictures) == 3 * 8
+    assert sum(map(len, pictures)) <= 3 * PATIENT_BYTES
+    assert len(page.encode()) + 13 * (len(gallery.encode()) / 3) < 8e6
 
 
 def test_borders_that_would_fill_a_page_are_of_the_slices_with_most_wrong_voxels(tmp_path):
