@@ -86,7 +86,7 @@ def test_a_fuzzed_header_is_taken_or_refused_in_words_without_much_memory(tmp_pa
     mask.write_bytes(gzip.compress(sound, mtime=0))
     rules = Rules(classes=("background", "kidney", "tumor", "cyst"), intensity=(-200, 100))
 
-    @fuzzed(100)
+    @fuzzed(60)
     @given(
         st.lists(patches, min_size=1, max_size=4), st.booleans(), st.sampled_from([0, 0, 0, 2**22])
     )
@@ -119,7 +119,7 @@ PARTS = (
 )
 
 
-@fuzzed(100)
+@fuzzed(60)
 @given(st.sampled_from(PARTS), st.integers(0, 99), values)
 def test_a_fuzzed_grid_is_taken_or_refused_in_words(part, place, value):
     sound, held_by = part
@@ -158,7 +158,7 @@ def test_each_kind_of_our_json_files_is_taken_or_refused_in_words(kinds, name):
     text = kind.path.read_text()
     sound = json.loads(check_checksum(text))
 
-    @fuzzed(4)
+    @fuzzed(3)
     @given(st.lists(st.integers(0, 99), min_size=1, max_size=6), values | st.just(GONE))
     def check(steps, value):
         document = json.dumps(changed(sound, steps, value), indent=1)
