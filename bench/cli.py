@@ -12,7 +12,7 @@ from bench.doctor.flags import add_doctor_flags
 from bench.exit_codes import FINISHED, INTERRUPTED, MENDABLE
 from trials.data.datasets.registry import DATASETS, default_dataset
 from trials.process.versions import own_version
-from trials.storage.probe import folder_or_url, here
+from trials.storage.probe import folder_or_url, local_path_argument
 
 NAMES, DEFAULT = ", ".join(DATASETS), default_dataset()
 FETCHED = ", ".join(name for name, part in DATASETS.items() if part.download)
@@ -154,7 +154,9 @@ def ls(options: argparse.Namespace) -> int:
 def add_check(verbs) -> None:
     sub = add_verb(verbs, "check", "list every fault of a data set at once", check)
     sub.epilog = "Exit code: 0 with warnings or without; 2 with faults."
-    sub.add_argument("folder", type=here, metavar="DATA", help="the data set's folder")
+    sub.add_argument(
+        "folder", type=local_path_argument, metavar="DATA", help="the data set's folder"
+    )
     sub.add_argument("--dataset", help=f"{NAMES} (default: told by the folder)")
     sub.add_argument(
         "--json",
@@ -178,7 +180,7 @@ def add_prepare(verbs) -> None:
         verbs, "prepare", "check a data set and prepare it once for every trial", prepare
     )
     sub.add_argument("dataset", help=NAMES)
-    sub.add_argument("folder", type=here, help="the data set's folder")
+    sub.add_argument("folder", type=local_path_argument, help="the data set's folder")
     sub.add_argument(
         "--cache",
         type=folder_or_url,
@@ -237,7 +239,7 @@ def add_report(verbs) -> None:
     )
     sub.add_argument(
         "--data",
-        type=here,
+        type=local_path_argument,
         metavar="DIR",
         help="where the run's data lie now, for --add (default: as in the run)",
     )
@@ -262,7 +264,7 @@ def add_export(verbs) -> None:
     sub.add_argument(
         "prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it"
     )
-    sub.add_argument("out", type=here, help="where the files go")
+    sub.add_argument("out", type=local_path_argument, help="where the files go")
     sub.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
 
 
@@ -284,7 +286,7 @@ def add_audit(verbs) -> None:
     sub.epilog = "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
     sub.add_argument(
         "tables",
-        type=here,
+        type=local_path_argument,
         metavar="TABLES.csv",
         help="columns table, class_name or class_index (0: background), iou, dice",
     )
@@ -318,14 +320,14 @@ def add_score(verbs) -> None:
     )
     sub.add_argument(
         "--reference",
-        type=here,
+        type=local_path_argument,
         required=True,
         metavar="DIR",
         help="masks as CASE.nii.gz or CASE/segmentation.nii.gz",
     )
     sub.add_argument(
         "--prediction",
-        type=here,
+        type=local_path_argument,
         required=True,
         metavar="DIR",
         help="the same of the predictions, on the case's own grid",
@@ -341,7 +343,9 @@ def add_score(verbs) -> None:
         metavar="CASE",
         help="score these alone (default: all, and none may lack)",
     )
-    sub.add_argument("--csv", type=here, metavar="FILE", help="write every score of every case")
+    sub.add_argument(
+        "--csv", type=local_path_argument, metavar="FILE", help="write every score of every case"
+    )
     sub.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
     sub.add_argument(
         "--workers", type=processes, metavar="N", help="processes (default: one a core)"

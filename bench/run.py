@@ -70,22 +70,22 @@ def execute(
     from bench.tuning.preflight import Preflight
     from bench.tuning.progress import LiveView
     from bench.tuning.searcher import GridSearcher
-    from trials.storage.atomic import sweep
-    from trials.storage.probe import local_beside, probe, probe_scratch
+    from trials.storage.atomic import remove_abandoned
+    from trials.storage.probe import check_scratch, check_writable, local_parent
 
     console = Console(stderr=True)
-    probe(places.out)
-    probe_scratch()
+    check_writable(places.out)
+    check_scratch()
     skip_bad = places.cache if options.skip_bad else None
     dataset, scheme, split = open_grid_data(
-        grid, places.data, local_beside(places.out) / "data", console, skip_bad
+        grid, places.data, local_parent(places.out) / "data", console, skip_bad
     )
     files = dict(given) | fetch_imagenet(grid, given)
     prepared = prepare_grid(grid, dataset, scheme, split, places.cache, console)
     facts = prepared.facts(digests(files))
     check_settings(grid, facts)
     with driving(places.out) as lock:
-        sweep(places.out)
+        remove_abandoned(places.out)
         record = run_record(grid, prepared.record(), facts, random_notes(grid))
         queue, changed = resumed(places.out, grid, facts, record, grid_text, options.rerun_changed)
         cluster = None if queue.finished() else connect(options.address)

@@ -20,7 +20,7 @@ from benchmarks.compare import compare, keep, table
 from trials.data.datasets.kits23 import CLASSES
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.data.nifti.volume import read_labels, write_labels
-from trials.scoring.folders import Pair, read_pair, score_pair
+from trials.scoring.folders import MaskPair, read_pair, score_pair
 from trials.scoring.official import official_scores
 
 
@@ -33,12 +33,12 @@ def specked(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def ours(pair: Pair) -> dict[str, float]:
+def ours(pair: MaskPair) -> dict[str, float]:
     """The six official scores of a pair of files."""
     return official_scores(*read_pair(pair, len(CLASSES)), KITS23)
 
 
-def theirs(pair: Pair) -> dict[str, float]:
+def theirs(pair: MaskPair) -> dict[str, float]:
     """The same as kits23 0.1.4 computes them, step by step, with the libraries it calls."""
     import SimpleITK
     from surface_distance import metrics
@@ -69,7 +69,7 @@ def main() -> None:
         for name, labels in (("good", shifted), ("far false positives", specked(shifted))):
             prediction = Path(place) / f"{name}.nii.gz"
             write_labels(prediction, np.ascontiguousarray(labels), volume.affine)
-            pair = Pair(case=name, reference=mask, prediction=prediction)
+            pair = MaskPair(case=name, reference=mask, prediction=prediction)
             ways = {
                 "ours, Dice and Surface Dice": partial(ours, pair),
                 "the challenge's way": partial(theirs, pair),

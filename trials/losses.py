@@ -1,5 +1,5 @@
-"""The losses a grid may name, and the class weights they take from the training split. Torch is
-loaded when one is built.
+"""The losses that a grid may name, and their class weights from the training split. torch is
+imported when a loss is built.
 """
 
 import inspect
@@ -19,26 +19,28 @@ PLAIN_RATIO = 1.01
 
 
 def build_loss(name: str, counts: ClassCounts, hyper: Mapping[str, Any]) -> "Loss":
-    """Build a loss of the registry; of hyper it takes what its function names, and leaves lr and
-    the like alone.
+    """Build a registered loss; its function's parameters are taken from hyper, others such as lr
+    are ignored.
 
-    Returns a callable (logits [B, K, ...], labels [B, ...]) -> scalar, with its class weights as
-    `weights` where it has any. Raises ValueError for an unknown name, a missing hyperparameter or
-    one out of range.
+    Returns a callable (logits [B, K, ...], labels [B, ...]) -> scalar, with its class weights, if
+    any, as `weights`. Raises ValueError for an unknown name and for a missing or out-of-range
+    hyperparameter.
     """
     function = pick(LOSSES, "loss", name).load()
     _, *parameters = inspect.signature(function).parameters.values()
-    chosen = {
+    arguments = {
         parameter.name: hyper[parameter.name] for parameter in parameters if parameter.name in hyper
     }
     missing = [
-        p.name for p in parameters if p.name not in chosen and p.default is inspect.Parameter.empty
+        p.name
+        for p in parameters
+        if p.name not in arguments and p.default is inspect.Parameter.empty
     ]
     if missing:
         raise ValueError(
             f"loss {name!r} needs {', '.join(missing)}; got {', '.join(sorted(hyper)) or 'nothing'}"
         )
-    return function(counts, **chosen)
+    return function(counts, **arguments)
 
 
 def combined(counts: ClassCounts) -> "Loss":
@@ -49,17 +51,17 @@ def combined(counts: ClassCounts) -> "Loss":
 
 
 def focal(counts: ClassCounts, gamma: float) -> "Loss":
-    """Softmax focal loss with every class alike. See voxel_losses.Focal."""
+    """Softmax focal loss with equal class weights. See voxel_losses.Focal."""
     return _focal(gamma, None)
 
 
 def weighted_focal(
     counts: ClassCounts, gamma: float, alpha: Sequence[float] | None = None
 ) -> "Loss":
-    """Focal loss with a weight a class: alpha [K], by default the inverse class frequency.
+    """Focal loss with one weight per class: alpha [K], by default the inverse class frequency.
 
-    It is summed over voxels and divided by their number: with inverse frequencies it starts some
-    hundred times smaller than the unweighted loss, since nearly every voxel is background.
+    It is the mean over voxels: with inverse frequencies it starts some hundred times smaller than
+    the unweighted loss, since nearly every voxel is background.
     """
     if alpha is not None and len(alpha) != len(counts.voxels):
         raise ValueError(
@@ -70,8 +72,8 @@ def weighted_focal(
 
 
 def class_balanced(counts: ClassCounts, one_minus_beta: float, gamma: float) -> "Loss":
-    """Focal loss weighted by the inverse effective number of samples; a setting that is plain focal
-    raises ValueError.
+    """Focal loss weighted by the inverse effective number of samples; raises ValueError for a
+    setting whose weights are all equal.
     """
     if is_plain_focal(counts, one_minus_beta):
         raise ValueError(_plain_refusal(counts, one_minus_beta))
@@ -82,14 +84,14 @@ def class_balanced_weights(counts: ClassCounts, one_minus_beta: float) -> tuple[
     """Weigh each class by (1 - beta) / (1 - beta^n), n its count in the unit of `counts`. Cui et
     al. 2019, equation 3.
 
-    one_minus_beta lies in (0, 1]: 1 weighs all alike, towards 0 the weights become inverse
+    one_minus_beta is in (0, 1]: 1 gives equal weights, towards 0 the weights become inverse
     frequencies. They sum to the number of classes that occur; a class with no count weighs 0, as if
-    the dataset did not declare it.
+    the data set did not declare it.
     """
     if not 0 < one_minus_beta <= 1:
         raise ValueError(f"one_minus_beta must lie in (0, 1]; got {one_minus_beta}")
-    # At counts of millions 1 - beta^n is 1 for any beta that a few digits can write: 1 - beta is
-    # what carries the information.
+    # At counts of millions 1 - beta^n rounds to 1 for any beta of few digits, so 1 - beta is the
+    # parameter.
     log_beta = math.log1p(-one_minus_beta) if one_minus_beta < 1 else -math.inf
     return _normalise(
         [
@@ -100,22 +102,22 @@ def class_balanced_weights(counts: ClassCounts, one_minus_beta: float) -> tuple[
 
 
 def inverse_frequency_weights(counts: ClassCounts) -> tuple[float, ...]:
-    """Weigh each class by one over its voxels; sums to the number of classes that occur, 0 for one
-    that does not.
+    """Weigh each class by 1 / its voxels; sums to the number of classes that occur, 0 for an absent
+    class.
     """
     return _normalise([1 / count if count else 0.0 for count in counts.voxels])
 
 
 def one_minus_beta_range(counts: ClassCounts) -> tuple[float, float]:
-    """Return (low, high) between which 1 - beta matters: one over the largest and one over the
-    smallest count of a class.
+    """Return the range (low, high) in which 1 - beta matters: 1 / the largest and 1 / the smallest
+    class count.
     """
     present = [count for count in counts.of_unit if count]
     return 1 / max(present), 1 / min(present)
 
 
 def is_plain_focal(counts: ClassCounts, one_minus_beta: float) -> bool:
-    """Tell whether the weights lie within 1 % of each other, so that the class-balanced loss is the
+    """Whether the weights are within 1 % of each other, so that the class-balanced loss equals the
     focal loss.
     """
     present = [weight for weight in class_balanced_weights(counts, one_minus_beta) if weight]

@@ -1,10 +1,10 @@
-"""The losses' arithmetic: softmax focal and Dice + cross-entropy over every voxel of a batch, in
-float32 under any autocast.
+"""The computation of the losses: softmax focal and Dice + cross-entropy over every voxel of a
+batch, in float32 under any autocast.
 
-logits [B, K, ...] of any float type, finite, labels [B, ...] of integers 0..K-1, uint8 best;
-float64 logits are computed in float64. Both gradients are written out, and voxels go through in
-pieces that stay in the processor's cache: a loss keeps no probabilities between forward and
-backward, and of the size of the logits it makes nothing but their gradient.
+logits [B, K, ...] of any float type, finite; labels [B, ...] of integers 0..K-1, preferably uint8;
+float64 logits are computed in float64. Both gradients are explicit, and voxels are computed in
+chunks that fit the CPU's cache: no probabilities are kept between forward and backward, and the
+only tensor allocated at the size of the logits is their gradient.
 """
 
 import functools
@@ -18,14 +18,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Keeps 0/0 at 0 for a class that is neither there nor predicted; far below one voxel, so no value
-# is moved.
+# Makes 0/0 equal 0 for a class that is neither present nor predicted; far below one voxel, so no
+# other value changes.
 SMOOTHING = 1e-12
-# Stands for 1 - p where p is 1, far below every 1 - p that float32 can tell from 0, so that its
-# logarithm is finite.
+# Replaces 1 - p if p is 1, so that its logarithm is finite; far below any other 1 - p in float32.
 TINY = 1e-30
-# Voxels computed at a time: on a processor what its cache holds, on a GPU enough to keep it busy.
-PIECE, PIECE_ON_CARD = 2**15, 2**22
+# Voxels computed at a time: on a CPU what fits its cache, on a GPU enough to keep it busy.
+CPU_CHUNK_VOXELS, GPU_CHUNK_VOXELS = 2**15, 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Combined:
     """Half the Dice loss plus half the cross-entropy: 0.5 (1 - mean of Dice_c) + 0.5 mean of -log
     p.
 
-    Dice_c = 2 sum(p_c and t_c) / (sum p_c + sum t_c) is pooled over the batch's voxels and averaged
-    over all K classes, background too; a class absent from the batch has Dice 0 and hence no
+    Dice_c = 2 sum(p_c t_c) / (sum p_c + sum t_c) is pooled over the batch's voxels and averaged
+    over all K classes including the background; a class absent from the batch has Dice 0 and no
     gradient from its Dice.
     """
 
@@ -55,8 +54,8 @@ class Focal:
     equation 5.
 
     gamma >= 0; 0 gives the cross-entropy. weights holds w for each class, None for 1 everywhere.
-    The mean divides by the number of voxels, neither by the number of classes nor by the sum of
-    weights. Raises ValueError for illegal numbers.
+    The mean divides by the number of voxels, not by the number of classes or the sum of weights.
+    Raises ValueError for values out of range.
     """
 
     gamma: float
@@ -73,7 +72,7 @@ class Focal:
         check_labels(logits, labels)
         weights = self.weights or (1.0,) * logits.shape[1]
         with torch.autocast(logits.device.type, enabled=False):
-            table = weight_table(weights, exact_type(logits), logits.device)
+            table = weight_table(weights, compute_dtype(logits), logits.device)
             return (
                 FocalSum.apply(logits.flatten(2), labels.flatten(1), self.gamma, table)
                 / labels.numel()
@@ -88,8 +87,8 @@ class SoftmaxSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         ctx.save_for_backward(logits, labels)
-        classes, sums = all_classes(logits), []
-        for items, voxels in pieces(labels):
+        classes, sums = class_column(logits), []
+        for items, voxels in chunks(labels):
             log_probs = F.log_softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
             probs = log_probs.exp()
@@ -102,13 +101,13 @@ class SoftmaxSums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_sums: Tensor) -> tuple[Tensor, None]:
-        """With t_k what a voxel's p_k and log p_k pass on, each times its derivative: d / d logit_c
-        = t_c - p_c sum of t.
+        """With t_k the gradients by a voxel's p_k and log p_k, each times its derivative: d / d
+        logit_c = t_c - p_c sum of t.
         """
         logits, labels = ctx.saved_tensors
         by_log_true, by_overlap, by_predicted, _ = by_sums[..., None]
-        classes, by_logits = all_classes(logits), torch.empty_like(logits)
-        for items, voxels in pieces(labels):
+        classes, by_logits = class_column(logits), torch.empty_like(logits)
+        for items, voxels in chunks(labels):
             probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
             passed = (
@@ -130,16 +129,16 @@ class FocalSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, gamma: float, weights: Tensor) -> Tensor:
-        classes, sums = all_classes(logits), []
+        classes, sums = class_column(logits), []
         slopes = torch.empty(labels.shape, dtype=classes.dtype, device=logits.device)
-        for items, voxels in pieces(labels):
+        for items, voxels in chunks(labels):
             log_probs = F.log_softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
             log_true = log_probs.mul_(is_true).sum(1)
             missed = torch.expm1(log_true).neg_().clamp_min_(TINY)  # 1 - p
             power = missed.log().mul_(gamma).exp_().mul_(weights @ is_true)
-            # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), in which nothing blows up
-            # where p is 1 and gamma below 1.
+            # d/d log p = (1 - p)^gamma (gamma p log p / (1 - p) - 1), which stays finite for p = 1
+            # and gamma < 1.
             slope = torch.sub(1, missed).mul_(log_true).div_(missed).mul_(gamma).sub_(1).mul_(power)
             slopes[items, voxels] = slope
             sums.append(power.mul_(log_true).sum())
@@ -151,8 +150,8 @@ class FocalSum(torch.autograd.Function):
     def backward(ctx: Any, by_total: Tensor) -> tuple[Tensor, None, None, None]:
         """d log p_y / d logit_c = [y = c] - p_c."""
         logits, labels, slopes = ctx.saved_tensors
-        classes, by_logits = all_classes(logits), torch.empty_like(logits)
-        for items, voxels in pieces(labels):
+        classes, by_logits = class_column(logits), torch.empty_like(logits)
+        for items, voxels in chunks(labels):
             probs = F.softmax(logits[items, :, voxels], 1, dtype=classes.dtype)
             is_true = one_hot(labels[items, voxels], classes)
             by_logits[items, :, voxels] = is_true.sub_(probs).mul_(
@@ -161,36 +160,33 @@ class FocalSum(torch.autograd.Function):
         return by_logits, None, None, None
 
 
-def pieces(labels: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Which items of labels [B, V] and which of their voxels are computed at a time: parts of a
-    volume, or some slices.
+def chunks(labels: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Yield the items of labels [B, V] and their voxels that are computed at a time: part of a
+    volume, or several slices.
     """
-    most = PIECE if labels.device.type == "cpu" else PIECE_ON_CARD
+    most = CPU_CHUNK_VOXELS if labels.device.type == "cpu" else GPU_CHUNK_VOXELS
     items = max(1, most // labels.shape[1])
     for first in range(0, labels.shape[0], items):
         for start in range(0, labels.shape[1], most):
             yield slice(first, first + items), slice(start, start + most)
 
 
-def all_classes(logits: Tensor) -> Tensor:
-    """The numbers 0..K-1 as a column [K, 1], in the type to compute in."""
-    return torch.arange(logits.shape[1], dtype=exact_type(logits), device=logits.device)[:, None]
+def class_column(logits: Tensor) -> Tensor:
+    """The class indices 0..K-1 as a column [K, 1], in the compute dtype."""
+    return torch.arange(logits.shape[1], dtype=compute_dtype(logits), device=logits.device)[:, None]
 
 
 def one_hot(labels: Tensor, classes: Tensor) -> Tensor:
-    """1 where a voxel of labels [b, n] has a class of the column [K, 1], else 0: [b, K, n], in the
-    column's type.
-    """
-    # Compared as floats into floats: of all ways to say it the one that the processor's vector
-    # instructions take.
+    """One-hot labels: labels [b, n] and classes [K, 1] to [b, K, n], in the dtype of classes."""
+    # Comparing floats into floats is the variant that the CPU vectorises.
     at_voxels = labels[:, None].to(classes.dtype)
     return torch.eq(
         at_voxels, classes, out=classes.new_empty(len(labels), len(classes), labels.shape[1])
     )
 
 
-def exact_type(logits: Tensor) -> torch.dtype:
-    """The type to compute in, float32 for half precision: a sum over 128^3 voxels overflows
+def compute_dtype(logits: Tensor) -> torch.dtype:
+    """The dtype to compute in, float32 for half precision: a sum over 128^3 voxels overflows
     float16.
     """
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
@@ -198,16 +194,14 @@ def exact_type(logits: Tensor) -> torch.dtype:
 
 @functools.cache
 def weight_table(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The weights as a tensor, made once: to copy them to a GPU at every step would make the
-    processor wait.
-    """
+    """The weights as a tensor, cached: copying them to a GPU at every step would block the CPU."""
     return torch.tensor(weights, dtype=dtype, device=device)
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """Raise ValueError if labels do not fit the logits in shape, or hold a value outside 0..K-1.
 
-    Values are looked at on the CPU alone: on a GPU that would wait for the GPU at every step, and
+    Values are checked on the CPU only: on a GPU the check would synchronise at every step, and
     labels were checked when the cache was written.
     """
     if labels.shape != logits.shape[:1] + logits.shape[2:] or labels.is_floating_point():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.exit_codes import FINISHED, MENDABLE
-from trials.data.datasets.registry import DATASETS, Dataset, find_dataset, told_by
+from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import (
     FATAL,
@@ -27,7 +27,7 @@ def check_folder(options: argparse.Namespace) -> int:
     """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises
     ValueError for an unknown name.
     """
-    name = options.dataset or told_by(options.folder)
+    name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
     try:
         dataset = find_dataset(name, options.folder)

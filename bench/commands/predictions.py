@@ -16,7 +16,7 @@ from trials.scoring.external import count_external, external_pairs
 from trials.scoring.regions import all_regions
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
-from trials.storage.probe import on_disk
+from trials.storage.probe import to_local_path
 
 LONGEST_NAME = 60
 
@@ -74,7 +74,7 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
         f"{cell['model']} / {cell['loss']} / {cell['sampling']}" for cell in record["cells"]
     }:
         raise ValueError(f"--add {pair!r}: the run has a configuration of that name; take another")
-    return name, on_disk(folder)
+    return name, to_local_path(folder)
 
 
 def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 import argparse
 import math
 
-from trials.storage.probe import folder_or_url, here
+from trials.storage.probe import folder_or_url, local_path_argument
 
 MODELS_EXAMPLE = "segresnet=PATH"
 SKIP_BAD = (
@@ -20,7 +20,10 @@ def add_run_flags(sub: argparse.ArgumentParser) -> None:
         help="demo, paper, full, or a Python file that defines one Grid",
     )
     sub.add_argument(
-        "--data", type=here, metavar="DIR", help="the data set's folder (demo: made when missing)"
+        "--data",
+        type=local_path_argument,
+        metavar="DIR",
+        help="the data set's folder (demo: made when missing)",
     )
     sub.add_argument(
         "--cache",
@@ -93,7 +96,10 @@ def add_plan_flags(sub: argparse.ArgumentParser) -> None:
         help="demo, paper, full, or a Python file with one Grid",
     )
     sub.add_argument(
-        "--data", type=here, metavar="DIR", help="the data set's folder (demo: made when missing)"
+        "--data",
+        type=local_path_argument,
+        metavar="DIR",
+        help="the data set's folder (demo: made when missing)",
     )
     sub.add_argument(
         "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: runs/cache)"

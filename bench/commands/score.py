@@ -16,7 +16,7 @@ from bench.grid.user_file import load_own_parts
 from trials.data.datasets.registry import official_regions
 from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
 from trials.storage.atomic import write_text
-from trials.storage.probe import probe
+from trials.storage.probe import check_writable
 from trials.storage.spreadsheet import as_text
 
 # How every table begins, whatever its classes.
@@ -55,7 +55,7 @@ def refuse_place(path: Path) -> None:
     """
     if path.is_dir():
         raise ValueError(f"--csv {path} is a folder; name a file, in it or elsewhere")
-    probe(path.parent)
+    check_writable(path.parent)
     if os.path.lexists(path) and not is_own_table(path):
         raise ValueError(
             f"--csv {path} must be a new file or a table that segbench score wrote; it is another "

@@ -5,13 +5,13 @@ its digest.
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.commands.check import told_by
+from bench.commands.check import detect_dataset
 from bench.doctor.findings import Finding, error, fine, warning
 from trials.data.datasets.registry import find_dataset
 from trials.data.prepared.case_store import is_whole
 from trials.data.prepared.manifest import read_manifest
-from trials.storage.atomic import matching
-from trials.storage.probe import reason_of
+from trials.storage.atomic import find_files
+from trials.storage.probe import explain_error
 
 PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
 
@@ -20,7 +20,7 @@ def data_finding(folder: Path) -> Finding:
     """How many cases a data set's folder holds; what is in them is `segbench check`'s to say."""
     look = f"segbench check {folder}"
     try:
-        dataset = find_dataset(told_by(folder), folder)
+        dataset = find_dataset(detect_dataset(folder), folder)
     except (ValueError, FileNotFoundError) as wrong:
         return error("data", str(wrong), f"{look} lists every fault")
     of = f" of {dataset.published}" if dataset.published else ""
@@ -34,11 +34,11 @@ def cache_findings(root: Path) -> Iterator[Finding]:
     manifest names.
     """
     try:
-        manifests = matching(root, "*/*/manifest.json", patience=0)
+        manifests = find_files(root, "*/*/manifest.json", patience=0)
     except OSError as wrong:
         yield error(
             "cache",
-            f"{root} cannot be read: {reason_of(wrong)}",
+            f"{root} cannot be read: {explain_error(wrong)}",
             "name the folder, or the URL, that --cache names",
         )
         return

@@ -2,7 +2,7 @@
 
 import argparse
 
-from trials.storage.probe import folder_or_url, here
+from trials.storage.probe import folder_or_url, local_path_argument
 
 
 def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
@@ -10,11 +10,11 @@ def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
     verb.epilog = "Exit code: 0, also with warnings; 2 where something must be fixed."
     verb.add_argument(
         "--cluster",
-        type=here,
+        type=local_path_argument,
         metavar="FILE.yaml",
         help="a cluster file for `ray up`, and what it needs here",
     )
-    verb.add_argument("--data", type=here, metavar="DIR", help="a data set's folder")
+    verb.add_argument("--data", type=local_path_argument, metavar="DIR", help="a data set's folder")
     verb.add_argument(
         "--cache",
         type=folder_or_url,

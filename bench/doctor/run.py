@@ -12,7 +12,7 @@ from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import gather, machine_findings
 from bench.exit_codes import FINISHED, MENDABLE
 from trials.storage.atomic import is_remote
-from trials.storage.probe import probe
+from trials.storage.probe import check_writable
 from trials.storage.spool import scratch
 
 
@@ -63,7 +63,7 @@ def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding
 def storage_finding(out: Path) -> Finding:
     """Whether a run could leave its files there: one is written, read and deleted."""
     try:
-        probe(out)
+        check_writable(out)
     except ValueError as wrong:
         told, _, fix = str(wrong).rpartition("; ")
         return error("run folder", told, fix)

@@ -28,7 +28,7 @@ from trials.data.sampling import ClassCounts
 from trials.records.faults import WARNING, Fault, bad_cases, fault_line
 from trials.records.registry import Entry, pick
 from trials.records.spec import Preparation
-from trials.storage.mirror import at_hand
+from trials.storage.mirror import local_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ def prepare_with_bar(
         *columns("preparing"), console=console, transient=True, disable=not console.is_terminal
     ) as bars:
         task = bars.add_task(f"{dataset.name} at {preparation.edge}^3", total=len(dataset.cases))
-        with at_hand(cache, dataset.name) as local:
+        with local_cache(cache, dataset.name) as local:
             folder = prepare_dataset(
                 dataset,
                 preparation,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trials.records import result_file
 from trials.records.result import TrialResult
-from trials.storage.atomic import matching
+from trials.storage.atomic import find_files
 
 
 def read_results(out: Path) -> dict[str, TrialResult]:
@@ -50,5 +50,7 @@ def digest_of(out: Path, trial: str) -> str:
 
 
 def _finished(out: Path) -> Iterator[TrialResult]:
-    results = (read_result(out, path.parent.name) for path in matching(out, "trials/*/result.json"))
+    results = (
+        read_result(out, path.parent.name) for path in find_files(out, "trials/*/result.json")
+    )
     return (result for result in results if result is not None and result.reason != "interrupted")

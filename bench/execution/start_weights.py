@@ -9,7 +9,7 @@ from bench.grid.expand import recipe_of
 from bench.grids import Grid
 from trials.models.registry import MODELS
 from trials.storage.atomic import sha256
-from trials.storage.probe import on_disk
+from trials.storage.probe import to_local_path
 
 # A file may have other classes than the data, which are not known before they are opened.
 ANY_CLASSES = 2
@@ -67,7 +67,7 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
         models = {cell.model for cell in grid.cells}
         if model not in models:
             raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
-        if not path or not on_disk(path).exists():
+        if not path or not to_local_path(path).exists():
             raise ValueError(
                 f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of "
                 "a MONAI bundle"

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from trials.identity.source_text import parsed
+from trials.identity.source_text import parse_source
 
 REGISTRIES = {"model": "MODELS", "loss": "LOSSES", "sampling": "SAMPLINGS"}
 SHOWN, LONGEST, SHORTEST = 3, 90, 6
@@ -28,7 +28,7 @@ def lines_of_part(text: str, kind: str, name: str) -> list[str]:
     """The lines of the statements in which a grid file registers a part, and of those whose names
     they use, directly or not.
     """
-    statements = parsed(text).body
+    statements = parse_source(text).body
     binding: dict[str, set[int]] = defaultdict(set)
     for i, statement in enumerate(statements):
         for bound in names_bound(statement):

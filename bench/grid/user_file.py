@@ -19,7 +19,7 @@ from bench.grid.validate import check_entries
 from bench.grids import GRIDS, Cell, Cube, Family, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
 from trials.records.registry import unknown
-from trials.storage.probe import on_disk
+from trials.storage.probe import to_local_path
 
 MODULE = "user_grid"
 ROOMS = ("bench", "trials", "reports")
@@ -35,7 +35,7 @@ def load_grid(name: str) -> tuple[Grid, str]:
         if name not in GRIDS:
             raise ValueError(unknown("grid", name, GRIDS) + "; or the path of a .py file")
         return GRIDS[name], ""
-    path = on_disk(name)
+    path = to_local_path(name)
     if not path.is_file():
         raise ValueError(f"--grid {name}: no such file; built-in grids: {', '.join(sorted(GRIDS))}")
     try:

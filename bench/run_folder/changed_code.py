@@ -10,11 +10,11 @@ from pathlib import Path
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.grid_changes import changes
 from bench.grids import Grid
-from trials.identity.code_identity import OWN, code_of, other_parts, own_code
+from trials.identity.code_identity import OWN, changed_parts, code_of, own_code
 from trials.records.job import result_path, trial_folder
 from trials.records.result import TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE, TrialSpec
-from trials.storage.atomic import delete, delete_folder, matching
+from trials.storage.atomic import delete, delete_folder, find_files
 from trials.training.attempt_log import read_attempts
 
 
@@ -35,7 +35,7 @@ class Changed:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that differ, of which nothing can be said where nothing was recorded."""
-        return other_parts(self.recorded, self.code) if self.recorded else ()
+        return changed_parts(self.recorded, self.code) if self.recorded else ()
 
 
 def changed_trials(
@@ -100,7 +100,9 @@ def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]
 
 def interrupted(out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]) -> list[Changed]:
     """The trials that are due and have a checkpoint of other code."""
-    kept = {path.parent.name for path in matching(out, "trials/*/checkpoint-*.pt")} - results.keys()
+    kept = {
+        path.parent.name for path in find_files(out, "trials/*/checkpoint-*.pt")
+    } - results.keys()
     if not kept:
         return []
     due = {one.trial: code_of(one.spec) for one in queue.due() if one.trial in kept}

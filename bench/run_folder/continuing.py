@@ -13,7 +13,7 @@ from bench.grid.expand import Facts
 from bench.grids import Grid
 from bench.run_folder.changed_code import Changed, changed_trials, refusal
 from trials.records.run_record import NAME, read_run_record
-from trials.storage.atomic import is_there, matching, read_text
+from trials.storage.atomic import exists, find_files, read_text
 
 # Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names
 # what it leaves out.
@@ -66,7 +66,7 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
 
     What only one of the two names, such as the recipe of a model that is new, is no difference.
     """
-    if not is_there(out / NAME) or not matching(out, "trials/*/result.json"):
+    if not exists(out / NAME) or not find_files(out, "trials/*/result.json"):
         return
     before, now = settings(read_run_record(out)), settings(json.loads(json.dumps(record)))
     changed = [

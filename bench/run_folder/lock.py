@@ -21,14 +21,14 @@ from pathlib import Path
 from trials.records.codec import from_json, to_json
 from trials.storage.atomic import (
     UNFINISHED,
-    changed_ns,
     delete,
+    find_files,
     is_remote,
-    matching,
+    modified_ns,
     read_bytes,
     read_text,
 )
-from trials.storage.object_store import StoreAway, put, put_new
+from trials.storage.object_store import StoreUnavailable, put, put_new
 
 NAME = "driver.lock"
 LOCK = re.compile(r"driver\.lock(?:\.([0-9]{1,9}))?")
@@ -103,7 +103,7 @@ def driving(out: Path) -> Iterator[Path]:
     try:
         yield mine
     finally:
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             delete(mine, patience=0)
 
 
@@ -216,7 +216,7 @@ def _locks(out: Path) -> list[Path]:
     with.
     """
     return sorted(
-        (path for path in matching(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)),
+        (path for path in find_files(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)),
         key=_number,
     )
 
@@ -249,7 +249,7 @@ def _age(path: Path) -> float:
     A reader who may not write there has only its own clock to go by, and so has whoever asks an
     object store.
     """
-    sign = changed_ns(path, patience=0) / 1e9
+    sign = modified_ns(path, patience=0) / 1e9
     if is_remote(path):
         return max(0.0, time.time() - sign)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.execution.jobs import Places
 from bench.run_folder.lock import LOCK
 from trials.data.datasets.registry import DATASETS
-from trials.data.own_folder import contents, is_inside, refuse_foreign
+from trials.data.own_folder import is_inside, list_contents, refuse_foreign
 from trials.records.run_record import OF_A_RUN, OtherFormat, read_run_record
 
 # How a trial's folder is named.
@@ -32,7 +32,7 @@ def refuse_run_folder(out: Path, cache: Path) -> None:
     """Raise ValueError unless a folder is missing, empty, or holds a run, or what a start leaves
     before its run.json.
     """
-    names = contents(out)
+    names = list_contents(out)
     if is_run(out, names):
         return
     foreign = [
@@ -47,7 +47,7 @@ def is_run(out: Path, names: list[str]) -> bool:
     """
     if "run.json" in names and _has_record(out):
         return True
-    return "trials" in names and any(map(TRIAL.fullmatch, contents(out / "trials")))
+    return "trials" in names and any(map(TRIAL.fullmatch, list_contents(out / "trials")))
 
 
 def refuse_cache(cache: Path, data: Path | None) -> None:
@@ -55,7 +55,7 @@ def refuse_cache(cache: Path, data: Path | None) -> None:
     prepared data."""
     if data is not None:
         refuse_overlap("--cache", cache, "--data", data)
-    names = contents(cache)
+    names = list_contents(cache)
     # Prepared data lie in folders named by data set and content; a grid file may have brought a
     # data set of its own.
     own = re.compile(

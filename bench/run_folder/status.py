@@ -13,7 +13,7 @@ from trials.records.codec import read_record, to_json
 from trials.records.result import COMPLETE, FAILED, PRUNED
 from trials.records.result_file import read_result
 from trials.records.run_record import read_run_record
-from trials.storage.atomic import is_there, matching, write_text
+from trials.storage.atomic import exists, find_files, write_text
 
 NAME = "status.json"
 COLUMNS = ("planned", "done", "pruned", "failed", "running", "pending")
@@ -80,7 +80,7 @@ def read_status(path: Path) -> Status | None:
     """What the driver said last, None before its first word. Raises ValueError naming the file
     where it is damaged.
     """
-    if not is_there(path):
+    if not exists(path):
         return None
     fix = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
     status = read_record(Status, path, fix)
@@ -103,7 +103,7 @@ def is_local_time(text: str) -> bool:
 
 def outcomes(out: Path) -> Iterator[tuple[str, str]]:
     """Phase and state of every trial that has a result; interrupted ones count as not done."""
-    for path in matching(out, "trials/*/result.json"):
+    for path in find_files(out, "trials/*/result.json"):
         try:
             result = read_result(out, path.parent.name)
         except ValueError as error:

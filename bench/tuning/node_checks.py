@@ -22,8 +22,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bench.tuning.node_report import NodeReport
 from trials.identity.code_identity import OWN, own_code
 from trials.process.workers import num_cores
-from trials.storage.atomic import UNFINISHED, delete, matching, to_path, write_text
-from trials.storage.probe import probe_scratch
+from trials.storage.atomic import UNFINISHED, delete, find_files, to_path, write_text
+from trials.storage.probe import check_scratch
 
 WAY_IN = (
     "`ray up FILE` starts one; it needs this machine's Ray and Python, and "
@@ -138,7 +138,7 @@ def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[st
         asked = {node: begin(node, address, folder, needed) for node, address in nodes.items()}
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
         sights = {node: heard(nodes[node], answer) for node, answer in asked.items()}
-        written = {path.name for path in matching(folder, "*")}
+        written = {path.name for path in find_files(folder, "*")}
     finally:
         remove(folder)
     return {node: replace(sight, is_seen=node in written) for node, sight in sights.items()}
@@ -170,7 +170,7 @@ def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> NodeR
     except OSError as error:
         return replace(seen, error=str(error))
     try:
-        probe_scratch()
+        check_scratch()
     except ValueError as error:
         return replace(seen, no_scratch=str(error))
     return seen
@@ -190,7 +190,7 @@ def heard(address: str, answer: ray.ObjectRef) -> NodeReport:
 
 def remove(folder: Path) -> None:
     """Delete the markers and, where there are folders, theirs."""
-    for path in matching(folder, "*"):
+    for path in find_files(folder, "*"):
         delete(path)
     if isinstance(folder, Path):
         folder.rmdir()

@@ -16,7 +16,7 @@ from trials.records.result import FAILED, TrialResult
 from trials.records.result_file import result_text
 from trials.storage.spool import write_or_spool
 from trials.training.attempt import collect_spooled
-from trials.training.attempt_log import attempts, attempts_facts
+from trials.training.attempt_log import attempts_facts, attempts_of
 
 
 class GridSearcher(Searcher):
@@ -87,7 +87,7 @@ class GridSearcher(Searcher):
             "its worker was lost again and again: too little memory is the usual cause, or "
             "machines that were taken back"
         )
-        facts = attempts_facts(attempts(job).number)
+        facts = attempts_facts(attempts_of(job).number)
         result = TrialResult(
             trial=due.trial,
             spec=due.spec,

@@ -25,7 +25,7 @@ from trials.models.build import build
 from trials.models.registry import MODELS
 from trials.process.environment import memory_gib, peak_gib, reset_peak
 from trials.training.build import make_network, make_segmentation
-from trials.training.compiling import compiled, use_one_cache, wants_compiling
+from trials.training.compiling import share_compile_cache, should_compile, try_compile
 from trials.training.warm_up import first_batch
 from trials.voxel_losses import Combined
 
@@ -37,7 +37,7 @@ LR = 1e-4
 
 def bare(sizes: Sizes, model: str, layout: str, mode: str, steps: int) -> tuple[float, float]:
     """Milliseconds of a step of the bare loop in one way, and its peak memory in GiB."""
-    use_one_cache()
+    share_compile_cache()
     import torch._inductor.config as inductor
 
     part, recipe, device = MODELS[model], sizes.recipes[model], pick_device()
@@ -60,8 +60,8 @@ def compile_ours(sizes: Sizes, cache: Cache, model: str) -> None:
     """
     job = job_of(cache, model, sizes.recipes[model])
     network, (task, _) = make_network(job, cache), make_segmentation(job, cache)
-    if wants_compiling(task.recipe, network, task.epochs * task.steps * task.recipe.batch_size):
-        network, failure = compiled(network, task.loss, *first_batch(network, task, job.spec))
+    if should_compile(task.recipe, network, task.epochs * task.steps * task.recipe.batch_size):
+        network, failure = try_compile(network, task.loss, *first_batch(network, task, job.spec))
         if failure:
             raise RuntimeError(failure)
         task.validate(network)
@@ -81,7 +81,7 @@ def compiling_ahead(
     if device.type != "cuda" or SIZES[sizes].stance == "force_eager" or seconds <= 0:
         yield {}
         return
-    use_one_cache()
+    share_compile_cache()
     with ThreadPoolExecutor(max(1, int(memory_gib(device) / GIB_A_PROCESS))) as pool:
         wanted = [(model, way) for way in (OURS, *LAYOUTS) for model in SIZES[sizes].recipes]
         yield {
@@ -110,7 +110,7 @@ def forget_timings() -> None:
 def main() -> None:
     """Compile one network."""
     name, folder, model, way = sys.argv[1:]
-    use_one_cache()
+    share_compile_cache()
     if way == OURS:
         compile_ours(SIZES[name], open_cache(Path(folder)), model)
     else:

@@ -25,7 +25,7 @@ from reports.load.run_folder import Run, refuse_overlaps
 from trials.records.codec import from_json
 from trials.records.metrics import METRICS, metric_of
 from trials.records.result import NATIVE, ExternalPredictions
-from trials.storage.atomic import matching, read_text
+from trials.storage.atomic import find_files, read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
     """Read RUN/external and arrange it like the run's test counts. Raises ValueError naming the
     file, or what does not agree.
     """
-    files = [read_external(path) for path in matching(run.out, "external/*.json")]
+    files = [read_external(path) for path in find_files(run.out, "external/*.json")]
     files = sorted(files, key=lambda one: one.name) if test.cases else []
     for one in files:
         _refuse_other_ground(one, test, run)

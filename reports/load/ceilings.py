@@ -14,7 +14,7 @@ from reports.load.run_folder import refuse_overlaps
 from reports.table import dice_of, iou_of
 from trials.records.codec import from_json
 from trials.records.result import CaseScore, Ceilings, dice, iou
-from trials.storage.atomic import is_there, read_text
+from trials.storage.atomic import exists, read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
     the run's.
     """
     path = out / "ceiling.json"
-    if not is_there(path) or not test.cases:
+    if not exists(path) or not test.cases:
         return {}
     again = "delete it and run the grid again"
     try:

@@ -20,7 +20,7 @@ from trials.records.result import (
 from trials.records.result_file import read_result
 from trials.records.run_record import read_run_record
 from trials.records.spec import FINAL, PRETRAIN, Cell
-from trials.storage.atomic import is_there, matching, read_text
+from trials.storage.atomic import exists, find_files, read_text
 
 REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
 SCORE_TYPES = {
@@ -95,7 +95,7 @@ def read_run(out: Path) -> Run:
     )
     _refuse_other_classes(out / "run.json", record)
     with _without_garbage_collection():
-        results = [result_in(path) for path in matching(out, "trials/*/result.json")]
+        results = [result_in(path) for path in find_files(out, "trials/*/result.json")]
     ours = {result.trial for result in results if _belongs(result, record, cells)}
     return Run(
         out=out,
@@ -115,7 +115,7 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
     Raises ValueError naming the file if it is damaged.
     """
     path = out / "studies.json"
-    if not is_there(path):
+    if not exists(path):
         return {}
     try:
         document = parsed(read_text(path))
@@ -160,7 +160,7 @@ def _refuse_other_classes(path: Path, record: Mapping[str, Any]) -> None:
 def _grid_text(path: Path) -> str:
     """The text of the grid file, "" if there is none."""
     try:
-        return read_text(path) if is_there(path) else ""
+        return read_text(path) if exists(path) else ""
     except ValueError as error:
         raise ValueError(
             f"{path} is not a text file ({error}); delete it: the page is made without it, and a "

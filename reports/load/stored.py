@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trials.storage.atomic import is_there, read_bytes
+from trials.storage.atomic import exists, read_bytes
 from trials.storage.checksum import check_byte_checksum
 
 WITHOUT = "delete it, and the page is made without these slices"
@@ -197,7 +197,7 @@ def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
 def _is_there(path: Path) -> bool:
     """Whether a file exists; False if its name is too long for the file system."""
     try:
-        return is_there(path)
+        return exists(path)
     except OSError:
         return False
 

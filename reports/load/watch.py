@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from trials.storage.atomic import changed_ns, matching
+from trials.storage.atomic import find_files, modified_ns
 
 
 def watch(
@@ -26,5 +26,5 @@ def watch(
 
 def _fingerprint(out: Path) -> frozenset[tuple[str, int]]:
     """Every result and run.json, by name and time of change."""
-    paths = (*matching(out, "trials/*/result.json"), *matching(out, "run.json"))
-    return frozenset((str(path), changed_ns(path)) for path in paths)
+    paths = (*find_files(out, "trials/*/result.json"), *find_files(out, "run.json"))
+    return frozenset((str(path), modified_ns(path)) for path in paths)

@@ -31,7 +31,7 @@ from trials.records.codec import to_json
 from trials.records.result import NATIVE, ExternalPredictions
 from trials.records.spec import Cube
 from trials.storage.atomic import write_text
-from trials.storage.checksum import SEAL, add_checksum
+from trials.storage.checksum import CHECKSUM_KEY, add_checksum
 
 Readers = dict[str, tuple[Path, tuple[Callable[[], object], ...]]]
 NOON = "2026-11-23T12:00:00"
@@ -75,7 +75,8 @@ def json_kinds(place: Path) -> dict[str, Kind]:
     """One file of each kind below place, with its readers."""
     readers = run_files(place) | prepared_files(place) | dataset_files(place)
     return {
-        name: Kind(path, found, SEAL in path.read_text()) for name, (path, found) in readers.items()
+        name: Kind(path, found, CHECKSUM_KEY in path.read_text())
+        for name, (path, found) in readers.items()
     }
 
 

@@ -88,7 +88,7 @@ def test_f05_last_bytes_of_the_gzip_stream_missing(root, missing):
     assert_skippable(
         root,
         image(root),
-        f"ends early: its gzip stream is cut after {size} bytes",
+        f"ends early: its gzip stream is truncated after {size} bytes",
         "fetch it again",
     )
 
@@ -146,7 +146,7 @@ def test_f10_wrong_magic_or_cut_header(root, content):
     assert_skippable(
         root,
         image(root),
-        "is not a single-file NIfTI: its header is cut or wrong",
+        "is not a single-file NIfTI: its header is truncated or wrong",
         "fetch or write it again",
     )
 
@@ -194,7 +194,7 @@ def test_f13_a_gzip_bomb(root):
 
     with little_memory():
         assert_skippable(
-            root, image(root), "goes on for more than 1048576 bytes beyond", "do not unpack it"
+            root, image(root), "continues for more than 1048576 bytes beyond", "do not unpack it"
         )
 
 

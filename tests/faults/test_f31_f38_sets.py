@@ -228,7 +228,7 @@ def test_f35_a_case_name_that_does_not_match_the_pattern(root, tmp_path, name):
     faults = found(root, FATAL)
 
     assert [fault.code for fault in faults] == ["id"]
-    assert "is no case name" in faults[0].message
+    assert "is not a case name" in faults[0].message
     assert (faults[0].case + faults[0].message + faults[0].file).isprintable()
     with pytest.raises(FaultyData, match=r"must match case_"):
         without_bad_cases(find_dataset("phantoms", root), tmp_path / "cache", workers=1)
@@ -251,7 +251,7 @@ def test_f35_a_name_in_somebody_elses_data_set_matches_its_own_pattern(tmp_path)
 def test_f36_root_missing_empty_or_at_the_wrong_level(root, tmp_path):
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(ValueError, match="nothing is not a folder; phantoms is looked for there"):
+    with pytest.raises(ValueError, match="nothing is not a folder, so it holds no phantoms"):
         open_dataset("phantoms", tmp_path / "nothing")
     with pytest.raises(ValueError, match="holds no case of phantoms: it is empty"):
         open_dataset("phantoms", tmp_path / "empty")

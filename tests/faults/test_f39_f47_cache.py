@@ -17,12 +17,12 @@ import pytest
 from nifti_toys import asymmetric, dataset_of, save
 
 import trials.data.prepared.cache as cache_module
-from benchmarks.write_faults import KINDS, sweep
+from benchmarks.write_faults import KINDS, remove_abandoned
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.records.spec import Cube
 from trials.storage.atomic import NotWritten, write_whole
-from trials.storage.atomic import sweep as sweep_unfinished
+from trials.storage.atomic import remove_abandoned as sweep_unfinished
 
 SMALL = Cube(edge=8)
 
@@ -90,7 +90,7 @@ def test_f39_a_cache_that_cannot_be_written_is_no_fault_of_a_case(dataset, tmp_p
     (checked / "case_00001.json").mkdir()
 
     with pytest.raises(
-        NotWritten, match=r"a folder has this name; move it away: .*case_00001.json"
+        NotWritten, match=r"a folder has this name; move it elsewhere: .*case_00001.json"
     ):
         without_bad_cases(dataset, tmp_path / "cache", workers=1)
 
@@ -319,7 +319,7 @@ def test_f47_a_clock_that_is_wrong_decides_nothing(dataset, prepared, tmp_path, 
 
 
 def test_any_write_may_fail_and_nothing_finished_is_lost(tmp_path):
-    failed, faults = sweep(dataset_of(tmp_path / "data", 1).root, KINDS, step=23)
+    failed, faults = remove_abandoned(dataset_of(tmp_path / "data", 1).root, KINDS, step=23)
 
     assert failed >= 6
     assert faults == []

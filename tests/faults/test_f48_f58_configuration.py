@@ -144,7 +144,7 @@ MISTAKES = [
     ('"3d": RECIPE', "3: RECIPE", "line 5: a key of Grid.recipes must be str; got 3"),
     ('"lr": 0.01', "3: 0.01", "a key of Grid.hyper.* must be str; got 3"),
     ("epochs=1", "epochs=None", "Recipe.epochs must be int; got None"),
-    ("edge=32", "edge=40", "multiple of 16 and at least 32; got 40; nearest legal: 32 or 48"),
+    ("edge=32", "edge=40", "multiple of 16 and at least 32; got 40; nearest valid: 32 or 48"),
     ("width=4", "optimizer='sgd'", "unknown Recipe.optimizer 'sgd'; known: adam, adamw"),
     (
         "width=4",
@@ -256,7 +256,7 @@ def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
     answer = refused(GRID.replace("edge=32", "edge=100"), tmp_path, capsys)
 
     assert "unet3d takes cubes whose edge is a multiple of 16" in answer
-    assert "nearest legal: 96 or 112" in answer
+    assert "nearest valid: 96 or 112" in answer
 
 
 def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
@@ -292,7 +292,7 @@ def test_f55_pretrained_weights_that_do_not_fit(tmp_path, capsys):
     answer = refused(GRID, tmp_path, capsys, "--weights", f"unet3d={file}")
 
     assert re.search(r"other.pt: only \d+ of \d+ tensors fit this model and 95% must; ", answer)
-    assert len(re.findall(r"\w is \S+ here and \S+ there", answer)) == 5
+    assert len(re.findall(r"\w is \S+ in the model and \S+ in the file", answer)) == 5
     assert "give weights of the same architecture and width" in answer
 
 

@@ -35,7 +35,7 @@ from trials.records.result_file import result_text, write_result
 from trials.storage.atomic import NotWritten
 from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt import attempt
-from trials.training.attempt_log import begin
+from trials.training.attempt_log import start_attempt
 
 CELLS = product(("unet3d",), ("focal",), ("none",))
 GRID = replace(DEMO, cells=CELLS, tuning=None, seeds=(0, 1))
@@ -110,7 +110,7 @@ def test_f71_a_result_that_finds_no_place_is_no_failure_and_is_brought_when_ther
     ):
         with pytest.raises(
             NotWritten,
-            match=r"No space left on device; .* MB are free there; make room and run again",
+            match=r"No space left on device; .* MB are free there; free some space and rerun",
         ):
             made()
     searcher.on_trial_complete("first", error=True)
@@ -198,8 +198,8 @@ def test_an_unusable_folder_on_the_nodes_own_disk_ends_a_run_before_it_begins(
 
     said = capsys.readouterr().err
     assert re.fullmatch(
-        r"segbench: SEGBENCH_SCRATCH: .*/scratch/segbench-\d+ cannot be made \(.*\); set .* may "
-        r"write\n",
+        r"segbench: SEGBENCH_SCRATCH: .*/scratch/segbench-\d+ cannot be created \(.*\); set .* can "
+        r"write to\n",
         said,
     )
     assert [path.name for path in tmp_path.iterdir() if path.name != "run"] == ["file"]
@@ -212,7 +212,7 @@ def test_f61_a_worker_that_is_killed_too_often_is_a_row_that_says_so_and_the_oth
     searcher = GridSearcher(queue, lambda due: plain_job(due, tmp_path), tmp_path)
     job = from_json(Job, searcher.suggest("first")["job"])
     for _ in range(1 + RETRIES_OF_LOST_WORKERS):
-        begin(job)
+        start_attempt(job)
     searcher.on_trial_complete("first", error=True)
 
     (lost,) = read_results(tmp_path).values()

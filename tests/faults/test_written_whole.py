@@ -55,7 +55,8 @@ def test_what_stands_in_the_way_of_a_file_is_named_with_the_way_out(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(
-        NotWritten, match=r"a file stands where a folder must be; move it away: '.*/file/run/a.txt'"
+        NotWritten,
+        match=r"a file has the name of a folder in this path; .*: '.*/file/run/a.txt'",
     ):
         write_text(tmp_path / "file" / "run" / "a.txt", "whole")
 

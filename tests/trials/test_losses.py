@@ -180,7 +180,7 @@ def test_the_pieces_of_a_batch_make_no_difference(monkeypatch, loss, piece):
     whole = loss(at := logits.clone().requires_grad_(), labels)
     (by_logits,) = torch.autograd.grad(whole, at)
 
-    monkeypatch.setattr(voxel_losses, "PIECE", piece)
+    monkeypatch.setattr(voxel_losses, "CPU_CHUNK_VOXELS", piece)
     value = loss(
         in_pieces := logits.to(memory_format=torch.channels_last_3d).requires_grad_(), labels
     )

@@ -1,1 +1,1 @@
-"""From a file to a batch, in the order of the flow."""
+"""From files to batches, in processing order."""

@@ -1,7 +1,8 @@
-"""Whether a command may fill a folder: one that is missing or empty, or that holds a file which
-only this program writes there.
+"""Whether a command may write to a folder: it must be missing, empty, or hold a file that only this
+program writes.
 
-Every command asks here before it writes its first file. What such a file is, the caller knows.
+Every command checks this before it writes its first file. The caller decides which file identifies
+its folder.
 """
 
 import os
@@ -11,10 +12,10 @@ from pathlib import Path
 
 from trials.records.faults import printable, user_name
 from trials.storage.atomic import is_remote, is_unfinished
-from trials.storage.object_store import patiently
+from trials.storage.object_store import retry
 
-# What file managers and file systems leave by themselves. Any other hidden file counts: a home
-# folder may hold nothing else.
+# Files that file managers and file systems create themselves. Other hidden files count: a home
+# folder may contain only those.
 LITTER = re.compile(
     r"\.DS_Store|\._.+|\.localized|\.directory|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|lost\+found",
     re.IGNORECASE,
@@ -22,19 +23,19 @@ LITTER = re.compile(
 SHOWN = 3
 
 
-def contents(folder: Path) -> list[str]:
-    """The names in a folder or below a URL, sorted; none where it is missing.
+def list_contents(folder: Path) -> list[str]:
+    """The names in a folder or below a URL, sorted; empty if it is missing.
 
-    Our own unfinished files do not count, nor what file managers leave. Raises ValueError for what
-    is no folder, or cannot be listed.
+    Our temporary files and those of file managers are ignored. Raises ValueError for a path that is
+    not a folder or cannot be listed.
     """
     names = _objects(folder) if is_remote(folder) else _entries(folder)
     return sorted(name for name in names if not is_unfinished(name) and not LITTER.fullmatch(name))
 
 
 def refuse_foreign(folder: Path, foreign: Sequence[str], ours: str, fix: str) -> None:
-    """Raise ValueError where a folder holds foreign names. ours completes "must be missing or
-    empty, or ...".
+    """Raise ValueError if a folder holds foreign names. ours completes "must be missing or empty,
+    or ...".
     """
     if foreign:
         more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
@@ -43,8 +44,8 @@ def refuse_foreign(folder: Path, foreign: Sequence[str], ours: str, fix: str) ->
 
 
 def is_inside(folder: Path, other: Path) -> bool:
-    """Whether a folder is the other one or lies in it, links followed; a URL and a local folder
-    never do.
+    """Whether a folder is the other one or inside it, links resolved; False for a URL and a local
+    folder.
     """
     if is_remote(folder) or is_remote(other):
         return (str(folder).rstrip("/") + "/").startswith(str(other).rstrip("/") + "/")
@@ -57,11 +58,11 @@ def _entries(folder: Path) -> list[str]:
     except FileNotFoundError:
         if os.path.islink(folder):
             raise ValueError(
-                f"{folder} must be a folder; it is a link that leads nowhere; name another"
+                f"{folder} must be a folder; it is a broken link; name another"
             ) from None
         return []
     except NotADirectoryError:
-        # A file above it is told by whoever makes the folder.
+        # A file in place of a parent is reported when the folder is created.
         if os.path.lexists(folder):
             raise ValueError(f"{folder} must be a folder; it is a file; name another") from None
         return []
@@ -74,11 +75,11 @@ def _entries(folder: Path) -> list[str]:
 
 
 def _objects(folder: Path) -> list[str]:
-    """What lies directly below a URL; some stores list an empty object for the folder itself, which
-    does not count.
+    """The names directly below a URL; an empty object for the folder itself, which some stores
+    list, is ignored.
     """
     try:
-        found = patiently(lambda: list(folder.iterdir()), str(folder), patience=0)
+        found = retry(lambda: list(folder.iterdir()), str(folder), patience=0)
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [

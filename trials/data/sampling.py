@@ -1,7 +1,7 @@
-"""How training items are drawn: a weight for each volume or slice from its class voxels. Numpy
+"""How training items are sampled: a weight for each volume or slice from its class voxels. Numpy
 only.
 
-Used on the training split alone: dropped or repeated items would falsify a score.
+Used on the training split only: dropped or repeated items would bias a score.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ UNITS = ("voxels", "slices", "cases")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCounts:
-    """How often each class occurs in the training split on the cube: in voxels, in axial slices, in
+    """How often each class occurs in the training split on the cube: in voxels, axial slices and
     cases.
 
-    unit says which of the three the class-balanced loss counts. Raises ValueError for another unit.
+    unit says which of the three the class-balanced loss uses. Raises ValueError for another unit.
     """
 
     voxels: tuple[int, ...]
@@ -38,23 +38,23 @@ class ClassCounts:
 
     @property
     def of_unit(self) -> tuple[int, ...]:
-        """The counts in the chosen unit."""
+        """The counts in the selected unit."""
         return {"voxels": self.voxels, "slices": self.slices, "cases": self.cases}[self.unit]
 
 
 def none(item_voxels: Counts, recipe: Recipe) -> Weights:
-    """Draw every item alike."""
+    """Give every item the same weight."""
     return _sum_to_one(np.ones(len(item_voxels)))
 
 
 def oversample(item_voxels: Counts, recipe: Recipe) -> Weights:
-    """Draw items with rare classes more often, in one of three readings of w_item = sum of w_c n_c
-    with w_c = 1 / n_c.
+    """Draw items with rare classes more often, by one of three interpretations of w_item = sum of
+    w_c n_c with w_c = 1 / n_c.
 
     n_c counts class c's voxels in the dataset, m_c those in the item. recipe.oversample "literal"
     sums n_c / n_c, which is the number of classes present; "content" sums m_c / n_c, which favours
-    large lesions; "presence" sums 1 / n_c over the classes present. A class that never occurs
-    counts for nothing.
+    large lesions; "presence" sums 1 / n_c over the classes present. A class that never occurs has
+    no effect.
     """
     if recipe.oversample not in READINGS:
         raise ValueError(unknown("oversample", recipe.oversample, READINGS))
@@ -62,26 +62,25 @@ def oversample(item_voxels: Counts, recipe: Recipe) -> Weights:
 
 
 def subsample(item_voxels: Counts, recipe: Recipe) -> Weights:
-    """Drop items whose background share exceeds recipe.subsample_background and draw the others
-    alike.
+    """Drop items whose background share exceeds recipe.subsample_background; the others have equal
+    weights.
 
-    It never empties the set: where every item would go, every item stays (and sampling_facts says
-    so).
+    If this would drop every item, all items are kept, and sampling_facts says so.
     """
     keep = background_share(item_voxels) <= recipe.subsample_background
     return _sum_to_one(keep if keep.any() else np.ones(len(item_voxels)))
 
 
 def background_share(item_voxels: Counts) -> Weights:
-    """Divide each item's voxels of class 0 by all its voxels."""
+    """The share of class 0 in each item's voxels, 0..1."""
     return item_voxels[:, 0] / item_voxels.sum(axis=1)
 
 
 def draw(weights: Weights, num_draws: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw item indices [num_draws].
 
-    Where all items that are not dropped weigh alike, each comes once before any comes twice:
-    permutations, one after the other. Otherwise items are drawn independently, with replacement.
+    If all kept items have equal weights, permutations are concatenated, so each item is drawn once
+    before any is drawn twice. Otherwise items are drawn independently, with replacement.
     """
     kept = np.flatnonzero(weights)
     if np.ptp(weights[kept]) == 0:
@@ -91,11 +90,11 @@ def draw(weights: Weights, num_draws: int, generator: np.random.Generator) -> ND
 
 
 def draw_histogram(weights: Weights, item_voxels: Counts) -> dict[str, object]:
-    """Say what a sampling draws: for each class the chance that a draw holds it and its expected
-    share of voxels.
+    """Describe a sampling: for each class the probability that a drawn item contains it, and its
+    expected share of voxels.
 
-    effective_items is 1 / sum of squared weights: how many items drawn alike would vary as much.
-    Weights are given in multiples of the uniform weight over all items.
+    effective_items is 1 / sum of squared weights: the number of equally weighted items with the
+    same variance. Weights are given as multiples of the uniform weight over all items.
     """
     relative = weights * len(weights)
     voxels = weights @ item_voxels
@@ -116,8 +115,8 @@ def draw_histogram(weights: Weights, item_voxels: Counts) -> dict[str, object]:
 def sampling_facts(
     name: str, weights: Weights, item_voxels: Counts, recipe: Recipe
 ) -> dict[str, object]:
-    """Add to the draw histogram the sampling's name and setting, and whether subsampling kept all
-    for want of any to keep.
+    """The draw histogram with the sampling's name and setting, and whether subsampling kept all
+    items because none passed.
     """
     facts: dict[str, object] = {"sampling": name, **draw_histogram(weights, item_voxels)}
     if name == "oversample":

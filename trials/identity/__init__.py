@@ -1,1 +1,1 @@
-"""Which code a trial runs, as digests."""
+"""Digests of the code that a trial runs."""

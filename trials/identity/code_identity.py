@@ -1,7 +1,7 @@
-"""Which code a trial runs: a digest of our own training code, and one of each part that a grid file
-brought.
+"""Digests of the code that a trial runs: one of our own training code, and one of each part that a
+grid file defines.
 
-A part is the model, loss or sampling of a cell. What a digest is made of stands in live_source.py.
+A part is the model, loss or sampling of a cell. live_source.py defines what a digest covers.
 Standard library and numpy.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trials.data.sampling import SAMPLINGS
-from trials.identity.live_source import Walk
-from trials.identity.source_text import hashed
+from trials.identity.live_source import DigestBuilder
+from trials.identity.source_text import hash_texts
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
 from trials.process.versions import own_version
@@ -25,24 +25,24 @@ REGISTRIES: dict[str, Mapping[str, Entry]] = {
     "loss": LOSSES,
     "sampling": SAMPLINGS,
 }
-# The registries as they are without a grid file: this module is loaded before one is run.
+# The registries without a grid file's entries: this module is imported before a grid file runs.
 BUILT_IN = {kind: dict(parts) for kind, parts in REGISTRIES.items()}
-# By id(), each with its entry, which keeps the id from being another's.
+# Digests by id() of the entry. The entry is stored too, so that its id is not reused.
 _KNOWN: dict[int, tuple[Entry, str]] = {}
-MOST_KNOWN = 256
+MAX_KNOWN = 256
 
 
 def code_of(spec: TrialSpec) -> dict[str, str]:
     """The digests of the code that a trial runs in this process: "segbench", and a key such as
-    "loss tversky" for each part of its cell that is not one of ours.
+    "loss tversky" for each part of its cell that is not built in.
 
-    A pretraining has a model alone. A name that is not registered has no digest.
+    A pretraining has only a model. A name that is not registered has no digest.
     """
     return code_of_cell(spec.cell, spec.phase)
 
 
 def code_of_cell(cell: Cell, phase: str = FINAL) -> dict[str, str]:
-    """code_of the trials of a cell in one phase."""
+    """The digests of the code that a cell's trials run in one phase."""
     kinds = ("model",) if phase == PRETRAIN else tuple(REGISTRIES)
     code = {OWN: own_code()}
     for kind in kinds:
@@ -54,17 +54,17 @@ def code_of_cell(cell: Cell, phase: str = FINAL) -> dict[str, str]:
 
 
 def part_digest(part: Entry) -> str:
-    """A digest of all that a registry's entry is made of, looked into once: what training changes
-    in it does not count.
+    """A digest of a registry entry's code and values, computed once: later changes by training do
+    not count.
     """
     if id(part) not in _KNOWN:
-        if len(_KNOWN) >= MOST_KNOWN:
+        if len(_KNOWN) >= MAX_KNOWN:
             _KNOWN.clear()
         try:
-            _KNOWN[id(part)] = (part, hashed([Walk().of(part)])[:DIGITS])
+            _KNOWN[id(part)] = (part, hash_texts([DigestBuilder().of(part)])[:DIGITS])
         except RecursionError:
             raise ValueError(
-                f"{part.target}: its values are nested too deep to record what it is made of"
+                f"{part.target}: its values are nested too deep for a code digest; flatten them"
             ) from None
     return _KNOWN[id(part)][1]
 
@@ -78,9 +78,9 @@ def own_code() -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """A digest of every Python file below a folder: its path there and its content."""
+    """A digest of the relative path and content of every Python file below a folder."""
     files = sorted(folder.rglob("*.py"))
-    return hashed(
+    return hash_texts(
         [
             text
             for file in files
@@ -89,9 +89,9 @@ def folder_digest(folder: Path) -> str:
     )[:DIGITS]
 
 
-def other_parts(recorded: Mapping[str, str], code: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys in which two trials' codes differ, sorted: a part that only one of them names is
-    such a difference.
+def changed_parts(recorded: Mapping[str, str], code: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys, sorted, in which two trials' code digests differ, including parts that only one of
+    them has.
     """
     return tuple(
         sorted(key for key in recorded.keys() | code.keys() if recorded.get(key) != code.get(key))

@@ -1,7 +1,7 @@
-"""What a live object is made of, as a digest: source without comments, defaults, closures, values
-and what it refers to.
+"""A digest of a live object: its source without comments, defaults, closures, values and everything
+it refers to.
 
-Two processes and two machines give one digest: no address, hash seed or file name is part of it.
+It is equal across processes and machines: no address, hash seed or file name is part of it.
 Standard library only.
 """
 
@@ -19,7 +19,7 @@ from trials.identity.source_text import (
     TEXT,
     definitions,
     global_names,
-    hashed,
+    hash_texts,
     is_dunder,
     is_ours,
     is_users,
@@ -31,23 +31,23 @@ from trials.identity.source_text import (
 )
 from trials.records.registry import Entry
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
+PLAIN_TYPES = (type(None), bool, int, float, complex, str, bytes, type(...))
 
 
-class Walk:
-    """One look through an object and whatever it refers to, each thing once."""
+class DigestBuilder:
+    """Digests an object and everything it refers to, each object once."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
         self._done: dict[int, str] = {}
-        # An object that only this walk has seen must not give its id to another.
+        # Keeps temporary objects alive, so that their ids are not reused.
         self._alive: list[Any] = []
 
     def of(self, value: Any) -> str:
-        """A plain value as it is written, a digest of any other; what is met inside itself is told
-        by its name.
+        """A plain value's repr, or any other object's digest; a reference back to an enclosing
+        object is given by name.
         """
-        if type(value) in PLAIN:
+        if type(value) in PLAIN_TYPES:
             return f"{type(value).__name__} {value!r}"
         key = id(value)
         if key in self._open:
@@ -55,15 +55,15 @@ class Walk:
         if key not in self._done:
             self._alive.append(value)
             self._open.add(key)
-            self._done[key] = hashed(self._told(value))
+            self._done[key] = hash_texts(self._describe(value))
             self._open.remove(key)
         return self._done[key]
 
     def all(self, values: Any) -> list[str]:
-        """Each of many."""
+        """The digest of each value."""
         return [self.of(value) for value in values]
 
-    def _told(self, value: Any) -> list[str]:
+    def _describe(self, value: Any) -> list[str]:
         kind = type(value)
         if isinstance(value, types.ModuleType):
             return self.module(value) if is_users(value.__name__) else ["module", value.__name__]
@@ -91,9 +91,9 @@ class Walk:
         closure = [text for name, cell in cells.items() for text in (name, self._content(cell))]
         if not is_users(module):
             return ["function", f"{module}.{function.__qualname__}", *closure]
-        told = ["function", source_of(function), *closure]
-        told += self.all((function.__defaults__, function.__kwdefaults__, vars(function)))
-        return told + self._context(module, global_names(function.__code__), function.__globals__)
+        parts = ["function", source_of(function), *closure]
+        parts += self.all((function.__defaults__, function.__kwdefaults__, vars(function)))
+        return parts + self._context(module, global_names(function.__code__), function.__globals__)
 
     def _class(self, kind: type) -> list[str]:
         if not is_users(kind.__module__):
@@ -104,21 +104,21 @@ class Walk:
         members = sorted(
             (name, value) for name, value in vars(kind).items() if is_written(name, value)
         )
-        told = [
+        parts = [
             "class",
             kind.__name__,
             *map(ast.unparse, found),
             *self.all((type(kind), *kind.__bases__)),
         ]
-        told += [text for name, value in members for text in (name, self.of(value))]
+        parts += [text for name, value in members for text in (name, self.of(value))]
         names = {
             name for node in found if isinstance(node, ast.ClassDef) for name in names_in_body(node)
         }
-        return told + self._context(kind.__module__, names, vars(sys.modules[kind.__module__]))
+        return parts + self._context(kind.__module__, names, vars(sys.modules[kind.__module__]))
 
     def _context(self, module: str, names: set[str], values: Mapping[str, Any]) -> list[str]:
-        """What code of a grid file takes from the file, by these names; of code in a module of the
-        user's, the whole module.
+        """What code in a grid file uses from that file, by these names; for code in another user
+        module, the whole module.
         """
         if TEXT not in values:
             return [self.of(sys.modules[module])] if module in sys.modules else []
@@ -132,18 +132,18 @@ class Walk:
             return "empty"
 
     def _part(self, part: Entry) -> list[str]:
-        """An entry of a registry: its function and numbers, not what is said about it."""
-        told = []
+        """A registry entry: its function and numbers, without its description."""
+        parts = []
         for field in fields(part):
             value = getattr(part, field.name)
             is_target = field.name == "target" or (isinstance(value, str) and ":" in value)
             if field.name != "about":
-                told += [field.name, *(self._target(value) if is_target else self.all((value,)))]
-        return told
+                parts += [field.name, *(self._target(value) if is_target else self.all((value,)))]
+        return parts
 
     def _target(self, target: Any) -> list[str]:
-        """The function that an entry names, live, with the module of an installed one; of one of
-        ours its name alone.
+        """The function that an entry names, with its module if that is installed; for a built-in
+        function only the name.
         """
         if isinstance(target, str) and is_ours(target.partition(":")[0]):
             return [target]
@@ -156,13 +156,13 @@ class Walk:
         return [self.of(found), *(self.module(sys.modules[home]) if is_installed else ())]
 
     def _instance(self, value: Any) -> list[str]:
-        """Any other object, by what pickle would make it from; where it cannot be pickled by its
-        class and attributes.
+        """Any other object, by what pickle would store; if it cannot be pickled, by its class and
+        attributes.
         """
         try:
             reduce = copyreg.dispatch_table.get(type(value))
             reduced = reduce(value) if reduce else value.__reduce_ex__(2)
-        except Exception:  # whatever a foreign class raises
+        except Exception:  # a foreign class may raise anything
             return ["object", self.of(type(value)), self.of(getattr(value, "__dict__", None))]
         if isinstance(reduced, str):
             return ["object", name_of(value), reduced, self.of(getattr(value, "__wrapped__", None))]
@@ -170,7 +170,7 @@ class Walk:
         return ["made", *self.all((made, arguments, state, *(items or ()), *(pairs or ())))]
 
     def module(self, module: types.ModuleType) -> list[str]:
-        """A module's source, and the modules of the user's that its names come from."""
+        """A module's source, and the user modules that its names come from."""
         homes = {home_of(value) for value in list(vars(module).values())} - {module.__name__}
         others = sorted(home for home in homes if is_users(home))
         return [
@@ -182,7 +182,7 @@ class Walk:
 
 
 def tensor(value: Any) -> list[str]:
-    """Type, shape and bytes of a torch tensor; nothing for any other value."""
+    """Type, shape and bytes of a torch tensor; empty for any other value."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
         return []
@@ -191,7 +191,7 @@ def tensor(value: Any) -> list[str]:
 
 
 def home_of(value: Any) -> str:
-    """The module that a value of another module comes from; "" where it says none."""
+    """The module in which a value was defined; "" if unknown."""
     found = (
         value.__name__
         if isinstance(value, types.ModuleType)
@@ -201,6 +201,6 @@ def home_of(value: Any) -> str:
 
 
 def name_of(value: Any) -> str:
-    """Module and name of a function or class, or those of an object's class."""
+    """Module and qualified name of a function or class, or of an object's class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{getattr(named, '__module__', '')}.{named.__qualname__}"

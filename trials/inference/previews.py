@@ -11,7 +11,7 @@ import numpy as np
 from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.planes import native_planes
-from trials.storage.atomic import is_there, write_whole
+from trials.storage.atomic import exists, write_whole
 from trials.storage.checksum import add_byte_checksum
 
 NUM_SLICES = 8
@@ -44,7 +44,7 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
     equidistant slices, sheet_index, thinned to 256 pixels. On the cube volume uint8 [n, n, n] is
     the whole reference, and size_mm its extent in D, H and W.
     """
-    if is_there(path):
+    if exists(path):
         return
     record = cache.cases[case]
     index, sheet_index = telling_slices(reference), equidistant_slices(len(reference))

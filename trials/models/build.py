@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS
-from trials.models.weights import Loaded, load_tensors, read_tensors
+from trials.models.weights import LoadedWeights, load_tensors, read_tensors
 from trials.records.registry import pick, unknown
 from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
-# Counting takes a second, as long as a short trial's evaluation, and the trials of a cell have one
-# answer.
+# Counting takes a second, as long as a short trial's evaluation, and is the same for all trials of
+# a cell.
 _COUNTED: dict[Hashable, int] = {}
 
 
@@ -31,7 +31,7 @@ def build(
     width: int | None = None,
     options: Options = (),
 ) -> nn.Module:
-    """Build a model of the registry with random weights; width None takes the model's own.
+    """Build a registered model with random weights; width None takes the model's default.
 
     options are further arguments of its function. Raises ValueError for an unknown name, an option
     that the model does not have, and for a width given to a model whose encoder fixes it.
@@ -39,7 +39,8 @@ def build(
     part = pick(MODELS, "model", name)
     if width is not None and not part.width:
         raise ValueError(
-            f"{name} has the width of its encoder; got width {width}; leave it out of the recipe"
+            f"the encoder of {name} fixes its width; got width {width}; remove width from the "
+            "recipe"
         )
     function = part.load()
     possible = list(signature(function).parameters)[3:]
@@ -57,11 +58,11 @@ def build_with(
     in_channels: int = 1,
     width: int | None = None,
     options: Options = (),
-) -> tuple[nn.Module, Loaded]:
-    """Build a model in the variant a file of weights was made with, load the file, and say what was
-    loaded.
+) -> tuple[nn.Module, LoadedWeights]:
+    """Build a model in the variant that a weights file was saved from, load the file, and report
+    what was loaded.
 
-    path is what weights.read_tensors takes. width None takes the file's where the model can follow
+    path is what weights.read_tensors takes. width None takes the file's width if the model supports
     it. Raises ValueError naming the file if it does not fit.
     """
     part = pick(MODELS, "model", name)
@@ -83,9 +84,9 @@ def bias_from_frequencies(model: nn.Module, class_fractions: Sequence[float]) ->
     """Set the last convolution's bias to the log of each class's share of the voxels, so that
     training starts from it.
 
-    Without it a short run spends its steps on learning that nearly all is background. A class never
-    seen is given a hundredth of the rarest one's share. Retinanet's prior, for a softmax: Lin et
-    al. 2017, section 3.3.
+    Without it a short run spends its steps on learning that nearly all voxels are background. An
+    absent class gets a hundredth of the rarest class's share. RetinaNet's prior for a softmax: Lin
+    et al. 2017, section 3.3.
     """
     present = [fraction for fraction in class_fractions if fraction > 0]
     floor = min(present) / 100
@@ -120,8 +121,8 @@ def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
     """Count the multiply-adds of one forward pass over an input of this shape [B, C, ...].
 
     Convolutions and matrix products are counted, norms and activations are not. Runs on the meta
-    device: no arithmetic is done and the model stays as it is. A model of the same layers and
-    tensors is counted once a process.
+    device: nothing is computed and the model is unchanged. A model of the same layers and tensors
+    is counted once per process.
     """
     tensors = model.state_dict()
     key = (

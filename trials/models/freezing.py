@@ -1,5 +1,5 @@
-"""Fine-tuning with the first encoder stages frozen: neither their weights nor their norms'
-statistics move.
+"""Fine-tuning with the first encoder stages frozen: their weights and norm statistics do not
+change.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from trials.records.registry import pick
 
 
 def stages_of(name: str, model: nn.Module) -> list[nn.Module]:
-    """List a model's encoder stages in order. Raises ValueError for a model that has none to
+    """List a model's encoder stages in order. Raises ValueError for a model without stages to
     freeze.
     """
     part = pick(MODELS, "model", name)
@@ -27,7 +27,7 @@ def freeze(stages: Sequence[nn.Module], count: int) -> list[nn.Module]:
     """Stop the first `count` stages from being trained and return them, for set_train. Raises
     ValueError.
 
-    Their parameters get no gradient, so that no optimizer moves them, weight decay included.
+    Their parameters get no gradient, so no optimizer changes them, not even by weight decay.
     """
     if not 0 <= count <= len(stages):
         raise ValueError(
@@ -44,8 +44,8 @@ def freeze(stages: Sequence[nn.Module], count: int) -> list[nn.Module]:
 def set_train(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
     """Put the model into training mode and its frozen stages into evaluation mode.
 
-    Call it instead of model.train(): batch norm moves its running statistics in training mode,
-    gradient or none.
+    Call it instead of model.train(): in training mode batch norm updates its running statistics
+    even without gradients.
     """
     model.train()
     for stage in frozen:

@@ -1,5 +1,5 @@
-"""First weights, applied explicitly: Kaiming and Xavier with the true fans of a transposed
-convolution.
+"""Explicit weight initialisation: Kaiming and Xavier with the true fans of transposed
+convolutions.
 """
 
 import math
@@ -34,7 +34,7 @@ def xavier(model: nn.Module) -> None:
 
 
 def convolutions(model: nn.Module) -> list[Convolution]:
-    """List the convolutions of a model, transposed ones too, in the order they were registered."""
+    """List a model's convolutions, including transposed ones, in registration order."""
     return [layer for layer in model.modules() if isinstance(layer, Convolution)]
 
 
@@ -42,9 +42,9 @@ def fans(layer: Convolution) -> tuple[float, float]:
     """Count the inputs that one output value sums over, and the outputs that one input value
     reaches.
 
-    A transposed convolution of kernel 2 and stride 2 sums over its input channels alone: torch's
-    own count takes its output channels times the kernel for it, which is off by 2 in the deviation
-    for 64 -> 32 channels in 3D.
+    A transposed convolution of kernel 2 and stride 2 sums over its input channels only. torch's own
+    fan_in counts its output channels times the kernel, which halves the deviation for 64 -> 32
+    channels in 3D.
     """
     kernel, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
     inputs, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups

@@ -1,5 +1,6 @@
-"""The models a grid may name. Standard library only: an architecture is imported when
-it is built."""
+"""The models that a grid may name. Standard library only: an architecture is imported when it is
+built.
+"""
 
 from dataclasses import dataclass
 
@@ -11,17 +12,17 @@ class ModelEntry(Entry):
     """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W
     (and D).
 
-    dims is 3 for volumes or 2 for slices. Legal edges are multiples of `multiple`, at least
-    `smallest`, or `smallest_alone` where a training batch may hold a single item: batch norm needs
-    two values a channel at the bottom. width is the default number of first channels, 0 where the
-    architecture fixes it. weights is what the model starts from by default: "random", "pretrain"
-    (our masked-block restoration, or a file) or "imagenet" (the hub, or a file). stages is
-    "module:function", (model) -> encoder stages in order, for models that can be frozen. like is
+    dims is 3 for volumes or 2 for slices. Valid edges are multiples of `multiple`, at least
+    `smallest`, or `smallest_alone` if a training batch may hold a single item: batch norm needs two
+    values per channel at the deepest level. width is the default number of first channels, 0 where
+    the architecture fixes it. weights is what the model starts from by default: "random",
+    "pretrain" (our masked-block restoration, or a file) or "imagenet" (the hub, or a file). stages
+    is "module:function", (model) -> encoder stages in order, for models that can be frozen. like is
     "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant that a
-    file of weights was made with, for models whose public weights come in several. layout is the
-    memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and,
+    weights file was saved from, for models whose public weights have several variants. layout is
+    the memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and,
     compiled, on a GPU; eager_gpu_layout that on a GPU without compiling. kernel_search is how many
-    of cuDNN's kernels are tried for a convolution; 1 takes its own first choice. Each was chosen by
+    of cuDNN's kernels are tried for a convolution; 1 takes cuDNN's default. All were selected by
     measurement (benchmarks/results/gpu.txt).
     """
 
@@ -87,10 +88,10 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def check_cube(name: str, cube: int, batch_size: int) -> None:
-    """Raise ValueError if a model cannot take this edge in training; batch_size is the smallest
-    batch that can occur.
+    """Raise ValueError if a model cannot train at this edge; batch_size is the smallest batch that
+    can occur.
 
-    The message names the edge, the rule and the nearest legal edges. For a 2D model the edge is
+    The message names the edge, the rule and the nearest valid edges. For a 2D model the edge is
     that of its slices.
     """
     part = pick(MODELS, "model", name)
@@ -103,5 +104,5 @@ def check_cube(name: str, cube: int, batch_size: int) -> None:
     raise ValueError(
         f"{name} takes cubes whose edge is a multiple of {part.multiple} and at least "
         f"{smallest}{alone}; got {cube}; "
-        f"nearest legal: {' or '.join(map(str, nearest))}"
+        f"nearest valid: {' or '.join(map(str, nearest))}"
     )

@@ -13,11 +13,11 @@ FIRST = "convInit.conv.weight"
 
 
 def segresnet(in_channels: int, num_classes: int, width: int) -> nn.Module:
-    """Build a SegResNet with width, 2, 4 and 8 width channels; width is a multiple of 8, the number
-    of norm groups.
+    """Build a SegResNet with 1, 2, 4 and 8 times `width` channels; width is a multiple of 8, the
+    number of norm groups.
 
-    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 8. It
-    goes up by transposed convolutions: the trilinear upsampling of MONAI's default has no
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 8.
+    The decoder uses transposed convolutions: trilinear upsampling, MONAI's default, has no
     deterministic gradient on CUDA.
     """
     return _build(in_channels, num_classes, width, upsample_mode="deconv")
@@ -26,12 +26,12 @@ def segresnet(in_channels: int, num_classes: int, width: int) -> nn.Module:
 def segresnet_like(
     tensors: Mapping[str, Tensor], in_channels: int, num_classes: int, width: int | None
 ) -> nn.Module:
-    """Build the SegResNet that a file's tensors were made with: its width, blocks and way up; the
-    head is our own.
+    """Build the SegResNet that a file's tensors were saved from: its width, blocks and upsampling;
+    the head is our own.
 
-    Public weights mostly go up by trilinear interpolation, which has no tensors. width None takes
-    the file's; another raises ValueError. Tensors that are no SegResNet's give the plain network,
-    for the loader to refuse by name.
+    Most public weights use trilinear upsampling, which has no tensors. width None takes the file's
+    width; a different one raises ValueError. Tensors of another architecture give the default
+    network, whose loading then fails with their names.
     """
     first = next((name for name in tensors if name.endswith(FIRST)), None)
     if first is None:
@@ -39,8 +39,8 @@ def segresnet_like(
     file_width = tensors[first].shape[0]
     if width not in (None, file_width):
         raise ValueError(
-            f"the weights are of a SegResNet of width {file_width}, the recipe asks for {width}; "
-            "leave its width out"
+            f"the weights are for a SegResNet of width {file_width}, the recipe sets {width}; "
+            "remove width from the recipe"
         )
     names = {name.removeprefix(first.removesuffix(FIRST)) for name in tensors}
     return _build(
@@ -72,7 +72,7 @@ def _build(in_channels: int, num_classes: int, width: int, **variant: Any) -> nn
 
 
 def _blocks(names: set[str], layers: str) -> tuple[int, ...]:
-    """Count the residual blocks of each level by the names of their first convolutions."""
+    """Count the residual blocks of each level from the names of their first convolutions."""
     levels = [
         name.split(".")[1]
         for name in names

@@ -11,8 +11,9 @@ def resnet50(in_channels: int, num_classes: int, width: int, depth: float = 5) -
     """Build a 2D U-Net with a ResNet50 encoder. Maps [B, in_channels, H, W] to logits [B,
     num_classes, H, W].
 
-    depth says how often edges are halved: 5 is all of ResNet; 4 and 3 leave its last stages out,
-    for small slices, of which five halvings leave a pixel. Raises ValueError for another.
+    depth says how often edges are halved: 5 uses the whole ResNet; 4 and 3 omit its last stages,
+    for small slices that five halvings would reduce to a pixel. Raises ValueError for another
+    depth.
     """
     return _unet("resnet50", in_channels, num_classes, depth)
 
@@ -27,8 +28,8 @@ def _unet(encoder: str, in_channels: int, num_classes: int, depth: float) -> nn.
         raise ValueError(
             f"depth of a 2D U-Net must be one of {', '.join(map(str, DEPTHS))}; got {depth:g}"
         )
-    # encoder_weights=None: weights come from a file (weights.py), so that building a model never
-    # reaches for a network.
+    # encoder_weights=None: weights come from a file (weights.py), so building a model never
+    # downloads.
     model = smp.Unet(
         encoder,
         encoder_weights=None,
@@ -38,6 +39,6 @@ def _unet(encoder: str, in_channels: int, num_classes: int, depth: float) -> nn.
         classes=num_classes,
     )
     for stage in range(int(depth), 5):
-        # Stages that are not passed through would be counted among the parameters.
+        # Unused stages would be counted among the parameters.
         setattr(model.encoder, f"layer{stage}", nn.Identity())
     return model

@@ -11,10 +11,11 @@ from trials.models.initialise import kaiming
 
 
 def unet3d(in_channels: int, num_classes: int, width: int) -> nn.Module:
-    """Build a U-Net of five levels with width, 2, 4, 8 and 16 width channels, Kaiming-initialised.
+    """Build a U-Net of five levels with 1, 2, 4, 8 and 16 times `width` channels,
+    Kaiming-initialised.
 
-    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16
-    from 32 on, as an instance norm needs more than one voxel at the bottom.
+    Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16,
+    at least 32, since instance norm needs more than one voxel at the deepest level.
     """
     model = UNet3d(in_channels, num_classes, [width * 2**level for level in range(5)])
     kaiming(model)
@@ -50,10 +51,10 @@ class UNet3d(nn.Module):
 
 
 def two_convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Twice: convolve with 3^3, normalise each instance, rectify."""
+    """Two blocks of 3^3 convolution, instance norm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
-        # No bias: the norm that follows would take it away again.
+        # No bias: the following norm would remove it.
         layers += [nn.Conv3d(channels, out_channels, 3, padding=1, bias=False)]
         layers += [nn.InstanceNorm3d(out_channels, affine=True), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

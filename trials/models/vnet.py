@@ -1,8 +1,8 @@
 """V-Net: residual blocks, PReLU, strided convolutions down and transposed ones up. Milletari et al.
 2016, figure 2.
 
-Batch norm and channel dropout stand where MONAI's VNet has them, so that at width 16 the two are
-the same network.
+Batch norm and channel dropout are placed as in MONAI's VNet, so at width 16 the two are the same
+network.
 """
 
 import torch
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from trials.models.initialise import kaiming
 
 DROPOUT = 0.5
-PRELU_SLOPE = 0.25  # torch's first value, which Kaiming's deviation has to know
+PRELU_SLOPE = 0.25  # torch's initial value, needed for Kaiming's deviation
 
 
 def vnet(
     in_channels: int, num_classes: int, width: int, kernel: float = 5, dropout: float = DROPOUT
 ) -> nn.Module:
-    """Build a V-Net with width, 2, 4, 8 and 16 width channels and kernels of 5, Kaiming-initialised
-    for PReLU.
+    """Build a V-Net with 1, 2, 4, 8 and 16 times `width` channels and kernels of 5,
+    Kaiming-initialised for PReLU.
 
     Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16.
     width must be a multiple of in_channels. In evaluation batch norm uses its running statistics,
-    so a case's prediction does not depend on what shares its batch. Kernels of 3 cost a quarter.
+    so a case's prediction does not depend on the rest of its batch. Kernels of 3 cost a quarter.
     dropout 0, as in the paper, suits a narrow network in a run of a few hundred steps: dropped
     channels before a batch norm make its running statistics wrong.
     """
@@ -38,11 +38,11 @@ def vnet(
 
 
 class VNet(nn.Module):
-    """The network itself: 1, 1, 2, 3 and 2 convolutions a level on the way down, 2, 2, 1 and 1 on
-    the way up.
+    """The network: 1, 1, 2, 3 and 2 convolutions per level in the encoder, 2, 2, 1 and 1 in the
+    decoder.
 
-    dropout thins the channels of every skip connection and of what enters the two deepest levels,
-    both ways.
+    dropout applies to the channels of every skip connection and to the inputs of the two deepest
+    levels, in encoder and decoder.
     """
 
     def __init__(self, in_channels: int, num_classes: int, width: int, kernel: int, dropout: float):
@@ -103,7 +103,7 @@ class Up(nn.Module):
     """Double the edges by a transposed convolution, append the skip connection, then a residual
     block.
 
-    dropout holds the rates for what comes from below and for the skip connection.
+    dropout holds the rates for the deeper features and for the skip connection.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Up(nn.Module):
 
 
 class Residual(nn.Module):
-    """num_convolutions times convolution, norm and PReLU; the shortcut is added before a last
+    """num_convolutions blocks of convolution, norm and PReLU; the shortcut is added before a final
     PReLU.
     """
 
@@ -147,8 +147,6 @@ class Residual(nn.Module):
 
 
 def convolve(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """A convolution that keeps the edges, without the bias that the batch norm after it would take
-    away.
-    """
+    """A convolution that keeps the edges, then batch norm, which makes a bias redundant."""
     convolution = nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm3d(out_channels))

@@ -1,5 +1,5 @@
-"""First weights from a file: whatever fits by name and shape is copied, and a file that does not
-fit is refused.
+"""Initial weights from a file: tensors that match by name and shape are copied; a file that does
+not fit raises an error.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,18 @@ from torch import Tensor, nn
 from trials.models.initialise import convolutions
 from trials.storage.atomic import read_bytes, sha256
 
-ENOUGH = 0.95
+MIN_FITTING = 0.95
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network_weights", "net")
 BUNDLE_FILE = Path("models") / "model.pt"  # where a MONAI bundle keeps its weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What a file gave: num_fitting of num_tensors tensors; the rest kept their random values.
+class LoadedWeights:
+    """What was loaded from a file: num_fitting of num_tensors tensors; the others kept their random
+    values.
 
-    head names those left out because the file has other classes, missing those that the file does
-    not hold or holds in another shape.
+    head names the tensors skipped because the number of classes differs; missing names those absent
+    from the file or of another shape.
     """
 
     source: str
@@ -34,8 +35,8 @@ class Loaded:
     missing: tuple[str, ...]
 
 
-def load_weights(model: nn.Module, path: Path) -> Loaded:
-    """Copy a file's tensors into the model. See load_tensors for what must fit, read_tensors for
+def load_weights(model: nn.Module, path: Path) -> LoadedWeights:
+    """Copy a file's tensors into the model. See load_tensors for what must match, read_tensors for
     what path may be.
     """
     return load_tensors(model, read_tensors(path), str(path))
@@ -45,16 +46,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a .pt, .pth or .safetensors file, or from the folder of a MONAI
     bundle.
 
-    Pickles are read without running code from them; {"state_dict": ...} and its like are unwrapped.
-    Raises ValueError naming the file if it is missing, cannot be read or holds no tensors.
+    Pickles are read without running their code; {"state_dict": ...} and similar wrappers are
+    removed. Raises ValueError naming the file if it is missing, cannot be read or holds no tensors.
     """
     file = weights_file(path)
     try:
         content = load(read_bytes(file)) if file.suffix == ".safetensors" else plain_values(file)
-    except Exception as error:  # a broken file makes the two readers raise nearly anything
+    except Exception as error:  # the readers may raise anything for a damaged file
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{file}: not a file of plain tensors ({reason}); save the model's state_dict() alone"
+            f"{file}: not a file of plain tensors ({reason}); save only the model's state_dict()"
         ) from error
     while isinstance(content, Mapping) and (
         inner := next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), "")
@@ -71,36 +72,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_file(path: Path) -> Path:
-    """The file of weights that path is, or that the bundle in it holds. Raises ValueError where
-    there is none.
+    """The weights file at path, or inside the MONAI bundle at path. Raises ValueError if there is
+    none.
     """
     file = path / BUNDLE_FILE if path.is_dir() else path
     if not file.is_file():
         raise ValueError(
-            f"{file}: no such file of weights; give a .pt, .pth or .safetensors file or the folder "
+            f"{file}: no such weights file; give a .pt, .pth or .safetensors file or the folder "
             "of a MONAI bundle"
         )
     return file
 
 
 def check_digest(path: Path, wanted: str) -> None:
-    """Raise ValueError where the weights at path are no longer those of that SHA-256."""
+    """Raise ValueError if the weights at path do not have the SHA-256 `wanted`."""
     file = weights_file(path)
     if sha256(file) != wanted:
         raise ValueError(
-            f"{file}: damaged, or changed since the run began; give the file again, or repeat its "
+            f"{file}: damaged, or changed since the run started; restore the file, or repeat its "
             "pretraining"
         )
 
 
 def plain_values(file: Path) -> Any:
-    """What torch.save wrote, on the processor, without running code from it."""
+    """What torch.save wrote, on the CPU, without running code from it."""
     with file.open("rb") as stream:
         return torch.load(stream, map_location="cpu", weights_only=True)
 
 
-def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
-    """Copy the tensors whose name and shape fit into the model; at least 95 % of the model's must.
+def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> LoadedWeights:
+    """Copy the tensors that match by name and shape into the model; at least 95 % of the model's
+    must match.
 
     - A prefix that all of a wrapped model's names share ("module.", "encoder.") is stripped where
     that makes more fit.
@@ -126,12 +128,12 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     fitting = [name for name in wanted if name in found and found[name].shape == wanted[name].shape]
     head = _head(target, wanted, found)
     missing = [name for name in wanted if name not in fitting and name not in head]
-    if len(fitting) < ENOUGH * (len(fitting) + len(missing)):
+    if len(fitting) < MIN_FITTING * (len(fitting) + len(missing)):
         raise ValueError(_refusal(source, len(fitting), missing, wanted, found))
     with torch.no_grad():
         for name in fitting:
             wanted[name].copy_(found[name])
-    return Loaded(
+    return LoadedWeights(
         source=source,
         num_fitting=len(fitting),
         num_tensors=len(wanted),
@@ -141,8 +143,8 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
 
 
 def _strip_prefix(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the leading part of the file's names that makes most of the wanted names appear; none if
-    it is a tie.
+    """Strip the prefix of the file's names that gives the most matches; of equal ones the
+    shortest.
     """
     prefixes = {name[: i + 1] for name in tensors for i, letter in enumerate(name) if letter == "."}
 
@@ -171,9 +173,7 @@ def _sum_input_channels(
 def _head(
     target: nn.Module, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
 ) -> list[str]:
-    """Name the tensors whose shapes differ from the file's in the number of classes and nothing
-    else.
-    """
+    """Name the tensors whose shapes differ from the file's only in the number of classes."""
     last = convolutions(target)[-1]
     name = next(f"{name}.weight" for name, module in target.named_modules() if module is last)
     if name not in found or found[name].shape[:1] == wanted[name].shape[:1]:
@@ -206,12 +206,12 @@ def _refusal(
         return "x".join(map(str, tensor.shape)) or "a scalar"
 
     examples = [
-        f"{name} is {shape(wanted[name])} here and "
-        f"{shape(found[name]) if name in found else 'missing'} there"
+        f"{name} is {shape(wanted[name])} in the model and "
+        f"{shape(found[name]) if name in found else 'missing'} in the file"
         for name in missing[:5]
     ]
     return (
         f"{source}: only {num_fitting} of {num_fitting + len(missing)} tensors fit this model and "
-        f"{ENOUGH:.0%} must; "
+        f"{MIN_FITTING:.0%} must; "
         f"{'; '.join(examples)}; give weights of the same architecture and width"
     )

@@ -1,4 +1,4 @@
-"""Where a trial runs: device, threads, memory that is kept for it, and the most that it took."""
+"""Where a trial runs: device, threads, total memory and peak memory."""
 
 import ctypes
 import functools
@@ -25,7 +25,7 @@ def device_name(device: torch.device) -> str:
 
 
 def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[str, object]:
-    """What to know of the machine when a number surprises."""
+    """The machine's properties that may explain an unexpected number."""
     return {
         "device": device_name(device),
         "device_type": device.type,
@@ -37,7 +37,7 @@ def machine_facts(device: torch.device, autocast: torch.dtype | None) -> dict[st
 
 
 def memory_gib(device: torch.device) -> float:
-    """All the memory there is, in GiB: of the GPU where there is one, else of the machine."""
+    """Total memory in GiB: the GPU's if there is one, else the machine's."""
     if device.type == "cuda":
         return round(torch.cuda.get_device_properties(device).total_memory / GIB, 1)
     return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB, 1)
@@ -45,17 +45,15 @@ def memory_gib(device: torch.device) -> float:
 
 @functools.cache
 def freeze_imports() -> None:
-    """Spare the collector what was imported, once a process: it never goes, and to walk it costs a
-    quarter of a second.
+    """Exclude imported objects from garbage collection, once per process: they are never freed, and
+    traversing them costs a quarter of a second.
     """
     gc.collect()
     gc.freeze()
 
 
 def reset_peak() -> None:
-    """Forget what this process did before, since workers are used again: give freed memory back,
-    then start the peak anew.
-    """
+    """Return freed memory to the system and reset the peak, since worker processes are reused."""
     freeze_imports()
     keep_freed_memory()
     gc.collect()
@@ -70,9 +68,7 @@ def reset_peak() -> None:
 
 
 def peak_gib(device: torch.device) -> float:
-    """The most memory since reset_peak, in GiB: of the GPU where there is one, else of the
-    process.
-    """
+    """Peak memory in GiB since reset_peak: the GPU's if there is one, else the process's."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / GIB, 3)
     if sys.platform == "linux":

@@ -1,23 +1,23 @@
-"""What becomes of freed memory: kept by the C library for the next step or case, which takes as
-much. Standard library only.
+"""Let the C library keep freed memory for the next step or case, which needs as much. Standard
+library only.
 """
 
 import ctypes
 import functools
 import sys
 
-# Numbers of glibc's mallopt: how many allocations may be maps of their own, and how much free
-# memory stays on the heap's top.
+# glibc's mallopt parameters: how many allocations may use mmap, and how much free memory stays at
+# the top of the heap.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed and hand it out again, once a process.
+    """Let the C library reuse freed memory instead of returning it, once per process.
 
-    A step takes and frees the same large tensors as the step before, a case the same arrays as the
-    case before; fresh pages for them cost up to a seventh of it. environment.reset_peak gives it
-    back.
+    Each step allocates and frees the same large tensors as the step before, each case the same
+    arrays as the case before. New pages would cost up to a seventh of the time.
+    environment.reset_peak returns the memory.
     """
     libc = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(libc, "mallopt"):

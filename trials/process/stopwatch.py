@@ -1,5 +1,5 @@
-"""Seconds that a device spends inside `with` blocks, without making it or the processor wait for
-one another.
+"""Seconds that a device spends inside `with` blocks, measured without synchronising it with the
+CPU.
 """
 
 import time
@@ -8,8 +8,8 @@ import torch
 
 
 class Stopwatch:
-    """Adds up the time of `with stopwatch:` blocks; on a GPU by events, which are read
-    once, at the end.
+    """Sums the time of `with stopwatch:` blocks; on a GPU by events that are read once, at the
+    end.
     """
 
     def __init__(self, device: torch.device):

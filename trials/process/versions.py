@@ -1,6 +1,4 @@
-"""What numbers depend on besides a grid: versions of packages, and the processor. Standard library
-only.
-"""
+"""What results depend on besides the grid: package versions and the CPU. Standard library only."""
 
 import platform
 from importlib import metadata
@@ -28,14 +26,14 @@ def own_version() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a number."""
+    """The versions of Python and of the packages that affect results."""
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in PACKAGES
     }
 
 
 def processor_name() -> str:
-    """The processor's model as Linux names it, else the architecture."""
+    """The CPU's model name on Linux, else the architecture."""
     info = Path("/proc/cpuinfo")
     names = (
         [

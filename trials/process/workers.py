@@ -1,5 +1,5 @@
-"""The same work on many cases, over the cores of a machine; faults are gathered, not met one at a
-time.
+"""Run one function on many cases in parallel processes and collect all faults, not only the
+first.
 """
 
 import ctypes
@@ -22,42 +22,42 @@ from trials.storage.atomic import NotWritten
 PR_SET_PDEATHSIG = 1
 
 
-class Named(Protocol):
-    """What work is done on: anything that knows which case it is."""
+class HasCase(Protocol):
+    """An item to process: any object that names its case."""
 
     @property
     def case(self) -> str: ...
 
 
-C = TypeVar("C", bound=Named)
+C = TypeVar("C", bound=HasCase)
 R = TypeVar("R")
 
 
-def work_on(
+def run_on_cases(
     cases: Sequence[C],
     work: Callable[[C], R],
     workers: int | None,
     on_done: Callable[[], None],
-    done_to_them: str = "prepared",
+    work_name: str = "prepared",
 ) -> dict[str, R]:
-    """Do work(case) for every case in that many processes (None: one a core) and return the results
-    in the order of cases.
+    """Call work(case) for every case in `workers` processes (None: one per core) and return the
+    results in the order of cases.
 
-    on_done is called after each case. When all have been tried, raises one FaultyData that names
-    every fault; done_to_them is its word for the work. A file of ours that cannot be written ends
-    it at once, with NotWritten.
+    on_done is called after each case. After the last case, raises one FaultyData that lists every
+    fault; work_name is the participle in its message. If an output file cannot be written,
+    NotWritten is raised at once.
     """
-    done, faults = try_on(cases, work, workers, on_done)
+    done, faults = try_on_cases(cases, work, workers, on_done)
     if faults:
-        raise FaultyData(f"{len(faults)} of {len(cases)} cases cannot be {done_to_them}", faults)
+        raise FaultyData(f"{len(faults)} of {len(cases)} cases cannot be {work_name}", faults)
     return done
 
 
-def try_on(
+def try_on_cases(
     cases: Sequence[C], work: Callable[[C], R], workers: int | None, on_done: Callable[[], None]
 ) -> tuple[dict[str, R], list[Fault]]:
-    """The same without an error: the results, and the fault of every case that has none, both in
-    the order of cases.
+    """Like run_on_cases, but return the faults instead of raising: results and faults, both in the
+    order of cases.
     """
     workers = min(workers or num_cores(), len(cases))
     done: dict[str, R] = {}
@@ -75,10 +75,8 @@ def try_on(
     ]
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this process with the one that started it, which may be killed without a
-    word (Linux).
-    """
+def die_with_parent() -> None:
+    """Ask the kernel to kill this worker if its parent dies (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -88,9 +86,9 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _begin() -> None:
-    """How a process starts that works on one case after the other."""
-    end_with_parent()
+def _start_worker() -> None:
+    """Initialise a worker process."""
+    die_with_parent()
     keep_freed_memory()
 
 
@@ -103,20 +101,22 @@ def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | No
         return case.case, None, fault_of(error, case.case)
 
 
-def _outcomes(cases: Sequence[Named], attempt: Callable, workers: int) -> Generator[tuple]:
-    """Outcomes as they come; when the reader stops, what has not begun is dropped."""
+def _outcomes(cases: Sequence[HasCase], attempt: Callable, workers: int) -> Generator[tuple]:
+    """Yield outcomes as they finish; when the consumer stops, pending cases are cancelled."""
     if workers <= 1:
         keep_freed_memory()
         yield from map(attempt, cases)
         return
     # A forked child of a process with threads may hang; a spawned one starts clean.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker
+    ) as pool:
         try:
             for future in as_completed([pool.submit(attempt, case) for case in cases]):
                 yield future.result()
         except BrokenProcessPool:
             raise ValueError(
-                "a worker process died, probably for want of memory; run again with fewer workers"
+                "a worker process died, probably out of memory; rerun with fewer workers"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -12,7 +12,7 @@ from typing import Any
 from trials.records.codec import check_kinds, parsed, refuse_huge
 from trials.records.record import Count, record, shown
 from trials.records.spec import Cell
-from trials.storage.atomic import is_there, read_text, write_text
+from trials.storage.atomic import exists, read_text, write_text
 from trials.storage.checksum import add_checksum
 
 NAME = "run.json"
@@ -72,7 +72,7 @@ def read_run_record(out: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     that is missing or damaged.
     """
     path = out / NAME
-    if not is_there(path):
+    if not exists(path):
         raise ValueError(f"{path} does not exist; name the folder that a run wrote")
     try:
         document = parsed(read_text(path))

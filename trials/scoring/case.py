@@ -1,5 +1,5 @@
-"""One region of one case: its voxels, surfaces and lesions as counts that add up, from the rows
-that hold something.
+"""One region of one case: additive counts of its voxels, surfaces and lesions, computed on
+non-empty rows.
 """
 
 import math
@@ -18,14 +18,14 @@ from trials.scoring.surface import (
     Surface,
     SurfaceOverlap,
     distances_between,
+    find_surface_of_rows,
     hd95_mm,
-    overlap_of,
-    surface_of_rows,
+    surface_overlap,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class CaseMeasurement:
     """True, predicted and overlapping voxels of a region, both its surfaces, and how
     they overlap."""
 
@@ -35,19 +35,22 @@ class Measured:
     overlap: SurfaceOverlap
 
 
-def measure(true: Rows, pred: Rows, spacing_mm: Spacing, region: Region) -> Measured:
-    """Measure a region in two label volumes, uint8, given by the same rows."""
+def measure(true: Rows, pred: Rows, spacing_mm: Spacing, region: Region) -> CaseMeasurement:
+    """Measure a region in two uint8 label volumes given on the same rows."""
     masks = _region_rows(true, region), _region_rows(pred, region)
-    surfaces = surface_of_rows(masks[0], spacing_mm), surface_of_rows(masks[1], spacing_mm)
-    return Measured(
+    surfaces = (
+        find_surface_of_rows(masks[0], spacing_mm),
+        find_surface_of_rows(masks[1], spacing_mm),
+    )
+    return CaseMeasurement(
         masks=masks,
         voxels=voxel_counts(masks[0].values, masks[1].values),
         surfaces=surfaces,
-        overlap=overlap_of(*surfaces, spacing_mm, region.tolerance_mm),
+        overlap=surface_overlap(*surfaces, spacing_mm, region.tolerance_mm),
     )
 
 
-def lesions_of(measured: Measured) -> LesionCounts:
+def lesions_of(measured: CaseMeasurement) -> LesionCounts:
     """Count the lesions of a measured region."""
     return lesion_counts_of_rows(*measured.masks)
 
@@ -60,7 +63,9 @@ def surface_scores(
     case: str,
     split: str,
 ) -> list[SurfaceScore]:
-    """One record a region of labels [D, H, W] uint8 against the reference on their common grid."""
+    """One record per region of predicted labels [D, H, W] uint8 against the reference on the same
+    grid.
+    """
     rows = shared_rows(true, pred)
     return [
         _record(measure(*rows, spacing_mm, region), spacing_mm, region, case, split)
@@ -69,7 +74,7 @@ def surface_scores(
 
 
 def _record(
-    measured: Measured, spacing_mm: Spacing, region: Region, case: str, split: str
+    measured: CaseMeasurement, spacing_mm: Spacing, region: Region, case: str, split: str
 ) -> SurfaceScore:
     (true_voxels, pred_voxels, overlap_voxels), lesions = measured.voxels, lesions_of(measured)
     return SurfaceScore(

@@ -1,6 +1,4 @@
-"""A folder of predictions scored as a contestant: the counts that a run's own trials leave, from
-files alone.
-"""
+"""External predictions: computes from files the same counts that a run's own trials record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +9,18 @@ import numpy as np
 
 from trials.data.datasets.registry import Region
 from trials.data.nifti.voxels import read_header
-from trials.process.workers import work_on
+from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.scoring.case import surface_scores
-from trials.scoring.folders import Pair, listed_cases, mask_files, read_pair
+from trials.scoring.folders import MaskPair, list_cases, mask_files, read_pair
 
-# Starting processes takes longer than scoring so many.
+# Starting processes takes longer than scoring this many cases.
 FEW_CASES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """The counts of one test case: every label and every region, on its own grid."""
+class CaseCounts:
+    """The counts of one test case: every label and every region, on the case's own grid."""
 
     scores: tuple[CaseScore, ...]
     surfaces: tuple[SurfaceScore, ...]
@@ -30,25 +28,25 @@ class Counted:
 
 def external_pairs(
     references: Mapping[str, Path], predictions: Path, name: str
-) -> tuple[Pair, ...]:
+) -> tuple[MaskPair, ...]:
     """Pair each test case's reference with its prediction. Raises ValueError naming every
     prediction that is missing.
     """
     found = mask_files(predictions)
-    if lacking := set(references) - set(found):
+    if missing := set(references) - set(found):
         raise ValueError(
-            f"--add {name}: {predictions} holds no prediction of {listed_cases(lacking)}; a "
-            "contestant predicts every test case"
+            f"--add {name}: {predictions} has no prediction for {list_cases(missing)}; add "
+            "one for every test case"
         )
     return tuple(
-        Pair(case=case, reference=path, prediction=found[case])
+        MaskPair(case=case, reference=path, prediction=found[case])
         for case, path in sorted(references.items())
     )
 
 
 def count_external(
     name: str,
-    pairs: Sequence[Pair],
+    pairs: Sequence[MaskPair],
     classes: tuple[str, ...],
     regions: tuple[Region, ...],
     on_done: Callable[[], None],
@@ -57,7 +55,7 @@ def count_external(
     scored.
     """
     workers = 1 if len(pairs) <= FEW_CASES else None
-    counted = work_on(
+    counted = run_on_cases(
         pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored"
     ).values()
     return ExternalPredictions(
@@ -67,12 +65,12 @@ def count_external(
     )
 
 
-def count_pair(pair: Pair, classes: tuple[str, ...], regions: tuple[Region, ...]) -> Counted:
-    """Count one case; regions hold each foreground label under its class's name."""
+def count_pair(pair: MaskPair, classes: tuple[str, ...], regions: tuple[Region, ...]) -> CaseCounts:
+    """Count one case; regions must include each foreground label under its class name."""
     true, pred, spacing_mm = read_pair(pair, len(classes))
     surfaces = surface_scores(true, pred, spacing_mm, regions, pair.case, "test")
     by_name = {surface.region: surface for surface in surfaces}
-    # What was cropped away is background in both.
+    # The voxels cropped off are background in both.
     total = int(np.prod(read_header(pair.reference).shape))
     background = tuple(total - int(np.count_nonzero(held)) for held in (true, pred, true | pred))
     labels = [
@@ -82,7 +80,7 @@ def count_pair(pair: Pair, classes: tuple[str, ...], regions: tuple[Region, ...]
     scores = tuple(
         _score(pair.case, label, counts) for label, counts in enumerate([background, *labels])
     )
-    return Counted(scores=scores, surfaces=tuple(surfaces))
+    return CaseCounts(scores=scores, surfaces=tuple(surfaces))
 
 
 def _score(case: str, label: int, counts: tuple[int, ...]) -> CaseScore:

@@ -1,5 +1,5 @@
-"""Two folders of NIfTI masks, whoever made them: the reference and a prediction of every case
-become one row of scores.
+"""Scores two folders of NIfTI masks from any program: each case's reference and prediction give one
+row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,21 +14,21 @@ from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import read_labels
 from trials.data.nifti.voxels import read_header
-from trials.process.workers import work_on
+from trials.process.workers import run_on_cases
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.labels import metric_columns
 from trials.scoring.official import official_scores
 from trials.scoring.regions import label_regions
-from trials.scoring.surface import Spacing, box_of
+from trials.scoring.surface import Spacing, bounding_box
 
 NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """The two masks of a case."""
+class MaskPair:
+    """A case's reference and predicted mask."""
 
     case: str
     reference: Path
@@ -37,12 +37,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """One row a case, "case" first, then its scores by column; and the names of the regions that
-    the columns speak of.
+    """One row per case, "case" first, then its scores by column; and the names of the regions in
+    the columns.
 
-    official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 where both are
-    empty), labels all that trials.scoring.labels gives. A name that is both (tumor) has these two
-    columns once, by the challenge's rule.
+    official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 if both are
+    empty); labels have every column of trials.scoring.labels. A name that is both (tumor) has these
+    two columns once, by the challenge's rule.
     """
 
     rows: tuple[Mapping[str, str | float], ...]
@@ -51,7 +51,7 @@ class ScoreTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CountedPair:
+class PairCounts:
     """The official scores of a case by column, and the counts of every label."""
 
     official: Mapping[str, float]
@@ -60,8 +60,8 @@ class CountedPair:
 
 def find_pairs(
     reference: Path, prediction: Path, dataset: str, cases: Sequence[str] | None = None
-) -> tuple[Pair, ...]:
-    """Pair the masks of two folders by their case, in order; cases narrows both to these names.
+) -> tuple[MaskPair, ...]:
+    """Pair the masks of two folders by case, sorted; cases limits both to these names.
 
     Raises ValueError naming every reference without a prediction, and every prediction without a
     reference.
@@ -71,27 +71,27 @@ def find_pairs(
     references = mask_files(masks if masks.is_dir() else reference, part.mask_file)
     predictions = mask_files(prediction, part.mask_file)
     wanted = set(cases) if cases else set(references) | set(predictions)
-    if lacking := wanted - set(references):
+    if missing := wanted - set(references):
         raise ValueError(
-            f"{reference} holds no reference of {listed_cases(lacking)}; remove these predictions "
+            f"{reference} has no reference for {list_cases(missing)}; remove these predictions "
             "or add their references"
         )
-    if lacking := wanted - set(predictions):
+    if missing := wanted - set(predictions):
         raise ValueError(
-            f"{prediction} holds no prediction of {listed_cases(lacking)}; add them, or name with "
+            f"{prediction} has no prediction for {list_cases(missing)}; add them, or name with "
             "--cases what to score"
         )
     return tuple(
-        Pair(case=case, reference=references[case], prediction=predictions[case])
+        MaskPair(case=case, reference=references[case], prediction=predictions[case])
         for case in sorted(wanted)
     )
 
 
 def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str, Path]:
-    """Find masks by their case: CASE.nii.gz or CASE.nii in the folder, or CASE/mask_file; other
-    files do not count.
+    """Find masks by case: CASE.nii.gz or CASE.nii in the folder, or CASE/mask_file; other files are
+    ignored.
 
-    Raises ValueError for a folder without any, and for a case that is there twice.
+    Raises ValueError for a folder without masks, and for a case that occurs twice.
     """
     if not folder.is_dir():
         raise ValueError(
@@ -107,12 +107,12 @@ def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str
         if case in found:
             raise ValueError(
                 f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and "
-                f"{path.relative_to(folder)}"
+                f"{path.relative_to(folder)}; remove one"
             )
         found[case] = path
     if not found:
         raise ValueError(
-            f"{folder} holds no masks; they are looked for as CASE.nii.gz or CASE/{mask_file}"
+            f"{folder} holds no masks; expected files are CASE.nii.gz or CASE/{mask_file}"
         )
     return found
 
@@ -128,22 +128,22 @@ def classes_of(dataset: str, reference: Path) -> tuple[str, ...]:
 
 
 def score_pairs(
-    pairs: Sequence[Pair],
+    pairs: Sequence[MaskPair],
     classes: tuple[str, ...],
     official: tuple[Region, ...],
     workers: int | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> ScoreTable:
-    """Score every pair on its own grid in that many processes (None: one a core), calling on_done
+    """Score every pair on its own grid in `workers` processes (None: one per core), calling on_done
     after each.
 
-    Raises one ValueError naming every case whose files are damaged or do not lie on the same grid.
+    Raises one ValueError naming every case whose files are damaged or not on the same grid.
     """
-    counted = work_on(
+    counted = run_on_cases(
         pairs, partial(count_pair, classes=classes, official=official), workers, on_done, "scored"
     )
     return ScoreTable(
-        # Metrics are derived here: a worker process knows none that a grid file added.
+        # Metrics are derived here, since worker processes do not know those that a grid file added.
         rows=tuple({"case": case, **columns_of(pair)} for case, pair in counted.items()),
         official=tuple(region.name for region in official),
         labels=classes[1:],
@@ -151,40 +151,44 @@ def score_pairs(
 
 
 def score_pair(
-    pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]
+    pair: MaskPair, classes: tuple[str, ...], official: tuple[Region, ...]
 ) -> dict[str, float]:
     """Score one case: the official columns, then those of every label."""
     return columns_of(count_pair(pair, classes, official))
 
 
-def count_pair(pair: Pair, classes: tuple[str, ...], official: tuple[Region, ...]) -> CountedPair:
+def count_pair(
+    pair: MaskPair, classes: tuple[str, ...], official: tuple[Region, ...]
+) -> PairCounts:
     """Count one case on its own grid."""
     true, pred, spacing = read_pair(pair, len(classes))
     labels = label_regions(classes, official)
-    return CountedPair(
+    return PairCounts(
         official=official_scores(true, pred, spacing, official),
         labels=tuple(surface_scores(true, pred, spacing, labels, pair.case, split="")),
     )
 
 
-def columns_of(counted: CountedPair) -> dict[str, float]:
-    """The official columns, then those of every label; a name that is both keeps the official."""
+def columns_of(counted: PairCounts) -> dict[str, float]:
+    """The official columns, then those of every label; a name that is both keeps the official
+    value.
+    """
     return {**counted.official, **metric_columns(counted.labels), **counted.official}
 
 
-def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
-    """Read reference and prediction, uint8 of the box that holds all their foreground, and the
+def read_pair(pair: MaskPair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
+    """Read reference and prediction, uint8 cropped to the box of their foreground, and the
     reference's spacing.
 
-    The axes are the file's own, the slowest first, and so is the spacing: no score depends on their
-    order, and turning whole scans takes as long as scoring them. Raises ValueError naming the file
-    whose shape, affine or labels are not the reference's.
+    Axes and spacing are in file order, slowest first: no score depends on the order, and
+    reorienting whole scans takes as long as scoring them. Raises ValueError naming a file whose
+    shape, affine or labels do not match the reference.
     """
     fix = "write the prediction on the case's own grid"
     check_same_grid(read_header(pair.reference), read_header(pair.prediction), "reference", fix)
     volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
     voxels = [volume.voxels.T for volume in volumes]
-    boxes = [box for box in map(box_of, voxels) if box[0].stop]
+    boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
@@ -194,8 +198,8 @@ def read_pair(pair: Pair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spa
     return true, pred, (float(slow), float(middle), float(fast))
 
 
-def listed_cases(cases: Iterable[str]) -> str:
-    """Case names for an error: how many, and which."""
+def list_cases(cases: Iterable[str]) -> str:
+    """The number of cases and their names, for an error message."""
     names = sorted(cases)
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return (

@@ -1,4 +1,4 @@
-"""Everything that is said of one region in one case: every metric, and the counts behind them."""
+"""All columns of one region in one case: every metric, and the counts behind them."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,8 @@ COUNTED = (*VOXELS, "lesions", "lesions_found", "lesions_false")
 def metric_columns(scores: Iterable[SurfaceScore]) -> dict[str, float]:
     """METRIC_REGION of every region and entry of METRICS, then its counts.
 
-    Where a region is in neither mask, ratios and distances are NaN; where it is in one alone,
-    ratios are 0 and distances inf.
+    If a region is in neither mask, ratios and distances are NaN; if it is in only one, ratios are 0
+    and distances inf.
     """
     return {
         f"{name}_{score.region}": value

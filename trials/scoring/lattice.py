@@ -1,5 +1,5 @@
-"""Which points of a lattice have a point of another set within a distance: looked up offset by
-offset, without distances.
+"""Finds points of a lattice that have a point of another set within a distance, by table look-up of
+offsets.
 """
 
 from itertools import product
@@ -8,31 +8,31 @@ import numpy as np
 
 Spacing = tuple[float, float, float]
 # Beyond this many offsets a search tree is faster.
-MOST_OFFSETS = 1000
+MAX_OFFSETS = 1000
 
 
 def offsets_within(spacing_mm: Spacing, limit_mm: float) -> np.ndarray | None:
-    """Whole steps (D, H, W) whose length is at most limit_mm, nearest first, int64 [B, 3]; None
-    where they are too many.
+    """Lattice offsets (D, H, W) of length at most limit_mm, nearest first, int64 [B, 3]; None if
+    there are more than MAX_OFFSETS.
     """
     reach = [int(limit_mm / step) + 1 for step in spacing_mm]
-    if np.prod([2.0 * steps + 1 for steps in reach]) > 8 * MOST_OFFSETS:
+    if np.prod([2.0 * steps + 1 for steps in reach]) > 8 * MAX_OFFSETS:
         return None
     steps = np.array(list(product(*(range(-steps, steps + 1) for steps in reach))))
     lengths = np.sqrt(((steps * np.array(spacing_mm)) ** 2).sum(axis=1))
     order = np.argsort(lengths, kind="stable")
     inside = order[lengths[order] <= limit_mm]
-    return steps[inside] if len(inside) <= MOST_OFFSETS else None
+    return steps[inside] if len(inside) <= MAX_OFFSETS else None
 
 
-def near_each_other(
+def find_near(
     first: np.ndarray, second: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which points of first [N, 3], and which of second [M, 3], have a point of the other at one of
     the offsets: bool [N], [M].
 
-    The offsets hold each one's opposite. Takes a byte for each place of the box in which both sets
-    lie.
+    The offsets must include each one's opposite. Allocates one byte per lattice point of the box
+    around both sets.
     """
     near = np.zeros(len(first), bool), np.zeros(len(second), bool)
     if not len(first) or not len(second) or not len(offsets):
@@ -42,7 +42,7 @@ def near_each_other(
     stop = np.minimum(first.max(axis=0), second.max(axis=0)) + reach + 1
     if (stop <= start).any():
         return near
-    # A margin of one reach around the box, so that no offset leads out of it or around its edge.
+    # Pad the box by one reach, so that no offset leaves it or wraps around its edge.
     shape = tuple(stop - start + 2 * reach)
     inside = [
         np.flatnonzero(((points >= start) & (points < stop)).all(axis=1))

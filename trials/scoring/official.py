@@ -1,5 +1,5 @@
-"""A challenge's own scores: Dice and Surface Dice of its regions as KiTS23 scores them, 1
-where both masks are empty.
+"""Challenge scores: Dice and Surface Dice of a data set's official regions by KiTS23's rule, 1 if
+both masks are empty.
 """
 
 import math
@@ -17,10 +17,10 @@ from trials.scoring.surface import Spacing, surface_dice
 def official_scores(
     true: np.ndarray, pred: np.ndarray, spacing_mm: Spacing, regions: Sequence[Region]
 ) -> dict[str, float]:
-    """Score labels [D, H, W] uint8 against the reference on their common grid.
+    """Score predicted labels [D, H, W] uint8 against the reference on the same grid.
 
-    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 where both are empty, 0 where
-    only one is.
+    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 if both are empty, 0 if only
+    one is.
     """
     rows = shared_rows(true, pred)
     measured = {region.name: measure(*rows, spacing_mm, region) for region in regions}

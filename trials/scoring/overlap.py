@@ -1,4 +1,4 @@
-"""Voxel counts of a prediction against a reference: the integers from which every Dice and IoU is
+"""Voxel counts of a prediction against a reference: the integers from which all Dice and IoU are
 derived.
 """
 
@@ -8,16 +8,16 @@ from torch import Tensor, arange, maximum, stack, uint8, zeros
 from trials.records.result import CaseScore, dice
 
 NOT_FINITE = "the model's output is not finite"
-# Stands for every count of an item whose scores are not finite: summed over up to 4096 items with
-# counts it stays negative.
+# Replaces every count of an item whose logits are not finite; a sum over up to 4096 items stays
+# negative.
 NO_COUNT = -(2**50)
 
 
 def argmax_labels(logits: Tensor) -> Tensor:
-    """Give each voxel its likeliest class: [K, ...] scores to uint8 labels [...]; of equal scores
-    the lowest label wins.
+    """Give each voxel its most likely class: logits [K, ...] to uint8 labels [...]; ties go to the
+    lowest label.
 
-    Raises FloatingPointError where a score is not finite: a diverged model must not pass for
+    Raises FloatingPointError if a logit is not finite: otherwise a diverged model would predict
     background.
     """
     labels, is_finite = device_argmax(logits[None])
@@ -27,18 +27,18 @@ def argmax_labels(logits: Tensor) -> Tensor:
 
 
 def device_argmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The likeliest class of each voxel of a batch, and which items' scores are finite, without
-    waiting for a GPU.
+    """The most likely class of each voxel of a batch, and which items' logits are finite, without
+    synchronising a GPU.
 
-    float32 logits [B, K, ...] to uint8 labels [B, ...], of equal scores the lowest, and bool [B].
-    The labels of an item whose scores are not finite mean nothing: the caller has to look at the
-    second tensor when it reads the first.
+    float32 logits [B, K, ...] to uint8 labels [B, ...], ties to the lowest, and bool [B]. The
+    labels of an item whose logits are not finite are meaningless: the caller must check the second
+    tensor.
     """
     is_finite = logits.sum(tuple(range(1, logits.dim()))).isfinite()
     best = logits[:, 0]
     labels = zeros(best.shape, dtype=uint8, device=logits.device)
-    # Channel by channel, in byte arithmetic: on a CPU 4 times faster than masked_fill_, 25 times
-    # faster than torch.argmax.
+    # Channel by channel in uint8: on a CPU 4 times faster than masked_fill_, 25 times faster than
+    # torch.argmax.
     for label in range(1, logits.shape[1]):
         is_better = logits[:, label] > best
         maximum(labels, is_better.view(uint8).mul_(label), out=labels)
@@ -50,7 +50,8 @@ def label_counts(pred: np.ndarray, true: np.ndarray, num_classes: int) -> np.nda
     """Count true, predicted and overlapping voxels of each label: uint8 [D, H, W] twice to int64
     [K, 3].
 
-    Works slab by slab along the first axis, so its memory does not grow with the number of slices.
+    Works slice by slice along the first axis, so its memory does not grow with the number of
+    slices.
     """
     assert pred.shape == true.shape, f"{pred.shape} predicted, {true.shape} true"
     joint = np.zeros(num_classes * num_classes, np.int64)
@@ -62,13 +63,13 @@ def label_counts(pred: np.ndarray, true: np.ndarray, num_classes: int) -> np.nda
 
 
 def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Count true, predicted and overlapping voxels on the device of a batch, without waiting for a
+    """Count true, predicted and overlapping voxels on the batch's device, without synchronising a
     GPU: int64 [B, K, 3].
 
     float32 logits [B, K, ...] and labels [B, ...] of integers below K = num_classes. The same
-    numbers as label_counts of argmax_labels, which is several times faster on a CPU but runs
-    nowhere else. Counts may be summed over items; read them with read_counts, since those of an
-    item whose logits are not finite are negative.
+    counts as label_counts of argmax_labels, which is several times faster but CPU only. Counts may
+    be summed over items; read them with read_counts, since those of an item whose logits are not
+    finite are negative.
     """
     pred, is_finite = device_argmax(logits)
     classes = arange(num_classes, dtype=uint8, device=logits.device)[:, None]
@@ -80,9 +81,9 @@ def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 def read_counts(counts: Tensor) -> np.ndarray:
-    """Copy counts of device_counts, or sums of them, to the CPU as int64; waits for the GPU.
+    """Copy counts of device_counts, or sums of them, to the CPU as int64; synchronises the GPU.
 
-    Raises FloatingPointError where the logits of any item in them were not finite.
+    Raises FloatingPointError if the logits of any item in them were not finite.
     """
     on_cpu = counts.cpu().numpy()
     if (on_cpu < 0).any():
@@ -91,7 +92,7 @@ def read_counts(counts: Tensor) -> np.ndarray:
 
 
 def case_scores(counts: np.ndarray, case: str, split: str, space: str) -> list[CaseScore]:
-    """One record a label from the counts of label_counts."""
+    """One record per label from the counts of label_counts."""
     return [
         CaseScore(
             case=case,
@@ -107,7 +108,7 @@ def case_scores(counts: np.ndarray, case: str, split: str, space: str) -> list[C
 
 
 def mean_dice_by_label(counts: list[np.ndarray]) -> dict[int, float | None]:
-    """Mean case Dice of each foreground label over the cases whose reference holds it; None where
+    """Mean case Dice of each foreground label over the cases whose reference contains it; None if
     none does.
     """
     means: dict[int, float | None] = {}

@@ -1,4 +1,4 @@
-"""A region is what one score is about: a label, or several labels taken as one."""
+"""A region is what a score refers to: one label, or a union of labels."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ DEFAULT_TOLERANCE_MM = 1.0
 
 
 def label_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Region, ...]:
-    """One region for each class but the background.
+    """One region per foreground class.
 
-    Its tolerance is that of the smallest official region that holds its label, 1 mm where none
+    Its tolerance is that of the smallest official region that contains its label, 1 mm if none
     does.
     """
     regions = []
@@ -27,7 +27,7 @@ def label_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[R
 
 
 def all_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Region, ...]:
-    """The official regions, then those of the labels; a label that is an official region stands
+    """The official regions, then those of the labels; a label that is an official region appears
     once, as that region.
     """
     names = {region.name for region in official}
@@ -38,8 +38,8 @@ def all_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Reg
 
 
 def mask_of(region: Region, labels: np.ndarray) -> np.ndarray:
-    """Where labels (uint8, any shape) are of the region: bool, same shape."""
-    # Comparing label by label is several times quicker than looking each voxel up.
+    """The mask of a region in labels (uint8, any shape): bool, same shape."""
+    # Comparing label by label is several times faster than a look-up table.
     mask = labels == region.labels[0]
     for label in region.labels[1:]:
         mask |= labels == label

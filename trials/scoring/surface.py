@@ -1,7 +1,7 @@
 """Surfaces of masks and the distances between them: Surface Dice at a tolerance, and the 95 %
 Hausdorff distance.
 
-Defined as google-deepmind/surface-distance does: elements at the corners between voxels, weighed by
+Defined as in google-deepmind/surface-distance: elements at the corners between voxels, weighted by
 their area.
 """
 
@@ -13,13 +13,13 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from trials.records import result
-from trials.scoring.lattice import Spacing, near_each_other, offsets_within
-from trials.scoring.rows import Rows, held_rows, rows_of
+from trials.scoring.lattice import Spacing, find_near, offsets_within
+from trials.scoring.rows import Rows, drop_empty_rows, to_rows
 
-# What marching cubes (Lorensen and Cline 1987) lays between the 2 x 2 x 2 voxels around a corner.
-# The key has bit 4 d + 2 h + w set where that voxel is inside. The value counts corner triangles,
+# The marching cubes surface (Lorensen and Cline 1987) between the 2 x 2 x 2 voxels around a corner.
+# Bit 4 d + 2 h + w of the key is set if that voxel is inside. The value counts corner triangles,
 # then half faces across D, H and W, then halves of the slanted rectangle along D, H and W. Every
-# other key is one of these turned, mirrored or inverted.
+# other key is one of these rotated, mirrored or inverted.
 PATTERNS = {
     0b00000001: (1, 0, 0, 0, 0, 0, 0),
     0b00000011: (0, 0, 0, 0, 0, 0, 2),
@@ -35,17 +35,17 @@ PATTERNS = {
     0b00111100: (0, 0, 0, 0, 0, 0, 4),
     0b01101001: (4, 0, 0, 0, 0, 0, 0),
 }
-# The search of the tree may round otherwise than the distance that is compared; the search may find
-# a little more.
+# The tree's search may round differently from the distance compared with the limit, so the search
+# radius is slightly larger.
 SLACK = 1 + 1e-9
-# Rows of corners whose neighbourhoods are looked at in one step.
+# Rows of corners processed in one step.
 ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """Elements of a mask's surface: corners int32 [N, 3], index (D, H, W) of the voxel behind each;
-    areas_mm2 [N].
+    """Elements of a mask's surface: corners int32 [N, 3], index (D, H, W) of the voxel after each
+    corner; areas_mm2 [N].
     """
 
     corners: np.ndarray
@@ -54,7 +54,7 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distances:
-    """Areas in mm2 and distances in mm to the other surface, of every element of the reference and
+    """Area in mm2 and distance in mm to the other surface, for every element of the reference and
     of the prediction.
     """
 
@@ -66,8 +66,8 @@ class Distances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceOverlap:
-    """Areas in mm2: of both surfaces, and of what lies within the tolerance of the other. They add
-    up over cases.
+    """Areas in mm2 of both surfaces, and of their parts within the tolerance of the other. They are
+    additive over cases.
     """
 
     true_mm2: float
@@ -76,21 +76,25 @@ class SurfaceOverlap:
     pred_within_mm2: float
 
 
-def surface_of(mask: np.ndarray, spacing_mm: Spacing) -> Surface:
-    """Find the surface elements of a mask, [D, H, W] of bool or of 0 and 1; beyond its edges is
-    outside. Empty gives none.
+def find_surface(mask: np.ndarray, spacing_mm: Spacing) -> Surface:
+    """Find the surface elements of a mask [D, H, W], bool or 0 and 1; outside the array counts as
+    0. An empty mask gives none.
     """
-    return surface_of_rows(rows_of(mask), spacing_mm)
+    return find_surface_of_rows(to_rows(mask), spacing_mm)
 
 
-def surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
-    """The same of a mask given by its rows. The memory it takes grows with the number of rows that
-    hold something.
+def find_surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
+    """Find the surface elements of a mask given by its rows. Memory grows with the number of
+    non-empty rows.
     """
-    rows = held_rows(rows)
+    rows = drop_empty_rows(rows)
     if not len(rows.values):
         return Surface(corners=np.empty((0, 3), np.int32), areas_mm2=np.empty(0))
-    pairs, behind, place = _row_codes(rows.values), (rows.d.min(), rows.h.min()), _places(rows)
+    pairs, behind, place = (
+        _row_codes(rows.values),
+        (rows.d.min(), rows.h.min()),
+        _row_positions(rows),
+    )
     held = place > 0
     d, h = np.nonzero(held[:-1, :-1] | held[:-1, 1:] | held[1:, :-1] | held[1:, 1:])
     corners, codes = [], []
@@ -113,10 +117,10 @@ def surface_of_rows(rows: Rows, spacing_mm: Spacing) -> Surface:
 def distances_between(
     true: Surface, pred: Surface, spacing_mm: Spacing, limit_mm: float = np.inf
 ) -> Distances:
-    """Measure how far each element of a surface lies from the other surface.
+    """Measure the distance of each element of a surface to the other surface.
 
-    What lies farther than limit_mm may be inf, which is quicker. Where one surface is empty the
-    other's distances are inf.
+    Distances above limit_mm may be inf, which is faster. If one surface is empty, the other's
+    distances are inf.
     """
     return Distances(
         true_areas=true.areas_mm2,
@@ -126,16 +130,16 @@ def distances_between(
     )
 
 
-def overlap_of(
+def surface_overlap(
     true: Surface, pred: Surface, spacing_mm: Spacing, tolerance_mm: float
 ) -> SurfaceOverlap:
-    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other
-    surface, without distances.
+    """Sum the areas of both surfaces, and the areas at most tolerance_mm from the other surface,
+    without computing distances if possible.
     """
     offsets = offsets_within(spacing_mm, tolerance_mm)
     if offsets is None:
         return overlap_within(distances_between(true, pred, spacing_mm, tolerance_mm), tolerance_mm)
-    near_true, near_pred = near_each_other(true.corners, pred.corners, offsets)
+    near_true, near_pred = find_near(true.corners, pred.corners, offsets)
     return SurfaceOverlap(
         true_mm2=float(true.areas_mm2.sum()),
         pred_mm2=float(pred.areas_mm2.sum()),
@@ -145,9 +149,7 @@ def overlap_of(
 
 
 def overlap_within(distances: Distances, tolerance_mm: float) -> SurfaceOverlap:
-    """Sum the areas of both surfaces, and the areas at most tolerance_mm away from the other
-    surface.
-    """
+    """Sum the areas of both surfaces, and the areas at most tolerance_mm from the other surface."""
     return SurfaceOverlap(
         true_mm2=float(distances.true_areas.sum()),
         pred_mm2=float(distances.pred_areas.sum()),
@@ -157,17 +159,17 @@ def overlap_within(distances: Distances, tolerance_mm: float) -> SurfaceOverlap:
 
 
 def surface_dice(overlap: SurfaceOverlap) -> float:
-    """The Surface Dice of areas; 0 where only one mask is empty, NaN where both are."""
+    """The Surface Dice from areas; 0 if only one mask is empty, NaN if both are."""
     return result.surface_dice(
         overlap.true_mm2, overlap.pred_mm2, overlap.true_within_mm2, overlap.pred_within_mm2
     )
 
 
 def hd95_mm(distances: Distances) -> float:
-    """The larger of two distances in mm, each one within which 95 % of a surface's area lies from
-    the other surface.
+    """The 95 % Hausdorff distance in mm: the larger of the two distances within which 95 % of a
+    surface's area is from the other.
 
-    inf where only one mask is empty; NaN where both are.
+    inf if only one mask is empty; NaN if both are.
     """
     if not len(distances.true_mm) and not len(distances.pred_mm):
         return float("nan")
@@ -177,9 +179,9 @@ def hd95_mm(distances: Distances) -> float:
     )
 
 
-def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
-    """The smallest box that holds every voxel that is not 0, as one slice an axis; an empty box for
-    an empty mask.
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest box around all non-zero voxels, as one slice per axis; an empty box for an empty
+    mask.
     """
     rows = np.bitwise_or.reduce(mask, axis=2)
     held = [
@@ -197,19 +199,19 @@ def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
 
 
 def element_areas(spacing_mm: Spacing) -> np.ndarray:
-    """Area in mm2 of the surface element of each of the 256 neighbourhoods, float64 [256]; 0 for
-    all inside or all outside.
+    """Area in mm2 of the surface element of each of the 256 neighbourhoods, float64 [256]; 0 if all
+    voxels are inside or all outside.
     """
     d, h, w = spacing_mm
     faces = np.array([h * w, d * w, d * h])
     triangle = np.linalg.norm(faces) / 8
     slanted = [np.linalg.norm(np.delete(faces, axis)) / 4 for axis in range(3)]
-    return _pieces() @ np.array([triangle, *(faces / 2), *slanted])
+    return _pattern_counts() @ np.array([triangle, *(faces / 2), *slanted])
 
 
 @cache
-def _pieces() -> np.ndarray:
-    """The counts of PATTERNS for every neighbourhood, [256, 7]."""
+def _pattern_counts() -> np.ndarray:
+    """The counts of PATTERNS for all neighbourhoods, [256, 7]."""
     pieces = np.zeros((256, 7))
     for key, counts in PATTERNS.items():
         voxels = np.array([key >> bit & 1 for bit in range(8)]).reshape(2, 2, 2)
@@ -223,8 +225,8 @@ def _pieces() -> np.ndarray:
 
 
 def _row_codes(values: np.ndarray) -> np.ndarray:
-    """Which of the 2 voxels around each corner of a row are inside: [M, W] to bits 0 and 1 of [1 +
-    M, W + 1], row 0 empty.
+    """The state of the 2 voxels around each corner of a row: [M, W] to bits 0 and 1 of [1 + M, W +
+    1]; row 0 is empty.
     """
     pairs = np.zeros((len(values) + 1, values.shape[1] + 1), np.uint8)
     pairs[1:, 1:] = values
@@ -232,9 +234,9 @@ def _row_codes(values: np.ndarray) -> np.ndarray:
     return pairs
 
 
-def _places(rows: Rows) -> np.ndarray:
-    """Where the row at (d, h) stands in _row_codes, for the box of rows and one around it: int32, 0
-    for an empty row.
+def _row_positions(rows: Rows) -> np.ndarray:
+    """The index in _row_codes of the row at (d, h), for the rows' box padded by one: int32, 0 for
+    an empty row.
     """
     d, h = rows.d - rows.d.min(), rows.h - rows.h.min()
     place = np.zeros((d.max() + 3, h.max() + 3), np.int32)
@@ -245,8 +247,8 @@ def _places(rows: Rows) -> np.ndarray:
 def _distances_mm(
     corners: np.ndarray, others: np.ndarray, spacing_mm: Spacing, limit_mm: float
 ) -> np.ndarray:
-    """Distance of each of corners [N, 3] to the nearest of others [M, 3]; inf where there is none,
-    or none within the limit.
+    """Distance of each of corners [N, 3] to the nearest of others [M, 3]; inf if there is none
+    within the limit.
     """
     distances = np.full(len(corners), np.inf)
     if not len(corners) or not len(others):
@@ -254,22 +256,22 @@ def _distances_mm(
     shared = np.isin(*_keys(corners, others), assume_unique=True)
     distances[shared] = 0
     away = np.flatnonzero(~shared)
-    # Points of a lattice come sorted and tied: splitting boxes at their middle is faster than at
-    # the median.
+    # Lattice points are sorted and have ties: splitting boxes at the middle is faster than at the
+    # median.
     tree = KDTree(others * np.array(spacing_mm), balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(
         corners[away] * np.array(spacing_mm), distance_upper_bound=limit_mm * SLACK
     )
     found = nearest < len(others)
-    # From whole steps, so that two corners one voxel apart are exactly one spacing apart wherever
-    # they lie.
+    # From integer steps, so that two corners one voxel apart are exactly one spacing apart
+    # anywhere.
     steps_mm = (corners[away[found]] - others[nearest[found]]) * np.array(spacing_mm)
     distances[away[found]] = np.sqrt((steps_mm**2).sum(axis=1))
     return distances
 
 
 def _keys(corners: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One number a corner, equal for equal corners."""
+    """One integer per corner, equal for equal corners."""
     shape = tuple(np.maximum(corners.max(axis=0), others.max(axis=0)) + 1)
     return np.ravel_multi_index(tuple(corners.T), shape), np.ravel_multi_index(
         tuple(others.T), shape
@@ -277,7 +279,7 @@ def _keys(corners: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _reach_mm(distances_mm: np.ndarray, areas: np.ndarray, share: float) -> float:
-    """The distance within which that share of the area lies; inf of nothing."""
+    """The distance that covers this share of the area; inf if there are no elements."""
     if not len(distances_mm):
         return float("inf")
     order = np.lexsort((areas, distances_mm))

@@ -1,3 +1,3 @@
-"""Files on disks and in object stores: written whole, checked by their checksum, kept until they
-can be uploaded.
+"""Files on disks and in object stores: atomic writes, checksums, and a local spool for results that
+cannot be uploaded yet.
 """

@@ -1,8 +1,8 @@
-"""Files that are complete if they exist: written under a temporary name, fsynced, renamed; on an
-object store one PUT.
+"""Atomic file writes: write under a temporary name, fsync, rename; on an object store, one PUT. A
+file that exists is complete.
 
-The folder is fsynced after the renaming, and those above it that were made, or a loss of power
-could take the name back that a reader has seen.
+The folder and every newly created parent are fsynced after the rename. Otherwise a power loss could
+remove a file that a reader has already seen.
 """
 
 import errno
@@ -19,47 +19,48 @@ from typing import BinaryIO
 
 import xxhash
 
-from trials.storage.object_store import PATIENCE_SECONDS, patiently, put, remote_path
+from trials.storage.object_store import PATIENCE_SECONDS, put, remote_path, retry
 
-# How the name of every temporary file and folder of ours ends; it begins with a dot.
+# Suffix of every temporary file and folder that we write; the name starts with a dot.
 UNFINISHED = ".unfinished"
-# Nobody takes an hour to write a file: an older temporary one was left by a killed process.
+# No file takes an hour to write: an older temporary file was left by a killed process.
 ABANDONED_SECONDS = 3600.0
 FIXES = {
-    errno.EISDIR: "a folder has this name; move it away",
+    errno.EISDIR: "a folder has this name; move it elsewhere",
     **dict.fromkeys(
-        (errno.ENOTDIR, errno.EEXIST), "a file stands where a folder must be; move it away"
+        (errno.ENOTDIR, errno.EEXIST),
+        "a file has the name of a folder in this path; move it elsewhere",
     ),
     **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS), "take a folder that you may write to"
+        (errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you can write to"
     ),
 }
 
 
 class NotWritten(OSError):
-    """A file of ours could not be written: no fault of what it was made from."""
+    """An output file could not be written; the input is not at fault."""
 
 
 def to_path(text: str | Path) -> Path:
-    """Where a text points: a local path or, for a URL such as s3://bucket/run, an object with the
-    methods of a Path.
+    """The path that a text names: a local path or, for a URL such as s3://bucket/run, an object
+    with the methods of a Path.
     """
     return remote_path(str(text)) if "://" in str(text) else Path(text)
 
 
 def is_remote(path: Path) -> bool:
-    """True for what to_path() made of a URL."""
+    """Whether to_path() made this path from a URL."""
     return not isinstance(path, Path)
 
 
 def write_whole(
     path: Path, write: Callable[[BinaryIO], object], patience: float = PATIENCE_SECONDS
 ) -> None:
-    """Let write() fill an open file, then give it its name in one step; on failure nothing of it
-    remains.
+    """Call write() on a temporary file, then rename it to path; on failure, delete the temporary
+    file.
 
-    An object store that is away is asked again for so many seconds of patience; a disk is not,
-    since a full one stays full. Raises NotWritten.
+    A failing object store is retried for `patience` seconds. A disk is not retried, since a full
+    disk stays full. Raises NotWritten.
     """
     if is_remote(path):
         return _put_whole(path, write, patience)
@@ -68,24 +69,24 @@ def write_whole(
         path.parent.mkdir(parents=True, exist_ok=True)
         _fill(path, write)
         for folder in (path.parent, *(made.parent for made in new)):
-            _keep_names(folder)
+            _sync_folder(folder)
     except OSError as error:
-        raise not_written(path, error) from error
+        raise write_error(path, error) from error
     return None
 
 
-def keep(partial: Path, path: Path) -> None:
-    """Give a file that was filled bit by bit its name, as write_whole() does: bytes, name, folders.
-    Raises NotWritten.
+def move_into_place(partial: Path, path: Path) -> None:
+    """Rename a finished partial file to path, with the same fsyncs as write_whole(). Raises
+    NotWritten.
     """
     try:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
         for folder in (path.parent, path.parent.parent):
-            _keep_names(folder)
+            _sync_folder(folder)
     except OSError as error:
-        raise not_written(path, error) from error
+        raise write_error(path, error) from error
 
 
 def _put_whole(path: Path, write: Callable[[BinaryIO], object], patience: float) -> None:
@@ -98,8 +99,8 @@ def _put_whole(path: Path, write: Callable[[BinaryIO], object], patience: float)
 
 
 def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """The temporary file lies beside the final one and starts with a dot: no reader's pattern
-    matches it, and sweep() does.
+    """Write a temporary file beside the final one and rename it. Its name starts with a dot:
+    readers' patterns do not match it, and remove_abandoned() does.
     """
     handle, temporary = tempfile.mkstemp(
         prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent
@@ -116,8 +117,8 @@ def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def _keep_names(folder: Path) -> None:
-    """Bring a folder's names to the disk, where its file system can: some of a network's refuse."""
+def _sync_folder(folder: Path) -> None:
+    """Fsync a folder; some network file systems refuse this, which is ignored."""
     with suppress(PermissionError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -129,28 +130,29 @@ def _keep_names(folder: Path) -> None:
             os.close(handle)
 
 
-def not_written(path: Path, error: OSError) -> "NotWritten":
-    """The same error with the file's name and the way out: numpy's own has neither
-    number nor name."""
+def write_error(path: Path, error: OSError) -> "NotWritten":
+    """The same error with the file's name and a fix: numpy's own error has neither number nor
+    name.
+    """
     free = shutil.disk_usage(
         next(folder for folder in path.absolute().parents if os.path.exists(folder))
     ).free
-    way = FIXES.get(
-        error.errno or 0, f"{free / 1e6:.1f} MB are free there; make room and run again"
+    fix = FIXES.get(
+        error.errno or 0, f"{free / 1e6:.1f} MB are free there; free some space and rerun"
     )
-    return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {way}", str(path))
+    return NotWritten(error.errno or errno.ENOSPC, f"{error.strerror or error}; {fix}", str(path))
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a file or folder of this name is a temporary one of ours."""
+    """Whether this is the name of one of our temporary files or folders."""
     return name.startswith(".") and name.endswith(UNFINISHED)
 
 
-def sweep(folder: Path) -> None:
-    """Remove below a folder what processes that were killed while writing left there; an object
-    store keeps nothing of it.
+def remove_abandoned(folder: Path) -> None:
+    """Delete temporary files and folders that killed processes left below a folder; does nothing
+    for an object store.
 
-    Ages are told by the folder's own file system, since the clock of another machine may be wrong.
+    Ages are measured by the folder's own file system, since another machine's clock may be wrong.
     """
     walked = () if is_remote(folder) else os.walk(folder)
     left = [
@@ -174,84 +176,83 @@ def write_text(path: Path, text: str, patience: float = PATIENCE_SECONDS) -> Non
     write_whole(path, lambda file: file.write(text.encode()), patience)
 
 
-def is_there(path: Path) -> bool:
-    """Whether a path is a file. A store that is away is asked again: a Path's own is_file() would
-    say no.
+def exists(path: Path) -> bool:
+    """Whether a path is a file. A failing store is retried, whereas a Path's own is_file() would
+    return False.
     """
     if not is_remote(path):
         return path.is_file()
     try:
-        return patiently(lambda: path.fs.info(path.path)["type"] == "file", str(path))  # type: ignore[attr-defined]
+        return retry(lambda: path.fs.info(path.path)["type"] == "file", str(path))  # type: ignore[attr-defined]
     except FileNotFoundError:
         return False
 
 
-def changed_ns(path: Path, patience: float = PATIENCE_SECONDS) -> int:
-    """When a file was last written, in ns since 1970; patience as for write_whole. Raises
-    FileNotFoundError for none.
+def modified_ns(path: Path, patience: float = PATIENCE_SECONDS) -> int:
+    """A file's modification time in ns since 1970; patience as for write_whole. Raises
+    FileNotFoundError if there is no such file.
     """
-    return (
-        patiently(path.stat, str(path), patience) if is_remote(path) else path.stat()
-    ).st_mtime_ns
+    return (retry(path.stat, str(path), patience) if is_remote(path) else path.stat()).st_mtime_ns
 
 
 def delete(path: Path, patience: float = PATIENCE_SECONDS) -> None:
-    """Delete a file if it is there; patience as for write_whole."""
+    """Delete a file if it exists; patience as for write_whole."""
     remove = partial(path.unlink, missing_ok=True)
     if is_remote(path):
-        patiently(remove, str(path), patience)
+        retry(remove, str(path), patience)
     else:
         remove()
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder with all that is in it, if it is there."""
+    """Delete a folder and its contents, if it exists."""
     if not is_remote(folder):
         return shutil.rmtree(folder) if folder.is_dir() else None
-    for path in matching(folder, "**/*"):
-        if is_there(path):
+    for path in find_files(folder, "**/*"):
+        if exists(path):
             delete(path)
     return None
 
 
 def read_bytes(path: Path, patience: float = PATIENCE_SECONDS) -> bytes:
-    """A file's content; patience as for write_whole. Raises FileNotFoundError where
-    there is none."""
-    return patiently(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()
+    """A file's bytes; patience as for write_whole. Raises FileNotFoundError if there is no such
+    file.
+    """
+    return retry(path.read_bytes, str(path), patience) if is_remote(path) else path.read_bytes()
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file's text. Raises FileNotFoundError where there is none, ValueError where it is no
-    UTF-8.
+    """A UTF-8 file's text. Raises FileNotFoundError if there is no such file, ValueError if it is
+    not UTF-8.
     """
     return read_bytes(path).decode()
 
 
-def matching(folder: Path, pattern: str, patience: float = PATIENCE_SECONDS) -> list[Path]:
-    """The files of a folder that a pattern names, sorted; none where the folder does not exist.
+def find_files(folder: Path, pattern: str, patience: float = PATIENCE_SECONDS) -> list[Path]:
+    """The files of a folder that match a glob pattern, sorted; empty if the folder does not exist.
     patience as for write_whole.
     """
     if is_remote(folder):
-        return sorted(patiently(lambda: list(folder.glob(pattern)), str(folder), patience))
+        return sorted(retry(lambda: list(folder.glob(pattern)), str(folder), patience))
     return sorted(folder.glob(pattern))
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes, read in pieces."""
+    """SHA-256 of a file's bytes, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(path: Path) -> str:
-    """XXH3 of a file's bytes, 128 bits: tells damage and change, not malice, in a tenth of the time
-    of SHA-256.
+    """128-bit XXH3 of a file's bytes: detects damage and change but not tampering, in a tenth of
+    SHA-256's time.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def fingerprint_of(*parts: bytes | memoryview) -> str:
-    """The fingerprint of a file that holds these parts, one after the other."""
+    """The fingerprint of a file that consists of these parts in order."""
     whole = xxhash.xxh3_128()
     for part in parts:
         whole.update(part)

@@ -1,5 +1,5 @@
-"""A cache at a URL: prepared on this node's own disk, with what the URL already holds, and stored
-there object by object.
+"""A cache at a URL: existing cases are downloaded to this node's disk, missing ones are prepared
+there and uploaded.
 """
 
 import hashlib
@@ -8,49 +8,53 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trials.storage.atomic import is_remote, matching, read_bytes, write_whole
+from trials.storage.atomic import find_files, is_remote, read_bytes, write_whole
 from trials.storage.spool import scratch
 
-# Objects in flight at once: each waits for its answer, not for the processor.
-AT_ONCE = 8
+# Concurrent transfers: each waits for the network, not for the CPU.
+MAX_TRANSFERS = 8
 
 
-def mirror_of(root: Path) -> Path:
-    """The folder on this node's own disk that stands for a cache elsewhere; one for each."""
+def mirror_folder(root: Path) -> Path:
+    """The folder on this node's disk that mirrors a remote cache; one per cache."""
     return scratch() / "cache" / hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 @contextmanager
-def at_hand(root: Path, name: str) -> Iterator[Path]:
-    """A local folder in which a data set of this name is prepared: root itself, or the mirror of a
+def local_cache(root: Path, name: str) -> Iterator[Path]:
+    """A local folder in which to prepare a data set of this name: root itself, or the mirror of a
     URL.
 
-    The mirror first gets the cases that the URL holds; at the end, also after an error, the URL
-    gets what it lacks.
+    Cases at the URL are first downloaded to the mirror. At the end, also after an error, files that
+    the URL lacks are uploaded.
     """
     if not is_remote(root):
         yield root
         return
-    local = mirror_of(root)
+    local = mirror_folder(root)
     transfer(
         root,
         local,
-        [path for path in matching(root, f"{name}-*/cases/*") if path.suffix in (".json", ".npy")],
+        [
+            path
+            for path in find_files(root, f"{name}-*/cases/*")
+            if path.suffix in (".json", ".npy")
+        ],
     )
     try:
         yield local
     finally:
-        there = {path.name for path in matching(root, f"{name}-*/cases/*.npy")}
+        there = {path.name for path in find_files(root, f"{name}-*/cases/*.npy")}
         paths = [
-            *matching(local, f"{name}-*/cases/*"),
-            *matching(local, f"{name}-*/*/manifest.json"),
+            *find_files(local, f"{name}-*/cases/*"),
+            *find_files(local, f"{name}-*/*/manifest.json"),
         ]
         transfer(local, root, [path for path in paths if path.name not in there])
 
 
 def transfer(source: Path, target: Path, paths: Iterable[Path]) -> None:
-    """Copy files below source to the same places below target; arrays, whose names stand for their
-    content, only once.
+    """Copy files below source to the same relative paths below target. Existing arrays are skipped,
+    since their names identify their content.
     """
     start = len(str(source)) + 1
 
@@ -60,5 +64,5 @@ def transfer(source: Path, target: Path, paths: Iterable[Path]) -> None:
             content = read_bytes(path)
             write_whole(place, lambda file: file.write(content))
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_TRANSFERS) as pool:
         list(pool.map(copy, paths))

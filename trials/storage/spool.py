@@ -1,7 +1,7 @@
-"""What a node keeps on its own disk: results that still have to reach the run folder, and copies of
+"""What a node keeps on its own disk: results not yet written to the run folder, and copies of
 prepared data.
 
-It lies in the folder that the environment variable SEGBENCH_SCRATCH names, otherwise in the
+They are in the folder that the environment variable SEGBENCH_SCRATCH names, by default the
 machine's temporary folder.
 """
 
@@ -16,30 +16,28 @@ from functools import partial
 from pathlib import Path
 
 from trials.storage.atomic import NotWritten, is_remote, read_text, write_text
-from trials.storage.object_store import patiently
+from trials.storage.object_store import retry
 
 VARIABLE = "SEGBENCH_SCRATCH"
-FULL = (errno.ENOSPC, errno.EDQUOT)
-# A neighbour's temporary file may fill a disk for a moment; a disk that stays full waits for its
-# owner.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Another process's temporary file may fill a disk briefly; a disk that stays full needs a person.
 FULL_SECONDS = 60.0
 
 
 def scratch() -> Path:
-    """This user's folder on the node's own disk, made if need be. Raises ValueError if it cannot
-    be, or is somebody else's.
+    """This user's folder on the node's disk, created if missing. Raises ValueError if it cannot be
+    created or belongs to another user.
     """
     folder = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()) / f"segbench-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         text = (
-            f"{folder} cannot be made ({error.strerror}); set {VARIABLE} to a folder where you "
-            "may write"
+            f"{folder} cannot be created ({error.strerror}); set {VARIABLE} to a folder that you "
+            "can write to"
         )
         raise ValueError(text) from None
-    # Of a link that somebody else left in a shared folder, the owner is not who owns what it leads
-    # to.
+    # lstat: a link left by another user belongs to that user, whoever owns its target.
     if folder.lstat().st_uid != os.getuid():
         raise ValueError(
             f"{folder} belongs to another user; set {VARIABLE} to a folder of your own"
@@ -49,7 +47,9 @@ def scratch() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process of this node in at a time; the lock of a process that died is free."""
+    """Hold an exclusive lock among this node's processes; the lock of a dead process is
+    released.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -57,28 +57,28 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_or_spool(path: Path, text: str) -> None:
-    """Write a text whole; where that is not to be had at once, it lies in scratch until it was.
+    """Write a text atomically; if that fails at first, keep it in scratch until it succeeds.
 
-    A store that is away is asked again for half an hour, a disk that is full for a minute. Raises
-    NotWritten where it could not be written; read_spooled() then returns it.
+    A failing store is retried for half an hour, a full disk for a minute. Raises NotWritten if the
+    text could not be written; read_spooled() then returns it.
     """
-    kept = _kept(path)
+    kept = _spool_path(path)
     try:
         write_text(path, text, patience=0)
     except NotWritten as error:
-        # Where the node's own disk is the full one, the text waits in memory alone.
+        # If the node's own disk is full, the text is kept in memory only.
         with suppress(NotWritten):
             write_text(kept, text)
-        _once_more(path, text, error)
+        _retry_write(path, text, error)
     kept.unlink(missing_ok=True)
 
 
-def _once_more(path: Path, text: str, error: NotWritten) -> None:
+def _retry_write(path: Path, text: str, error: NotWritten) -> None:
     if is_remote(path):
         write_text(path, text)
-    elif error.errno in FULL:
+    elif error.errno in DISK_FULL:
         try:
-            patiently(partial(write_text, path, text), str(path), FULL_SECONDS)
+            retry(partial(write_text, path, text), str(path), FULL_SECONDS)
         except OSError:
             raise error from None
     else:
@@ -86,14 +86,14 @@ def _once_more(path: Path, text: str, error: NotWritten) -> None:
 
 
 def read_spooled(path: Path) -> str | None:
-    """The text that an earlier write_or_spool() of this node could not bring to path; None where
-    there is none.
+    """The text that an earlier write_or_spool() on this node could not write to path; None if there
+    is none.
     """
-    kept = _kept(path)
+    kept = _spool_path(path)
     with suppress(FileNotFoundError, UnicodeDecodeError):
         return read_text(kept)
     return None
 
 
-def _kept(path: Path) -> Path:
+def _spool_path(path: Path) -> Path:
     return scratch() / "read_spooled" / hashlib.sha256(str(path).encode()).hexdigest()

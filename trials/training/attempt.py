@@ -1,5 +1,5 @@
-"""A trial that cannot hurt its neighbours: whatever goes wrong becomes a FAILED result with its
-reason.
+"""Runs a trial and writes its result: every failure of the trial becomes a FAILED result with a
+reason, so other trials continue.
 """
 
 import time
@@ -7,16 +7,21 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from trials.identity.code_identity import code_of, other_parts
+from trials.identity.code_identity import changed_parts, code_of
 from trials.inference.network import pick_device
 from trials.process.environment import peak_gib
 from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import FAILED, PRUNED, TrialResult
 from trials.records.result_file import parse_result, read_result, result_text
 from trials.storage.atomic import NotWritten, to_path, write_text
-from trials.storage.object_store import StoreAway
+from trials.storage.object_store import StoreUnavailable
 from trials.storage.spool import read_spooled, write_or_spool
-from trials.training.attempt_log import attempts_facts, begin, forget, halve
+from trials.training.attempt_log import (
+    attempts_facts,
+    delete_attempts,
+    halve_batches,
+    start_attempt,
+)
 from trials.training.checkpoint import save_weights
 from trials.training.divergence import Diverged
 from trials.training.memory import (
@@ -29,63 +34,63 @@ from trials.training.memory import (
 from trials.training.precision import WrongArithmetic
 from trials.training.run import OnEpoch, OnNote, checkpoints, run_trial
 
-# Beside the result.json of a trial that raised what no user can be expected to understand.
+# Written beside the result.json of a trial that raised an unexpected exception.
 TRACEBACK = "traceback.txt"
 
 
 def attempt(
     job: Job, on_epoch: OnEpoch = lambda score, reached: None, on_note: OnNote = lambda note: None
 ) -> TrialResult:
-    """Run a job and write its result.json, last and whole; returns the result.
+    """Run a job, write its result.json as the last file, and return the result.
 
-    A result that an earlier attempt on this node could not bring to the run folder is brought there
-    instead, and one that it wrote before its worker was lost stands. Raises OSError where a file of
-    ours finds no place or a store stays away, ValueError where this node has no scratch folder or
-    would run other code than the driver: none says anything of the trial, which is still to be run.
+    If an earlier attempt on this node spooled its result, that result is written instead; a result
+    that already exists is returned. Raises OSError if an output file cannot be written or a store
+    is unavailable, and ValueError if this node has no scratch folder or runs other code than the
+    driver. After either error the trial is still to be run.
     """
     started = time.perf_counter()
-    job = identify(job)
-    result = collect_spooled(job) or written_before(job)
+    job = add_code_digests(job)
+    result = collect_spooled(job) or read_existing_result(job)
     if result is None:
-        job, number = begin(job)
+        job, number = start_attempt(job)
         result = run_in_halves_if_needed(job, on_epoch, on_note)
         seconds = round(time.perf_counter() - started, 3)
         result = replace(result, seconds=seconds, facts={**result.facts, **attempts_facts(number)})
         write_or_spool(result_path(job.out, job.trial), result_text(result))
     checkpoints(job).discard()
-    forget(job)
+    delete_attempts(job)
     return result
 
 
-def identify(job: Job) -> Job:
-    """The job with the digests of the code that this process runs. Raises ValueError where the job
-    asks for others.
+def add_code_digests(job: Job) -> Job:
+    """The job with the digests of the code that this process runs. Raises ValueError if they differ
+    from the job's own.
     """
     code = code_of(job.spec)
-    if job.code and (changed := other_parts(job.code, code)):
+    if job.code and (changed := changed_parts(job.code, code)):
         raise ValueError(
-            f"this process would run another {', another '.join(changed)} than the driver; give "
-            "every node the same segbench "
-            "and the same modules of yours, and let a grid file make the same parts wherever and "
-            "whenever it is run"
+            f"every node must run the driver's code; this process has another "
+            f"{', another '.join(changed)}; install the same segbench and the same modules of your "
+            "own on every node, and make sure that a grid file defines the same parts on every run"
         )
     return replace(job, code=code)
 
 
 def run_in_halves_if_needed(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
-    """The job's outcome; where memory ran out, that of a second time with each batch in
-    two halves."""
-    result = outcome(job, on_epoch, on_note)
+    """The job's result; if memory runs out, the result of a second run with each batch in two
+    halves.
+    """
+    result = run_and_catch(job, on_epoch, on_note)
     return (
-        outcome(halve(job), on_epoch, on_note)
+        run_and_catch(halve_batches(job), on_epoch, on_note)
         if result.reason == "oom" and can_halve(job)
         else result
     )
 
 
 def collect_spooled(job: Job) -> TrialResult | None:
-    """The result of a job's trial that waited on this node, brought to the run folder; None where
-    there is none.
+    """The result that was spooled on this node, now written to the run folder; None if there is
+    none.
     """
     path = result_path(job.out, job.trial)
     if (text := read_spooled(path)) is None:
@@ -94,26 +99,26 @@ def collect_spooled(job: Job) -> TrialResult | None:
         found = parse_result(text)
     except ValueError:
         return None
-    if is_to_run(found, job):
+    if must_run(found, job):
         return None
     write_or_spool(path, text)
     return found
 
 
-def written_before(job: Job) -> TrialResult | None:
-    """The result that a job's trial has; None without one that can be read, and where the trial is
-    to run all the same.
+def read_existing_result(job: Job) -> TrialResult | None:
+    """The existing result of a job's trial; None if it is missing or unreadable, or if the trial
+    must run again.
     """
     try:
         found = read_result(to_path(job.out), job.trial, patience=0)
     except (OSError, ValueError):
         return None
-    return None if is_to_run(found, job) else found
+    return None if must_run(found, job) else found
 
 
-def is_to_run(found: TrialResult, job: Job) -> bool:
-    """Whether a trial with this result is to run: it was stopped, was pruned when its grid still
-    pruned, or ran other code.
+def must_run(found: TrialResult, job: Job) -> bool:
+    """Whether a trial with this result must run: it was interrupted, ran other code, or was pruned
+    and its grid no longer prunes.
     """
     return (
         found.code != job.code
@@ -122,35 +127,37 @@ def is_to_run(found: TrialResult, job: Job) -> bool:
     )
 
 
-def outcome(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
-    """The trial's result, a FAILED one for whatever was raised but NotWritten and StoreAway."""
+def run_and_catch(job: Job, on_epoch: OnEpoch, on_note: OnNote) -> TrialResult:
+    """The trial's result; every exception but NotWritten and StoreUnavailable gives a FAILED
+    result.
+    """
     try:
         return run_trial(job, on_epoch, on_note)
-    except (NotWritten, StoreAway):
+    except (NotWritten, StoreUnavailable):
         raise
     except Diverged as error:
-        return diverged(job, error)
+        return diverged_result(job, error)
     except FloatingPointError as error:
-        return failure(job, "diverged", error)
+        return failed_result(job, "diverged", error)
     except WrongArithmetic as error:
-        return failure(job, "precision", error)
+        return failed_result(job, "precision", error)
     except TimeoutError as error:
-        return failure(job, "timeout", error)
+        return failed_result(job, "timeout", error)
     except Exception as error:
         if is_out_of_memory(error):
             note_exhausted()
-            return out_of_memory(job, error)
+            return oom_result(job, error)
         write_text(
             trial_folder(job.out, job.trial) / TRACEBACK, "".join(traceback.format_exception(error))
         )
-        return failure(job, "exception", error)
+        return failed_result(job, "exception", error)
 
 
-def diverged(job: Job, error: Diverged) -> TrialResult:
-    """A FAILED result; the weights of the best epoch before it, where there was one, stay in
-    best.pt, as its facts say.
+def diverged_result(job: Job, error: Diverged) -> TrialResult:
+    """A FAILED result; the weights of the best epoch before it, if any, are kept in best.pt, and
+    its facts say so.
     """
-    result = failure(job, "diverged", error)
+    result = failed_result(job, "diverged", error)
     if not error.best_weights:
         return result
     digest = save_weights(best_path(job.out, job.trial), error.best_weights)
@@ -158,9 +165,9 @@ def diverged(job: Job, error: Diverged) -> TrialResult:
     return replace(result, best_epoch=error.best_epoch, facts=facts)
 
 
-def out_of_memory(job: Job, error: BaseException) -> TrialResult:
-    """A FAILED result that says what the trial wanted."""
-    result = failure(job, "oom", error)
+def oom_result(job: Job, error: BaseException) -> TrialResult:
+    """A FAILED result with the trial's batch, cube and peak memory."""
+    result = failed_result(job, "oom", error)
     return replace(
         result,
         error=oom_text(job, error),
@@ -169,9 +176,9 @@ def out_of_memory(job: Job, error: BaseException) -> TrialResult:
     )
 
 
-def failure(job: Job, reason: str, error: BaseException) -> TrialResult:
-    """A FAILED result; a ValueError is written for its reader, anything else keeps the line where
-    it arose.
+def failed_result(job: Job, reason: str, error: BaseException) -> TrialResult:
+    """A FAILED result; messages of a ValueError are kept as they are, other exceptions get their
+    type and source line.
     """
     text = str(error) or type(error).__name__
     if not isinstance(error, ValueError | FloatingPointError | WrongArithmetic):

@@ -1,5 +1,5 @@
-"""What a trial's folder remembers from one attempt to the next, until there is a result: how often
-it began, in which parts.
+"""attempts.json in a trial's folder, kept until there is a result: how often the trial started, and
+in how many parts its batches run.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from trials.records.codec import from_json, to_json
 from trials.records.job import Job, trial_folder
 from trials.storage.atomic import NotWritten, delete, read_text, write_text
 from trials.storage.checksum import add_checksum
-from trials.storage.object_store import StoreAway
+from trials.storage.object_store import StoreUnavailable
 
 HALVES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """How often a trial was begun, in how many parts its batches go through, and the digests of the
-    code that it runs.
+    """How often a trial was started, in how many parts its batches run, and the digests of its
+    code.
     """
 
     number: int = 0
@@ -27,13 +27,13 @@ class Attempts:
     code: Mapping[str, str] = field(default_factory=dict)
 
 
-def begin(job: Job) -> tuple[Job, int]:
-    """The job in as many parts a batch as an earlier attempt of it came to, and the number of this
-    attempt, from 1.
+def start_attempt(job: Job) -> tuple[Job, int]:
+    """The job with the accumulation steps of earlier attempts, and the number of this attempt, from
+    1.
     """
-    before = attempts(job)
+    before = attempts_of(job)
     now = replace(before, number=before.number + 1)
-    # A store that is away costs the count: training goes on without it.
+    # If this write fails, only the count is lost: training continues.
     with suppress(NotWritten):
         write_text(attempts_path(job.out, job.trial), add_checksum(to_json(now)), patience=0)
     return replace(
@@ -41,28 +41,25 @@ def begin(job: Job) -> tuple[Job, int]:
     ), now.number
 
 
-def halve(job: Job) -> Job:
-    """The same job with each batch in two halves whose gradients are added up; its folder
-    remembers.
+def halve_batches(job: Job) -> Job:
+    """The same job with each batch in two halves whose gradients are summed; also recorded in its
+    folder.
     """
     write_text(
         attempts_path(job.out, job.trial),
-        add_checksum(to_json(replace(attempts(job), accumulation_steps=HALVES))),
+        add_checksum(to_json(replace(attempts_of(job), accumulation_steps=HALVES))),
     )
     return replace(job, accumulation_steps=HALVES)
 
 
-def attempts(job: Job) -> Attempts:
-    """What the trial's folder remembers of attempts with the job's code; of a damaged
-    file nothing."""
+def attempts_of(job: Job) -> Attempts:
+    """The recorded attempts with the job's code; none if the file is missing or damaged."""
     before = read_attempts(job.out, job.trial)
     return before if before is not None and before.code == job.code else Attempts(code=job.code)
 
 
 def read_attempts(out: str | Path, trial: str) -> Attempts | None:
-    """What a trial's folder remembers, whatever code it ran; None where there is nothing, or
-    nothing whole.
-    """
+    """The recorded attempts of any code; None if the file is missing or damaged."""
     try:
         return from_json(Attempts, read_text(attempts_path(out, trial)))
     except (FileNotFoundError, ValueError):
@@ -70,17 +67,18 @@ def read_attempts(out: str | Path, trial: str) -> Attempts | None:
 
 
 def attempts_facts(number: int) -> dict[str, object]:
-    """What a result says of attempts before it: of workers that were lost, and of stops
-    in between."""
+    """The fact that a result records about earlier attempts, which lost workers or interruptions
+    ended.
+    """
     return {"attempts": number} if number > 1 else {}
 
 
-def forget(job: Job) -> None:
-    """Delete what only a continuation needs; a store that stays away keeps it."""
-    with suppress(StoreAway):
+def delete_attempts(job: Job) -> None:
+    """Delete the attempts file; ignored if the store is unavailable."""
+    with suppress(StoreUnavailable):
         delete(attempts_path(job.out, job.trial))
 
 
 def attempts_path(out: str | Path, trial: str) -> Path:
-    """The file in which a trial's folder remembers."""
+    """The attempts file of a trial."""
     return trial_folder(out, trial) / "attempts.json"

@@ -1,5 +1,5 @@
-"""What a trial needs before its first step: the network with its first weights, and the task with
-its items, draws and loss.
+"""What a trial needs before its first step: the network with its initial weights, and the task with
+its items, sampling weights and loss.
 """
 
 import numpy as np
@@ -26,17 +26,17 @@ from trials.training.segmentation import Segmentation
 
 
 def make_network(job: Job, cache: Cache) -> Network:
-    """Build the model under the trial's seed, with its first weights and its frozen stages, on the
-    device it trains on.
+    """Build the model with the trial's seed, initial weights and frozen stages, on the training
+    device.
 
-    Raises ValueError where a file of weights does not fit, or stages are to be frozen without
-    weights worth keeping.
+    Raises ValueError if a weights file does not fit, or if stages are to be frozen without given
+    weights.
     """
     spec = job.spec
     part, device = pick(MODELS, "model", spec.cell.model), pick_device()
     torch.manual_seed(spec.seed)
     module = first_weights(job, cache)
-    # Of an earlier trial in this process nothing may stay.
+    # Reset both: an earlier trial in this process may have changed them.
     torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = (
         part.kernel_search > 1,
         part.kernel_search,
@@ -53,8 +53,8 @@ def make_network(job: Job, cache: Cache) -> Network:
 
 
 def first_weights(job: Job, cache: Cache) -> nn.Module:
-    """The model as it starts: random but for what job.weights holds; a pretraining restores one
-    channel.
+    """The model with its initial weights: those of job.weights, otherwise random; for pretraining,
+    one output channel.
     """
     spec, recipe = job.spec, job.spec.recipe
     if spec.phase == PRETRAIN:
@@ -83,7 +83,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
 
 
 def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
-    """Freeze what the setting says and return it."""
+    """Freeze the number of stages that the hyperparameters give, and return them."""
     count = int(scalar(job.spec.hyper, "frozen_stages", 0.0))
     if not count or job.spec.phase == PRETRAIN:
         return []
@@ -96,7 +96,7 @@ def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
 
 
 def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, object]]:
-    """The task of a tuning or final trial, and what explains it: class weights, draws, dropped
+    """The task of a tuning or final trial, and its facts: class weights, sampling, dropped
     items.
     """
     spec, recipe = job.spec, job.spec.recipe
@@ -129,7 +129,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
 
 
 def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, object]]:
-    """The task of a pretraining, on training cases only."""
+    """The task of a pretraining, with training cases only."""
     recipe = job.spec.recipe
     items = training_items(job, cache)
     task = Restoration(

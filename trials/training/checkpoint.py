@@ -1,8 +1,7 @@
-"""Checkpoints of a training run: the last two, each named by its digest, with all that a bit-exact
-continuation on a CPU takes.
+"""Checkpoints of a training run: the last two, each with its digest in its name and everything that
+a bit-exact continuation on a CPU needs.
 
-The random numbers of an epoch are seeded from (seed, epoch), so no generator's state needs to be
-kept.
+The random numbers of an epoch are seeded from (seed, epoch), so no generator state is stored.
 """
 
 import hashlib
@@ -18,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trials.identity.code_identity import other_parts
+from trials.identity.code_identity import changed_parts
 from trials.records.codec import record_hash, to_json
 from trials.records.spec import TrialSpec
-from trials.storage.atomic import delete, matching, read_bytes, write_whole
-from trials.storage.object_store import StoreAway
+from trials.storage.atomic import delete, find_files, read_bytes, write_whole
+from trials.storage.object_store import StoreUnavailable
 
 KEPT = 2
 PATTERN = "checkpoint-*.pt"
@@ -34,9 +33,9 @@ class Checkpoints:
     """The checkpoints of one trial, in its folder: checkpoint-<epoch>-<digest>.pt, each with the
     best weights so far.
 
-    code holds the digests of the code that trains: a checkpoint of other code is not continued.
-    minutes is the least time between two; 0 asks for one after every epoch. notes tells what went
-    wrong with any of them.
+    code holds the digests of the training code: a checkpoint of other code is not continued.
+    minutes is the minimum time between two; 0 saves one after every epoch. notes collects problems
+    with them.
     """
 
     folder: Path
@@ -47,16 +46,16 @@ class Checkpoints:
     _written: float = field(default_factory=time.monotonic)
 
     def is_due(self) -> bool:
-        """True when the last one is old enough for another."""
+        """Whether enough time has passed since the last checkpoint."""
         return time.monotonic() - self._written >= 60 * self.minutes
 
     def save(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Write tensors and plain values whole, then delete all but the last two.
+        """Write tensors and plain values atomically, then delete all but the last two checkpoints.
 
-        Where it cannot be written that is noted and training goes on: it is due again after the
+        If it cannot be written, that is noted and training continues; it is due again after the
         next epoch.
         """
-        content = packed({**state, "spec": to_json(self.spec), "code": dict(self.code)})
+        content = to_bytes({**state, "spec": to_json(self.spec), "code": dict(self.code)})
         path = self.folder / f"checkpoint-{epoch:06d}-{digest(content)}.pt"
         try:
             write_whole(path, lambda file: file.write(content), patience=0)
@@ -64,59 +63,59 @@ class Checkpoints:
             self.notes.append(f"no checkpoint after epoch {epoch} ({error})")
             return
         self._written = time.monotonic()
-        with suppress(StoreAway):
-            for old in matching(self.folder, PATTERN, patience=0)[:-KEPT]:
+        with suppress(StoreUnavailable):
+            for old in find_files(self.folder, PATTERN, patience=0)[:-KEPT]:
                 delete(old, patience=0)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None where training begins. A damaged one is noted and
-        the one before it taken.
+        """The newest valid checkpoint, or None if there is none. If one is damaged, that is noted
+        and the previous one is used.
 
-        One of other code is noted too, and all of them are deleted: no epoch of it may stand beside
-        the new ones. Raises ValueError for a checkpoint of another trial, StoreAway where there is
-        no telling.
+        If one is from other code, that is noted and all are deleted: its epochs must not mix with
+        new ones. Raises ValueError for a checkpoint of another trial, StoreUnavailable if the store
+        does not answer.
         """
         for path in self._newest_first():
             try:
                 state = read_checkpoint(path)
-            except StoreAway:
+            except StoreUnavailable:
                 raise
             except (OSError, ValueError) as error:
-                self.notes.append(f"{error}; went on from the one before")
+                self.notes.append(f"{error}; continued from the previous one")
                 continue
-            _refuse_strangers(path, self.spec, state["spec"])
-            if changed := other_parts(state.get("code", {}), self.code):
+            _check_spec(path, self.spec, state["spec"])
+            if changed := changed_parts(state.get("code", {}), self.code):
                 self.notes.append(
-                    f"{path.name} was made by other code ({', '.join(changed)}): training began "
-                    "anew"
+                    f"{path.name} was written by other code ({', '.join(changed)}): training "
+                    "restarted"
                 )
                 self._delete_all()
                 return None
             return state
         if self.notes:
-            self.notes.append("no whole checkpoint was left: training began anew")
+            self.notes.append("no valid checkpoint was left: training restarted")
         return None
 
     def discard(self) -> None:
-        """Delete them all, with what a killed process left half written; a store that stays away
-        keeps them.
+        """Delete all checkpoints, also those half written by a killed process; ignored if the store
+        is unavailable.
         """
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             self._delete_all()
 
     def _delete_all(self) -> None:
-        for path in (*matching(self.folder, PATTERN), *matching(self.folder, f".{PATTERN}*")):
+        for path in (*find_files(self.folder, PATTERN), *find_files(self.folder, f".{PATTERN}*")):
             delete(path)
 
     def _newest_first(self) -> list[Path]:
-        return matching(self.folder, PATTERN)[::-1]
+        return find_files(self.folder, PATTERN)[::-1]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Tensors and plain values of a checkpoint, on the processor; never code.
+    """Tensors and plain values of a checkpoint, on the CPU; no code is run.
 
-    Raises ValueError naming the file where its bytes are not those its name was made of, or hold
-    anything else.
+    Raises ValueError naming the file if its bytes do not match the digest in its name, or are not a
+    checkpoint.
     """
     content = read_bytes(path)
     if path.stem.rpartition("-")[2] != digest(content):
@@ -124,40 +123,39 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         json.loads(state["spec"])
-    except Exception as error:  # torch raises nearly anything
+    except Exception as error:  # torch may raise anything
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path.name} is no checkpoint of ours ({reason})") from None
+        raise ValueError(f"{path.name} is not a segbench checkpoint ({reason})") from None
     return state
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> str:
-    """Write a network's tensors whole, for torch.load; returns the file's SHA-256."""
-    content = packed({"state_dict": dict(weights)})
+    """Write a network's tensors atomically, for torch.load; returns the file's SHA-256."""
+    content = to_bytes({"state_dict": dict(weights)})
     write_whole(path, lambda file: file.write(content))
     return hashlib.sha256(content).hexdigest()
 
 
-def packed(state: Mapping[str, Any]) -> bytes:
-    """What torch.save writes."""
+def to_bytes(state: Mapping[str, Any]) -> bytes:
+    """The bytes that torch.save writes."""
     buffer = BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()
 
 
 def digest(content: bytes) -> str:
-    """The first digits of the SHA-256, enough to tell damage."""
+    """The first digits of the SHA-256, enough to detect damage."""
     return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
-def _refuse_strangers(path: Path, spec: TrialSpec, theirs: str) -> None:
+def _check_spec(path: Path, spec: TrialSpec, theirs: str) -> None:
     if theirs == to_json(spec):
         return
     mine, other = _flat(json.loads(to_json(spec))), _flat(json.loads(theirs))
     keys = sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
     raise ValueError(
-        f"{path} belongs to another trial than {record_hash(spec)}, with another "
-        f"{', '.join(keys[:3])}; "
-        "delete this trial's folder and run the grid again"
+        f"{path} must belong to trial {record_hash(spec)}; it is from a trial with another "
+        f"{', '.join(keys[:3])}; delete this trial's folder and rerun the grid"
     )
 
 

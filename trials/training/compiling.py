@@ -1,6 +1,4 @@
-"""Which networks torch compiles, by one rule, and what becomes of a trial whose network cannot be
-compiled.
-"""
+"""Decides which networks torch compiles, and falls back to eager mode if compiling fails."""
 
 import os
 from collections.abc import Callable
@@ -18,8 +16,8 @@ from trials.training.memory import is_out_of_memory
 COMPILES = ("auto", "always", "never")
 # Measured on an H200 in bfloat16 at batch 4 of 128^3, 1.9e12 multiply-adds forward: compiling took
 # 41 to 45 s, and a compiled step was 36 ms (unet3d) to 70 ms (segresnet) shorter. The smaller
-# saving, so that "auto" compiles where it surely pays; on a slower GPU a step saves more, and
-# compiling takes no longer.
+# saving is used, so "auto" compiles only if that certainly pays; on a slower GPU a step saves more
+# and compiling takes no longer.
 COMPILE_SECONDS = 45.0
 SAVED_SECONDS = 0.036 / 1.9e12
 
@@ -28,74 +26,72 @@ _COMPILED: set[str] = set()
 Loss = Callable[[Network, Tensor, Tensor], Tensor]
 
 
-def wants_compiling(recipe: Recipe, network: Network, items: int) -> bool:
-    """Whether a trial compiles its network: as its recipe says, and under "auto" where the steps
-    earn back what it costs.
+def should_compile(recipe: Recipe, network: Network, items: int) -> bool:
+    """Whether a trial compiles its network: as its recipe says; with "auto", if the faster steps
+    save more time than compiling takes.
 
-    items is how many volumes or slices the whole trial is trained on. Auto never compiles on a CPU.
+    items is the number of volumes or slices in the whole training. Auto never compiles on a CPU.
     """
     if recipe.compile != "auto":
         return recipe.compile == "always"
-    return network.device.type == "cuda" and earns_back(
+    return network.device.type == "cuda" and is_worth_compiling(
         item_multiply_adds(network.module, network.dims, recipe) * items
     )
 
 
-def earns_back(multiply_adds: int) -> bool:
-    """Whether compiling pays for a training with that many multiply-adds forward, over all its
+def is_worth_compiling(multiply_adds: int) -> bool:
+    """Whether compiling saves time in a training of that many forward multiply-adds over all
     items.
     """
     return multiply_adds * SAVED_SECONDS >= COMPILE_SECONDS
 
 
-def compiled(network: Network, loss: Loss, images: Tensor, labels: Tensor) -> tuple[Network, str]:
-    """The network with its module compiled, and ""; where that fails, the network as it was, and
-    why.
+def try_compile(
+    network: Network, loss: Loss, images: Tensor, labels: Tensor
+) -> tuple[Network, str]:
+    """The network with its module compiled, and ""; if that fails, the unchanged network and the
+    reason.
 
-    A step is taken on the batch and taken back, so that whatever fails fails here. What was
-    compiled on a node before is found in its scratch folder. Raises what the step itself raises
-    when memory runs out.
+    One step is run on the batch and undone, so that errors occur here. Code compiled earlier on
+    this node is reused from its scratch folder. Raises the step's own error if memory runs out.
     """
-    use_one_cache()
-    forget_other_networks(network)
+    share_compile_cache()
+    reset_compiler(network)
     result = replace(network, is_compiled=True)
     network.module.compile()
     try:
         with untouched(network):
             result.train()
             loss(result, images, labels).backward()
-    except Exception as error:  # a compiler raises nearly anything
+    except Exception as error:  # a compiler may raise anything
         network.module._compiled_call_impl = None
         if is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return (
             network,
-            f"compiling failed, so the trial went on eagerly: {type(error).__name__}: {reason}",
+            "compiling failed, so the trial continued in eager mode: "
+            f"{type(error).__name__}: {reason}",
         )
     return result, ""
 
 
-def use_one_cache() -> None:
-    """Let all processes of this node share what was compiled, and let dropout draw as it does in
-    eager mode.
-    """
+def share_compile_cache() -> None:
+    """Share compiled code between this node's processes, and make dropout draw as in eager mode."""
     import torch._inductor.config
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     folder = scratch() / "compiled"
-    # Importing the compiler, which much else of torch does, has named its default folder where none
-    # was named.
+    # Importing the compiler, which other torch modules do, sets this variable to the default folder
+    # if it is unset.
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR") in (None, default_cache_dir()):
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
     os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
     torch._inductor.config.fallback_random = True
 
 
-def forget_other_networks(network: Network) -> None:
-    """Drop what this process compiled of other networks, of which torch keeps few before it gives
-    up compiling.
-    """
+def reset_compiler(network: Network) -> None:
+    """Discard this process's compiled code of other networks: torch stops compiling after a few."""
     if {repr(network.module)} != _COMPILED:
         torch._dynamo.reset()
         _COMPILED.clear()

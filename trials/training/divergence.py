@@ -1,4 +1,4 @@
-"""A training that has left the finite numbers: where that was seen, and what is left of it."""
+"""Divergence: errors for a training whose loss, score or output is not finite."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 class Diverged(FloatingPointError):
-    """A loss, score or output is no longer finite. best_weights are those of best_epoch, empty
-    where none was scored before.
+    """A loss, score or output is no longer finite. best_weights are those of best_epoch, empty if
+    no epoch was scored before.
     """
 
     def __init__(self, text: str, best_epoch: int, best_weights: Mapping[str, Tensor]):
@@ -17,10 +17,10 @@ class Diverged(FloatingPointError):
         self.best_epoch, self.best_weights = best_epoch, best_weights
 
 
-def not_finite(losses: Sequence[Tensor], steps: int, lr: float) -> FloatingPointError:
-    """What is raised of an epoch's losses so far: it names the first that is not finite.
+def divergence_error(losses: Sequence[Tensor], steps: int, lr: float) -> FloatingPointError:
+    """The error for an epoch's losses so far; it names the first that is not finite.
 
-    steps is how many the epoch has; lr the (largest) learning rate.
+    steps is the number of steps in the epoch; lr the (largest) learning rate.
     """
     values = torch.stack(list(losses)).tolist()
     step = next(
@@ -33,7 +33,7 @@ def not_finite(losses: Sequence[Tensor], steps: int, lr: float) -> FloatingPoint
 
 
 def check_validation(score: float, loss: float | None) -> None:
-    """Raise FloatingPointError where what a validation reached, or its loss, is not finite."""
+    """Raise FloatingPointError if a validation's score or loss is not finite."""
     for name, value in (("score", score), ("loss", loss)):
         if value is not None and not math.isfinite(value):
             raise FloatingPointError(f"the validation {name} became {value}")

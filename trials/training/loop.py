@@ -1,6 +1,4 @@
-"""The training loop, to be read top to bottom. What is learned is a Task: segmentation, or
-restoration of masked blocks.
-"""
+"""The training loop. It trains a Task: segmentation, or restoration of masked blocks."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,27 +17,34 @@ from trials.records.job import Rung
 from trials.records.result import EpochScore
 from trials.records.spec import Recipe
 from trials.training.checkpoint import Checkpoints
-from trials.training.divergence import Diverged, check_validation, not_finite
-from trials.training.progress import Pass, Progress, Validation, checkpoint, epoch_score, resume
+from trials.training.divergence import Diverged, check_validation, divergence_error
+from trials.training.progress import (
+    Pass,
+    Progress,
+    Validation,
+    checkpoint_state,
+    epoch_score,
+    resume,
+)
 
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SCHEDULES = ("fixed", "onecycle")
 
 
 class Task(Protocol):
-    """What a training loop needs to know of its subject."""
+    """What the training loop needs from a task."""
 
     @property
     def epochs(self) -> int:
-        """How many."""
+        """Number of epochs."""
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
 
     @property
     def rungs(self) -> Sequence[Rung]:
-        """What must be reached after how many epochs to go on."""
+        """The scores required after given numbers of epochs to continue."""
 
     @property
     def lr(self) -> float:
@@ -49,7 +54,7 @@ class Task(Protocol):
         """One epoch of images [B, 1, ...] float16 and labels [B, ...] uint8."""
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
-        """Scalar to descend, from float32 images on the network's device."""
+        """The scalar to minimise, from float32 images on the network's device."""
 
     def validate(self, network: Network) -> Validation:
         """Score the network as it is."""
@@ -63,15 +68,15 @@ def fit(
     kept: Checkpoints,
     on_epoch: Callable[[EpochScore, float], None],
 ) -> Progress:
-    """Train to the last epoch, or until patience or a rung ends it, and leave the network with the
-    weights of its best epoch.
+    """Train until the last epoch, or until patience or a rung stops it, and load the weights of the
+    best epoch into the network.
 
-    Continues from the newest whole checkpoint where there is one; on a CPU with the same number of
-    threads the result is bit for bit that of an uninterrupted run. Of epochs with equal scores the
-    earlier is the best. Raises Diverged when the loss is no longer finite, see train_epoch,
-    TimeoutError past recipe.limit_minutes.
+    Continues from the newest valid checkpoint, if any; on a CPU with the same number of threads the
+    result is bit-identical to an uninterrupted run. Of epochs with equal scores the earliest is the
+    best. Raises Diverged if the loss is not finite, see train_epoch, and TimeoutError after
+    recipe.limit_minutes.
     """
-    optimizer, scheduler = descent(network.module, task, recipe)
+    optimizer, scheduler = make_optimizer(network.module, task, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
     while (
         len(progress.curve) < task.epochs
@@ -97,9 +102,11 @@ def fit(
         )
         if reached.score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, reached.score
-            progress.best_weights = copied(network.module)
-        save = partial(kept.save, epoch, checkpoint(progress, network.module, optimizer, scheduler))
-        tell(on_epoch, progress.curve[-1], reached.score, save)
+            progress.best_weights = copy_weights(network.module)
+        save = partial(
+            kept.save, epoch, checkpoint_state(progress, network.module, optimizer, scheduler)
+        )
+        report_epoch(on_epoch, progress.curve[-1], reached.score, save)
         if kept.is_due():
             save()
         check_limit(progress, recipe.limit_minutes)
@@ -108,13 +115,13 @@ def fit(
     return progress
 
 
-def tell(
+def report_epoch(
     on_epoch: Callable[[EpochScore, float], None],
     score: EpochScore,
     reached: float,
     save: Callable[[], None],
 ) -> None:
-    """Tell of an epoch; whoever stops the training there finds it saved as it was."""
+    """Call on_epoch; if it raises to stop the training, save a checkpoint first."""
     try:
         on_epoch(score, reached)
     except BaseException:
@@ -122,15 +129,15 @@ def tell(
         raise
 
 
-def copied(module: nn.Module) -> dict[str, Tensor]:
-    """A module's tensors as they are now, on the processor."""
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's tensors, on the CPU."""
     return {
         name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()
     }
 
 
 def check_limit(progress: Progress, limit_minutes: float | None) -> None:
-    """Raise TimeoutError once the epochs have taken longer than the recipe allows."""
+    """Raise TimeoutError if the epochs have taken longer than the recipe allows."""
     minutes = sum(score.seconds for score in progress.curve) / 60
     if limit_minutes is not None and minutes > limit_minutes:
         raise TimeoutError(
@@ -147,11 +154,11 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> Pass:
-    """One pass of task.steps batches.
+    """Train for one epoch of task.steps batches.
 
-    Raises FloatingPointError naming the first step whose loss is not finite: on the processor
-    before that step changes a weight; on a GPU at the end of the epoch, since asking for each
-    step's number would make the processor wait for it.
+    Raises FloatingPointError naming the first step whose loss is not finite: on a CPU before that
+    step changes a weight; on a GPU at the end of the epoch, since reading each step's loss would
+    block the CPU.
     """
     network.train()
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
@@ -165,14 +172,14 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
             losses.append(add_gradients(network, task, images, labels))
             if network.device.type == "cpu" and not losses[-1].isfinite():
-                raise not_finite(losses, task.steps, task.lr)
+                raise divergence_error(losses, task.steps, task.lr)
             if recipe.clip_gradient is not None:
                 nn.utils.clip_grad_norm_(trained, recipe.clip_gradient)
             optimizer.step()
             scheduler.step()
             total += losses[-1]
     if not total.isfinite():
-        raise not_finite(losses, task.steps, task.lr)
+        raise divergence_error(losses, task.steps, task.lr)
     return Pass(
         loss=float(total) / task.steps,
         model_seconds=watch.seconds(),
@@ -183,10 +190,9 @@ def train_epoch(
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
     """Add the gradient of a batch's mean loss to the parameters and return the loss, detached.
 
-    The batch goes through in network.accumulation_steps pieces, each weighed by its share of the
-    items. That is the gradient of the whole batch for a loss that is a mean over items in a network
-    without batch norm; what pools over the batch, batch norm or the Dice of a batch, pools over a
-    piece.
+    The batch is split into network.accumulation_steps parts, each weighted by its share of the
+    items. This equals the whole batch's gradient for a loss that is a mean over items in a network
+    without batch norm; batch norm and batch Dice pool over one part only.
     """
     total = torch.zeros((), device=network.device)
     for piece, reference in zip(
@@ -200,10 +206,10 @@ def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) 
     return total
 
 
-def descent(
+def make_optimizer(
     module: nn.Module, task: Task, recipe: Recipe
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning rate's schedule that a recipe names. Raises ValueError for
+    """The optimizer and the learning rate schedule that a recipe names. Raises ValueError for
     unknown names.
     """
     if recipe.optimizer not in OPTIMIZERS:

@@ -1,4 +1,4 @@
-"""A trial's share of a GPU's memory, and what is said and may be done when memory runs out."""
+"""A trial's share of a GPU's memory, and what to do and report when memory runs out."""
 
 import torch
 
@@ -12,36 +12,37 @@ _EXHAUSTED: set[bool] = set()
 
 
 def limit_share(gpu_share: float) -> None:
-    """Hold this process to its share of the GPU it sees, so that a trial beside it keeps its own.
+    """Limit this process to its share of the GPU's memory, so that other trials on the GPU keep
+    theirs.
 
-    Set anew for each trial, since the process may have run one with another share before.
+    Set again for each trial, since the process may have run a trial with another share before.
     """
     if torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu_share))
 
 
 def memory_fraction(gpu_share: float) -> float:
-    """The part of a GPU's memory that a trial with this share of it may take, 0..1; all of it for a
-    whole GPU and more.
+    """The fraction of a GPU's memory that a trial with this gpu_share may use, 0..1; 1 for one or
+    more whole GPUs.
     """
     return gpu_share if 0 < gpu_share < 1 else 1.0
 
 
 def note_exhausted() -> None:
-    """Remember that memory ran out in this process."""
+    """Record that memory ran out in this process."""
     _EXHAUSTED.add(True)
 
 
 def is_exhausted() -> bool:
-    """Whether memory ever ran out in this process, which may have left libraries without what they
-    had begun to allocate.
+    """Whether memory ever ran out in this process, which may have left libraries in a broken
+    state.
     """
     return bool(_EXHAUSTED)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch or Python raises when memory runs out; on the processor torch raises a
-    plain RuntimeError.
+    """Whether torch or Python raised this because memory ran out; on a CPU torch raises a plain
+    RuntimeError.
     """
     return isinstance(
         error, torch.OutOfMemoryError | MemoryError
@@ -49,8 +50,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def can_halve(job: Job) -> bool:
-    """True where the batch is whole and its halves are legal for the model: batch norm may need two
-    values a channel.
+    """Whether the batch is not yet split and its halves are valid for the model: batch norm may
+    need two values per channel.
     """
     recipe = job.spec.recipe
     if job.accumulation_steps > 1 or recipe.batch_size < HALVES:
@@ -63,13 +64,12 @@ def can_halve(job: Job) -> bool:
 
 
 def memory_facts(job: Job) -> dict[str, object]:
-    """What a result says of its batches: items a step, and how many pieces they went through in."""
+    """What a result records about its batches: items per step, and the number of parts."""
     return {"batch": job.spec.recipe.batch_size, "accumulation": job.accumulation_steps}
 
 
 def oom_text(job: Job, error: BaseException) -> str:
-    """What a trial wanted when memory ran out: batch, size, peak, and the first line of
-    the error."""
+    """The message when memory runs out: batch, cube, peak, and the first line of the error."""
     recipe, peak = job.spec.recipe, peak_gib(pick_device())
     batch = f"batch {recipe.batch_size}" + (
         f" in {job.accumulation_steps} parts" if job.accumulation_steps > 1 else ""

@@ -1,9 +1,9 @@
-"""Is low precision right here: the gradient of one real batch in low precision against the same in
-float32.
+"""Checks low precision on this device: compares the gradient of one real batch in low precision
+with float32.
 
-Kernels in low precision are newer than those in float32, and some are wrong without a word:
-oneDNN's bfloat16 weight gradient of a 3x3x3 convolution on a 2x2x2 grid is anything up to inf on
-processors with avx512_bf16, and differs from call to call.
+Some low-precision kernels silently return wrong values: oneDNN's bfloat16 weight gradient of a
+3x3x3 convolution on a 2x2x2 grid is anything up to inf on processors with avx512_bf16, and differs
+from call to call.
 """
 
 import math
@@ -21,16 +21,16 @@ from trials.records.spec import TrialSpec
 from trials.training.memory import is_out_of_memory
 
 # A tensor of the gradient, or the logits, may differ from float32 by this share of its norm.
-# Healthy networks of random weights reach 0.1 to 1 (a norm's few scales), a random ResNet50 1.6:
-# gradients of equal norm that rounding has made unrelated differ by the square root of 2. A flipped
-# sign gives 2, garbage anything up to inf (benchmarks/results/precision.txt).
+# Correct kernels with random weights reach 0.1 to 1 (in a norm's few scales), a random ResNet50
+# 1.6: gradients of equal norm that rounding has made uncorrelated differ by the square root of 2. A
+# flipped sign gives 2, garbage anything up to inf (benchmarks/results/precision.txt).
 LIMIT = 1.8
-# Tensors whose gradient is nearly zero, such as a bias before a norm, hold rounding alone: they are
-# measured by this share of the whole gradient's norm.
+# Gradients that are nearly zero, such as a bias before a norm, consist of rounding errors: they are
+# compared with this share of the whole gradient's norm.
 LEAST_SHARE = 1e-3
 LOGITS = "logits of an evaluation batch"
-# Bytes of the freed blocks that hold garbage while a gradient is computed, so that a kernel which
-# reads memory that nobody wrote is seen to.
+# Sizes in bytes of freed blocks filled with NaN before a gradient is computed, so that a kernel
+# that reads uninitialised memory is detected.
 GARBAGE = tuple(2**power for power in range(6, 25))
 SEED = 0
 
@@ -39,16 +39,16 @@ _CHECKED: dict[Hashable, "Arithmetic"] = {}
 
 
 class WrongArithmetic(Exception):
-    """Low precision was asked for by name, and what it computes is wrong here."""
+    """The recipe names a low precision whose results are wrong on this device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
-    """What the comparison found: the tensor with the largest error, and that error (inf where it is
-    not finite).
+    """The result of the comparison: the tensor with the largest error, and that error (inf if not
+    finite).
 
-    repeats says whether two calls in low precision gave equal bits; it is asked on a CPU alone.
-    items of the batch's were compared: fewer where float32 had no room for all of them.
+    repeats says whether two calls in low precision gave equal bits; checked on a CPU only. items of
+    the batch's were compared: fewer if float32 ran out of memory.
     """
 
     tensor: str
@@ -64,13 +64,13 @@ class Arithmetic:
         return self.error <= LIMIT and self.repeats
 
     def text(self) -> str:
-        """The finding in one sentence."""
+        """The result in one sentence."""
         size = f"{self.error:.2g}" if math.isfinite(self.error) else "not finite"
         of = (
             ""
             if self.items == self.batch
-            else f", compared on {self.items} of {self.batch} items, as float32 had no room for "
-            "more"
+            else f", compared on {self.items} of {self.batch} items, as float32 ran out of memory "
+            "with more"
         )
         differs = "" if self.repeats else "two equal calls gave different bits; "
         return f"{differs}largest error {size} in {self.tensor}, limit {LIMIT:g}{of}"
@@ -82,8 +82,8 @@ def check_arithmetic(
     """Compare a network's low precision with float32 on a batch: images [B, C, ...] float32, labels
     as the loss takes them.
 
-    The network is left as it was, with its weights, running statistics, generators and peak memory.
-    The same model at the same size on the same device is compared once a process.
+    The network's weights and running statistics, the generators and the peak memory are restored.
+    The same model at the same size on the same device is compared once per process.
     """
     key = _key(network, images, spec)
     if key not in _CHECKED:
@@ -136,10 +136,10 @@ def _key(network: Network, images: Tensor, spec: TrialSpec) -> Hashable:
 
 
 def compare(network: Network, loss: Loss, images: Tensor, labels: Tensor) -> Arithmetic:
-    """The errors of every tensor of the gradient, and of logits, on as many of the items as float32
-    has room for.
+    """Compare every gradient tensor and the logits, on as many of the items as fit in memory in
+    float32.
 
-    images [B, C, ...] float32. The module's running statistics and the generators move on, see
+    images [B, C, ...] float32. The module's running statistics and the generators change, see
     network.untouched.
     """
     items = len(images)
@@ -163,7 +163,7 @@ def _compare_all(
     errors = gradient_errors(first, reference)
     again = gradient_errors(second, reference)
     errors = {name: max(error, again[name]) for name, error in errors.items()}
-    # Each gradient moved the running statistics on: both evaluations come after the last.
+    # Each gradient updates the running statistics, so both evaluations come after the last.
     with torch.compiler.set_stance("force_eager"), _full_float32():
         reference_logits = _logits(exact, images)
     errors |= gradient_errors({LOGITS: _logits(network, images)}, {LOGITS: reference_logits})
@@ -178,7 +178,7 @@ def _compare_all(
 def _gradient(
     network: Network, loss: Loss, images: Tensor, labels: Tensor, garbage: bool = False
 ) -> dict[str, Tensor]:
-    """The gradient of a batch's loss by the parameter's name, under the same dropout masks in every
+    """The gradient of a batch's loss by parameter name, with the same dropout masks in every
     call.
     """
     network.train()
@@ -203,15 +203,15 @@ def _logits(network: Network, images: Tensor) -> Tensor:
 
 
 def _leave_garbage(device: torch.device) -> None:
-    """Fill blocks of many sizes with bytes that are NaN in every type of float, and free them."""
+    """Fill blocks of many sizes with bytes that are NaN in every float type, and free them."""
     blocks = [torch.full((size,), -1, dtype=torch.int8, device=device) for size in GARBAGE]
     del blocks
 
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Float32 with all its bits: no TF32, which keeps ten of 23; and no search for kernels that are
-    used once.
+    """Full float32: no TF32, which keeps 10 of 23 mantissa bits; and no kernel search, as each
+    kernel is used once.
     """
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     search = torch.backends.cudnn.benchmark

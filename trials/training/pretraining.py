@@ -1,5 +1,5 @@
-"""Pretraining as a training task: restore masked blocks of volumes, so that an encoder learns
-anatomy without labels.
+"""Pretraining as a training task: restore masked blocks of volumes, so the encoder learns anatomy
+without labels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ BLOCKS_PER_EDGE = 8
 
 
 def block_mask(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
-    """A random half of the blocks of an 8 x 8 x 8 raster, at voxel resolution: [B, 1, D, H, W]
-    float, 1 where masked.
+    """A random half of the blocks of an 8 x 8 x 8 grid, at voxel resolution: [B, 1, D, H, W] float,
+    1 where masked.
     """
     batch, edges = shape[0], shape[2:]
     coarse = (
@@ -41,8 +41,8 @@ def restoration_loss(restored: Tensor, images: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A Task on training cases only. Its score is minus the restoration loss of a fixed few of them
-    under a fixed mask.
+    """A Task with training cases only. Its score is minus the restoration loss of a fixed few of
+    them with a fixed mask.
     """
 
     cache: Cache
@@ -57,7 +57,7 @@ class Restoration:
     rungs: Sequence[Rung] = ()
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of volumes; in place of labels comes the mask of the voxels to restore."""
+        """One epoch of volumes; instead of labels it yields the mask of the voxels to restore."""
         uniform = np.full(self.num_items, 1 / self.num_items)
         for images, _ in epoch_batches(
             self.source, uniform, self.recipe.batch_size, self.steps, generator
@@ -70,7 +70,7 @@ class Restoration:
         return restoration_loss(network.forward(images * (1 - mask)), images, mask)
 
     def validate(self, network: Network) -> Validation:
-        """The loss of the fixed cases under their fixed mask."""
+        """Minus the mean loss of the fixed cases with their fixed masks."""
         generator = np.random.default_rng([self.seed, len(self.scored)])
         images = [np.array(self.cache.image(case), np.float32) for case in self.scored]
         masks = [block_mask((1, 1, *image.shape), generator)[0] for image in images]

@@ -1,5 +1,5 @@
-"""How far a training is: what its epochs reached, which was the best, and the checkpoint that holds
-it all.
+"""The progress of a training: the scores of its epochs, the best epoch, and the checkpoint that
+stores them.
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from trials.training.checkpoint import Checkpoints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What an epoch reached. score selects the best epoch, higher is better; without a validation
-    it is the least.
+    """An epoch's validation. score selects the best epoch, higher is better; -inf without a
+    validation.
     """
 
     score: float = -math.inf
@@ -33,8 +33,8 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One pass over the batches of an epoch: mean loss, seconds, and how many of them forward,
-    backward and optimizer took.
+    """One pass over an epoch's batches: mean loss, seconds in all, and seconds of forward, backward
+    and optimizer.
     """
 
     loss: float
@@ -44,8 +44,8 @@ class Pass:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is; all of it but the clocks of passes, which are this process's own, lies in
-    the checkpoint.
+    """The progress of a run. The checkpoint stores everything but passes, which are timings of this
+    process.
     """
 
     curve: list[EpochScore] = field(default_factory=list)
@@ -55,19 +55,21 @@ class Progress:
     passes: list[Pass] = field(default_factory=list)
 
     def share_beside_model(self) -> float:
-        """The part of the training passes' time that was not forward, backward and optimizer:
-        loading and augmenting; 0..1.
+        """The share of training time outside forward, backward and optimizer, spent on loading and
+        augmenting; 0..1.
         """
         seconds = sum(passed.seconds for passed in self.passes)
         return 1 - sum(passed.model_seconds for passed in self.passes) / seconds if seconds else 0.0
 
     def exhausted(self, recipe: Recipe) -> bool:
-        """True when recipe.patience epochs up to the last validation brought nothing better."""
+        """Whether the last recipe.patience epochs up to the last validation brought no better
+        score.
+        """
         validated = len(self.curve) - len(self.curve) % recipe.validate_every
         return recipe.patience is not None and validated - 1 - self.best_epoch >= recipe.patience
 
     def is_pruned(self, rungs: Sequence[Rung]) -> bool:
-        """True when this is the epoch of a rung and no epoch so far has reached its score."""
+        """Whether a rung is due now and no epoch so far has reached its score."""
         return any(
             len(self.curve) == rung.epochs and self.best_score < rung.least for rung in rungs
         )
@@ -88,10 +90,10 @@ def epoch_score(
     )
 
 
-def checkpoint(
+def checkpoint_state(
     progress: Progress, module: nn.Module, optimizer: Any, scheduler: Any
 ) -> dict[str, Any]:
-    """All that a continuation takes, as tensors and plain values."""
+    """Everything that a continuation needs, as tensors and plain values."""
     return {
         "model": module.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -104,7 +106,9 @@ def checkpoint(
 
 
 def resume(kept: Checkpoints, module: nn.Module, optimizer: Any, scheduler: Any) -> Progress:
-    """Put model, optimizer and schedule where the checkpoint left them, or start at nought."""
+    """Restore model, optimizer and schedule from the newest checkpoint; without one, start from
+    zero.
+    """
     state = kept.load()
     if state is None:
         return Progress()

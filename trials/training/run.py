@@ -1,5 +1,5 @@
-"""One trial from spec to result. Knows neither Ray nor a grid; attempt.py turns its failures into
-results.
+"""One trial from spec to result, independent of Ray and of grids; attempt.py turns its failures
+into results.
 """
 
 import time
@@ -27,22 +27,21 @@ from trials.training.warm_up import warm_up
 
 OnEpoch = Callable[[EpochScore, float], None]
 OnNote = Callable[[str], None]
-# Facts that a user is told of when the trial begins.
+# Facts that are reported to the user when the trial starts.
 NOTES = ("compile_note", "precision_note")
 
 
 def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) -> TrialResult:
-    """Train and score one trial, which a rung may prune unscored; the result is returned, not yet
-    written.
+    """Train and score one trial, and return its result without writing it; a trial that a rung
+    prunes is not scored.
 
-    on_note is told, before the first step, of what the trial does otherwise than its recipe asks.
-    Raises what went wrong: ValueError for what a user can fix, FloatingPointError for divergence,
-    WrongArithmetic, torch.OutOfMemoryError.
+    Before the first step, on_note receives each deviation from the recipe. Raises ValueError for
+    what a user can fix, FloatingPointError for divergence, WrongArithmetic, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpu_share)
     reset_peak()
-    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    started, start_clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     cache = open_cache(to_path(job.cache))
     task, facts = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(
         job, cache
@@ -55,11 +54,11 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     kept = checkpoints(job)
     progress = fit(network, task, job.spec.recipe, job.spec.seed, kept, on_epoch)
     trained = time.perf_counter()
-    facts |= weights_facts(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
+    facts |= save_best_weights(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
-    cases = score(job, network, cache) if is_scored else ()
+    cases = score_cases(job, network, cache) if is_scored else ()
     seconds = {
-        "seconds_to_first_step": round(clock - begun, 3),
+        "seconds_to_first_step": round(clock - start_clock, 3),
         "train_seconds": round(trained - clock, 2),
         "score_seconds": round(time.perf_counter() - trained, 2),
         "share_beside_model": round(progress.share_beside_model(), 4),
@@ -67,7 +66,7 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     repairs: dict[str, object] = (
         {"cases_prepared_again": cache.made_again} if cache.made_again else {}
     )
-    return finished(job, network, progress, cases, facts | seconds | repairs, started)
+    return trained_result(job, network, progress, cases, facts | seconds | repairs, started)
 
 
 def checkpoints(job: Job) -> Checkpoints:
@@ -76,9 +75,9 @@ def checkpoints(job: Job) -> Checkpoints:
     return Checkpoints(folder=folder, spec=job.spec, code=job.code, minutes=job.checkpoint_minutes)
 
 
-def weights_facts(job: Job, network: Network) -> dict[str, object]:
-    """Leave the best weights for those who load them, and their digest; nobody loads those of a
-    search.
+def save_best_weights(job: Job, network: Network) -> dict[str, object]:
+    """Save the best weights and return their digest; a tuning trial saves none, since they are
+    never loaded.
     """
     if job.spec.phase == TUNE:
         return {}
@@ -87,9 +86,9 @@ def weights_facts(job: Job, network: Network) -> dict[str, object]:
     }
 
 
-def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
-    """Counts of every validation case, and in the final phase of every test case, which also leave
-    files for the report.
+def score_cases(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
+    """Counts of every validation case and, in the final phase, of every test case, for which files
+    are written for the report.
     """
     folder = trial_folder(job.out, job.trial)
     is_final = job.spec.phase == FINAL
@@ -105,7 +104,7 @@ def score(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
     return tuple(evaluate(network, plan, splits))
 
 
-def finished(
+def trained_result(
     job: Job,
     network: Network,
     progress: Progress,
@@ -113,7 +112,7 @@ def finished(
     facts: dict[str, object],
     started: str,
 ) -> TrialResult:
-    """The record of a trial that was trained to its end, or pruned before it."""
+    """The record of a trial that completed or was pruned."""
     cube, module = job.spec.recipe.preparation.edge, network.module
     return TrialResult(
         trial=job.trial,

@@ -1,4 +1,4 @@
-"""Segmentation as a training task: batches of a split's items, a loss, and whole-volume Dice after
+"""Segmentation as a training task: batches of training items, a loss, and whole-volume Dice after
 each epoch.
 """
 
@@ -29,8 +29,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """A Task. weights [N] say how often each item of source is drawn; val and train_scored are the
-    cases scored each epoch.
+    """A Task. weights [N] are the sampling weights of the items of source; val and train_scored are
+    the cases scored in each epoch.
     """
 
     cache: Cache
@@ -46,19 +46,17 @@ class Segmentation:
     train_scored: Sequence[str]
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch, drawn by the weights."""
+        """One epoch of batches, sampled by the weights."""
         return epoch_batches(
             self.source, self.weights, self.recipe.batch_size, self.steps, generator
         )
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
-        """The cell's loss; the forward pass in low precision where the network says so, the loss in
-        float32.
-        """
+        """The cell's loss, in float32; the forward pass runs in the network's precision."""
         return self.loss_function(network.forward(images), labels)
 
     def validate(self, network: Network) -> Validation:
-        """Mean Dice by label on the cube, over the validation cases and over a fixed few training
+        """Mean Dice by label on the cube, over the validation cases and a fixed few training
         cases.
         """
         val_counts, val_loss = self._score(network, self.val)
@@ -72,7 +70,7 @@ class Segmentation:
         )
 
     def _score(self, network: Network, cases: Sequence[str]) -> tuple[list[np.ndarray], float]:
-        """Counts of each case and the mean of their losses; on a GPU both are computed there, and
+        """Counts of each case and the mean of their losses; on a GPU both are computed there and
         read once at the end.
         """
         images = [self.cache.image(case) for case in cases]
@@ -90,8 +88,8 @@ class Segmentation:
 
 
 def counts_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count each label's voxels in one case, where its logits lie: [K, D, H, W] and [D, H, W] to
-    int64 [K, 3].
+    """Count each label's voxels in one case, on the device of its logits: [K, D, H, W] and [D, H,
+    W] to int64 [K, 3].
     """
     if logits.device.type == "cpu":
         return torch.from_numpy(

@@ -1,8 +1,8 @@
-"""What the parts of a trial cost on this machine: really set up, trained for a few steps,
-validated, scored, thrown away.
+"""Times the parts of a trial on this machine: sets up, trains for a few steps, validates, scores,
+and deletes the results.
 
-A prediction on the native grid costs what a trained network's does: the reference, moved by a
-voxel, stands in for it.
+The prediction to score is the reference shifted by a voxel, which takes as long as a trained
+network's.
 """
 
 import json
@@ -31,15 +31,15 @@ from trials.records.spec import PRETRAIN
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation, training_items
 from trials.training.checkpoint import Checkpoints, save_weights
-from trials.training.loop import descent, train_epoch
+from trials.training.loop import make_optimizer, train_epoch
 from trials.training.memory import limit_share
 from trials.training.pretraining import Restoration
-from trials.training.progress import Progress, checkpoint
+from trials.training.progress import Progress, checkpoint_state
 from trials.training.segmentation import Segmentation
 from trials.training.warm_up import precision_text, warm_up
 
 R = TypeVar("R")
-# Steps are timed for so long, and at least so many of them, after two that warm up.
+# Steps are timed for at least this long and this many, after two warm-up steps.
 MEASURED_SECONDS = 2.0
 LEAST_STEPS = 3
 now = time.perf_counter
@@ -47,13 +47,12 @@ now = time.perf_counter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One model under one recipe. Seconds: what a process needs once, setting up, a training step,
-    an epoch's validation, a checkpoint, and scoring a case of a split.
+    """Costs of one model with one recipe. Seconds: once per process, set-up, a training step, an
+    epoch's validation, a checkpoint, and scoring a case of a split.
 
-    steps says for each sampling how many steps an epoch has. precision says in which one a trial
-    trains here, and what the check of its arithmetic found. memory_gib is what the GPU, or else
-    the machine, has in all. checkpoint_mib and weights_mib are files on disk, the other mib what a
-    scored case leaves there.
+    steps gives the steps per epoch of each sampling. precision gives the training precision and the
+    result of its check. memory_gib is the total memory of the GPU, or else of the machine.
+    checkpoint_mib and weights_mib are file sizes; the other mib are the files of a scored case.
     """
 
     first: float
@@ -75,8 +74,8 @@ class Timing:
 
 
 def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
-    """Time the parts of a job. Raises what the trial itself would raise, torch.OutOfMemoryError
-    among it.
+    """Time the parts of a job. Raises what the trial itself would raise, including
+    torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
     limit_share(job.spec.recipe.gpu_share)
@@ -109,7 +108,7 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
 
 
 def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
-    """All that a trial has before its first step, and in which precision it trains."""
+    """Everything that a trial has before its first step, and its precision in words."""
     cache = open_cache(to_path(job.cache))
     task = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)[0]
     network, facts = warm_up(make_network(job, cache), task, job.spec)
@@ -117,21 +116,21 @@ def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
 
 
 def timed(work: Callable[[], R]) -> tuple[float, R]:
-    """How long some work takes, and what it returns."""
+    """The seconds that work() takes, and what it returns."""
     clock = now()
     result = work()
     return now() - clock, result
 
 
 def counting_seconds(network: Network, job: Job) -> float:
-    """Seconds of counting the network's multiply-adds, as each trial does once."""
+    """Seconds to count the network's multiply-adds, which each trial does once."""
     network.module.eval()
     return timed(lambda: item_multiply_adds(network.module, network.dims, job.spec.recipe))[0]
 
 
 def with_first_weights(job: Job, folder: Path) -> Job:
-    """The job with weights to start from where its own are still to be pretrained: frozen stages
-    need some, any will do.
+    """The job with random weights in place of weights still to be pretrained: frozen stages need
+    some.
     """
     recipe = job.spec.recipe
     if job.weights is not None or not job.spec.weights.startswith("pretrain:"):
@@ -142,11 +141,11 @@ def with_first_weights(job: Job, folder: Path) -> Job:
 
 
 def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -> float:
-    """Mean seconds of a training step: two to warm up, then ever more until they have taken long
-    enough to tell.
+    """Mean seconds of a training step: two warm-up steps, then twice as many each time until
+    MEASURED_SECONDS have passed.
     """
     recipe, generator = job.spec.recipe, np.random.default_rng(0)
-    optimizer, scheduler = descent(network.module, replace(task, epochs=1_000_000), recipe)
+    optimizer, scheduler = make_optimizer(network.module, replace(task, epochs=1_000_000), recipe)
     train_epoch(network, replace(task, steps=2), recipe, generator, optimizer, scheduler)
     steps, spent, number = 0, 0.0, LEAST_STEPS
     while spent < MEASURED_SECONDS:
@@ -159,23 +158,21 @@ def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -
 
 
 def validation_seconds(network: Network, task: Segmentation | Restoration) -> float:
-    """Seconds of an epoch's validation: of a batch or two of its cases, times how many more there
-    are.
-    """
+    """Seconds of an epoch's validation, extrapolated from a batch or two of its cases."""
     if isinstance(task, Restoration):
-        return seconds_of(lambda: task.validate(network))
+        return warm_seconds(lambda: task.validate(network))
     few = max(2, task.recipe.batch_size if network.dims == 3 else 2)
     part = replace(task, val=task.val[:few], train_scored=task.train_scored[:few])
     cases = len(part.val) + len(part.train_scored)
     return (
-        seconds_of(lambda: part.validate(network))
+        warm_seconds(lambda: part.validate(network))
         * (len(task.val) + len(task.train_scored))
         / cases
     )
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """How long some work takes the second time."""
+def warm_seconds(work: Callable[[], object]) -> float:
+    """The seconds that work() takes the second time."""
     work()
     return timed(work)[0]
 
@@ -184,13 +181,13 @@ def saving_cost(
     network: Network, task: Segmentation | Restoration, job: Job, folder: Path
 ) -> tuple[float, float, float]:
     """Seconds of a checkpoint, its MiB, and the MiB of the weights alone."""
-    optimizer, scheduler = descent(network.module, task, job.spec.recipe)
+    optimizer, scheduler = make_optimizer(network.module, task, job.spec.recipe)
     best = {name: tensor.detach().cpu() for name, tensor in network.module.state_dict().items()}
-    state = checkpoint(Progress(best_weights=best), network.module, optimizer, scheduler)
+    state = checkpoint_state(Progress(best_weights=best), network.module, optimizer, scheduler)
     kept = Checkpoints(folder=folder / "checkpoints", spec=job.spec)
     seconds, _ = timed(lambda: kept.save(0, state))
     save_weights(folder / "best.pt", best)
-    # Adam keeps two more numbers a trained parameter, which it does not before its first step.
+    # Adam stores two more numbers per trained parameter, but only from its first step on.
     moments = (
         8
         * sum(
@@ -200,11 +197,13 @@ def saving_cost(
         )
         / 2**20
     )
-    return seconds, mib(folder / "checkpoints") + moments, mib(folder / "best.pt")
+    return seconds, size_mib(folder / "checkpoints") + moments, size_mib(folder / "best.pt")
 
 
 def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict[str, float]:
-    """Seconds of a validation and of a test case of average size, and the MiB that each leaves."""
+    """Seconds of scoring a validation and a test case of average size, and the MiB of their
+    files.
+    """
     plan = Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
@@ -226,7 +225,7 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
         )
         cost[f"{split}_case_mib"] = len(json.dumps(asdict(evaluated), indent=1)) / 2**20
     if job.test:
-        cost["test_case_mib"] += mib(folder / "pictures") + mib(folder / "predictions")
+        cost["test_case_mib"] += size_mib(folder / "pictures") + size_mib(folder / "predictions")
     return cost
 
 
@@ -235,7 +234,7 @@ def _logits(network: Network, cache: Cache, case: str, batch_size: int) -> Tenso
 
 
 def reference_logits(cache: Cache, case: str) -> Tensor:
-    """Logits [K, D, H, W] of a prediction that is the reference moved by a voxel."""
+    """Logits [K, D, H, W] of a prediction that is the reference shifted by a voxel."""
     labels = torch.from_numpy(np.roll(cache.labels(case), 1, axis=0).astype(np.int64))
     return one_hot(labels, len(cache.classes)).movedim(-1, 0).float() * 8
 
@@ -258,7 +257,7 @@ def mean_voxels(cache: Cache, cases: Sequence[str]) -> float:
 def steps_by_sampling(
     task: Segmentation | Restoration, cache: Cache, job: Job, samplings: Sequence[str]
 ) -> dict[str, int]:
-    """Steps an epoch of each sampling, which may drop items."""
+    """Steps per epoch of each sampling, which may drop items."""
     recipe = job.spec.recipe
     if recipe.steps_per_epoch or isinstance(task, Restoration):
         return dict.fromkeys(samplings, task.steps)
@@ -267,7 +266,7 @@ def steps_by_sampling(
     return {name: -(-int((kept > 0).sum()) // recipe.batch_size) for name, kept in weights.items()}
 
 
-def mib(path: Path) -> float:
-    """Size of a file or of all files of a folder; 0 where there is none."""
+def size_mib(path: Path) -> float:
+    """Size in MiB of a file or of all files in a folder; 0 if there is none."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) / 2**20

@@ -1,5 +1,5 @@
-"""Between setting up and the first step: a network is compiled where that pays, and its low
-precision is checked.
+"""Between set-up and the first step: compile the network if that saves time, and check its low
+precision.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from trials.data.batches.resident import ahead
 from trials.inference.network import Network, memory_format
 from trials.models.registry import MODELS
 from trials.records.spec import TrialSpec
-from trials.training.compiling import compiled, wants_compiling
+from trials.training.compiling import should_compile, try_compile
 from trials.training.precision import Arithmetic, WrongArithmetic, check_arithmetic
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
@@ -22,16 +22,16 @@ Facts = dict[str, object]
 def warm_up(
     network: Network, task: Segmentation | Restoration, spec: TrialSpec
 ) -> tuple[Network, Facts]:
-    """The network as it will train, and what the trial's result says of that: compiled, arithmetic,
-    and notes on what changed.
+    """The network as it will train, and the facts for the result: compiled, arithmetic, and notes
+    on changes.
 
-    A float32 trial that does not compile takes no step here. Raises WrongArithmetic where the
-    recipe names a low precision that is wrong here.
+    A float32 trial that does not compile runs no step here. Raises WrongArithmetic if the recipe
+    names a low precision that is wrong on this device.
     """
     facts: Facts = {"compiled": False}
-    if wants_compiling(spec.recipe, network, task.epochs * task.steps * spec.recipe.batch_size):
+    if should_compile(spec.recipe, network, task.epochs * task.steps * spec.recipe.batch_size):
         images, labels = first_batch(network, task, spec)
-        network, failure = compiled(network, task.loss, images, labels)
+        network, failure = try_compile(network, task.loss, images, labels)
         facts = {"compiled": network.is_compiled} | ({"compile_note": failure} if failure else {})
     if network.device.type == "cuda" and not network.is_compiled:
         network.module.to(
@@ -46,8 +46,8 @@ def warm_up(
         return network, facts
     if spec.recipe.precision != "auto":
         raise WrongArithmetic(
-            f"recipe.precision is {spec.recipe.precision!r}, and that is wrong here for "
-            f"{spec.cell.model}: {found.text()}; "
+            f"recipe.precision {spec.recipe.precision!r} gives wrong results for "
+            f"{spec.cell.model} on this device: {found.text()}; "
             "set precision='float32', or 'auto'"
         )
     return replace(network, autocast=None), facts | {
@@ -58,8 +58,8 @@ def warm_up(
 def first_batch(
     network: Network, task: Segmentation | Restoration, spec: TrialSpec
 ) -> tuple[Tensor, Tensor]:
-    """One piece of a batch of the task, on the network's device, drawn apart from what the trial
-    draws.
+    """One accumulation part of a batch of the task, on the network's device, from a generator
+    separate from the trial's.
     """
     images, labels = next(ahead(task.batches(np.random.default_rng(spec.seed)), network.device))
     piece = -(-len(images) // network.accumulation_steps)
@@ -67,7 +67,7 @@ def first_batch(
 
 
 def arithmetic_facts(found: Arithmetic) -> Facts:
-    """What a result says of the check: the sentence, and seconds it took."""
+    """The facts about the check: its result in words, and the seconds it took."""
     return {
         "arithmetic": found.text(),
         "arithmetic_right": found.is_right,
@@ -76,7 +76,7 @@ def arithmetic_facts(found: Arithmetic) -> Facts:
 
 
 def precision_text(network: Network, facts: Facts) -> str:
-    """In which precision a network trains here and what the check found, in one sentence, from what
+    """The network's training precision and the result of the check in one sentence, from what
     warm_up returned.
     """
     if "precision_note" in facts:
@@ -91,5 +91,8 @@ def precision_text(network: Network, facts: Facts) -> str:
 
 
 def fallback_text(model: str, found: Arithmetic) -> str:
-    """What is said where a trial trains in float32 since low precision is wrong here."""
-    return f"{model} trained in float32, since bfloat16 is wrong here: {found.text()}"
+    """The note of a trial that trains in float32 because low precision is wrong on this device."""
+    return (
+        f"{model} trained in float32, since bfloat16 gives wrong results on this device: "
+        f"{found.text()}"
+    )

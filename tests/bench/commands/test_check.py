@@ -90,7 +90,7 @@ def test_patients_among_phantoms_are_a_fault_whatever_the_folder_is_taken_for(tm
     assert (as_phantoms["case"], as_phantoms["level"]) == ("case_00002", "fatal")
     assert (
         as_phantoms["message"]
-        == "is no generated phantom: phantoms.json counts 2, the first case_00000"
+        == "is not a generated phantom: phantoms.json lists 2, from case_00000 on"
     )
     assert (as_kits["code"], as_kits["file"], as_kits["level"]) == (
         "phantoms",
@@ -140,4 +140,4 @@ def test_phantoms_whose_generation_was_interrupted_are_a_warning(tmp_path, capsy
 
     assert "warning: " + str(
         tmp_path / "phantoms.json"
-    ) + ": says that 3 phantoms were begun and not all made" in (capsys.readouterr().out)
+    ) + ": says that not all of its 3 phantoms were written" in (capsys.readouterr().out)

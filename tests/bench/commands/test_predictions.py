@@ -120,7 +120,7 @@ def test_what_cannot_be_added_is_an_error_exit_code_2_and_nothing_kept(run, faul
     pairs, line = [f"x={folder}"], ""
     if fault == "missing":
         (folder / f"{case}.nii.gz").unlink()
-        line = f"1 case: {case}; a contestant predicts every test case"
+        line = f"1 case: {case}; add one for every test case"
     elif fault == "moved":
         nibabel.save(nibabel.Nifti1Image(volume(case), np.eye(4)), folder / f"{case}.nii.gz")
         line = f"{case}.nii.gz: has another affine"
@@ -166,5 +166,5 @@ def test_a_changed_count_of_an_outsider_is_seen_by_its_digest(run, capsys):
 
     error = capsys.readouterr().err
     assert str(file) in error
-    assert "its bytes are not those of its digest" in error
+    assert "its content does not match its checksum" in error
     assert "delete it and add the contestant again" in error

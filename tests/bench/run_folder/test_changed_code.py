@@ -165,7 +165,7 @@ def test_an_interrupted_trial_whose_part_was_edited_is_refused_and_never_continu
     assert trained == [0, 1]
     assert result.code == changed
     assert result.facts["checkpoints"] == [
-        f"{checkpoint.name} was made by other code ({kind} {NAMES[kind]}): training began anew"
+        f"{checkpoint.name} was written by other code ({kind} {NAMES[kind]}): training restarted"
     ]
     assert "attempts" not in result.facts
 
@@ -207,8 +207,7 @@ def test_a_process_that_would_run_other_code_than_the_driver_says_so_and_leaves_
     for part in ("segbench", "loss tversky"):
         with pytest.raises(
             ValueError,
-            match=f"this process would run another {part} than the driver; give every node the "
-            "same",
+            match=f"this process has another {part}; install the same segbench",
         ):
             attempt(replace(job, code={**job.code, part: "0123456789abcdef"}))
     assert not result_path(job.out, job.trial).exists()

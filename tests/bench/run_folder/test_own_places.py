@@ -52,8 +52,8 @@ def data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("verb", ["run", "plan"])
 def test_a_grid_that_generates_its_data_writes_nothing_into_a_users_data_set(data, verb, capsys):
     line = (
-        "it holds dataset.json, imagesTr, labelsTr; leave --data out and they are generated in "
-        "a folder of their own"
+        "it holds dataset.json, imagesTr, labelsTr; omit --data to generate them in "
+        "their own folder"
     )
 
     refuses([verb, "--grid", "demo", "--data", data], line, capsys, data.parent)

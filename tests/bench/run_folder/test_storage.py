@@ -10,9 +10,9 @@ import pytest
 
 from bench.cli import main
 from bench.run_folder.lock import beat, driving, find, is_alive, take
-from trials.storage.atomic import matching, to_path
+from trials.storage.atomic import find_files, to_path
 from trials.storage.object_store import put
-from trials.storage.probe import local_beside, probe, reason_of
+from trials.storage.probe import check_writable, explain_error, local_parent
 
 
 def test_a_second_driver_on_a_bucket_is_refused_and_a_lock_goes_with_its_driver(bucket):
@@ -26,13 +26,13 @@ def test_a_second_driver_on_a_bucket_is_refused_and_a_lock_goes_with_its_driver(
 
 
 def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence(bucket):
-    probe(bucket / "run")
-    assert matching(bucket / "run", "*") == []
+    check_writable(bucket / "run")
+    assert find_files(bucket / "run", "*") == []
 
     with pytest.raises(
         ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist"
     ) as error:
-        probe(to_path("s3://nowhere-at-all/run"))
+        check_writable(to_path("s3://nowhere-at-all/run"))
 
     assert "\n" not in str(error.value)
 
@@ -50,14 +50,14 @@ def test_f70_a_store_that_refuses_is_told_at_the_start(store, bucket):
             ValueError,
             match=r"/run cannot be written, .*give another folder, or the rights and credentials",
         ):
-            probe(bucket / "run")
+            check_writable(bucket / "run")
     finally:
         auth_after(b"inf")
 
 
 def test_data_for_a_run_in_a_bucket_are_made_here(bucket, tmp_path):
-    assert local_beside(bucket / "runs" / "demo").name == "runs"
-    assert local_beside(tmp_path / "demo") == tmp_path
+    assert local_parent(bucket / "runs" / "demo").name == "runs"
+    assert local_parent(tmp_path / "demo") == tmp_path
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
@@ -65,9 +65,9 @@ def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
 
     with pytest.raises(
         ValueError,
-        match=r"/file/run cannot be written, read and deleted from: .*; give another folder",
+        match=r"/file/run cannot be written, read and deleted: .*; give another folder",
     ):
-        probe(tmp_path / "file" / "run")
+        check_writable(tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_run_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path):
     [
         (errno.ENOSPC, "its disk is full; free some space"),
         (errno.EDQUOT, "your quota there is used up"),
-        (errno.EROFS, "it lies on a read-only file system"),
-        (errno.EACCES, "may not; change the folder's permissions"),
+        (errno.EROFS, "it is on a read-only file system"),
+        (errno.EACCES, "has no permission; change the folder's permissions"),
     ],
 )
 def test_f71_what_a_disk_refuses_is_said_with_its_way_out(number, words):
-    assert words in reason_of(OSError(number, os.strerror(number)))
+    assert words in explain_error(OSError(number, os.strerror(number)))
 
 
 def test_doctor_reads_a_cache_and_tries_a_run_folder_in_a_bucket(bucket, small_cache, capsys):
@@ -129,4 +129,4 @@ def test_a_url_where_files_are_needed_is_refused_in_one_sentence(command, capsys
         code = refused.code
 
     assert code == 2
-    assert "is a URL, and this has to be a path: fetch it or mount it" in capsys.readouterr().err
+    assert "download or mount it and name the path" in capsys.readouterr().err

@@ -55,7 +55,7 @@ HOMELESS = NodeReport(
     address="10.0.0.8",
     sees_driver=True,
     is_seen=True,
-    no_scratch="SEGBENCH_SCRATCH: /x cannot be made",
+    no_scratch="SEGBENCH_SCRATCH: /x cannot be created",
 )
 OTHER = NodeReport(
     address="10.0.0.9",
@@ -95,7 +95,7 @@ LOST = NodeReport(address="10.0.0.7", lost="NodeDiedError")
         ),
         (
             [WELL, HOMELESS, BLIND],
-            "no folder on its own disk for 10.0.0.8 (SEGBENCH_SCRATCH: /x cannot be made); "
+            "no folder on its own disk for 10.0.0.8 (SEGBENCH_SCRATCH: /x cannot be created); "
             "set the variable there before `ray start`",
         ),
         (

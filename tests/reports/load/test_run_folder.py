@@ -186,6 +186,7 @@ def test_a_number_changed_in_a_file_that_the_page_prints_is_seen_by_the_files_di
     path.write_text(path.read_text().replace(number, other, 1))
 
     with pytest.raises(
-        ValueError, match=rf"{file}.*not those of its digest.*; (delete it and|run the grid again)"
+        ValueError,
+        match=rf"{file}.*does not match its checksum.*; (delete it and|run the grid again)",
     ):
         build_report(tmp_path, "none")

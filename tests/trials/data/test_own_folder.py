@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 from nifti_toys import dataset_of
 
-from trials.data.own_folder import contents, is_inside, refuse_foreign
+from trials.data.own_folder import is_inside, list_contents, refuse_foreign
 from trials.data.prepared.cache import prepare_dataset
 from trials.records.spec import Cube
 from trials.storage.atomic import to_path
-from trials.storage.object_store import StoreAway, put
+from trials.storage.object_store import StoreUnavailable, put
 from trials.storage.spool import scratch
 
 
 def test_a_missing_and_an_empty_folder_have_no_content(tmp_path, bucket):
     assert (
-        contents(tmp_path) == contents(tmp_path / "missing") == contents(bucket / "missing") == []
+        list_contents(tmp_path)
+        == list_contents(tmp_path / "missing")
+        == list_contents(bucket / "missing")
+        == []
     )
 
 
@@ -32,7 +35,7 @@ def test_a_folder_tells_what_lies_in_it_but_neither_litter_nor_what_is_unfinishe
         (tmp_path / name).touch()
     (tmp_path / "a").mkdir()
 
-    assert contents(tmp_path) == [".hidden", "a", "b.nii.gz"]
+    assert list_contents(tmp_path) == [".hidden", "a", "b.nii.gz"]
 
 
 def test_a_bucket_tells_its_objects_and_what_they_lie_under_one_level_deep(bucket):
@@ -42,14 +45,14 @@ def test_a_bucket_tells_its_objects_and_what_they_lie_under_one_level_deep(bucke
     put(bucket / "running", b"")
     bucket.fs.pipe_file(f"{bucket.path}/run/", b"")
 
-    assert contents(bucket / "run") == ["cases", "scan.nii.gz"]
+    assert list_contents(bucket / "run") == ["cases", "scan.nii.gz"]
 
 
 def test_a_store_that_does_not_answer_is_told_and_not_taken_for_an_empty_one(store, bucket):
     store.stop()
     try:
-        with pytest.raises(StoreAway, match="/run: the store refuses or does not answer"):
-            contents(bucket / "run")
+        with pytest.raises(StoreUnavailable, match="/run: the store refuses or does not answer"):
+            list_contents(bucket / "run")
     finally:
         store.start()
 

@@ -217,11 +217,11 @@ def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
             "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest "
             "legal: 32",
         ),
-        ("unet3d", 16, 2, "at least 32; got 16; nearest legal: 32"),
-        ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest legal: 32 or 48"),
-        ("vnet", 16, 1, "at least 32 for a batch of one; got 16; nearest legal: 32"),
-        ("segresnet", 20, 1, "multiple of 8 and at least 8; got 20; nearest legal: 16 or 24"),
-        ("unet2d_resnet18", 32, 1, "at least 33 for a batch of one; got 32; nearest legal: 33"),
+        ("unet3d", 16, 2, "at least 32; got 16; nearest valid: 32"),
+        ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest valid: 32 or 48"),
+        ("vnet", 16, 1, "at least 32 for a batch of one; got 16; nearest valid: 32"),
+        ("segresnet", 20, 1, "multiple of 8 and at least 8; got 20; nearest valid: 16 or 24"),
+        ("unet2d_resnet18", 32, 1, "at least 33 for a batch of one; got 32; nearest valid: 33"),
     ],
 )
 def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(
@@ -253,7 +253,7 @@ def test_the_usual_cubes_are_legal_for_every_model(name, edge):
     ("name", "width", "message"),
     [
         ("segresnet", 12, "multiple of 8, the number of norm groups; got 12"),
-        ("unet2d_resnet18", 16, "width of its encoder; got width 16"),
+        ("unet2d_resnet18", 16, "fixes its width; got width 16"),
         ("unet4d", None, "unknown model 'unet4d'; did you mean 'unet3d'"),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_file_of_another_width_is_refused_with_both_shapes(tmp_path):
     torch.save(model_of(1, "unet3d", width=4).state_dict(), tmp_path / "narrow.pt")
 
     with pytest.raises(
-        ValueError, match=r"down\.0\.0\.weight is 8x1x3x3x3 here and 4x1x3x3x3 there"
+        ValueError, match=r"down\.0\.0\.weight is 8x1x3x3x3 in the model and 4x1x3x3x3 in the file"
     ):
         load_weights(model_of(2, "unet3d"), tmp_path / "narrow.pt")
 
@@ -304,6 +304,6 @@ def test_weights_that_are_no_longer_those_of_their_digest_are_refused(tmp_path):
     save_weights(tmp_path / "best.pt", {"weight": torch.ones(3)})
 
     with pytest.raises(
-        ValueError, match=r"best\.pt: damaged, or changed since the run began; give the file again"
+        ValueError, match=r"best\.pt: damaged, or changed since the run started; restore the file"
     ):
         check_digest(tmp_path / "best.pt", known)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from trials.process.workers import work_on
+from trials.process.workers import run_on_cases
 
 PARENT = """
 import os, time
-from trials.process.workers import work_on
+from trials.process.workers import run_on_cases
 
 class One:
     def __init__(self, case):
@@ -28,7 +28,7 @@ def wait(case):
     time.sleep(600)
 
 if __name__ == "__main__":
-    work_on([One("a"), One("b")], wait, 2, lambda: None)
+    run_on_cases([One("a"), One("b")], wait, 2, lambda: None)
 """
 
 
@@ -71,7 +71,7 @@ def new_pages(turn):
 def test_a_worker_hands_the_memory_of_a_case_to_the_next():
     turns = [Turn(f"{number}") for number in range(6)]
 
-    pages = work_on(turns, new_pages, 2, lambda: None).values()
+    pages = run_on_cases(turns, new_pages, 2, lambda: None).values()
 
     # 64 MiB are 16,384 pages: each of the two workers takes them once.
     assert sum(count > 8000 for count in pages) <= 2

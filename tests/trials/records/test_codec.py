@@ -93,5 +93,5 @@ def test_sealed_bytes_read_back_and_every_flipped_bit_of_them_is_seen():
     for place in range(8 * len(file.getvalue())):
         spoilt = bytearray(content)
         spoilt[place // 8] ^= 1 << place % 8
-        with pytest.raises(ValueError, match="not those of its digest"):
+        with pytest.raises(ValueError, match="does not match its checksum"):
             check_byte_checksum(bytes(spoilt))

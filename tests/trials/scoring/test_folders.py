@@ -8,7 +8,7 @@ import pytest
 
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring.folders import (
-    Pair,
+    MaskPair,
     classes_of,
     find_pairs,
     mask_files,
@@ -38,7 +38,7 @@ def patient(shape=(10, 12, 14)):
 
 def pair(tmp_path, pred, affine=IPL):
     reference = save(tmp_path / "reference" / "case_00001.nii.gz")
-    return Pair(
+    return MaskPair(
         case="case_00001",
         reference=reference,
         prediction=save(tmp_path / "p" / "case_00001.nii.gz", pred, affine),
@@ -74,7 +74,7 @@ def test_flat_files_and_folders_a_case_are_found_alike(tmp_path):
 def test_a_missing_prediction_is_named(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"prediction holds no prediction of 2 cases: case_00002, case_00003; add them",
+        match=r"prediction has no prediction for 2 cases: case_00002, case_00003; add them",
     ):
         find_pairs(
             *folders(tmp_path, ("case_00001", "case_00002", "case_00003"), ("case_00001",)),
@@ -83,7 +83,7 @@ def test_a_missing_prediction_is_named(tmp_path):
 
 
 def test_a_prediction_without_a_reference_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"reference holds no reference of 1 case: case_00009;"):
+    with pytest.raises(ValueError, match=r"reference has no reference for 1 case: case_00009;"):
         find_pairs(*folders(tmp_path, ("case_00001",), ("case_00001", "case_00009")), "kits23")
 
 
@@ -96,7 +96,7 @@ def test_named_cases_alone_are_scored_and_must_be_there(tmp_path):
         "case_00001",
         "case_00003",
     ]
-    with pytest.raises(ValueError, match="no prediction of 1 case: case_00002"):
+    with pytest.raises(ValueError, match="no prediction for 1 case: case_00002"):
         find_pairs(*both, "kits23", ["case_00001", "case_00002"])
 
 
@@ -112,7 +112,7 @@ def test_a_case_that_is_there_twice_is_named(tmp_path):
 
 
 def test_a_folder_without_masks_says_what_is_looked_for(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no masks; they are looked for as CASE.nii.gz"):
+    with pytest.raises(ValueError, match=r"holds no masks; expected files are CASE.nii.gz"):
         mask_files(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         mask_files(tmp_path / "nowhere")
@@ -177,7 +177,7 @@ def test_scores_do_not_depend_on_how_a_files_axes_run(tmp_path):
 
     scores = [
         score_pair(pair, CLASSES, KITS23)
-        for pair in (first, Pair(case="case_00001", reference=turned[0], prediction=turned[1]))
+        for pair in (first, MaskPair(case="case_00001", reference=turned[0], prediction=turned[1]))
     ]
 
     assert scores[0] == pytest.approx(scores[1], nan_ok=True)
@@ -188,7 +188,9 @@ def test_two_masks_without_foreground_score_by_the_challenges_rule(tmp_path):
     empty = np.zeros((4, 5, 6), np.uint8)
     paths = [save(tmp_path / f"{name}.nii.gz", empty) for name in "ab"]
 
-    scores = score_pair(Pair(case="x", reference=paths[0], prediction=paths[1]), CLASSES, KITS23)
+    scores = score_pair(
+        MaskPair(case="x", reference=paths[0], prediction=paths[1]), CLASSES, KITS23
+    )
 
     assert [scores[f"dice_{name}"] for name in ("kidney_and_mass", "mass", "tumor")] == [1, 1, 1]
     assert np.isnan(scores["dice_kidney"])

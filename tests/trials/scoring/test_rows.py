@@ -9,12 +9,12 @@ from scipy import ndimage
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring import lattice
 from trials.scoring.case import surface_scores
-from trials.scoring.lattice import near_each_other, offsets_within
+from trials.scoring.lattice import find_near, offsets_within
 from trials.scoring.lesions import lesion_counts
 from trials.scoring.official import official_scores
 from trials.scoring.regions import all_regions
-from trials.scoring.rows import rows_of, shared_rows
-from trials.scoring.surface import distances_between, overlap_of, overlap_within, surface_of
+from trials.scoring.rows import shared_rows, to_rows
+from trials.scoring.surface import distances_between, find_surface, overlap_within, surface_overlap
 
 CLASSES = ("background", "kidney", "tumor", "cyst")
 SPACINGS = [(1.0, 1.0, 1.0), (3.0, 0.7, 0.8), (0.5, 0.61, 2.3)]
@@ -46,9 +46,9 @@ def test_lesions_are_the_components_of_a_peer(share):
 @pytest.mark.parametrize("spacing_mm", SPACINGS)
 @pytest.mark.parametrize("tolerance_mm", [0.0, 0.7, 1.0330772532390826, 2.3])
 def test_areas_within_a_tolerance_are_those_of_the_distances(spacing_mm, tolerance_mm):
-    surfaces = surface_of(specks(3) == 1, spacing_mm), surface_of(specks(4) == 1, spacing_mm)
+    surfaces = find_surface(specks(3) == 1, spacing_mm), find_surface(specks(4) == 1, spacing_mm)
 
-    looked_up = overlap_of(*surfaces, spacing_mm, tolerance_mm)
+    looked_up = surface_overlap(*surfaces, spacing_mm, tolerance_mm)
 
     assert looked_up == overlap_within(distances_between(*surfaces, spacing_mm), tolerance_mm)
     assert 0 < looked_up.true_within_mm2 < looked_up.true_mm2
@@ -56,13 +56,13 @@ def test_areas_within_a_tolerance_are_those_of_the_distances(spacing_mm, toleran
 
 def test_a_tolerance_of_very_many_voxels_is_searched_by_distance(monkeypatch):
     spacing_mm = (0.1, 0.1, 0.1)
-    surfaces = surface_of(specks(3) == 1, spacing_mm), surface_of(specks(4) == 1, spacing_mm)
+    surfaces = find_surface(specks(3) == 1, spacing_mm), find_surface(specks(4) == 1, spacing_mm)
 
     assert offsets_within(spacing_mm, 1.0) is None
-    searched = overlap_of(*surfaces, spacing_mm, 1.0)
+    searched = surface_overlap(*surfaces, spacing_mm, 1.0)
 
-    monkeypatch.setattr(lattice, "MOST_OFFSETS", 10**6)
-    assert overlap_of(*surfaces, spacing_mm, 1.0) == searched
+    monkeypatch.setattr(lattice, "MAX_OFFSETS", 10**6)
+    assert surface_overlap(*surfaces, spacing_mm, 1.0) == searched
 
 
 def test_offsets_are_those_of_the_ball_nearest_first():
@@ -77,7 +77,7 @@ def test_sets_that_lie_apart_or_are_empty_have_nothing_near():
     here, far, none = np.array([[0, 0, 0]]), np.array([[9, 9, 9]]), np.empty((0, 3), int)
 
     for second in (far, none):
-        assert not any(side.any() for side in near_each_other(here, second, offsets))
+        assert not any(side.any() for side in find_near(here, second, offsets))
 
 
 def test_a_row_does_not_end_where_the_next_begins():
@@ -94,7 +94,7 @@ def test_rows_are_those_that_hold_something():
     other = np.zeros_like(labels)
     other[0, 3, 1] = 3
 
-    assert (rows_of(labels).d.tolist(), rows_of(labels).h.tolist()) == ([1, 2], [2, 0])
+    assert (to_rows(labels).d.tolist(), to_rows(labels).h.tolist()) == ([1, 2], [2, 0])
     true, pred = shared_rows(labels, other)
     assert (true.d.tolist(), true.h.tolist()) == ([0, 1, 2], [3, 2, 0])
     assert true.values.sum(axis=1).tolist() == [0, 2, 1]

@@ -9,13 +9,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from trials.scoring.surface import (
-    box_of,
+    bounding_box,
     distances_between,
     element_areas,
+    find_surface,
     hd95_mm,
     overlap_within,
     surface_dice,
-    surface_of,
 )
 
 CUBIC = (1.0, 1.0, 1.0)
@@ -35,7 +35,9 @@ def blob(seed, shape=(18, 20, 22)):
 
 
 def measured(true, pred, spacing_mm=CUBIC):
-    return distances_between(surface_of(true, spacing_mm), surface_of(pred, spacing_mm), spacing_mm)
+    return distances_between(
+        find_surface(true, spacing_mm), find_surface(pred, spacing_mm), spacing_mm
+    )
 
 
 def dice_at(true, pred, tolerance_mm, spacing_mm=CUBIC):
@@ -46,7 +48,7 @@ def dice_at(true, pred, tolerance_mm, spacing_mm=CUBIC):
 def test_a_cubes_area_is_that_of_its_faces_with_edges_and_corners_cut(edge):
     mask = np.ones((edge,) * 3, bool)
 
-    area = surface_of(mask, CUBIC).areas_mm2.sum()
+    area = find_surface(mask, CUBIC).areas_mm2.sum()
 
     cut = 6 * (edge - 1) ** 2 + 12 * (edge - 1) * math.sqrt(1 / 2) + 8 * math.sqrt(3) / 8
     assert area == pytest.approx(cut)
@@ -56,7 +58,7 @@ def test_a_boxs_area_approaches_that_of_its_faces_at_any_spacing():
     spacing_mm = (2.5, 0.5, 0.8)
     d, h, w = 60 * 2.5, 120 * 0.5, 100 * 0.8
 
-    area = surface_of(np.ones((60, 120, 100), bool), spacing_mm).areas_mm2.sum()
+    area = find_surface(np.ones((60, 120, 100), bool), spacing_mm).areas_mm2.sum()
 
     assert area == pytest.approx(2 * (d * h + d * w + h * w), rel=0.02)
     assert area < 2 * (d * h + d * w + h * w)
@@ -173,7 +175,7 @@ def test_of_two_empty_masks_nothing_is_a_number():
 
 def test_a_limit_changes_no_overlap_within_it():
     spacing_mm = (1.5, 0.7, 0.9)
-    surfaces = surface_of(blob(0), spacing_mm), surface_of(blob(2), spacing_mm)
+    surfaces = find_surface(blob(0), spacing_mm), find_surface(blob(2), spacing_mm)
 
     whole, limited = (
         distances_between(*surfaces, spacing_mm),
@@ -188,9 +190,9 @@ def test_a_limit_changes_no_overlap_within_it():
 def test_areas_of_parts_that_do_not_touch_add_up():
     left, right = box((1, 1, 1), (4, 5, 6)), box((9, 8, 8), (3, 3, 3))
 
-    parts = [surface_of(mask, CUBIC).areas_mm2.sum() for mask in (left, right)]
+    parts = [find_surface(mask, CUBIC).areas_mm2.sum() for mask in (left, right)]
 
-    assert surface_of(left | right, CUBIC).areas_mm2.sum() == pytest.approx(sum(parts))
+    assert find_surface(left | right, CUBIC).areas_mm2.sum() == pytest.approx(sum(parts))
 
 
 def test_where_a_mask_lies_and_how_its_axes_are_ordered_does_not_matter():
@@ -207,5 +209,5 @@ def test_where_a_mask_lies_and_how_its_axes_are_ordered_does_not_matter():
 
 
 def test_the_box_of_a_mask_is_the_smallest_that_holds_it():
-    assert box_of(box((2, 3, 4), (1, 5, 6))) == (slice(2, 3), slice(3, 8), slice(4, 10))
-    assert box_of(np.zeros((4, 4, 4), np.uint8)) == (slice(0, 0), slice(0, 0), slice(0, 0))
+    assert bounding_box(box((2, 3, 4), (1, 5, 6))) == (slice(2, 3), slice(3, 8), slice(4, 10))
+    assert bounding_box(np.zeros((4, 4, 4), np.uint8)) == (slice(0, 0), slice(0, 0), slice(0, 0))

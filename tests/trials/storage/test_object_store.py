@@ -11,16 +11,16 @@ from small_jobs import SPEC
 import trials.storage.object_store
 from bench.run_folder.lock import driving
 from trials.storage.atomic import (
-    changed_ns,
     delete,
-    is_there,
-    matching,
+    exists,
+    find_files,
+    modified_ns,
     read_bytes,
     read_text,
     to_path,
     write_text,
 )
-from trials.storage.object_store import StoreAway, patiently, put_new
+from trials.storage.object_store import StoreUnavailable, put_new, retry
 from trials.training.checkpoint import Checkpoints
 
 
@@ -34,8 +34,10 @@ def test_an_object_is_written_with_one_put_and_read_back(bucket, caplog):
     assert len(requests) == 1
     assert "PUT /" in requests[0]
     assert read_text(path) == "{}"
-    assert abs(changed_ns(path) / 1e9 - time.time()) < 600
-    assert [str(found) for found in matching(bucket / "run", "trials/*/result.json")] == [str(path)]
+    assert abs(modified_ns(path) / 1e9 - time.time()) < 600
+    assert [str(found) for found in find_files(bucket / "run", "trials/*/result.json")] == [
+        str(path)
+    ]
     with pytest.raises(FileNotFoundError):
         read_bytes(bucket / "nothing")
 
@@ -54,26 +56,28 @@ def away(store, bucket, monkeypatch):
 def test_whether_an_object_is_there(bucket):
     write_text(bucket / "run" / "a.json", "{}")
 
-    assert [is_there(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [
+    assert [exists(bucket / name) for name in ("run/a.json", "run/b.json", "run")] == [
         True,
         False,
         False,
     ]
     for _ in range(2):
         delete(bucket / "run" / "a.json")
-        assert not is_there(bucket / "run" / "a.json")
+        assert not exists(bucket / "run" / "a.json")
 
 
 @pytest.mark.parametrize(
-    "ask", [is_there, read_bytes, changed_ns, delete, lambda path: put_new(path, b"")]
+    "ask", [exists, read_bytes, modified_ns, delete, lambda path: put_new(path, b"")]
 )
 def test_a_store_that_is_away_is_no_answer_to_any_question(away, ask):
-    with pytest.raises(StoreAway, match=r"run/a\.json: the store refuses or does not answer"):
+    with pytest.raises(
+        StoreUnavailable, match=r"run/a\.json: the store refuses or does not answer"
+    ):
         ask(away / "run" / "a.json")
 
 
 def test_checkpoints_that_cannot_be_read_for_an_outage_do_not_make_a_trial_begin_anew(away):
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         Checkpoints(folder=away / "run", spec=SPEC).load()
 
 
@@ -86,7 +90,7 @@ def test_a_lock_is_left_by_a_driver_that_ends_in_an_outage(store, bucket, monkey
         store.stop()
     store.start()
 
-    assert is_there(lock)
+    assert exists(lock)
 
 
 def test_of_two_who_store_a_new_object_one_does(bucket):
@@ -96,7 +100,7 @@ def test_of_two_who_store_a_new_object_one_does(bucket):
 
 def test_an_unknown_scheme_is_refused_by_name():
     with pytest.raises(
-        ValueError, match=r"^nonsense://a/b: .*nonsense.*; give a folder, or install"
+        ValueError, match=r"^nonsense://a/b: .*nonsense.*; name a local folder, or install"
     ):
         to_path("nonsense://a/b")
 
@@ -113,14 +117,14 @@ def test_a_store_that_comes_back_is_asked_until_it_answers_and_an_absent_file_is
             raise answer
         return answer
 
-    assert patiently(ask, "s3://b/a") == "there"
-    assert capsys.readouterr().err.count("trying again") == 1
+    assert retry(ask, "s3://b/a") == "there"
+    assert capsys.readouterr().err.count("retrying") == 1
     with pytest.raises(
         OSError, match=r"s3://b/a: the store refuses or does not answer \(ConnectionError: away\)"
     ):
-        patiently(lambda: raise_(ConnectionError("away")), "s3://b/a", 0)
+        retry(lambda: raise_(ConnectionError("away")), "s3://b/a", 0)
     with pytest.raises(FileNotFoundError):
-        patiently(lambda: raise_(FileNotFoundError("none")), "s3://b/a")
+        retry(lambda: raise_(FileNotFoundError("none")), "s3://b/a")
 
 
 def raise_(error):

@@ -11,7 +11,7 @@ from small_jobs import RECIPE, comparable, make_job
 from trials.records.codec import from_json
 from trials.records.job import result_path
 from trials.records.result import TrialResult
-from trials.storage.atomic import matching, read_bytes, read_text
+from trials.storage.atomic import find_files, read_bytes, read_text
 from trials.storage.mirror import transfer
 from trials.training.attempt import attempt
 
@@ -49,7 +49,7 @@ def test_f69_a_trial_in_a_bucket_outlives_an_outage_and_ends_as_in_a_folder(
         result.facts["checkpoints"][0],
     )
     assert from_json(TrialResult, read_text(result_path(bucket / "run", job.trial))) == result
-    assert not matching(bucket / "run", "trials/*/checkpoint-*.pt")
+    assert not find_files(bucket / "run", "trials/*/checkpoint-*.pt")
     assert read_bytes(bucket / "run" / "trials" / job.trial / "best.pt")
 
 
@@ -66,7 +66,7 @@ def test_f69_a_store_that_stays_away_is_no_failure_of_the_trial_which_runs_once_
         impatient.setattr("trials.storage.object_store.FIRST_PAUSE_SECONDS", 1e6)
         with pytest.raises(OSError, match=r"manifest\.json: the store refuses or does not answer"):
             attempt(job)
-    assert not matching(tmp_path / "run", "trials/*/result.json")
+    assert not find_files(tmp_path / "run", "trials/*/result.json")
 
     store.start()
     assert comparable(attempt(job)) == comparable(straight[1])

@@ -17,7 +17,7 @@ from bench.execution.signals import Stopping
 from bench.run import verdict
 from trials.inference.network import Network
 from trials.records.codec import to_json
-from trials.training.checkpoint import Checkpoints, digest, packed, read_checkpoint
+from trials.training.checkpoint import Checkpoints, digest, read_checkpoint, to_bytes
 from trials.training.loop import fit
 from trials.training.progress import Validation
 
@@ -126,7 +126,7 @@ def test_f72_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_the_end
     assert (
         (notes == [])
         if damage is remove
-        else ("checkpoint-000002" in notes[0] and "went on from the one before" in notes[0])
+        else ("checkpoint-000002" in notes[0] and "continued from the previous one" in notes[0])
     )
 
 
@@ -140,7 +140,7 @@ def test_training_begins_anew_where_both_are_damaged_and_the_result_is_told_so(t
 
     assert resumed == list(straight[:3])
     assert len(notes) == 3
-    assert notes[-1] == "no whole checkpoint was left: training began anew"
+    assert notes[-1] == "no valid checkpoint was left: training restarted"
 
 
 def test_a_flipped_bit_anywhere_in_a_checkpoint_is_seen(tmp_path):
@@ -167,7 +167,7 @@ class Evil:
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
-    "wrap", [pickle.dumps, lambda evil: packed({"model": evil, "spec": to_json(SPEC)})]
+    "wrap", [pickle.dumps, lambda evil: to_bytes({"model": evil, "spec": to_json(SPEC)})]
 )
 def test_f74_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, wrap):
     content = wrap(Evil(tmp_path / "ran"))
@@ -176,7 +176,7 @@ def test_f74_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, wrap):
 
     assert kept.load() is None
     assert "checkpoint-000009" in kept.notes[0]
-    assert "is no checkpoint of ours" in kept.notes[0]
+    assert "is not a segbench checkpoint" in kept.notes[0]
     assert not (tmp_path / "ran").exists()
 
 
@@ -184,7 +184,8 @@ def test_f73_a_checkpoint_of_another_trial_is_refused_by_what_differs(tmp_path):
     Checkpoints(folder=tmp_path, spec=replace(SPEC, hyper={"lr": 0.01, "gamma": 3.0})).save(0, {})
 
     with pytest.raises(
-        ValueError, match=r"belongs to another trial than \w{12}, with another hyper\.gamma; delete"
+        ValueError,
+        match=r"must belong to trial \w{12}; it is from a trial with another hyper\.gamma; delete",
     ):
         Checkpoints(folder=tmp_path, spec=SPEC).load()
 

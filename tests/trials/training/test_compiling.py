@@ -18,7 +18,7 @@ from trials.records.result import COMPLETE
 from trials.records.spec import Cube, Recipe
 from trials.training.attempt import attempt
 from trials.training.build import make_network, make_segmentation
-from trials.training.compiling import earns_back, use_one_cache, wants_compiling
+from trials.training.compiling import is_worth_compiling, share_compile_cache, should_compile
 from trials.training.warm_up import warm_up
 
 ALWAYS = replace(RECIPE, epochs=1, batch_size=4, compile="always", width=2)
@@ -58,15 +58,15 @@ def on(device: str, dims: int = 3) -> Network:
 def test_auto_never_compiles_on_a_cpu_and_compiles_what_earns_it_back_on_a_gpu():
     few, many = 8 * 16 * 2, 100 * 84 * 4 * 10_000
 
-    assert not wants_compiling(FULL_3D, on("cpu"), many)
-    assert wants_compiling(FULL_3D, on("cuda"), many)
-    assert not wants_compiling(FULL_3D, on("cuda"), few)
+    assert not should_compile(FULL_3D, on("cpu"), many)
+    assert should_compile(FULL_3D, on("cuda"), many)
+    assert not should_compile(FULL_3D, on("cuda"), few)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_always_and_never_are_what_they_say(device):
-    assert wants_compiling(replace(FULL_3D, compile="always"), on(device), 1)
-    assert not wants_compiling(replace(FULL_3D, compile="never"), on(device), 10**12)
+    assert should_compile(replace(FULL_3D, compile="always"), on(device), 1)
+    assert not should_compile(replace(FULL_3D, compile="never"), on(device), 10**12)
 
 
 def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_trial_do_not():
@@ -77,8 +77,8 @@ def test_the_steps_of_the_full_grid_earn_compiling_back_and_those_of_a_short_tri
     full = item_multiply_adds(build("unet3d", 4), 3, volumes) * 100 * 84 * 4
     demo = item_multiply_adds(build("unet3d", 4, width=4), 3, small) * 8 * 16 * 2
 
-    assert earns_back(full)
-    assert not earns_back(demo)
+    assert is_worth_compiling(full)
+    assert not is_worth_compiling(demo)
 
 
 def test_one_graph_trains_whole_and_halved_batches_and_one_predicts_any_number_of_cases(
@@ -123,7 +123,7 @@ def test_where_compiling_fails_a_trial_goes_on_eagerly_and_says_so(
 
     assert result.state == COMPLETE, result.error
     assert result.facts["compiled"] is False
-    assert "went on eagerly" in result.facts["compile_note"]
+    assert "continued in eager mode" in result.facts["compile_note"]
     assert told == [result.facts["compile_note"]]
 
 
@@ -139,6 +139,6 @@ def test_what_is_compiled_lies_in_scratch_unless_a_user_names_a_folder(
     if named is None:
         monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
 
-    use_one_cache()
+    share_compile_cache()
 
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"].removeprefix(f"{tmp_path}/").startswith(kept)

@@ -20,7 +20,7 @@ from trials.records.registry import Entry
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, TUNE
 from trials.training.attempt import TRACEBACK, attempt
-from trials.training.divergence import not_finite
+from trials.training.divergence import divergence_error
 
 
 def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, tmp_path):
@@ -94,7 +94,7 @@ def test_f62_losses_read_at_the_end_of_an_epoch_name_the_first_step_that_diverge
     losses = [torch.tensor(value) for value in (0.5, math.inf, math.nan)]
 
     assert (
-        str(not_finite(losses, 3, 0.1))
+        str(divergence_error(losses, 3, 0.1))
         == "step 2 of 3: the training loss became inf at learning rate 0.1"
     )
 

@@ -14,7 +14,7 @@ from trials.models.registry import MODELS, ModelEntry
 from trials.records.result import COMPLETE, FAILED
 from trials.records.spec import Cube
 from trials.training.attempt import attempt
-from trials.training.attempt_log import begin, halve
+from trials.training.attempt_log import halve_batches, start_attempt
 from trials.training.loop import add_gradients
 from trials.training.memory import can_halve, is_out_of_memory, memory_fraction
 from trials.voxel_losses import Focal
@@ -112,14 +112,14 @@ def kill_after_first_epoch(score, reached):
 )
 def test_a_damaged_note_of_earlier_attempts_counts_as_not_there(small_cache, tmp_path, damage):
     job = make_job(small_cache, tmp_path)
-    begin(job)
-    halve(job)
-    assert begin(job) == (replace(job, accumulation_steps=2), 2)
+    start_attempt(job)
+    halve_batches(job)
+    assert start_attempt(job) == (replace(job, accumulation_steps=2), 2)
     (note,) = tmp_path.rglob("attempts.json")
     note.write_bytes(damage)
 
-    assert begin(job) == (job, 1)
-    assert begin(job) == (job, 2)
+    assert start_attempt(job) == (job, 1)
+    assert start_attempt(job) == (job, 2)
 
 
 def test_f60_a_second_time_is_a_failure_with_batch_size_and_peak_and_another_trial_goes_on(

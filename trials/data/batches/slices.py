@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.own_folder import contents, refuse_foreign
+from trials.data.own_folder import list_contents, refuse_foreign
 from trials.data.prepared.arrays import write_array
 from trials.data.prepared.cache import Cache
 from trials.records.codec import read_record, to_json
@@ -67,7 +67,7 @@ def refuse_foreign_slices(out: Path, digest: str) -> None:
     this digest.
     """
     fix = "name an empty folder"
-    names = contents(out)
+    names = list_contents(out)
     refuse_foreign(
         out, [] if RECORD in names else names, f"hold the {RECORD} of an earlier export", fix
     )

@@ -1,1 +1,1 @@
-"""The data sets: where their cases lie, who is trained on and who is tested."""
+"""The data sets: where their cases are, and how they are split."""

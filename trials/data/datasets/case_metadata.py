@@ -1,4 +1,4 @@
-"""What is known of each case besides its voxels, for the report to group patients by."""
+"""Metadata of cases by which the report groups patients."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ CaseMetadata = Mapping[str, Mapping[str, str]]
 
 
 def case_metadata(dataset: Dataset) -> dict[str, dict[str, str]]:
-    """Trait to case to value, such as {"cohort": {"case_00400": "new in KiTS23"}}; empty where
-    nothing is known.
+    """Trait to case to value, such as {"cohort": {"case_00400": "new in KiTS23"}}; empty if nothing
+    is known.
 
-    Raises ValueError naming the file if what the data set brings beside its cases is damaged.
+    Raises ValueError naming the file if the data set's metadata file is damaged.
     """
     of = pick(DATASETS, "data set", dataset.name).case_metadata
     found: CaseMetadata = Entry(of).load()(dataset) if of else {}

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from isal import igzip, igzip_lib
 
 from trials.data.datasets.kits23 import CASE_IDS, IMAGE, LABELS, case_name
-from trials.data.own_folder import contents, refuse_foreign
+from trials.data.own_folder import list_contents, refuse_foreign
 from trials.records.codec import parsed
-from trials.storage.atomic import keep, read_text
+from trials.storage.atomic import move_into_place, read_text
 
 IMAGE_URL = "https://huggingface.co/datasets/neheller/KiTS-Challenge-Imaging/resolve/main/images"
 MASK_URL = "https://raw.githubusercontent.com/neheller/kits23/main/dataset"
@@ -74,7 +74,7 @@ def _refuse_foreign_folder(root: Path) -> None:
     """Raise ValueError unless a folder is missing, empty, or holds the table with which every
     download begins.
     """
-    names = contents(root)
+    names = list_contents(root)
     fix = (
         f"name an empty folder; beside cases of KiTS23 put its {TABLE} (from "
         "github.com/neheller/kits23, dataset/)"
@@ -113,7 +113,7 @@ def fetch(url: str, path: Path, pause_seconds: float = 1.0) -> None:
                 "elsewhere"
             )
             continue
-        keep(partial, path)
+        move_into_place(partial, path)
         return
     raise ValueError(reason)
 

@@ -1,5 +1,5 @@
-"""The KiTS23 folder layout, case_XXXXX/imaging.nii.gz and segmentation.nii.gz, and what is known of
-its patients. It finds images and opens none.
+"""The KiTS23 folder layout, case_XXXXX/imaging.nii.gz and segmentation.nii.gz, and its patients'
+metadata. Images are found but not opened.
 
 Heller et al., The KiTS21 Challenge, arXiv:2307.01984; github.com/neheller/kits23.
 """
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from trials.data.datasets.phantoms.record import RECORD, read_written
+from trials.data.datasets.phantoms.record import RECORD, read_phantoms_record
 from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.records.codec import parsed
 from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, printable, why_no_file
@@ -21,10 +21,10 @@ FETCH = (
     "the case's folder elsewhere"
 )
 MOVE = "move its folder elsewhere"
-# The training cases; 300-399 were the hidden test of an earlier challenge, above 588 labels are not
-# published.
+# The training cases; 300-399 were the hidden test set of an earlier challenge, labels above 588 are
+# not published.
 CASE_IDS = (*range(300), *range(400, 589))
-# Cases from here on are new in KiTS23; those below stood in KiTS19 and KiTS21.
+# Cases from this number on are new in KiTS23; lower ones were in KiTS19 and KiTS21.
 FIRST_NEW = 400
 CLINICAL = "kits23.json"
 
@@ -35,8 +35,8 @@ def case_name(number: int) -> str:
 
 
 def kits23(root: Path) -> Dataset:
-    """Find the KiTS23 cases under root; some of the 489 will do. Its faults name foreign ids,
-    missing files and phantoms.
+    """Find the KiTS23 cases under root; a subset of the 489 is allowed. Its faults name foreign
+    ids, missing files and phantoms.
 
     Raises ValueError for a damaged phantoms.json.
     """
@@ -60,27 +60,27 @@ def kits23(root: Path) -> Dataset:
 
 
 def phantoms(root: Path) -> Dataset:
-    """Find phantoms under root: the layout and the classes of KiTS23, any number of cases, nobody's
-    anatomy.
+    """Find phantoms under root: synthetic cases in any number, with the layout and classes of
+    KiTS23.
 
-    Its faults name the cases that phantoms.json does not count. Raises ValueError for a damaged
-    one.
+    Its faults name the cases that phantoms.json does not cover. Raises ValueError for a damaged
+    phantoms.json.
     """
     cases, faults = case_folders(root, DATASETS["phantoms"].case_names)
-    strangers = _not_generated(root, cases)
+    foreign = _not_generated(root, cases)
     return Dataset(
         name="phantoms",
         root=root,
         classes=CLASSES,
         cases=cases,
         licence="made by this program",
-        faults=(*faults, *strangers),
+        faults=(*faults, *foreign),
     )
 
 
 def case_metadata(dataset: Dataset) -> Mapping[str, Mapping[str, str]]:
-    """The cohort by the case's number, and the pathological T stage of those cases that
-    kits23.json, if it is there, knows.
+    """The cohort by case number, and the pathological T stage of the cases that kits23.json, if
+    present, lists.
     """
     names = [case.case for case in dataset.cases]
     cohorts = {
@@ -93,8 +93,8 @@ def case_metadata(dataset: Dataset) -> Mapping[str, Mapping[str, str]]:
 
 
 def _stages(path: Path) -> dict[str, str]:
-    """Case to the stage's number without its letter: 1a and 1b are 1; a case whose stage was not
-    given is left out.
+    """Case to the stage's number without its letter: 1a and 1b give T1; cases without a stage are
+    omitted.
     """
     if not path.is_file():
         return {}
@@ -109,11 +109,11 @@ def _stages(path: Path) -> dict[str, str]:
 
 
 def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Fault, ...]]:
-    """The cases under root whose two files are there, in order, and what is wrong with names and
-    files of the others.
+    """The cases under root whose two files exist, sorted, and the faults in names and files of the
+    others.
 
-    A folder that holds an image or a mask under another name than a case's is a fault; anything
-    else is ignored.
+    A folder with an image or a mask whose name is not a case name is a fault; anything else is
+    ignored.
     """
     cases, faults = [], []
     is_case_name = re.compile(pattern, re.ASCII).fullmatch
@@ -126,7 +126,7 @@ def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Faul
                 cases.append(Case(case=folder.name, image=folder / IMAGE, labels=folder / LABELS))
         elif holds_a_case and not folder.name.startswith("."):
             text = (
-                f"holds a case, but {printable(folder.name)!r} is no case name: it must match "
+                f"holds a case, but {printable(folder.name)!r} is not a case name: it must match "
                 f"{pattern}"
             )
             faults.append(_fault(folder, "id", text, "rename or move the folder", FATAL))
@@ -134,10 +134,10 @@ def case_folders(root: Path, pattern: str) -> tuple[tuple[Case, ...], tuple[Faul
 
 
 def _phantoms_among(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
-    """A fault where a run has generated phantoms in a folder of patients: training on both would go
-    unseen.
+    """A fault if a run generated phantoms in a folder of patients: training on both would go
+    unnoticed.
     """
-    written = read_written(root)
+    written = read_phantoms_record(root)
     if written is None:
         return []
     names = {case_name(number) for number in range(written.num_cases)}
@@ -152,20 +152,20 @@ def _phantoms_among(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
 
 
 def _not_generated(root: Path, cases: tuple[Case, ...]) -> list[Fault]:
-    """A fault for every case that phantoms.json, where there is one, does not count."""
-    written = read_written(root)
+    """A fault for every case that phantoms.json, if present, does not cover."""
+    written = read_phantoms_record(root)
     if written is None:
         return []
     names = {case_name(number) for number in range(written.num_cases)}
-    text = f"is no generated phantom: {RECORD} counts {len(names)}, the first {case_name(0)}"
+    text = f"is not a generated phantom: {RECORD} lists {len(names)}, from {case_name(0)} on"
     faults = [
         _fault(root / case.case, "id", text, MOVE, FATAL)
         for case in cases
         if case.case not in names
     ]
     if not written.complete:
-        text = f"says that {len(names)} phantoms were begun and not all made"
-        fix = "give the command that makes them again: it goes on"
+        text = f"says that not all of its {len(names)} phantoms were written"
+        fix = "rerun the command that generates them: it continues"
         faults.append(_of_record(root, text, fix, WARNING))
     return faults
 
@@ -182,7 +182,7 @@ def _of_record(root: Path, message: str, fix: str, level: str) -> Fault:
 
 
 def _file_faults(folder: Path) -> list[Fault]:
-    lacking = [
+    missing = [
         _fault(folder / file, "missing", why, FETCH)
         for file in (IMAGE, LABELS)
         if (why := why_no_file(folder / file))
@@ -198,7 +198,7 @@ def _file_faults(folder: Path) -> list[Fault]:
         for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if ".partial" in path.name
     ]
-    return lacking + partial
+    return missing + partial
 
 
 def _fault(path: Path, code: str, message: str, fix: str, level: str = BAD_CASE) -> Fault:

@@ -1,5 +1,5 @@
-"""Anybody's data set, told by its dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon,
-one channel.
+"""Any data set described by a dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon, one
+channel.
 """
 
 import re
@@ -18,8 +18,8 @@ LONGEST_LABEL = 9
 
 
 def nnunet(root: Path) -> Dataset:
-    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name the cases and files
-    that are not as they must be.
+    """Read a folder with dataset.json, imagesTr and labelsTr; its faults name invalid cases and
+    files.
 
     Raises ValueError naming the key of dataset.json at fault.
     """
@@ -28,30 +28,30 @@ def nnunet(root: Path) -> Dataset:
     classes = _classes(path, facts)
     _check_channels(path, facts)
     named, faults = _listed_cases(path, facts) if "training" in facts else _found_cases(path, facts)
-    lacking = [fault for case in named for fault in _lacking(case)]
-    without = {fault.case for fault in lacking}
+    missing = [fault for case in named for fault in _missing_files(case)]
+    incomplete = {fault.case for fault in missing}
     published = facts.get("numTraining")
     return Dataset(
         name="nnunet",
         root=root,
         classes=classes,
-        cases=tuple(case for case in named if case.case not in without),
+        cases=tuple(case for case in named if case.case not in incomplete),
         published=published if type(published) is int else None,
-        licence=_told(facts.get("licence") or facts.get("license") or "not stated"),
-        faults=(*faults, *lacking, *_phantoms_beside(root)),
+        licence=_as_text(facts.get("licence") or facts.get("license") or "not stated"),
+        faults=(*faults, *missing, *_phantoms_beside(root)),
     )
 
 
 def _phantoms_beside(root: Path) -> list[Fault]:
-    """A warning where a run has generated phantoms in the folder: they are not read, and are no
-    part of it.
+    """A warning if a run generated phantoms in the folder: they are not part of the data set and
+    not read.
     """
     path = root / RECORD
     if why_no_file(path) is not None:
         return []
     text = (
-        "says that phantoms were generated in this folder; they are no part of the data set and "
-        "are not read"
+        "says that phantoms were generated in this folder; they are not part of the data "
+        "set and are not read"
     )
     fix = "delete it and the case_XXXXX folders beside it"
     return [
@@ -122,12 +122,12 @@ def _classes(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
     return tuple(by_label[label] for label in range(len(by_label)))
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
 def _is_number(label: Any) -> bool:
-    """Whether a label is a whole number, written as one or as text."""
+    """Whether a label is a non-negative integer, as a number or as text."""
     if isinstance(label, str):
         return label.isdecimal() and len(label) <= LONGEST_LABEL
     return type(label) is int and label >= 0
@@ -141,7 +141,7 @@ def _check_channels(path: Path, facts: dict[str, Any]) -> None:
             "channel; add it"
         )
     if len(channels) > 1:
-        names = ", ".join(map(_told, channels.values()))
+        names = ", ".join(map(_as_text, channels.values()))
         raise ValueError(
             f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them"
         )
@@ -186,7 +186,7 @@ def _listed_case(path: Path, entry: Any) -> Case:
 
 def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is
-    kept, to be reported.
+    kept and later reported.
     """
     ending = facts.get("file_ending")
     if ending not in ENDINGS:
@@ -220,8 +220,8 @@ def _visible(folder: Path, ending: str) -> list[Path]:
 
 
 def _inside(path: Path, name: str) -> Path:
-    """A file that the manifest names. Raises FileFault unless it lies below the manifest's folder,
-    links followed.
+    """A file that the manifest names. Raises FileFault unless it is below the manifest's folder,
+    links resolved.
     """
     file = path.parent / name
     if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
@@ -247,7 +247,7 @@ def _case_name(path: Path, file: str) -> str:
     return name
 
 
-def _lacking(case: Case) -> list[Fault]:
+def _missing_files(case: Case) -> list[Fault]:
     files = {file: why for file in (case.image, case.labels) if (why := why_no_file(file))}
     return [
         FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case)

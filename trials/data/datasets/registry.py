@@ -1,7 +1,7 @@
-"""The data sets a grid may name: where cases lie, which classes they have, how they are split.
+"""The data sets that a grid may name: where their cases are, which classes they have, how they are
+split.
 
-Reading this file needs the standard library only; what opens or splits a data set is imported when
-it is used.
+Imports only the standard library; code that opens or splits a data set is imported when used.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from pathlib import Path
 from trials.records.faults import Fault, printable, refuse, why_no_file
 from trials.records.registry import Entry, pick, unknown
 
-# A case's name, where its data set says no more.
+# The default pattern of case names.
 CASE_NAMES = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-# How many entries of a folder are looked into for a data set that lies one level deeper.
-LOOKED_INTO = 100
+# How many entries of a folder are searched for a data set one level deeper.
+MAX_ENTRIES_SEARCHED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,9 @@ class Dataset:
     """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the
     background.
 
-    published is how many cases the data set has in full, None where that is not known. class_voxels
-    holds the native voxels a class of each case where they have been counted already; None has
-    whoever needs them count. faults is what is wrong with names and layout; cases holds only those
-    whose two files are there.
+    published is the number of cases in the full data set, None if unknown. class_voxels holds each
+    case's native voxels per class if already counted, else None. faults lists problems of names and
+    layout; cases contains only those whose two files exist.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Case names by use; excluded gives a reason for each. Together they name every case exactly
+    """Case names by use; excluded gives a reason for each. Together they contain every case exactly
     once.
     """
 
@@ -61,7 +60,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """The union of labels, and how far in mm two surfaces of it may lie apart and still agree."""
+    """A union of labels, and the distance in mm within which two of its surfaces agree."""
 
     name: str
     labels: tuple[int, ...]
@@ -70,23 +69,23 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class DatasetEntry(Entry):
-    """All that is known of a data set: target is a function (root) -> Dataset.
+    """A data set: target is a function (root) -> Dataset.
 
-    splits maps a name to "module:function", (dataset, fold) -> Split, and folds to how many folds
-    it has. generate is "module:function", (root, ...), for data that is made; download is
-    "module:function", (root, on_case=), for data that can be fetched, on_case(done, total) called
-    after each case. how_to_get tells what to type. known_by is a file whose presence tells the data
-    set. classes is "module:function", (folder of masks) -> class names by label; without one they
-    are those of the data set found there. regions are what its challenge scores besides the labels.
-    mask_folder is where its masks lie below its root, mask_file their name where every case has a
-    folder of its own. case_names is the pattern of a case's name. intensity (low, high) is what an
-    image in its unit passes on both sides, None where the unit is not known; within maps a class to
-    the class it grows in. case_metadata is "module:function", Dataset -> trait to case to value,
-    for a set of whose cases more is known than their voxels. window (low, high) is the range of
-    intensities that a picture shows from black to white, None where the unit is not known.
-    shows_images lets a page show slices of the images without being asked. It is for images of
-    nobody: a licence may allow sharing patients' images under conditions (CC BY-NC-SA: attribution,
-    no commercial use), but whether a page goes to where they hold is its author's decision.
+    splits maps a split's name to "module:function", (dataset, fold) -> Split; folds maps it to its
+    number of folds. generate is "module:function", (root, ...), for generated data; download is
+    "module:function", (root, on_case=), for downloadable data, with on_case(done, total) called
+    after each case. how_to_get says how to obtain the data. marker_file is a file whose presence
+    identifies the data set. classes is "module:function", (folder of masks) -> class names by
+    label; by default they are those of the data set found there. regions are what its challenge
+    scores besides the labels. mask_folder is the folder of its masks below its root, mask_file
+    their name if every case has its own folder. case_names is the pattern of case names. intensity
+    (low, high): a valid image has values below low and above high; None if the unit is unknown.
+    within maps a class to the class it grows in. case_metadata is "module:function", Dataset ->
+    trait to case to value, for data sets with metadata. window (low, high) is the intensity range
+    that a picture shows from black to white, None if the unit is unknown. shows_images lets a
+    report show image slices by default. It is for synthetic images only: a licence may allow
+    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but
+    whether a report meets them is its author's decision.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +94,7 @@ class DatasetEntry(Entry):
     generate: str = ""
     download: str = ""
     how_to_get: str = ""
-    known_by: str = ""
+    marker_file: str = ""
     classes: str = ""
     regions: tuple[Region, ...] = ()
     mask_folder: str = ""
@@ -108,36 +107,36 @@ class DatasetEntry(Entry):
     shows_images: bool = False
 
 
-def told_by(folder: Path) -> str:
-    """The data set that a file in a folder tells, the last registered first; default_dataset()
-    without such a file.
+def detect_dataset(folder: Path) -> str:
+    """The data set whose marker file is in a folder, the last registered first; default_dataset()
+    if there is none.
     """
     for name, part in reversed(DATASETS.items()):
-        if part.known_by and why_no_file(folder / part.known_by) is None:
+        if part.marker_file and why_no_file(folder / part.marker_file) is None:
             return name
     return default_dataset()
 
 
 def default_dataset() -> str:
-    """The first data set that no file tells."""
-    return next(name for name, part in DATASETS.items() if not part.known_by)
+    """The first data set without a marker file."""
+    return next(name for name, part in DATASETS.items() if not part.marker_file)
 
 
 def official_regions(name: str) -> tuple[Region, ...]:
-    """What the challenge of a data set scores besides the labels; nothing for one without, or of a
-    name that is not registered.
+    """The regions that a data set's challenge scores besides the labels; empty if it has none or
+    the name is not registered.
     """
     return DATASETS[name].regions if name in DATASETS else ()
 
 
 def case_names(name: str) -> str:
-    """The pattern of a data set's case names, also of one that is not registered."""
+    """The pattern of a data set's case names; the default pattern if the name is not registered."""
     return DATASETS[name].case_names if name in DATASETS else CASE_NAMES
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
-    """Find the cases of a data set under root. Raises ValueError for a missing folder and for every
-    missing file.
+    """Find the cases of a data set under root. Raises ValueError for a missing folder, and one that
+    lists all faults.
     """
     dataset = find_dataset(name, root)
     refuse(root, dataset.faults)
@@ -145,12 +144,12 @@ def open_dataset(name: str, root: Path) -> Dataset:
 
 
 def find_dataset(name: str, root: Path) -> Dataset:
-    """The same with its faults as records, instead of an error. Raises ValueError where there is no
+    """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
     case at all.
     """
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
-        raise ValueError(f"{root} is not a folder; {name} is looked for there; {part.how_to_get}")
+        raise ValueError(f"{root} is not a folder, so it holds no {name}; {part.how_to_get}")
     dataset: Dataset = part.load()(root)
     if not dataset.cases:
         refuse(root, dataset.faults)
@@ -161,8 +160,8 @@ def find_dataset(name: str, root: Path) -> Dataset:
 
 
 def _found_instead(part: DatasetEntry, root: Path) -> str:
-    """Where the cases are, if they lie one level off; otherwise what is there."""
-    entries = sorted(root.iterdir())[:LOOKED_INTO]
+    """Where the cases are, if one level higher or deeper; otherwise the folder's first entries."""
+    entries = sorted(root.iterdir())[:MAX_ENTRIES_SEARCHED]
     for other in (root.absolute().parent, *(entry for entry in entries if entry.is_dir())):
         try:
             if part.load()(other).cases:
@@ -178,7 +177,7 @@ def _found_instead(part: DatasetEntry, root: Path) -> str:
 
 def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
     """Split a data set by one of its named rules. Raises ValueError for an unknown rule or fold, or
-    a part without cases.
+    an empty part.
     """
     part = pick(DATASETS, "data set", dataset.name)
     if splits not in part.splits:
@@ -197,17 +196,18 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
         raise ValueError(
             f"{dataset.name} split {splits!r}, fold {fold}, needs a case in each part; "
             f"{len(dataset.cases)} cases give "
-            f"{counts}; add cases or take another split"
+            f"{counts}; add cases or use another split"
         )
     return split
 
 
-# A CT of the abdomen holds fat and air below the one and bone or contrast medium above the other.
+# An abdominal CT has fat and air below the first value and bone or contrast medium above the
+# second.
 HU = (-200.0, 100.0)
-# Width 400 and level 40, the usual window of abdominal CT.
+# Width 400, level 40: the usual window for abdominal CT.
 ABDOMEN_HU = (-160.0, 240.0)
-# The hierarchical evaluation classes, each within the one before, and their tolerances: as in
-# github.com/neheller/kits23, version 0.1.4.
+# The hierarchical evaluation classes, each a subset of the previous one, and their tolerances, as
+# in github.com/neheller/kits23, version 0.1.4.
 KITS23_REGIONS = (
     Region(name="kidney_and_mass", labels=(1, 2, 3), tolerance_mm=1.0330772532390826),
     Region(name="mass", labels=(2, 3), tolerance_mm=1.1328796488598762),
@@ -218,13 +218,13 @@ IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
 DATASETS: dict[str, DatasetEntry] = {
     "phantoms": DatasetEntry(
         "trials.data.datasets.kits23:phantoms",
-        about="patients made of numbers, in the layout of KiTS23",
+        about="synthetic patients, in the layout of KiTS23",
         splits={"sequential": "trials.data.datasets.splits:sequential"},
         folds={"sequential": 1},
         default_splits="sequential",
         generate="trials.data.datasets.phantoms.writing:write_phantoms",
-        how_to_get="the demo makes them by itself: `segbench run --grid demo`",
-        known_by="phantoms.json",
+        how_to_get="the demo generates them: `segbench run --grid demo`",
+        marker_file="phantoms.json",
         regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
         intensity=HU,
@@ -242,8 +242,8 @@ DATASETS: dict[str, DatasetEntry] = {
         folds={"paper": 1, "stratified": 5},
         default_splits="stratified",
         download="trials.data.datasets.download:download_kits23",
-        how_to_get="point to the folder that holds its case_XXXXX folders, or type "
-        "`segbench prepare kits23 FOLDER --cache DIR --download` to fetch it into FOLDER (30 GB)",
+        how_to_get="point to the folder that holds its case_XXXXX folders, or run "
+        "`segbench prepare kits23 FOLDER --cache DIR --download` to download it there (30 GB)",
         regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
         intensity=HU,
@@ -258,7 +258,7 @@ DATASETS: dict[str, DatasetEntry] = {
         folds={"seeded": 5},
         default_splits="seeded",
         how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
-        known_by="dataset.json",
+        marker_file="dataset.json",
         classes="trials.data.datasets.nnunet:classes_of_masks",
         mask_folder="labelsTr",
     ),

@@ -1,5 +1,5 @@
-"""Which cases train, validate and test: the rules that DATASETS names, each a function (dataset,
-fold) -> Split.
+"""Splits into training, validation and test cases: the rules that DATASETS names, each a function
+(dataset, fold) -> Split.
 """
 
 import functools
@@ -14,7 +14,7 @@ import numpy as np
 from trials.data.datasets.registry import Case, Dataset, Split
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
 
-# Read in the published split: ranges of ids, the ends included.
+# From the published split: ranges of ids, ends included.
 PAPER_TRAIN = ((0, 299), (400, 436))
 PAPER_VAL = ((437, 506),)
 PAPER_TEST = ((507, 587),)
@@ -24,8 +24,8 @@ NUM_GROUPS = 5
 
 
 def paper(dataset: Dataset, fold: int) -> Split:
-    """The id ranges of the KiTS23 paper: 337 train, 70 validation and 81 test cases of all 489, and
-    one in none.
+    """The id ranges of the KiTS23 paper: 337 train, 70 validation and 81 test cases of all 489; one
+    is in none.
     """
     names = [case.case for case in dataset.cases]
     return Split(
@@ -37,14 +37,14 @@ def paper(dataset: Dataset, fold: int) -> Split:
 
 
 def stratified(dataset: Dataset, fold: int) -> Split:
-    """Five groups of KiTS23 alike in cohort, cysts, tumour size and slice thickness, fixed in a
-    file beside this one.
+    """Five groups of KiTS23 stratified by cohort, cysts, tumour size and slice thickness, fixed in
+    a file beside this one.
     """
     return _rotate(read_groups(STRATIFIED), dataset, fold)
 
 
 def sequential(dataset: Dataset, fold: int) -> Split:
-    """In the order of the names: the last 2/11 test, the 1/11 before them validates; 88 cases give
+    """By name order: the last 2/11 are test cases, the 1/11 before them validation; 88 cases give
     64, 8 and 16.
     """
     names = tuple(case.case for case in dataset.cases)
@@ -58,10 +58,10 @@ def sequential(dataset: Dataset, fold: int) -> Split:
 
 
 def seeded(dataset: Dataset, fold: int) -> Split:
-    """Five groups alike in which classes a case holds, drawn by a hash of the names: the same
-    cases, the same groups.
+    """Five groups stratified by the classes a case contains, drawn by a hash of the names: the same
+    cases give the same groups.
 
-    Which classes a mask holds is taken from dataset.class_voxels, or read from the masks once a
+    The classes of a case come from dataset.class_voxels, or are read from the masks once per
     process.
     """
     if dataset.class_voxels is not None:
@@ -88,8 +88,8 @@ def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
 def deal(strata: Mapping[str, tuple], num_groups: int) -> tuple[tuple[str, ...], ...]:
     """Deal cases into groups that differ by at most one case in size and in each stratum.
 
-    Cases are ordered by stratum, then by the SHA-256 of their name, and dealt in turn without
-    starting anew at a stratum; so whatever shares a leading part of the stratum is spread evenly
+    Cases are sorted by stratum, then by the SHA-256 of their name, and dealt in turn without
+    restarting at each stratum, so cases that share a leading part of the stratum are spread evenly
     too.
     """
     order = sorted(
@@ -99,8 +99,8 @@ def deal(strata: Mapping[str, tuple], num_groups: int) -> tuple[tuple[str, ...],
 
 
 def read_groups(path: Path) -> tuple[tuple[str, ...], ...]:
-    """Groups of case names from a JSON file that carries their digest. Raises ValueError if they
-    were altered.
+    """Groups of case names from a JSON file with their digest. Raises ValueError if they were
+    altered.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["sha256"] != groups_digest(content["groups"]):
@@ -116,8 +116,8 @@ def groups_digest(groups: Iterable[Iterable[str]]) -> str:
 
 
 def _rotate(groups: tuple[tuple[str, ...], ...], dataset: Dataset, fold: int) -> Split:
-    """Group `fold` tests, the next one validates, the others train; cases that the data set lacks
-    are left out.
+    """Group `fold` is the test set, the next one validation, the others train; cases that the data
+    set lacks are omitted.
     """
     here = {case.case for case in dataset.cases}
     test, val = groups[fold], groups[(fold + 1) % len(groups)]
@@ -136,5 +136,5 @@ def _in_ranges(names: list[str], ranges: tuple[tuple[int, int], ...]) -> tuple[s
 
 
 def split_hash(splits: Mapping[str, Any]) -> str:
-    """A name for who is trained on, selected on and tested on."""
+    """A short hash that identifies a split."""
     return hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]

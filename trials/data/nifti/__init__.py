@@ -1,1 +1,1 @@
-"""NIfTI files: opened with care, read by their header, oriented by their affine."""
+"""NIfTI files: validated on opening, read by their header, oriented by their affine."""

@@ -1,5 +1,4 @@
-"""What a NIfTI file says about itself, tested for sense before a voxel is read or
-memory is taken."""
+"""NIfTI headers, validated before a voxel is read or memory is allocated."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +7,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from trials.data.nifti.opening import FETCH, opened
+from trials.data.nifti.opening import FETCH, open_nifti
 from trials.records.faults import FileFault
 
 MAX_EDGE = 4096
 MAX_VOXELS = 2**31
 MAX_OFFSET = 2**24
-# What is read at a time; a plane of 1024 x 1024 doubles is half of it.
+# Limit of one read; a plane of 1024 x 1024 doubles is half of it.
 MAX_PLANE_BYTES = 2**24
-# Deflate stores at best 258 bytes in 2 bits: a header that claims more cannot be true.
+# Deflate compresses at most 258 bytes into 2 bits: a header that claims more is wrong.
 MAX_DEFLATE_RATIO = 1032
 SHEAR_TOLERANCE = 1e-3
 MAX_CONDITION = 1e6
@@ -26,7 +25,7 @@ REWRITE = "write the header again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a file says about itself, already found plausible.
+    """A file's validated header.
 
     shape is in file axes, the first one fastest in the file; a stored value v means v * slope +
     inter. affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the
@@ -46,7 +45,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read and check a file's header without touching its voxels. Raises FileFault, a
     ValueError."""
-    with opened(path) as (file, _):
+    with open_nifti(path) as (file, _):
         block = file.read(540)
     raw = _parse(path, block)
     shape = _checked_shape(path, raw["dim"])
@@ -61,7 +60,7 @@ def read_header(path: Path) -> Header:
             f"a plane of its first two axes must hold at most {MAX_PLANE_BYTES} bytes; it "
             f"claims {plane}"
         )
-        raise FileFault(path, "claim", text, "turn its axes, or resample it")
+        raise FileFault(path, "claim", text, "reorder its axes, or resample it")
     slope, inter = _scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]))
     return Header(
         path=path,
@@ -87,7 +86,7 @@ def _parse(path: Path, block: bytes) -> nib.Nifti1Header:
     raise FileFault(
         path,
         "header",
-        "is not a single-file NIfTI: its header is cut or wrong",
+        "is not a single-file NIfTI: its header is truncated or wrong",
         "fetch or write it again",
     )
 
@@ -112,7 +111,7 @@ def _checked_dtype(path: Path, raw: nib.Nifti1Header) -> np.dtype:
     try:
         dtype = raw.get_data_dtype()
     except (KeyError, nib.spatialimages.HeaderDataError):
-        text = f"voxel type {int(raw['datatype'])} is not known"
+        text = f"has the unknown voxel type {int(raw['datatype'])}"
         raise FileFault(path, "voxel_type", text, "write it again") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         text = f"voxels must be integers or floats up to 64 bits; got {dtype}"
@@ -170,10 +169,10 @@ def _checked_affine(path: Path, raw: nib.Nifti1Header) -> np.ndarray:
         text = f"its affine must be finite and invertible; got {affine[:3].tolist()}"
         raise FileFault(path, "affine", text, REWRITE)
     if not (SPACING_MM[0] <= edges_mm.min() and edges_mm.max() <= SPACING_MM[1]):
-        told = " x ".join(f"{edge:.4g}" for edge in edges_mm)
+        shown = " x ".join(f"{edge:.4g}" for edge in edges_mm)
         text = (
             f"voxel edges must lie in {SPACING_MM[0]:g}..{SPACING_MM[1]:g} mm; its affine says "
-            f"{told}"
+            f"{shown}"
         )
         raise FileFault(path, "spacing", text, "write the header again, in millimetres")
     directions = affine[:3, :3] / edges_mm

@@ -1,6 +1,4 @@
-"""A file opened for reading, inflated if it is gzip: whatever cannot be read leaves as one
-FileFault.
-"""
+"""Opens a file for reading, decompressing gzip; every read error becomes a FileFault."""
 
 import errno
 import gzip
@@ -20,33 +18,33 @@ ENDINGS = (".nii.gz", ".nii")
 FETCH = "fetch it again"
 
 
-class Digested(io.FileIO):
-    """A file that keeps the XXH3 of the bytes that readinto() took from it, 128 bits."""
+class DigestingFile(io.FileIO):
+    """A file that computes the 128-bit XXH3 of the bytes read by readinto()."""
 
     def __init__(self, path: Path):
         super().__init__(path)
         self._sum = xxhash.xxh3_128()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer and return how many bytes that took."""
+        """Fill a buffer and return the number of bytes read."""
         count = super().readinto(buffer)
         self._sum.update(memoryview(buffer)[:count])
         return count
 
     def digest(self) -> str:
-        """The fingerprint of the whole file, once it has been read from its start to its end."""
+        """The fingerprint of the whole file, after it has been read from start to end."""
         return self._sum.hexdigest()
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
-    """Open a NIfTI file by its content: its bytes, inflated, and the file itself, which tells their
-    digest at the end.
+def open_nifti(path: Path) -> Iterator[tuple[io.BufferedIOBase, DigestingFile]]:
+    """Open a NIfTI file, gzip detected by content: yields the decompressed stream, and the file
+    with its digest.
 
-    Raises FileFault for what is none, is cut, is damaged or cannot be read.
+    Raises FileFault for a file that is not NIfTI or is truncated, damaged or unreadable.
     """
     try:
-        with Digested(path) as source:
+        with DigestingFile(path) as source:
             is_gzip = _check_start(path, source.read(64))
             source.seek(0)
             yield (
@@ -61,11 +59,11 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, Digested]]:
         raise FileFault(
             path,
             "cut",
-            f"ends early: its gzip stream is cut after {path.stat().st_size} bytes",
+            f"ends early: its gzip stream is truncated after {path.stat().st_size} bytes",
             FETCH,
         ) from None
     except (gzip.BadGzipFile, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]
-        raise FileFault(path, "damaged", f"is damaged ({_told(error)})", FETCH) from None
+        raise FileFault(path, "damaged", f"is damaged ({_short_reason(error)})", FETCH) from None
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -83,14 +81,12 @@ def _unreadable(path: Path, error: OSError) -> FileFault:
     )
 
 
-def _told(error: Exception) -> str:
+def _short_reason(error: Exception) -> str:
     return "CRC mismatch" if "crc" in str(error).lower() else str(error)
 
 
 def _check_start(path: Path, start: bytes) -> bool:
-    """Whether the first bytes are gzip's. Raises FileFault where they are not what the name
-    promises.
-    """
+    """Whether the first bytes are gzip's. Raises FileFault if they do not match the file's name."""
     if not start:
         raise FileFault(path, "empty", "is empty (0 bytes)", FETCH)
     if start.startswith(b"version https://git-lfs"):

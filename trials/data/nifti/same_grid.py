@@ -1,5 +1,5 @@
-"""Whether two files lie on one grid. The one place, and the one tolerance, for an image and its
-mask, and for a reference and a prediction.
+"""Whether two files have the same grid, with one tolerance for image and mask and for reference and
+prediction.
 """
 
 from itertools import product
@@ -9,22 +9,22 @@ import numpy as np
 from trials.data.nifti.header import Header
 from trials.records.faults import FileFault
 
-# Orientations stored as float32 quaternions move the far corner of a body by some micrometres; a
+# Orientations stored as float32 quaternions shift the far corner of a body by some micrometres; a
 # real shift is larger.
 MAX_CORNER_SHIFT_MM = 0.05
 
 
 def check_same_grid(first: Header, second: Header, called: str, fix: str) -> None:
-    """Raise grid_fault() unless the second file lies on the grid of the first."""
+    """Raise grid_fault() unless the second file has the grid of the first."""
     if fault := grid_fault(first, second, called, fix):
         raise fault
 
 
 def grid_fault(first: Header, second: Header, called: str, fix: str) -> FileFault | None:
-    """The fault of the second file unless its shape is the first's and no corner lies farther than
-    0.05 mm off.
+    """The fault of the second file, or None if the shapes are equal and no corner differs by more
+    than 0.05 mm.
 
-    called is the word for the first file ("image"), fix what to do.
+    called is the word for the first file ("image"), fix the hint.
     """
     if first.shape != second.shape:
         text = f"has shape {_times(second.shape)}, its {called} {_times(first.shape)}"
@@ -37,8 +37,8 @@ def grid_fault(first: Header, second: Header, called: str, fix: str) -> FileFaul
 
 
 def corner_shift_mm(first: Header, second: Header) -> float:
-    """How far apart the affines of two files lay the same corner of a volume: the farthest of the
-    eight, in mm.
+    """The largest distance in mm between a volume's eight corners under the affines of two
+    files.
     """
     corners = np.array([[*corner, 1] for corner in product(*((0, size) for size in first.shape))])
     apart = corners @ (first.affine - second.affine).T

@@ -1,4 +1,4 @@
-"""Volumes: voxels with their affine, read from and written to NIfTI, and turned into (D, H, W) by
+"""Volumes: voxels with their affine, read from and written to NIfTI, and reoriented to (D, H, W) by
 the affine.
 """
 
@@ -9,11 +9,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from trials.data.nifti.voxels import label_slabs, placed, read_header, scaled, stored_slabs
+from trials.data.nifti.voxels import (
+    apply_scaling,
+    label_slabs,
+    read_header,
+    stored_slabs,
+    with_planes,
+)
 from trials.storage.atomic import write_whole
 
-# D runs from the head down, H from front to back, W from the right to the left: as KiTS stores its
-# files.
+# D runs from head to feet, H from front to back, W from right to left, as in the KiTS files.
 CANONICAL = ("I", "P", "L")
 
 
@@ -29,8 +34,8 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """How a file's axes lie in (D, H, W): order[d] is the file axis of D, H or W; flips[d] says it
-    runs the other way.
+    """How a file's axes map to (D, H, W): order[d] is the file axis of D, H or W; flips[d] says it
+    is reversed.
     """
 
     order: tuple[int, int, int]
@@ -38,8 +43,8 @@ class Axes:
 
 
 def file_axes(affine: np.ndarray) -> Axes:
-    """Tell from a sound affine which file axis is D, H and W, and which run backwards; oblique ones
-    take the nearest.
+    """Derive from a valid affine which file axis is D, H and W, and which are reversed; oblique
+    axes take the nearest.
     """
     orientations = nib.orientations
     turn = orientations.ornt_transform(
@@ -51,7 +56,7 @@ def file_axes(affine: np.ndarray) -> Axes:
 
 
 def to_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Turn an array in file axes into (D, H, W); a view, no copy."""
+    """Reorient an array in file axes to (D, H, W); a view, no copy."""
     axes = file_axes(affine)
     return np.flip(
         voxels.transpose(axes.order), tuple(axis for axis in range(3) if axes.flips[axis])
@@ -59,8 +64,7 @@ def to_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def from_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Turn a (D, H, W) array back into the axes of the file that has this affine; a
-    view, no copy."""
+    """Reorient a (D, H, W) array to the axes of the file with this affine; a view, no copy."""
     axes = file_axes(affine)
     flipped = np.flip(voxels, tuple(axis for axis in range(3) if axes.flips[axis]))
     return flipped.transpose(np.argsort(axes.order))
@@ -74,13 +78,13 @@ def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
 
 
 def read_image(path: Path) -> Volume:
-    """Read a whole image as float32, scaled (HU for a CT). Raises ValueError naming the file for
-    any fault in it.
+    """Read a whole image as scaled float32 (HU for a CT). Raises ValueError naming the file for any
+    fault in it.
     """
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.float32)
-    for planes, slab in placed(stored_slabs(header)):
-        voxels[planes] = scaled(header, slab)
+    for planes, slab in with_planes(stored_slabs(header)):
+        voxels[planes] = apply_scaling(header, slab)
     return Volume(voxels.T, header.affine)
 
 
@@ -90,7 +94,7 @@ def read_labels(path: Path, num_classes: int) -> Volume:
     """
     header = read_header(path)
     voxels = np.empty(header.shape[::-1], np.uint8)
-    for planes, slab in placed(label_slabs(header, num_classes)):
+    for planes, slab in with_planes(label_slabs(header, num_classes)):
         voxels[planes] = slab
     return Volume(voxels.T, header.affine)
 

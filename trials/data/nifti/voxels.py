@@ -1,7 +1,6 @@
-"""The voxels of a NIfTI file as a stream of slabs, a few planes each, so that no case is ever held
-whole.
+"""Streams the voxels of a NIfTI file in slabs of a few planes, so that no whole case is in memory.
 
-A gzip stream is read to its end, where its checksum lies.
+A gzip stream is read to its end, where its checksum is.
 """
 
 import io
@@ -14,22 +13,21 @@ import numpy as np
 
 from trials.data.nifti.header import Header
 from trials.data.nifti.header import read_header as read_header
-from trials.data.nifti.opening import FETCH, opened
+from trials.data.nifti.opening import FETCH, open_nifti
 from trials.records.faults import FileFault
 
-# What may follow the voxels before the file counts as a bomb.
+# Bytes allowed after the voxels before the file counts as a decompression bomb.
 MAX_TRAILING = 2**20
-PIECE = 2**16
+CHUNK_BYTES = 2**16
 MAX_INTENSITY = 1e30
 LABEL_TOLERANCE = 1e-3
-# Of a slab: few enough to stay in a processor's cache, and enough to make little of the cost of
-# each call.
+# Small enough for the CPU's cache, and large enough that the cost per call is negligible.
 SLAB_BYTES = 2**18
 
 
 @dataclass(slots=True)
 class StreamStats:
-    """What a stream turned out to hold, filled in while its planes are read.
+    """Statistics of a stream, filled in while its planes are read.
 
     low and high are values (HU for a CT), rounded the largest distance of a label from its integer,
     digest the fingerprint of the file as it was read.
@@ -42,28 +40,28 @@ class StreamStats:
     digest: str = ""
 
 
-def stored_slabs(header: Header, met: StreamStats | None = None) -> Iterator[np.ndarray]:
+def stored_slabs(header: Header, stats: StreamStats | None = None) -> Iterator[np.ndarray]:
     """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only;
-    scaled() gives their values.
+    apply_scaling() gives their values.
 
-    Files of one shape come in equal slabs. The stream is read to its end, where its checksum lies.
-    Raises FileFault for voxels that are no finite numbers, telling how many and the first, and for
-    a stream that is cut, altered or goes on for long.
+    Files of equal shape and type give equal slabs. The stream is read to its end, where its
+    checksum is. Raises FileFault for voxels that are not finite, with their number and the first,
+    and for a stream that is truncated, altered or too long.
     """
-    for slab, _, _ in _ranged_slabs(header, met if met is not None else StreamStats()):
+    for slab, _, _ in _ranged_slabs(header, stats if stats is not None else StreamStats()):
         yield slab
 
 
-def placed(slabs: Iterable[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
-    """Each slab of a stream with the planes that it holds, counted from the file's first."""
+def with_planes(slabs: Iterable[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield each slab of a stream with its slice of planes in the file."""
     first = 0
     for slab in slabs:
         yield slice(first, first + len(slab)), slab
         first += len(slab)
 
 
-def scaled(header: Header, stored: np.ndarray) -> np.ndarray:
-    """Turn stored numbers into values (HU for a CT), float32."""
+def apply_scaling(header: Header, stored: np.ndarray) -> np.ndarray:
+    """Convert stored numbers to values (HU for a CT), float32."""
     if (header.slope, header.inter) == (1, 0):
         return stored.astype(np.float32)
     with np.errstate(over="ignore"):
@@ -71,32 +69,34 @@ def scaled(header: Header, stored: np.ndarray) -> np.ndarray:
 
 
 def label_slabs(
-    header: Header, num_classes: int, met: StreamStats | None = None
+    header: Header, num_classes: int, stats: StreamStats | None = None
 ) -> Iterator[np.ndarray]:
     """Yield planes as class indices, uint8 [n, axis 1, axis 0] at a time.
 
-    Scaled and floating labels pass if they lie within 0.001 of an integer. Raises FileFault for one
-    that does not, and for any label outside 0..num_classes - 1, with the voxels of each.
+    Scaled and floating-point labels must be within 0.001 of an integer. Raises FileFault otherwise,
+    and for labels outside 0..num_classes - 1, with the voxels of each.
     """
-    met = met if met is not None else StreamStats()
-    strangers: Counter[str] = Counter()
+    stats = stats if stats is not None else StreamStats()
+    bad_labels: Counter[str] = Counter()
     needs_rounding = header.dtype.kind == "f" or (header.slope, header.inter) != (1, 0)
-    for slab, low, high in _ranged_slabs(header, met):
+    for slab, low, high in _ranged_slabs(header, stats):
         if needs_rounding:
-            slab = _rounded(header, slab, met)
+            slab = _rounded(header, slab, stats)
         if round(low) < 0 or round(high) >= num_classes:
             found, voxels = np.unique(slab[(slab < 0) | (slab >= num_classes)], return_counts=True)
-            strangers.update(
+            bad_labels.update(
                 dict(zip((f"{label:g}" for label in found), voxels.tolist(), strict=True))
             )
-        if not strangers:
+        if not bad_labels:
             yield slab.astype(np.uint8, copy=False)
-    if strangers:
-        told = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in strangers.most_common(5))
+    if bad_labels:
+        listed = ", ".join(
+            f"{label} ({voxels} voxels)" for label, voxels in bad_labels.most_common(5)
+        )
         raise FileFault(
             header.path,
             "labels",
-            f"labels must lie in 0..{num_classes - 1}; got {told}",
+            f"labels must lie in 0..{num_classes - 1}; got {listed}",
             "correct the mask",
         )
 
@@ -110,26 +110,26 @@ def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return counts
 
 
-def _ranged_slabs(header: Header, met: StreamStats) -> Iterator[tuple[np.ndarray, float, float]]:
+def _ranged_slabs(header: Header, stats: StreamStats) -> Iterator[tuple[np.ndarray, float, float]]:
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
     planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
     bad = _BadVoxels()
-    with opened(header.path) as (file, source):
+    with open_nifti(header.path) as (file, source):
         _skip(file, header.offset)
         for first in range(0, planes, step := _planes_of_slab(header)):
             slab = _slab(header, file, min(step, planes - first))
             high = slab.max()
-            # Of most slabs of a mask this spares the second pass.
+            # For most slabs of a mask this saves the second pass.
             stored = high if is_unsigned and not high else slab.min(), high
             if not (stored[0] >= -MAX_INTENSITY and stored[1] <= MAX_INTENSITY):
                 bad.add(slab, first)
             if bad.count:
                 continue
             lowest, highest = sorted(float(end) * header.slope + header.inter for end in stored)
-            met.low, met.high = min(met.low, lowest), max(met.high, highest)
+            stats.low, stats.high = min(stats.low, lowest), max(stats.high, highest)
             yield slab, lowest, highest
-        met.trailing_bytes = _to_the_end(header, file)
-        met.digest = source.digest()
+        stats.trailing_bytes = _to_the_end(header, file)
+        stats.digest = source.digest()
     if bad.count:
         text = (
             f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: "
@@ -138,21 +138,21 @@ def _ranged_slabs(header: Header, met: StreamStats) -> Iterator[tuple[np.ndarray
         raise FileFault(header.path, "not_finite", text, "correct the file")
 
 
-def _rounded(header: Header, slab: np.ndarray, met: StreamStats) -> np.ndarray:
-    """Labels as the integers next to them. Raises FileFault for one that is too far from any."""
+def _rounded(header: Header, slab: np.ndarray, stats: StreamStats) -> np.ndarray:
+    """Labels rounded to integers. Raises FileFault for a label too far from any integer."""
     values = slab * header.slope + header.inter
     labels = np.rint(values)
-    met.rounded = max(met.rounded, float(np.abs(values - labels).max()))
-    if met.rounded > LABEL_TOLERANCE:
+    stats.rounded = max(stats.rounded, float(np.abs(values - labels).max()))
+    if stats.rounded > LABEL_TOLERANCE:
         value = values.flat[np.abs(values - labels).argmax()]
-        text = f"labels must be integers; got {value:g} ({met.rounded:.2g} off)"
+        text = f"labels must be integers; got {value:g} ({stats.rounded:.2g} off)"
         raise FileFault(header.path, "labels", text, "correct the mask; was it resampled?")
     return labels
 
 
 @dataclass(slots=True)
 class _BadVoxels:
-    """Voxels that are no finite numbers: how many, the first and its index in file axes."""
+    """Voxels that are not finite: their number, the first and its index in file axes."""
 
     count: int = 0
     value: float = 0.0
@@ -171,12 +171,12 @@ def _planes_of_slab(header: Header) -> int:
 
 
 def _skip(file: io.BufferedIOBase, count: int) -> None:
-    while count > 0 and (piece := file.read(min(count, PIECE))):
+    while count > 0 and (piece := file.read(min(count, CHUNK_BYTES))):
         count -= len(piece)
 
 
 def _slab(header: Header, file: io.BufferedIOBase, count: int) -> np.ndarray:
-    """The next planes of a file, count of them. Raises FileFault where the stream ends before."""
+    """The next `count` planes of a file. Raises FileFault if the stream ends early."""
     columns, rows, planes = header.shape
     size = columns * rows * header.dtype.itemsize
     try:
@@ -192,13 +192,13 @@ def _slab(header: Header, file: io.BufferedIOBase, count: int) -> np.ndarray:
 
 
 def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:
-    """Read what follows the voxels, so that the checksum is tested; the number of bytes. Raises
+    """Read to the end, so that the checksum is verified, and return the number of bytes. Raises
     FileFault for too many.
     """
     trailing = 0
-    while piece := file.read(PIECE):
+    while piece := file.read(CHUNK_BYTES):
         trailing += len(piece)
         if trailing > MAX_TRAILING:
-            text = f"goes on for more than {MAX_TRAILING} bytes beyond what its header claims"
+            text = f"continues for more than {MAX_TRAILING} bytes beyond what its header claims"
             raise FileFault(header.path, "bomb", text, "fetch it again; do not unpack it")
     return trailing

@@ -32,11 +32,11 @@ from trials.data.prepared.node_copy import nearby
 from trials.data.prepared.preprocess import Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
 from trials.data.prepared.sources import unchanged
-from trials.process.workers import try_on
+from trials.process.workers import try_on_cases
 from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
 from trials.records.spec import Preparation
-from trials.storage.atomic import is_there, matching, sweep, write_text
+from trials.storage.atomic import exists, find_files, remove_abandoned, write_text
 from trials.storage.checksum import add_checksum
 
 # Entry of every key: raise it when the cubes change, or old caches would be taken for new ones.
@@ -85,8 +85,8 @@ def prepare_dataset(
     store = Store(
         folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics
     )
-    for own in matching(cache_root, f"{dataset.name}-*"):
-        sweep(own)
+    for own in find_files(cache_root, f"{dataset.name}-*"):
+        remove_abandoned(own)
     _check_room(store, dataset.cases)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
     refuse(
@@ -182,7 +182,7 @@ def open_cache(folder: Path) -> Cache:
 
     Raises ValueError if there is none or its manifest is damaged.
     """
-    if not is_there(folder / "manifest.json"):
+    if not exists(folder / "manifest.json"):
         raise ValueError(f"{folder} holds no prepared data set; prepare it first")
     folder = nearby(folder)
     manifest = read_manifest(folder / "manifest.json")
@@ -257,8 +257,8 @@ def _work_on(
     workers: int | None,
     tick: Callable[[], None],
 ) -> dict[str, R]:
-    """work_on, but a case that fails is examined once more, since one fault may hide another."""
-    done, failed = try_on(cases, partial(work, store), workers, tick)
+    """run_on_cases, but examine a failed case again, since one fault may hide another."""
+    done, failed = try_on_cases(cases, partial(work, store), workers, tick)
     if failed:
         summary = f"{len(failed)} of {len(cases)} cases cannot be prepared"
         raise FaultyData(summary, all_faults(cases, store.rules, failed, workers))

@@ -12,7 +12,13 @@ from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import FETCH
 from trials.data.nifti.same_grid import grid_fault
-from trials.data.nifti.voxels import StreamStats, count_labels, label_slabs, scaled, stored_slabs
+from trials.data.nifti.voxels import (
+    StreamStats,
+    apply_scaling,
+    count_labels,
+    label_slabs,
+    stored_slabs,
+)
 from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_file
 
 # Real masks reach a ratio of 216; beyond this a stream is worth a look.
@@ -156,7 +162,9 @@ def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
 def _histogram(header: Header) -> str:
     """Where an image's values lie, as shares of its voxels between some marks in HU."""
     marks = np.array([-np.inf, -200, 0, 100, 1000, np.inf])
-    counts = sum(np.histogram(scaled(header, slab), marks)[0] for slab in stored_slabs(header))
+    counts = sum(
+        np.histogram(apply_scaling(header, slab), marks)[0] for slab in stored_slabs(header)
+    )
     shares = counts / np.sum(counts)
     names = ("below -200", "-200..0", "0..100", "100..1000", "above 1000")
     return ", ".join(

@@ -18,7 +18,7 @@ from trials.storage.atomic import (
     write_text,
     write_whole,
 )
-from trials.storage.mirror import AT_ONCE, mirror_of
+from trials.storage.mirror import MAX_TRANSFERS, mirror_folder
 from trials.storage.spool import VARIABLE, locked
 
 # File systems that another machine holds.
@@ -37,7 +37,7 @@ def nearby(folder: Path) -> Path:
     """
     if not is_far(folder):
         return folder
-    copy = mirror_of(folder.parent.parent) / folder.parent.name / folder.name
+    copy = mirror_folder(folder.parent.parent) / folder.parent.name / folder.name
     text = read_text(folder / "manifest.json")
     with locked(copy.parent / f".{copy.name}.lock"):
         if not _holds(copy / "manifest.json", text):
@@ -85,7 +85,7 @@ def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
         for pair in zip(record.arrays, record.digests, strict=True)
     ]
     bring = partial(_bring, folder.parent / "cases", copy.parent / "cases")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_TRANSFERS) as pool:
         list(pool.map(lambda pair: bring(*pair), names))
 
 

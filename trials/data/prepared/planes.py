@@ -3,7 +3,7 @@
 import numpy as np
 
 from trials.data.nifti.volume import file_axes
-from trials.data.nifti.voxels import placed, read_header, scaled, stored_slabs
+from trials.data.nifti.voxels import apply_scaling, read_header, stored_slabs, with_planes
 from trials.data.prepared.manifest import CaseRecord
 from trials.data.prepared.sources import unchanged
 
@@ -22,11 +22,11 @@ def native_planes(record: CaseRecord, wanted: np.ndarray) -> np.ndarray:
     shape = list(header.shape[::-1])
     shape[across] = len(at)
     planes = np.empty(shape, np.float32)
-    for place, slab in placed(stored_slabs(header)):
+    for place, slab in with_planes(stored_slabs(header)):
         if across:
-            planes[place] = scaled(header, slab.take(at, across))
+            planes[place] = apply_scaling(header, slab.take(at, across))
         else:
             is_here = (at >= place.start) & (at < place.stop)
-            planes[is_here] = scaled(header, slab[at[is_here] - place.start])
+            planes[is_here] = apply_scaling(header, slab[at[is_here] - place.start])
     turned = planes.T.transpose(axes.order)
     return np.flip(turned, tuple(axis for axis in (1, 2) if axes.flips[axis]))

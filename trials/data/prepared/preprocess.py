@@ -11,7 +11,7 @@ import numpy as np
 from trials.data.datasets.registry import Case
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.voxels import StreamStats, label_slabs, scaled, stored_slabs
+from trials.data.nifti.voxels import StreamStats, apply_scaling, label_slabs, stored_slabs
 from trials.data.prepared.case_checks import (
     OF_AN_IMAGE,
     Rules,
@@ -143,7 +143,7 @@ def foreground_moments(
         stored_slabs(header), label_slabs(label_header, num_classes), strict=True
     ):
         if mask.any():
-            voxels = scaled(header, stored[mask > 0]).astype(np.float64)
+            voxels = apply_scaling(header, stored[mask > 0]).astype(np.float64)
             if clip_hu is not None:
                 voxels = voxels.clip(*clip_hu)
             mean = float(voxels.mean())

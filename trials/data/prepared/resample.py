@@ -14,11 +14,11 @@ from trials.data.nifti.header import Header
 from trials.data.nifti.volume import Axes, file_axes
 from trials.data.nifti.voxels import (
     StreamStats,
+    apply_scaling,
     count_labels,
     label_slabs,
-    placed,
-    scaled,
     stored_slabs,
+    with_planes,
 )
 
 
@@ -105,7 +105,7 @@ def label_cube(
     )
     cube = np.zeros((edge, edge, edge), np.uint8)
     class_voxels = np.zeros(num_classes, np.int64)
-    for held, slab in placed(label_slabs(header, num_classes, met)):
+    for held, slab in with_planes(label_slabs(header, num_classes, met)):
         counts = count_labels(slab, num_classes)
         class_voxels += counts
         if counts[0] < slab.size:
@@ -149,7 +149,9 @@ def _resize_rows(
     """The rows of one plane resized, float32 [rows, axis 0]; only those that count are converted
     and clipped.
     """
-    low, high = (scaled(header, plane.take(which, axis=0)) for which in (rows.low, rows.high))
+    low, high = (
+        apply_scaling(header, plane.take(which, axis=0)) for which in (rows.low, rows.high)
+    )
     if clip_hu is not None:
         np.clip(low, *clip_hu, out=low)
         np.clip(high, *clip_hu, out=high)

@@ -12,7 +12,7 @@ from pathlib import Path
 from trials.data.datasets.registry import Case, Dataset
 from trials.data.prepared.case_checks import Rules, examine_case, rules_of
 from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
-from trials.process.workers import try_on
+from trials.process.workers import try_on_cases
 from trials.records.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
 from trials.records.spec import Cube
 from trials.storage.atomic import fingerprint
@@ -29,7 +29,7 @@ def check_dataset(
     """Read every file of every case to its end and return all faults and warnings, in the order of
     cases.
     """
-    found, failed = try_on(
+    found, failed = try_on_cases(
         dataset.cases, partial(examine_case, rules_of(dataset)), workers, on_case
     )
     faults = [
@@ -56,7 +56,7 @@ def without_bad_cases(
         folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Cube(), rules=rules
     )
     open_folder(store.folder)
-    found, failed = try_on(dataset.cases, partial(verdict, store), workers, on_case)
+    found, failed = try_on_cases(dataset.cases, partial(verdict, store), workers, on_case)
     faults = (*dataset.faults, *failed, *(fault for one in found.values() for fault in one.faults))
     refuse(dataset.root, [fault for fault in faults if fault.level == FATAL])
     left_out = bad_cases(faults)
@@ -77,7 +77,7 @@ def all_faults(
     """
     names = {fault.case for fault in failed}
     again = [case for case in cases if case.case in names]
-    found, _ = try_on(again, partial(examine_case, rules), workers, lambda: None)
+    found, _ = try_on_cases(again, partial(examine_case, rules), workers, lambda: None)
     refused = [fault for faults in found.values() for fault in faults if fault.level == BAD_CASE]
     told = {fault.case for fault in refused}
     return sorted(

@@ -15,8 +15,8 @@ from trials.data.datasets.registry import (
     DatasetEntry,
     Region,
     case_names,
+    detect_dataset,
     official_regions,
-    told_by,
 )
 
 CLASSES = ("background", "liver", "vessel")
@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch):
         default_splits="seeded",
         download="test_new_dataset:fetch",
         how_to_get="ask its author",
-        known_by="scans.json",
+        marker_file="scans.json",
         regions=(Region(name="organ", labels=(1, 2), tolerance_mm=2.0),),
         mask_file="organs.nii.gz",
         case_names=r"scan_\d",
@@ -114,10 +114,10 @@ def test_a_new_data_set_has_its_own_names_and_regions_and_an_unknown_one_none(fo
 
 
 def test_a_folder_without_a_telling_file_is_the_first_that_none_tells(tmp_path):
-    assert told_by(tmp_path) == "kits23"
+    assert detect_dataset(tmp_path) == "kits23"
 
 
 def test_no_two_data_sets_are_told_by_one_file():
-    files = [entry.known_by for entry in DATASETS.values() if entry.known_by]
+    files = [entry.marker_file for entry in DATASETS.values() if entry.marker_file]
 
     assert len(files) == len(set(files))

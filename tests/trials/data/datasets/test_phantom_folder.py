@@ -77,8 +77,8 @@ def test_a_folder_that_holds_anything_else_is_refused_with_the_fix_and_left_as_i
     refused(
         tmp_path,
         rf"^{tmp_path} must be missing or empty, or a folder of generated phantoms, .*; it holds "
-        rf"{found}; leave --data out .* "
-        r'name an empty folder, .* set dataset="nnunet" .* in a grid of your own$',
+        rf"{found}; omit --data .* "
+        r'name an empty folder, .* set dataset="nnunet" .* in your own grid$',
     )
 
 
@@ -133,7 +133,7 @@ def test_a_folder_without_its_record_is_not_taken_for_ours(root, tmp_path):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     (tmp_path / "phantoms.json").unlink()
 
-    refused(tmp_path, "it holds case_00000, case_00001, case_00002; leave --data out")
+    refused(tmp_path, "it holds case_00000, case_00001, case_00002; omit --data")
 
 
 def test_a_second_run_on_the_same_folder_writes_nothing(root, tmp_path):
@@ -201,9 +201,7 @@ def test_a_file_or_a_dead_link_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
 
     refused(tmp_path / "file", "file must be a folder; it is a file; name another")
-    refused(
-        tmp_path / "link", "link must be a folder; it is a link that leads nowhere; name another"
-    )
+    refused(tmp_path / "link", "link must be a folder; it is a broken link; name another")
 
     assert (tmp_path / "file").read_text() == "of the user"
     assert not (tmp_path / "gone").exists()
@@ -249,7 +247,7 @@ def test_a_folder_that_may_not_be_written_is_refused_before_a_case_and_may_be_re
             with as_nobody():
                 write_phantoms(whole, 3, seed=5)
                 with pytest.raises(
-                    OSError, match=r"take a folder that you may write to: '.*/phantoms.json'"
+                    OSError, match=r"choose a folder that you can write to: '.*/phantoms.json'"
                 ):
                     write_phantoms(empty, 1, seed=5)
                 with pytest.raises(

@@ -115,8 +115,8 @@ def test_every_flipped_bit_of_the_compressed_voxels_is_noticed(sound):
         (b"<!DOCTYPE html><html>Sign in</html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"PK\x03\x04 something else", "not a gzip file"),
-        (gzip.compress(b"too short", mtime=0), "header is cut or wrong"),
-        (gzip.compress(b"\0" * 1000, mtime=0), "header is cut or wrong"),
+        (gzip.compress(b"too short", mtime=0), "header is truncated or wrong"),
+        (gzip.compress(b"\0" * 1000, mtime=0), "header is truncated or wrong"),
     ],
     ids=["empty", "page", "pointer", "zip", "short", "zeros"],
 )

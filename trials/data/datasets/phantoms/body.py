@@ -1,6 +1,6 @@
-"""What surrounds the organs of a phantom: skin, fat, muscles, ribs, spine and the great vessels.
+"""The body of a phantom around its organs: skin, fat, muscles, ribs, spine and great vessels.
 
-All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the
+Positions are in atlas mm (z from head to feet, y front to back, x from the patient's right to
 left).
 """
 
@@ -11,14 +11,13 @@ from trials.data.datasets.phantoms.shapes import FAT_HU, Canvas, Solid, column, 
 
 MIDDLE_Y, MIDDLE_X, SPINE_Y = 92.0, 136.0, 127.0
 VERTEBRA_MM, DISC_MM = 33.0, 6.0
-# Where the ribs end, as an angle from the spine, from the seventh to the twelfth: the last two
-# float.
+# Angle from the spine at which ribs 7 to 12 end; the last two are floating ribs.
 RIB_ENDS = np.array([3.0, 2.8, 2.6, 2.4, 1.9, 1.2])
 RIB_MM = 24.0
 
 
 def paint_body(canvas: Canvas) -> None:
-    """Paint the trunk; what is left free afterwards is the fat of the abdominal cavity."""
+    """Paint the trunk; afterwards only the fat of the abdominal cavity is free."""
     cavity = _paint_wall(canvas)
     _paint_spine(canvas)
     _paint_muscles(canvas)
@@ -27,7 +26,7 @@ def paint_body(canvas: Canvas) -> None:
 
 
 def _paint_wall(canvas: Canvas) -> NDArray[np.bool_]:
-    """Paint skin, fat, muscle and ribs; returns the cavity within them [D, H, W] and leaves the
+    """Paint skin, fat, muscle and ribs; returns the mask of the cavity [D, H, W] and leaves the
     whole trunk free.
     """
     rng = canvas.rng
@@ -53,7 +52,7 @@ def _paint_wall(canvas: Canvas) -> NDArray[np.bool_]:
 
 
 def _paint_ribs(canvas: Canvas, outer: Solid, inner: Solid) -> None:
-    """Ribs run forward and down inside the muscle, so that an axial slice cuts each into a dot."""
+    """Ribs run forward and down inside the muscle, so an axial slice shows each as a dot."""
     shell = np.zeros_like(canvas.free)
     shell[outer.box] = outer.radius < 0.985
     shell[inner.box] &= inner.radius > 1.01

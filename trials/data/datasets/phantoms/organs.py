@@ -1,6 +1,6 @@
-"""The organs of a phantom: kidneys with their tumours and cysts, and what lies around them.
+"""The organs of a phantom: kidneys with tumours and cysts, and the other abdominal organs.
 
-All places are in atlas mm (z from the head down, y front to back, x from the patient's right to the
+Positions are in atlas mm (z from head to feet, y front to back, x from the patient's right to
 left).
 """
 
@@ -29,8 +29,8 @@ Place = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kidney:
-    """Where a kidney lies; side is -1 for the patient's right (the image's left) and 1 for the
-    left.
+    """Position, size and rotation of a kidney; side is -1 for the patient's right (the image's
+    left) and 1 for the left.
     """
 
     side: int
@@ -61,22 +61,23 @@ def _plan_kidney(rng: np.random.Generator, side: int) -> Kidney:
 
 
 def _place(kidney: Kidney, direction: Vector, depth: float) -> Place:
-    """The point in that direction of the kidney's own axes; depth is 0 in its middle and 1 on its
+    """The point in a direction along the kidney's own axes; depth is 0 at its centre and 1 on its
     surface.
     """
     return kidney.centre + rotation(kidney.turn) @ (kidney.radii * np.asarray(direction) * depth)
 
 
 def _outward(rng: np.random.Generator, side: int) -> Place:
-    """A direction away from the hilum, where tumours and cysts would sit on the great vessels."""
+    """A direction away from the hilum, where lesions would overlap the great vessels."""
     direction = rng.normal(size=3) * (1, 0.8, 1)
     direction[2] = side * (abs(direction[2]) + 0.2)
     return direction / np.linalg.norm(direction)
 
 
 def _paint_tumor(canvas: Canvas, kidney: Kidney) -> Place:
-    """Paint a patchy tumour, often with a dead core, from buried to exophytic; returns
-    its centre."""
+    """Paint a heterogeneous tumour, often with a necrotic core, from endophytic to exophytic;
+    returns its centre.
+    """
     rng = canvas.rng
     radius_mm = rng.uniform(21, 30.5)
     centre = _place(kidney, _outward(rng, kidney.side), rng.uniform(0.6, 1.05))
@@ -94,7 +95,7 @@ def _paint_tumor(canvas: Canvas, kidney: Kidney) -> Place:
 
 
 def _paint_cyst(canvas: Canvas, kidneys: list[Kidney], tumor: Place, radius_mm: float) -> None:
-    """Paint a cyst at the farthest from the tumour of a few places, so that neither swallows the
+    """Paint a cyst at the candidate position farthest from the tumour, so that neither covers the
     other.
     """
     rng = canvas.rng
@@ -113,8 +114,8 @@ def _paint_cyst(canvas: Canvas, kidneys: list[Kidney], tumor: Place, radius_mm: 
 
 
 def _paint_kidney(canvas: Canvas, kidney: Kidney, cortex_hu: float) -> None:
-    """Paint what the lesions left: renal vein, pelvis, sinus fat (unlabelled, as in KiTS), then the
-    bean around them.
+    """Paint into the voxels still free: renal vein, pelvis, sinus fat (unlabelled, as in KiTS),
+    then the kidney around them.
     """
     rng = canvas.rng
     hilum = _place(kidney, (0, -0.35, -kidney.side), 0.62)
@@ -137,7 +138,7 @@ def _paint_kidney(canvas: Canvas, kidney: Kidney, cortex_hu: float) -> None:
 
 
 def paint_abdomen(canvas: Canvas) -> None:
-    """Paint liver, gallbladder, spleen, stomach, pancreas and bowel into what is still free."""
+    """Paint liver, gallbladder, spleen, stomach, pancreas and bowel into the voxels still free."""
     _paint_liver(canvas)
     _paint_spleen(canvas)
     _paint_stomach(canvas)
@@ -225,7 +226,9 @@ def _paint_bowel(canvas: Canvas) -> None:
 
 
 def _paint_hollow(canvas: Canvas, solid: Solid, wall: float, level_mm: float) -> None:
-    """A wall around fluid or contrast, with gas above the level: patients lie on their back."""
+    """Paint a wall around fluid or contrast medium, with gas above the level: the patient is
+    supine.
+    """
     rng = canvas.rng
     filling = rng.choice(
         [rng.uniform(0, 30), rng.uniform(30, 70), rng.uniform(160, 300)], p=[0.5, 0.35, 0.15]

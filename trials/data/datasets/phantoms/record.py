@@ -1,5 +1,5 @@
-"""phantoms.json: what a folder of phantoms says of itself. It is written before the first case, and
-again after the last.
+"""phantoms.json: the record of a folder of phantoms, written before the first case and again after
+the last.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from trials.storage.atomic import write_text
 
 RECORD = "phantoms.json"
 # Case numbers have five digits.
-LARGEST = 100_000
-DAMAGED = "delete this folder if nothing but phantoms lies in it, and it is made again"
+MAX_CASES = 100_000
+FIX_DAMAGED = "if this folder holds only phantoms, delete it, and it is generated again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """The phantoms of a folder: patients 0 to num_cases - 1 of a seed. Until complete, some of them
-    may be missing.
+class PhantomsRecord:
+    """The phantoms of a folder: patients 0 to num_cases - 1 of a seed. Some may be missing until
+    complete is True.
     """
 
     num_cases: int
@@ -28,19 +28,20 @@ class Written:
     complete: bool = True
 
 
-def read_written(root: Path) -> Written | None:
-    """What phantoms.json says; None where there is none. Raises ValueError where it is damaged."""
+def read_phantoms_record(root: Path) -> PhantomsRecord | None:
+    """The content of phantoms.json; None if there is none. Raises ValueError if it is damaged."""
     path = root / RECORD
     if why_no_file(path) is not None:
         return None
-    written = read_record(Written, path, DAMAGED)
-    if not 0 <= written.num_cases <= LARGEST:
+    written = read_record(PhantomsRecord, path, FIX_DAMAGED)
+    if not 0 <= written.num_cases <= MAX_CASES:
         raise ValueError(
-            f"{path}: num_cases must lie in 0..{LARGEST}; got {shown(written.num_cases)}; {DAMAGED}"
+            f"{path}: num_cases must lie in 0..{MAX_CASES}; got {shown(written.num_cases)}; "
+            f"{FIX_DAMAGED}"
         )
     return written
 
 
-def write_written(root: Path, written: Written) -> None:
+def write_phantoms_record(root: Path, written: PhantomsRecord) -> None:
     """Write phantoms.json."""
     write_text(root / RECORD, to_json(written) + "\n")

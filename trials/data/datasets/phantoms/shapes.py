@@ -1,6 +1,7 @@
-"""The solids a phantom is made of, and the canvas they are painted on; no anatomy here.
+"""The solids that a phantom consists of, and the canvas they are painted on; no anatomy here.
 
-Every patient fills the same frame of 160 x 184 x 272 "atlas" mm, whatever the true size and voxels.
+Every patient fills the same frame of 160 x 184 x 272 "atlas" mm, whatever its true size and voxel
+size.
 """
 
 import math
@@ -15,18 +16,17 @@ FAT_HU, AIR_HU = -102.0, -1000.0
 
 FloatArray = NDArray[np.float32]
 Vector = Sequence[float] | NDArray[np.float64]
-Pair = tuple[ArrayLike, ArrayLike]
+PlanePair = tuple[ArrayLike, ArrayLike]
 Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
-    """A patient being painted: axes z (head down), y (front to back), x (the patient's right to
+    """A patient being painted: axes z (head to feet), y (front to back), x (the patient's right to
     left).
 
     z [D], y [H], x [W] are voxel centres in atlas mm; image [D, H, W] float32 HU; labels [D, H, W]
-    uint8; free [D, H, W] bool tells where an organ may still grow, so that the order of painting is
-    the order of rank.
+    uint8; free [D, H, W] bool marks the voxels not yet painted: earlier organs take precedence.
     """
 
     rng: np.random.Generator
@@ -40,15 +40,16 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """radius [d, h, w] over a box of the canvas: 0 in the middle, 1 on the surface,
-    more outside."""
+    """radius [d, h, w] over a box of the canvas: 0 at the centre, 1 on the surface, larger
+    outside.
+    """
 
     box: Box
     radius: FloatArray
 
 
-def blank(rng: np.random.Generator, shape: tuple[int, int, int]) -> Canvas:
-    """A canvas of air with no free place."""
+def blank_canvas(rng: np.random.Generator, shape: tuple[int, int, int]) -> Canvas:
+    """A canvas of air with no free voxels."""
     z, y, x = (
         ((np.arange(n) + 0.5) * extent / n).astype(np.float32)
         for n, extent in zip(shape, FRAME_MM, strict=True)
@@ -68,7 +69,7 @@ def blank(rng: np.random.Generator, shape: tuple[int, int, int]) -> Canvas:
 def paint(canvas: Canvas, solid: Solid, hu: ArrayLike, label: int = 0, gap: float = 0.0) -> None:
     """Fill the free voxels of a solid with hu, a number or [d, h, w], and claim them.
 
-    gap claims a shell of what is there (fat, as a rule) around it, as a share of the radius.
+    gap also claims an unpainted shell around it (usually fat), as a share of the radius.
     """
     free = canvas.free[solid.box]
     inside = free & (solid.radius < 1)
@@ -79,8 +80,8 @@ def paint(canvas: Canvas, solid: Solid, hu: ArrayLike, label: int = 0, gap: floa
 
 
 def rotation(turn: Vector) -> NDArray[np.float64]:
-    """[3, 3] of turns in degrees in the axial (y to x), coronal (z to x) and sagittal (z to y)
-    plane.
+    """Rotation matrix [3, 3] from angles in degrees in the axial (y to x), coronal (z to x) and
+    sagittal (z to y) plane.
     """
     product = np.eye(3)
     for (i, j), degrees in zip(((1, 2), (0, 2), (0, 1)), turn, strict=True):
@@ -94,8 +95,9 @@ def rotation(turn: Vector) -> NDArray[np.float64]:
 def blob(
     canvas: Canvas, centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), wobble: float = 0.06
 ) -> Solid:
-    """A wobbled ellipsoid; radii along its own z, y, x axes in mm, wobble as a share of
-    the radius."""
+    """An irregular ellipsoid; radii along its own z, y, x axes in mm, wobble as a share of the
+    radius.
+    """
     axes = rotation(turn)
     spread = axes @ np.diag(np.square(radii)) @ axes.T
     box = _box(canvas, centre, np.sqrt(np.diag(spread)) * (1.25 + 3 * wobble))
@@ -121,8 +123,8 @@ def tube(canvas: Canvas, start: Vector, end: Vector, radius_mm: float) -> Solid:
 
 
 def arc(canvas: Canvas, centre: Vector, turn: Vector, bend_mm: float, radius_mm: float) -> Solid:
-    """A tube bent to two thirds of a ring of radius bend_mm; unturned, the ring lies in the axial
-    plane.
+    """A tube bent to two thirds of a ring of radius bend_mm; without rotation the ring is in the
+    axial plane.
     """
     axes = rotation(turn).astype(np.float32)
     box = _box(canvas, centre, np.full(3, bend_mm + 1.3 * radius_mm))
@@ -133,7 +135,7 @@ def arc(canvas: Canvas, centre: Vector, turn: Vector, bend_mm: float, radius_mm:
     return Solid(box, np.sqrt(squared) / radius_mm)
 
 
-def column(canvas: Canvas, centre: Pair, radii: Pair, power: float = 2) -> Solid:
+def column(canvas: Canvas, centre: PlanePair, radii: PlanePair, power: float = 2) -> Solid:
     """An upright solid through all slices; centre and radii (y, x) in mm are numbers or [D], power
     2 is an ellipse.
     """

@@ -1,8 +1,7 @@
-"""Patients made of numbers: small CT-like cases in the folders, axes and labels of KiTS23, for the
-demo and the tests.
+"""Generates synthetic patients: small CT-like cases in the layout, axes and labels of KiTS23, for
+the demo and the tests.
 
-They walk the path of real cases from the first file to the last score; what a network learns here
-says nothing about CT.
+They pass through the same code as real cases, but their scores say nothing about real CT.
 """
 
 import gzip
@@ -22,41 +21,40 @@ from scipy import ndimage
 from trials.data.datasets.phantoms.body import paint_body
 from trials.data.datasets.phantoms.organs import paint_abdomen, paint_kidneys
 from trials.data.datasets.phantoms.record import (
-    LARGEST,
+    MAX_CASES,
     RECORD,
-    Written,
-    read_written,
-    write_written,
+    PhantomsRecord,
+    read_phantoms_record,
+    write_phantoms_record,
 )
-from trials.data.datasets.phantoms.shapes import FRAME_MM, Canvas, blank
+from trials.data.datasets.phantoms.shapes import FRAME_MM, Canvas, blank_canvas
 from trials.data.nifti.header import read_header
-from trials.data.nifti.opening import opened
-from trials.data.own_folder import contents, refuse_foreign
+from trials.data.nifti.opening import open_nifti
+from trials.data.own_folder import list_contents, refuse_foreign
 from trials.process.workers import num_cores
 from trials.records.faults import FileFault
 from trials.storage.atomic import write_whole
 
-# Raise it with any change that alters a voxel: old and new phantoms never mix in one folder.
+# Increase it with any change that alters a voxel: old and new phantoms must not mix in one folder.
 VERSION = 1
 CASE = re.compile(r"case_([0-9]{5})")
 FIX = (
-    "leave --data out and they are generated in a folder of their own, name an empty folder, or, "
-    "to use data of yours, "
-    'set dataset="nnunet" or "kits23" in a grid of your own'
+    "omit --data to generate them in their own folder, name an empty folder, or, to use your own "
+    'data, set dataset="nnunet" or "kits23" in your own grid'
 )
-# Where a NIfTI-1 header has its description.
+# The bytes of the description in a NIfTI-1 header.
 DESCRIP = slice(148, 228)
-# Starting processes takes as long as making this many patients.
+# Starting processes takes as long as generating this many patients.
 WORTH_A_POOL = 24
 
 Spacing = tuple[float, float, float]
 
 
 def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8], Spacing]:
-    """Make patient `number`: image [D, H, W] in HU, labels [D, H, W] and spacing_mm (z, y, x).
+    """Generate patient `number`: image [D, H, W] in HU, labels [D, H, W] and spacing_mm (z, y, x).
 
-    Axes run from the head down, front to back and from the patient's right to the left. Labels are
-    0 background, 1 kidney, 2 tumour (every patient) and 3 cyst (about half of them). The patient
+    Axes run from head to feet, front to back and from the patient's right to left. Labels are 0
+    background, 1 kidney, 2 tumour (every patient) and 3 cyst (about half of them). The patient
     depends on (seed, number) alone, both 0 or more.
     """
     rng = np.random.default_rng((seed, number))
@@ -65,7 +63,7 @@ def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.u
     depth, height, width = (
         np.rint(FRAME_MM * rng.uniform(0.95, 1.05, 3) / spacing_mm).astype(int).tolist()
     )
-    canvas = blank(rng, (depth, height, width))
+    canvas = blank_canvas(rng, (depth, height, width))
     paint_body(canvas)
     paint_kidneys(canvas)
     paint_abdomen(canvas)
@@ -73,18 +71,18 @@ def phantom(number: int, seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.u
 
 
 def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
-    """Write the first num_cases patients as case_00000, case_00001, ... under root; whole cases are
-    left alone, others mended.
+    """Write the first num_cases patients as case_00000, case_00001, ... under root; complete cases
+    are kept, others rewritten.
 
-    The files are byte for byte the same on each run of one machine and one numpy. Images are int16
-    and labels uint8, without scale factors; affines have the codes I, P, L. phantoms.json records
-    how many cases there are, their seed and version, and whether all of them are there: an
-    interrupted generation goes on. Where nothing is missing nothing is written. Raises ValueError,
-    before a file is written, if root holds anything else than these phantoms.
+    The files are byte-identical between runs on one machine with one version of numpy. Images are
+    int16 and labels uint8, without scale factors; affines have the codes I, P, L. phantoms.json
+    records the number of cases, their seed and version, and whether all are written: an interrupted
+    generation continues. If nothing is missing, nothing is written. Raises ValueError before
+    writing if root holds anything but these phantoms.
     """
-    if not 1 <= num_cases <= LARGEST or seed < 0:
+    if not 1 <= num_cases <= MAX_CASES or seed < 0:
         raise ValueError(
-            f"phantoms need num_cases in 1..{LARGEST} and a seed of at least 0; got num_cases "
+            f"phantoms need num_cases in 1..{MAX_CASES} and a seed of at least 0; got num_cases "
             f"{num_cases}, seed {seed}"
         )
     before = _written_before(root, seed)
@@ -93,14 +91,14 @@ def write_phantoms(root: Path, num_cases: int, seed: int = 0) -> None:
     missing = [number for number in range(written.num_cases) if number not in whole]
     if before.complete and not missing:
         return
-    write_written(root, written)
+    write_phantoms_record(root, written)
     write = partial(_write_case, root, seed)
     if len(missing) < WORTH_A_POOL:
         list(map(write, missing))
     else:
         with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
             list(pool.map(write, missing, chunksize=4))
-    write_written(root, replace(written, complete=True))
+    write_phantoms_record(root, replace(written, complete=True))
 
 
 def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
@@ -111,18 +109,18 @@ def _scan(canvas: Canvas, spacing_mm: Spacing) -> NDArray[np.int16]:
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
 
 
-def _written_before(root: Path, seed: int) -> Written:
-    """What an earlier generation recorded; no case where there was none. Raises ValueError for a
+def _written_before(root: Path, seed: int) -> PhantomsRecord:
+    """The record of an earlier generation; no cases if there was none. Raises ValueError for a
     folder that is not ours.
     """
-    names = contents(root)
+    names = list_contents(root)
     foreign = [name for name in names if RECORD not in names or not _may_be_ours(root / name)]
     refuse_foreign(
         root, foreign, f"a folder of generated phantoms, that is {RECORD} and its cases", FIX
     )
-    found = read_written(root)
+    found = read_phantoms_record(root)
     if found is None:
-        return Written(num_cases=0, seed=seed, version=VERSION, complete=False)
+        return PhantomsRecord(num_cases=0, seed=seed, version=VERSION, complete=False)
     if (found.seed, found.version) != (seed, VERSION):
         raise ValueError(
             f"{root / RECORD}: holds phantoms of seed {found.seed}, version {found.version}, "
@@ -132,17 +130,15 @@ def _written_before(root: Path, seed: int) -> Written:
 
 
 def _may_be_ours(path: Path) -> bool:
-    """Whether a name in the folder may be of a generation, which makes no links."""
+    """Whether a path in the folder may be from a generation, which creates no links."""
     return path.name == RECORD or bool(
         CASE.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
     )
 
 
-def _whole_cases(root: Path, before: Written) -> set[int]:
-    """The numbers of the phantoms that lie whole in a folder. Raises ValueError for a case that is
-    not one of them.
-    """
-    numbers = [int(found[1]) for name in contents(root) if (found := CASE.fullmatch(name))]
+def _whole_cases(root: Path, before: PhantomsRecord) -> set[int]:
+    """The numbers of the complete phantoms in a folder. Raises ValueError for any other case."""
+    numbers = [int(found[1]) for name in list_contents(root) if (found := CASE.fullmatch(name))]
     known = before.num_cases if before.complete else 0
     return {
         number
@@ -164,12 +160,12 @@ def _write_case(root: Path, seed: int, number: int) -> None:
 
 
 def _is_written(folder: Path, number: int, seed: int, is_ours: bool) -> bool:
-    """True for a whole case. Files name their origin, so that other cases are refused even in a
+    """Whether a case is complete. Files store their origin, so other cases raise an error even in a
     folder of ours.
 
-    Of a damaged header nothing can be told: the case is made again where a complete generation says
-    that it is_ours. One that was interrupted leaves no damaged file, since each gets its name when
-    it is whole.
+    A damaged header has no readable origin: the case is rewritten only if a complete generation
+    covers it (is_ours). An interrupted generation leaves no damaged file, since files are written
+    atomically.
     """
     paths = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
     origin = _origin(number, seed)
@@ -194,15 +190,15 @@ def _origin(number: int, seed: int) -> str:
 
 
 def _origin_of(path: Path) -> str:
-    """What a file names as its origin. Raises FileFault for a header that makes no sense."""
+    """The origin stored in a file. Raises FileFault for an invalid header."""
     read_header(path)
-    with opened(path) as (file, _):
+    with open_nifti(path) as (file, _):
         return file.read(DESCRIP.stop)[DESCRIP].rstrip(b"\0").decode("latin-1")
 
 
 def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: str) -> None:
-    """Write voxels [D, H, W] as KiTS23 does: the axes point down, back and left, and world zero is
-    the middle.
+    """Write voxels [D, H, W] as in KiTS23: axes point to feet, back and left, and the world origin
+    is the centre.
     """
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]] = np.negative(spacing_mm)
@@ -211,6 +207,6 @@ def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: s
     volume = nib.Nifti1Image(voxels, affine)
     volume.header["descrip"] = origin
     volume.header.set_xyzt_units("mm")
-    # nibabel would put the clock and the file's name into the gzip header.
+    # nibabel would write the time and the file's name into the gzip header.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
         packed.write(volume.to_bytes())
