@@ -37,7 +37,7 @@ def read_result(out: Path, trial: str, patience: float = PATIENCE_SECONDS) -> Tr
         result = parse_result(read_bytes(path, patience).decode())
         if result.trial != trial:
             raise ValueError(
-                f"it holds trial {result.trial}, not the one its folder is named for; delete this "
+                f"it holds trial {result.trial}, but its folder is named for another; delete this "
                 "copy"
             )
     except ValueError as error:
