@@ -58,7 +58,7 @@ def test_intervals_of_a_class_are_as_wide_as_students_over_patients_and_seeds(
         low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), error)
         printed_low, printed_high = numbers(small.loc[name, column])
         agrees(texts.loc[name, column], values.mean())
-        assert (printed_high - printed_low) / (high - low) == pytest.approx(1, abs=0.15), name
+        assert (printed_high - printed_low) / (high - low) == pytest.approx(1, abs=0.25), name
         assert (printed_low + printed_high) / 2 == pytest.approx((low + high) / 2, abs=0.01), name
 
 
