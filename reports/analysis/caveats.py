@@ -13,6 +13,12 @@ from reports.load.run_folder import Run
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
+ZERO_WITH_INTERVAL = (
+    " Such a training scores 0 in this class. The interval of its configuration can still reach "
+    "well above 0, because the variance between seeds is estimated from the trainings of all "
+    "configurations."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
@@ -146,11 +152,10 @@ def _collapsed(run: Run) -> Iterator[Caveat]:
             if _never_predicts(result, label)
         )
         if len(names) > len(empty):
+            interval = ZERO_WITH_INTERVAL if len(run.seeds) > 1 else ""
             text = (
                 f"{len(names)} of {many(len(run.finals), 'final trial')} predict no "
-                f"{run.classes[label]} in any patient. Their mean is 0, but the interval of a "
-                "configuration can still reach well above 0: the variance between seeds is "
-                "estimated from the trainings of all configurations."
+                f"{run.classes[label]} in any patient.{interval}"
             )
             yield Caveat("Class never found", text, names)
 

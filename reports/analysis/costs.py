@@ -75,7 +75,9 @@ def device_hours(result: TrialResult) -> float:
 
 
 def pareto_front(costs: Sequence[Cost], of: Callable[[Cost], float]) -> list[Cost]:
-    """The Pareto front, the cheapest first: no configuration with a higher Dice costs as little."""
+    """The Pareto front, the cheapest first: no other configuration reaches their Dice at the same
+    or a lower cost.
+    """
     kept: list[Cost] = []
     for cost in sorted(costs, key=lambda cost: (of(cost), -cost.dice, cost.i)):
         if not kept or cost.dice > kept[-1].dice:

@@ -68,7 +68,7 @@ def effects(context: Context) -> Section | None:
     blocks: list[Block] = [_figure(context, found), _rank_table(found)] if found else []
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
     holes = (
-        f" No setting of the other factors has a score for every {' or every '.join(missing)}."
+        f" No setting of the other factors has a score for every {' or '.join(missing)}."
         if missing
         else ""
     )

@@ -89,10 +89,11 @@ def _figure(context: Context, costs: list[Cost]) -> Figure:
         for name, of in zip(("time", "memory", "size"), (_hours, _memory, _size), strict=True)
     ]
     caption = (
-        "Large marks on the line are on the Pareto front: no configuration with a higher Dice "
-        f"costs as little ({listed(fronts)}, of {many(len(costs), 'configuration')}). Mean "
-        f"validation Dice of the classes, native grid, n = {len(context.validation.cases)} cases; "
-        f"test scores are not used here. {KEY[0].upper()}{KEY[1:]}."
+        "Large marks on the line are on the Pareto front: no other configuration reaches their "
+        f"Dice at the same or a lower cost ({listed(fronts)}, of "
+        f"{many(len(costs), 'configuration')}). Mean validation Dice of the classes, native grid, "
+        f"n = {len(context.validation.cases)} cases; test scores are not used here. "
+        f"{KEY[0].upper()}{KEY[1:]}."
     )
     return Figure(
         id="front",

@@ -33,7 +33,7 @@ def ranking_stability(context: Context) -> Section | None:
     best = cell_name(context.run.cells[order[0]])
     return Section(
         id="stability",
-        title="Stability of the ranking",
+        title="Ranking stability",
         question="Would the ranking be the same on other patients?",
         finding=(
             f"{best} ranks first in {percent(float(found.share[0, 0]))} of {DRAWS:,} bootstrap "

@@ -47,7 +47,7 @@ def test_the_budget_of_each_cell_is_a_row(context):
     rows = [dict(zip(names, [entry.text for entry in row], strict=True)) for row in table.rows]
 
     epochs = MADE.epochs
-    assert [row["planned"] for row in rows] == [row["asked"] for row in rows] == ["3", "3"]
+    assert [row["planned"] for row in rows] == [row["started"] for row in rows] == ["3", "3"]
     assert [(row["complete"], row["pruned"], row["failed"]) for row in rows] == [
         ("1", "1", "1"),
         ("3", "0", "0"),

@@ -47,7 +47,7 @@ def test_our_tables_are_as_printed_and_pass(tmp_path):
     checks = audit_checks(context)
     assert checks["No two configurations have the same printed scores"] == (
         True,
-        "10 rows of 2 tables audited as printed",
+        "10 rows of 2 tables checked as printed",
     )
     assert checks["No configuration has the background score of an empty prediction"][0] is True
 

@@ -114,7 +114,7 @@ def test_the_seeds_section_names_every_training_and_splits_the_variance(context)
     shares = [row[2].sort for row in table_of(found, "seeds-split").rows]
     assert sum(shares) == pytest.approx(1)
     assert shares[1] > 0.4, "the configurations differ most"
-    assert "Two trainings of one configuration typically differ by 0.00" in found.finding
+    assert "that differ only in the seed typically differ by 0.00" in found.finding
 
 
 def test_what_would_separate_is_said_in_words_where_no_number_does():
