@@ -153,7 +153,13 @@ def test_f94_a_clock_that_jumps_back_leaves_no_negative_duration(
 
 def test_patience_stops_early_and_ties_go_to_the_earlier_epoch(small_cache, tmp_path):
     recipe = replace(
-        RECIPE, epochs=6, patience=2, schedule="fixed", train_cases_scored=0, augment=False
+        RECIPE,
+        epochs=6,
+        steps_per_epoch=1,
+        patience=2,
+        schedule="fixed",
+        train_cases_scored=0,
+        augment=False,
     )
 
     # A step of 1e-12 changes no prediction: every epoch scores alike.
@@ -167,6 +173,7 @@ def test_patience_ends_a_training_at_a_validation(small_cache, tmp_path):
     recipe = replace(
         RECIPE,
         epochs=9,
+        steps_per_epoch=1,
         patience=1,
         validate_every=2,
         schedule="fixed",
