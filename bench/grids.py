@@ -18,8 +18,9 @@ from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
+from trials.records.comparisons import DEFAULT_FAMILIES, Family
 from trials.records.metrics import METRICS, MetricEntry
-from trials.records.record import OneOf, record
+from trials.records.record import record
 from trials.records.registry import Entry
 from trials.records.spec import Cell, Cube, Hyper, Recipe, Times
 
@@ -84,27 +85,6 @@ class Tuning:
 
 
 @record
-class Family:
-    """Comparisons that share one chance of a false claim, declared before the run: the report
-    corrects by Holm inside each.
-
-    pairs is "selected" (the configuration selected on validation against every other), "all", or
-    "levels" (every two models, losses or samplings, over the settings that both share); score is
-    "classes" (each class on its own) or "mean" (a patient's mean over its classes; levels have no
-    other). vary "model", "loss" or "sampling" keeps the pairs that differ in nothing else.
-    """
-
-    name: str
-    pairs: Annotated[str, OneOf("selected", "all", "levels")]
-    score: Annotated[str, OneOf("classes", "mean")]
-    vary: Annotated[str, OneOf("model", "loss", "sampling")] | None = None
-
-    def __post_init__(self) -> None:
-        if self.pairs == "levels" and self.score != "mean":
-            raise ValueError(f"levels are compared by score 'mean' alone; got {self.score!r}")
-
-
-@record
 class Grid:
     """A benchmark. splits None is the data set's default.
 
@@ -125,11 +105,7 @@ class Grid:
     hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)
-    families: tuple[Family, ...] = (
-        Family(name="against the selected configuration", pairs="selected", score="classes"),
-        Family(name="every pair", pairs="all", score="mean"),
-        Family(name="levels of a factor", pairs="levels", score="mean"),
-    )
+    families: tuple[Family, ...] = DEFAULT_FAMILIES
 
 
 def product(

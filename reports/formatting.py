@@ -58,14 +58,6 @@ def percent(share: float) -> str:
     return "above 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the largest unit that keeps two digits."""
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.{0 if seconds / unit >= 10 else 1}f} {name}"
-    return f"{seconds / 86_400:.1f} days"
-
-
 def quantity(value: float) -> str:
     """A large count with its prefix: 1.2 M, 45 G."""
     for limit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -17,37 +17,18 @@ from reports.stats.intervals import nan_mean, seed_variance
 from reports.stats.pairs import crossed_p
 from reports.stats.tests import holm, signed_rank
 from trials.records.codec import rebuild
+from trials.records.comparisons import (
+    ALL,
+    CLASSES,
+    DEFAULT_FAMILIES,
+    LEVELS,
+    SELECTED,
+    Family,
+)
 from trials.records.spec import Cell
 
-SELECTED, ALL, LEVELS = "selected", "all", "levels"
-CLASSES, PATIENTS = "classes", "mean"
 LEVEL = 0.05
 Tests = dict[tuple[int, int, int], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """Comparisons that share one chance of a false claim.
-
-    pairs is "selected" (the configuration selected on validation against every other), "all", or
-    "levels" (every two levels of a factor, over the settings that both have); score is "classes"
-    (each class on its own) or "mean" (a patient's mean over its classes; the only one for levels).
-    vary keeps the pairs that differ in this factor only.
-    """
-
-    name: str
-    pairs: str
-    score: str
-    vary: str | None = None
-
-
-OF_LEVELS = Family(name="levels of a factor", pairs=LEVELS, score=PATIENTS)
-# The families of a run that declares none.
-DEFAULT = (
-    Family(name="against the selected configuration", pairs=SELECTED, score=CLASSES),
-    Family(name="every pair", pairs=ALL, score=PATIENTS),
-    OF_LEVELS,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +52,14 @@ class FamilyResult:
 
 
 def read_families(record: Mapping[str, Any]) -> tuple[Family, ...]:
-    """The families that run.json declares, DEFAULT if it declares none. Raises ValueError naming
-    the key.
+    """The families that run.json declares, the default ones if it declares none. Raises ValueError
+    naming the key.
     """
     if "families" not in record:
-        return DEFAULT
-    families = tuple(
+        return DEFAULT_FAMILIES
+    return tuple(
         rebuild(Family, of, f"run.json families[{i}]") for i, of in enumerate(record["families"])
     )
-    for i, family in enumerate(families):
-        scores = (PATIENTS,) if family.pairs == LEVELS else (CLASSES, PATIENTS)
-        known = {"pairs": (SELECTED, ALL, LEVELS), "score": scores, "vary": (None, *FACTORS)}
-        for key, words in known.items():
-            if getattr(family, key) not in words:
-                raise ValueError(
-                    f"run.json families[{i}].{key} must be one of {words}; got "
-                    f"{getattr(family, key)!r}"
-                )
-    return families
 
 
 def members(family: Family, cells: tuple[Cell, ...], selected: int | None) -> list[tuple[int, int]]:

@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.comparisons import (
-    LEVEL,
-    LEVELS,
-    OF_LEVELS,
-    Family,
-    read_families,
-    seed_variance_known,
-)
+from reports.analysis.comparisons import LEVEL, read_families, seed_variance_known
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN, Resampled
 from reports.formatting import distinct
@@ -25,6 +18,7 @@ from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weig
 from reports.stats.intervals import nan_mean, seed_variance
 from reports.stats.pairs import crossed_p
 from reports.stats.tests import holm, signed_rank
+from trials.records.comparisons import LEVELS, OF_LEVELS, Family
 from trials.records.spec import Cell
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import LONGEST_TABLE, Column, Figure, Table, TableCell
-from reports.formatting import cell_name, duration, listed, many, number, percent, plain
+from reports.formatting import cell_name, listed, many, number, percent, plain
+from trials.records.duration import duration
 from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 

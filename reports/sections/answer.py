@@ -24,7 +24,6 @@ from reports.figures.cells import scored
 from reports.figures.overview import overview_figure, patient_sheet
 from reports.formatting import (
     cell_name,
-    duration,
     listed,
     many,
     number,
@@ -37,6 +36,7 @@ from reports.formatting import (
 from reports.stats.intervals import DRAWS, nan_mean
 from reports.stats.pairs import superiority
 from reports.stats.power import cases_needed, seeds_needed
+from trials.records.duration import duration
 from trials.records.result import NATIVE
 
 MEANING = (

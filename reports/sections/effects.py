@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 
-from reports.analysis.comparisons import Family
 from reports.analysis.context import Context
 from reports.analysis.levels import LevelPair, level_family, level_pairs, scored_levels
 from reports.analysis.patients import patient_dice
@@ -20,6 +19,7 @@ from reports.formatting import interval, listed, many, number, plain, signed, si
 from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
 from reports.stats.intervals import nan_mean
 from reports.stats.tests import critical_difference, friedman, mean_ranks
+from trials.records.comparisons import Family
 from trials.records.result import NATIVE
 
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}

@@ -5,7 +5,6 @@ class.
 import math
 from collections.abc import Callable
 
-from reports.analysis.comparisons import CLASSES, SELECTED
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
 from reports.elements import Block, Column, Section, Table, TableCell, Text
@@ -21,6 +20,7 @@ from reports.figures.cells import (
 )
 from reports.figures.forest import difference_figure, mean_figure
 from reports.formatting import cell_name, listed, number, percent
+from trials.records.comparisons import CLASSES, SELECTED
 from trials.records.result import NATIVE, PREPARED
 
 Row = tuple[TableCell, ...]

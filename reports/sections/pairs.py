@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.comparisons import PATIENTS, SELECTED, FamilyResult
+from reports.analysis.comparisons import FamilyResult
 from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
 from reports.analysis.summary import MEAN
@@ -16,6 +16,7 @@ from reports.formatting import cell_name, interval, many, number, percent, plain
 from reports.stats.intervals import nan_mean
 from reports.stats.pairs import hodges_lehmann, superiority
 from reports.stats.tests import sign_flip
+from trials.records.comparisons import PATIENTS, SELECTED
 from trials.records.result import NATIVE
 
 # The table shows at most this many pairs, those with the smallest p.

@@ -12,7 +12,8 @@ from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.figures.cells import configuration
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import KEY
-from reports.formatting import cell_name, distinct, duration, listed, many, number, plain, quantity
+from reports.formatting import cell_name, distinct, listed, many, number, plain, quantity
+from trials.records.duration import duration
 
 
 def pareto(context: Context) -> Section | None:

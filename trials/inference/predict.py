@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trials.data.prepared.resample import linear_taps
 from trials.scoring.overlap import argmax_labels
 
 
@@ -15,7 +16,7 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
 
     All classes never exist at full size at once: one plane of the case is interpolated at a time,
     and only inside the box around the cube's voxels where some class beats the background.
-    ExternalPredictions it the result is background without computing: a convex combination of
+    Outside it the result is background without computing: a convex combination of
     corners that all prefer background prefers background.
     """
     depth, height, width = shape
@@ -25,7 +26,7 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
         if len(probs) > 1
         else torch.zeros(probs.shape[1:], dtype=torch.bool)
     )
-    low_d, high_d, share_d = _taps(depth, probs.shape[1])
+    low_d, high_d, share_d = linear_taps(probs.shape[1], depth)
     rows, columns = _matrix(height, probs.shape[2]), _matrix(width, probs.shape[3])
     for plane in range(depth):
         low, high, share = int(low_d[plane]), int(high_d[plane]), float(share_d[plane])
@@ -39,25 +40,15 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
     return labels
 
 
-def _taps(size: int, edge: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower and upper cube index and the upper one's share, for each of size native voxels along an
-    axis of the cube.
-    """
-    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * edge / size - 0.5).clamp(
-        0, edge - 1
-    )
-    low = position.floor().long()
-    return low, (low + 1).clamp(max=edge - 1), position - low
-
-
 def _matrix(size: int, edge: int) -> Tensor:
     """Linear interpolation along one axis as a matrix [size, edge] whose rows sum to one."""
-    low, high, share = _taps(size, edge)
-    matrix = torch.zeros(size, edge, dtype=torch.float32)
-    index = torch.arange(size)
-    matrix[index, low] += (1 - share).float()
-    matrix[index, high] += share.float()
-    return matrix
+    low, high, share = linear_taps(edge, size)
+    # Beyond the border both are one voxel, whose weight is exactly 1.
+    share[low == high] = 0
+    matrix, index = np.zeros((size, edge), np.float32), np.arange(size)
+    matrix[index, low] += (1 - share).astype(np.float32)
+    matrix[index, high] += share.astype(np.float32)
+    return torch.from_numpy(matrix)
 
 
 def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> tuple[slice, slice] | None:

@@ -141,3 +141,13 @@ def _huge_in(value: Any, levels: int) -> tuple[list[Any], Any] | None:
 def record_hash(record: Any, digits: int = 12) -> str:
     """Name a record by its content: the first digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(to_json(record).encode()).hexdigest()[:digits]
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as recipes.unet3d.epochs."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        found |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        )
+    return found

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trials.identity.code_identity import changed_parts
-from trials.records.codec import record_hash, to_json
+from trials.records.codec import flat, record_hash, to_json
 from trials.records.spec import TrialSpec
 from trials.storage.atomic import delete, find_files, read_bytes, write_whole
 from trials.storage.object_store import StoreUnavailable
@@ -151,21 +151,9 @@ def digest(content: bytes) -> str:
 def _check_spec(path: Path, spec: TrialSpec, theirs: str) -> None:
     if theirs == to_json(spec):
         return
-    mine, other = _flat(json.loads(to_json(spec))), _flat(json.loads(theirs))
+    mine, other = flat(json.loads(to_json(spec))), flat(json.loads(theirs))
     keys = sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
     raise ValueError(
         f"{path} must belong to trial {record_hash(spec)}; it is from a trial with another "
         f"{', '.join(keys[:3])}; delete this trial's folder and rerun the grid"
     )
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys such as hyper.gamma."""
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{key}": value}
-        )
-    return flat

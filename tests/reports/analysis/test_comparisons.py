@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from bench.grids import DEMO
-from reports.analysis.comparisons import DEFAULT, compare_family, members, read_families
+from reports.analysis.comparisons import compare_family, members, read_families
 from reports.analysis.levels import level_family, level_pairs
 from reports.analysis.patients import patient_dice, patient_shares
 from reports.analysis.summary import MEAN, resample_ratio
 from reports.load.counts import Counts
+from trials.records.comparisons import DEFAULT_FAMILIES
 from trials.records.spec import Cell
 
 CELLS = tuple(
@@ -55,12 +56,12 @@ def null_counts(seed: int, num_cells: int, seed_effect: float, num_cases: int = 
 def test_what_a_grid_declares_by_itself_is_what_a_report_takes_by_itself():
     declared = json.loads(json.dumps([dataclasses.asdict(family) for family in DEMO.families]))
 
-    assert read_families({"families": declared}) == DEFAULT == read_families({})
+    assert read_families({"families": declared}) == DEFAULT_FAMILIES == read_families({})
 
 
 def test_a_run_with_an_unknown_family_is_refused():
     with pytest.raises(
-        ValueError, match=r"run.json families\[0\].score must be one of .*got 'best'"
+        ValueError, match=r"unknown run.json families\[0\].score 'best'; known: classes, mean"
     ):
         read_families({"families": [{"name": "a", "pairs": "all", "score": "best"}]})
 

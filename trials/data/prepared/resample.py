@@ -33,14 +33,21 @@ class InterpolationWeights:
     weight: np.ndarray
 
 
+def linear_taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For half-pixel linear interpolation from source to target samples: the lower and the upper
+    index, int64 [target], and the upper one's share, float64. Beyond the border both are the same.
+    """
+    at = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0)
+    low = np.floor(at).astype(np.int64)
+    return low, np.minimum(low + 1, source - 1), at - low
+
+
 def linear_weights(source: int, target: int, flip: bool = False) -> InterpolationWeights:
     """InterpolationWeights of half-pixel linear interpolation from source to target samples; flip
     reads the file axis backwards.
     """
-    at = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0)
-    low = np.floor(at).astype(np.int64)
-    high = np.minimum(low + 1, source - 1)
-    weight = (at - low).astype(np.float32)
+    low, high, share = linear_taps(source, target)
+    weight = share.astype(np.float32)
     return (
         InterpolationWeights(source - 1 - low, source - 1 - high, weight)
         if flip
