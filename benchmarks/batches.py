@@ -63,7 +63,7 @@ def volumes(cache: Cache, order: np.ndarray) -> dict[str, Callable[[], object]]:
         [EnsureTyped(["image", "labels"]), Lambdad("image", lambda image: image.float())]
     )
     rows = [
-        {"image": np.array(cache.image(case))[None], "labels": np.array(cache.labels(case))[None]}
+        {"image": np.array(cache.image(case)), "labels": np.array(cache.labels(case))[None]}
         for case in cases
     ]
     held = CacheDataset(rows, as_float, progress=False)

@@ -56,12 +56,12 @@ def equal_share(cache: Cache, steps: int) -> float:
     trained on the GPU.
     """
     device, cases = pick_device(), list(cache.cases)[:CASES]
-    stride = -(-len(cache.image(cases[0])) // EDGE)
+    stride = -(-len(cache.labels(cases[0])) // EDGE)
     images, labels = (
-        torch.from_numpy(np.stack([of(case)[::stride, ::stride, ::stride] for case in cases]))
+        torch.from_numpy(np.stack([of(case)[..., ::stride, ::stride, ::stride] for case in cases]))
         for of in (cache.image, cache.labels)
     )
-    batch = Batch(images=images[:, None].float().to(device), labels=labels.to(device))
+    batch = Batch(images=images.float().to(device), labels=labels.to(device))
     module = build("unet3d", CLASSES, width=WIDTH).to(device)
     train_bare(module, Combined(), batch, None, steps, 1e-3)
     module.eval()

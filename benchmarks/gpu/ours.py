@@ -125,10 +125,12 @@ def forward_batches(trained: Trained) -> list[Tensor]:
     network, task = trained.network, trained.task
     images = [torch.from_numpy(np.array(task.cache.image(case))) for case in task.val]
     if network.dims == 3:
-        parts = list(torch.stack(images)[:, None].split(task.recipe.batch_size))
+        parts = list(torch.stack(images).split(task.recipe.batch_size))
     else:
         parts = [
-            part for image in images for part in image[:, None].split(2 * task.recipe.batch_size)
+            part
+            for image in images
+            for part in image.movedim(1, 0).split(2 * task.recipe.batch_size)
         ]
     # In the strides of new tensors, for which the network was compiled.
     return [

@@ -186,7 +186,7 @@ def test_f41_two_processes_prepare_the_same_data_at_once(dataset, tmp_path):
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     (folder,) = {path.parent for path in (tmp_path / "cache").rglob("manifest.json")}
     cache = open_cache(folder)
-    assert all(cache.image(case).shape == (8, 8, 8) for case in cache.cases)
+    assert all(cache.image(case).shape == (1, 8, 8, 8) for case in cache.cases)
     assert not cache.made_again
     assert len(list((folder.parent / "cases").glob("*.npy"))) == 6
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from trials.data.prepared.cache import Cache, native_labels
+from trials.data.prepared.cache import Cache
+from trials.data.prepared.native_grid import native_labels
 from trials.inference.predict import on_native_grid
 from trials.records.result import NATIVE, CaseScore, dice
 from trials.scoring.overlap import case_scores, label_counts

@@ -13,7 +13,8 @@ from torch import Tensor, softmax
 
 from trials.data.datasets.registry import official_regions
 from trials.data.nifti.volume import spacing_mm, write_labels
-from trials.data.prepared.cache import Cache, native_labels, to_file_axes
+from trials.data.prepared.cache import Cache
+from trials.data.prepared.native_grid import native_labels, to_file_axes
 from trials.inference.network import Network, cube_logits
 from trials.inference.predict import on_native_grid
 from trials.inference.previews import save_prediction, save_reference

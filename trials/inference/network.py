@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trials.data.batches.loading import pinned
-from trials.data.batches.slices import SLICE_AXES
+from trials.data.batches.slices import SLICE_AXES, slices
 from trials.models.freezing import set_train
 from trials.process.environment import reset_peak
 
@@ -20,7 +20,7 @@ PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """module maps [B, 1, D, H, W] (dims 3) or [B, 1, H, W] (dims 2) to logits [B, K, ...].
+    """module maps [B, C, D, H, W] (dims 3) or [B, C, H, W] (dims 2) to logits [B, K, ...].
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in
     evaluation mode. accumulation_steps is how many pieces a batch goes through in, to save memory.
@@ -32,6 +32,7 @@ class Network:
     slice_axis: str
     device: torch.device
     autocast: torch.dtype | None
+    channels: int = 1
     frozen: list[nn.Module] = field(default_factory=list)
     accumulation_steps: int = 1
     is_compiled: bool = False
@@ -112,8 +113,8 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype | None:
 def cube_logits(
     network: Network, images: Sequence[np.ndarray], batch_size: int
 ) -> Iterator[Tensor]:
-    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image [D, H, W],
-    in order.
+    """Yield float32 logits [K, D, H, W] on the network's device for each prepared image
+    [C, D, H, W], in order.
 
     Volumes go through in batches of batch_size; a 2D network sees one volume's slices after the
     other, twice as many at once as in training, since nothing is kept for a gradient.
@@ -125,10 +126,8 @@ def cube_logits(
             yield _sliced_logits(network, image, 2 * batch_size)
         return
     for start in range(0, len(images), batch_size):
-        yield from _predict(
-            network,
-            on_device(np.stack(images[start : start + batch_size])[:, None], network.device),
-        )
+        batch = np.stack(images[start : start + batch_size])
+        yield from _predict(network, on_device(batch, network.device))
 
 
 def _predict(network: Network, images: Tensor) -> Tensor:
@@ -146,8 +145,6 @@ def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
-    axis = SLICE_AXES[network.slice_axis]
-    slices = on_device(np.array(np.moveaxis(image, axis, 0))[:, None], network.device)
-    return torch.cat([_predict(network, part) for part in slices.split(batch_size)]).movedim(
-        0, axis + 1
-    )
+    stack = on_device(np.array(slices(image, network.slice_axis)), network.device)
+    logits = torch.cat([_predict(network, part) for part in stack.split(batch_size)])
+    return logits.movedim(0, SLICE_AXES[network.slice_axis] + 1)

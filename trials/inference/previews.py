@@ -10,7 +10,7 @@ import numpy as np
 
 from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.cache import Cache
-from trials.data.prepared.planes import native_planes
+from trials.data.prepared.native_grid import native_planes
 from trials.storage.atomic import exists, write_whole
 from trials.storage.checksum import add_byte_checksum
 

@@ -110,11 +110,11 @@ def num_trainable(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe) -> int:
+def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe, channels: int = 1) -> int:
     """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims
-    2) of one channel.
+    2) of so many channels.
     """
-    return multiply_adds(model, (1, 1, *[recipe.preparation.edge] * dims))
+    return multiply_adds(model, (1, channels, *[recipe.preparation.edge] * dims))
 
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:

@@ -2,6 +2,8 @@
 its items, sampling weights and loss.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -47,6 +49,7 @@ def make_network(job: Job, cache: Cache) -> Network:
         slice_axis=spec.recipe.slice_axis,
         device=device,
         autocast=pick_precision(spec.recipe.precision, device),
+        channels=cache.channels,
         frozen=frozen_stages(job, module),
         accumulation_steps=job.accumulation_steps,
     )
@@ -54,27 +57,24 @@ def make_network(job: Job, cache: Cache) -> Network:
 
 def first_weights(job: Job, cache: Cache) -> nn.Module:
     """The model with its initial weights: those of job.weights, otherwise random; for pretraining,
-    one output channel.
+    as many output channels as the images have.
     """
     spec, recipe = job.spec, job.spec.recipe
+    form: dict[str, Any] = {
+        "in_channels": cache.channels,
+        "width": recipe.width,
+        "options": recipe.model_options,
+    }
     if spec.phase == PRETRAIN:
-        return build(spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
+        return build(spec.cell.model, cache.channels, **form)
     has_new_head = True
     if job.weights is None:
-        module = build(
-            spec.cell.model, len(cache.classes), width=recipe.width, options=recipe.model_options
-        )
+        module = build(spec.cell.model, len(cache.classes), **form)
     else:
         path = to_path(job.weights)
         if job.weights_sha256:
             check_digest(path, job.weights_sha256)
-        module, loaded = build_with(
-            spec.cell.model,
-            path,
-            len(cache.classes),
-            width=recipe.width,
-            options=recipe.model_options,
-        )
+        module, loaded = build_with(spec.cell.model, path, len(cache.classes), **form)
         has_new_head = loaded.num_fitting < loaded.num_tensors
     if recipe.log_frequency_bias and has_new_head:
         voxels = np.array(count_classes(cache, job.train).voxels, float)

@@ -35,7 +35,7 @@ def should_compile(recipe: Recipe, network: Network, items: int) -> bool:
     if recipe.compile != "auto":
         return recipe.compile == "always"
     return network.device.type == "cuda" and is_worth_compiling(
-        item_multiply_adds(network.module, network.dims, recipe) * items
+        item_multiply_adds(network.module, network.dims, recipe, network.channels) * items
     )
 
 

@@ -22,8 +22,8 @@ BLOCKS_PER_EDGE = 8
 
 
 def block_mask(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
-    """A random half of the blocks of an 8 x 8 x 8 grid, at voxel resolution: [B, 1, D, H, W] float,
-    1 where masked.
+    """A random half of the blocks of an 8 x 8 x 8 grid, at voxel resolution, for images of a shape
+    [B, C, D, H, W]: [B, 1, D, H, W] float, 1 where masked.
     """
     batch, edges = shape[0], shape[2:]
     coarse = (
@@ -73,10 +73,10 @@ class Restoration:
         """Minus the mean loss of the fixed cases with their fixed masks."""
         generator = np.random.default_rng([self.seed, len(self.scored)])
         images = [np.array(self.cache.image(case), np.float32) for case in self.scored]
-        masks = [block_mask((1, 1, *image.shape), generator)[0] for image in images]
-        hidden = [image * (1 - mask[0].numpy()) for image, mask in zip(images, masks, strict=True)]
+        masks = [block_mask((1, *image.shape), generator)[0] for image in images]
+        hidden = [image * (1 - mask.numpy()) for image, mask in zip(images, masks, strict=True)]
         losses = [
-            float(restoration_loss(restored.cpu(), torch.from_numpy(image)[None], mask))
+            float(restoration_loss(restored.cpu(), torch.from_numpy(image), mask))
             for restored, image, mask in zip(
                 cube_logits(network, hidden, self.recipe.batch_size), images, masks, strict=True
             )

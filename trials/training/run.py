@@ -126,7 +126,7 @@ def trained_result(
         peak_gib=peak_gib(network.device),
         num_parameters=num_parameters(module),
         num_trainable=num_trainable(module),
-        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe)
+        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe, network.channels)
         * (1 if network.dims == 3 else cube),
         started=started,
         commit=job.commit,

@@ -125,7 +125,8 @@ def timed(work: Callable[[], R]) -> tuple[float, R]:
 def counting_seconds(network: Network, job: Job) -> float:
     """Seconds to count the network's multiply-adds, which each trial does once."""
     network.module.eval()
-    return timed(lambda: item_multiply_adds(network.module, network.dims, job.spec.recipe))[0]
+    recipe, channels = job.spec.recipe, network.channels
+    return timed(lambda: item_multiply_adds(network.module, network.dims, recipe, channels))[0]
 
 
 def with_first_weights(job: Job, folder: Path) -> Job:
@@ -135,7 +136,14 @@ def with_first_weights(job: Job, folder: Path) -> Job:
     recipe = job.spec.recipe
     if job.weights is not None or not job.spec.weights.startswith("pretrain:"):
         return job
-    module = build(job.spec.cell.model, 1, width=recipe.width, options=recipe.model_options)
+    channels = open_cache(to_path(job.cache)).channels
+    module = build(
+        job.spec.cell.model,
+        channels,
+        in_channels=channels,
+        width=recipe.width,
+        options=recipe.model_options,
+    )
     save_weights(folder / "first.pt", module.state_dict())
     return replace(job, weights=str(folder / "first.pt"))
 

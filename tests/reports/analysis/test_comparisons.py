@@ -14,7 +14,7 @@ from reports.analysis.levels import level_family, level_pairs
 from reports.analysis.patients import patient_dice, patient_shares
 from reports.analysis.summary import MEAN, resample_ratio
 from reports.load.counts import Counts
-from trials.records.comparisons import DEFAULT_FAMILIES
+from trials.records.comparisons import DEFAULT_FAMILIES as DEFAULT
 from trials.records.spec import Cell
 
 CELLS = tuple(
@@ -56,7 +56,7 @@ def null_counts(seed: int, num_cells: int, seed_effect: float, num_cases: int = 
 def test_what_a_grid_declares_by_itself_is_what_a_report_takes_by_itself():
     declared = json.loads(json.dumps([dataclasses.asdict(family) for family in DEMO.families]))
 
-    assert read_families({"families": declared}) == DEFAULT_FAMILIES == read_families({})
+    assert read_families({"families": declared}) == DEFAULT == read_families({})
 
 
 def test_a_run_with_an_unknown_family_is_refused():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from trials.data.datasets.registry import ABDOMEN_HU
-from trials.data.prepared.cache import native_labels, open_cache
+from trials.data.prepared.cache import open_cache
+from trials.data.prepared.native_grid import native_labels
 from trials.inference.previews import (
     display_window,
     save_prediction,

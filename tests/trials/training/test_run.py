@@ -7,7 +7,8 @@ import pytest
 import torch
 from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
 
-from trials.data.prepared.cache import native_labels, open_cache
+from trials.data.prepared.cache import open_cache
+from trials.data.prepared.native_grid import native_labels
 from trials.records.codec import from_json
 from trials.records.job import best_path, result_path, trial_folder
 from trials.records.result import COMPLETE, TrialResult, headline

@@ -29,7 +29,7 @@ def augment(
     its intensities.
 
     A share rotate_zoom_prob of the items, drawn by chance, is first turned and zoomed (see turned).
-    images [B, 1, ...] float32, labels [B, ...] of any type; both move together. Shifts wrap around,
+    images [B, C, ...] float32, labels [B, ...] of any type; both move together. Shifts wrap around,
     which for CT means that air meets air. All draws come from the generator, so an epoch is
     repeatable.
     """
@@ -47,10 +47,13 @@ def augment(
     *rows_from, columns = numbers[:, 2:].long().split(edges, 1)
     rows = row_numbers(rows_from)
     moved_images, moved_labels = torch.empty_like(images), torch.empty_like(labels)
+    # Of one channel this is a view.
+    channels = [channel.contiguous() for channel in images.unbind(1)]
     for planes in pieces(labels):
-        take(images, rows[:, planes], columns, moved_images[:, 0, planes])
         take(labels, rows[:, planes], columns, moved_labels[:, planes])
-        moved_images[:, 0, planes].mul_(scale).add_(offset)
+        for channel, moved in zip(channels, moved_images.unbind(1), strict=True):
+            take(channel, rows[:, planes], columns, moved[:, planes])
+            moved[:, planes].mul_(scale).add_(offset)
     return moved_images, moved_labels
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trials.data.batches.occurrence import slice_class_voxels
-from trials.data.batches.slices import SLICE_AXES
+from trials.data.batches.slices import SLICE_AXES, slices
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import draw
 
@@ -20,7 +20,7 @@ class Source(Protocol):
     """What batches are drawn from: maps of files, or tensors on a GPU."""
 
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Images [B, 1, ...] float16 and labels [B, ...] uint8 of the chosen items."""
+        """Images [B, C, ...] float16 and labels [B, ...] uint8 of the chosen items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,9 @@ class Items:
     """What a trial trains on: memory maps of whole cases, and which of their volumes or slices are
     items.
 
-    images and labels hold one map a case, the axis of slices in front; index [N, 2] is (case,
-    slice), slice -1 for the whole volume; class_voxels int64 [N, K] counts each item's voxels.
+    images and labels hold one map a case: volumes [C, D, H, W] and [D, H, W], or slices [S, C, ...]
+    and [S, ...]; index [N, 2] is (case, slice), slice -1 for the whole volume; class_voxels int64
+    [N, K] counts each item's voxels.
     """
 
     images: Sequence[np.ndarray]
@@ -38,7 +39,7 @@ class Items:
     class_voxels: np.ndarray
 
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Gather items into images [B, 1, ...] float16 and labels [B, ...] uint8 of their own."""
+        """Gather items into images [B, C, ...] float16 and labels [B, ...] uint8 of their own."""
         rows = self.index[chosen].tolist()
         # np.array copies equal shapes as np.stack does, at a third less an item.
         images, labels = (
@@ -47,14 +48,16 @@ class Items:
             )
             for volumes in (self.images, self.labels)
         )
-        return torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+        return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def volume_items(cache: Cache, cases: Sequence[str]) -> Items:
     """Each case is one item."""
     voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
     index = np.stack([np.arange(len(cases)), np.full(len(cases), -1)], axis=1)
-    return _items(cache, cases, index, voxels, 0)
+    images = [np.asarray(cache.image(case)) for case in cases]
+    labels = [np.asarray(cache.labels(case)) for case in cases]
+    return Items(images=images, labels=labels, index=index, class_voxels=voxels)
 
 
 def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
@@ -64,19 +67,13 @@ def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
     index = np.array(
         [(case, number) for case, slices in enumerate(counts) for number in range(len(slices))]
     )
-    return _items(cache, cases, index, np.concatenate(counts), axis)
-
-
-def _items(
-    cache: Cache, cases: Sequence[str], index: np.ndarray, voxels: np.ndarray, axis: int
-) -> Items:
     # Plain views: an index into a np.memmap makes a np.memmap, which costs more than to copy the
     # slice.
     images, labels = (
-        [np.moveaxis(np.asarray(of(case)), axis, 0) for case in cases]
+        [slices(np.asarray(of(case)), slice_axis) for case in cases]
         for of in (cache.image, cache.labels)
     )
-    return Items(images=images, labels=labels, index=index, class_voxels=voxels)
+    return Items(images=images, labels=labels, index=index, class_voxels=np.concatenate(counts))
 
 
 def epoch_batches(

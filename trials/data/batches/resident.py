@@ -17,8 +17,8 @@ SHARE_OF_GPU = 0.25
 
 @dataclass(frozen=True, slots=True)
 class GpuDataset:
-    """Items on a device: images [N, D, H, W] float16 and labels uint8, with the axis of slices in
-    front; index as in Items.
+    """Items on a device: images float16 [N, C, D, H, W], or [N, S, C, ...] of slices, labels uint8
+    the same without channels; index as in Items.
     """
 
     images: Tensor
@@ -30,8 +30,8 @@ class GpuDataset:
         """Gather items on the device that holds them."""
         case, number = self.index[torch.from_numpy(chosen).to(self.index.device)].unbind(1)
         if not self.of_slices:
-            return self.images[case][:, None], self.labels[case]
-        return self.images[case, number][:, None], self.labels[case, number]
+            return self.images[case], self.labels[case]
+        return self.images[case, number], self.labels[case, number]
 
 
 def num_bytes(items: Items) -> int:

@@ -30,12 +30,12 @@ class Exported:
 
 
 def slices(volume: np.ndarray, axis: str) -> np.ndarray:
-    """A [D, H, W] volume as a stack of its axial [H, W], coronal [D, W] or sagittal [D, H] slices;
-    a view, no copy.
+    """A volume [..., D, H, W] as a stack of its axial [..., H, W], coronal [..., D, W] or sagittal
+    [..., D, H] slices; a view, no copy.
     """
     if axis not in SLICE_AXES:
         raise ValueError(unknown("slice axis", axis, SLICE_AXES))
-    return np.moveaxis(volume, SLICE_AXES[axis], 0)
+    return np.moveaxis(volume, SLICE_AXES[axis] - 3, 0)
 
 
 def export_slices(
@@ -45,14 +45,16 @@ def export_slices(
     slice.
 
     OUT/<axis>/images/<case>_slice_000.npy is float32, OUT/<axis>/masks/<case>_slice_000.npy uint8,
-    both 2D and numbered in the direction of D, H or W. OUT/slices.json names the prepared set;
+    both 2D and numbered in the direction of D, H or W; images of several channels keep that axis in
+    front. OUT/slices.json names the prepared set;
     slices of the same set that are there are written again. on_case(done, total) follows. Raises
     ValueError, before a file is written, for a folder that holds anything else.
     """
     refuse_foreign_slices(out, cache.digest)
     write_text(out / RECORD, to_json(Exported(prepared=cache.digest)))
     for done, case in enumerate(cache.cases, 1):
-        images = slices(cache.image(case), axis).astype(np.float32)
+        image = cache.image(case)
+        images = slices(image[0] if cache.channels == 1 else image, axis).astype(np.float32)
         masks = slices(cache.labels(case), axis)
         for kind, stack in (("images", images), ("masks", masks)):
             for number, array in enumerate(stack):

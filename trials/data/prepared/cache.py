@@ -6,7 +6,6 @@ were made of ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json
 cases, written last
 """
 
-import resource
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 
 from trials.data.datasets.registry import Case, Dataset
-from trials.data.nifti.volume import from_dhw, read_labels, to_dhw
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import (
     Store,
@@ -27,11 +25,11 @@ from trials.data.prepared.case_store import (
     open_folder,
     prepared_record,
 )
-from trials.data.prepared.manifest import CaseRecord, Manifest, read_manifest
+from trials.data.prepared.manifest import CaseRecord, Manifest, case_bytes, read_manifest
 from trials.data.prepared.node_copy import nearby
-from trials.data.prepared.preprocess import Statistics, joined, train_statistics
+from trials.data.prepared.preprocess import CHANNELS, Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
-from trials.data.prepared.sources import unchanged
+from trials.process.open_files import allow_open_files
 from trials.process.workers import try_on_cases
 from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
@@ -39,10 +37,9 @@ from trials.records.spec import Preparation
 from trials.storage.atomic import exists, find_files, remove_abandoned, write_text
 from trials.storage.checksum import add_checksum
 
-# Entry of every key: raise it when the cubes change, or old caches would be taken for new ones.
-FORMAT = 2
-# What a trial opens besides the maps of the cases.
-OTHER_DESCRIPTORS = 256
+# Entry of every key: raise it when the arrays change, or old caches would be taken for new ones.
+# 3: images have an axis of channels in front; a cache of format 2 is prepared again.
+FORMAT = 3
 # The record of a case and the headers of its two cubes, rounded up.
 RECORD_BYTES = 4096
 
@@ -108,8 +105,8 @@ def prepare_dataset(
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A prepared set, open for reading. digest names its content; statistics is None unless
-    normalised by the train cases.
+    """A prepared set, open for reading. digest names its content, channels is the C of its images;
+    statistics is None unless normalised by the train cases.
 
     made_again names the cubes that were found damaged since it was opened, and were made again.
     """
@@ -118,6 +115,7 @@ class Cache:
     dataset: Dataset
     preparation: Preparation
     statistics: Statistics | None
+    channels: int
     digest: str
     cases: Mapping[str, CaseRecord]
     made_again: list[str] = field(default_factory=list)
@@ -128,16 +126,22 @@ class Cache:
         return self.dataset.classes
 
     def image(self, case: str) -> np.ndarray:
-        """The normalised image, float16 [D, H, W], a read-only map of the file: it costs a
+        """The normalised image, float16 [C, D, H, W], a read-only map of the file: it costs a
         descriptor, not memory.
         """
-        return self._map(self.cases[case], 0, np.float16)
+        return self._map(self.cases[case], 0, np.dtype(np.float16), (self.channels, *self._cube))
 
     def labels(self, case: str) -> np.ndarray:
         """The class indices on the cube, uint8 [D, H, W], a read-only map of the file."""
-        return self._map(self.cases[case], 1, np.uint8)
+        return self._map(self.cases[case], 1, np.dtype(np.uint8), self._cube)
 
-    def _map(self, record: CaseRecord, which: int, dtype: type) -> np.ndarray:
+    @property
+    def _cube(self) -> tuple[int, ...]:
+        return (self.preparation.edge,) * 3
+
+    def _map(
+        self, record: CaseRecord, which: int, dtype: np.dtype, shape: tuple[int, ...]
+    ) -> np.ndarray:
         """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill
         the process.
         """
@@ -151,9 +155,7 @@ class Cache:
                 )
             self.made_again.append(path.name)
         array = np.load(path, mmap_mode="r")
-        assert (array.dtype, array.shape) == (dtype, (self.preparation.edge,) * 3), (
-            f"{path} is not a cube"
-        )
+        assert (array.dtype, array.shape) == (dtype, shape), f"{path} is no array of {shape}"
         return array
 
     def _make_again(self, record: CaseRecord, path: Path) -> None:
@@ -187,7 +189,7 @@ def open_cache(folder: Path) -> Cache:
     folder = nearby(folder)
     manifest = read_manifest(folder / "manifest.json")
     records = manifest.cases.values()
-    _allow_maps(2 * len(records))
+    allow_open_files(2 * len(records), f"{len(records)} cases")
     dataset = Dataset(
         name=manifest.dataset,
         root=Path(manifest.root),
@@ -200,39 +202,14 @@ def open_cache(folder: Path) -> Cache:
         class_voxels={r.case: r.class_voxels for r in records},
     )
     return Cache(
-        folder, dataset, manifest.preparation, manifest.statistics, manifest.digest, manifest.cases
+        folder=folder,
+        dataset=dataset,
+        preparation=manifest.preparation,
+        statistics=manifest.statistics,
+        channels=manifest.channels,
+        digest=manifest.digest,
+        cases=manifest.cases,
     )
-
-
-def native_labels(record: CaseRecord) -> np.ndarray:
-    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one
-    that was prepared.
-    """
-    volume = read_labels(unchanged(record.labels), len(record.class_voxels))
-    return to_dhw(volume.voxels, volume.affine)
-
-
-def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
-    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as
-    write_labels wants them.
-    """
-    assert labels.shape == record.shape, "labels lie on the case's native grid"
-    return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))
-
-
-def _allow_maps(number: int) -> None:
-    """Let this process hold that many maps at once: each keeps a descriptor, and 489 cases pass the
-    usual 1024.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = number + OTHER_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ValueError(
-            f"{number // 2} cases need {needed} open files, and the limit is {hard}; raise it "
-            f"(ulimit -Hn {needed})"
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:
@@ -271,7 +248,7 @@ def _check_room(store: Store, cases: Sequence[Case]) -> None:
     """
     open_folder(store.folder)
     missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
-    needed = missing * (3 * store.preparation.edge**3 + RECORD_BYTES)
+    needed = missing * (case_bytes(CHANNELS, store.preparation.edge) + RECORD_BYTES)
     free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise ValueError(
@@ -301,6 +278,7 @@ def _write_manifest(
         licence=dataset.licence,
         preparation=preparation,
         statistics=statistics,
+        channels=CHANNELS,
         digest=folder.name,
         cases=records,
     )

@@ -69,8 +69,8 @@ class CaseFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One set of prepared cases. digest tells it from any other by case names, file contents and
-    preparation alone.
+    """One set of prepared cases. channels is the C of every image [C, D, H, W]. digest tells it
+    from any other by case names, file contents and preparation alone.
     """
 
     dataset: str
@@ -80,8 +80,14 @@ class Manifest:
     licence: str
     preparation: Preparation
     statistics: Statistics | None
+    channels: int
     digest: str
     cases: Mapping[str, CaseRecord]
+
+
+def case_bytes(channels: int, cube: int) -> int:
+    """The bytes of a prepared case: float16 an image's voxel and channel, uint8 a label."""
+    return (2 * channels + 1) * cube**3
 
 
 def read_manifest(path: Path) -> Manifest:

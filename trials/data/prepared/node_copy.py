@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from trials.data.prepared.manifest import Manifest, manifest_of
+from trials.data.prepared.manifest import Manifest, case_bytes, manifest_of
 from trials.storage.atomic import (
     fingerprint,
     fingerprint_of,
@@ -23,8 +23,8 @@ from trials.storage.spool import VARIABLE, locked
 
 # File systems that another machine holds.
 NETWORKS = {"nfs", "nfs4", "cifs", "smb3", "lustre", "ceph", "beegfs", "gpfs", "glusterfs", "afs"}
-# Bytes of a voxel of an image and of its labels, and of the headers of the two files.
-VOXEL_BYTES, HEADER_BYTES = 3, 256
+# The headers of an image's and a labels' file.
+HEADER_BYTES = 256
 
 
 def nearby(folder: Path) -> Path:
@@ -70,7 +70,8 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
-    needed = len(manifest.cases) * (VOXEL_BYTES * manifest.preparation.edge**3 + HEADER_BYTES)
+    arrays = case_bytes(manifest.channels, manifest.preparation.edge)
+    needed = len(manifest.cases) * (arrays + HEADER_BYTES)
     copy.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(copy).free
     if free < needed:

@@ -1,5 +1,5 @@
-"""One case from its two files to two cubes: checked, oriented, clipped, resampled, normalised. It
-writes nothing.
+"""One case from its two files to prepared image and labels: checked, oriented, clipped, resampled,
+normalised. It writes nothing.
 """
 
 import math
@@ -26,6 +26,8 @@ from trials.records.spec import Preparation
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale
 # up.
 CONSTANT_TOLERANCE = 1e-6
+# One file an image, one channel a file.
+CHANNELS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCase:
-    """image float16 and labels uint8, both [n, n, n] in (D, H, W); class_voxels [K] counts the
-    native mask.
+    """image float16 [C, n, n, n] and labels uint8 [n, n, n], both in (D, H, W); class_voxels [K]
+    counts the native mask.
 
     notes say what is worth a look in its files; digests are the fingerprints of image and mask as
     they were read.
@@ -81,7 +83,7 @@ def prepare_case(
         label_header, preparation.edge, len(rules.classes), label_met
     )
     return PreparedCase(
-        image=cube,
+        image=cube.reshape(CHANNELS, *cube.shape),
         labels=laid_out(label_voxels, np.uint8),
         header=label_header,
         class_voxels=class_voxels,

@@ -241,3 +241,15 @@ def test_a_strided_batch_is_augmented_as_its_copy_is():
     )
 
     assert all(torch.equal(a, b) for a, b in zip(moved, copied, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHIFTED_SHAPES)
+def test_each_channel_moves_as_it_would_alone(shape):
+    images, labels = batch(shape)
+    pair = torch.cat([images, 2 * images], 1)
+
+    together, _ = augment(pair, labels, np.random.default_rng(5), 0.5)
+
+    for number in range(2):
+        alone, _ = augment(pair[:, [number]], labels, np.random.default_rng(5), 0.5)
+        assert torch.equal(together[:, [number]], alone)

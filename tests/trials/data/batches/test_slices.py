@@ -42,7 +42,7 @@ def test_exported_slices_stack_up_to_the_cubes(tmp_path, axis):
         f"case_{case:05d}_slice_{number:03d}.npy" for case in range(2) for number in range(8)
     ]
     for kind, dtype, cube in (
-        ("images", np.float32, cache.image("case_00001")),
+        ("images", np.float32, cache.image("case_00001")[0]),
         ("masks", np.uint8, cache.labels("case_00001")),
     ):
         stack = [np.load(tmp_path / "out" / axis / kind / name) for name in names[8:]]

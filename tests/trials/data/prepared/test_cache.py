@@ -12,8 +12,9 @@ from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
 from trials.data.batches.occurrence import slice_class_voxels
 from trials.data.datasets.registry import Case, Dataset, split_cases
-from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset, to_file_axes
+from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.case_checks import Rules
+from trials.data.prepared.native_grid import native_labels, to_file_axes
 from trials.data.prepared.preprocess import prepare_case
 from trials.records.spec import Cube
 from trials.storage.atomic import fingerprint
@@ -45,6 +46,7 @@ def test_a_prepared_case_is_what_prepare_case_gives(tmp_path):
     assert np.array_equal(cache.image(case.case), prepared.image)
     assert np.array_equal(cache.labels(case.case), prepared.labels)
     assert (cache.image(case.case).dtype, cache.labels(case.case).dtype) == (np.float16, np.uint8)
+    assert (cache.channels, cache.image(case.case).shape) == (1, (1, 8, 8, 8))
     assert record.class_voxels == tuple(np.bincount(blocks(seed=1).ravel(), minlength=4))
     assert record.cube_class_voxels == tuple(np.bincount(prepared.labels.ravel(), minlength=4))
     assert (record.shape, record.spacing_mm) == ((11, 14, 9), pytest.approx((3, 2, 1.5)))

@@ -13,7 +13,8 @@ from nifti_toys import asymmetric, blocks, dataset_of, save
 from test_cache import SMALL, arrays
 
 from trials.data.datasets.registry import Case, Dataset
-from trials.data.prepared.cache import native_labels, open_cache, prepare_dataset
+from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.data.prepared.native_grid import native_labels
 from trials.records.spec import Cube
 
 TRAIN = Cube(edge=8, clip_hu=(200.0, 900.0), normalise="train")

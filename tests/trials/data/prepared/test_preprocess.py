@@ -31,7 +31,7 @@ def made(tmp_path, image=None, labels=None, affine=IPL):
 def test_a_prepared_image_has_mean_zero_and_deviation_one(tmp_path):
     prepared = prepare_case(made(tmp_path), RULES, SMALL)
 
-    assert (prepared.image.dtype, prepared.image.shape) == (np.float16, (8, 8, 8))
+    assert (prepared.image.dtype, prepared.image.shape) == (np.float16, (1, 8, 8, 8))
     assert prepared.image.astype(np.float64).mean() == pytest.approx(0, abs=1e-3)
     assert prepared.image.astype(np.float64).std() == pytest.approx(1, abs=1e-3)
     assert prepared.image.astype(np.float64) * prepared.sd + prepared.mean == pytest.approx(

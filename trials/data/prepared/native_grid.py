@@ -1,8 +1,10 @@
-"""Some axial planes of a case's own image: its file is read as a stream, and never held whole."""
+"""A prepared case on its own grid: its mask, and some axial planes of its image, whose file is read
+as a stream and never held whole.
+"""
 
 import numpy as np
 
-from trials.data.nifti.volume import file_axes
+from trials.data.nifti.volume import file_axes, from_dhw, read_labels, to_dhw
 from trials.data.nifti.voxels import apply_scaling, read_header, stored_slabs, with_planes
 from trials.data.prepared.manifest import CaseRecord
 from trials.data.prepared.sources import unchanged
@@ -30,3 +32,19 @@ def native_planes(record: CaseRecord, wanted: np.ndarray) -> np.ndarray:
             planes[is_here] = apply_scaling(header, slab[at[is_here] - place.start])
     turned = planes.T.transpose(axes.order)
     return np.flip(turned, tuple(axis for axis in (1, 2) if axes.flips[axis]))
+
+
+def native_labels(record: CaseRecord) -> np.ndarray:
+    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one
+    that was prepared.
+    """
+    volume = read_labels(unchanged(record.labels), len(record.class_voxels))
+    return to_dhw(volume.voxels, volume.affine)
+
+
+def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:
+    """Turn (D, H, W) labels on the native grid into the axes of the case's own file, as
+    write_labels wants them.
+    """
+    assert labels.shape == record.shape, "labels lie on the case's native grid"
+    return np.ascontiguousarray(from_dhw(labels, np.array(record.affine)))

@@ -6,7 +6,7 @@ from nifti_toys import asymmetric, dataset_of, save, turned
 
 from trials.data.nifti.volume import read_image, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
-from trials.data.prepared.planes import native_planes
+from trials.data.prepared.native_grid import native_planes
 from trials.records.spec import Cube
 
 WANTED = np.array([7, 0, 3, 10])
