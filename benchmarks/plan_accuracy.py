@@ -15,8 +15,9 @@ from pathlib import Path
 import ray
 from rich.console import Console
 
-from bench.execution.data import open_grid_data, prepare_grid
+from bench.execution.ready import DataPlaces, make_ready
 from bench.execution.results import read_results
+from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.plan.estimate import models_to_time, wall
 from bench.plan.plan import gathered, sample
@@ -48,17 +49,17 @@ def planned(name: str, place: Path) -> tuple[float, int]:
     """Seconds that all trials of a grid are planned to take, and on how many cores."""
     grid, text = load_grid(name)
     console = Console(stderr=True)
-    dataset, scheme, split = open_grid_data(grid, None, place / "data", console)
-    prepared = prepare_grid(grid, dataset, scheme, split, place / "cache", console)
-    facts, cluster, wanted = prepared.facts({}), connect(None), models_to_time(grid, {})
-    samples = [sample(grid, facts, prepared, {}, cluster, *key) for key in wanted]
+    data = DataPlaces(data=None, made=place / "data", cache=place / "cache")
+    ready = make_ready(resolve(grid, before_data(grid)), {}, data, console)
+    cluster, wanted = connect(None), models_to_time(ready.resolved)
+    samples = [sample(ready, cluster, *key) for key in wanted]
     taken = measure(samples, text)
     ray.shutdown()
-    measured = gathered(grid, facts, prepared, wanted, taken, cluster)
+    measured = gathered(ready, wanted, taken, cluster)
     # A trial's own clock starts when its process has imported what all need; what its model needs
     # first is in it.
     measured = replace(measured, start=max(copy["first"] for copies in taken for copy in copies))
-    return wall(grid, measured, cluster.cpus, on_cpu=True), cluster.cpus
+    return wall(ready.resolved, measured, cluster.cpus, on_cpu=True), cluster.cpus
 
 
 def real(name: str, out: Path) -> float:

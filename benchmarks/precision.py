@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bench.grid.expand import recipe_of
+from bench.grid.resolve import recipe_of
 from bench.grids import DEMO, FULL
 from benchmarks.bfloat16 import RoundedConvolutions
 from benchmarks.compare import keep

@@ -124,7 +124,8 @@ def report(soak: Soak, given: argparse.Namespace, seconds: float) -> str:
     )
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
+    """What may be given on the command line."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=20)
     options.add_argument(
@@ -136,25 +137,24 @@ def main() -> int:
     options.add_argument("--only", choices=FAULTS, help="one kind of fault instead of all")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
-    given = options.parse_args()
-    os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return options.parse_args()
+
+
+def soaked(given: argparse.Namespace, folder: Path) -> tuple[Soak, str]:
+    """A run on a local cluster of several nodes, broken until the time is over, and what it came
+    to.
+    """
     from ray.cluster_utils import Cluster
 
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
     (folder / "grid.py").write_text(GRID)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False}
-    )
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         nodes = [cluster.add_node(**NODE) for _ in range(NODES)]
         cluster.wait_for_nodes()
+        chance = random.Random(given.seed)
         soak = Soak(
-            cluster=cluster,
-            nodes=nodes,
-            folder=folder,
-            chance=random.Random(given.seed),
-            out=folder / "alone",
+            cluster=cluster, nodes=nodes, folder=folder, chance=chance, out=folder / "alone"
         )
         soak.start()
         assert soak.run is not None
@@ -163,9 +163,19 @@ def main() -> int:
         break_things(
             soak, given, lambda: print(report(soak, given, time.monotonic() - begun), flush=True)
         )
-        text = report(soak, given, time.monotonic() - begun)
+        return soak, report(soak, given, time.monotonic() - begun)
     finally:
         cluster.shutdown()
+
+
+def main() -> int:
+    given = arguments()
+    os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    try:
+        soak, text = soaked(given, folder)
+    finally:
         shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     print(text)

@@ -14,6 +14,7 @@ import torch
 from conftest import README, ROOT, bench_run, on_one_core
 
 from bench.grid.expand import planned
+from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO
 from trials.records.codec import from_json
 from trials.records.job import best_path
@@ -37,6 +38,8 @@ SCORE_COLUMNS = [
     *("space", "true_voxels", "pred_voxels", "overlap_voxels", "dice", "iou"),
 ]
 
+PLANNED = planned(resolve(DEMO, before_data(DEMO)))
+
 
 def results(out: Path) -> list[TrialResult]:
     return [
@@ -56,7 +59,9 @@ def test_every_planned_trial_is_complete(demo):
     done = results(demo.out)
 
     phases = [result.spec.phase for result in done]
-    assert {phase: phases.count(phase) for phase in set(phases)} == planned(DEMO, {})
+    assert {phase: phases.count(phase) for phase in set(phases)} == planned(
+        resolve(DEMO, before_data(DEMO))
+    )
     assert {result.state for result in done} == {"COMPLETE"}
     assert {result.spec.cell for result in done if result.spec.phase == "final"} == set(DEMO.cells)
 
@@ -105,7 +110,7 @@ def test_one_cell_finds_both_tumours_and_cysts_in_unseen_patients(demo):
 def test_the_trial_table_tells_what_each_trial_cost(demo):
     trials = pd.read_parquet(demo.out / "trials.parquet")
 
-    assert len(trials) == sum(planned(DEMO, {}).values())
+    assert len(trials) == sum(PLANNED.values())
     for column in ("seconds", "peak_gib", "num_parameters", "multiply_adds"):
         assert (trials[column] > 0).all(), column
     assert trials.versions.str.contains("torch").all()
@@ -137,7 +142,7 @@ def test_provenance_says_what_ran(demo):
     record = json.loads((demo.out / "run.json").read_text())
 
     assert record["grid"] == "demo"
-    assert record["planned"] == planned(DEMO, {})
+    assert record["planned"] == PLANNED
     assert len(record["data"]["split_cases"]["test"]) == 16
     assert (demo.out / "grid.py").read_text() == (ROOT / "bench" / "grids.py").read_text()
     assert any(

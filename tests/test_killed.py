@@ -21,9 +21,10 @@ from conftest import ROOT, bench_run, on_one_core
 from rich.console import Console
 
 from bench.cli import main
-from bench.execution.data import open_grid_data, prepare_grid
 from bench.execution.jobs import Places, job_maker
+from bench.execution.ready import DataPlaces, make_ready
 from bench.execution.trial_queue import TrialQueue
+from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.run_folder.provenance import run_record, write_provenance
 from bench.run_folder.status import status_text
@@ -153,13 +154,12 @@ def run_by_hand(place, out):
     """The same grid as a loop in this process, without Ray; the bytes of its scores."""
     grid, text = load_grid(str(place / "grid.py"))
     quiet, cache = Console(file=StringIO()), place / "cache"
-    dataset, scheme, split = open_grid_data(grid, None, place / "data", quiet)
-    prepared = prepare_grid(grid, dataset, scheme, split, cache, quiet)
-    facts = prepared.facts({})
-    write_provenance(out, run_record(grid, prepared.record(), facts, []), text)
+    data = DataPlaces(data=None, made=place / "data", cache=cache)
+    ready = make_ready(resolve(grid, before_data(grid)), {}, data, quiet)
+    write_provenance(out, run_record(ready.resolved, ready.prepared.record()), text)
     options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
-    make_job = job_maker(Places(out=out, cache=cache, data=None), prepared, {}, {}, options, "")
-    queue = TrialQueue(grid, facts, {})
+    make_job = job_maker(Places(out=out, cache=cache, data=None), ready, options, "")
+    queue = TrialQueue(ready.resolved, {})
     while (due := queue.next(())) is not None:
         queue.add(attempt(make_job(due)))
     write_tables(read_run(out))

@@ -6,9 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from bench.execution.progress_bar import progress_bar
 from bench.exit_codes import FINISHED, MENDABLE
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
@@ -78,10 +76,5 @@ def summary(num_cases: int, faults: Sequence[Fault]) -> str:
 
 def check_with_bar(dataset: Dataset, workers: int | None) -> tuple[Fault, ...]:
     """check_dataset under a progress bar with the time that remains."""
-    console = Console(stderr=True)
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task("", total=len(dataset.cases))
-        return check_dataset(dataset, workers, lambda: bars.advance(task))
+    with progress_bar("checking", len(dataset.cases)) as tick:
+        return check_dataset(dataset, workers, tick)

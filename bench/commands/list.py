@@ -1,8 +1,12 @@
 """segbench ls: what a grid may name. Reads registries only, so it answers at once."""
 
+import argparse
 from collections.abc import Iterator
 
+from bench.commands.verb import add_verb
+from bench.exit_codes import FINISHED
 from bench.grid.expand import planned
+from bench.grid.resolve import before_data, resolve
 from bench.grids import GRIDS
 from bench.spaces import DEFAULTS, SPACES
 from trials.data.datasets.registry import DATASETS
@@ -10,6 +14,22 @@ from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS
 from trials.records.metrics import BETTER, METRICS
+
+
+def add(verbs) -> None:
+    """The verb; it has no flags of its own."""
+    add_verb(
+        verbs,
+        "ls",
+        "list models, losses, samplings, grids and data sets, with what each tunes",
+        run,
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench ls."""
+    print(listing())
+    return FINISHED
 
 
 def listing() -> str:
@@ -75,9 +95,8 @@ def grids() -> Iterator[str]:
     """One line a grid, and the ranges that a search covers."""
     yield "GRIDS"
     for name, grid in GRIDS.items():
-        counts = ", ".join(
-            f"{count} {phase}" for phase, count in planned(grid, {}).items() if count
-        )
+        trials = planned(resolve(grid, before_data(grid)))
+        counts = ", ".join(f"{count} {phase}" for phase, count in trials.items() if count)
         seeds = ", ".join(map(str, grid.seeds))
         yield (
             f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {seeds}; trials: "

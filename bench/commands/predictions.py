@@ -5,9 +5,7 @@ kept in the run folder.
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from bench.execution.progress_bar import progress_bar
 from trials.data.datasets.registry import official_regions, open_dataset
 from trials.records.codec import record_hash, to_json
 from trials.records.result import ExternalPredictions
@@ -47,18 +45,8 @@ def _score(
     pairs = external_pairs(references, folder, name)
     classes = tuple(record["classes"])
     regions = all_regions(classes, official_regions(record["dataset"]))
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("scoring {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task(name.replace("[", "\\["), total=len(pairs))
-        return count_external(name, pairs, classes, regions, lambda: bars.advance(task))
+    with progress_bar(f"scoring {name}", len(pairs)) as tick:
+        return count_external(name, pairs, classes, regions, tick)
 
 
 def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:

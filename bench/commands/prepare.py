@@ -1,25 +1,60 @@
 """segbench prepare: fetch, check and prepare a data set, so that a run starts at once."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from bench.execution.data import open_sound_part, prepare_with_bar, print_notes
+from bench.commands.verb import FETCHED, NAMES, SKIP_BAD, add_verb, add_workers
 from bench.exit_codes import FINISHED, WITH_FAILURES
-from bench.run_folder.own_places import refuse_cache
-from trials.data.datasets.registry import DATASETS, open_dataset
-from trials.data.prepared.cache import open_cache
-from trials.records.faults import bad_cases
-from trials.records.registry import Entry, pick
-from trials.records.spec import Cube
+from trials.storage.probe import folder_or_url, local_path_argument
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def prepare_folder(options: argparse.Namespace) -> int:
+def add(verbs) -> None:
+    """The verb and its flags."""
+    verb = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", run)
+    verb.add_argument("dataset", help=NAMES)
+    verb.add_argument("folder", type=local_path_argument, help="the data set's folder")
+    verb.add_argument(
+        "--cache",
+        type=folder_or_url,
+        required=True,
+        metavar="DIR|URL",
+        help="where the prepared data go",
+    )
+    verb.add_argument(
+        "--cube",
+        type=int,
+        default=128,
+        metavar="N",
+        help="edge of the cube in voxels (default: 128)",
+    )
+    add_workers(verb)
+    verb.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
+    verb.add_argument(
+        "--download",
+        action="store_true",
+        help=f"first fetch what is missing, resumable ({FETCHED})",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
     """Prepare options.folder and print the prepared folder's path; returns 0, or 3 if --skip-bad
     left cases out.
 
     Raises ValueError for what is wrong with it, FaultyData for the faults of its cases.
     """
+    from rich.console import Console
+
+    from bench.execution.data import open_sound_part, prepare_with_bar, print_notes
+    from bench.run_folder.own_places import refuse_cache
+    from trials.data.datasets.registry import DATASETS, open_dataset
+    from trials.data.prepared.cache import open_cache
+    from trials.records.faults import bad_cases
+    from trials.records.registry import pick
+    from trials.records.spec import Cube
+
     console = Console(stderr=True)
     pick(DATASETS, "data set", options.dataset)
     refuse_cache(options.cache, options.folder)
@@ -43,8 +78,11 @@ def prepare_folder(options: argparse.Namespace) -> int:
     return WITH_FAILURES if bad_cases(dataset.faults) else FINISHED
 
 
-def download(options: argparse.Namespace, console: Console) -> None:
+def download(options: argparse.Namespace, console: "Console") -> None:
     """Fetch what is missing of a data set into options.folder."""
+    from trials.data.datasets.registry import DATASETS
+    from trials.records.registry import Entry
+
     part = DATASETS[options.dataset]
     if not part.download:
         known = ", ".join(name for name, part in DATASETS.items() if part.download)

@@ -9,9 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from bench.execution.progress_bar import progress_bar
 from bench.grid.user_file import load_own_parts
 from trials.data.datasets.registry import official_regions
 from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
@@ -34,16 +32,9 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
         refuse_place(options.csv)
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
     classes = classes_of(options.dataset, options.reference)
-    console = Console(stderr=True)
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task("", total=len(pairs))
+    with progress_bar("scoring", len(pairs)) as tick:
         official = official_regions(options.dataset)
-        table = score_pairs(
-            pairs, classes, official, options.workers, on_done=lambda: bars.advance(task)
-        )
+        table = score_pairs(pairs, classes, official, options.workers, on_done=tick)
     if options.csv:
         write_csv(options.csv, table)
     return table

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.doctor.findings import Finding, error, fine, warning
-from bench.grid.expand import recipe_of
+from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from trials.inference.network import Network, memory_format, pick_device, pick_precision, untouched
@@ -35,8 +35,8 @@ def arithmetic_findings(name: str) -> Iterator[Finding]:
     except ValueError as wrong:
         yield error("grid", str(wrong), "correct it; `segbench ls` lists what a grid may name")
         return
-    for model in dict.fromkeys(cell.model for cell in grid.cells):
-        yield model_finding(model, recipe_of(grid, model))
+    for model, one in resolve(grid, before_data(grid)).models.items():
+        yield model_finding(model, one.recipe)
 
 
 def model_finding(model: str, recipe: Recipe) -> Finding:

@@ -57,9 +57,9 @@ def token_file(path: Path) -> Finding:
 
 def schema(path: Path) -> Iterator[Finding]:
     """What Ray's launcher says of the file."""
-    from bench.tuning.launcher import complaint
+    from bench.tuning.ray_private import launcher_complaint
 
-    if told := complaint(read_yaml(path)):
+    if told := launcher_complaint(read_yaml(path)):
         yield error(
             "schema",
             f"Ray's launcher refuses {path}: {told}",

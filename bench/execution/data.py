@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.grid.expand import Facts, recipe_of
+from bench.execution.progress_bar import progress_bar
+from bench.grid.resolve import Facts, ResolvedGrid
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.case_metadata import case_metadata
@@ -116,23 +116,25 @@ def open_sound_part(
 ) -> Dataset:
     """Open a data set without the cases that cannot be used, and say which they are and why."""
     found = find_dataset(name, root)
-    with Progress(
-        *columns("checking"), console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task(found.name, total=len(found.cases))
-        dataset = without_bad_cases(found, cache, workers, on_case=lambda: bars.advance(task))
+    with progress_bar(f"checking {found.name}", len(found.cases), console) as tick:
+        dataset = without_bad_cases(found, cache, workers, on_case=tick)
     for case, reason in bad_cases(dataset.faults).items():
         console.print(f"left out: {case}: {reason}", highlight=False, markup=False, soft_wrap=True)
     return dataset
 
 
 def prepare_grid(
-    grid: Grid, dataset: Dataset, scheme: str, split: Split, cache: Path, console: Console
+    resolved: ResolvedGrid,
+    dataset: Dataset,
+    scheme: str,
+    split: Split,
+    cache: Path,
+    console: Console,
 ) -> Prepared:
     """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming
     every faulty case.
     """
-    recipes = dict.fromkeys(recipe_of(grid, cell.model) for cell in grid.cells)
+    recipes = dict.fromkeys(one.recipe for one in resolved.cells)
     folders = {
         preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
         for preparation in dict.fromkeys(recipe.preparation for recipe in recipes)
@@ -191,30 +193,15 @@ def prepare_with_bar(
     workers: int | None = None,
 ) -> Path:
     """prepare_dataset under a progress bar with the time that remains."""
-    with Progress(
-        *columns("preparing"), console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task(f"{dataset.name} at {preparation.edge}^3", total=len(dataset.cases))
-        with local_cache(cache, dataset.name) as local:
-            folder = prepare_dataset(
-                dataset,
-                preparation,
-                local,
-                train=train,
-                workers=workers,
-                on_case=lambda done, total: bars.update(task, completed=done, total=total),
-            )
+    doing = f"preparing {dataset.name} at {preparation.edge}^3"
+    with (
+        progress_bar(doing, len(dataset.cases), console) as tick,
+        local_cache(cache, dataset.name) as local,
+    ):
+        folder = prepare_dataset(
+            dataset, preparation, local, train=train, workers=workers, on_case=tick
+        )
     return cache / folder.relative_to(local).as_posix()
-
-
-def columns(doing: str) -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
-    """What a progress bar over cases shows."""
-    return (
-        TextColumn(f"{doing} {{task.description}}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
 
 
 def notes_of(cache: Cache) -> tuple[Fault, ...]:

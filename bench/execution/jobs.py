@@ -2,13 +2,13 @@
 first weights."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.execution.data import Prepared
+    from bench.execution.ready import ReadyGrid
     from bench.execution.trial_queue import Due
     from trials.records.job import Job
 
@@ -24,9 +24,7 @@ class Places:
 
 def job_maker(
     places: Places,
-    prepared: "Prepared",
-    files: Mapping[str, Path],
-    digests: Mapping[str, str],
+    ready: "ReadyGrid",
     options: argparse.Namespace,
     revision: str,
     scoring_threads: int = 1,
@@ -34,13 +32,15 @@ def job_maker(
     """A function that turns a spec into the job a worker runs; only final trials are given test
     cases.
 
-    files holds the first weights by model, digests the SHA-256 of each; scoring_threads is how many
-    cores a trial has.
+    scoring_threads is how many cores a trial has.
     """
     from bench.execution.results import digest_of
     from trials.identity.code_identity import code_of
     from trials.records.job import Job, best_path
     from trials.records.spec import FINAL
+
+    prepared, files = ready.prepared, ready.files
+    digests = ready.resolved.weights
 
     def make_job(due: "Due") -> Job:
         spec = due.spec

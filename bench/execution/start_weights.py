@@ -5,9 +5,8 @@ its content.
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.grid.expand import recipe_of
-from bench.grids import Grid
-from trials.models.registry import MODELS
+from bench.grid.resolve import ResolvedGrid
+from trials.records.spec import Recipe
 from trials.storage.atomic import sha256
 from trials.storage.probe import to_local_path
 
@@ -15,21 +14,13 @@ from trials.storage.probe import to_local_path
 ANY_CLASSES = 2
 
 
-def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
-    """One file for each model of the grid that starts from ImageNet and was given none, so that
-    workers read a path.
+def fetch_imagenet(resolved: ResolvedGrid) -> dict[str, Path]:
+    """One file for each model of the grid that starts from ImageNet, so that workers read a path.
 
     Raises ValueError in one sentence that names the file to provide where the hub cannot be
     reached.
     """
-    models = dict.fromkeys(cell.model for cell in grid.cells)
-    wanted = [
-        model
-        for model in models
-        if MODELS[model].weights == "imagenet"
-        and recipe_of(grid, model).weights != "random"
-        and model not in given
-    ]
+    wanted = [model for model, one in resolved.models.items() if one.weights == "imagenet"]
     if not wanted:
         return {}
     from trials.models.imagenet import prefetch_imagenet
@@ -37,13 +28,12 @@ def fetch_imagenet(grid: Grid, given: Mapping[str, Path]) -> dict[str, Path]:
     return {model: prefetch_imagenet(model) for model in wanted}
 
 
-def check_fit(grid: Grid, model: str, path: Path) -> None:
+def check_fit(model: str, recipe: Recipe, path: Path) -> None:
     """Refuse a file that does not fit its model before anything is made of it. Raises ValueError
     naming file and tensors.
     """
     from trials.models.build import build_with
 
-    recipe = recipe_of(grid, model)
     build_with(model, path, ANY_CLASSES, width=recipe.width, options=recipe.model_options)
 
 
@@ -55,16 +45,15 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
     }
 
 
-def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
+def weight_files(pairs: list[str], resolved: ResolvedGrid) -> dict[str, Path]:
     """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and
     its tensors fit.
     """
     from trials.records.registry import unknown
 
-    files = {}
+    files, models = {}, resolved.models
     for pair in pairs:
         model, _, path = pair.partition("=")
-        models = {cell.model for cell in grid.cells}
         if model not in models:
             raise ValueError(f"--weights {pair}: {unknown('model', model, models)}")
         if not path or not to_local_path(path).exists():
@@ -73,5 +62,5 @@ def weight_files(pairs: list[str], grid: Grid) -> dict[str, Path]:
                 "a MONAI bundle"
             )
         files[model] = Path(path).absolute()
-        check_fit(grid, model, files[model])
+        check_fit(model, models[model].recipe, files[model])
     return files

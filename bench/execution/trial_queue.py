@@ -9,18 +9,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from bench.grid.expand import (
-    Facts,
-    default_of,
+from bench.grid.resolve import (
+    ResolvedCell,
+    ResolvedGrid,
     final_spec,
-    needs_pretraining,
     pretrain_spec,
     pretrainings,
-    space_of,
-    study_name,
     tune_spec,
 )
-from bench.grids import Grid
 from bench.search.propose import propose, tried_of
 from bench.search.pruning import rungs
 from trials.records.codec import record_hash
@@ -45,17 +41,14 @@ class TrialQueue:
     Where the grid does not prune, a pruned trial that an earlier run left counts as not done.
     """
 
-    def __init__(self, grid: Grid, facts: Facts, results: Mapping[str, TrialResult]):
-        self.grid, self.facts = grid, facts
-        prunes = grid.tuning is not None and grid.tuning.prune
+    def __init__(self, resolved: ResolvedGrid, results: Mapping[str, TrialResult]):
+        self.resolved, self.grid = resolved, resolved.grid
+        prunes = self.grid.tuning is not None and self.grid.tuning.prune
         self.results = {
             trial: result for trial, result in results.items() if prunes or result.state != PRUNED
         }
-        self._pretrainings = [
-            due(pretrain_spec(grid, facts, model, seed))
-            for model, seed in pretrainings(grid, facts.weights)
-        ]
-        self._studies: dict[Cell, list[Due]] = {cell: [] for cell in grid.cells}
+        self._pretrainings = [due(spec) for spec in pretrainings(resolved)]
+        self._studies: dict[Cell, list[Due]] = {cell: [] for cell in self.grid.cells}
         self._finals: dict[tuple[Cell, int], Due] = {}
         self._open: list[Due] | None = None
 
@@ -76,7 +69,7 @@ class TrialQueue:
 
     def finished(self) -> bool:
         """True when every final trial has a result."""
-        return all(self.best(cell) is not None for cell in self.grid.cells) and all(
+        return all(self.best(one) is not None for one in self.resolved.cells) and all(
             one.trial in self.results for one in self.due()
         )
 
@@ -85,9 +78,9 @@ class TrialQueue:
         among them.
         """
         yield from self._pretrainings
-        studies = [self._study(cell) for cell in self.grid.cells] if self.grid.tuning else []
+        studies = [self._study(one) for one in self.resolved.cells] if self.grid.tuning else []
         yield from (one for turn in zip_longest(*studies) for one in turn if one is not None)
-        for cell in self.grid.cells:
+        for cell in self.resolved.cells:
             best = self.best(cell)
             if best is None:
                 continue
@@ -96,7 +89,7 @@ class TrialQueue:
                 if self._is_pretrained(cell, seed):
                     yield self._final(cell, number, hyper, seed)
 
-    def best(self, cell: Cell) -> tuple[int, Hyper] | None:
+    def best(self, cell: ResolvedCell) -> tuple[int, Hyper] | None:
         """The number in its study and the setting that a cell's final trials take: the best on
         validation, ties to the earlier.
 
@@ -104,7 +97,7 @@ class TrialQueue:
         is the default.
         """
         if self.grid.tuning is None:
-            return 0, default_of(self.grid, self.facts, cell)
+            return 0, cell.default
         study = self._study(cell)
         results = [self.results.get(one.trial) for one in study]
         if len(study) < self.grid.tuning.trials or None in results:
@@ -117,22 +110,20 @@ class TrialQueue:
         )
         return number, study[number].spec.hyper
 
-    def _final(self, cell: Cell, number: int, hyper: Hyper, seed: int) -> Due:
+    def _final(self, cell: ResolvedCell, number: int, hyper: Hyper, seed: int) -> Due:
         """Named once: a grid of a thousand trials is asked for what is due at every step."""
-        if (cell, seed) not in self._finals:
-            self._finals[cell, seed] = due(
-                final_spec(self.grid, self.facts, cell, number, hyper, seed)
-            )
-        return self._finals[cell, seed]
+        if (cell.cell, seed) not in self._finals:
+            self._finals[cell.cell, seed] = due(final_spec(cell, number, hyper, seed))
+        return self._finals[cell.cell, seed]
 
-    def _study(self, cell: Cell) -> list[Due]:
+    def _study(self, cell: ResolvedCell) -> list[Due]:
         """The trials of a cell's study that are known by now: as many at once as the grid lets be
         open.
 
         A trial follows from those before its batch alone, which have all ended, whichever came
         first.
         """
-        tuning, study = self.grid.tuning, self._studies[cell]
+        tuning, study = self.grid.tuning, self._studies[cell.cell]
         assert tuning is not None
         if not study and not self._is_pretrained(cell, tuning.seed):
             return study
@@ -143,33 +134,25 @@ class TrialQueue:
             study.append(self._next_of(cell, len(study), before))
         return study
 
-    def _next_of(self, cell: Cell, number: int, before: list[Due]) -> Due:
+    def _next_of(self, cell: ResolvedCell, number: int, before: list[Due]) -> Due:
         """The number-th trial of a study after these: the default, then what Optuna proposes."""
-        setting = default_of(self.grid, self.facts, cell)
+        tuning = self.grid.tuning
+        assert tuning is not None
         if number == 0:
-            return due(tune_spec(self.grid, self.facts, cell, 0, setting))
+            return due(tune_spec(cell, 0, cell.default, tuning.seed))
         tried = [tried_of(self.results[one.trial]) for one in before]
         # What is not searched keeps its default: a vector alpha, or a number the grid has fixed.
-        hyper = setting | propose(
-            study_name(self.grid, cell), number, space_of(self.grid, self.facts, cell), tried
-        )
-        spec = tune_spec(self.grid, self.facts, cell, number, hyper)
-        assert self.grid.tuning is not None
-        recipe, curves = spec.recipe, [one.curve for one in tried]
+        hyper = {**cell.default, **propose(cell.study, number, cell.space, tried)}
+        spec = tune_spec(cell, number, hyper, tuning.seed)
+        curves = [one.curve for one in tried]
         return due(
             spec,
-            rungs(curves, recipe.epochs, recipe.validate_every) if self.grid.tuning.prune else (),
+            rungs(curves, spec.recipe.epochs, spec.recipe.validate_every) if tuning.prune else (),
         )
 
-    def _is_pretrained(self, cell: Cell, seed: int) -> bool:
-        if not needs_pretraining(self.grid, cell.model, self.facts.weights):
-            return True
-        mine = [
-            one
-            for one in self._pretrainings
-            if (one.spec.cell.model, one.spec.seed) == (cell.model, seed)
-        ]
-        return mine[0].trial in self.results
+    def _is_pretrained(self, cell: ResolvedCell, seed: int) -> bool:
+        spec = pretrain_spec(cell, seed)
+        return spec is None or record_hash(spec) in self.results
 
 
 def due(spec: TrialSpec, rungs: tuple[Rung, ...] = ()) -> Due:

@@ -16,8 +16,9 @@ from typing import Any
 import trials.identity.code_identity  # noqa: F401
 from bench import grids
 from bench.grid.validate import check_entries
-from bench.grids import GRIDS, Cell, Cube, Family, Grid, Range, Recipe, Tuning
+from bench.grids import GRIDS, Cell, Cube, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
+from trials.records.comparisons import Family
 from trials.records.registry import unknown
 from trials.storage.probe import to_local_path
 

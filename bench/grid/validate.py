@@ -14,17 +14,10 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field
 
-from bench.grid.expand import (
-    ANY_COUNTS,
-    Facts,
-    default_of,
-    given_for,
-    numbers_of,
-    planned,
-    recipe_of,
-)
+from bench.grid.expand import planned
+from bench.grid.resolve import ResolvedGrid, before_data, numbers_of, recipe_of, resolve
 from bench.grids import MOST_TRIALS, Grid, Seed
-from bench.spaces import Range, cell_space, check_setting, default_hyper, settable_names
+from bench.spaces import Range, check_setting, settable_names
 from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
@@ -77,7 +70,7 @@ def check_grid(grid: Grid) -> None:
         pick(SAMPLINGS, "sampling", cell.sampling)
         check_recipe(grid, cell.model)
     check_search(grid)
-    check_size(grid)
+    check_size(resolve(grid, before_data(grid)))
 
 
 def check_recipe(grid: Grid, model: str) -> None:
@@ -93,23 +86,22 @@ def check_recipe(grid: Grid, model: str) -> None:
         )
 
 
-def check_settings(grid: Grid, facts: Facts) -> None:
+def check_settings(resolved: ResolvedGrid) -> None:
     """Refuse what only the data can tell: a class-balanced cell whose default setting is plain
     focal. Raises ValueError.
 
     The options of models, which must be loaded for that, are looked at here too.
     """
-    check_options(grid)
-    for cell in grid.cells:
-        recipe = recipe_of(grid, cell.model)
-        counts = facts.counts[recipe.preparation, recipe.class_unit]
+    check_options(resolved)
+    for one in resolved.cells:
+        cell, counts = one.cell, one.counts
         if cell.loss == "class_balanced" and 0 in counts.of_unit:
             raise ValueError(
                 f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} "
                 "occurs in no training case, "
                 "and one over nothing is no weight; take another split, or another loss"
             )
-        check_setting(cell, counts, default_of(grid, facts, cell))
+        check_setting(cell, counts, one.default)
 
 
 def check_dataset(grid: Grid) -> None:
@@ -139,9 +131,9 @@ def check_dataset(grid: Grid) -> None:
                 check_value(OF_GENERATE[name], value, f"grid {grid.name!r}: generate[{name!r}]")
 
 
-def check_size(grid: Grid) -> None:
+def check_size(resolved: ResolvedGrid) -> None:
     """Refuse a grid of more trials than anybody means, with what they would cost."""
-    number = sum(planned(grid, {}).values())
+    grid, number = resolved.grid, sum(planned(resolved).values())
     if number > MOST_TRIALS:
         raise ValueError(
             f"grid {grid.name!r} plans {number} trials, more than {MOST_TRIALS}; at ten minutes "
@@ -150,15 +142,15 @@ def check_size(grid: Grid) -> None:
         )
 
 
-def check_options(grid: Grid) -> None:
+def check_options(resolved: ResolvedGrid) -> None:
     """Refuse options that a model's function does not take; this loads the models."""
-    for model in dict.fromkeys(cell.model for cell in grid.cells):
-        options = recipe_of(grid, model).model_options
+    for model, one in resolved.models.items():
+        options = one.recipe.model_options
         takes = [*signature(MODELS[model].load()).parameters] if options else []
         for name, _ in options:
             if name not in takes:
                 raise ValueError(
-                    f"grid {grid.name!r}: "
+                    f"grid {resolved.grid.name!r}: "
                     f"{unknown(f'key of model_options of {model}', name, takes)}"
                 )
 
@@ -181,7 +173,6 @@ def check_search(grid: Grid) -> None:
     for model, ranges in grid.spaces.items():
         for name, span in ranges.items():
             check_range(f"grid {grid.name!r}: spaces[{model!r}][{name!r}]", name, span)
-    check_tuning(grid)
 
 
 def check_names(grid: Grid, field: str) -> None:
@@ -230,15 +221,6 @@ def check_range(where: str, name: str, span: Range) -> None:
         )
     if span.log and span.low <= 0:
         raise ValueError(f"{where}: a logarithmic range begins above 0; got low={span.low:g}")
-
-
-def check_tuning(grid: Grid) -> None:
-    """Refuse a parameter that a cell tunes without a default or without a range."""
-    for cell in grid.cells:
-        given = given_for(grid, cell.model)
-        default_hyper(cell, ANY_COUNTS, "random", given)
-        if grid.tuning is not None:
-            cell_space(cell, ANY_COUNTS, "random", given)
 
 
 def check_entries() -> None:

@@ -5,7 +5,6 @@ taken on it.
 import argparse
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,93 +13,94 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.exit_codes import FINISHED
-from bench.grid.expand import Facts, default_of, final_spec, pretrain_spec, recipe_of
+from bench.grid.resolve import (
+    ResolvedCell,
+    ResolvedGrid,
+    before_data,
+    final_spec,
+    pretrain_spec,
+    resolve,
+)
 from bench.grid.user_file import load_grid
-from bench.grid.validate import check_grid, check_settings
-from bench.grids import Grid
+from bench.grid.validate import check_grid
 from bench.plan.estimate import Cost, Measured, cheaper, costs, models_to_time, wall, working_mib
+from trials.records.duration import duration
 from trials.records.spec import FINAL, PRETRAIN
 
 if TYPE_CHECKING:
-    from bench.execution.data import Prepared
+    from bench.execution.ready import ReadyGrid
     from bench.tuning.driver import Cluster
     from bench.tuning.measure import Sample
+    from trials.records.job import Job
 
 SLOTS = (1, 4, 8)
 
 
 def plan_grid(options: argparse.Namespace) -> int:
     """Check, prepare, time and print; returns 0. Raises ValueError for what cannot run."""
-    from bench.execution.data import open_grid_data, prepare_grid
-    from bench.execution.start_weights import digests, fetch_imagenet, weight_files
+    from bench.execution.ready import DataPlaces, make_ready
+    from bench.execution.start_weights import weight_files
     from bench.run_folder.own_places import refuse_cache
     from bench.tuning.driver import check_room, connect
     from bench.tuning.measure import measure
 
     grid, grid_text = load_grid(options.grid)
     check_grid(grid)
-    given = weight_files(options.weights, grid)
+    given = weight_files(options.weights, resolve(grid, before_data(grid)))
     console, place = Console(stderr=True), Path("runs").absolute()
     cache = (options.cache or place / "cache").absolute()
     refuse_cache(cache, options.data)
-    dataset, scheme, split = open_grid_data(grid, options.data, place / "data", console)
-    files = dict(given) | fetch_imagenet(grid, given)
-    prepared = prepare_grid(grid, dataset, scheme, split, cache, console)
-    facts = prepared.facts(digests(files))
-    check_settings(grid, facts)
+    places = DataPlaces(data=options.data, made=place / "data", cache=cache)
+    ready = make_ready(resolve(grid, before_data(grid, given)), given, places, console)
     cluster = connect(options.address)
     check_room(grid, cluster.most)
     clock = time.monotonic()
-    wanted = models_to_time(grid, facts.weights)
-    samples = [sample(grid, facts, prepared, files, cluster, *one) for one in wanted]
-    measured = gathered(grid, facts, prepared, wanted, measure(samples, grid_text), cluster)
-    print_plan(grid, measured, cluster, time.monotonic() - clock)
+    wanted = models_to_time(ready.resolved)
+    samples = [sample(ready, cluster, *one) for one in wanted]
+    measured = gathered(ready, wanted, measure(samples, grid_text), cluster)
+    print_plan(ready.resolved, measured, cluster, time.monotonic() - clock)
     return FINISHED
 
 
-def sample(
-    grid: Grid,
-    facts: Facts,
-    prepared: "Prepared",
-    files: Mapping[str, Path],
-    cluster: "Cluster",
-    phase: str,
-    model: str,
-) -> "Sample":
+def sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) -> "Sample":
     """The job that is timed for a model: its first cell's default, or its pretraining."""
     from bench.tuning.measure import Sample, node_cpus
     from trials.records.codec import to_json
+
+    one, cells = ready.resolved.models[model], ready.resolved.grid.cells
+    samplings = dict.fromkeys(cell.sampling for cell in cells if cell.model == model)
+    gpu_share = one.recipe.gpu_share if cluster.gpus else 0.0
+    copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpu_share)) if gpu_share else 1
+    return Sample(
+        job=to_json(timed_job(ready, one, phase)),
+        samplings=("none", *samplings),
+        gpu_share=gpu_share,
+        copies=copies,
+    )
+
+
+def timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
+    """A job as a trial of this phase would have it, but for a place of its own."""
     from trials.records.job import Job
 
-    cell = next(cell for cell in grid.cells if cell.model == model)
-    if phase == PRETRAIN:
-        spec = pretrain_spec(grid, facts, model, grid.seeds[0])
-    else:
-        spec = final_spec(grid, facts, cell, 0, default_of(grid, facts, cell), grid.seeds[0])
-    job = Job(
+    seed, split, is_final = ready.resolved.grid.seeds[0], ready.prepared.split, phase == FINAL
+    spec = final_spec(one, 0, one.default, seed) if is_final else pretrain_spec(one, seed)
+    assert spec is not None
+    file = ready.files.get(one.cell.model) if is_final and spec.weights != "random" else None
+    return Job(
         trial="plan",
         spec=spec,
         out="",
-        cache=str(prepared.folders[spec.recipe.preparation]),
-        train=prepared.split.train,
-        val=prepared.split.val,
-        test=prepared.split.test if phase == FINAL else (),
-        weights=str(files[model])
-        if phase == FINAL and model in files and spec.weights != "random"
-        else None,
-    )
-    samplings = tuple(dict.fromkeys(cell.sampling for cell in grid.cells if cell.model == model))
-    gpu_share = recipe_of(grid, model).gpu_share if cluster.gpus else 0.0
-    copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpu_share)) if gpu_share else 1
-    return Sample(
-        job=to_json(job), samplings=("none", *samplings), gpu_share=gpu_share, copies=copies
+        cache=str(ready.prepared.folders[spec.recipe.preparation]),
+        train=split.train,
+        val=split.val,
+        test=split.test if is_final else (),
+        weights=None if file is None else str(file),
     )
 
 
 def gathered(
-    grid: Grid,
-    facts: Facts,
-    prepared: "Prepared",
+    ready: "ReadyGrid",
     wanted: list[tuple[str, str]],
     taken: list[list[dict[str, Any]]],
     cluster: "Cluster",
@@ -108,19 +108,19 @@ def gathered(
     """The mean over each model's copies, as what the estimate rests on. Raises ValueError for what
     could not run or fit.
     """
+    resolved, split = ready.resolved, ready.prepared.split
     for (_, model), copies in zip(wanted, taken, strict=True):
         if errors := [copy["error"] for copy in copies if "error" in copy]:
-            raise ValueError(f"grid {grid.name!r}: {model} cannot run here: {errors[0]}")
-        check_memory(grid, model, copies, cluster)
+            raise ValueError(f"grid {resolved.grid.name!r}: {model} cannot run here: {errors[0]}")
+        check_memory(resolved, model, copies, cluster)
     timings = {key: mean_of(copies) for key, copies in zip(wanted, taken, strict=True)}
     return Measured(
         timings=timings,
-        given=facts.weights,
-        num_val=len(prepared.split.val),
-        num_test=len(prepared.split.test),
+        num_val=len(split.val),
+        num_test=len(split.test),
         start=max(copy["start"] + copy["first"] for copies in taken for copy in copies),
         scoring_threads=cluster.cores_per_trial(
-            min(recipe.gpu_share for recipe in grid.recipes.values())
+            min(recipe.gpu_share for recipe in resolved.grid.recipes.values())
         ),
     )
 
@@ -137,7 +137,9 @@ def mean_of(copies: list[dict[str, Any]]) -> SimpleNamespace:
     )
 
 
-def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: "Cluster") -> None:
+def check_memory(
+    resolved: ResolvedGrid, model: str, copies: list[dict[str, Any]], cluster: "Cluster"
+) -> None:
     """Refuse trials that fit alone but not side by side. Raises ValueError."""
     peak, there = (
         max(copy["peak_gib"] for copy in copies),
@@ -145,12 +147,11 @@ def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: 
     )
     needed, device = peak * len(copies), copies[0]["device"]
     if needed > there:
-        recipe = recipe_of(grid, model)
+        recipe = resolved.models[model].recipe
         raise ValueError(
-            f"grid {grid.name!r}: {len(copies)} trials of {model} side by side need {needed:.1f} "
-            f"GiB and {device} has "
-            f"{there:.1f}; lower its batch_size ({recipe.batch_size}) or cube "
-            f"({recipe.preparation.edge}), "
+            f"grid {resolved.grid.name!r}: {len(copies)} trials of {model} side by side need "
+            f"{needed:.1f} GiB and {device} has {there:.1f}; lower its batch_size "
+            f"({recipe.batch_size}) or cube ({recipe.preparation.edge}), "
             + (
                 "or raise its share of a GPU"
                 if cluster.gpus
@@ -159,37 +160,39 @@ def check_memory(grid: Grid, model: str, copies: list[dict[str, Any]], cluster: 
         )
 
 
-def print_plan(grid: Grid, measured: Measured, cluster: "Cluster", spent: float) -> None:
+def print_plan(
+    resolved: ResolvedGrid, measured: Measured, cluster: "Cluster", spent: float
+) -> None:
     """The tables, on standard output."""
     on_cpu = not cluster.gpus
     unit, word = ("core", "cores") if on_cpu else ("GPU", "GPUs")
-    rows = costs(grid, measured, on_cpu)
+    rows = costs(resolved, measured, on_cpu)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(cost_table(rows, unit))
     here = float(cluster.cpus if on_cpu else cluster.gpus)
-    total, now = sum(row.hours for row in rows), wall(grid, measured, here, on_cpu)
+    total, now = sum(row.hours for row in rows), wall(resolved, measured, here, on_cpu)
     device = next(iter(measured.timings.values())).device  # type: ignore[attr-defined]
     console.print(f"\ntimed on {device} in {spent:.0f} s, {grid_samples(measured)}")
     for (phase, model), timing in measured.timings.items():
         console.print(f"{named(phase, model)} trains in {timing.precision}")
     walls = [
-        f"{span(wall(grid, measured, slots, on_cpu))} on {slots:g}"
+        f"{duration(wall(resolved, measured, slots, on_cpu))} on {slots:g}"
         for slots in sorted({*SLOTS, here})
     ]
     console.print(f"wall time: {', '.join(walls)} {word}; here are {here:g}")
-    disk = sum(row.disk_mib for row in rows) + working_mib(grid, measured, here)
+    disk = sum(row.disk_mib for row in rows) + working_mib(measured, here)
     console.print(
         f"disk: {disk / 1024:.2f} GiB in the run folder, of which checkpoints while it runs are a "
         "part"
     )
-    for words, less in cheaper(grid).items():
+    for words, less in cheaper(resolved).items():
         hours = total - sum(row.hours for row in costs(less, measured, on_cpu))
         saved = now - wall(less, measured, here, on_cpu)
         console.print(
-            f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and {span(saved)} "
-            "here"
+            f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and "
+            f"{duration(saved)} here"
         )
-    console.print(premises(grid))
+    console.print(premises(resolved))
 
 
 def grid_samples(measured: Measured) -> str:
@@ -204,12 +207,11 @@ def named(phase: str, model: str) -> str:
     return f"{model} pretraining" if phase == PRETRAIN else model
 
 
-def premises(grid: Grid) -> str:
+def premises(resolved: ResolvedGrid) -> str:
     """What the numbers leave out."""
+    tuning = resolved.grid.tuning
     pruned = (
-        " Pruning ends trials early: with it this is the most."
-        if grid.tuning and grid.tuning.prune
-        else ""
+        " Pruning ends trials early: with it this is the most." if tuning and tuning.prune else ""
     )
     return (
         "Not in it: preparing the data, which is done, starting Ray, and writing the "
@@ -240,11 +242,3 @@ def cost_table(rows: list[Cost], unit: str) -> Table:
         f"{disk:.1f}",
     )
     return table
-
-
-def span(seconds: float) -> str:
-    """A duration as a reader says it: 40 s, 12 min, 5.5 h, 3.2 days."""
-    for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
-        if seconds < most:
-            return f"{seconds / size:.0f} {unit}" if unit == "s" else f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 86400:.1f} days"

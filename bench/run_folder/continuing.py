@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import Facts
-from bench.grids import Grid
+from bench.grid.resolve import ResolvedGrid
 from bench.run_folder.changed_code import Changed, changed_trials, refusal
+from trials.records.codec import flat
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_text
 
@@ -33,7 +33,7 @@ SHOWN = 5
 
 
 def resumed(
-    out: Path, grid: Grid, facts: Facts, record: Mapping[str, Any], grid_text: str, reruns: bool
+    out: Path, resolved: ResolvedGrid, record: Mapping[str, Any], grid_text: str, reruns: bool
 ) -> tuple[TrialQueue, list[Changed]]:
     """What is left to do in a run folder, and the trials in it that must be dropped before. Changes
     nothing.
@@ -43,12 +43,12 @@ def resumed(
     """
     refuse_other_grid(out, record)
     results = read_results(out)
-    changed = changed_trials(out, TrialQueue(grid, facts, results), results)
+    changed = changed_trials(out, TrialQueue(resolved, results), results)
     if changed and not reruns:
         raise ValueError(refusal(out, changed, kept_text(out), grid_text))
     dropped = {one.trial for one in changed}
     return TrialQueue(
-        grid, facts, {trial: one for trial, one in results.items() if trial not in dropped}
+        resolved, {trial: one for trial, one in results.items() if trial not in dropped}
     ), changed
 
 
@@ -91,13 +91,3 @@ def settings(record: Mapping[str, Any]) -> dict[str, Any]:
     return flat(
         kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data}
     )
-
-
-def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys such as recipes.unet3d.epochs."""
-    found: dict[str, Any] = {}
-    for key, value in document.items():
-        found |= (
-            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        )
-    return found

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import grids
-from bench.grid.expand import Facts, planned, recipe_of, studies
-from bench.grids import Grid
+from bench.grid.expand import planned, studies
+from bench.grid.resolve import ResolvedGrid
 from trials.identity.code_identity import code_of_cell
+from trials.models.registry import MODELS
 from trials.process.versions import processor_name, versions
 from trials.records.run_record import write_run_record
 from trials.storage.atomic import write_text
@@ -59,13 +60,11 @@ def command() -> str:
     return shlex.join(["python", "-m", "bench.run", *arguments])
 
 
-def run_record(
-    grid: Grid, data: Mapping[str, Any], facts: Facts, notes: list[str]
-) -> dict[str, Any]:
-    """What run.json is to hold. data describes the data set, facts what the grid made of it."""
+def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json is to hold. data describes the data set."""
+    grid = resolved.grid
     revision, dirty = commit()
-    models = dict.fromkeys(cell.model for cell in grid.cells)
-    recipes = {model: dataclasses.asdict(recipe_of(grid, model)) for model in models}
+    recipes = {model: dataclasses.asdict(one.recipe) for model, one in resolved.models.items()}
     return {
         "grid": grid.name,
         "dataset": grid.dataset,
@@ -75,9 +74,9 @@ def run_record(
         "cells": [dataclasses.asdict(cell) for cell in grid.cells],
         "seeds": list(grid.seeds),
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
-        "studies": studies(grid, facts) if grid.tuning else [],
+        "studies": studies(resolved) if grid.tuning else [],
         "families": [dataclasses.asdict(family) for family in grid.families],
-        "planned": planned(grid, facts.weights),
+        "planned": planned(resolved),
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
         "recipes": recipes,
@@ -86,8 +85,8 @@ def run_record(
             m: {name: dataclasses.asdict(span) for name, span in found.items()}
             for m, found in grid.spaces.items()
         },
-        "weights": dict(facts.weights),
-        "weights_notes": notes,
+        "weights": dict(resolved.weights),
+        "weights_notes": random_notes(resolved),
         "command": command(),
         "commit": revision,
         "dirty": dirty,
@@ -99,6 +98,18 @@ def run_record(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "grid_file": "grid.py",
     }
+
+
+def random_notes(resolved: ResolvedGrid) -> list[str]:
+    """What the report must say of models that start from random weights although their entry asks
+    for others.
+    """
+    asked = {model: MODELS[model].weights for model in resolved.models}
+    return [
+        f"{model} starts from random weights, as its recipe asks, not from {asked[model]}"
+        for model, one in resolved.models.items()
+        if one.recipe.weights == "random" and asked[model] != "random"
+    ]
 
 
 def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> None:

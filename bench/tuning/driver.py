@@ -26,9 +26,9 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 
 from bench.execution.signals import Stopping
 from bench.grids import Grid
+from bench.tuning.live_view import LiveView
 from bench.tuning.node_checks import join, start_alone
 from bench.tuning.preflight import Preflight
-from bench.tuning.progress import LiveView
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
 from trials.records.codec import from_json

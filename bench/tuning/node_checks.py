@@ -14,12 +14,12 @@ from importlib import metadata
 from pathlib import Path
 
 import ray
-from ray._private import ray_constants, worker
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.tuning.node_report import NodeReport
+from bench.tuning.ray_private import bind_to_loopback, keep_quiet
 from trials.identity.code_identity import OWN, own_code
 from trials.process.workers import num_cores
 from trials.storage.atomic import UNFINISHED, delete, find_files, to_path, write_text
@@ -41,7 +41,7 @@ def start_alone() -> None:
     Raises ValueError where it does not come up, as on a machine that is busy with much else: Ray
     waits half a minute.
     """
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    bind_to_loopback()
     try:
         with our_packages_first() as job_config:
             ray.init(
@@ -90,13 +90,6 @@ def our_packages_first() -> Iterator[JobConfig]:
     own_folder = os.getcwd()
     with chdir(Path(__file__).parents[2]):
         yield JobConfig(_py_driver_sys_path=[own_folder])
-
-
-def keep_quiet() -> None:
-    """Let Ray say nothing of workers on standard output, where the report's path stands alone: the
-    live view tells of them.
-    """
-    worker._worker_logs_enabled = False
 
 
 def refuse_silence(address: str) -> None:

@@ -4,10 +4,10 @@ after each epoch.
 
 from typing import Any
 
-from ray.experimental.internal_kv import _internal_kv_exists, _internal_kv_put
 from ray.tune import Callback
 
 from bench.execution.signals import Stopping
+from bench.tuning.ray_private import has_flag, put_flag
 from bench.tuning.searcher import GridSearcher
 
 
@@ -40,12 +40,12 @@ class StopWatch(Callback):
 
 def raise_flag(run: str) -> None:
     """Ask every trial of this run to stop at the end of its epoch."""
-    _internal_kv_put(_key(run), b"1")
+    put_flag(_key(run))
 
 
 def is_raised(run: str) -> bool:
     """True once the driver of this run has asked its trials to stop."""
-    return _internal_kv_exists(_key(run))
+    return has_flag(_key(run))
 
 
 def _key(run: str) -> bytes:

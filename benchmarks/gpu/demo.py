@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.grid.expand import outline
+from bench.grid.expand import planned
+from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO, Grid
 from benchmarks.gpu.real_run import bench_run, results
 from benchmarks.gpu.rows import DICE_ROW, DONE_ROW, ROWS, WALL_ROW, Sheet
@@ -70,7 +71,7 @@ def whole_demo(sheet: Sheet, size: str) -> None:
 
 def num_trials(grid: Grid) -> int:
     """How many trials a grid has."""
-    return sum(1 for _ in outline(grid, {}))
+    return sum(planned(resolve(grid, before_data(grid))).values())
 
 
 def best_cell(complete: Sequence[dict]) -> tuple[float, str]:

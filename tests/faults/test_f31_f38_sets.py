@@ -21,7 +21,7 @@ from made_up import MadeUp, run_record, write_run
 from nifti_toys import asymmetric, blocks, dataset_of, save
 
 from bench.cli import main
-from bench.grid.expand import Facts
+from bench.grid.resolve import Facts, resolve
 from bench.grid.validate import check_settings
 from bench.grids import DEMO, product
 from bench.run import verdict
@@ -286,11 +286,11 @@ def test_f38_a_class_that_no_training_case_holds():
     def grid(loss):
         return replace_cells(DEMO, product(("unet3d",), (loss,), ("none",)))
 
-    check_settings(grid("focal"), facts)
+    check_settings(resolve(grid("focal"), facts))
     with pytest.raises(
         ValueError, match=r"class 3 occurs in no training case.*take another split, or another loss"
     ):
-        check_settings(grid("class_balanced"), facts)
+        check_settings(resolve(grid("class_balanced"), facts))
 
 
 def replace_cells(grid, cells):

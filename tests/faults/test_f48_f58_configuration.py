@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.cli import main
-from bench.grid.expand import Facts
+from bench.grid.resolve import Facts, before_data, resolve
 from bench.grid.validate import check_grid, check_settings
 from bench.grids import DEMO, product
 from trials.data.sampling import ClassCounts
@@ -249,7 +249,7 @@ def test_f51_a_beta_that_makes_all_weights_equal():
         ValueError,
         match=r"all class weights agree within 1 %.*choose it between 1.4e-09 and 1.1e-05",
     ):
-        check_settings(grid, facts)
+        check_settings(resolve(grid, facts))
 
 
 def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
@@ -333,9 +333,8 @@ def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand(tmp_path, capsys):
 def test_a_model_option_that_does_not_exist_is_refused_before_training():
     recipe = replace(DEMO.recipes["vnet"], model_options=(("kernal", 3.0),))
     grid = replace(DEMO, cells=product(("vnet",), ("focal",), ("none",)), recipes={"3d": recipe})
-    facts = Facts(splits="sequential", digests={}, counts={}, weights={})
 
     with pytest.raises(
         ValueError, match=r"unknown key of model_options of vnet 'kernal'; did you mean 'kernel'"
     ):
-        check_settings(grid, facts)
+        check_settings(resolve(grid, before_data(grid)))

@@ -18,7 +18,7 @@ import trials.storage.spool
 from bench.cli import main
 from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import Facts
+from bench.grid.resolve import Facts, resolve
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, product
 from bench.run_folder.lock import NAME, STALE_SECONDS, driving, find, myself, take
@@ -48,13 +48,10 @@ def queue() -> TrialQueue:
     recipe = GRID.recipes["3d"]
     counts = ClassCounts(voxels=(1000, 100, 10, 5), slices=(9, 5, 2, 1), cases=(3, 3, 2, 1))
     key = (recipe.preparation, recipe.class_unit)
-    return TrialQueue(
-        GRID,
-        Facts(
-            splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
-        ),
-        {},
+    facts = Facts(
+        splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
     )
+    return TrialQueue(resolve(GRID, facts), {})
 
 
 def plain_job(due, out) -> Job:
@@ -255,7 +252,7 @@ def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_run
         take(tmp_path)
     os.utime(lock, (0, lock.stat().st_mtime - STALE_SECONDS - 1))
     with driving(tmp_path) as mine:
-        after = TrialQueue(GRID, queue.facts, read_results(tmp_path))
+        after = TrialQueue(queue.resolved, read_results(tmp_path))
 
         assert find(tmp_path).path == mine != lock
         assert after.next(set()) == left

@@ -92,7 +92,7 @@ def test_f94_durations_come_from_clocks_that_never_go_back():
         "trials/data/prepared/case_store.py",
         "bench/run_folder/lock.py",
         "bench/run_folder/status.py",
-        "bench/tuning/progress.py",
+        "bench/tuning/live_view.py",
     }
 
 

@@ -19,7 +19,7 @@ from bench.doctor.findings import ERROR, FINE, WARNING, errors
 from bench.doctor.machine import MIB
 from bench.doctor.run import file_findings
 from bench.doctor.safe_yaml import read_yaml
-from bench.tuning.launcher import complaint
+from bench.tuning.ray_private import launcher_complaint
 
 FILES = (ROOT / "cluster.yaml", ROOT / "clusters" / "onprem.yaml")
 
@@ -28,7 +28,7 @@ FILES = (ROOT / "cluster.yaml", ROOT / "clusters" / "onprem.yaml")
 def test_our_own_cluster_files_have_nothing_to_mend_but_their_example_values(file):
     findings = list(cluster_findings(file))
 
-    assert complaint(read_yaml(file)) == ""
+    assert launcher_complaint(read_yaml(file)) == ""
     assert {finding.level for finding in findings} == {WARNING}
     assert all("is the example's" in finding.message for finding in findings)
 
@@ -276,8 +276,8 @@ def test_f56_f57_a_trap_in_yaml_is_refused_before_it_grows_or_runs(
 def test_a_key_that_rays_schema_does_not_know_is_told_as_ray_tells_it():
     config = read_yaml(FILES[0])
 
-    assert "'storage'" in complaint({**config, "storage": "/shared"})
-    assert complaint({**config, "head_node_type": "none"})
+    assert "'storage'" in launcher_complaint({**config, "storage": "/shared"})
+    assert launcher_complaint({**config, "head_node_type": "none"})
 
 
 def test_something_to_mend_is_exit_code_2(tmp_path, capsys):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from bench.execution.jobs import Places, job_maker
+from bench.execution.ready import ReadyGrid
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import Facts
+from bench.grid.resolve import Facts, resolve
 from bench.grids import DEMO, Tuning, product
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.registry import Split
@@ -58,12 +59,12 @@ def choices(folder: Path, out: Path):
     final result."""
     sample, cache = Sample(folder), open_cache(folder)
     counts = {(RECIPE.preparation, "voxels"): count_classes(cache, sample.split.train, "voxels")}
-    queue = TrialQueue(
-        GRID,
-        Facts(splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}),
-        {},
+    facts = Facts(
+        splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}
     )
-    make_job = job_maker(Places(out=out, cache=out, data=None), sample, {}, {}, OPTIONS, "")
+    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
+    queue = TrialQueue(ready.resolved, {})
+    make_job = job_maker(Places(out=out, cache=out, data=None), ready, OPTIONS, "")
     decided = []
     while (due := queue.next(())) is not None:
         queue.add(attempt(make_job(due)))
@@ -72,7 +73,7 @@ def choices(folder: Path, out: Path):
                 due,
                 queue.results[due.trial].val_score,
                 queue.results[due.trial].state,
-                queue.best(GRID.cells[0]),
+                queue.best(ready.resolved.cells[0]),
             )
         )
     return decided, queue.results[decided[-1][0].trial]
@@ -131,17 +132,15 @@ def test_the_poison_would_have_been_tasted(both):
 
 def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
     sample = Sample(small_cache)
-    make_job = job_maker(
-        Places(out=tmp_path, cache=tmp_path, data=None), sample, {}, {}, OPTIONS, ""
-    )
     counts = {
         (RECIPE.preparation, "voxels"): count_classes(
             open_cache(small_cache), sample.split.train, "voxels"
         )
     }
-    queue = TrialQueue(
-        GRID, Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={}), {}
-    )
+    facts = Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={})
+    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
+    make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), ready, OPTIONS, "")
+    queue = TrialQueue(ready.resolved, {})
 
     text = str(make_job(queue.next(())))
 

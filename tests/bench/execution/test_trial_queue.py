@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import Facts
+from bench.grid.resolve import Facts, resolve
 from bench.grids import DEMO, Tuning, product
 from trials.data.sampling import ClassCounts
 from trials.records.codec import from_json, record_hash, to_json
@@ -52,14 +52,14 @@ def run(queue, fail=lambda spec: False):
 
 
 def test_pretraining_comes_first_then_defaults_then_proposals_then_finals():
-    order = run(TrialQueue(GRID, FACTS, {}))
+    order = run(TrialQueue(resolve(GRID, FACTS), {}))
 
     assert [spec.phase for spec in order] == [PRETRAIN] * 2 + [TUNE] * 12 + [FINAL] * 8
     assert [spec.number for spec in order if spec.phase == TUNE] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_a_fine_tuned_cell_waits_for_its_pretraining_while_others_go_on():
-    queue = TrialQueue(GRID, FACTS, {})
+    queue = TrialQueue(resolve(GRID, FACTS), {})
     pretraining = {due.trial for due in queue.due() if due.spec.phase == PRETRAIN}
 
     due = queue.next(pretraining)
@@ -69,7 +69,7 @@ def test_a_fine_tuned_cell_waits_for_its_pretraining_while_others_go_on():
 
 
 def test_a_study_has_one_open_proposal_at_most():
-    queue = TrialQueue(replace(GRID, cells=GRID.cells[:1]), FACTS, {})
+    queue = TrialQueue(resolve(replace(GRID, cells=GRID.cells[:1]), FACTS), {})
     first = queue.next(())
 
     assert queue.next({first.trial}) is None
@@ -78,7 +78,8 @@ def test_a_study_has_one_open_proposal_at_most():
 
 def test_every_cell_has_the_same_budget_even_if_trials_fail():
     order = run(
-        TrialQueue(GRID, FACTS, {}), fail=lambda spec: spec.phase == TUNE and spec.number == 1
+        TrialQueue(resolve(GRID, FACTS), {}),
+        fail=lambda spec: spec.phase == TUNE and spec.number == 1,
     )
 
     budgets = {
@@ -88,7 +89,7 @@ def test_every_cell_has_the_same_budget_even_if_trials_fail():
 
 
 def test_finals_take_the_best_setting_of_their_own_cell_under_every_seed():
-    queue = TrialQueue(GRID, FACTS, {})
+    queue = TrialQueue(resolve(GRID, FACTS), {})
     order = run(queue)
 
     for cell in GRID.cells:
@@ -101,7 +102,7 @@ def test_finals_take_the_best_setting_of_their_own_cell_under_every_seed():
 
 
 def test_a_cell_whose_study_failed_throughout_is_trained_at_its_default():
-    queue = TrialQueue(GRID, FACTS, {})
+    queue = TrialQueue(resolve(GRID, FACTS), {})
     order = run(queue, fail=lambda spec: spec.phase == TUNE)
 
     assert {spec.number for spec in order if spec.phase == FINAL} == {0}
@@ -109,23 +110,23 @@ def test_a_cell_whose_study_failed_throughout_is_trained_at_its_default():
 
 @pytest.mark.parametrize("stop", [0, 1, 5, 13, 20])
 def test_an_agenda_started_again_goes_on_where_it_was(stop):
-    straight = run(TrialQueue(GRID, FACTS, {}))
+    straight = run(TrialQueue(resolve(GRID, FACTS), {}))
     results = {record_hash(spec): outcome(spec) for spec in straight[:stop]}
 
-    rest = run(TrialQueue(GRID, FACTS, results))
+    rest = run(TrialQueue(resolve(GRID, FACTS), results))
 
     assert straight[:stop] + rest == straight
 
 
 def test_a_cells_proposals_do_not_depend_on_the_other_cells():
-    alone = run(TrialQueue(replace(GRID, cells=GRID.cells[:1]), FACTS, {}))
-    together = run(TrialQueue(GRID, FACTS, {}))
+    alone = run(TrialQueue(resolve(replace(GRID, cells=GRID.cells[:1]), FACTS), {}))
+    together = run(TrialQueue(resolve(GRID, FACTS), {}))
 
     assert [spec for spec in together if spec.cell == GRID.cells[0]] == alone
 
 
 def test_fine_tuned_trials_name_the_pretraining_of_their_own_seed():
-    order = run(TrialQueue(GRID, FACTS, {}))
+    order = run(TrialQueue(resolve(GRID, FACTS), {}))
     pretrained = {spec.seed: record_hash(spec) for spec in order if spec.phase == PRETRAIN}
 
     finals = [spec for spec in order if spec.phase == FINAL and spec.cell.model == "segresnet"]
@@ -137,11 +138,11 @@ def test_fine_tuned_trials_name_the_pretraining_of_their_own_seed():
 
 
 def test_without_tuning_each_cell_is_trained_at_its_default():
-    order = run(TrialQueue(replace(GRID, tuning=None), FACTS, {}))
+    order = run(TrialQueue(resolve(replace(GRID, tuning=None), FACTS), {}))
 
     assert [spec.phase for spec in order] == [PRETRAIN] * 2 + [FINAL] * 8
 
 
 def test_a_spec_read_back_from_json_keeps_its_name():
-    for spec in run(TrialQueue(GRID, FACTS, {})):
+    for spec in run(TrialQueue(resolve(GRID, FACTS), {})):
         assert record_hash(from_json(TrialSpec, to_json(spec))) == record_hash(spec)

@@ -6,7 +6,8 @@ from typing import get_type_hints
 
 import pytest
 
-from bench.grid.expand import outline, planned, recipe_of
+from bench.grid.expand import outline, planned
+from bench.grid.resolve import before_data, resolve
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
 from bench.spaces import Given, Range, cell_space, check_setting, default_hyper
@@ -24,6 +25,11 @@ KITS = ClassCounts(
 BALANCED = Cell(model="vnet", loss="class_balanced", sampling="none")
 
 
+def declared(grid):
+    """A grid as it is resolved before its data are open."""
+    return resolve(grid, before_data(grid))
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_built_in_grid_can_run(name):
     check_grid(GRIDS[name])
@@ -31,7 +37,7 @@ def test_every_built_in_grid_can_run(name):
 
 def test_full_is_four_models_by_four_losses_by_three_samplings_under_three_seeds():
     assert len(set(FULL.cells)) == 4 * 4 * 3
-    assert planned(FULL, {}) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
+    assert planned(declared(FULL)) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
 
 
 def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
@@ -39,13 +45,14 @@ def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
     assert {cell.sampling for cell in PAPER.cells if cell.model != "unet2d_resnet50"} == {
         "oversample"
     }
-    assert [row.setting for row in outline(PAPER, {}) if row.cell.model == "unet2d_resnet50"] == [
-        "lr=0.0001 gamma=2"
-    ] * 3
-    assert recipe_of(PAPER, "unet2d_resnet50").batch_size == 64
-    assert recipe_of(PAPER, "unet2d_resnet50").epochs == 15
-    assert recipe_of(PAPER, "vnet").batch_size == 4
-    assert recipe_of(PAPER, "vnet").oversample == "literal"
+    assert [
+        row.setting for row in outline(declared(PAPER)) if row.cell.model == "unet2d_resnet50"
+    ] == ["lr=0.0001 gamma=2"] * 3
+    recipes = {model: one.recipe for model, one in declared(PAPER).models.items()}
+    assert recipes["unet2d_resnet50"].batch_size == 64
+    assert recipes["unet2d_resnet50"].epochs == 15
+    assert recipes["vnet"].batch_size == 4
+    assert recipes["vnet"].oversample == "literal"
 
 
 def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_times():
@@ -58,11 +65,11 @@ def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_tim
 
 
 def test_outline_lists_as_many_trials_as_are_planned():
-    assert len(list(outline(FULL, {}))) == sum(planned(FULL, {}).values())
+    assert len(list(outline(declared(FULL)))) == sum(planned(declared(FULL)).values())
 
 
 def test_given_weights_replace_pretraining():
-    assert planned(FULL, {"segresnet": "0" * 64})["pretrain"] == 0
+    assert planned(resolve(FULL, before_data(FULL, ["segresnet"])))["pretrain"] == 0
 
 
 @pytest.mark.parametrize(

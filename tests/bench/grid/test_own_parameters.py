@@ -9,6 +9,7 @@ import torch
 from test_trial_queue import FACTS, GRID, run
 
 from bench.execution.trial_queue import TrialQueue
+from bench.grid.resolve import resolve
 from bench.grid.validate import check_grid
 from bench.grids import Tuning, product
 from bench.spaces import Range
@@ -48,7 +49,7 @@ def facts_of(grid):
 
 def test_own_parameters_are_searched_where_they_exist_from_their_defaults(own):
     check_grid(own)
-    order = run(TrialQueue(own, facts_of(own), {}))
+    order = run(TrialQueue(resolve(own, facts_of(own)), {}))
 
     for loss, names in {
         "tversky": {"lr", "missed", "weight_decay", "dropout"},
@@ -67,14 +68,14 @@ def test_own_parameters_are_searched_where_they_exist_from_their_defaults(own):
 
 
 def test_numbers_of_the_recipe_reach_the_recipe_of_every_trial(own):
-    for spec in run(TrialQueue(own, facts_of(own), {})):
+    for spec in run(TrialQueue(resolve(own, facts_of(own)), {})):
         assert spec.recipe.weight_decay == spec.hyper["weight_decay"]
         assert dict(spec.recipe.model_options)["dropout"] == spec.hyper["dropout"]
         assert dict(spec.recipe.model_options)["kernel"] == 3.0
 
 
 def test_the_final_trial_takes_the_best_of_them(own):
-    order = run(TrialQueue(own, facts_of(own), {}))
+    order = run(TrialQueue(resolve(own, facts_of(own)), {}))
     best = min(
         (s for s in order if s.cell == own.cells[0] and s.phase == TUNE),
         key=lambda spec: abs(spec.hyper["lr"] - 0.01),
@@ -85,7 +86,7 @@ def test_the_final_trial_takes_the_best_of_them(own):
 
 def test_a_range_alone_has_an_argument_searched(own, monkeypatch):
     monkeypatch.setitem(LOSSES, "tversky", Entry(tversky))
-    order = run(TrialQueue(own, facts_of(own), {}))
+    order = run(TrialQueue(resolve(own, facts_of(own)), {}))
 
     assert (
         len({s.hyper["missed"] for s in order if s.cell.loss == "tversky" and s.phase == TUNE}) == 4

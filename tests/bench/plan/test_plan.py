@@ -11,11 +11,13 @@ import pytest
 from test_trial_queue import GRID
 
 from bench.cli import main
+from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO, Tuning, product
 from bench.plan.estimate import Measured, cheaper, costs, models_to_time, trial_seconds, wall
-from bench.plan.plan import check_memory, span
+from bench.plan.plan import check_memory
 from bench.plan.schedule import Piece, wall_seconds
 from bench.tuning.driver import Cluster
+from trials.records.duration import duration
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Recipe
 
 TIMED = SimpleNamespace(
@@ -41,9 +43,10 @@ TWO = replace(
 )
 
 
-def measured(grid):
-    timings = dict.fromkeys(models_to_time(grid, {}), TIMED)
-    return Measured(timings=timings, given={}, num_val=2, num_test=4, start=5.0)
+RESOLVED = resolve(TWO, before_data(TWO))
+MEASURED = Measured(
+    timings=dict.fromkeys(models_to_time(RESOLVED), TIMED), num_val=2, num_test=4, start=5.0
+)
 
 
 @pytest.mark.parametrize(
@@ -67,24 +70,22 @@ def test_trials_side_by_side_take_as_long_as_by_hand(pieces, slots, seconds):
 
 
 def test_a_trial_costs_what_its_parts_cost():
-    none, subsample = TWO.cells
+    none, subsample = RESOLVED.cells
 
     # set up 1, four epochs of ten steps of 2 and a validation of 3, two validation and four test
     # cases.
-    assert (
-        trial_seconds(TWO, none, FINAL, measured(TWO)) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
-    )
-    assert trial_seconds(TWO, none, TUNE, measured(TWO)) == 1 + 1 * (10 * 2 + 3) + 2 * 0.5
-    assert trial_seconds(TWO, subsample, TUNE, measured(TWO)) == 1 + 1 * (5 * 2 + 3) + 2 * 0.5
+    assert trial_seconds(none, FINAL, MEASURED) == 1 + 4 * (10 * 2 + 3) + 2 * 0.5 + 4 * 0.25
+    assert trial_seconds(none, TUNE, MEASURED) == 1 + 1 * (10 * 2 + 3) + 2 * 0.5
+    assert trial_seconds(subsample, TUNE, MEASURED) == 1 + 1 * (5 * 2 + 3) + 2 * 0.5
 
 
 def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
-    cost = costs(TWO, measured(TWO), on_cpu=False)[0]
+    cost = costs(RESOLVED, MEASURED, on_cpu=False)[0]
 
     assert cost.trials == 2 + 2
     assert cost.hours == pytest.approx((2 * 25 + 2 * 95) * 0.5 / 3600)
     assert cost.disk_mib == 2 * (10 + 4 * 1)
-    assert costs(TWO, measured(TWO), on_cpu=True)[0].hours == pytest.approx(
+    assert costs(RESOLVED, MEASURED, on_cpu=True)[0].hours == pytest.approx(
         (2 * 25 + 2 * 95) / 3600
     )
 
@@ -92,19 +93,19 @@ def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
 def test_the_wall_time_follows_each_cells_order():
     # One cell's two settings one after the other, then its two seeds side by side; the other cell
     # is shorter.
-    assert wall(TWO, measured(TWO), 8, on_cpu=True) == pytest.approx(5 + 25 + 25 + 95)
+    assert wall(RESOLVED, MEASURED, 8, on_cpu=True) == pytest.approx(5 + 25 + 25 + 95)
 
 
 def test_less_is_a_seed_less_and_half_the_tuning():
-    less = cheaper(replace(TWO, tuning=Tuning(trials=24)))
+    less = cheaper(replace(RESOLVED, grid=replace(TWO, tuning=Tuning(trials=24))))
 
-    assert less["one seed less"].seeds == (0,)
-    assert less["half the tuning"].tuning.trials == 12
-    assert cheaper(replace(TWO, seeds=(0,), tuning=None)) == {}
+    assert less["one seed less"].grid.seeds == (0,)
+    assert less["half the tuning"].grid.tuning.trials == 12
+    assert cheaper(replace(RESOLVED, grid=replace(TWO, seeds=(0,), tuning=None))) == {}
 
 
 def test_every_model_is_timed_once_and_its_pretraining_too():
-    wanted = models_to_time(replace(DEMO, recipes={**DEMO.recipes}), {})
+    wanted = models_to_time(resolve(DEMO, before_data(DEMO)))
 
     assert wanted.count((PRETRAIN, "segresnet")) == 1
     assert {model for phase, model in wanted if phase == FINAL} == {
@@ -121,16 +122,16 @@ def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
         match=r"2 trials of unet3d side by side need 6\.0 GiB and a laptop has 5\.0; lower its "
         r"batch",
     ):
-        check_memory(TWO, "unet3d", copies, Cluster(cpus=2, gpus=0.0))
-    check_memory(TWO, "unet3d", copies[:1], Cluster(cpus=1, gpus=0.0))
+        check_memory(RESOLVED, "unet3d", copies, Cluster(cpus=2, gpus=0.0))
+    check_memory(RESOLVED, "unet3d", copies[:1], Cluster(cpus=1, gpus=0.0))
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(40, "40 s"), (600, "10.0 min"), (19800, "5.5 h"), (260000, "3.0 days"), (119.6, "120 s")],
+    [(40, "40 s"), (600, "10 min"), (19800, "5.5 h"), (260000, "3.0 days"), (119.6, "120 s")],
 )
 def test_a_duration_is_said_in_the_unit_that_fits(seconds, words):
-    assert span(seconds) == words
+    assert duration(seconds) == words
 
 
 @dataclass(frozen=True)

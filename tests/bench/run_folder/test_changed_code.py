@@ -11,9 +11,10 @@ import pytest
 from own_parts import CELLS, EDITS, IDLE, NAMES, grid_text, own_cell, registries
 
 from bench.execution.jobs import Places, job_maker
+from bench.execution.ready import ReadyGrid
 from bench.execution.results import read_results
-from bench.grid.expand import Facts
 from bench.grid.grid_changes import changes
+from bench.grid.resolve import Facts, resolve
 from bench.grid.user_file import load_grid_text
 from bench.run_folder.changed_code import drop, following
 from bench.run_folder.continuing import resumed
@@ -54,16 +55,17 @@ class Folder:
         self.split = Split(train=cases[:8], val=cases[8:10], test=cases[10:], excluded={})
         counts = {(preparation, "voxels"): count_classes(cache, self.split.train, "voxels")}
         facts = Facts(splits="ours", digests={preparation: cache.digest}, counts=counts, weights={})
-        record = run_record(grid, {"splits": "ours", "classes": list(cache.classes)}, facts, [])
-        return *resumed(self.out, grid, facts, record, text, reruns), record
+        resolved = resolve(grid, facts)
+        self.ready = ReadyGrid(resolved=resolved, prepared=self, files={})
+        record = run_record(resolved, {"splits": "ours", "classes": list(cache.classes)})
+        return *resumed(self.out, resolved, record, text, reruns), record
 
     def begin(self, text):
         """The jobs of what is left, by cell, in a folder that has its run.json and grid.py."""
         queue, _, record = self.go_on(text)
         write_provenance(self.out, record, text)
-        make_job = job_maker(
-            Places(out=self.out, cache=self.cache, data=None), self, {}, {}, OPTIONS, ""
-        )
+        places = Places(out=self.out, cache=self.cache, data=None)
+        make_job = job_maker(places, self.ready, OPTIONS, "")
         return {due.spec.cell: make_job(due) for due in queue.due()}
 
     def finish(self, text):

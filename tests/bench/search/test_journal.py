@@ -11,6 +11,7 @@ from test_trial_queue import FACTS
 from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import studies
+from bench.grid.resolve import resolve
 from bench.search.journal import NAME, write_journal
 from trials.records.result import FAILED, PRUNED, TrialResult
 from trials.records.result_file import write_result
@@ -31,11 +32,11 @@ def failing(due):
 def folder(tmp_path_factory):
     """A run folder in which four cells were tuned with nine settings each."""
     out = tmp_path_factory.mktemp("run")
-    queue = TrialQueue(PRUNING, FACTS, {})
+    queue = TrialQueue(resolve(PRUNING, FACTS), {})
     run(queue, failing)
     for one in queue.results.values():
         write_result(out, one)
-    write_run_record(out, {"studies": studies(PRUNING, FACTS)})
+    write_run_record(out, {"studies": studies(resolve(PRUNING, FACTS))})
     assert write_journal(out, read_results(out).values()) == out / NAME
     return out, queue
 
@@ -55,10 +56,14 @@ def test_the_dashboard_finds_every_study_with_its_trials(folder):
     out, queue = folder
     found = opened(out)
 
-    assert list(found) == [record["name"] for record in studies(PRUNING, FACTS)]
-    for study, cell in zip(found.values(), PRUNING.cells, strict=True):
+    assert list(found) == [record["name"] for record in studies(resolve(PRUNING, FACTS))]
+    for study, cell in zip(found.values(), queue.resolved.cells, strict=True):
         tuned = sorted(
-            (r for r in queue.results.values() if r.spec.cell == cell and r.spec.phase == TUNE),
+            (
+                r
+                for r in queue.results.values()
+                if r.spec.cell == cell.cell and r.spec.phase == TUNE
+            ),
             key=lambda r: r.spec.number,
         )
         assert [trial.user_attrs["segbench"]["trial"] for trial in study.trials] == [
@@ -112,7 +117,7 @@ def test_the_dashboards_own_page_lists_the_studies(folder):
 
     assert answered == ["200 OK"]
     assert {one["study_name"] for one in json.loads(body)["study_summaries"]} == {
-        s["name"] for s in studies(PRUNING, FACTS)
+        s["name"] for s in studies(resolve(PRUNING, FACTS))
     }
 
 

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from test_trial_queue import FACTS, GRID
 
 from bench.execution.trial_queue import TrialQueue
+from bench.grid.resolve import resolve
 from bench.grids import Tuning
 from bench.search.propose import Tried, distributions_of, frozen, propose, tried_of
 from bench.search.pruning import rungs
@@ -87,7 +88,7 @@ def test_where_not_every_epoch_is_validated_the_rungs_are_epochs_that_are():
 
 
 def test_trials_are_pruned_in_every_cell_and_never_the_first():
-    queue = TrialQueue(PRUNING, FACTS, {})
+    queue = TrialQueue(resolve(PRUNING, FACTS), {})
     run(queue)
 
     for cell in PRUNING.cells:
@@ -112,7 +113,7 @@ def number_of(result):
 
 
 def test_a_pruned_trial_is_never_the_best_however_well_it_stood():
-    queue = TrialQueue(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {})
+    queue = TrialQueue(resolve(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS), {})
 
     def praised(due):
         one = result(due)
@@ -121,30 +122,30 @@ def test_a_pruned_trial_is_never_the_best_however_well_it_stood():
     run(queue, praised)
 
     assert any(one.state == PRUNED for one in queue.results.values())
-    assert (
-        queue.results[queue._study(PRUNING.cells[0])[queue.best(PRUNING.cells[0])[0]].trial].state
-        == COMPLETE
-    )
+    cell = queue.resolved.cells[0]
+    assert queue.results[queue._study(cell)[queue.best(cell)[0]].trial].state == COMPLETE
 
 
 def test_rungs_of_a_cell_come_from_its_own_study():
-    alone = run(TrialQueue(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS, {}))
-    together = run(TrialQueue(PRUNING, FACTS, {}))
+    alone = run(TrialQueue(resolve(replace(PRUNING, cells=PRUNING.cells[:1]), FACTS), {}))
+    together = run(TrialQueue(resolve(PRUNING, FACTS), {}))
 
     assert [due for due in together if due.spec.cell == PRUNING.cells[0]] == alone
 
 
 def test_rungs_and_proposals_are_the_same_after_a_restart_at_any_trial():
     grid = replace(PRUNING, cells=PRUNING.cells[:2])
-    straight = run(TrialQueue(grid, FACTS, {}))
+    straight = run(TrialQueue(resolve(grid, FACTS), {}))
 
     for stop in range(len(straight)):
-        queue = TrialQueue(grid, FACTS, {due.trial: result(due) for due in straight[:stop]})
+        queue = TrialQueue(
+            resolve(grid, FACTS), {due.trial: result(due) for due in straight[:stop]}
+        )
         assert queue.next(()) == straight[stop]
 
 
 def test_rungs_are_no_part_of_a_trials_name():
-    pruned = [due for due in run(TrialQueue(PRUNING, FACTS, {})) if due.rungs]
+    pruned = [due for due in run(TrialQueue(resolve(PRUNING, FACTS), {})) if due.rungs]
 
     assert pruned
     assert all(due.trial == record_hash(due.spec) for due in pruned)
@@ -152,12 +153,12 @@ def test_rungs_are_no_part_of_a_trials_name():
 
 def test_without_pruning_every_trial_is_whole_and_an_earlier_pruned_one_counts_as_not_done():
     pruning, pure = (
-        TrialQueue(PRUNING, FACTS, {}),
+        TrialQueue(resolve(PRUNING, FACTS), {}),
         replace(PRUNING, tuning=replace(PRUNING.tuning, prune=False)),
     )
     run(pruning)
 
-    queue = TrialQueue(pure, FACTS, pruning.results)
+    queue = TrialQueue(resolve(pure, FACTS), pruning.results)
 
     assert {one.state for one in queue.results.values()} == {COMPLETE}
     assert all(due.rungs == () for due in run(queue))
@@ -165,7 +166,7 @@ def test_without_pruning_every_trial_is_whole_and_an_earlier_pruned_one_counts_a
 
 
 def test_optuna_is_told_of_pruned_and_failed_trials_as_such():
-    queue = TrialQueue(PRUNING, FACTS, {})
+    queue = TrialQueue(resolve(PRUNING, FACTS), {})
     run(queue)
     pruned = tried_of(next(one for one in queue.results.values() if one.state == PRUNED))
     distributions = distributions_of({"lr": Range(low=1e-5, high=1, log=True)})
@@ -212,7 +213,7 @@ def test_a_study_with_several_open_trials_does_not_depend_on_their_order(paralle
     grid = replace(
         PRUNING, cells=PRUNING.cells[:1], tuning=Tuning(trials=7, epochs=9, parallel=parallel)
     )
-    forward, backward = TrialQueue(grid, FACTS, {}), TrialQueue(grid, FACTS, {})
+    forward, backward = TrialQueue(resolve(grid, FACTS), {}), TrialQueue(resolve(grid, FACTS), {})
 
     orders = [waves(forward, list), waves(backward, lambda open_ones: open_ones[::-1])]
 

@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 from test_trial_queue import FACTS, GRID, outcome
 
+from bench.execution.progress_text import by_the_clock, describe, headline
+from bench.execution.progress_text import view as table
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import planned
+from bench.grid.resolve import resolve
 from bench.grids import Tuning
-from bench.tuning.progress import LiveView, by_the_clock, describe
+from bench.tuning.live_view import LiveView
 from trials.records.codec import to_json
 from trials.records.job import Job
 from trials.records.result import COMPLETE, PRUNED, EpochScore
@@ -23,8 +25,8 @@ ALONE = replace(GRID, cells=GRID.cells[:1], tuning=None, seeds=(0, 1, 2))
 
 @pytest.fixture
 def view():
-    queue = TrialQueue(ALONE, FACTS, {})
-    return LiveView(queue, planned(ALONE, {}), Console(file=io.StringIO(), width=120), slots=2)
+    queue = TrialQueue(resolve(ALONE, FACTS), {})
+    return LiveView(queue, Console(file=io.StringIO(), width=120), slots=2)
 
 
 def start(view):
@@ -49,7 +51,7 @@ def test_nothing_is_promised_before_a_first_epoch(view):
     start(view)
 
     assert view.seconds_left() is None
-    assert "ends" not in view.headline()
+    assert "ends" not in headline(view.queue, len(view.running), view.end())
 
 
 def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view):
@@ -67,9 +69,7 @@ def test_what_is_left_is_epochs_at_their_pace_plus_what_trials_need_beside(view)
 
 def test_pruned_trials_shorten_what_is_left_of_the_tuning():
     grid = replace(ALONE, tuning=Tuning(trials=4, epochs=4), seeds=(0,))
-    view = LiveView(
-        TrialQueue(grid, FACTS, {}), planned(grid, {}), Console(file=io.StringIO()), slots=1
-    )
+    view = LiveView(TrialQueue(resolve(grid, FACTS), {}), Console(file=io.StringIO()), slots=1)
     for state, length in ((COMPLETE, 4), (PRUNED, 2)):
         trial, spec = start(view)
         for number in range(1, length + 1):
@@ -104,7 +104,7 @@ def test_a_finished_trial_is_a_plain_line_where_there_is_no_terminal(view):
 def test_the_live_table_shows_what_runs(view):
     trial, spec = start(view)
     epoch(view, trial, 3, 1.0)
-    view.console.print(view.render())
+    view.console.print(table(view.queue, list(view.running.values()), view.end()))
 
     text = view.console.file.getvalue()
     assert "final unet3d combined none seed 0" in text

@@ -1,12 +1,16 @@
-"""What may be named on doctor's command line."""
+"""segbench doctor: what may be named on its command line. The work is in bench/doctor."""
 
 import argparse
 
+from bench.commands.verb import add_verb
 from trials.storage.probe import folder_or_url, local_path_argument
 
 
-def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
-    """Everything is optional: this machine is always looked at."""
+def add(verbs) -> None:
+    """The verb and its flags. Everything is optional: this machine is always looked at."""
+    verb = add_verb(
+        verbs, "doctor", "look for what stands in the way of a run, and say how to fix it", run
+    )
     verb.epilog = "Exit code: 0, also with warnings; 2 where something must be fixed."
     verb.add_argument(
         "--cluster",
@@ -39,3 +43,10 @@ def add_doctor_flags(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help='print {"findings": [{level, subject, message, fix}, ...]} instead',
     )
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench doctor."""
+    from bench.doctor.run import doctor
+
+    return doctor(options)

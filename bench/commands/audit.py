@@ -1,0 +1,40 @@
+"""segbench audit: printed tables of Dice and IoU, checked by rule."""
+
+import argparse
+
+from bench.commands.verb import add_verb
+from bench.exit_codes import FINISHED
+from trials.storage.probe import local_path_argument
+
+
+def add(verbs) -> None:
+    """The verb and its flags."""
+    verb = add_verb(verbs, "audit", "check anybody's printed tables of Dice and IoU by rule", run)
+    verb.epilog = (
+        "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
+    )
+    verb.add_argument(
+        "tables",
+        type=local_path_argument,
+        metavar="TABLES.csv",
+        help="columns table, class_name or class_index (0: background), iou, dice",
+    )
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help='print {"findings": [{table, row, rule, message}, ...]} instead',
+    )
+    floor = (
+        "background {} of an empty prediction on the table's cases (default: that of KiTS23's "
+        "published test split)"
+    )
+    verb.add_argument("--floor-dice", metavar="DICE", help=floor.format("Dice"))
+    verb.add_argument("--floor-iou", metavar="IOU", help=floor.format("IoU"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench audit."""
+    from reports.audit.rules import audit_file
+
+    print(audit_file(options.tables, options.floor_dice, options.floor_iou, options.json))
+    return FINISHED

@@ -1,0 +1,29 @@
+"""The flags of segbench check."""
+
+import argparse
+
+from bench.commands.verb import NAMES, add_verb, add_workers
+from trials.storage.probe import local_path_argument
+
+
+def add(verbs) -> None:
+    """The verb and its flags."""
+    verb = add_verb(verbs, "check", "list every fault of a data set at once", run)
+    verb.epilog = "Exit code: 0 with warnings or without; 2 with faults."
+    verb.add_argument(
+        "folder", type=local_path_argument, metavar="DATA", help="the data set's folder"
+    )
+    verb.add_argument("--dataset", help=f"{NAMES} (default: told by the folder)")
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead',
+    )
+    add_workers(verb)
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench check."""
+    from bench.commands.check import check_folder
+
+    return check_folder(options)

@@ -1,0 +1,57 @@
+"""The flags of segbench score."""
+
+import argparse
+
+from bench.commands.verb import DEFAULT, NAMES, OWN_METRICS, add_verb, add_workers
+from bench.exit_codes import FINISHED
+from trials.storage.probe import local_path_argument
+
+
+def add(verbs) -> None:
+    """The verb and its flags."""
+    verb = add_verb(
+        verbs,
+        "score",
+        "score a folder of predicted masks against the reference, made by any program",
+        run,
+    )
+    verb.add_argument(
+        "--reference",
+        type=local_path_argument,
+        required=True,
+        metavar="DIR",
+        help="masks as CASE.nii.gz or CASE/segmentation.nii.gz",
+    )
+    verb.add_argument(
+        "--prediction",
+        type=local_path_argument,
+        required=True,
+        metavar="DIR",
+        help="the same of the predictions, on the case's own grid",
+    )
+    verb.add_argument(
+        "--dataset",
+        default=DEFAULT,
+        help=f"which classes there are: {NAMES} (default: {DEFAULT})",
+    )
+    verb.add_argument(
+        "--cases",
+        nargs="+",
+        metavar="CASE",
+        help="score these alone (default: all, and none may lack)",
+    )
+    verb.add_argument(
+        "--csv", type=local_path_argument, metavar="FILE", help="write every score of every case"
+    )
+    verb.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
+    add_workers(verb)
+
+
+def run(options: argparse.Namespace) -> int:
+    """segbench score."""
+    from bench.commands.score import score_folders
+    from reports.stats.score_means import means_text, score_means
+
+    table = score_folders(options)
+    print(means_text(score_means(table.rows, table.official, table.labels)))
+    return FINISHED

@@ -1,0 +1,93 @@
+"""What the trials of a run have cost so far, by model, and what is left of the run at that pace."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bench.execution.trial_queue import TrialQueue
+from bench.grid.expand import planned
+from bench.grid.resolve import epochs_of, pretrainings
+from trials.records.spec import PRETRAIN, TUNE, TrialSpec
+
+
+@dataclass(slots=True)
+class Pace:
+    """What the finished epochs and trials of a model have cost, in seconds."""
+
+    epochs: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+
+    def seconds(self, epochs: float, trials: float) -> float:
+        """What so many epochs in so many trials will cost: each epoch its mean, each trial what it
+        needs beside its epochs.
+        """
+        beside = sum(self.beside) / len(self.beside) if self.beside else 0.0
+        return epochs * sum(self.epochs) / len(self.epochs) + trials * beside
+
+
+class PaceByModel:
+    """The pace of each model, told of every epoch and every finished trial."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Pace] = defaultdict(Pace)
+
+    def add_epoch(self, model: str, seconds: float) -> None:
+        """An epoch is over."""
+        self.models[model].epochs.append(seconds)
+
+    def add_trial(self, model: str, epochs: int, seconds: float) -> None:
+        """A trial of so many epochs is over; what they did not take it needed beside them."""
+        mean = sum(self.models[model].epochs[-epochs:]) / max(1, epochs)
+        self.models[model].beside.append(max(0.0, seconds - epochs * mean))
+
+    def seconds_left(self, left: Mapping[str, tuple[float, float]]) -> float | None:
+        """What these epochs and trials of each model will cost, one trial at a time; None before a
+        first epoch. A model without an epoch yet has the mean pace of the others.
+        """
+        paces = {model: pace for model, pace in self.models.items() if pace.epochs}
+        if not paces:
+            return None
+        usual = Pace(
+            [sum(p.epochs) / len(p.epochs) for p in paces.values()],
+            [b for p in paces.values() for b in p.beside],
+        )
+        return sum(paces.get(model, usual).seconds(*amount) for model, amount in left.items())
+
+
+def work_left(
+    queue: TrialQueue, running: Iterable[tuple[TrialSpec, int]]
+) -> dict[str, tuple[float, float]]:
+    """Epochs and trials that each model still has before it; a running trial is left but for its
+    finished epochs.
+    """
+    counts, models, share = planned(queue.resolved), queue.resolved.models, share_trained(queue)
+    lengths = {phase: share if phase == TUNE else 1.0 for phase in counts}
+    left: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    in_cells = [cell.model for cell in queue.grid.cells]
+    pretrained = [spec.cell.model for spec in pretrainings(queue.resolved)]
+    for phase, count in counts.items():
+        wanted = pretrained if phase == PRETRAIN else in_cells
+        for model in wanted:
+            trials = count / len(wanted)
+            left[model][0] += trials * lengths[phase] * epochs_of(models[model], phase)
+            left[model][1] += trials
+    for result in queue.results.values():
+        left[result.spec.cell.model][0] -= lengths[result.spec.phase] * spec_epochs(result.spec)
+        left[result.spec.cell.model][1] -= 1
+    for spec, epoch in running:
+        left[spec.cell.model][0] -= epoch
+    return {model: (max(0.0, epochs), max(0.0, trials)) for model, (epochs, trials) in left.items()}
+
+
+def share_trained(queue: TrialQueue) -> float:
+    """How much of their epochs the tuning trials so far have trained: less than 1 where some were
+    pruned.
+    """
+    tuned = [one for one in queue.results.values() if one.spec.phase == TUNE and one.curve]
+    whole = sum(spec_epochs(result.spec) for result in tuned)
+    return sum(len(result.curve) for result in tuned) / whole if whole else 1.0
+
+
+def spec_epochs(spec: TrialSpec) -> int:
+    """How many epochs a trial trains that is neither pruned nor ended early."""
+    return spec.recipe.pretrain_epochs if spec.phase == PRETRAIN else spec.recipe.epochs

@@ -1,0 +1,122 @@
+"""How far a run is, in words and as the table of a terminal: pure text of its queue, of the trials
+that run, and of when it will end.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bench.execution.pace import spec_epochs
+from bench.execution.trial_queue import TrialQueue
+from bench.grid.expand import planned
+from trials.records.result import COMPLETE, FAILED, PRUNED
+from trials.records.spec import FINAL, PRETRAIN, TUNE, TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTrial:
+    """A trial that runs, its finished epochs, and when it got its place, by the monotonic clock."""
+
+    spec: TrialSpec
+    epoch: int
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has run."""
+        return time.monotonic() - self.started
+
+
+def summary(queue: TrialQueue, minutes: float) -> str:
+    """What came of a run, in one line."""
+    states = [result.state for result in queue.results.values()]
+    others = "".join(
+        f", {states.count(state)} {state.lower()}" for state in (PRUNED, FAILED) if state in states
+    )
+    return (
+        f"{states.count(COMPLETE)} of {num_planned(queue)} trials complete{others}, "
+        f"{minutes:.1f} minutes here"
+    )
+
+
+def headline(queue: TrialQueue, num_running: int, end: datetime | None) -> str:
+    """Trials and cells done, what runs, failures, and the end by the clock."""
+    failed = sum(result.state == FAILED for result in queue.results.values())
+    words = [
+        f"{cells_done(queue)} of {len(queue.grid.cells)} cells done",
+        f"{num_running} running",
+        *([f"{failed} failed"] if failed else []),
+        *([f"ends about {by_the_clock(end, datetime.now())}"] if end else []),
+    ]
+    return f"[{len(queue.results)}/{num_planned(queue)}] {', '.join(words)}"
+
+
+def num_planned(queue: TrialQueue) -> int:
+    """How many trials a run has in all."""
+    return sum(planned(queue.resolved).values())
+
+
+def cells_done(queue: TrialQueue) -> int:
+    """How many cells have a result under each seed."""
+    finals = Counter(one.spec.cell for one in queue.results.values() if one.spec.phase == FINAL)
+    return sum(finals[cell] >= len(queue.grid.seeds) for cell in queue.grid.cells)
+
+
+def view(queue: TrialQueue, running: list[RunningTrial], end: datetime | None) -> Group:
+    """The view of a terminal: a bar, the phases, the running trials, the best cell so far."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("running", "epoch", "for"):
+        table.add_column(column, style="cyan", header_style="dim")
+    for one in running:
+        table.add_row(
+            describe(one.spec), f"{one.epoch}/{spec_epochs(one.spec)}", f"{one.seconds:.0f} s"
+        )
+    total = max(1, num_planned(queue))
+    head = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=total, completed=len(queue.results), width=60)
+    head.add_row(bar, Text(phases(queue), style="dim"))
+    title = Text(headline(queue, len(running), end), style="bold")
+    return Group(title, head, Text(""), table, Text(best(queue)))
+
+
+def phases(queue: TrialQueue) -> str:
+    """How many trials of each phase are done."""
+    finished = [result.spec.phase for result in queue.results.values()]
+    return "   ".join(
+        f"{phase} {finished.count(phase)}/{count}"
+        for phase, count in planned(queue.resolved).items()
+        if count
+    )
+
+
+def best(queue: TrialQueue) -> str:
+    """The best trial on validation so far, of the final ones once there are any; "" before a
+    first.
+    """
+    complete = [result for result in list(queue.results.values()) if result.state == COMPLETE]
+    finals = [result for result in complete if result.spec.phase == FINAL]
+    candidates = finals or [result for result in complete if result.spec.phase == TUNE]
+    if not candidates:
+        return ""
+    first = max(candidates, key=lambda result: result.val_score or 0.0)
+    return f"best on validation so far: {describe(first.spec)}, mean Dice {first.val_score:.3f}"
+
+
+def by_the_clock(moment: datetime, now: datetime) -> str:
+    """A time of day, with its date where that is not today's."""
+    return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%a %d %b %H:%M}"
+
+
+def describe(spec: TrialSpec) -> str:
+    """A trial in words."""
+    cell = spec.cell
+    which = "" if spec.phase == PRETRAIN else f" {cell.loss} {cell.sampling}"
+    return f"{spec.phase} {cell.model}{which} seed {spec.seed}" + (
+        f" setting {spec.number}" if spec.phase == TUNE else ""
+    )

@@ -1,0 +1,60 @@
+"""A grid that is ready to run or to be timed: data prepared, first weights at hand, every cell
+resolved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.execution.data import Prepared, open_grid_data, prepare_grid
+from bench.execution.start_weights import digests, fetch_imagenet
+from bench.grid.resolve import ResolvedGrid, resolve
+from bench.grid.validate import check_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyGrid:
+    """A resolved grid with its prepared data; files maps a model to the file of its first
+    weights.
+    """
+
+    resolved: ResolvedGrid
+    prepared: Prepared
+    files: Mapping[str, Path]
+
+    def needed(self) -> list[str]:
+        """What every node must see: files of weights, the data set's folder, and the manifest of
+        each preparation.
+        """
+        return [str(path) for path in (*self.files.values(), *self.prepared.needed())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPlaces:
+    """Where a grid's data come from and go: the data set's folder, None for one that is made below
+    made; the cache; and whether cases that cannot be used are left out.
+    """
+
+    data: Path | None
+    made: Path
+    cache: Path
+    skip_bad: bool = False
+
+
+def make_ready(
+    declared: ResolvedGrid, given: Mapping[str, Path], places: DataPlaces, console: Console
+) -> ReadyGrid:
+    """Open and prepare the data of a grid that was resolved before them, fetch what weights it
+    starts from, and resolve it again by what the data say. Raises ValueError for what a user can
+    mend.
+    """
+    grid = declared.grid
+    skipped = places.cache if places.skip_bad else None
+    dataset, scheme, split = open_grid_data(grid, places.data, places.made, console, skipped)
+    files = dict(given) | fetch_imagenet(declared)
+    prepared = prepare_grid(declared, dataset, scheme, split, places.cache, console)
+    resolved = resolve(grid, prepared.facts(digests(files)))
+    check_settings(resolved)
+    return ReadyGrid(resolved=resolved, prepared=prepared, files=files)

@@ -1,0 +1,233 @@
+"""A grid with all that its trials need: recipe, default, search space and first weights of every
+cell, derived once. Pure functions of the grid and of what the data say; nothing here reads a file.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from bench.grids import Grid
+from bench.spaces import Given, Range, cell_space, default_hyper
+from trials.data.sampling import ClassCounts
+from trials.models.registry import MODELS
+from trials.records.codec import record_hash
+from trials.records.registry import pick
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
+
+RESTORATION = "restoration"
+ONE_VOXEL = ClassCounts(voxels=(1,), slices=(1,), cases=(1,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the data say to a grid: the split scheme, each preparation's digest and its training
+    class counts by unit.
+
+    weights maps a model to the digest of the file given for it.
+    """
+
+    splits: str
+    digests: Mapping[Preparation, str]
+    counts: Mapping[tuple[Preparation, str], ClassCounts]
+    weights: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedCell:
+    """A cell with all that its trials need.
+
+    study is its name in Optuna. declared holds the settings that the grid itself gives, default the
+    setting of the first trial, space the ranges that the study searches, empty without tuning.
+    weights says where trials start: "random", "imagenet", "file:<digest>", or "pretrain": from
+    their own seed's pretraining. The specs of trials are made from template, those of pretrainings
+    from pretraining, which is None where none runs.
+    """
+
+    cell: Cell
+    study: str
+    recipe: Recipe
+    tune_epochs: int
+    counts: ClassCounts
+    weights: str
+    declared: Hyper
+    default: Hyper
+    space: Mapping[str, Range]
+    template: TrialSpec
+    pretraining: TrialSpec | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedGrid:
+    """A grid and its cells, resolved. weights maps a model to the digest of the file given for
+    it.
+    """
+
+    grid: Grid
+    cells: tuple[ResolvedCell, ...]
+    weights: Mapping[str, str]
+
+    @property
+    def models(self) -> dict[str, ResolvedCell]:
+        """The first cell of each model, whose recipe, weights and pretraining all its cells
+        share.
+        """
+        found: dict[str, ResolvedCell] = {}
+        for one in self.cells:
+            found.setdefault(one.cell.model, one)
+        return found
+
+
+def resolve(grid: Grid, facts: Facts) -> ResolvedGrid:
+    """Derive every cell's recipe, default, space and specs. Raises ValueError for a model without
+    a recipe, and for a tuned parameter without a default or a range.
+    """
+    cells = tuple(_resolved(grid, facts, cell) for cell in grid.cells)
+    return ResolvedGrid(grid=grid, cells=cells, weights=facts.weights)
+
+
+def before_data(grid: Grid, given: Collection[str] = ()) -> Facts:
+    """The facts of a grid whose data are not open yet: one voxel of one class, no digests. given
+    names the models with a file of weights.
+    """
+    recipes = [recipe_of(grid, cell.model) for cell in grid.cells]
+    return Facts(
+        splits="",
+        digests={recipe.preparation: "" for recipe in recipes},
+        counts={(recipe.preparation, recipe.class_unit): ONE_VOXEL for recipe in recipes},
+        weights=dict.fromkeys(given, ""),
+    )
+
+
+def recipe_of(grid: Grid, model: str) -> Recipe:
+    """The recipe of a model: its own, or that of its dimension. Raises ValueError where the grid
+    has neither.
+    """
+    family = f"{pick(MODELS, 'model', model).dims}d"
+    for name in (model, family):
+        if name in grid.recipes:
+            return grid.recipes[name]
+    raise ValueError(
+        f"grid {grid.name!r} has no recipe for {model}; add one under {model!r} or {family!r}"
+    )
+
+
+def tune_spec(one: ResolvedCell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
+    """The number-th setting of a cell's study."""
+    spec = final_spec(one, number, hyper, seed)
+    return replace(spec, phase=TUNE, recipe=replace(spec.recipe, epochs=one.tune_epochs))
+
+
+def final_spec(one: ResolvedCell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
+    """A cell's selected setting under one seed."""
+    pretraining = pretrain_spec(one, seed)
+    return replace(
+        one.template,
+        number=number,
+        hyper=hyper,
+        recipe=with_numbers(one.recipe, hyper),
+        seed=seed,
+        weights=f"pretrain:{record_hash(pretraining)}" if pretraining else one.weights,
+    )
+
+
+def pretrain_spec(one: ResolvedCell, seed: int) -> TrialSpec | None:
+    """The pretraining of a cell's model under a seed, None where none runs; every cell of the model
+    shares it.
+    """
+    return one.pretraining and replace(one.pretraining, seed=seed)
+
+
+def pretrain_seeds(grid: Grid) -> list[int]:
+    """The seeds that a pretrained model is pretrained under, the tuning's among them."""
+    return list(dict.fromkeys((*((grid.tuning.seed,) if grid.tuning else ()), *grid.seeds)))
+
+
+def pretrainings(resolved: ResolvedGrid) -> list[TrialSpec]:
+    """Every pretraining: one a model that has any, and a seed."""
+    return [
+        replace(one.pretraining, seed=seed)
+        for one in resolved.models.values()
+        if one.pretraining
+        for seed in pretrain_seeds(resolved.grid)
+    ]
+
+
+def epochs_of(one: ResolvedCell, phase: str) -> int:
+    """How many epochs a trial of this phase trains."""
+    of_phase = {PRETRAIN: one.recipe.pretrain_epochs, TUNE: one.tune_epochs}
+    return of_phase.get(phase, one.recipe.epochs)
+
+
+def numbers_of(recipe: Recipe) -> dict[str, float | None]:
+    """The numbers of a recipe that a grid may also search: they change neither a trial's budget nor
+    its data.
+    """
+    return dict(recipe.model_options) | {
+        "weight_decay": recipe.weight_decay,
+        "clip_gradient": recipe.clip_gradient,
+    }
+
+
+def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
+    """The recipe with those of its numbers that a setting holds."""
+    chosen = {name: value for name, value in setting.items() if isinstance(value, int | float)}
+    options = tuple((name, chosen.get(name, value)) for name, value in recipe.model_options)
+    decay, clip = (
+        chosen.get("weight_decay", recipe.weight_decay),
+        chosen.get("clip_gradient", recipe.clip_gradient),
+    )
+    return replace(recipe, model_options=options, weight_decay=decay, clip_gradient=clip)
+
+
+def _resolved(grid: Grid, facts: Facts, cell: Cell) -> ResolvedCell:
+    recipe = recipe_of(grid, cell.model)
+    counts = facts.counts[recipe.preparation, recipe.class_unit]
+    weights = _weights(recipe, cell.model, facts.weights)
+    given = Given(
+        hyper={**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})},
+        spaces={**grid.spaces.get("*", {}), **grid.spaces.get(cell.model, {})},
+        numbers=numbers_of(recipe),
+    )
+    default = default_hyper(cell, counts, weights, given)
+    template = TrialSpec(
+        dataset=grid.dataset,
+        data=facts.digests[recipe.preparation],
+        splits=facts.splits,
+        fold=grid.fold,
+        cell=cell,
+        hyper=default,
+        recipe=with_numbers(recipe, default),
+        seed=grid.seeds[0],
+        phase=FINAL,
+    )
+    return ResolvedCell(
+        cell=cell,
+        study=f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}",
+        recipe=recipe,
+        tune_epochs=(grid.tuning and grid.tuning.epochs) or recipe.epochs,
+        counts=counts,
+        weights=weights,
+        declared=given.hyper,
+        default=default,
+        space=cell_space(cell, counts, weights, given) if grid.tuning else {},
+        template=template,
+        pretraining=_pretraining(template, recipe) if weights == "pretrain" else None,
+    )
+
+
+def _weights(recipe: Recipe, model: str, given: Mapping[str, str]) -> str:
+    """Where a model's trials start, as ResolvedCell.weights says it."""
+    source = MODELS[model].weights
+    if "random" in (recipe.weights, source):
+        return "random"
+    return f"file:{given[model][:16]}" if model in given else source
+
+
+def _pretraining(template: TrialSpec, recipe: Recipe) -> TrialSpec:
+    hyper = {"lr": recipe.pretrain_lr}
+    return replace(
+        template,
+        cell=Cell(model=template.cell.model, loss=RESTORATION, sampling="none"),
+        hyper=hyper,
+        recipe=with_numbers(recipe, hyper),
+        phase=PRETRAIN,
+    )

@@ -1,0 +1,99 @@
+"""One run on Ray, from the data to the last trial: prepared, checked against what its folder holds,
+trained, and the attainable scores measured.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.execution.ceilings import write_ceilings
+from bench.execution.jobs import Places, job_maker
+from bench.execution.ready import DataPlaces, ReadyGrid, make_ready
+from bench.execution.signals import Stopping
+from bench.execution.trial_queue import TrialQueue
+from bench.grid.resolve import ResolvedGrid
+from bench.run_folder.changed_code import drop
+from bench.run_folder.continuing import resumed
+from bench.run_folder.heartbeat import beating
+from bench.run_folder.lock import driving
+from bench.run_folder.provenance import commit, run_record, write_provenance
+from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
+from bench.tuning.live_view import LiveView
+from bench.tuning.preflight import Preflight
+from bench.tuning.searcher import GridSearcher
+from trials.storage.atomic import remove_abandoned
+from trials.storage.probe import check_scratch, check_writable, local_parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for: a checked grid, resolved before its data are open, and its file's text;
+    first weights by model; where the run lies; and the flags.
+    """
+
+    declared: ResolvedGrid
+    grid_text: str
+    given: Mapping[str, Path]
+    places: Places
+    options: argparse.Namespace
+
+
+def execute(asked: Request, stopping: Stopping) -> bool:
+    """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop
+    before the end.
+    """
+    out, console = asked.places.out, Console(stderr=True)
+    check_writable(out)
+    check_scratch()
+    ready = make_ready(asked.declared, asked.given, data_places(asked), console)
+    with driving(out) as lock:
+        remove_abandoned(out)
+        record = run_record(ready.resolved, ready.prepared.record())
+        reruns = asked.options.rerun_changed
+        queue, changed = resumed(out, ready.resolved, record, asked.grid_text, reruns)
+        preflight = Preflight(out, ready.needed())
+        cluster = None if queue.finished() else checked_cluster(asked, preflight)
+        # From here on nothing is refused any more.
+        drop(out, changed)
+        write_provenance(out, record, asked.grid_text)
+        if cluster:
+            view = LiveView(queue, console, cluster.slots(smallest_share(queue.grid)))
+            searcher = make_searcher(asked, ready, queue, cluster)
+            with view, beating(lock, view.status, view.changed):
+                drive(searcher, view, cluster, asked.grid_text, stopping, preflight)
+        if queue.finished():
+            write_ceilings(out, ready.prepared)
+    return queue.finished()
+
+
+def data_places(asked: Request) -> DataPlaces:
+    """Where the run's data come from and go."""
+    places = asked.places
+    return DataPlaces(
+        data=places.data,
+        made=local_parent(places.out) / "data",
+        cache=places.cache,
+        skip_bad=asked.options.skip_bad,
+    )
+
+
+def checked_cluster(asked: Request, preflight: Preflight) -> Cluster:
+    """The cluster that was asked for. Raises ValueError where it has no room for the grid's trials,
+    or a node does not see what they read.
+    """
+    cluster = connect(asked.options.address)
+    check_room(asked.declared.grid, cluster.most)
+    preflight.check()
+    return cluster
+
+
+def make_searcher(
+    asked: Request, ready: ReadyGrid, queue: TrialQueue, cluster: Cluster
+) -> GridSearcher:
+    """The searcher of a run: what its queue says is due, as jobs."""
+    cores = cluster.cores_per_trial(smallest_share(queue.grid))
+    make_job = job_maker(asked.places, ready, asked.options, commit()[0], cores)
+    return GridSearcher(queue, make_job, asked.places.out)

@@ -1,0 +1,57 @@
+"""Everything that this project uses of Ray beyond its public interface, each with the reason. A new
+version of Ray may move any of it: this file is where that is mended.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from ray._private import ray_constants, worker
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.experimental.internal_kv import _internal_kv_exists, _internal_kv_put
+
+
+def bind_to_loopback() -> None:
+    """Let a Ray that is started here listen on 127.0.0.1 alone, as on macOS and Windows: on Linux
+    no public argument does that for all of its processes.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def keep_quiet() -> None:
+    """Let Ray say nothing of workers on standard output, where the report's path stands alone:
+    log_to_driver=False alone leaves some of them.
+    """
+    worker._worker_logs_enabled = False
+
+
+def put_flag(key: bytes) -> None:
+    """Set a key in the cluster's own store: a public actor would take a core and could be lost."""
+    _internal_kv_put(key, b"1")
+
+
+def has_flag(key: bytes) -> bool:
+    """Whether a key is in the cluster's own store."""
+    return _internal_kv_exists(key)
+
+
+def launcher_complaint(config: Mapping[str, Any]) -> str:
+    """Why `ray up` would refuse a cluster file, in one line; "" where it would take it. Nothing is
+    started: `ray up` itself has no dry run.
+    """
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            validate_config(prepare_config(dict(config)))
+    except (Exception, SystemExit) as wrong:
+        # The launcher raises what it likes, with the whole schema in its text, or prints and
+        # leaves.
+        told = (
+            str(getattr(wrong, "message", ""))
+            or printed.getvalue()
+            or str(wrong)
+            or type(wrong).__name__
+        )
+        return " ".join(told.split())[:300]
+    return ""
