@@ -32,7 +32,6 @@ WRITES = re.compile(
 # Where that is done, and why.
 OTHERWISE = {
     "trials/storage/atomic.py": "a folder is opened to be brought to the disk",
-    "trials/data/datasets/download.py": "a download grows in a hidden file before it is named",
     "trials/process/environment.py": "/proc/self/clear_refs is the kernel's",
     "trials/storage/spool.py": "a lock that flock() holds, empty",
     "bench/run_folder/lock.py": "a lock is made only where there is none",

@@ -63,7 +63,6 @@ def test_what_stands_in_the_way_of_a_file_is_named_with_the_way_out(tmp_path):
 
 def test_a_download_is_on_the_disk_before_its_name_and_its_name_before_the_next(asked, tmp_path):
     (tmp_path / "published.nii.gz").write_bytes(gzip.compress(b"a mask", mtime=0))
-    (tmp_path / "case_00000").mkdir()
 
     fetch((tmp_path / "published.nii.gz").as_uri(), tmp_path / "case_00000" / "mask.nii.gz")
 
