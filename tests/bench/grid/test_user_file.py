@@ -200,7 +200,7 @@ def test_a_grid_file_of_an_earlier_version_needs_other_imports_alone():
     text = (Path(os.environ["SEGBENCH_FIXTURES"]) / "cases/tiny_grid.py").read_text()
     imports = "from bench.grids import DEMO, Cube, product\n"
     text = re.sub(r"(from (bench|trials)\S* import .*\n)+", imports, text)
-    text = text.replace("Cube(edge=", "Cube(edge=")
+    text = text.replace("Preparation(cube=", "Cube(edge=")
 
     grid = load_grid_text(text)
 
