@@ -74,7 +74,7 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
     assert "1.000 <small>[1.000, 1.000]" in first
     assert ">selected<" not in first + last
     assert "0.000 <small>[0.000, 0.000]" in last
-    assert "contestants from outside (crosses), best mean first" in page
+    assert "of external predictions (crosses)" in page
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").read_text() == page
 
@@ -152,7 +152,7 @@ def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
     assert main(["report", str(run)]) == 2
 
     assert (
-        "has 1001 reference voxels of label 1, the run 1000; add it again"
+        "has 1001 reference voxels of label 1, but 1000 in the run; add"
         in capsys.readouterr().err
     )
 
@@ -167,4 +167,4 @@ def test_a_changed_count_of_an_outsider_is_seen_by_its_digest(run, capsys):
     error = capsys.readouterr().err
     assert str(file) in error
     assert "its content does not match its checksum" in error
-    assert "delete it and add the contestant again" in error
+    assert "delete it and add the predictions again" in error
