@@ -55,14 +55,14 @@ def even_quality(cell: Cell, seed: int, case: str, label: int) -> float:
 
 def plausible_quality(cell: Cell, seed: int, case: str, label: int) -> float:
     """Like a real run: models and losses differ a little, seeds and patients more."""
-    rng = np.random.default_rng(abs(hash_of(f"{case}/{label}")))
-    of_cell = np.random.default_rng(
-        abs(hash_of(f"{cell.model}/{cell.loss}/{cell.sampling}/{label}"))
-    ).normal(0, 0.03 * label)
-    of_seed = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{label}"))).normal(0, 0.025 * label)
-    level = (1, 0.9, 0.6, 0.35)[min(label, 3)] + of_cell + of_seed
-    own = np.random.default_rng(abs(hash_of(f"{cell}/{seed}/{case}/{label}"))).normal(0, 0.03)
-    return float(np.clip(level + rng.normal(0, 0.07 * label) + own, 0, 0.99))
+
+    def drawn(deviation: float, *of: object) -> float:
+        return np.random.default_rng(hash_of("/".join(map(str, of)))).normal(0, deviation)
+
+    name = f"{cell.model}/{cell.loss}/{cell.sampling}"
+    level = (1, 0.9, 0.6, 0.35)[min(label, 3)] + drawn(0.03 * label, name, label)
+    level += drawn(0.025 * label, name, seed, label) + drawn(0.07 * label, case, label)
+    return float(np.clip(level + drawn(0.03, name, seed, case, label), 0, 0.99))
 
 
 @dataclass(frozen=True, kw_only=True)
