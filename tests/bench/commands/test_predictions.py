@@ -65,7 +65,7 @@ def test_outsiders_stand_where_their_scores_put_them_escaped_and_stay_in_the_fol
         "forest-table",
         "leaderboard-class-1",
         "convention-positives",
-        "convention-places",
+        "convention-ranks",
     ):
         first, *_, last = rows_of(page, table)
         assert "&lt;b&gt;nnU-Net&lt;/b&gt; &amp; co" in first, table
