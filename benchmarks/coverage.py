@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from reports.analysis.comparisons import DEFAULT, LEVEL, compare_family
+from reports.analysis.comparisons import DEFAULT_FAMILIES, LEVEL, compare_family
 from reports.analysis.selection import select
 from reports.analysis.summary import resample_ratio, resample_values
 from reports.load.counts import Counts
@@ -130,7 +130,7 @@ def claims(
             "any rival called resolved": bool(selection.resolved.any()),
         }
     selected = int(np.argmax(validation.ratio(1).mean((1, 2))))
-    for family in DEFAULT:
+    for family in DEFAULT_FAMILIES:
         adjusted = compare_family(family, run.cells, test, selected).adjusted
         found[f"any false claim, {family.name}"] = any(p < LEVEL for p in adjusted.values())
     return found

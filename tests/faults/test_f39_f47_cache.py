@@ -17,7 +17,7 @@ import pytest
 from nifti_toys import asymmetric, dataset_of, save
 
 import trials.data.prepared.cache as cache_module
-from benchmarks.write_faults import KINDS, remove_abandoned
+from benchmarks.write_faults import KINDS, sweep
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.records.spec import Cube
@@ -64,7 +64,9 @@ def test_f39_cache_disk_full(dataset, prepared, tmp_path):
 
     with (
         files_of_at_most(700),
-        pytest.raises(NotWritten, match=r"MB are free there; make room .*case_00001-\w+.image.npy"),
+        pytest.raises(
+            NotWritten, match=r"MB are free there; free some space .*case_00001-\w+.image.npy"
+        ),
     ):
         prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1)
 
@@ -319,7 +321,7 @@ def test_f47_a_clock_that_is_wrong_decides_nothing(dataset, prepared, tmp_path, 
 
 
 def test_any_write_may_fail_and_nothing_finished_is_lost(tmp_path):
-    failed, faults = remove_abandoned(dataset_of(tmp_path / "data", 1).root, KINDS, step=23)
+    failed, faults = sweep(dataset_of(tmp_path / "data", 1).root, KINDS, step=23)
 
     assert failed >= 6
     assert faults == []

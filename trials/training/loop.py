@@ -80,7 +80,7 @@ def fit(
     progress = resume(kept, network.module, optimizer, scheduler)
     while (
         len(progress.curve) < task.epochs
-        and not progress.exhausted(recipe)
+        and not progress.is_out_of_patience(recipe)
         and not progress.is_pruned(task.rungs)
     ):
         epoch, started = len(progress.curve), time.perf_counter()

@@ -61,7 +61,7 @@ class Progress:
         seconds = sum(passed.seconds for passed in self.passes)
         return 1 - sum(passed.model_seconds for passed in self.passes) / seconds if seconds else 0.0
 
-    def exhausted(self, recipe: Recipe) -> bool:
+    def is_out_of_patience(self, recipe: Recipe) -> bool:
         """Whether the last recipe.patience epochs up to the last validation brought no better
         score.
         """

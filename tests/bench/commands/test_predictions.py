@@ -152,8 +152,7 @@ def test_an_outsider_scored_against_other_references_is_refused(run, capsys):
     assert main(["report", str(run)]) == 2
 
     assert (
-        "has 1001 reference voxels of label 1, but 1000 in the run; add"
-        in capsys.readouterr().err
+        "has 1001 reference voxels of label 1, but 1000 in the run; add" in capsys.readouterr().err
     )
 
 

@@ -30,7 +30,8 @@ def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence
     assert find_files(bucket / "run", "*") == []
 
     with pytest.raises(
-        ValueError, match=r"^s3://nowhere-at-all/run cannot be written, .*bucket does not exist"
+        ValueError,
+        match=r"^files in s3://nowhere-at-all/run cannot be written, .*bucket does not exist",
     ) as error:
         check_writable(to_path("s3://nowhere-at-all/run"))
 

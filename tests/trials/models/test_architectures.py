@@ -215,7 +215,7 @@ def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
             24,
             2,
             "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest "
-            "legal: 32",
+            "valid: 32",
         ),
         ("unet3d", 16, 2, "at least 32; got 16; nearest valid: 32"),
         ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest valid: 32 or 48"),

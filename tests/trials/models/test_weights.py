@@ -110,7 +110,7 @@ def test_our_own_checkpoint_keeps_its_transposed_convolutions(tmp_path):
 def test_a_width_other_than_the_files_is_refused(tmp_path):
     torch.save(model_of(1).state_dict(), tmp_path / "weights.pt")
 
-    with pytest.raises(ValueError, match=r"weights\.pt: .* width 8, the recipe asks for 16"):
+    with pytest.raises(ValueError, match=r"weights\.pt: .* width 8, the recipe sets 16"):
         build_with("segresnet", tmp_path / "weights.pt", 4, width=16)
 
 
@@ -119,7 +119,8 @@ def test_a_file_of_another_model_is_refused_with_three_examples(tmp_path):
 
     with pytest.raises(
         ValueError,
-        match=r"wrong\.pt: only 0 of 89 tensors fit this model and 95% must; (.* there; ){3}give",
+        match=r"wrong\.pt: only 0 of 89 tensors fit this model and 95% must; "
+        r"(.* in the file; ){3}give",
     ):
         build_with("segresnet", tmp_path / "wrong.pt", 4)
 
@@ -152,8 +153,8 @@ def test_files_that_are_no_weights_are_refused_by_name(tmp_path):
     (tmp_path / "bundle").mkdir()
 
     for name, message in {
-        "absent.pt": "no such file",
-        "bundle": "model.pt: no such file",
+        "absent.pt": "no such weights file",
+        "bundle": "model.pt: no such weights file",
         "text.pt": "not a file of plain tensors",
         "text.safetensors": "not a file of plain tensors",
         "module.pt": "not a file of plain tensors",

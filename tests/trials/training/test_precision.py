@@ -258,7 +258,7 @@ def test_a_trial_that_names_a_low_precision_which_is_wrong_fails_with_reason_pre
     )
 
     assert (result.state, result.reason) == (FAILED, "precision"), result.error
-    assert "recipe.precision is 'bf16'" in result.error
+    assert "recipe.precision 'bf16' gives wrong results" in result.error
     assert "planted" in result.error
     assert "enter." in result.error
     assert not result.curve

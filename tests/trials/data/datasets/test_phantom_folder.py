@@ -166,8 +166,8 @@ def test_a_record_of_more_phantoms_than_there_can_be_is_refused(tmp_path, num_ca
 
     refused(
         tmp_path,
-        r"phantoms\.json: num_cases must lie in 0\.\.100000; got .*; delete this folder if nothing "
-        r"but phantoms",
+        r"phantoms\.json: num_cases must lie in 0\.\.100000; got .*; if this folder holds only "
+        r"phantoms",
     )
 
 

@@ -148,8 +148,8 @@ def test_a_record_of_phantoms_that_is_no_json_is_named_with_the_way_out(tmp_path
 
     with pytest.raises(
         ValueError,
-        match=r"phantoms.json is damaged \(its values are nested too deep\); delete this folder if "
-        r"nothing but",
+        match=r"phantoms.json is damaged \(its values are nested too deep\); if this folder holds "
+        r"only phantoms",
     ):
         write_phantoms(tmp_path, 1)
 

@@ -171,7 +171,7 @@ def test_a_plausible_claim_that_the_stream_does_not_keep_is_refused(tmp_path):
         (42, np.array([5000], "<i2"), "edges"),
         (40, np.array([2], "<i2"), "three axes"),
         (40, np.array([4, 11, 14, 9, 2], "<i2"), "three axes"),
-        (70, np.array([12345], "<i2"), "not known"),
+        (70, np.array([12345], "<i2"), "unknown voxel type"),
         (70, np.array([32], "<i2"), "integers or floats"),
         (70, np.array([128], "<i2"), "integers or floats"),
         (80, np.array([0], "<f4"), "pixdim"),
