@@ -21,8 +21,7 @@ from benchmarks.write_faults import KINDS, sweep
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.records.spec import Cube
-from trials.storage.atomic import NotWritten, write_whole
-from trials.storage.atomic import remove_abandoned as sweep_unfinished
+from trials.storage.atomic import NotWritten, remove_abandoned, write_whole
 
 SMALL = Cube(edge=8)
 
@@ -160,7 +159,7 @@ def test_f40_what_a_killed_driver_left_in_a_run_folder_is_swept_whatever_the_clo
     (tmp_path / ".hidden").write_text("not ours")
     monkeypatch.setattr(time, "time", lambda: clock)
 
-    sweep_unfinished(tmp_path)
+    remove_abandoned(tmp_path)
 
     assert len(old) == len(young) == 5
     assert unfinished(tmp_path) == {*young, tmp_path / ".hidden"}

@@ -102,7 +102,7 @@ def test_a_set_whose_manifest_changed_is_copied_anew(shared):
 
 def test_too_little_room_is_said_before_anything_is_copied(shared, tmp_path):
     manifest = from_json(Manifest, (shared / "manifest.json").read_text())
-    huge = replace(manifest, preparation=replace(manifest.preparation, edge=100_000))
+    huge = replace(manifest, channels=10**12)
     write_text(shared / "manifest.json", add_checksum(to_json(huge)))
 
     with pytest.raises(
