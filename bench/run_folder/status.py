@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from bench.run_folder.lock import find, is_alive
+from bench.run_folder.lock import Held, find, is_alive
 from trials.records.codec import read_record, to_json
 from trials.records.result import COMPLETE, FAILED, PRUNED
 from trials.records.result_file import read_result
@@ -128,14 +129,14 @@ def phase_counts(
 
 
 def driver_line(
-    held,
+    held: Held | None,
     lives: bool,
     status: Status | None,
-    record: Mapping,
+    record: Mapping[str, Any],
     counts: Mapping[str, Mapping[str, int]],
 ) -> str:
     """Who drives the run, or that nobody does and how to go on."""
-    if lives and held.owner is not None:
+    if lives and held is not None and held.owner is not None:
         owner = held.owner
         return (
             f"driven by process {owner.pid} on {owner.host} since {owner.since}, last sign "

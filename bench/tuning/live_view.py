@@ -33,7 +33,7 @@ class LiveView(Callback):
         self.started, self.since = time.monotonic(), datetime.now().isoformat(timespec="seconds")
         self._told, self.changed = "", threading.Event()
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Nothing of it goes into Ray's snapshots: it is never restored."""
         return {}
 
@@ -54,13 +54,13 @@ class LiveView(Callback):
         minutes = (time.monotonic() - self.started) / 60
         self.console.print(summary(self.queue, minutes), highlight=False)
 
-    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got its place."""
         self.running[trial.trial_id] = RunningTrial(spec_of(trial), 0, time.monotonic())
         self.changed.set()
 
     def on_trial_result(
-        self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch is over, or a trial says what it does otherwise than its recipe asks."""
         one = self.running[trial.trial_id]
@@ -74,7 +74,7 @@ class LiveView(Callback):
         self.running[trial.trial_id] = RunningTrial(one.spec, result["epoch"], one.started)
         self.changed.set()
 
-    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial left its result."""
         one = self.running.pop(trial.trial_id)
         self.changed.set()
@@ -84,14 +84,14 @@ class LiveView(Callback):
         elif self._live is None:
             self._tell("; ".join(self._ended(one, last)))
 
-    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost, perhaps before it began, and its trial is tried again."""
         words = last_words(trial)
         _, was_replaced, reason = words.partition("WorkerReplaced: ")
         text = reason if was_replaced else f"its worker was lost and it is tried again ({words})"
         self._tell(f"{describe(spec_of(trial))}: {text}")
 
-    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost for good."""
         self.running.pop(trial.trial_id, None)
         text = f"{describe(spec_of(trial))}: its worker was lost for good"
@@ -100,7 +100,7 @@ class LiveView(Callback):
     def _tell(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
-    def _ended(self, one: RunningTrial, last: dict) -> list[str]:
+    def _ended(self, one: RunningTrial, last: dict[str, Any]) -> list[str]:
         """What is said of a trial that ended: how far the run is, the outcome, and the best so far
         where that is another than before.
         """

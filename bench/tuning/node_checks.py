@@ -137,7 +137,9 @@ def ask(nodes: Mapping[str, str], out: Path, needed: tuple[str, ...]) -> dict[st
     return {node: replace(sight, is_seen=node in written) for node, sight in sights.items()}
 
 
-def begin(node: str, address: str, folder: Path, needed: tuple[str, ...]) -> ray.ObjectRef:
+def begin(
+    node: str, address: str, folder: Path, needed: tuple[str, ...]
+) -> "ray.ObjectRef[NodeReport]":
     """Begin to ask one node."""
     asked = ray.remote(num_cpus=0)(look).options(
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
@@ -169,7 +171,7 @@ def look(node: str, address: str, folder: str, needed: tuple[str, ...]) -> NodeR
     return seen
 
 
-def heard(address: str, answer: ray.ObjectRef) -> NodeReport:
+def heard(address: str, answer: "ray.ObjectRef[NodeReport]") -> NodeReport:
     """A node's answer, or why there is none to use."""
     try:
         return ray.get(answer, timeout=0)

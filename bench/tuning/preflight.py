@@ -24,11 +24,11 @@ class Preflight(Callback):
         self.out, self.needed = out, tuple(needed)
         self.known: set[str] = set()
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Nothing of it goes into Ray's snapshots: it is never restored."""
         return {}
 
-    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got its place, perhaps on a node that was not there before."""
         self.check()
 

@@ -35,17 +35,17 @@ class GridSearcher(Searcher):
         self.hindered: dict[str, str] = {}
         self.is_stopping = False
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Nothing of it goes into Ray's snapshots: result files are the truth."""
         return {}
 
     def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict, **spec: Any
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
         """The grid owns its spaces; Ray's are not used."""
         return True
 
-    def suggest(self, trial_id: str) -> dict | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next job as JSON; None to wait for a running trial; FINISHED when nothing is left to
         start.
         """
@@ -57,7 +57,7 @@ class GridSearcher(Searcher):
         return {"job": to_json(self.make_job(due)), "gpu_share": due.spec.recipe.gpu_share}
 
     def on_trial_complete(
-        self, trial_id: str, result: dict | None = None, error: bool = False
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Read what the trial left on disk; a worker that died too often left nothing, which is a
         result too.

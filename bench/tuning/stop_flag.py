@@ -25,11 +25,11 @@ class StopWatch(Callback):
     def __init__(self, stopping: Stopping, searcher: GridSearcher, run: str):
         self.stopping, self.searcher, self.run = stopping, searcher, run
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Nothing of it goes into Ray's snapshots: it is never restored."""
         return {}
 
-    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Ray takes a step: see whether a signal came."""
         if self.stopping.code and not self.searcher.is_stopping:
             self.searcher.is_stopping = True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 NEEDED, NAMES = ("table", "iou", "dice"), ("class_name", "class_index")
 NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
@@ -84,7 +85,7 @@ def decimals(text: str) -> int:
     return max(0, -exponent)
 
 
-def _records(file: Path, lines) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _records(file: Path, lines: Any) -> Iterator[tuple[int, Mapping[str, str]]]:
     header = [name.strip() for name in next(lines, [])]
     missing = [name for name in NEEDED if name not in header]
     if not set(NAMES) & set(header):

@@ -3,7 +3,7 @@ coordinates.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reports.elements import View
@@ -182,7 +182,7 @@ def _map(
     return [surface, points]
 
 
-def _grid(values: list[float], is_log: bool):
+def _grid(values: list[float], is_log: bool) -> tuple[list[float], Callable[[float], float]]:
     """Thirteen even steps over the values, and how far along them a value lies, 0..1."""
     low, high = (math.log(bound) if is_log else bound for bound in (min(values), max(values)))
     steps = [low + (high - low) * i / 12 for i in range(13)]

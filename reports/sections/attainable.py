@@ -1,6 +1,7 @@
 """How close each score comes to the highest score that the prepared data allow."""
 
 import math
+from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import Column, Figure, Section, Table, TableCell, Text
@@ -111,7 +112,7 @@ def _figure(
 
 def _panel(
     context: Context, ceilings: dict[int, AttainableScore], order: list[int], label: int, panel: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One trace of the ceilings, then one per model."""
     limits = [(ceilings[i].by_label[label].dice, math.nan, math.nan) for i in order[::-1]]
     names = [_name(context, i) for i in order[::-1]]

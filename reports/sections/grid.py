@@ -3,6 +3,7 @@ configurations without a score show the reason.
 """
 
 import math
+from collections.abc import Callable
 
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
@@ -89,7 +90,7 @@ def _map(context: Context, label: int, ratio: str) -> HeatMap:
     )
 
 
-def _column_order(context: Context):
+def _column_order(context: Context) -> Callable[[tuple[str, str]], tuple[int, int]]:
     losses, samplings = (
         distinct(cell.loss for cell in context.run.cells),
         distinct(cell.sampling for cell in context.run.cells),

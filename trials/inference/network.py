@@ -5,6 +5,7 @@ slices.
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Network:
             logits = self.module(images)
         return logits.float()
 
-    def low_precision(self) -> AbstractContextManager:
+    def low_precision(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
         return torch.autocast(
             self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None

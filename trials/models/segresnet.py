@@ -4,7 +4,7 @@ autoencoder branch."""
 from collections.abc import Mapping
 from typing import Any
 
-from monai.networks.nets import SegResNet
+from monai.networks.nets.segresnet import SegResNet
 from torch import Tensor, nn
 
 from trials.models.initialise import xavier

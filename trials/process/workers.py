@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from functools import partial
 from multiprocessing import get_context
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from trials.process.malloc import keep_freed_memory
 from trials.records.faults import Fault, FaultyData, fault_of
@@ -101,7 +101,9 @@ def _attempt(work: Callable[[C], R], case: C) -> tuple[str, R | None, Fault | No
         return case.case, None, fault_of(error, case.case)
 
 
-def _outcomes(cases: Sequence[HasCase], attempt: Callable, workers: int) -> Generator[tuple]:
+def _outcomes(
+    cases: Sequence[HasCase], attempt: Callable[..., Any], workers: int
+) -> Generator[tuple[Any, ...]]:
     """Yield outcomes as they finish; when the consumer stops, pending cases are cancelled."""
     if workers <= 1:
         keep_freed_memory()

@@ -7,8 +7,9 @@ from trials.records.codec import check_kinds, from_json, refuse_huge, to_json
 from trials.records.job import result_path
 from trials.records.record import shown
 from trials.records.result import TrialResult
-from trials.storage.atomic import PATIENCE_SECONDS, read_bytes, write_text
+from trials.storage.atomic import read_bytes, write_text
 from trials.storage.checksum import add_checksum
+from trials.storage.object_store import PATIENCE_SECONDS
 
 # Of what a trial's facts hold, what is more than printed: each key with its type.
 FACT_KEYS: dict[str, Any] = {

@@ -10,11 +10,11 @@ import numpy as np
 
 from trials.data.datasets.registry import Region
 from trials.records.result import SurfaceScore
+from trials.scoring.lattice import Spacing
 from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
 from trials.scoring.regions import mask_of, voxel_counts
 from trials.scoring.rows import Rows, shared_rows
 from trials.scoring.surface import (
-    Spacing,
     Surface,
     SurfaceOverlap,
     distances_between,

@@ -19,9 +19,10 @@ from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.labels import metric_columns
+from trials.scoring.lattice import Spacing
 from trials.scoring.official import official_scores
 from trials.scoring.regions import label_regions
-from trials.scoring.surface import Spacing, bounding_box
+from trials.scoring.surface import bounding_box
 
 NAMES_SHOWN = 20
 

@@ -10,8 +10,9 @@ import numpy as np
 from trials.data.datasets.registry import Region
 from trials.records.result import dice
 from trials.scoring.case import measure
+from trials.scoring.lattice import Spacing
 from trials.scoring.rows import shared_rows
-from trials.scoring.surface import Spacing, surface_dice
+from trials.scoring.surface import surface_dice
 
 
 def official_scores(

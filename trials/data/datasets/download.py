@@ -16,7 +16,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 from isal import igzip, igzip_lib
 
 from trials.data.datasets.kits23 import CASE_IDS, IMAGE, LABELS, case_name

@@ -85,7 +85,7 @@ def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
     return tuple((counts > 0).tolist())
 
 
-def deal(strata: Mapping[str, tuple], num_groups: int) -> tuple[tuple[str, ...], ...]:
+def deal(strata: Mapping[str, tuple[Any, ...]], num_groups: int) -> tuple[tuple[str, ...], ...]:
     """Deal cases into groups that differ by at most one case in size and in each stratum.
 
     Cases are sorted by stratum, then by the SHA-256 of their name, and dealt in turn without

@@ -103,6 +103,7 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
     """Write class indices (uint8, file axes) as .nii.gz without scaling; equal labels give equal
     bytes.
     """
-    assert (labels.dtype, labels.ndim) == (np.uint8, 3), "labels are uint8 with three axes"
+    assert labels.dtype == np.uint8, "labels are uint8"
+    assert labels.ndim == 3, "labels have three axes"
     content = nib.Nifti1Image(labels, affine).to_bytes()
     write_whole(path, lambda file: file.write(gzip.compress(content, mtime=0)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -196,7 +196,7 @@ def _origin_of(path: Path) -> str:
         return file.read(DESCRIP.stop)[DESCRIP].rstrip(b"\0").decode("latin-1")
 
 
-def _write_nifti(file: BinaryIO, voxels: NDArray, spacing_mm: Spacing, origin: str) -> None:
+def _write_nifti(file: BinaryIO, voxels: NDArray[Any], spacing_mm: Spacing, origin: str) -> None:
     """Write voxels [D, H, W] as in KiTS23: axes point to feet, back and left, and the world origin
     is the centre.
     """
