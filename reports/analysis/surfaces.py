@@ -1,5 +1,5 @@
-"""The final trials' regions as a tidy table and as one dense block: surfaces, voxels and lesions,
-and the ratios of them.
+"""Regions of the final trials as a tidy table and as one dense array: surfaces, voxels, lesions,
+and their ratios.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ STORED = (*COUNTS, *AREAS, *LESIONS, "voxel_mm3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surfaces:
-    """The test cases' regions on the native grid. regions and cases in sorted order.
+    """The regions of the test cases on the native grid. regions and cases are sorted.
 
-    true_voxels [N, R] is the reference; numbers holds every other column by its name as [C, S, N,
-    R], C and S those of the run's cells and seeds; available [C, S] says which were scored (the
-    others hold zeros).
+    true_voxels [N, R] is the reference. numbers holds every other column by name as [C, S, N, R]; C
+    and S are the cells and seeds of the run. available [C, S] says which were scored; the others
+    hold zeros.
     """
 
     regions: tuple[str, ...]
@@ -35,14 +35,16 @@ class Surfaces:
     available: np.ndarray
 
     def metric(self, name: str, region: str) -> np.ndarray:
-        """A metric of METRICS of a region as [C, S, N]; NaN where it is not defined or the seed is
+        """A metric of METRICS for a region as [C, S, N]; NaN if it is not defined or the seed is
         missing.
         """
         values = self.numbers[name][..., self.regions.index(region)]
         return np.where(self.available[:, :, None], values, np.nan)
 
     def counted(self, name: str, region: str) -> np.ndarray:
-        """The same, NaN also in the cases over which the metric's mean is not taken."""
+        """The same as metric(), with NaN also in the cases that are excluded from the mean of the
+        metric.
+        """
         at, values = self.regions.index(region), self.metric(name, region)
         if METRICS[name].over == ALL:
             return values
@@ -52,7 +54,7 @@ class Surfaces:
         return np.where(holding, values, np.nan)
 
     def holding(self, region: str) -> np.ndarray:
-        """Which cases' reference holds a region: bool [N]."""
+        """Whether the reference of each case holds a region: bool [N]."""
         return self.true_voxels[:, self.regions.index(region)] > 0
 
 
@@ -66,16 +68,16 @@ class MetricSummary:
     n: int
 
 
-# By metric, then by (configuration, label).
+# Keyed by metric, then by (configuration, label).
 MetricSummaries = Mapping[str, Mapping[tuple[int, int], MetricSummary]]
 
 
 def surfaces_table(run: Run) -> pd.DataFrame:
     """One row per trial, test case and region: voxels, areas in mm2, lesions, and every entry of
-    METRICS (NaN where it is not defined).
+    METRICS (NaN if it is not defined).
 
-    Columns are surface_columns(), rows are sorted by trial, split, case and region. Holds no clock
-    and no host.
+    Columns are surface_columns(); rows are sorted by trial, split, case and region. Contains no
+    time and no host.
     """
     table = rows_table(run, "surfaces", SURFACE_TYPES, order=("split", "case", "region"))
     metrics = {name: metric_column(entry, table) for name, entry in METRICS.items()}
@@ -83,12 +85,12 @@ def surfaces_table(run: Run) -> pd.DataFrame:
 
 
 def surface_columns() -> list[str]:
-    """The columns of the surfaces table: identity, what is stored, and the metrics."""
+    """The columns of the surfaces table: identity, stored numbers and metrics."""
     return list(dict.fromkeys((*IDENTITY, *KEYS, *STORED, *METRICS)))
 
 
 def metric_column(entry: MetricEntry, table: pd.DataFrame) -> list[float]:
-    """A metric of every row of the surfaces table."""
+    """A metric for every row of the surfaces table."""
     function = entry.load()
     return [
         value_of(function, *numbers)
@@ -97,8 +99,8 @@ def metric_column(entry: MetricEntry, table: pd.DataFrame) -> list[float]:
 
 
 def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
-    """Raise ValueError unless each case counts once a trial, against one reference and tolerance,
-    within what there is.
+    """Raise ValueError unless each trial counts each case once, all use the same reference and
+    tolerance, and no part of a surface is larger than the surface.
     """
     again = "delete the trial's folder and run the grid again"
     if (double := table.duplicated(["trial", "case", "region"])).any():
@@ -114,26 +116,24 @@ def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
     if beyond.any():
         row = table[beyond].iloc[0]
         raise ValueError(
-            f"trial {row['trial']}: more of {row['region']} in {row['case']} agrees than there is; "
-            f"{again}"
+            f"trial {row['trial']}: the agreeing part of {row['region']} in {row['case']} is "
+            f"larger than its surface; {again}"
         )
     for name in ("tolerance_mm", "true_voxels", "true_mm2"):
         bounds = table.groupby(["case", "region"])[name].agg(["min", "max"])
-        # Two processors may add areas up to other last digits.
+        # Different processors may round sums of areas differently.
         if (differs := bounds["max"] - bounds["min"] > 1e-9 * bounds["max"]).any():
             case, region = bounds.index[differs][0]
             low, high = bounds[differs].iloc[0]
             raise ValueError(
                 f"{case}: {region} has {name} {low} in one trial and {high} in another; the data "
-                "or the rule changed between "
-                "trials: run them all on one version"
+                "or the tolerance changed between "
+                "trials; run all of them on the same version"
             )
 
 
 def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
-    """The final trials' test rows of the surfaces table as one block; no regions where no trial has
-    any.
-    """
+    """The test rows of the final trials as one dense array; no regions if no trial has any."""
     finals = {
         result.trial: (run.cells.index(result.spec.cell), run.seeds.index(result.spec.seed))
         for result in run.finals
@@ -159,16 +159,16 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
 
 
 def empty_numbers(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """What Surfaces holds of no case: zeros, and NaN for each metric."""
+    """The initial numbers of Surfaces: zeros, and NaN for each metric."""
     zeros = {name: np.zeros(shape) for name in STORED}
     return zeros | {name: np.full(shape, np.nan) for name in METRICS}
 
 
 def metric_summaries(surfaces: Surfaces, classes: tuple[str, ...]) -> MetricSummaries:
-    """The mean of every metric of every (configuration, label), MEAN over the labels included.
+    """The mean of every metric for every (configuration, label), including MEAN over the labels.
 
-    A label that no patient holds has none, and so has a run without surfaces. The draws are those
-    of all other intervals of the same patients.
+    A label that no patient holds has no mean, nor has a run without surfaces. The bootstrap draws
+    are those of all other intervals over the same patients.
     """
     labels = {
         label: name

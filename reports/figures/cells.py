@@ -1,4 +1,4 @@
-"""Table cells that several sections share: a configuration, a score with its interval."""
+"""Table cells that several sections share: a configuration, and a score with its interval."""
 
 import math
 
@@ -21,12 +21,12 @@ def ranked(context: Context) -> list[int]:
 
 
 def class_name(context: Context, label: int) -> str:
-    """A label's name, also of the mean over the labels."""
+    """The name of a label, or of the mean over the labels."""
     return "mean of classes" if label == MEAN else context.run.classes[label]
 
 
 def configuration(context: Context, i: int) -> TableCell:
-    """A configuration's name with its model's colour; the selected one says so."""
+    """A configuration's name with its model's colour; the selected one is marked."""
     cell = context.run.cells[i]
     selected = context.selection is not None and context.selection.selected == i
     return TableCell(
@@ -37,7 +37,7 @@ def configuration(context: Context, i: int) -> TableCell:
 
 
 def scored(value: float, low: float, high: float) -> TableCell:
-    """A mean score, its interval in small print; n/a where nobody holds the class."""
+    """A mean score with its interval in small print; n/a if no patient holds the class."""
     if math.isnan(value):
         return TableCell("n/a", look="quiet", hint="no patient here holds this class")
     return TableCell(number(value), value, small=interval(low, high))
@@ -56,8 +56,8 @@ def has_surfaces(context: Context) -> bool:
 def surface_cells(
     context: Context, metrics: MetricSummaries, i: int, label: int
 ) -> tuple[TableCell, ...]:
-    """The Surface Dice of one contestant as the one cell of its column; no cell in a run without
-    surfaces.
+    """The cell of one configuration or external prediction in the Surface Dice column; empty in a
+    run without surfaces.
     """
     if not has_surfaces(context):
         return ()
@@ -70,15 +70,15 @@ def surface_cells(
 
 
 def external_name(name: str) -> TableCell:
-    """The name of a contestant that the run did not train."""
+    """The name of external predictions."""
     return TableCell(
         name,
         small="external",
         swatch="var(--muted)",
-        hint="predictions from outside, scored by the same rules",
+        hint="external predictions, scored by the same rules",
     )
 
 
 def nothing_known() -> TableCell:
-    """A cell that only a configuration of the run can fill."""
+    """An empty cell, for what is only known of the configurations of the run."""
     return TableCell("", math.nan)

@@ -1,4 +1,4 @@
-"""The first screen's two pictures: every configuration with its interval, and one patient."""
+"""The two figures of the first screen: every configuration with its interval, and one patient."""
 
 from reports.analysis.context import Context
 from reports.analysis.selection import Selection
@@ -12,14 +12,14 @@ from reports.figures.slices import picture_case
 from reports.formatting import cell_name, distinct, listed, many, number, plain
 from trials.records.result import NATIVE
 
-# More rows than this push the patient off the first screen; the leaderboard shows them all.
+# More rows would push the patient off the first screen. The leaderboard shows all configurations.
 MOST_ROWS = 16
 ROW, FRAME = 20, 76
 
 
 def overview_figure(context: Context, selection: Selection) -> Figure:
-    """Mean test Dice of every configuration with its 95 % interval, the best first; the selected
-    one is bold on a band. Of more than MOST_ROWS the best are shown, and always the selected one.
+    """Mean test Dice of every configuration with its 95 % interval, best first; the selected one is
+    bold and highlighted. At most MOST_ROWS are shown, always including the selected one.
     """
     order, num_left_out = _shown(context, selection.selected)
     rows = [_row_name(context, i, selection.selected) for i in order]
@@ -70,7 +70,7 @@ def _row_name(context: Context, i: int, selected: int) -> str:
 
 
 def _points(context: Context, order: list[int], rows: list[str]) -> tuple[dict[str, object], ...]:
-    """One trace a model's colour."""
+    """One trace per model colour."""
     run, summaries = context.run, context.summaries[NATIVE]
     colours = [model_colour(run, run.cells[i].model) for i in order]
     traces = []
@@ -97,8 +97,8 @@ def _table(context: Context, order: list[int]) -> Table:
 
 
 def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
-    """One slice of the median test patient under the selected configuration, first seed: the one
-    with most wrong voxels among its stored slices. None where no pictures are wanted or stored.
+    """One slice of the median test patient for the selected configuration and its first seed: of
+    the stored slices, the one with most wrong voxels. None if no pictures are requested or stored.
     """
     cell = context.run.cells[selection.selected]
     trial = min(
@@ -131,6 +131,6 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
 
 
 def _median_patient(context: Context, patients: list[Patient]) -> Patient | None:
-    """The patient in the middle by mean Dice, of those that hold a class."""
+    """The median patient by mean Dice, of those that hold a class."""
     held = [patient for patient in patients if patient.held]
     return held[len(held) // 2] if held else None

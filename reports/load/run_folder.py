@@ -132,7 +132,7 @@ def result_in(path: Path) -> TrialResult:
     try:
         return read_result(path.parents[2], path.parent.name)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{error}; run the grid again, which repeats this trial") from None
+        raise ValueError(f"{error}; run the grid again to repeat this trial") from None
 
 
 def refuse_overlaps(scores: Sequence[CaseScore]) -> None:

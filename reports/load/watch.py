@@ -7,7 +7,10 @@ from trials.storage.atomic import find_files, modified_ns
 
 
 def watch(
-    out: Path, rebuild: Callable[[], Path], goes_on: Callable[[], bool], wait: Callable[[], object]
+    out: Path,
+    rebuild: Callable[[], Path],
+    is_running: Callable[[], bool],
+    wait: Callable[[], object],
 ) -> Path:
     """Rebuild the page whenever the run folder has changed, until the run ends; return its path.
 
@@ -16,7 +19,7 @@ def watch(
     """
     seen = None
     while True:
-        is_last = not goes_on()
+        is_last = not is_running()
         if (now := _fingerprint(out)) != seen:
             page, seen = rebuild(), now
         if is_last:

@@ -1,5 +1,5 @@
-"""Typical patients and the tail: every patient's Dice as a point, and how many patients reach a
-threshold.
+"""The distribution over patients: each patient's Dice as a point, and the share of patients that
+reach a threshold.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from reports.stats.ranks import interquartile_mean
 from trials.records.result import NATIVE
 
 THRESHOLDS = (0.5, 0.7, 0.9)
-# Above so many configurations the boxes stand closer.
+# With more configurations than this, the boxes are closer together.
 ROOMY = 20
 
 
 def distribution(context: Context) -> Section | None:
-    """A box a configuration, a view a class; nothing before a first test score."""
+    """A box per configuration and a view per class; None before the first test score."""
     order = ranked(context)
     if not order:
         return None
@@ -33,7 +33,7 @@ def distribution(context: Context) -> Section | None:
     return Section(
         id="distribution",
         title="Patient by patient",
-        question="How does a typical patient fare, and how long is the tail?",
+        question="How does a typical patient score, and how long is the tail?",
         finding=_finding(context, order, scores[MEAN]),
         blocks=(
             _figure(context, order, scores),
@@ -68,14 +68,14 @@ def _figure(context: Context, order: list[int], scores: dict[int, np.ndarray]) -
         name = plain(class_name(context, label))
         boxes = tuple(_box(context, i, names[place], of[place]) for place, i in enumerate(order))
         views.append(View(name=name, data=boxes))
-    wholes = scores[MEAN]
-    spread = float(np.median(np.quantile(wholes, 0.75, axis=1) - np.quantile(wholes, 0.25, axis=1)))
+    means = scores[MEAN]
+    spread = float(np.median(np.quantile(means, 0.75, axis=1) - np.quantile(means, 0.25, axis=1)))
     return Figure(
         id="distribution-boxes",
         caption=(
             f"The middle half of the patients spans {number(spread, 2)} Dice in a typical "
             "configuration, best mean first. "
-            f"Every point is a patient, seeds averaged, n = {wholes.shape[1]} that hold a class; "
+            f"Every point is a patient, seeds averaged, n = {means.shape[1]} that hold a class; "
             "the box is the middle half, "
             "the line in it the median, the whiskers reach the last point within 1.5 boxes; native "
             "grid."
@@ -89,7 +89,7 @@ def _figure(context: Context, order: list[int], scores: dict[int, np.ndarray]) -
             "yaxis": {"type": "category", "categoryarray": names[::-1], "categoryorder": "array"},
             "boxgap": 0.35,
         },
-        table=_table(context, order, MEAN, wholes),
+        table=_table(context, order, MEAN, means),
         height=80 + row * len(order),
         least_width=460,
     )

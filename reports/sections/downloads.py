@@ -1,4 +1,4 @@
-"""The numbers of this page as files beside it, and how to load them."""
+"""The numbers of this page as files, and how to load them."""
 
 from reports.analysis.context import Context
 from reports.elements import Code, Links, Section
@@ -6,17 +6,17 @@ from reports.figures.cells import ranked
 from reports.latex import LATEX
 
 FILES = (
-    ("scores.csv", "a row a trial, patient, label and space: counts, Dice, IoU"),
-    ("scores.parquet", "the same, typed"),
+    ("scores.csv", "a row per trial, patient, label and space: counts, Dice, IoU"),
+    ("scores.parquet", "the same, with column types"),
     (
         "surfaces.csv",
-        "a row a final trial, test patient and region: surface areas, voxels, lesions, and every "
-        "metric",
+        "a row per final trial, test patient and region: surface areas, voxels, lesions, and "
+        "every metric",
     ),
-    ("surfaces.parquet", "the same, typed"),
-    ("trials.csv", "a row a trial: settings, state, cost"),
-    ("trials.parquet", "the same, typed"),
-    ("run.json", "what was asked"),
+    ("surfaces.parquet", "the same, with column types"),
+    ("trials.csv", "a row per trial: settings, state, cost"),
+    ("trials.parquet", "the same, with column types"),
+    ("run.json", "the grid and the settings of the run"),
 )
 NOTEBOOK = """from reports.table import load_run
 
@@ -26,13 +26,13 @@ finals.groupby(["model", "loss", "sampling", "class_name"]).dice.mean()"""
 
 
 def downloads(context: Context) -> Section:
-    """Links to the tables, and the leaderboard for a paper once there is one."""
+    """Links to the tables and, once there is a leaderboard, to its LaTeX table."""
     latex = ((LATEX, "the leaderboard as a LaTeX table (booktabs)"),) if ranked(context) else ()
     return Section(
         id="downloads",
         title="Downloads",
-        question="May I have the numbers?",
-        finding="Every score and every trial stands in plain files beside this page: its numbers "
-        "were computed from them.",
+        question="Where are the numbers?",
+        finding="Every score and every trial is in plain files beside this page, from which its "
+        "numbers were computed.",
         blocks=(Links((*FILES, *latex)), Code("In a notebook", NOTEBOOK)),
     )

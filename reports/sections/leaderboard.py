@@ -1,6 +1,4 @@
-"""Who is ahead in each class: a table of all configurations, their forest plots, and a table a
-class.
-"""
+"""The leaderboard: a table of all configurations, their forest plots, and a table per class."""
 
 import math
 from collections.abc import Callable
@@ -23,30 +21,30 @@ from reports.formatting import cell_name, listed, number, percent
 from trials.records.comparisons import CLASSES, SELECTED
 from trials.records.result import NATIVE, PREPARED
 
-Row = tuple[TableCell, ...]
-MakeRow = Callable[[int], Row]
-# With more configurations than this the tables by class are folded.
+TableRow = tuple[TableCell, ...]
+MakeRow = Callable[[int], TableRow]
+# With more configurations than this, the tables by class are folded.
 OPEN_ROWS = 16
 RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose "
     "reference holds the class, then over "
     "the seeds. Intervals are 95 % bootstrap intervals over patients, with the same draws for "
-    "every one of them. They include "
+    "each of them. They include "
     "the variance between seeds, estimated from all trainings, and are widened for its degrees of "
     "freedom (Student's t). "
-    "False alarms count the patients without the class in whom it was predicted."
+    "False alarms are patients without the class in whom it was predicted."
 )
 
 
 SURFACE_RULE = (
-    "share of both surfaces that lies within the tolerance of the other, over the patients whose "
+    "share of both surfaces that is within the tolerance of the other one, over the patients whose "
     "reference holds the class; "
     "native grid, with its 95 % interval"
 )
 
 
 def leaderboard(context: Context) -> Section | None:
-    """Every configuration, best mean first; nothing before a first final trial."""
+    """Every configuration, best mean first; None before the first final trial."""
     order = ranked(context)
     if not order:
         return None
@@ -65,13 +63,13 @@ def leaderboard(context: Context) -> Section | None:
 
 
 def _tolerances(context: Context) -> tuple[str, ...]:
-    """Which surfaces count as agreeing, in words; nothing for a run without surfaces."""
+    """The tolerances of the surfaces as text; empty for a run without surfaces."""
     by_region = context.surface_rows.groupby("region")["tolerance_mm"].first()
     named = [
         f"{name} {by_region[name]:.2f} mm" for name in context.run.classes[1:] if name in by_region
     ]
     return (
-        (f"Two surfaces agree where they lie within a tolerance of each other: {listed(named)}.",)
+        (f"Two surfaces agree where they are within a tolerance of each other: {listed(named)}.",)
         if named
         else ()
     )
@@ -109,7 +107,7 @@ def _overview(context: Context, order: list[int]) -> Table:
         Column(
             "on the cube",
             True,
-            "mean Dice on the resampled cube, without the way back to the patient's own grid",
+            "mean Dice on the resampled cube, before mapping back to the patient's own grid",
         ),
         Column(
             "ranks first",
@@ -130,18 +128,18 @@ def _overview(context: Context, order: list[int]) -> Table:
     )
     if context.external.names:
         caption += (
-            " From outside, scored by the same rules and never selected: "
+            " External predictions, scored by the same rules and never selected: "
             f"{listed(context.external.names)}."
         )
     return Table(
         id="leaderboard-table",
         caption=caption,
         columns=columns,
-        rows=_merged(
+        rows=_merge_rows(
             context,
             order,
             lambda i: _row(context, i, labels),
-            lambda o: _outside_row(context, o, labels),
+            lambda o: _external_row(context, o, labels),
         ),
     )
 
@@ -164,9 +162,11 @@ def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, 
     )
 
 
-def _merged(context: Context, order: list[int], ours: MakeRow, theirs: MakeRow) -> tuple[Row, ...]:
-    """The rows of the configurations in their order, with every outside contestant where its mean
-    Dice puts it.
+def _merge_rows(
+    context: Context, order: list[int], ours: MakeRow, theirs: MakeRow
+) -> tuple[TableRow, ...]:
+    """The rows of the configurations in their order, with the rows of external predictions sorted
+    in by mean Dice.
     """
     rows = [(context.summaries[NATIVE][i, MEAN].dice, ours(i)) for i in order]
     rows += [
@@ -176,14 +176,14 @@ def _merged(context: Context, order: list[int], ours: MakeRow, theirs: MakeRow) 
     return tuple(row for _, row in sorted(rows, key=lambda row: -row[0]))
 
 
-def _outside_row(context: Context, o: int, labels: tuple[int, ...]) -> Row:
+def _external_row(context: Context, o: int, labels: tuple[int, ...]) -> TableRow:
     summaries = [context.external.summaries[o, label] for label in labels]
     scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
     surfaces = surface_cells(context, context.external.metrics, o, MEAN)
     return (external_name(context.external.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
 
 
-def _outside_class_row(context: Context, o: int, label: int) -> Row:
+def _external_class_row(context: Context, o: int, label: int) -> TableRow:
     summary = context.external.summaries[o, label]
     share, voxels = summary.fp_share, summary.fp_voxels
     return (
@@ -218,7 +218,7 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         Column(
             "false voxels",
             True,
-            "predicted in them on average, in voxels of the patient's own grid",
+            "mean number of predicted voxels in them, on the patient's own grid",
         ),
     )
     columns = (
@@ -235,11 +235,11 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         f"{context.run.classes[label]}: n = {first.n} test patients hold it, "
         f"{first.label_free} do not."
     )
-    rows = _merged(
+    rows = _merge_rows(
         context,
         order,
         lambda i: _class_row(context, i, label),
-        lambda o: _outside_class_row(context, o, label),
+        lambda o: _external_class_row(context, o, label),
     )
     folded = len(order) > OPEN_ROWS
     return Table(
@@ -249,7 +249,7 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
 
 def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
     summary, cube = context.summaries[NATIVE][i, label], context.summaries[PREPARED][i, label]
-    p = _p_against_chosen(context, i, label)
+    p = _p_against_selected(context, i, label)
     share, voxels = summary.fp_share, summary.fp_voxels
     return (
         configuration(context, i),
@@ -267,9 +267,9 @@ def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
     )
 
 
-def _p_against_chosen(context: Context, i: int, label: int) -> float:
-    """Holm-adjusted, in the declared family that compares the selected with all others class by
-    class; NaN without one.
+def _p_against_selected(context: Context, i: int, label: int) -> float:
+    """The Holm-adjusted p value, from the declared family that compares the selected configuration
+    with all others per class; NaN without one.
     """
     for family in context.families:
         if context.selection and family.family.pairs == SELECTED and family.family.score == CLASSES:
@@ -278,8 +278,8 @@ def _p_against_chosen(context: Context, i: int, label: int) -> float:
 
 
 def _background_table(context: Context, order: list[int]) -> Table:
-    """Label 0, shown since it was scored, folded and in no mean since predicting nothing scores
-    nearly as much.
+    """The scores of label 0, folded; they are in no mean, because predicting nothing scores nearly
+    as high.
     """
     rows = context.scores.query("phase == 'final' and split == 'test' and label == 0")
     means = rows.groupby(["space", "model", "loss", "sampling"])[["dice", "iou"]].mean()
@@ -290,7 +290,7 @@ def _background_table(context: Context, order: list[int]) -> Table:
         Column("Dice on the cube", True, "the resampled cube"),
     )
 
-    def entries(i: int) -> tuple[TableCell, ...]:
+    def cells_of(i: int) -> tuple[TableCell, ...]:
         cell = context.run.cells[i]
         key = (cell.model, cell.loss, cell.sampling)
         values = (
@@ -306,14 +306,13 @@ def _background_table(context: Context, order: list[int]) -> Table:
     n = rows.case.nunique()
     caption = (
         f"{context.run.classes[0]}: mean over all {n} test patients and seeds. Nearly every voxel "
-        "is "
-        "background, so that a model "
-        "that predicts nothing scores almost as well; it enters no other number here."
+        "is background, so a model that predicts nothing scores almost as high; this score is in "
+        "no other number here."
     )
     return Table(
         id="leaderboard-background",
         caption=caption,
         columns=columns,
-        rows=tuple(map(entries, order)),
+        rows=tuple(map(cells_of, order)),
         folded=True,
     )

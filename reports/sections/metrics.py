@@ -1,4 +1,4 @@
-"""Every metric of METRICS of every configuration: a table for the mean of the classes, and one a
+"""Every metric of METRICS for every configuration: a table for the mean of the classes, and one per
 class.
 """
 
@@ -37,15 +37,15 @@ OVER = {
 }
 RULE = (
     "Every metric is taken on the patient's own voxel grid, then averaged over patients and over "
-    "seeds, with its 95 % bootstrap interval. A patient in whom a metric is not defined is left "
-    "out of its mean. A cell names its number of patients where that differs from the column's: a "
-    "distance is known only where something was predicted, so a configuration that misses the hard "
-    "patients has the better distance."
+    "seeds, with its 95 % bootstrap interval. Patients without a defined value are excluded from "
+    "the mean. A cell shows its number of patients if it differs from the column's. A "
+    "distance is defined only if the class was predicted, so a configuration that misses the "
+    "difficult patients has better distances."
 )
 
 
 def metrics(context: Context) -> Section | None:
-    """All metrics by class; nothing before a first test score, or without surfaces."""
+    """All metrics by class; None before the first test score, or without surfaces."""
     order = ranked(context)
     if not order or not has_surfaces(context):
         return None
@@ -70,12 +70,12 @@ def _finding(context: Context, order: list[int]) -> str:
         costs = {i: _cost(entry, mean) for i, mean in means.items() if not math.isnan(mean)}
         if costs:
             leads[min(costs, key=costs.__getitem__)].append(entry.title_of(name))
-    told = [f"{cell_name(context.run.cells[i])} in {listed(names)}" for i, names in leads.items()]
-    return f"Best mean of the classes: {'; '.join(told)}."
+    parts = [f"{cell_name(context.run.cells[i])} in {listed(names)}" for i, names in leads.items()]
+    return f"Best mean of the classes: {'; '.join(parts)}."
 
 
 def _cost(entry: MetricEntry, value: float) -> float:
-    """What is lower for the better of two values."""
+    """A cost that is lower for the better of two values."""
     return {HIGHER: -value, LOWER: value, ZERO: abs(value)}[entry.better]
 
 
@@ -101,9 +101,9 @@ def _table(context: Context, order: list[int], label: int) -> Table:
 
 
 def _column(name: str, entry: MetricEntry, num: int) -> Column:
-    told = (entry.about, BETTER[entry.better], f"{OVER[entry.over]}, n = {num}")
+    parts = (entry.about, BETTER[entry.better], f"{OVER[entry.over]}, n = {num}")
     heading = f"{entry.heading(name)} {ARROWS[entry.better]}"
-    return Column(heading, True, "; ".join(filter(None, told)))
+    return Column(heading, True, "; ".join(filter(None, parts)))
 
 
 def _cells(

@@ -1,6 +1,4 @@
-"""Means over cases of anybody's scores, each with its interval and its number of cases. It scores
-nothing itself.
-"""
+"""Means of scores over cases, each with its interval and number of cases. Computes no scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +26,13 @@ OVER = {
     ALL: "all cases",
 }
 
-Row = Mapping[str, str | float]
+ScoreRow = Mapping[str, str | float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
-    """A mean over cases with its bootstrap 95 % interval; NaN where no case counts, the interval
-    also where only one does.
+    """A mean over cases with its bootstrap 95 % interval. NaN if no case counts; the interval is
+    also NaN if only one does.
     """
 
     region: str
@@ -45,13 +43,15 @@ class Mean:
     cases: int
 
 
-def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[str]) -> list[Mean]:
-    """Sum up one row of scores a case: the official regions and their mean by the challenge's rule,
-    then every label.
+def score_means(
+    rows: Sequence[ScoreRow], official: Sequence[str], labels: Sequence[str]
+) -> list[Mean]:
+    """The means of scores, given as one row per case: first the official regions and their mean by
+    the rule of the challenge, then every label.
 
-    An official mean is over all cases, a label's metric over those that its entry of METRICS names
-    and in which it is defined. Lesions found are a share of all lesions. Every mean is drawn over
-    the same patients.
+    An official mean is over all cases. The mean of a label's metric is over the cases that its
+    entry of METRICS names and in which it is defined. Lesions found are a share of all lesions.
+    Every mean uses the same bootstrap draws.
     """
     weights = case_weights(len(rows))
     means = [
@@ -75,7 +75,7 @@ def score_means(rows: Sequence[Row], official: Sequence[str], labels: Sequence[s
 
 
 def means_text(means: Sequence[Mean]) -> str:
-    """The means as a table to print, one line each, and below it which cases each is over."""
+    """The means as a text table, one per line, followed by the cases that each is over."""
     cells = [("score", "", "mean", "95 % interval", "cases")]
     for mean in means:
         interval_text = "-" if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
@@ -90,7 +90,7 @@ def means_text(means: Sequence[Mean]) -> str:
 
 
 def _rules() -> Iterator[str]:
-    """Which cases the mean of each metric is over, and which value is better."""
+    """Lines that say which cases the mean of each metric is over, and which value is better."""
     for over, cases in OVER.items():
         if names := [_with_arrow(name) for name, entry in METRICS.items() if entry.over == over]:
             yield f"Over {cases}: {', '.join(names)}."
@@ -101,12 +101,12 @@ def _with_arrow(name: str) -> str:
 
 
 def _counted(entry: MetricEntry, true: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """Which cases a metric's mean is over, bool [N], by their voxels [N]."""
+    """Whether each case counts in the mean of a metric, bool [N], from its voxels [N]."""
     return np.array([is_counted(entry, *pair) for pair in zip(true, pred, strict=True)])
 
 
 def _official(
-    rows: Sequence[Row], measure: str, official: Sequence[str], weights: np.ndarray
+    rows: Sequence[ScoreRow], measure: str, official: Sequence[str], weights: np.ndarray
 ) -> list[Mean]:
     columns = {region: _column(rows, measure, region) for region in official}
     columns[f"mean of {len(official)}"] = np.mean([*columns.values()], axis=0)
@@ -117,15 +117,15 @@ def _official(
     ]
 
 
-def _column(rows: Sequence[Row], measure: str, region: str) -> np.ndarray:
+def _column(rows: Sequence[ScoreRow], measure: str, region: str) -> np.ndarray:
     return np.array([row[f"{measure}_{region}"] for row in rows], float)
 
 
 def _ratio(
     region: str, measure: str, above: np.ndarray, below: np.ndarray, weights: np.ndarray
 ) -> Mean:
-    """Sum of above over sum of below, [N] each, over the cases where below is not 0; and the
-    interval of drawing cases.
+    """Sum of above / sum of below, [N] each, over the cases where below is not 0, with the interval
+    of the case bootstrap.
     """
     cases = int(np.count_nonzero(below))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -297,4 +297,4 @@ def test_the_background_is_shown_and_enters_no_mean(tmp_path):
     words = words_of(page_of(tmp_path, MadeUp()))
 
     assert "background: mean over all" in words
-    assert "enters no other number here" in words
+    assert "is in no other number here" in words

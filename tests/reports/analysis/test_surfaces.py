@@ -93,7 +93,7 @@ def test_the_leaderboard_has_surface_dice_with_its_interval_and_names_the_tolera
     [
         ({"tolerance_mm": 2.0}, "tolerance_mm 1.0 in one trial and 2.0 in another"),
         ({"true_voxels": 7}, "true_voxels 7 in one trial and 1000 in another"),
-        ({"true_within_mm2": 101.0}, "more of .* agrees than there is"),
+        ({"true_within_mm2": 101.0}, "agreeing part of .* is larger than its surface"),
         (None, "twice"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_damaged_result_is_an_error_by_name(tmp_path, spoil, words):
     write_run(tmp_path, made, [])
     path.write_text(spoil(path.read_text()))
 
-    with pytest.raises(ValueError, match="run the grid again, which repeats this trial") as error:
+    with pytest.raises(ValueError, match="run the grid again to repeat this trial") as error:
         read_run(tmp_path)
 
     assert str(path) in str(error.value)
