@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Ends Ray on a worker whose head is gone: `ray down` stops Ray on the head alone. onprem.yaml starts it beside Ray.
+# Stops Ray on a worker whose head has stopped: `ray down` stops Ray on the head only. onprem.yaml starts this script next to Ray.
 #
-#   follow_head.sh ADDRESS    asks every 3 seconds whether the head's Ray still answers; after three misses in a row it stops Ray here
+#   follow_head.sh ADDRESS    checks every 3 seconds whether the head's Ray answers; stops Ray here after three failures in a row
 #
-# A head that ended refuses at once: 9 seconds. A cut network says nothing: 24. The head starts the worker again once it is back.
+# A stopped head refuses connections at once: 9 seconds. With a broken network each check times out: 24. A restarted head restarts the worker.
 set -u
 exec 9> ~/.ray/follow_head.lock
-flock --nonblock 9 || exit 0  # one is enough
+flock --nonblock 9 || exit 0  # it is already running
 misses=0
 while [ $misses -lt 3 ]; do
   sleep 3
