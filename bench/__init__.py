@@ -1,1 +1,1 @@
-"""Decides what runs and where; the only package that knows Ray and Optuna."""
+"""Decides what runs and where. The only package that imports Ray and Optuna."""

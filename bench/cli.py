@@ -1,5 +1,5 @@
-"""The command line, put together from its verbs, one file each in bench/commands. Heavy packages
-are imported by the verb that needs them, when it runs.
+"""The command line: one verb per file in bench/commands. A verb imports heavy packages only when it
+runs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bench.commands import (
 )
 from bench.commands import list as ls
 from bench.commands.passwords import refuse_passwords
-from bench.exit_codes import INTERRUPTED, MENDABLE
+from bench.exit_codes import INTERRUPTED, USER_ERROR
 from trials.process.versions import own_version
 
 # In the order in which --help lists them.
@@ -40,30 +40,30 @@ VERBS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit code: 0; 2 what the user can mend; 3 finished with failures;
-    130, 143 stopped.
+    """Run a verb and return its exit code: 0 success; 2 an error that the user can fix; 3 finished
+    with failures; 130 or 143 stopped by a signal.
     """
     try:
         refuse_passwords(sys.argv[1:] if arguments is None else arguments)
     except ValueError as error:
         print(f"segbench: {error}", file=sys.stderr)
-        return MENDABLE
+        return USER_ERROR
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
     except (ValueError, OSError) as error:
         if options.debug:
             raise
-        print("segbench:", "\n".join(lines_of(error)), file=sys.stderr)
-        return MENDABLE
+        print("segbench:", "\n".join(error_lines(error)), file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt as error:
-        print("segbench: stopped; the same command goes on from here", file=sys.stderr)
+        print("segbench: stopped; rerun the same command to continue", file=sys.stderr)
         return getattr(error, "code", INTERRUPTED)
 
 
-def lines_of(error: Exception) -> list[str]:
-    """An error as it is printed: one line, or several where it lists the faults of a data set;
-    foreign names spelled out.
+def error_lines(error: Exception) -> list[str]:
+    """The lines in which an error is printed: one, or several if it lists the faults of a data set.
+    Characters that cannot be printed are escaped.
     """
     from trials.records.faults import FaultyData, printable
 
@@ -75,9 +75,10 @@ def parser() -> argparse.ArgumentParser:
     """All verbs and their flags."""
     top = argparse.ArgumentParser(
         prog="segbench",
-        description="Benchmark volumetric segmentation: each cell of model x loss x sampling "
-        "tuned, trained, scored.",
-        epilog="Start with `segbench run --grid demo`: no data, no GPU, about five minutes.",
+        description="Benchmark volumetric segmentation: tune, train and score every combination "
+        "of model, loss and sampling.",
+        epilog="Start with `segbench run --grid demo`. It needs no data and no GPU and takes "
+        "about five minutes.",
     )
     top.add_argument("--version", action="version", version=f"segbench {own_version()}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)

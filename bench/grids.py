@@ -1,8 +1,8 @@
-"""All that a grid file imports: the records that a grid is made of, the registries that it may add
-to, and the built-in grids. Loads no torch.
+"""Everything that a grid file imports: the records of a grid, the registries that it can extend,
+and the built-in grids. Does not load torch.
 
-A grid of your own is a Python file that defines one Grid (and may add entries to the registries):
-`python -m bench.run --grid my_grid.py`.
+To define a grid of your own, write a Python file that defines one Grid (and may add entries to the
+registries): `python -m bench.run --grid my_grid.py`.
 """
 
 import re
@@ -49,15 +49,15 @@ __all__ = [
 ]
 
 MOST_TRIALS = 10_000
-# What numpy and torch both take as a seed.
+# The seeds that both numpy and torch accept.
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Trials = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
-# The name is that of the run folder, below runs/.
+# The name is also that of the run folder, in runs/.
 NAME = re.compile(r"\w[\w .+-]{0,59}")
 
 
 def folder_name(name: str) -> str:
-    """A name that a run folder can have, as it is. Raises ValueError for any other."""
+    """Return name if a run folder can have it. Raises ValueError for any other name."""
     if not NAME.fullmatch(name):
         raise ValueError(
             "must be a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or "
@@ -68,13 +68,13 @@ def folder_name(name: str) -> str:
 
 @record
 class Tuning:
-    """How each cell is tuned: `trials` settings under one seed, the default first, then Optuna's
+    """How each cell is tuned: `trials` settings under one seed, first the default, then Optuna's
     proposals.
 
-    epochs None trains each of them as long as a final trial. Every cell has the same budget. prune
-    stops a trial early by successive halving among the trials of its own cell
-    (bench/search/pruning.py); False trains all to their end. parallel proposals of a cell are made
-    at once, from the results of those made before them.
+    epochs is the length of a tuning trial; None means that of a final trial. Every cell has the
+    same budget. prune stops trials early by successive halving among the trials of their own cell
+    (bench/search/pruning.py); False trains each to its last epoch. parallel is how many proposals
+    of a cell are open at once; they are based on the results of the earlier ones.
     """
 
     trials: Trials
@@ -88,10 +88,10 @@ class Tuning:
 class Grid:
     """A benchmark. splits None is the data set's default.
 
-    recipes by model name, or by "2d" and "3d" for all others. hyper overrides default settings,
-    spaces search ranges, both by model name or "*" for all. tuning None trains each cell at its
-    default setting only. generate holds the arguments with which a data set that is made, not
-    fetched, is made.
+    recipes are keyed by model name, or by "2d" and "3d" for all other models. hyper overrides
+    default settings and spaces overrides search ranges; both are keyed by model name, or by "*" for
+    all models. tuning None trains each cell with its default setting only. generate holds the
+    arguments for a data set that is generated instead of downloaded.
     """
 
     name: Annotated[str, AfterValidator(folder_name)]
@@ -111,7 +111,7 @@ class Grid:
 def product(
     models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]
 ) -> tuple[Cell, ...]:
-    """Every combination, models outermost."""
+    """Every combination; the model changes slowest."""
     return tuple(
         Cell(model=m, loss=lo, sampling=s) for m, lo, s in cartesian(models, losses, samplings)
     )
@@ -120,7 +120,7 @@ def product(
 LOSS_NAMES = ("combined", "focal", "weighted_focal", "class_balanced")
 SAMPLING_NAMES = ("none", "oversample", "subsample")
 
-# The whole comparison that the study describes; of its 48 cells it publishes 11.
+# The complete comparison that the study describes. It published 11 of the 48 cells.
 FULL = Grid(
     name="full",
     dataset="kits23",
@@ -137,8 +137,8 @@ FULL = Grid(
 )
 
 # The 11 published rows: fixed learning rate 1e-4, Adam, batch 4 in 3D, 15 epochs of batch 64 in 2D.
-# The study names no epochs in 3D, no gamma, alpha or beta: 100 epochs and the defaults of FULL
-# stand in.
+# The study states no epochs in 3D and no gamma, alpha or beta: 100 epochs and the defaults of FULL
+# are used instead.
 PAPER = replace(
     FULL,
     name="paper",
@@ -160,10 +160,11 @@ PAPER = replace(
     },
 )
 
-# Minutes on a laptop, the same code path end to end: every model, loss and sampling occurs at least
-# three times, and of every factor at least two levels share a setting of the other two. Of equal
-# work narrow networks and many steps of two volumes learned most; cysts, the smallest class, come
-# last, so the V-Net, which learns fastest, is trained longest.
+# A few minutes on a laptop, with the same code path from data to report: every model, loss and
+# sampling occurs at least three times, and for every factor at least two levels share a setting of
+# the other two. For the same compute, narrow networks and many steps of two volumes learned most.
+# Cysts, the smallest class, are learned last, so the V-Net, which learns fastest, is trained
+# longest.
 _SMALL = Recipe(
     epochs=11,
     steps_per_epoch=12,
@@ -180,7 +181,7 @@ _SMALL = Recipe(
     subsample_background=0.97,
     train_cases_scored=2,
     validate_every=4,
-    # Eight of so small trials share a GPU.
+    # Eight trials of this size share a GPU.
     gpu_share=0.125,
 )
 DEMO = Grid(
@@ -188,7 +189,7 @@ DEMO = Grid(
     dataset="phantoms",
     generate={"num_cases": 88, "seed": 0},
     cells=(
-        # The longest first: a short trial at the end leaves no worker waiting for long.
+        # The longest trials come first, so that no worker waits long at the end.
         *product(("vnet",), ("combined",), ("none", "oversample")),
         *product(("vnet",), ("class_balanced",), ("oversample",)),
         *product(("segresnet", "unet2d_resnet18"), ("class_balanced",), ("oversample",)),
@@ -203,10 +204,10 @@ DEMO = Grid(
         "vnet": replace(
             _SMALL, epochs=22, validate_every=6, model_options=(("kernel", 3.0), ("dropout", 0.0))
         ),
-        # A step of it costs twice that of the others.
+        # Its steps take twice as long as those of the others.
         "segresnet": replace(_SMALL, width=8, epochs=13, steps_per_epoch=6, validate_every=5),
-        # Three halvings of 32 pixels; deeper stages cost half as much again and find no more in so
-        # few steps.
+        # 32 pixels are halved three times. Deeper stages cost 50 % more and do not score better in
+        # so few steps.
         "2d": replace(
             _SMALL,
             width=None,
@@ -222,8 +223,8 @@ DEMO = Grid(
         "segresnet": {"lr": 0.007, "frozen_stages": 1.0},
         "unet2d_resnet18": {"lr": 0.006},
     },
-    # A few steps tell little of a setting, so nothing is proposed with which a whole training would
-    # not do well.
+    # After so few steps, validation scores say little about a setting, so the ranges hold only
+    # settings with which a complete training scores well.
     spaces={
         "*": {"lr": Range(low=5e-3, high=1.2e-2, log=True), "gamma": Range(low=1.0, high=2.5)},
         "vnet": {"lr": Range(low=1.2e-2, high=2e-2, log=True)},

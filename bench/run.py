@@ -1,5 +1,5 @@
-"""The main command: from a grid to a report. `python -m bench.run --grid demo` is `segbench run
---grid demo`.
+"""The main command, from a grid to a report. `python -m bench.run --grid demo` is the same as
+`segbench run --grid demo`.
 """
 
 import argparse
@@ -13,24 +13,24 @@ from bench.execution.jobs import Places
 from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
 from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
-from bench.grid.expand import outline, planned
+from bench.grid.expand import count_trials, list_trials
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
-from bench.run_folder.lock import refuse_second
+from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
 
 
 def run_grid(options: argparse.Namespace) -> int:
-    """Run what is missing of a grid and write the report; returns the exit code. Raises ValueError
-    for what a user can mend.
+    """Run the trials of a grid that have no result, write the report and return the exit code.
+    Raises ValueError for what the user can fix.
     """
     grid, grid_text = load_grid(options.grid)
     check_grid(grid)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
-        return print_outline(declared, options.grid)
+        return print_trials(declared, options.grid)
     from bench.tuning.execute import Request, execute
 
     out = (options.out or Path("runs") / grid.name).absolute()
@@ -38,7 +38,7 @@ def run_grid(options: argparse.Namespace) -> int:
         out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
     )
     refuse_places(places)
-    refuse_second(out)
+    refuse_second_driver(out)
     asked = Request(
         declared=declared, grid_text=grid_text, given=given, places=places, options=options
     )
@@ -46,25 +46,27 @@ def run_grid(options: argparse.Namespace) -> int:
         finished = execute(asked, stopping)
         report = write_report(out)
     print(report)
-    return verdict(out, finished, stopping.code)
+    return exit_code_of(out, finished, stopping.code)
 
 
-def print_outline(declared: ResolvedGrid, name: str) -> int:
-    """--dry-run: every trial, a line each, and how many there are."""
+def print_trials(declared: ResolvedGrid, name: str) -> int:
+    """Print every trial of a grid, one per line, and their number (--dry-run)."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
         table.add_column(title, no_wrap=True)
-    rows = list(outline(declared))
+    rows = list(list_trials(declared))
     for row in rows:
         table.add_row(
             row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting
         )
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    counts = ", ".join(f"{count} {phase}" for phase, count in planned(declared).items() if count)
-    console.print(f"{len(rows)} trials: {counts}; nothing was started")
+    counts = ", ".join(
+        f"{count} {phase}" for phase, count in count_trials(declared).items() if count
+    )
+    console.print(f"{len(rows)} trials: {counts}; none was started")
     console.print(
-        f"time, memory and disk on this hardware: segbench plan --grid {name}",
+        f"to estimate time, memory and disk on this hardware: segbench plan --grid {name}",
         highlight=False,
         soft_wrap=True,
     )
@@ -72,8 +74,8 @@ def print_outline(declared: ResolvedGrid, name: str) -> int:
 
 
 def write_report(out: Path, images: str | None = None) -> Path:
-    """What the studies taught, Optuna's storage, tables and the report of a run folder; images as
-    in report_run.
+    """Write the studies, the Optuna storage, the tables and the report of a run folder, and return
+    the path of the page. images as in report_run.
     """
     from bench.search.importance import write_studies
     from bench.search.journal import write_journal
@@ -88,9 +90,9 @@ def write_report(out: Path, images: str | None = None) -> Path:
     return page
 
 
-def verdict(out: Path, finished: bool, stopped: int) -> int:
+def exit_code_of(out: Path, finished: bool, stopped: int) -> int:
     """The exit code of a run: that of the signal that stopped it, finished with failures, or
-    finished.
+    finished. Prints what failed to stderr.
     """
     from bench.execution.results import read_results
     from bench.run_folder.provenance import command
@@ -98,8 +100,7 @@ def verdict(out: Path, finished: bool, stopped: int) -> int:
 
     if not finished:
         print(
-            "stopped: the report holds what is there; the same command goes on from here: "
-            f"{command()}",
+            f"stopped: the report shows the finished trials; to continue, run: {command()}",
             file=sys.stderr,
         )
         return stopped or INTERRUPTED
@@ -110,13 +111,13 @@ def verdict(out: Path, finished: bool, stopped: int) -> int:
             f"{result.error}",
             file=sys.stderr,
         )
-    if left_out := left_out_of(out):
-        print(f"left out: {', '.join(left_out)}; the report says why", file=sys.stderr)
+    if left_out := excluded_cases(out):
+        print(f"left out: {', '.join(left_out)}; the report gives the reasons", file=sys.stderr)
     return WITH_FAILURES if failed or left_out else FINISHED
 
 
-def left_out_of(out: Path) -> list[str]:
-    """The cases that --skip-bad left out of a run."""
+def excluded_cases(out: Path) -> list[str]:
+    """The cases that --skip-bad excluded from a run."""
     from trials.records.run_record import read_run_record
 
     return sorted((read_run_record(out).get("data") or {}).get("bad_cases") or ())

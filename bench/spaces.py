@@ -1,4 +1,4 @@
-"""What is searched, and from which default the search starts: pure data."""
+"""Search ranges and default settings of hyperparameters, as data."""
 
 import math
 from collections.abc import Mapping
@@ -15,8 +15,9 @@ from trials.records.spec import Cell, Hyper
 
 @record
 class Range:
-    """An interval that is searched evenly, or evenly in the logarithm; integer draws
-    whole numbers."""
+    """A search range, uniform, or uniform in the logarithm with log=True; integer=True draws whole
+    numbers.
+    """
 
     low: float
     high: float
@@ -25,9 +26,9 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What a grid says of the settings of one model: defaults, ranges, and the numbers of its
-    recipe that may be searched.
+class ModelSettings:
+    """What a grid declares for one model: default settings, search ranges, and the numbers of its
+    recipe that can be searched.
     """
 
     hyper: Hyper = field(default_factory=dict)
@@ -43,22 +44,25 @@ SPACES: Mapping[str, Range] = {
 DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2.0}
 
 
-def cell_space(cell: Cell, counts: ClassCounts, weights: str, given: Given) -> dict[str, Range]:
-    """The ranges of a cell: of lr always, of what its loss tunes, of frozen_stages where the model
-    starts from weights, and of whatever else of its loss or its recipe the grid gives a range.
+def cell_space(
+    cell: Cell, counts: ClassCounts, weights: str, given: ModelSettings
+) -> dict[str, Range]:
+    """The search ranges of a cell: lr, what its loss tunes, frozen_stages if the model starts from
+    pretrained weights, and every other parameter of its loss or recipe for which the grid gives a
+    range.
 
-    one_minus_beta runs between one over the largest and one over the smallest class count of the
-    training split, where the weights differ (Cui et al. 2019, section 4), and never into settings
-    that are plain focal. Raises ValueError naming a parameter that has no range.
+    one_minus_beta ranges from 1 / the largest to 1 / the smallest class count of the training
+    split, where the weights differ (Cui et al. 2019, section 4), and excludes values at which the
+    loss is the plain focal loss. Raises ValueError naming a parameter without a range.
     """
     low, high = one_minus_beta_range(counts)
     ranges = {**SPACES, "one_minus_beta": Range(low=low, high=high, log=True), **given.spaces}
     names = tuned_names(cell, weights, given)
     if missing := [name for name in names if name not in ranges]:
         raise ValueError(
-            f"cell {cell.model}, {cell.loss}, {cell.sampling}: {missing[0]} is tuned and has no "
+            f"cell {cell.model}, {cell.loss}, {cell.sampling}: {missing[0]} is tuned but has no "
             "range; "
-            f"give it one in Grid.spaces: {{'*': {{{missing[0]!r}: Range(low=..., high=...)}}}}"
+            f"add one in Grid.spaces: {{'*': {{{missing[0]!r}: Range(low=..., high=...)}}}}"
         )
     found = {name: ranges[name] for name in names}
     if "one_minus_beta" in found:
@@ -67,13 +71,13 @@ def cell_space(cell: Cell, counts: ClassCounts, weights: str, given: Given) -> d
 
 
 def default_hyper(
-    cell: Cell, counts: ClassCounts, weights: str, given: Given
+    cell: Cell, counts: ClassCounts, weights: str, given: ModelSettings
 ) -> dict[str, float | tuple[float, ...]]:
-    """The setting that a cell's first trial has; one_minus_beta is the geometric mean of its
-    range's ends.
+    """The setting of a cell's first trial. one_minus_beta is the geometric mean of the ends of its
+    range.
 
-    A default is the grid's own, or that of this file, of the recipe, or of the loss's function.
-    Raises ValueError naming a parameter that is tuned and has none, or one that is no number.
+    A default comes from the grid, this file, the recipe or the loss function. Raises ValueError
+    naming a tuned parameter without a default, or one whose default is not a number.
     """
     names = tuned_names(cell, weights, given)
     middle = math.sqrt(math.prod(one_minus_beta_range(counts)))
@@ -95,14 +99,14 @@ def default_hyper(
             raise ValueError(
                 f"cell {cell.model}, {cell.loss}, {cell.sampling}: {name} is tuned, so its default "
                 "must be one number; "
-                f"got {setting[name]}; give it one in Grid.hyper: {{'*': {{{name!r}: ...}}}}"
+                f"got {setting[name]}; set it in Grid.hyper: {{'*': {{{name!r}: ...}}}}"
             )
     return {name: value for name, value in setting.items() if value is not None}
 
 
-def tuned_names(cell: Cell, weights: str, given: Given) -> tuple[str, ...]:
-    """The parameters that are searched in a cell; stages can only be frozen where there are weights
-    worth keeping.
+def tuned_names(cell: Cell, weights: str, given: ModelSettings) -> tuple[str, ...]:
+    """The parameters that are searched in a cell. frozen_stages is searched only if the model
+    starts from pretrained weights.
     """
     of_model = [
         name
@@ -116,8 +120,8 @@ def tuned_names(cell: Cell, weights: str, given: Given) -> tuple[str, ...]:
 
 
 def settable_names(model: str, loss: str) -> tuple[str, ...]:
-    """What a grid may set in a cell besides its recipe's numbers: what is tuned, and whatever else
-    its loss takes.
+    """The parameters of a cell that a grid can set besides the numbers of its recipe: the tuned
+    ones and all other arguments of its loss.
     """
     return tuple(
         dict.fromkeys(
@@ -127,16 +131,16 @@ def settable_names(model: str, loss: str) -> tuple[str, ...]:
 
 
 def _of_loss(name: str) -> dict[str, float | tuple[float, ...] | None]:
-    """The arguments of a loss besides the class counts, with their defaults, None where there is
-    none.
+    """The arguments of a loss besides the class counts, with their defaults; None for an argument
+    without one.
     """
     _, *parameters = signature(pick(LOSSES, "loss", name).load()).parameters.values()
     return {one.name: None if one.default is Parameter.empty else one.default for one in parameters}
 
 
 def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
-    """Refuse a declared setting that makes a class-balanced loss plain focal. Raises ValueError
-    naming the cell.
+    """Raise ValueError naming the cell if a declared setting makes its class-balanced loss the
+    plain focal loss.
     """
     one_minus_beta = setting.get("one_minus_beta")
     if isinstance(one_minus_beta, float) and is_plain_focal(counts, one_minus_beta):
@@ -144,19 +148,19 @@ def check_setting(cell: Cell, counts: ClassCounts, setting: Hyper) -> None:
         raise ValueError(
             f"cell {cell.model}, {cell.loss}, {cell.sampling}: at "
             f"one_minus_beta={one_minus_beta:g} all class weights agree "
-            f"within 1 %, which is the focal loss; choose it between {low:.2g} and {high:.2g}, or "
-            "change class_unit"
+            f"within 1 %, which is the plain focal loss; choose a value between {low:.2g} and "
+            f"{high:.2g}, or change class_unit"
         )
 
 
-def _below_plain_focal(span: Range, counts: ClassCounts) -> Range:
-    """The part of a range in which the weights differ: they come together as one_minus_beta grows,
-    so bisect its end.
+def _below_plain_focal(bounds: Range, counts: ClassCounts) -> Range:
+    """The part of a range in which the class weights differ. They converge as one_minus_beta grows,
+    so the upper end is found by bisection.
     """
-    if is_plain_focal(counts, span.low):
-        return replace(span, high=span.low)
-    low, high = span.low, span.high
+    if is_plain_focal(counts, bounds.low):
+        return replace(bounds, high=bounds.low)
+    low, high = bounds.low, bounds.high
     while is_plain_focal(counts, high) and high > 1.001 * low:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if is_plain_focal(counts, middle) else (middle, high)
-    return replace(span, high=low if is_plain_focal(counts, high) else high)
+    return replace(bounds, high=low if is_plain_focal(counts, high) else high)

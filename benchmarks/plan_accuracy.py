@@ -19,8 +19,8 @@ from bench.execution.ready import DataPlaces, make_ready
 from bench.execution.results import read_results
 from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
-from bench.plan.estimate import models_to_time, wall
-from bench.plan.plan import gathered, sample
+from bench.plan.estimate import estimate_wall_seconds, models_to_time
+from bench.plan.plan import gather_measurements, make_sample
 from bench.tuning.driver import connect
 from bench.tuning.measure import measure
 from benchmarks.compare import keep
@@ -52,14 +52,14 @@ def planned(name: str, place: Path) -> tuple[float, int]:
     data = DataPlaces(data=None, made=place / "data", cache=place / "cache")
     ready = make_ready(resolve(grid, before_data(grid)), {}, data, console)
     cluster, wanted = connect(None), models_to_time(ready.resolved)
-    samples = [sample(ready, cluster, *key) for key in wanted]
+    samples = [make_sample(ready, cluster, *key) for key in wanted]
     taken = measure(samples, text)
     ray.shutdown()
-    measured = gathered(ready, wanted, taken, cluster)
+    measured = gather_measurements(ready, wanted, taken, cluster)
     # A trial's own clock starts when its process has imported what all need; what its model needs
     # first is in it.
     measured = replace(measured, start=max(copy["first"] for copies in taken for copy in copies))
-    return wall(ready.resolved, measured, cluster.cpus, on_cpu=True), cluster.cpus
+    return estimate_wall_seconds(ready.resolved, measured, cluster.cpus, on_cpu=True), cluster.cpus
 
 
 def real(name: str, out: Path) -> float:

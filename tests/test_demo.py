@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import README, ROOT, bench_run, on_one_core
 
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO
 from trials.records.codec import from_json
@@ -38,7 +38,7 @@ SCORE_COLUMNS = [
     *("space", "true_voxels", "pred_voxels", "overlap_voxels", "dice", "iou"),
 ]
 
-PLANNED = planned(resolve(DEMO, before_data(DEMO)))
+PLANNED = count_trials(resolve(DEMO, before_data(DEMO)))
 
 
 def results(out: Path) -> list[TrialResult]:
@@ -59,7 +59,7 @@ def test_every_planned_trial_is_complete(demo):
     done = results(demo.out)
 
     phases = [result.spec.phase for result in done]
-    assert {phase: phases.count(phase) for phase in set(phases)} == planned(
+    assert {phase: phases.count(phase) for phase in set(phases)} == count_trials(
         resolve(DEMO, before_data(DEMO))
     )
     assert {result.state for result in done} == {"COMPLETE"}

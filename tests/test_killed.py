@@ -138,7 +138,7 @@ def wait_for_a_result(run):
 def send_twice(run):
     """Ctrl-C, and SIGTERM as soon as the driver says that it has understood."""
     os.kill(run.pid, signal.SIGINT)
-    assert any("once more stops at once" in line for line in run.stderr)
+    assert any("a second signal stops the run at once" in line for line in run.stderr)
     os.kill(run.pid, signal.SIGTERM)
 
 
@@ -198,7 +198,7 @@ def test_f66_an_interrupted_run_leaves_a_report_of_what_is_there(story):
     interrupted = story.stops["Ctrl-C"]
 
     assert interrupted.stdout.strip() == str(story.out / "report.html")
-    assert "the same command goes on from here: python -m bench.run --grid" in interrupted.stderr
+    assert "to continue, run: python -m bench.run --grid" in interrupted.stderr
 
 
 def test_a_second_signal_stops_at_once_without_a_report(story):
@@ -207,14 +207,14 @@ def test_a_second_signal_stops_at_once_without_a_report(story):
 
 def test_a_second_driver_of_the_same_folder_is_refused_with_the_first_ones_process(story):
     assert story.second == 2
-    assert f"is driven by process {story.stops['Ctrl-C'].pid} on " in story.refusal
+    assert f"is in use by process {story.stops['Ctrl-C'].pid} on " in story.refusal
 
 
 def test_another_shell_sees_what_runs_and_later_that_the_driver_is_gone(story):
     first = story.stops["Ctrl-C"].pid
-    assert f"driven by process {first} on " in story.while_running
+    assert f"in use by process {first} on " in story.while_running
     assert re.search(
         r"tune unet3d \w+ none seed 0 setting \d: epoch \d of 1, for \d+ s", story.while_running
     )
-    assert f"the driver is gone (process {first} on " in story.afterwards
-    assert "go on with: python -m bench.run --grid" in story.afterwards
+    assert f"no driver is running (process {first} on " in story.afterwards
+    assert "to continue, run: python -m bench.run --grid" in story.afterwards

@@ -164,7 +164,7 @@ def test_a_damaged_case_is_left_out_by_name_wherever_one_looks(livers):
     reason = "liver_010_0000.nii.gz: is empty"
     record = json.loads((livers.out / "run.json").read_text())["data"]
 
-    assert "left out: liver_010; the report says why" in livers.stderr
+    assert "left out: liver_010; the report gives the reasons" in livers.stderr
     assert reason in record["bad_cases"]["liver_010"]
     assert all("liver_010" not in cases for cases in record["split_cases"].values())
     assert f"liver_010: {reason}" in (livers.out / "report.html").read_text()

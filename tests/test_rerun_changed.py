@@ -68,7 +68,7 @@ def test_an_edited_loss_is_refused_and_on_demand_its_trial_alone_is_run_again(tm
     assert capsys.readouterr().err.endswith(
         f"segbench: {out} holds trials that ran another loss 'squared' (1 finished): its source "
         "differs "
-        '("missed=0.7" -> "missed=0.6"); give a new --out, or add --rerun-changed to run this 1 '
+        '("missed=0.7" -> "missed=0.6"); choose a new --out, or add --rerun-changed to run this 1 '
         "trial again\n"
     )
     assert files(out) == left

@@ -1,4 +1,4 @@
-"""segbench audit: printed tables of Dice and IoU, checked by rule."""
+"""segbench audit: checks published tables of Dice and IoU for consistency."""
 
 import argparse
 
@@ -9,10 +9,8 @@ from trials.storage.probe import local_path_argument
 
 def add(verbs) -> None:
     """The verb and its flags."""
-    verb = add_verb(verbs, "audit", "check anybody's printed tables of Dice and IoU by rule", run)
-    verb.epilog = (
-        "Exit code: 0 with or without findings; 2 where the file cannot be read as tables."
-    )
+    verb = add_verb(verbs, "audit", "check published tables of Dice and IoU for consistency", run)
+    verb.epilog = "Exit code: 0 with or without findings; 2 if the file cannot be read as tables."
     verb.add_argument(
         "tables",
         type=local_path_argument,
@@ -22,11 +20,11 @@ def add(verbs) -> None:
     verb.add_argument(
         "--json",
         action="store_true",
-        help='print {"findings": [{table, row, rule, message}, ...]} instead',
+        help='print {"findings": [{table, row, rule, message}, ...]} instead of text',
     )
     floor = (
-        "background {} of an empty prediction on the table's cases (default: that of KiTS23's "
-        "published test split)"
+        "background {} of an empty prediction on the table's cases (default: the value for "
+        "KiTS23's published test split)"
     )
     verb.add_argument("--floor-dice", metavar="DICE", help=floor.format("Dice"))
     verb.add_argument("--floor-iou", metavar="IOU", help=floor.format("IoU"))

@@ -1,4 +1,4 @@
-"""segbench check: every fault of a data set at once, to read or as JSON."""
+"""segbench check: lists all faults of a data set, as text or JSON."""
 
 import argparse
 import dataclasses
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.execution.progress_bar import progress_bar
-from bench.exit_codes import FINISHED, MENDABLE
+from bench.exit_codes import FINISHED, USER_ERROR
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import (
@@ -23,7 +23,7 @@ from trials.records.registry import pick
 
 def check_folder(options: argparse.Namespace) -> int:
     """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises
-    ValueError for an unknown name.
+    ValueError for an unknown data set.
     """
     name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
@@ -36,38 +36,38 @@ def check_folder(options: argparse.Namespace) -> int:
     except FaultyData as error:
         faults, num_cases = error.faults, 0
     except (ValueError, OSError) as error:
-        faults, num_cases = [of_folder(error, options.folder)], 0
+        faults, num_cases = [folder_fault(error, options.folder)], 0
     if options.json:
         record = {"dataset": name, "folder": printable(str(options.folder)), "cases": num_cases}
-        print(json.dumps(record | {"faults": [spelled_out(fault) for fault in faults]}, indent=1))
+        print(json.dumps(record | {"faults": [fault_json(fault) for fault in faults]}, indent=1))
     else:
         for fault in faults:
             print(printable(f"{fault.level}: {fault_line(fault)}"))
         print(f"{name}: {summary(num_cases, faults)}")
-    return MENDABLE if any(fault.level != WARNING for fault in faults) else FINISHED
+    return USER_ERROR if any(fault.level != WARNING for fault in faults) else FINISHED
 
 
-def of_folder(error: Exception, folder: Path) -> Fault:
-    """What is wrong with a data set as a whole, such as a folder without cases, as its fault."""
-    told, _, fix = str(error).rpartition("; ")
-    message = (told or fix).removeprefix(f"{folder} ")
+def folder_fault(error: Exception, folder: Path) -> Fault:
+    """An error about a data set as a whole, such as a folder without cases, as a fault."""
+    rule, _, fix = str(error).rpartition("; ")
+    message = (rule or fix).removeprefix(f"{folder} ")
     return Fault(
         case="",
         file=str(folder),
         code="layout",
         message=message,
-        fix=fix if told else "",
+        fix=fix if rule else "",
         level=FATAL,
     )
 
 
-def spelled_out(fault: Fault) -> dict[str, str]:
-    """A fault as JSON has it: a foreign name's letters that no text may hold are spelled out."""
+def fault_json(fault: Fault) -> dict[str, str]:
+    """A fault as JSON values; characters that cannot be encoded are escaped."""
     return {key: printable(value) for key, value in dataclasses.asdict(fault).items()}
 
 
 def summary(num_cases: int, faults: Sequence[Fault]) -> str:
-    """How many cases, how many with faults, how many warnings."""
+    """One line: the number of cases, faults and warnings."""
     wrong = [fault for fault in faults if fault.level != WARNING]
     in_cases = len({fault.case for fault in wrong if fault.case})
     of_cases = f" in {in_cases} of them" if num_cases else ""
@@ -75,6 +75,6 @@ def summary(num_cases: int, faults: Sequence[Fault]) -> str:
 
 
 def check_with_bar(dataset: Dataset, workers: int | None) -> tuple[Fault, ...]:
-    """check_dataset under a progress bar with the time that remains."""
+    """check_dataset with a progress bar and the remaining time."""
     with progress_bar("checking", len(dataset.cases)) as tick:
         return check_dataset(dataset, workers, tick)

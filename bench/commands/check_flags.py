@@ -8,16 +8,16 @@ from trials.storage.probe import local_path_argument
 
 def add(verbs) -> None:
     """The verb and its flags."""
-    verb = add_verb(verbs, "check", "list every fault of a data set at once", run)
-    verb.epilog = "Exit code: 0 with warnings or without; 2 with faults."
+    verb = add_verb(verbs, "check", "list all faults of a data set", run)
+    verb.epilog = "Exit code: 0 without faults, with or without warnings; 2 with faults."
     verb.add_argument(
         "folder", type=local_path_argument, metavar="DATA", help="the data set's folder"
     )
-    verb.add_argument("--dataset", help=f"{NAMES} (default: told by the folder)")
+    verb.add_argument("--dataset", help=f"{NAMES} (default: detected from the folder)")
     verb.add_argument(
         "--json",
         action="store_true",
-        help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead',
+        help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead of text',
     )
     add_workers(verb)
 

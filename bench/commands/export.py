@@ -1,4 +1,4 @@
-"""segbench export: the prepared data as files of single slices."""
+"""segbench export: writes prepared data as files of single slices."""
 
 import argparse
 
@@ -12,15 +12,20 @@ def add(verbs) -> None:
     verb = add_verb(
         verbs,
         "export",
-        "write the prepared data as one .npy file a slice, as the study did",
+        "write prepared data as one .npy file per slice",
         run,
     )
-    verb.add_argument("what", choices=["slices"])
+    verb.add_argument("what", choices=["slices"], help="what to export")
     verb.add_argument(
         "prepared", type=folder_or_url, help="a prepared folder, as `segbench prepare` prints it"
     )
-    verb.add_argument("out", type=local_path_argument, help="where the files go")
-    verb.add_argument("--axis", choices=["axial", "coronal", "sagittal"], default="axial")
+    verb.add_argument("out", type=local_path_argument, help="the folder to write to")
+    verb.add_argument(
+        "--axis",
+        choices=["axial", "coronal", "sagittal"],
+        default="axial",
+        help="the direction of the slices (default: axial)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

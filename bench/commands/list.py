@@ -1,11 +1,11 @@
-"""segbench ls: what a grid may name. Reads registries only, so it answers at once."""
+"""segbench ls: lists what a grid can name. Reads registries only, so it is fast."""
 
 import argparse
 from collections.abc import Iterator
 
 from bench.commands.verb import add_verb
 from bench.exit_codes import FINISHED
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grids import GRIDS
 from bench.spaces import DEFAULTS, SPACES
@@ -21,7 +21,7 @@ def add(verbs) -> None:
     add_verb(
         verbs,
         "ls",
-        "list models, losses, samplings, grids and data sets, with what each tunes",
+        "list models, losses, samplings, metrics, data sets and grids, and what each tunes",
         run,
     )
 
@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def listing() -> str:
-    """Models, losses, samplings, metrics, data sets and grids, a line each, with what each
-    tunes.
+    """Models, losses, samplings, metrics, data sets and grids, one per line, with their tuned
+    parameters.
     """
     return "\n".join(
         line
@@ -44,12 +44,12 @@ def listing() -> str:
 
 
 def models() -> Iterator[str]:
-    """One line a model."""
+    """One line per model."""
     yield "MODELS (the learning rate is tuned in every cell)"
     for name, part in MODELS.items():
         starts = {
             "random": "random weights",
-            "pretrain": "our pretraining or --weights",
+            "pretrain": "segbench's pretraining or --weights",
             "imagenet": "ImageNet or --weights",
         }
         cube = (
@@ -63,21 +63,21 @@ def models() -> Iterator[str]:
 
 
 def losses() -> Iterator[str]:
-    """One line a loss."""
+    """One line per loss."""
     yield "LOSSES"
     for name, part in LOSSES.items():
         yield f"  {name:<17}{part.about}{tunes(part.tuned)}"
 
 
 def samplings() -> Iterator[str]:
-    """One line a sampling."""
+    """One line per sampling."""
     yield "SAMPLINGS"
     for name, part in SAMPLINGS.items():
         yield f"  {name:<17}{part.about}{tunes(part.tuned)}"
 
 
 def metrics() -> Iterator[str]:
-    """One line a metric."""
+    """One line per metric."""
     yield "METRICS"
     for name, entry in METRICS.items():
         unit = f", {entry.unit}" if entry.unit else ""
@@ -85,17 +85,17 @@ def metrics() -> Iterator[str]:
 
 
 def datasets() -> Iterator[str]:
-    """One line a data set."""
+    """One line per data set."""
     yield "DATA SETS"
     for name, part in DATASETS.items():
         yield f"  {name:<17}{part.about}; splits: {', '.join(part.splits)}"
 
 
 def grids() -> Iterator[str]:
-    """One line a grid, and the ranges that a search covers."""
+    """One line per grid, then the ranges that a search covers."""
     yield "GRIDS"
     for name, grid in GRIDS.items():
-        trials = planned(resolve(grid, before_data(grid)))
+        trials = count_trials(resolve(grid, before_data(grid)))
         counts = ", ".join(f"{count} {phase}" for phase, count in trials.items() if count)
         seeds = ", ".join(map(str, grid.seeds))
         yield (
@@ -104,21 +104,21 @@ def grids() -> Iterator[str]:
         )
     yield ""
     yield "SEARCHED (default; range)"
-    for name, span in SPACES.items():
+    for name, bounds in SPACES.items():
         yield (
-            f"  {name:<17}{DEFAULTS[name]:g}; {span.low:g} to "
-            f"{span.high:g}{', logarithmic' if span.log else ''}"
+            f"  {name:<17}{DEFAULTS[name]:g}; {bounds.low:g} to "
+            f"{bounds.high:g}{', logarithmic' if bounds.log else ''}"
         )
     yield (
-        "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: where a "
+        "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: if a "
         "grid's spaces give them a range"
     )
     yield (
-        "  one_minus_beta   the middle of its range; one over the largest to one over the "
-        "smallest class count, logarithmic"
+        "  one_minus_beta   the middle of its range; 1 / largest to 1 / smallest class count, "
+        "logarithmic"
     )
 
 
 def tunes(names: tuple[str, ...]) -> str:
-    """What a part adds to the search."""
+    """The parameters that an entry adds to the search."""
     return f"; tunes {', '.join(names)}" if names else ""

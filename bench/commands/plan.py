@@ -1,4 +1,4 @@
-"""segbench plan: which grid, on which data and machines. The work is in bench/plan."""
+"""segbench plan: the flags. The work is in bench/plan."""
 
 import argparse
 
@@ -11,35 +11,38 @@ def add(verbs) -> None:
     verb = add_verb(
         verbs,
         "plan",
-        "what a grid will cost here: time, memory and disk by cell, from steps really taken",
+        "estimate time, memory and disk of a grid on this hardware by timing a few steps",
         run,
     )
     verb.add_argument(
         "--grid",
         required=True,
         metavar="NAME|FILE.py",
-        help="demo, paper, full, or a Python file with one Grid",
+        help="demo, paper, full, or a Python file that defines one Grid",
     )
     verb.add_argument(
         "--data",
         type=local_path_argument,
         metavar="DIR",
-        help="the data set's folder (demo: made when missing)",
+        help="the data set's folder (demo: generated if missing)",
     )
     verb.add_argument(
-        "--cache", type=folder_or_url, metavar="DIR|URL", help="prepared data (default: runs/cache)"
+        "--cache",
+        type=folder_or_url,
+        metavar="DIR|URL",
+        help="the folder for prepared data (default: runs/cache)",
     )
     verb.add_argument(
         "--address",
         metavar="HOST:PORT",
-        help="time on the workers of this Ray cluster (default: this machine)",
+        help="a Ray cluster whose workers are timed (default: this machine)",
     )
     verb.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL=PATH",
-        help="first weights of a model; may be repeated",
+        help="initial weights of a model; may be repeated",
     )
 
 

@@ -1,5 +1,5 @@
-"""segbench report --add NAME=DIR: somebody else's predictions of the run's test cases, scored and
-kept in the run folder.
+"""segbench report --add NAME=DIR: scores external predictions of the run's test cases and stores
+the scores in the run folder.
 """
 
 from pathlib import Path
@@ -20,22 +20,22 @@ LONGEST_NAME = 60
 
 
 def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
-    """Score every NAME=DIR against the run's test cases and leave RUN/external/<hash>.json, which
+    """Score every NAME=DIR against the run's test cases and write RUN/external/<hash>.json, which
     the report reads.
 
-    data says where the run's data lie now; None takes the folder they were in. A name that is there
-    already is replaced. Raises ValueError, before anything is written, for a name or folder that
-    will not do, and naming each case that lacks.
+    data is the folder of the run's data; None is the folder that the run used. An existing name is
+    replaced. Raises ValueError, before anything is written, for an invalid name or folder, and for
+    missing cases, which it names.
     """
     record = read_run_record(run, ("dataset", "classes", "cells", "data.root", "data.split_cases"))
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
-        raise ValueError("--add names two contestants alike; give each its own name")
+        raise ValueError("--add names must be unique; two are equal; rename one")
     references = _references(record, data or Path(record["data"]["root"]))
-    for outside in [_score(name, folder, references, record) for name, folder in named]:
+    for external in [_score(name, folder, references, record) for name, folder in named]:
         write_text(
-            run / "external" / f"{record_hash(ExternalPredictions(name=outside.name))}.json",
-            add_checksum(to_json(outside)),
+            run / "external" / f"{record_hash(ExternalPredictions(name=external.name))}.json",
+            add_checksum(to_json(external)),
         )
 
 
@@ -54,14 +54,16 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
     name = name.strip()
     if not name or not folder or not name.isprintable() or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"--add {pair!r}: write NAME=DIR with a name of at most {LONGEST_NAME} printable "
-            "characters and the folder of "
+            f"--add {pair!r}: write NAME=DIR, a name of at most {LONGEST_NAME} printable "
+            "characters and the folder with "
             "the predictions"
         )
     if name in {
         f"{cell['model']} / {cell['loss']} / {cell['sampling']}" for cell in record["cells"]
     }:
-        raise ValueError(f"--add {pair!r}: the run has a configuration of that name; take another")
+        raise ValueError(
+            f"--add {pair!r}: the run has a configuration with this name; choose another"
+        )
     return name, to_local_path(folder)
 
 
@@ -69,13 +71,14 @@ def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:
     """The reference of every test case of the run."""
     if not root.is_dir():
         raise ValueError(
-            f"the run's data lay in {root}, which is not there; say where they are with --data DIR"
+            f"the run's data were in {root}, which does not exist; give their folder with "
+            "--data DIR"
         )
     labels = {case.case: case.labels for case in open_dataset(record["dataset"], root).cases}
     test = record["data"]["split_cases"].get("test", ())
-    if lacking := sorted(set(test) - set(labels)):
+    if missing := sorted(set(test) - set(labels)):
         raise ValueError(
-            f"{root} lacks {len(lacking)} of the run's test cases, first {lacking[0]}; give --data "
-            "DIR that has them"
+            f"{root} must hold all test cases of the run; {len(missing)} are missing, "
+            f"first {missing[0]}; give a --data DIR that has them"
         )
     return {case: labels[case] for case in test}

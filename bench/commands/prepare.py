@@ -1,4 +1,4 @@
-"""segbench prepare: fetch, check and prepare a data set, so that a run starts at once."""
+"""segbench prepare: downloads, checks and prepares a data set, so that a run can start at once."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(verbs) -> None:
     """The verb and its flags."""
-    verb = add_verb(verbs, "prepare", "check a data set and prepare it once for every trial", run)
+    verb = add_verb(verbs, "prepare", "check a data set and prepare it for all trials", run)
     verb.add_argument("dataset", help=NAMES)
     verb.add_argument("folder", type=local_path_argument, help="the data set's folder")
     verb.add_argument(
@@ -21,7 +21,7 @@ def add(verbs) -> None:
         type=folder_or_url,
         required=True,
         metavar="DIR|URL",
-        help="where the prepared data go",
+        help="the folder for prepared data",
     )
     verb.add_argument(
         "--cube",
@@ -35,15 +35,16 @@ def add(verbs) -> None:
     verb.add_argument(
         "--download",
         action="store_true",
-        help=f"first fetch what is missing, resumable ({FETCHED})",
+        help=f"download missing files first; can be resumed ({FETCHED})",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare options.folder and print the prepared folder's path; returns 0, or 3 if --skip-bad
-    left cases out.
+    """Prepare options.folder and print the path of the prepared folder; returns 0, or 3 if
+    --skip-bad excluded cases.
 
-    Raises ValueError for what is wrong with it, FaultyData for the faults of its cases.
+    Raises ValueError if the folder is not a data set, and FaultyData listing the faults of its
+    cases.
     """
     from rich.console import Console
 
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace, console: "Console") -> None:
-    """Fetch what is missing of a data set into options.folder."""
+    """Download the missing files of a data set to options.folder."""
     from trials.data.datasets.registry import DATASETS
     from trials.records.registry import Entry
 
@@ -87,10 +88,10 @@ def download(options: argparse.Namespace, console: "Console") -> None:
     if not part.download:
         known = ", ".join(name for name, part in DATASETS.items() if part.download)
         raise ValueError(
-            f"--download knows where {known} is published; {options.dataset} has to be put into "
-            f"{options.folder} by you"
+            f"--download supports {known}; got {options.dataset}; copy its files to "
+            f"{options.folder} yourself"
         )
     Entry(part.download).load()(
         options.folder,
-        on_case=lambda done, total: console.print(f"fetched {done} of {total}", highlight=False),
+        on_case=lambda done, total: console.print(f"downloaded {done} of {total}", highlight=False),
     )

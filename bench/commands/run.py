@@ -1,4 +1,4 @@
-"""segbench run: which grid, and where things are. The work is in bench/run.py."""
+"""segbench run: the flags. The work is in bench/run.py."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def add(verbs) -> None:
     verb = add_verb(
         verbs,
         "run",
-        "run a grid from data to report; the same command again runs what is missing",
+        "run a grid from data to report; rerun the same command to continue",
         run,
     )
     verb.add_argument(
@@ -26,13 +26,13 @@ def add(verbs) -> None:
         "--data",
         type=local_path_argument,
         metavar="DIR",
-        help="the data set's folder (demo: made when missing)",
+        help="the data set's folder (demo: generated if missing)",
     )
     verb.add_argument(
         "--cache",
         type=folder_or_url,
         metavar="DIR|URL",
-        help="prepared data (default: `cache` beside the run folder)",
+        help="the folder for prepared data (default: `cache` beside the run folder)",
     )
     verb.add_argument(
         "--out", type=folder_or_url, metavar="DIR|URL", help="the run folder (default: runs/GRID)"
@@ -40,35 +40,35 @@ def add(verbs) -> None:
     verb.add_argument(
         "--address",
         metavar="HOST:PORT",
-        help="a Ray cluster; `auto` finds the one of this machine (default: this machine alone)",
+        help="a Ray cluster; `auto` finds the one on this machine (default: this machine only)",
     )
     verb.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL=PATH",
-        help=f"first weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
+        help=f"initial weights of a model, such as {MODELS_EXAMPLE}; may be repeated",
     )
     verb.add_argument(
         "--checkpoint-minutes",
         type=minutes,
         default=1.0,
         metavar="M",
-        help="least time between two checkpoints of a trial, 0 for one after every epoch (default: "
-        "1)",
+        help="minimum time between two checkpoints of a trial; 0 writes one after every epoch "
+        "(default: 1)",
     )
     verb.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     verb.add_argument(
         "--rerun-changed",
         action="store_true",
-        help="delete the trials whose code has changed since they ran, and those that follow from "
-        "them, and run them again",
+        help="delete and rerun the trials whose code has changed since they ran, and those that "
+        "depend on them",
     )
     verb.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     verb.add_argument(
         "--save-predictions",
         action="store_true",
-        help="write each test case's prediction as NIfTI on its own grid",
+        help="write the prediction of each test case as NIfTI, on the case's native grid",
     )
 
 

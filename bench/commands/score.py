@@ -1,5 +1,6 @@
-"""segbench score: score a folder of predictions, whoever made them, and write a row a
-case as CSV."""
+"""segbench score: scores a folder of predictions, made by any program, and writes one CSV row per
+case.
+"""
 
 import argparse
 import csv
@@ -17,15 +18,15 @@ from trials.storage.atomic import write_text
 from trials.storage.probe import check_writable
 from trials.storage.spreadsheet import as_text
 
-# How every table begins, whatever its classes.
+# The start of every table, for any classes.
 FIRST_COLUMNS = re.compile(rb'case,"?dice_')
 
 
 def score_folders(options: argparse.Namespace) -> ScoreTable:
     """Score options.prediction against options.reference and write options.csv. Raises ValueError
-    naming every fault.
+    listing every fault.
 
-    Whether the table can be written is found out before hours are spent on what stands in it.
+    Checks that the table can be written before scoring, which may take hours.
     """
     load_own_parts(options.grid)
     if options.csv:
@@ -41,22 +42,22 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
 
 
 def refuse_place(path: Path) -> None:
-    """Raise ValueError where no file of that name can be written, or another than a table of ours
-    would be lost.
+    """Raise ValueError if the file cannot be written, or if it exists and is not a table of
+    segbench score.
     """
     if path.is_dir():
-        raise ValueError(f"--csv {path} is a folder; name a file, in it or elsewhere")
+        raise ValueError(f"--csv must be a file; {path} is a folder; name a file in it")
     check_writable(path.parent)
     if os.path.lexists(path) and not is_own_table(path):
         raise ValueError(
-            f"--csv {path} must be a new file or a table that segbench score wrote; it is another "
-            "file; name another"
+            f"--csv {path} must be a new file or a table that segbench score wrote; this file is "
+            "neither; choose another name"
         )
 
 
 def is_own_table(path: Path) -> bool:
-    """Whether a file may be replaced by a table: it is empty, or begins as write_csv() does. A link
-    or a device never may.
+    """Whether a file may be replaced by a table: it is empty, or starts as write_csv() does. Always
+    False for a link or a device.
     """
     if path.is_symlink() or not path.is_file():
         return False
@@ -66,9 +67,7 @@ def is_own_table(path: Path) -> bool:
 
 
 def write_csv(path: Path, table: ScoreTable) -> None:
-    """Write one row a case in full precision; what is not a number, because there is nothing to
-    score, is left empty.
-    """
+    """Write one row per case in full precision. An undefined score is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(as_text, table.rows[0]))
@@ -78,7 +77,7 @@ def write_csv(path: Path, table: ScoreTable) -> None:
 
 
 def cell_of(value: str | float) -> str | float:
-    """A case's name or one of its scores as it stands in the table."""
+    """A case's name, or one of its scores, as written in the table."""
     if isinstance(value, str):
         return as_text(value)
     return "" if math.isnan(value) else value

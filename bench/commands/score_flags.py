@@ -12,7 +12,7 @@ def add(verbs) -> None:
     verb = add_verb(
         verbs,
         "score",
-        "score a folder of predicted masks against the reference, made by any program",
+        "score a folder of predicted masks, made by any program, against the reference",
         run,
     )
     verb.add_argument(
@@ -20,28 +20,31 @@ def add(verbs) -> None:
         type=local_path_argument,
         required=True,
         metavar="DIR",
-        help="masks as CASE.nii.gz or CASE/segmentation.nii.gz",
+        help="reference masks, as CASE.nii.gz or CASE/segmentation.nii.gz",
     )
     verb.add_argument(
         "--prediction",
         type=local_path_argument,
         required=True,
         metavar="DIR",
-        help="the same of the predictions, on the case's own grid",
+        help="predicted masks, named the same way, on the native grid of each case",
     )
     verb.add_argument(
         "--dataset",
         default=DEFAULT,
-        help=f"which classes there are: {NAMES} (default: {DEFAULT})",
+        help=f"the data set that defines the classes: {NAMES} (default: {DEFAULT})",
     )
     verb.add_argument(
         "--cases",
         nargs="+",
         metavar="CASE",
-        help="score these alone (default: all, and none may lack)",
+        help="score only these cases (default: all; each needs a prediction)",
     )
     verb.add_argument(
-        "--csv", type=local_path_argument, metavar="FILE", help="write every score of every case"
+        "--csv",
+        type=local_path_argument,
+        metavar="FILE",
+        help="write all scores of all cases to this file",
     )
     verb.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
     add_workers(verb)

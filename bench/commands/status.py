@@ -1,4 +1,4 @@
-"""segbench status: what a run has done and what runs now."""
+"""segbench status: the progress of a run, read from its folder."""
 
 import argparse
 
@@ -12,7 +12,7 @@ def add(verbs) -> None:
     verb = add_verb(
         verbs,
         "status",
-        "what a run has done, what runs now and when it ends, from another shell",
+        "show the progress of a run and when it will end; works from any shell",
         run,
     )
     verb.add_argument("run", type=folder_or_url, help="the run folder, or its URL")

@@ -1,5 +1,5 @@
-"""What all verbs of the command line share: the flag for tracebacks, and numbers that argparse
-refuses with the rule.
+"""What all verbs share: the --debug flag, help texts, and argument types whose errors state the
+rule.
 """
 
 import argparse
@@ -8,18 +8,16 @@ from collections.abc import Callable
 
 from trials.data.datasets.registry import DATASETS, default_dataset
 
-SKIP_BAD = (
-    "leave out the cases that cannot be used, name them in the report, and end with exit code 3"
-)
+SKIP_BAD = "exclude cases that cannot be used, name them in the report, and return exit code 3"
 NAMES, DEFAULT = ", ".join(DATASETS), default_dataset()
 FETCHED = ", ".join(name for name, part in DATASETS.items() if part.download)
-OWN_METRICS = "a grid file, whose own metrics are shown too; it is run"
+OWN_METRICS = "a grid file whose metrics are added; the file is executed"
 
 
 def add_verb(
     verbs, name: str, summary: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    """The parser of a verb; run does its work and returns the exit code."""
+    """The parser of a verb; run executes it and returns the exit code."""
     verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
     verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verb.set_defaults(verb=run)
@@ -27,14 +25,14 @@ def add_verb(
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:
-    """The flag of verbs that read many cases at once."""
+    """The --workers flag, for verbs that read many cases."""
     verb.add_argument(
-        "--workers", type=processes, metavar="N", help="processes (default: one a core)"
+        "--workers", type=processes, metavar="N", help="number of processes (default: one per core)"
     )
 
 
 def minutes(text: str) -> float:
-    """For argparse: a length of time, 0 or longer."""
+    """An argparse type: minutes, at least 0."""
     value = float(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(
@@ -44,7 +42,7 @@ def minutes(text: str) -> float:
 
 
 def processes(text: str) -> int:
-    """For argparse: a number of processes, 1 or more."""
+    """An argparse type: a number of processes, at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"processes must be at least 1; got {text}")

@@ -1,3 +1,3 @@
-"""segbench doctor: what stands in the way of a run, on this machine, in a cluster file, on every
-node; each with its fix.
+"""segbench doctor: finds problems that would stop a run, on this machine, in a cluster file and on
+every node, each with a fix.
 """

@@ -1,4 +1,4 @@
-"""In which precision each model of a grid trains on this machine, and whether its low precision
+"""The precision in which each model of a grid trains on this machine, and whether its low precision
 agrees with float32.
 """
 
@@ -19,50 +19,50 @@ from trials.records.spec import Recipe
 from trials.training.precision import Arithmetic, compare
 from trials.voxel_losses import Combined
 
-# A stand-in for a data set's, which is not looked at: background and three classes of KiTS23.
+# Used instead of a data set: the background and three classes of KiTS23.
 NUM_CLASSES = 4
 # Thresholds of a smooth image of deviation 1, above which the labels 1, 2 and 3 begin.
 LEVELS = (0.5, 1.5, 2.2)
 
 
 def arithmetic_findings(name: str) -> Iterator[Finding]:
-    """A finding for each model of a grid, by the grid's name or file; a grid that cannot be run is
-    one finding.
+    """A finding for each model of a grid, given by name or file; a grid that cannot run is one
+    finding.
     """
     try:
         grid, _ = load_grid(name)
         check_grid(grid)
     except ValueError as wrong:
-        yield error("grid", str(wrong), "correct it; `segbench ls` lists what a grid may name")
+        yield error("grid", str(wrong), "fix the grid; `segbench ls` lists what a grid can name")
         return
     for model, one in resolve(grid, before_data(grid)).models.items():
         yield model_finding(model, one.recipe)
 
 
 def model_finding(model: str, recipe: Recipe) -> Finding:
-    """One model under its recipe, with random weights, on a made-up batch of the recipe's size."""
+    """One model with its recipe, with random weights, on a random batch of the recipe's size."""
     device = pick_device()
     precision = pick_precision(recipe.precision, device)
     if precision is None:
         return fine("precision", f"{model} trains in float32")
-    found = compared(model, recipe, device, precision)
+    found = compare_precision(model, recipe, device, precision)
     low = str(precision).removeprefix("torch.")
     if found.is_right:
         return fine("precision", f"{model} trains in {low}, compared with float32: {found.text()}")
-    told = f"{model}: {low} is wrong here: {found.text()}"
+    message = f"{model}: {low} is wrong here: {found.text()}"
     if recipe.precision == "auto":
         return warning(
             "precision",
-            f"{told}; it trains in float32",
-            "another version of torch or of the driver may be right",
+            f"{message}; it trains in float32",
+            "try another version of torch or of the driver",
         )
-    return error("precision", told, "set the recipe's precision to 'auto' or 'float32'")
+    return error("precision", message, "set the recipe's precision to 'auto' or 'float32'")
 
 
-def compared(
+def compare_precision(
     model: str, recipe: Recipe, device: torch.device, precision: torch.dtype
 ) -> Arithmetic:
-    """The comparison of a network of the registry with float32, see trials.training.precision."""
+    """The comparison of a network with float32, see trials.training.precision."""
     part = MODELS[model]
     torch.manual_seed(0)
     module = build(model, NUM_CLASSES, width=recipe.width, options=recipe.model_options)
@@ -83,8 +83,8 @@ def compared(
 
 
 def smooth_batch(recipe: Recipe, network: Network) -> tuple[Tensor, Tensor]:
-    """Smooth random images [B, 1, ...] of deviation 1 and labels that follow them, of the recipe's
-    batch and size.
+    """Smooth random images [B, 1, ...] of deviation 1 and matching labels, with the recipe's batch
+    and size.
     """
     edge, pool = recipe.preparation.edge, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
     images = pool(

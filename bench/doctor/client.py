@@ -1,5 +1,5 @@
-"""What a user's own machine needs to drive a cluster: programs, ray[default], the token, and Ray's
-own word on the file.
+"""What a machine needs to start a cluster: programs, ray[default], the token, and a file that the
+Ray launcher accepts.
 """
 
 import os
@@ -13,31 +13,31 @@ from bench.doctor.findings import Finding, error, fine, warning
 from bench.doctor.safe_yaml import read_yaml
 
 PROGRAMS = ("ssh", "rsync")
-# Of what ray[default] brings, `ray up` and `ray job` need these first.
-OF_RAY_DEFAULT = ("aiohttp", "aiohttp_cors", "opencensus")
+# The packages of ray[default] that `ray up` and `ray job` import first.
+RAY_DEFAULT_PACKAGES = ("aiohttp", "aiohttp_cors", "opencensus")
 
 
 def client_findings(path: Path, home: Path) -> Iterator[Finding]:
-    """Whether `ray up FILE` can start from here. home is the user's folder, in which Ray keeps its
-    token.
+    """Whether `ray up FILE` can start from here. home is the user's home folder, where Ray keeps
+    its token.
     """
     for program in PROGRAMS:
         if shutil.which(program) is None:
             yield error(
                 "programs",
-                f"{program} is not installed here",
+                f"{program} is not installed",
                 "apt-get install openssh-client rsync",
             )
-    if any(find_spec(name) is None for name in OF_RAY_DEFAULT):
+    if any(find_spec(name) is None for name in RAY_DEFAULT_PACKAGES):
         yield error(
             "ray[default]",
-            "missing, and without it there is no `ray up` and no `ray job`",
+            "it is not installed; `ray up` and `ray job` need it",
             "pip install 'ray[default]'",
         )
     if os.environ.get("RAY_TMPDIR"):
         yield warning(
             "RAY_TMPDIR",
-            "it moves what `ray up` remembers of your own machines",
+            "it moves the state that `ray up` keeps about your machines",
             "unset RAY_TMPDIR",
         )
     yield token_file(home / ".ray" / "auth_token")
@@ -45,25 +45,25 @@ def client_findings(path: Path, home: Path) -> Iterator[Finding]:
 
 
 def token_file(path: Path) -> Finding:
-    """The token of this user: there, not empty, and for its owner alone."""
+    """The token of this user: it must exist, not be empty, and be readable by its owner only."""
     if not path.is_file() or not path.read_text().strip():
         return error(
-            "token", f"there is none in {path}", "ray get-auth-token --generate > /dev/null"
+            "token", f"there is no token in {path}", "ray get-auth-token --generate > /dev/null"
         )
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return warning("token", f"others on this machine may read {path}", f"chmod 600 {path}")
-    return fine("token", f"in {path}, for you alone")
+        return warning("token", f"other users of this machine can read {path}", f"chmod 600 {path}")
+    return fine("token", f"in {path}, readable by you only")
 
 
 def schema(path: Path) -> Iterator[Finding]:
-    """What Ray's launcher says of the file."""
+    """Whether the Ray launcher accepts the file."""
     from bench.tuning.ray_private import launcher_complaint
 
-    if told := launcher_complaint(read_yaml(path)):
+    if message := launcher_complaint(read_yaml(path)):
         yield error(
             "schema",
-            f"Ray's launcher refuses {path}: {told}",
-            "docs.ray.io, Cluster YAML Configuration Options",
+            f"the Ray launcher rejects {path}: {message}",
+            "see Cluster YAML Configuration Options on docs.ray.io",
         )
     else:
-        yield fine("schema", f"Ray's launcher takes {path}")
+        yield fine("schema", f"the Ray launcher accepts {path}")

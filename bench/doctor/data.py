@@ -1,5 +1,5 @@
-"""The data set's folder and the prepared cache: how many cases, and whether every cube still has
-its digest.
+"""Checks of the data set's folder and of the prepared cache: the number of cases, and the digest of
+every cube.
 """
 
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ from trials.data.prepared.manifest import read_manifest
 from trials.storage.atomic import find_files
 from trials.storage.probe import explain_error
 
-PREPARE = "segbench prepare DATASET FOLDER --cache CACHE makes what is damaged anew"
+PREPARE = "segbench prepare DATASET FOLDER --cache CACHE prepares damaged cases again"
 
 
 def data_finding(folder: Path) -> Finding:
-    """How many cases a data set's folder holds; what is in them is `segbench check`'s to say."""
-    look = f"segbench check {folder}"
+    """The number of cases in a data set's folder; `segbench check` reads their content."""
+    check = f"segbench check {folder}"
     try:
         dataset = find_dataset(detect_dataset(folder), folder)
     except (ValueError, FileNotFoundError) as wrong:
-        return error("data", str(wrong), f"{look} lists every fault")
+        return error("data", str(wrong), f"{check} lists all faults")
     of = f" of {dataset.published}" if dataset.published else ""
     return fine(
-        "data", f"{len(dataset.cases)}{of} cases of {dataset.name} in {folder}; {look} reads them"
+        "data", f"{len(dataset.cases)}{of} cases of {dataset.name} in {folder}; {check} reads them"
     )
 
 
 def cache_findings(root: Path) -> Iterator[Finding]:
-    """Every prepared set under a cache folder, each cube read and compared with the digest that its
-    manifest names.
+    """Every prepared data set in a cache folder; each cube is read and compared with the digest in
+    its manifest.
     """
     try:
         manifests = find_files(root, "*/*/manifest.json", patience=0)
@@ -38,21 +38,21 @@ def cache_findings(root: Path) -> Iterator[Finding]:
         yield error(
             "cache",
             f"{root} cannot be read: {explain_error(wrong)}",
-            "name the folder, or the URL, that --cache names",
+            "give the folder or URL of --cache",
         )
         return
     if not manifests:
         yield warning(
             "cache",
-            f"nothing is prepared in {root}",
-            "a run prepares what it needs; `segbench prepare` does it before",
+            f"{root} holds no prepared data",
+            "a run prepares the data; to do it earlier, use `segbench prepare`",
         )
     for path in manifests:
         yield prepared_finding(path)
 
 
 def prepared_finding(path: Path) -> Finding:
-    """One prepared set, by its manifest."""
+    """One prepared data set, by its manifest."""
     folder = path.parent
     try:
         cases = read_manifest(path).cases
@@ -62,9 +62,9 @@ def prepared_finding(path: Path) -> Finding:
         record.case for record in cases.values() if not is_whole(folder.parent / "cases", record)
     ]
     if damaged:
-        told = (
+        message = (
             f"{len(damaged)} of {len(cases)} cases in {folder} are missing or damaged: "
             f"{', '.join(damaged[:3])}"
         )
-        return error("cache", told, PREPARE)
-    return fine("cache", f"{len(cases)} cases in {folder}, every digest right")
+        return error("cache", message, PREPARE)
+    return fine("cache", f"{len(cases)} cases in {folder}, every digest matches")

@@ -1,4 +1,4 @@
-"""Every node of a running cluster: one storage, one set of versions."""
+"""Checks of every node of a running cluster: the same storage and the same versions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from bench.tuning.node_report import NodeReport, complaint
 
 
 def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[Finding]:
-    """Ask every node of the cluster at address for out and for what trials read; one that cannot be
-    reached is one finding.
+    """Ask every node of the cluster at address whether it can use out and read the needed paths. A
+    node that cannot be reached is one finding.
     """
     from bench.tuning.node_checks import WAY_IN, ask, joined, living
 
@@ -23,7 +23,7 @@ def node_findings(address: str, out: Path, needed: tuple[str, ...]) -> Iterator[
 
 
 def rules(sights: Sequence[NodeReport], out: Path) -> Iterator[Finding]:
-    """What the nodes' answers mean."""
+    """The findings from the reports of the nodes."""
     wrong, fix = complaint(out, sights)
     if wrong:
         yield error("storage", wrong, fix)
@@ -33,20 +33,22 @@ def rules(sights: Sequence[NodeReport], out: Path) -> Iterator[Finding]:
         yield error(
             "nodes",
             f"no answer from {lost}",
-            "look there whether Ray runs; `ray status` lists the nodes",
+            "check that Ray runs there; `ray status` lists the nodes",
         )
     kinds = {tuple(sorted(sight.versions.items())) for sight in sights if sight.versions}
     if len(kinds) > 1:
         differ = "; ".join(
-            f"{sight.address}: {listed(sight.versions)}" for sight in sights if sight.versions
+            f"{sight.address}: {versions_text(sight.versions)}"
+            for sight in sights
+            if sight.versions
         )
         yield warning(
             "nodes",
             f"versions differ: {differ}",
-            "install the same on every node, so that results are comparable",
+            "install the same versions on every node, so that results are comparable",
         )
 
 
-def listed(versions: Mapping[str, str]) -> str:
-    """Versions in one line."""
+def versions_text(versions: Mapping[str, str]) -> str:
+    """Versions as one line of text."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())

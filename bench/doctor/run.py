@@ -1,6 +1,4 @@
-"""The verb: look at what was named, print every finding, and say by the exit code whether something
-must be fixed.
-"""
+"""The verb: checks everything that was named, prints the findings, and returns an exit code."""
 
 import argparse
 from collections.abc import Iterator
@@ -9,26 +7,26 @@ from pathlib import Path
 from bench.doctor.client import client_findings
 from bench.doctor.cluster_file import cluster_findings
 from bench.doctor.findings import Finding, error, errors, fine, print_findings
-from bench.doctor.machine import gather, machine_findings
-from bench.exit_codes import FINISHED, MENDABLE
+from bench.doctor.machine import inspect_machine, machine_findings
+from bench.exit_codes import FINISHED, USER_ERROR
 from trials.storage.atomic import is_remote
 from trials.storage.probe import check_writable
 from trials.storage.spool import scratch
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print what was found; returns 2 if something must be fixed, else 0."""
-    findings = list(examined(options))
+    """Print the findings; returns 2 if something must be fixed, else 0."""
+    findings = list(collect_findings(options))
     print_findings(findings, options.json)
-    return MENDABLE if errors(findings) else FINISHED
+    return USER_ERROR if errors(findings) else FINISHED
 
 
-def examined(options: argparse.Namespace) -> Iterator[Finding]:
-    """This machine always; the run folder, cluster file, data, cache, grid and nodes where they are
-    named.
+def collect_findings(options: argparse.Namespace) -> Iterator[Finding]:
+    """The findings on this machine, and on the run folder, cluster file, data, cache, grid and
+    nodes that were named.
     """
     out = (options.out or Path("runs")).absolute()
-    yield from machine_findings(gather(scratch() if is_remote(out) else out))
+    yield from machine_findings(inspect_machine(scratch() if is_remote(out) else out))
     if options.data:
         from bench.doctor.data import data_finding
 
@@ -48,8 +46,8 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding]:
-    """Whether this machine can leave files in the run folder and, if it can, what each node of the
-    cluster sees.
+    """Whether this machine can write to the run folder and, if it can, whether each node of the
+    cluster can use the storage.
     """
     found = storage_finding(out)
     yield found
@@ -61,18 +59,17 @@ def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding
 
 
 def storage_finding(out: Path) -> Finding:
-    """Whether a run could leave its files there: one is written, read and deleted."""
+    """Whether a run can write its files there: a test file is written, read and deleted."""
     try:
         check_writable(out)
     except ValueError as wrong:
-        told, _, fix = str(wrong).rpartition("; ")
-        return error("run folder", told, fix)
-    return fine("run folder", f"{out} can be written, read and deleted from")
+        message, _, fix = str(wrong).rpartition("; ")
+        return error("run folder", message, fix)
+    return fine("run folder", f"files in {out} can be written, read and deleted")
 
 
 def file_findings(path: Path) -> Iterator[Finding]:
-    """A cluster file and what this machine needs for it; a file that cannot be read is
-    one finding."""
+    """A cluster file and what this machine needs for it; an unreadable file is one finding."""
     try:
         yield from cluster_findings(path)
         yield from client_findings(path, Path.home())
@@ -80,5 +77,5 @@ def file_findings(path: Path) -> Iterator[Finding]:
         yield error(
             "cluster file",
             str(wrong),
-            "cluster.yaml and clusters/onprem.yaml are files to start from",
+            "start from cluster.yaml or clusters/onprem.yaml",
         )

@@ -1,1 +1,1 @@
-"""Which trials are due, what they start from, and which are done."""
+"""Which trials are due, what they start from, and which are finished."""

@@ -1,5 +1,5 @@
-"""ceiling.json: what each of a run's preparations lets a network score on the test cases at most,
-once a preparation.
+"""ceiling.json: the highest score that each preparation of a run allows on the test cases, one
+entry per preparation.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from trials.storage.checksum import add_checksum
 
 
 def write_ceilings(out: Path, prepared: Prepared) -> None:
-    """Leave RUN/ceiling.json; what it already holds of the same prepared data is kept."""
+    """Write RUN/ceiling.json, keeping the ceilings that it holds for the same prepared data."""
     path = out / "ceiling.json"
     known = {ceiling.data: ceiling for ceiling in _read(path)}
     ceilings = []
@@ -28,7 +28,9 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:
-    """What an earlier run has left; nothing, to be computed again, where it cannot be read."""
+    """The ceilings that an earlier run wrote; empty if they cannot be read, so that they are
+    computed again.
+    """
     try:
         return from_json(Ceilings, path.read_text(encoding="utf-8")).ceilings
     except (FileNotFoundError, ValueError):

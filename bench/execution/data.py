@@ -1,5 +1,5 @@
-"""From a grid to prepared data: the folder is checked, split and brought to every cube that the
-grid's recipes ask for.
+"""From a grid to prepared data: opens, checks and splits the data set, and resamples it to every
+cube of the grid's recipes.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.execution.progress_bar import progress_bar
-from bench.grid.resolve import Facts, ResolvedGrid
+from bench.grid.resolve import GridFacts, ResolvedGrid
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.case_metadata import case_metadata
@@ -33,7 +33,7 @@ from trials.storage.mirror import local_cache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A data set ready for trials: who is in which split, and the folder and content of each
+    """A data set that is ready for trials: its split, and the folder and digest of each
     preparation.
     """
 
@@ -46,19 +46,23 @@ class Prepared:
     geometry: Mapping[str, Mapping[str, object]]
     notes: tuple[Fault, ...] = ()
 
-    def facts(self, weights: Mapping[str, str]) -> Facts:
-        """What the queue needs to know of the data and of the weights that were given."""
-        return Facts(splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights)
+    def facts(self, weights: Mapping[str, str]) -> GridFacts:
+        """What the trial queue needs to know of the data and of the given weights."""
+        return GridFacts(
+            splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights
+        )
 
     def needed(self) -> tuple[Path, ...]:
-        """What every node must see: the data set's folder and the manifest of each preparation."""
+        """The paths that every node must see: the data set's folder and the manifest of each
+        preparation.
+        """
         return (
             self.dataset.root.absolute(),
             *(folder / "manifest.json" for folder in self.folders.values()),
         )
 
     def record(self) -> dict[str, object]:
-        """What run.json says of the data."""
+        """The data entry of run.json."""
         splits = {name: list(getattr(self.split, name)) for name in ("train", "val", "test")}
         left_out = bad_cases(self.dataset.faults)
         return {
@@ -81,24 +85,24 @@ class Prepared:
 
 
 def open_grid_data(
-    grid: Grid, root: Path | None, place: Path, console: Console, skip_bad: Path | None = None
+    grid: Grid, root: Path | None, parent: Path, console: Console, skip_bad: Path | None = None
 ) -> tuple[Dataset, str, Split]:
-    """Open and split a grid's data set: at root, or made under place where it is made. Returns it
-    with its scheme and split.
+    """Open and split a grid's data set: the one at root, or one that is generated below parent.
+    Returns the data set, its split scheme and its split.
 
-    skip_bad is the cache below which is remembered which cases cannot be used: they are left out of
-    the set and its splits. Raises ValueError: how to get a data set that is missing, or every fault
-    of one that is there.
+    skip_bad is the cache folder that remembers which cases cannot be used; these are excluded from
+    the data set and its splits. Raises ValueError if the data set is missing, saying how to get it,
+    or listing all its faults.
     """
     part = pick(DATASETS, "data set", grid.dataset)
     if root is None and not part.generate:
         raise ValueError(
-            f"grid {grid.name!r} needs {grid.dataset}, and --data FOLDER says where it is: "
+            f"grid {grid.name!r} needs {grid.dataset}; give its folder with --data: "
             f"{part.how_to_get}"
         )
-    root = root or place / "-".join([grid.dataset, *map(str, grid.generate.values())])
+    root = root or parent / "-".join([grid.dataset, *map(str, grid.generate.values())])
     if part.generate and grid.generate:
-        console.print(f"making {grid.dataset} in {root}", highlight=False)
+        console.print(f"generating {grid.dataset} in {root}", highlight=False)
         Entry(part.generate).load()(root, **grid.generate)
     dataset = (
         open_dataset(grid.dataset, root)
@@ -114,7 +118,7 @@ def open_grid_data(
 def open_sound_part(
     name: str, root: Path, cache: Path, console: Console, workers: int | None = None
 ) -> Dataset:
-    """Open a data set without the cases that cannot be used, and say which they are and why."""
+    """Open a data set without the cases that cannot be used, and print each with the reason."""
     found = find_dataset(name, root)
     with progress_bar(f"checking {found.name}", len(found.cases), console) as tick:
         dataset = without_bad_cases(found, cache, workers, on_case=tick)
@@ -131,8 +135,8 @@ def prepare_grid(
     cache: Path,
     console: Console,
 ) -> Prepared:
-    """Bring every case to every cube that the grid's recipes ask for. Raises ValueError naming
-    every faulty case.
+    """Resample every case to every cube of the grid's recipes. Raises ValueError naming every
+    faulty case.
     """
     recipes = dict.fromkeys(one.recipe for one in resolved.cells)
     folders = {
@@ -159,7 +163,7 @@ def prepare_grid(
 
 
 def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
-    """Each case's native grid in (D, H, W) and how many voxels each class has on it."""
+    """Each case's native grid in (D, H, W) and the number of voxels of each class on it."""
     return {
         case: {
             "shape": list(record.shape),
@@ -171,7 +175,7 @@ def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
 
 
 def case_count(dataset: Dataset, split: Split) -> str:
-    """How many cases are there, and in which split."""
+    """One line: the number of cases, and of those in each split."""
     of = f" of {dataset.published}" if dataset.published else ""
     out = (
         f", {len(split.excluded)} left out ({', '.join(sorted(split.excluded)[:3])})"
@@ -192,7 +196,7 @@ def prepare_with_bar(
     console: Console,
     workers: int | None = None,
 ) -> Path:
-    """prepare_dataset under a progress bar with the time that remains."""
+    """prepare_dataset with a progress bar and the remaining time."""
     doing = f"preparing {dataset.name} at {preparation.edge}^3"
     with (
         progress_bar(doing, len(dataset.cases), console) as tick,
@@ -205,20 +209,21 @@ def prepare_with_bar(
 
 
 def notes_of(cache: Cache) -> tuple[Fault, ...]:
-    """What was worth a look in the files of a prepared set."""
+    """The warnings about the files of a prepared data set."""
     return tuple(note for record in cache.cases.values() for note in record.notes)
 
 
 def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
-    """Case to what is worth a look in its files, by their names alone."""
-    told: dict[str, list[str]] = {}
+    """Case to its warnings, which name files without their folders."""
+    texts_by_case: dict[str, list[str]] = {}
     for note in notes:
         if note.level == WARNING:
-            told.setdefault(note.case, []).append(f"{Path(note.file).name}: {note.message}")
-    return {case: "; ".join(texts) for case, texts in told.items()}
+            text = f"{Path(note.file).name}: {note.message}"
+            texts_by_case.setdefault(note.case, []).append(text)
+    return {case: "; ".join(texts) for case, texts in texts_by_case.items()}
 
 
 def print_notes(cache: Cache, console: Console) -> None:
-    """A line for everything that is worth a look."""
+    """Print a line for each warning."""
     for note in notes_of(cache):
         console.print(f"warning: {fault_line(note)}", highlight=False, markup=False, soft_wrap=True)

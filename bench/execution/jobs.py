@@ -1,5 +1,4 @@
-"""From a trial that is due to the job a worker runs: which cases, which files, which
-first weights."""
+"""From a due trial to the job of a worker: its cases, files and initial weights."""
 
 import argparse
 from collections.abc import Callable
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where a run reads and writes. data None lets the data set say how to get it."""
+    """Where a run reads and writes. data None: an error tells how to get the data set."""
 
     out: Path
     cache: Path
@@ -29,10 +28,9 @@ def job_maker(
     revision: str,
     scoring_threads: int = 1,
 ) -> "Callable[[Due], Job]":
-    """A function that turns a spec into the job a worker runs; only final trials are given test
-    cases.
+    """A function that turns a due trial into the job of a worker. Only final trials get test cases.
 
-    scoring_threads is how many cores a trial has.
+    scoring_threads is the number of cores of a trial.
     """
     from bench.execution.results import digest_of
     from trials.identity.code_identity import code_of

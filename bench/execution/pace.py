@@ -1,55 +1,59 @@
-"""What the trials of a run have cost so far, by model, and what is left of the run at that pace."""
+"""The time that the trials of a run have taken so far, by model, and the time that remains at this
+pace.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from bench.grid.resolve import epochs_of, pretrainings
 from trials.records.spec import PRETRAIN, TUNE, TrialSpec
 
 
 @dataclass(slots=True)
 class Pace:
-    """What the finished epochs and trials of a model have cost, in seconds."""
+    """The time of the finished epochs of a model, and of its finished trials outside their epochs,
+    in seconds.
+    """
 
     epochs: list[float] = field(default_factory=list)
-    beside: list[float] = field(default_factory=list)
+    outside: list[float] = field(default_factory=list)
 
     def seconds(self, epochs: float, trials: float) -> float:
-        """What so many epochs in so many trials will cost: each epoch its mean, each trial what it
-        needs beside its epochs.
+        """The expected seconds of so many epochs and trials: the mean per epoch, plus the mean time
+        of a trial outside its epochs.
         """
-        beside = sum(self.beside) / len(self.beside) if self.beside else 0.0
-        return epochs * sum(self.epochs) / len(self.epochs) + trials * beside
+        outside = sum(self.outside) / len(self.outside) if self.outside else 0.0
+        return epochs * sum(self.epochs) / len(self.epochs) + trials * outside
 
 
 class PaceByModel:
-    """The pace of each model, told of every epoch and every finished trial."""
+    """The pace of each model, updated with every finished epoch and trial."""
 
     def __init__(self) -> None:
         self.models: dict[str, Pace] = defaultdict(Pace)
 
     def add_epoch(self, model: str, seconds: float) -> None:
-        """An epoch is over."""
+        """Record a finished epoch."""
         self.models[model].epochs.append(seconds)
 
     def add_trial(self, model: str, epochs: int, seconds: float) -> None:
-        """A trial of so many epochs is over; what they did not take it needed beside them."""
+        """Record a finished trial; the time beyond its epochs counts as time outside them."""
         mean = sum(self.models[model].epochs[-epochs:]) / max(1, epochs)
-        self.models[model].beside.append(max(0.0, seconds - epochs * mean))
+        self.models[model].outside.append(max(0.0, seconds - epochs * mean))
 
     def seconds_left(self, left: Mapping[str, tuple[float, float]]) -> float | None:
-        """What these epochs and trials of each model will cost, one trial at a time; None before a
-        first epoch. A model without an epoch yet has the mean pace of the others.
+        """The expected seconds of these epochs and trials of each model, one trial at a time; None
+        before the first epoch. A model without a finished epoch gets the mean pace of the others.
         """
         paces = {model: pace for model, pace in self.models.items() if pace.epochs}
         if not paces:
             return None
         usual = Pace(
             [sum(p.epochs) / len(p.epochs) for p in paces.values()],
-            [b for p in paces.values() for b in p.beside],
+            [b for p in paces.values() for b in p.outside],
         )
         return sum(paces.get(model, usual).seconds(*amount) for model, amount in left.items())
 
@@ -57,10 +61,14 @@ class PaceByModel:
 def work_left(
     queue: TrialQueue, running: Iterable[tuple[TrialSpec, int]]
 ) -> dict[str, tuple[float, float]]:
-    """Epochs and trials that each model still has before it; a running trial is left but for its
-    finished epochs.
+    """Remaining epochs and trials of each model; of a running trial, its finished epochs are
+    subtracted.
     """
-    counts, models, share = planned(queue.resolved), queue.resolved.models, share_trained(queue)
+    counts, models, share = (
+        count_trials(queue.resolved),
+        queue.resolved.models,
+        share_trained(queue),
+    )
     lengths = {phase: share if phase == TUNE else 1.0 for phase in counts}
     left: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     in_cells = [cell.model for cell in queue.grid.cells]
@@ -80,8 +88,8 @@ def work_left(
 
 
 def share_trained(queue: TrialQueue) -> float:
-    """How much of their epochs the tuning trials so far have trained: less than 1 where some were
-    pruned.
+    """The fraction of their epochs that the tuning trials so far have trained: less than 1 if some
+    were pruned.
     """
     tuned = [one for one in queue.results.values() if one.spec.phase == TUNE and one.curve]
     whole = sum(spec_epochs(result.spec) for result in tuned)
@@ -89,5 +97,5 @@ def share_trained(queue: TrialQueue) -> float:
 
 
 def spec_epochs(spec: TrialSpec) -> int:
-    """How many epochs a trial trains that is neither pruned nor ended early."""
+    """The number of epochs of a trial that is neither pruned nor stopped early."""
     return spec.recipe.pretrain_epochs if spec.phase == PRETRAIN else spec.recipe.epochs

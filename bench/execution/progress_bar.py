@@ -1,4 +1,4 @@
-"""One progress bar over cases, for every command that reads many."""
+"""The progress bar of every command that reads many cases."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Tick(Protocol):
-    """Counts one more case as done, or sets how many of how many are."""
+    """Counts one more case as done, or sets the number done and the total."""
 
     def __call__(self, done: int | None = None, total: int | None = None) -> None: ...
 
 
 @contextmanager
 def progress_bar(doing: str, total: int, console: Console | None = None) -> Iterator[Tick]:
-    """Show what is done, a bar and the time that remains while the block runs; nothing where the
-    console, by default standard error, is no terminal.
+    """Show a description, a bar and the remaining time while the block runs; nothing if the
+    console, by default standard error, is not a terminal.
     """
     console = console or Console(stderr=True)
     columns = (

@@ -1,5 +1,5 @@
-"""How far a run is, in words and as the table of a terminal: pure text of its queue, of the trials
-that run, and of when it will end.
+"""The progress of a run as text and as a terminal table: pure functions of its queue, its running
+trials and its expected end.
 """
 
 import time
@@ -14,14 +14,14 @@ from rich.text import Text
 
 from bench.execution.pace import spec_epochs
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from trials.records.result import COMPLETE, FAILED, PRUNED
 from trials.records.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTrial:
-    """A trial that runs, its finished epochs, and when it got its place, by the monotonic clock."""
+    """A running trial, its number of finished epochs, and its start on the monotonic clock."""
 
     spec: TrialSpec
     epoch: int
@@ -29,12 +29,12 @@ class RunningTrial:
 
     @property
     def seconds(self) -> float:
-        """For how long it has run."""
+        """Seconds since its start."""
         return time.monotonic() - self.started
 
 
 def summary(queue: TrialQueue, minutes: float) -> str:
-    """What came of a run, in one line."""
+    """The outcome of a run, in one line."""
     states = [result.state for result in queue.results.values()]
     others = "".join(
         f", {states.count(state)} {state.lower()}" for state in (PRUNED, FAILED) if state in states
@@ -46,30 +46,30 @@ def summary(queue: TrialQueue, minutes: float) -> str:
 
 
 def headline(queue: TrialQueue, num_running: int, end: datetime | None) -> str:
-    """Trials and cells done, what runs, failures, and the end by the clock."""
+    """Trials and cells done, running trials, failures, and the expected end."""
     failed = sum(result.state == FAILED for result in queue.results.values())
     words = [
         f"{cells_done(queue)} of {len(queue.grid.cells)} cells done",
         f"{num_running} running",
         *([f"{failed} failed"] if failed else []),
-        *([f"ends about {by_the_clock(end, datetime.now())}"] if end else []),
+        *([f"ends about {format_time(end, datetime.now())}"] if end else []),
     ]
     return f"[{len(queue.results)}/{num_planned(queue)}] {', '.join(words)}"
 
 
 def num_planned(queue: TrialQueue) -> int:
-    """How many trials a run has in all."""
-    return sum(planned(queue.resolved).values())
+    """The number of trials of the run."""
+    return sum(count_trials(queue.resolved).values())
 
 
 def cells_done(queue: TrialQueue) -> int:
-    """How many cells have a result under each seed."""
+    """The number of cells that have a result under each seed."""
     finals = Counter(one.spec.cell for one in queue.results.values() if one.spec.phase == FINAL)
     return sum(finals[cell] >= len(queue.grid.seeds) for cell in queue.grid.cells)
 
 
 def view(queue: TrialQueue, running: list[RunningTrial], end: datetime | None) -> Group:
-    """The view of a terminal: a bar, the phases, the running trials, the best cell so far."""
+    """The terminal view: a bar, the phases, the running trials and the best cell so far."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("running", "epoch", "for"):
         table.add_column(column, style="cyan", header_style="dim")
@@ -86,17 +86,17 @@ def view(queue: TrialQueue, running: list[RunningTrial], end: datetime | None) -
 
 
 def phases(queue: TrialQueue) -> str:
-    """How many trials of each phase are done."""
+    """The number of finished trials of each phase."""
     finished = [result.spec.phase for result in queue.results.values()]
     return "   ".join(
         f"{phase} {finished.count(phase)}/{count}"
-        for phase, count in planned(queue.resolved).items()
+        for phase, count in count_trials(queue.resolved).items()
         if count
     )
 
 
 def best(queue: TrialQueue) -> str:
-    """The best trial on validation so far, of the final ones once there are any; "" before a
+    """The best trial on validation so far, of the final trials if any has finished; "" before the
     first.
     """
     complete = [result for result in list(queue.results.values()) if result.state == COMPLETE]
@@ -108,13 +108,13 @@ def best(queue: TrialQueue) -> str:
     return f"best on validation so far: {describe(first.spec)}, mean Dice {first.val_score:.3f}"
 
 
-def by_the_clock(moment: datetime, now: datetime) -> str:
-    """A time of day, with its date where that is not today's."""
+def format_time(moment: datetime, now: datetime) -> str:
+    """A time of day, with the date if it is not today."""
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%a %d %b %H:%M}"
 
 
 def describe(spec: TrialSpec) -> str:
-    """A trial in words."""
+    """A trial as text."""
     cell = spec.cell
     which = "" if spec.phase == PRETRAIN else f" {cell.loss} {cell.sampling}"
     return f"{spec.phase} {cell.model}{which} seed {spec.seed}" + (

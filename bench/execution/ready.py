@@ -1,4 +1,4 @@
-"""A grid that is ready to run or to be timed: data prepared, first weights at hand, every cell
+"""A grid that is ready to run or to be timed: data prepared, initial weights fetched, every cell
 resolved.
 """
 
@@ -16,7 +16,7 @@ from bench.grid.validate import check_settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyGrid:
-    """A resolved grid with its prepared data; files maps a model to the file of its first
+    """A resolved grid with its prepared data. files maps a model to the file of its initial
     weights.
     """
 
@@ -25,16 +25,17 @@ class ReadyGrid:
     files: Mapping[str, Path]
 
     def needed(self) -> list[str]:
-        """What every node must see: files of weights, the data set's folder, and the manifest of
-        each preparation.
+        """The paths that every node must see: files of weights, the data set's folder, and the
+        manifest of each preparation.
         """
         return [str(path) for path in (*self.files.values(), *self.prepared.needed())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPlaces:
-    """Where a grid's data come from and go: the data set's folder, None for one that is made below
-    made; the cache; and whether cases that cannot be used are left out.
+    """Where a grid reads and prepares its data. data is the data set's folder, None if the data set
+    is generated in made; cache receives the prepared data; skip_bad excludes cases that cannot be
+    used.
     """
 
     data: Path | None
@@ -46,9 +47,8 @@ class DataPlaces:
 def make_ready(
     declared: ResolvedGrid, given: Mapping[str, Path], places: DataPlaces, console: Console
 ) -> ReadyGrid:
-    """Open and prepare the data of a grid that was resolved before them, fetch what weights it
-    starts from, and resolve it again by what the data say. Raises ValueError for what a user can
-    mend.
+    """Open and prepare the data of a grid, fetch its initial weights, and resolve it again with the
+    facts of the data. Raises ValueError for what the user can fix.
     """
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None

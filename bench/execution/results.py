@@ -1,5 +1,5 @@
-"""Which trials of a run folder already have a result: our result files are the truth, whatever Ray
-remembers.
+"""The finished trials of a run folder. Its result files are the only record of that; the state of
+Ray is not used.
 """
 
 import sys
@@ -13,38 +13,37 @@ from trials.storage.atomic import find_files
 
 
 def read_results(out: Path) -> dict[str, TrialResult]:
-    """Every finished trial of a run folder, by its hash. Interrupted ones count as not done.
+    """Every finished trial of a run folder, by its hash. Interrupted trials count as not finished.
 
-    So do those whose file is damaged, which is said: the trial is run again and its file written
-    anew.
+    So do trials with a damaged result file: a message is printed, the trial runs again and its file
+    is rewritten.
     """
     return {result.trial: result for result in _finished(out)}
 
 
 def has_results(out: Path) -> bool:
-    """Whether any trial of a run folder is finished; no more files are read than that takes."""
+    """Whether any trial of a run folder is finished. Stops at the first one."""
     return next(_finished(out), None) is not None
 
 
 def read_result(out: Path, trial: str) -> TrialResult | None:
-    """The result of one trial, or None where there is none yet, or none that its digest or its keys
-    let us believe.
+    """The result of one trial; None if there is none yet, or if its checksum or its keys are wrong.
 
-    It comes without scores and surfaces, of which a large grid has a million and only the report
-    wants any.
+    Scores and surfaces are dropped: a large grid has a million of them and only the report uses
+    them.
     """
     try:
         result = result_file.read_result(out, trial)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        print(f"{error}: the trial counts as not run", file=sys.stderr)
+        print(f"{error}: the trial counts as not run and will run again", file=sys.stderr)
         return None
     return replace(result, scores=(), surfaces=())
 
 
 def digest_of(out: Path, trial: str) -> str:
-    """The SHA-256 of the weights that a finished trial left, "" where its result names none."""
+    """The SHA-256 of the weights that a finished trial wrote; "" if its result has none."""
     result = read_result(out, trial)
     return str(result.facts.get("weights_sha256", "")) if result else ""
 

@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM: once, running trials keep their state and the report is written; twice, the
-run stops at once.
+"""Handles Ctrl-C and SIGTERM: at the first one, running trials save their state and the report is
+written; at the second, the run stops at once.
 """
 
 import signal
@@ -9,14 +9,13 @@ from types import FrameType
 
 from bench.exit_codes import INTERRUPTED, TERMINATED
 
-# How long running trials may take to reach the end of their epoch, after which they stop as they
-# are.
+# Running trials have this long to finish their epoch; then they stop without it.
 GRACE_SECONDS = 30
 SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised wherever the run is when it must stop at once; code is the exit code."""
+    """Raised at any point of the run when it must stop at once; code is the exit code."""
 
     def __init__(self, code: int):
         super().__init__()
@@ -24,9 +23,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """Takes the place of the signals' handlers during a run. code is the exit code once a signal
-    came, before that 0.
-    """
+    """Replaces the signal handlers during a run. code is 0, or the exit code after a signal."""
 
     def __init__(self) -> None:
         self.code = 0
@@ -43,17 +40,19 @@ class Stopping:
             signal.signal(number, handler)
 
     def gently(self) -> None:
-        """From here on a first signal is only noted, for whoever runs the trials to see."""
+        """From now on the first signal is only recorded; the code that runs the trials checks for
+        it.
+        """
         self.is_gentle = True
-        # Ray puts handlers of its own in their place when it starts.
+        # Ray replaces the handlers when it starts.
         self._install()
 
     def at_once(self) -> None:
-        """From here on a signal stops whatever runs."""
+        """From now on a signal stops the run at once."""
         self.is_gentle = False
 
     def is_overdue(self) -> bool:
-        """True when a first signal came and its time of grace is over."""
+        """Whether a signal came and its grace period is over."""
         return time.monotonic() > self._deadline
 
     def _install(self) -> None:
@@ -66,7 +65,7 @@ class Stopping:
             raise Stopped(self.code)
         self._deadline = time.monotonic() + GRACE_SECONDS
         text = (
-            f"stopping: running trials have {GRACE_SECONDS} s to end their epoch and keep it; "
-            "once more stops at once"
+            f"stopping: running trials have {GRACE_SECONDS} s to finish their epoch and save it; "
+            "a second signal stops the run at once"
         )
         print(text, file=sys.stderr)

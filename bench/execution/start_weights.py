@@ -1,5 +1,5 @@
-"""Weights that trials start from: ImageNet's fetched once before any trial, and every file named by
-its content.
+"""Initial weights of trials: ImageNet weights are downloaded once before any trial, and every file
+is identified by its content.
 """
 
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from trials.records.spec import Recipe
 from trials.storage.atomic import sha256
 from trials.storage.probe import to_local_path
 
-# A file may have other classes than the data, which are not known before they are opened.
+# The number of classes is not known before the data are opened, and a file may have another one.
 ANY_CLASSES = 2
 
 
 def fetch_imagenet(resolved: ResolvedGrid) -> dict[str, Path]:
-    """One file for each model of the grid that starts from ImageNet, so that workers read a path.
+    """One file of weights for each model that starts from ImageNet, so that workers only read a
+    path.
 
-    Raises ValueError in one sentence that names the file to provide where the hub cannot be
-    reached.
+    Raises ValueError naming the file to provide if the hub cannot be reached.
     """
     wanted = [model for model, one in resolved.models.items() if one.weights == "imagenet"]
     if not wanted:
@@ -29,16 +29,16 @@ def fetch_imagenet(resolved: ResolvedGrid) -> dict[str, Path]:
 
 
 def check_fit(model: str, recipe: Recipe, path: Path) -> None:
-    """Refuse a file that does not fit its model before anything is made of it. Raises ValueError
-    naming file and tensors.
-    """
+    """Raise ValueError naming file and tensors if the weights do not fit their model."""
     from trials.models.build import build_with
 
     build_with(model, path, ANY_CLASSES, width=recipe.width, options=recipe.model_options)
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
-    """The SHA-256 of each model's file; a bundle's folder is named by the weights in it."""
+    """The SHA-256 of each model's file of weights; for a bundle's folder, that of the weights in
+    it.
+    """
     return {
         model: sha256(path / "models" / "model.pt" if path.is_dir() else path)
         for model, path in files.items()
@@ -46,8 +46,8 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def weight_files(pairs: list[str], resolved: ResolvedGrid) -> dict[str, Path]:
-    """--weights MODEL=PATH as a mapping; each model must be one of the grid's, each path exist and
-    its tensors fit.
+    """--weights MODEL=PATH as a mapping from model to path. Raises ValueError if a model is not in
+    the grid, a path does not exist, or its tensors do not fit.
     """
     from trials.records.registry import unknown
 

@@ -1,8 +1,8 @@
-"""What is due next: pretraining, then each cell's study breadth first, then the best setting of
-each cell under all seeds.
+"""The next due trial: first pretraining, then the trials of all studies in turn, then the best
+setting of each cell under all seeds.
 
-A pure state of the grid and the results so far: started again from the results on disk it goes on
-where it was.
+The queue is a function of the grid and the results so far: built again from the results on disk, it
+continues where it stopped.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -27,7 +27,7 @@ from trials.records.spec import Cell, Hyper, TrialSpec
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A spec, the hash that names its trial, and the rungs at which it may be pruned."""
+    """A spec, the hash of its trial, and the rungs at which it can be pruned."""
 
     trial: str
     spec: TrialSpec
@@ -35,10 +35,10 @@ class Due:
 
 
 class TrialQueue:
-    """Hands out each trial once it may run. results maps a trial's hash to its result; add() grows
-    it.
+    """Gives out each trial as soon as it may run. results maps a trial's hash to its result; add()
+    adds one.
 
-    Where the grid does not prune, a pruned trial that an earlier run left counts as not done.
+    If the grid does not prune, a pruned trial of an earlier run counts as not finished.
     """
 
     def __init__(self, resolved: ResolvedGrid, results: Mapping[str, TrialResult]):
@@ -53,29 +53,29 @@ class TrialQueue:
         self._open: list[Due] | None = None
 
     def add(self, result: TrialResult) -> None:
-        """Take a finished trial into account."""
+        """Add the result of a finished trial."""
         self.results[result.trial] = result
         self._open = None
 
     def next(self, running: Collection[str]) -> Due | None:
-        """The first trial that is due, neither done nor running; None where all that is left must
-        wait for a running one.
+        """The first due trial that is neither finished nor running; None if every remaining trial
+        must wait for a running one.
         """
         if self._open is None:
-            # Kept from one result to the next: a grid of a thousand trials is asked several times a
+            # Cached until the next result: a grid of a thousand trials is asked several times a
             # second.
             self._open = [one for one in self.due() if one.trial not in self.results]
         return next((one for one in self._open if one.trial not in running), None)
 
     def finished(self) -> bool:
-        """True when every final trial has a result."""
+        """Whether every final trial has a result."""
         return all(self.best(one) is not None for one in self.resolved.cells) and all(
             one.trial in self.results for one in self.due()
         )
 
     def due(self) -> Iterator[Due]:
-        """Every trial that is known by now and whose pretraining is there, in order; done ones are
-        among them.
+        """Every trial whose setting is known and whose pretraining has finished, in order; includes
+        finished trials.
         """
         yield from self._pretrainings
         studies = [self._study(one) for one in self.resolved.cells] if self.grid.tuning else []
@@ -90,10 +90,10 @@ class TrialQueue:
                     yield self._final(cell, number, hyper, seed)
 
     def best(self, cell: ResolvedCell) -> tuple[int, Hyper] | None:
-        """The number in its study and the setting that a cell's final trials take: the best on
-        validation, ties to the earlier.
+        """The number and the setting of the best trial of a cell's study, by validation score; ties
+        go to the earlier trial. The cell's final trials use this setting.
 
-        None while the cell is tuned. Without tuning, or where every trial of the study failed, it
+        None until the study is complete. Without tuning, or if every trial of the study failed, it
         is the default.
         """
         if self.grid.tuning is None:
@@ -111,17 +111,16 @@ class TrialQueue:
         return number, study[number].spec.hyper
 
     def _final(self, cell: ResolvedCell, number: int, hyper: Hyper, seed: int) -> Due:
-        """Named once: a grid of a thousand trials is asked for what is due at every step."""
+        """Cached: a grid of a thousand trials is asked for its due trials at every step."""
         if (cell.cell, seed) not in self._finals:
             self._finals[cell.cell, seed] = due(final_spec(cell, number, hyper, seed))
         return self._finals[cell.cell, seed]
 
     def _study(self, cell: ResolvedCell) -> list[Due]:
-        """The trials of a cell's study that are known by now: as many at once as the grid lets be
-        open.
+        """The trials of a cell's study that are known so far; the grid limits how many are open at
+        once.
 
-        A trial follows from those before its batch alone, which have all ended, whichever came
-        first.
+        A trial depends only on those before its batch, which have all finished, in any order.
         """
         tuning, study = self.grid.tuning, self._studies[cell.cell]
         assert tuning is not None
@@ -135,13 +134,16 @@ class TrialQueue:
         return study
 
     def _next_of(self, cell: ResolvedCell, number: int, before: list[Due]) -> Due:
-        """The number-th trial of a study after these: the default, then what Optuna proposes."""
+        """The number-th trial of a study after the given ones: first the default, then what Optuna
+        proposes.
+        """
         tuning = self.grid.tuning
         assert tuning is not None
         if number == 0:
             return due(tune_spec(cell, 0, cell.default, tuning.seed))
         tried = [tried_of(self.results[one.trial]) for one in before]
-        # What is not searched keeps its default: a vector alpha, or a number the grid has fixed.
+        # A parameter that is not searched keeps its default: a vector alpha, or a number that the
+        # grid fixes.
         hyper = {**cell.default, **propose(cell.study, number, cell.space, tried)}
         spec = tune_spec(cell, number, hyper, tuning.seed)
         curves = [one.curve for one in tried]
@@ -156,5 +158,5 @@ class TrialQueue:
 
 
 def due(spec: TrialSpec, rungs: tuple[Rung, ...] = ()) -> Due:
-    """Name a spec by its content."""
+    """The due trial of a spec; its name is the hash of its content."""
     return Due(record_hash(spec), spec, rungs)

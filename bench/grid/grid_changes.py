@@ -1,5 +1,5 @@
-"""What changed in a part between two texts of a grid file, in a few words: the lines that differ,
-without comments.
+"""What changed in a registry entry between two texts of a grid file: the lines that differ, without
+comments.
 """
 
 import ast
@@ -15,17 +15,17 @@ SHOWN, LONGEST, SHORTEST = 3, 90, 6
 BEFORE_A_WORD, AFTER_A_WORD = re.compile(r"[\w.=]*$"), re.compile(r"^[\w.]*")
 
 
-def changes(before: str, now: str, kind: str, name: str) -> list[str]:
-    """The first few lines that differ in a part, as '"missed=0.7" -> "missed=0.6"'; none where the
-    texts do not show it.
+def describe_changes(before: str, now: str, kind: str, name: str) -> list[str]:
+    """The first few differences in an entry, as '"missed=0.7" -> "missed=0.6"'; empty if the texts
+    do not differ there.
     """
     old, new = lines_of_part(before, kind, name), lines_of_part(now, kind, name)
-    found = [text for pair in differing(old, new) for text in told(*pair)]
+    found = [text for pair in differing_lines(old, new) for text in describe_difference(*pair)]
     return found[:SHOWN] + ([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])
 
 
 def lines_of_part(text: str, kind: str, name: str) -> list[str]:
-    """The lines of the statements in which a grid file registers a part, and of those whose names
+    """The lines of the statements in which a grid file registers an entry, and of those whose names
     they use, directly or not.
     """
     statements = parse_source(text).body
@@ -35,13 +35,13 @@ def lines_of_part(text: str, kind: str, name: str) -> list[str]:
             binding[bound].add(i)
     registering = {i for i, one in enumerate(statements) if REGISTRIES[kind] in names_used(one)}
     naming = {i for i in registering if name in constants(statements[i])}
-    todo, chosen = naming or registering, set[int]()
+    todo, selected = naming or registering, set[int]()
     while todo:
-        chosen |= todo
+        selected |= todo
         todo = {
             i for one in todo for used in names_used(statements[one]) for i in binding[used]
-        } - chosen
-    return [line for i in sorted(chosen) for line in ast.unparse(statements[i]).splitlines()]
+        } - selected
+    return [line for i in sorted(selected) for line in ast.unparse(statements[i]).splitlines()]
 
 
 def names_used(node: ast.AST) -> set[str]:
@@ -54,7 +54,7 @@ def names_used(node: ast.AST) -> set[str]:
 
 
 def names_bound(node: ast.stmt) -> set[str]:
-    """The names that a statement of a module gives a meaning."""
+    """The names that a statement of a module defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -67,7 +67,7 @@ def names_bound(node: ast.stmt) -> set[str]:
 
 
 def constants(node: ast.AST) -> set[object]:
-    """The texts that a statement holds."""
+    """The string constants of a statement."""
     return {
         one.value
         for one in ast.walk(node)
@@ -75,36 +75,35 @@ def constants(node: ast.AST) -> set[object]:
     }
 
 
-def differing(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Lines that stand for one another in two texts and differ; "" on the side where
-    there is none."""
+def differing_lines(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of corresponding lines of two texts that differ; "" if one text has no such line."""
     for what, start, end, other_start, other_end in SequenceMatcher(
         None, old, new, autojunk=False
     ).get_opcodes():
         if what != "equal":
-            gone, come = old[start:end], new[other_start:other_end]
-            for i in range(max(len(gone), len(come))):
+            removed, added = old[start:end], new[other_start:other_end]
+            for i in range(max(len(removed), len(added))):
                 yield (
-                    (gone[i].strip() if i < len(gone) else ""),
-                    (come[i].strip() if i < len(come) else ""),
+                    (removed[i].strip() if i < len(removed) else ""),
+                    (added[i].strip() if i < len(added) else ""),
                 )
 
 
-def told(old: str, new: str) -> list[str]:
-    """One difference in words."""
+def describe_difference(old: str, new: str) -> list[str]:
+    """One difference as text."""
     if not old or not new:
-        return [f'"{cut(old or new)}" {"gone" if old else "added"}']
-    narrow = narrowed(old, new)
+        return [f'"{shorten(old or new)}" {"removed" if old else "added"}']
+    narrow = trim_common(old, new)
     return [
         " -> ".join(
-            f'"{cut(text)}"'
+            f'"{shorten(text)}"'
             for text in (narrow if min(map(len, narrow)) >= SHORTEST else (old, new))
         )
     ]
 
 
-def narrowed(old: str, new: str) -> tuple[str, str]:
-    """Both lines without what they begin and end with alike, down to whole words."""
+def trim_common(old: str, new: str) -> tuple[str, str]:
+    """Both lines without their common start and end, which are cut at whole words."""
     start = num_alike(old, new)
     start -= len(BEFORE_A_WORD.search(old[:start])[0])  # type: ignore[index]
     rest = old[start:], new[start:]
@@ -114,13 +113,13 @@ def narrowed(old: str, new: str) -> tuple[str, str]:
 
 
 def num_alike(one: str, other: str) -> int:
-    """How many letters two texts begin with alike."""
+    """The length of the common start of two texts."""
     return next(
         (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
     )
 
 
-def cut(text: str) -> str:
-    """A text of bearable length."""
+def shorten(text: str) -> str:
+    """A text of at most LONGEST characters."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

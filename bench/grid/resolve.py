@@ -1,12 +1,13 @@
-"""A grid with all that its trials need: recipe, default, search space and first weights of every
-cell, derived once. Pure functions of the grid and of what the data say; nothing here reads a file.
+"""A grid with everything that its trials need: recipe, default setting, search space and initial
+weights of every cell, derived once. Pure functions of the grid and of facts about the data; reads
+no file.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from bench.grids import Grid
-from bench.spaces import Given, Range, cell_space, default_hyper
+from bench.spaces import ModelSettings, Range, cell_space, default_hyper
 from trials.data.sampling import ClassCounts
 from trials.models.registry import MODELS
 from trials.records.codec import record_hash
@@ -18,9 +19,9 @@ ONE_VOXEL = ClassCounts(voxels=(1,), slices=(1,), cases=(1,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What the data say to a grid: the split scheme, each preparation's digest and its training
-    class counts by unit.
+class GridFacts:
+    """The facts about the data that a grid needs: the split scheme, and each preparation's digest
+    and training class counts by unit.
 
     weights maps a model to the digest of the file given for it.
     """
@@ -33,13 +34,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedCell:
-    """A cell with all that its trials need.
+    """A cell with everything that its trials need.
 
     study is its name in Optuna. declared holds the settings that the grid itself gives, default the
     setting of the first trial, space the ranges that the study searches, empty without tuning.
-    weights says where trials start: "random", "imagenet", "file:<digest>", or "pretrain": from
-    their own seed's pretraining. The specs of trials are made from template, those of pretrainings
-    from pretraining, which is None where none runs.
+    weights says where trials start: "random", "imagenet", "file:<digest>", or "pretrain" for the
+    pretraining of their own seed. template is the base of the specs of trials, pretraining that of
+    the specs of pretrainings; it is None without pretraining.
     """
 
     cell: Cell
@@ -57,9 +58,7 @@ class ResolvedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedGrid:
-    """A grid and its cells, resolved. weights maps a model to the digest of the file given for
-    it.
-    """
+    """A grid and its resolved cells. weights maps a model to the digest of its given file."""
 
     grid: Grid
     cells: tuple[ResolvedCell, ...]
@@ -67,8 +66,8 @@ class ResolvedGrid:
 
     @property
     def models(self) -> dict[str, ResolvedCell]:
-        """The first cell of each model, whose recipe, weights and pretraining all its cells
-        share.
+        """The first cell of each model. Its recipe, weights and pretraining are those of all
+        others.
         """
         found: dict[str, ResolvedCell] = {}
         for one in self.cells:
@@ -76,20 +75,20 @@ class ResolvedGrid:
         return found
 
 
-def resolve(grid: Grid, facts: Facts) -> ResolvedGrid:
-    """Derive every cell's recipe, default, space and specs. Raises ValueError for a model without
-    a recipe, and for a tuned parameter without a default or a range.
+def resolve(grid: Grid, facts: GridFacts) -> ResolvedGrid:
+    """Derive every cell's recipe, default, space and specs. Raises ValueError for a model without a
+    recipe, or a tuned parameter without a default or a range.
     """
     cells = tuple(_resolved(grid, facts, cell) for cell in grid.cells)
     return ResolvedGrid(grid=grid, cells=cells, weights=facts.weights)
 
 
-def before_data(grid: Grid, given: Collection[str] = ()) -> Facts:
-    """The facts of a grid whose data are not open yet: one voxel of one class, no digests. given
-    names the models with a file of weights.
+def before_data(grid: Grid, given: Collection[str] = ()) -> GridFacts:
+    """Placeholder facts for a grid whose data are not open yet: one voxel of one class, no digests.
+    given names the models with a file of weights.
     """
     recipes = [recipe_of(grid, cell.model) for cell in grid.cells]
-    return Facts(
+    return GridFacts(
         splits="",
         digests={recipe.preparation: "" for recipe in recipes},
         counts={(recipe.preparation, recipe.class_unit): ONE_VOXEL for recipe in recipes},
@@ -98,8 +97,8 @@ def before_data(grid: Grid, given: Collection[str] = ()) -> Facts:
 
 
 def recipe_of(grid: Grid, model: str) -> Recipe:
-    """The recipe of a model: its own, or that of its dimension. Raises ValueError where the grid
-    has neither.
+    """The recipe of a model: its own, or that of its dimension. Raises ValueError if the grid has
+    neither.
     """
     family = f"{pick(MODELS, 'model', model).dims}d"
     for name in (model, family):
@@ -111,13 +110,13 @@ def recipe_of(grid: Grid, model: str) -> Recipe:
 
 
 def tune_spec(one: ResolvedCell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
-    """The number-th setting of a cell's study."""
+    """The spec of the number-th trial of a cell's study."""
     spec = final_spec(one, number, hyper, seed)
     return replace(spec, phase=TUNE, recipe=replace(spec.recipe, epochs=one.tune_epochs))
 
 
 def final_spec(one: ResolvedCell, number: int, hyper: Hyper, seed: int) -> TrialSpec:
-    """A cell's selected setting under one seed."""
+    """The spec of a cell's final trial with a setting under one seed."""
     pretraining = pretrain_spec(one, seed)
     return replace(
         one.template,
@@ -130,19 +129,19 @@ def final_spec(one: ResolvedCell, number: int, hyper: Hyper, seed: int) -> Trial
 
 
 def pretrain_spec(one: ResolvedCell, seed: int) -> TrialSpec | None:
-    """The pretraining of a cell's model under a seed, None where none runs; every cell of the model
-    shares it.
+    """The spec of the pretraining of a cell's model under a seed; None without pretraining. All
+    cells of the model share it.
     """
     return one.pretraining and replace(one.pretraining, seed=seed)
 
 
 def pretrain_seeds(grid: Grid) -> list[int]:
-    """The seeds that a pretrained model is pretrained under, the tuning's among them."""
+    """The seeds of the pretrainings of a model, including the seed of tuning."""
     return list(dict.fromkeys((*((grid.tuning.seed,) if grid.tuning else ()), *grid.seeds)))
 
 
 def pretrainings(resolved: ResolvedGrid) -> list[TrialSpec]:
-    """Every pretraining: one a model that has any, and a seed."""
+    """Every pretraining: one per pretrained model and seed."""
     return [
         replace(one.pretraining, seed=seed)
         for one in resolved.models.values()
@@ -152,14 +151,14 @@ def pretrainings(resolved: ResolvedGrid) -> list[TrialSpec]:
 
 
 def epochs_of(one: ResolvedCell, phase: str) -> int:
-    """How many epochs a trial of this phase trains."""
+    """The number of epochs of a trial of this phase."""
     of_phase = {PRETRAIN: one.recipe.pretrain_epochs, TUNE: one.tune_epochs}
     return of_phase.get(phase, one.recipe.epochs)
 
 
 def numbers_of(recipe: Recipe) -> dict[str, float | None]:
-    """The numbers of a recipe that a grid may also search: they change neither a trial's budget nor
-    its data.
+    """The numbers of a recipe that a grid can also search. They change neither the budget nor the
+    data of a trial.
     """
     return dict(recipe.model_options) | {
         "weight_decay": recipe.weight_decay,
@@ -168,21 +167,21 @@ def numbers_of(recipe: Recipe) -> dict[str, float | None]:
 
 
 def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
-    """The recipe with those of its numbers that a setting holds."""
-    chosen = {name: value for name, value in setting.items() if isinstance(value, int | float)}
-    options = tuple((name, chosen.get(name, value)) for name, value in recipe.model_options)
+    """The recipe with the numbers that a setting holds."""
+    given = {name: value for name, value in setting.items() if isinstance(value, int | float)}
+    options = tuple((name, given.get(name, value)) for name, value in recipe.model_options)
     decay, clip = (
-        chosen.get("weight_decay", recipe.weight_decay),
-        chosen.get("clip_gradient", recipe.clip_gradient),
+        given.get("weight_decay", recipe.weight_decay),
+        given.get("clip_gradient", recipe.clip_gradient),
     )
     return replace(recipe, model_options=options, weight_decay=decay, clip_gradient=clip)
 
 
-def _resolved(grid: Grid, facts: Facts, cell: Cell) -> ResolvedCell:
+def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
     recipe = recipe_of(grid, cell.model)
     counts = facts.counts[recipe.preparation, recipe.class_unit]
     weights = _weights(recipe, cell.model, facts.weights)
-    given = Given(
+    given = ModelSettings(
         hyper={**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})},
         spaces={**grid.spaces.get("*", {}), **grid.spaces.get(cell.model, {})},
         numbers=numbers_of(recipe),
@@ -215,7 +214,7 @@ def _resolved(grid: Grid, facts: Facts, cell: Cell) -> ResolvedCell:
 
 
 def _weights(recipe: Recipe, model: str, given: Mapping[str, str]) -> str:
-    """Where a model's trials start, as ResolvedCell.weights says it."""
+    """Where a model's trials start, as in ResolvedCell.weights."""
     source = MODELS[model].weights
     if "random" in (recipe.weights, source):
         return "random"

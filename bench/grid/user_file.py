@@ -1,5 +1,5 @@
-"""A grid by its name or from a user's own Python file, which may add models, losses and samplings
-of its own.
+"""A built-in grid by its name, or a grid from a user's Python file, which can register models,
+losses and samplings of its own.
 """
 
 import ast
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-# Loaded before a grid file adds to the registries: it tells the file's parts from ours.
+# Imported before a grid file adds to the registries: it distinguishes built-in entries from those
+# of the file.
 import trials.identity.code_identity  # noqa: F401
 from bench import grids
 from bench.grid.validate import check_entries
@@ -24,13 +25,13 @@ from trials.storage.probe import to_local_path
 
 MODULE = "user_grid"
 ROOMS = ("bench", "trials", "reports")
-# What a grid file makes of ours: a field of one of them is told with all that there are.
+# The records that a grid file creates: an error about a field of one of them lists all fields.
 RECORDS = (Grid, Cell, Recipe, Cube, Tuning, Family, Range)
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
     """The grid and the text of its file, "" for a built-in one. Raises ValueError for an unknown
-    name or not one grid.
+    name, or a file that does not define exactly one grid.
     """
     if not name.endswith(".py"):
         if name not in GRIDS:
@@ -43,29 +44,30 @@ def load_grid(name: str) -> tuple[Grid, str]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{name} is no text in UTF-8 (byte {error.start}); name a Python file that defines one "
+            f"{name} is not UTF-8 text (byte {error.start}); give a Python file that defines one "
             "Grid"
         ) from None
     return load_grid_text(text, name), text
 
 
 def load_grid_text(text: str, name: str = "grid.py") -> Grid:
-    """Run a grid file as the module `user_grid`, so that its parts can be named
-    "user_grid:function", and return its one grid.
+    """Execute a grid file as the module `user_grid`, so that its parts can be named
+    "user_grid:function", and return its only grid.
 
-    A grid file is a program that its user trusts: it runs on the driver and on every worker.
+    The user trusts this file like any program: it runs on the driver and on every worker.
     """
     module = types.ModuleType(MODULE)
     module.__file__ = name
-    # What a trial's parts are made of is read from the text that was run, whatever becomes of its
-    # file meanwhile.
+    # The code of a trial is identified by the text that ran, even if its file changes later.
     vars(module)[TEXT] = text
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     sys.modules[MODULE] = module
     try:
         exec(compile(text, name, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{name}{_line_of(error, name)}: {_told(error, name, text)}") from error
+        raise ValueError(
+            f"{name}{_line_of(error, name)}: {_error_text(error, name, text)}"
+        ) from error
     found = {id(value): value for value in vars(module).values() if isinstance(value, Grid)}
     own = [grid for grid in found.values() if grid not in GRIDS.values()]
     if len(own) != 1:
@@ -75,22 +77,20 @@ def load_grid_text(text: str, name: str = "grid.py") -> Grid:
 
 
 def load_own_parts(name: str | None) -> None:
-    """Add what a grid file adds to the registries; nothing for None. Raises ValueError for an entry
-    that is none.
+    """Execute a grid file for its registry entries; does nothing for None. Raises ValueError for an
+    invalid entry.
     """
     if name:
         load_grid(name)
         check_entries()
 
 
-def _told(error: BaseException, name: str, text: str) -> str:
-    """What went wrong in the file, in one line, and what was probably meant: a key that is there,
-    or a name that is known.
-    """
-    told = " ".join(str(error).split()) or type(error).__name__
+def _error_text(error: BaseException, name: str, text: str) -> str:
+    """The error of a grid file in one line, with the key or the name that was probably meant."""
+    message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, SystemExit):
         return (
-            f"it leaves by sys.exit({error.code!r}); a grid file defines one Grid and comes to "
+            f"it calls sys.exit({error.code!r}); a grid file must define one Grid and run to "
             "its end"
         )
     if isinstance(error, SyntaxError) and error.filename == name:
@@ -98,32 +98,38 @@ def _told(error: BaseException, name: str, text: str) -> str:
     if isinstance(error, AttributeError) and type(error.obj) in RECORDS:
         return unknown(f"key of {type(error.obj).__name__}", error.name, _fields(type(error.obj)))
     if isinstance(error, KeyError) and error.args:
-        where, known = _looked_into(text, error.args[0])
+        where, known = _find_mapping(text, error.args[0])
         return (
-            unknown(f"key of {where}", error.args[0], known) if known else f"there is no key {told}"
+            unknown(f"key of {where}", error.args[0], known)
+            if known
+            else f"there is no key {message}"
         )
     if isinstance(error, ImportError):
-        return _not_imported(error, told)
+        return _import_error_text(error, message)
     if isinstance(error, NameError):
-        return told + _meant(error.name, vars(sys.modules[MODULE]))
-    return told + (_meant(error.name, dir(error.obj)) if isinstance(error, AttributeError) else "")
+        return message + _suggestion(error.name, vars(sys.modules[MODULE]))
+    return message + (
+        _suggestion(error.name, dir(error.obj)) if isinstance(error, AttributeError) else ""
+    )
 
 
-def _not_imported(error: ImportError, told: str) -> str:
-    """A module or a name that is not there; of one of ours, where all that a grid file needs is."""
+def _import_error_text(error: ImportError, message: str) -> str:
+    """The text of an import error; for a segbench module it lists the names that a grid file can
+    import.
+    """
     module = error.name or ""
-    lacking = re.search(r"cannot import name '(\w+)'", told)
-    if module == grids.__name__ and lacking:
-        told = f"{module} has no {lacking[1]!r}{_meant(lacking[1], grids.__all__)}"
-        return f"{told}; known: {', '.join(grids.__all__)}"
+    missing = re.search(r"cannot import name '(\w+)'", message)
+    if module == grids.__name__ and missing:
+        message = f"{module} has no {missing[1]!r}{_suggestion(missing[1], grids.__all__)}"
+        return f"{message}; known: {', '.join(grids.__all__)}"
     if module.partition(".")[0] not in ROOMS:
-        return told
-    what = f"{module} has no {lacking[1]!r}" if lacking else f"there is no module {module}"
-    return f"{what}; a grid file imports from {grids.__name__} alone: {', '.join(grids.__all__)}"
+        return message
+    what = f"{module} has no {missing[1]!r}" if missing else f"there is no module {module}"
+    return f"{what}; a grid file can import from {grids.__name__}: {', '.join(grids.__all__)}"
 
 
-def _meant(name: str | None, known: Iterable[str]) -> str:
-    """The name that was probably meant, among those that there are."""
+def _suggestion(name: str | None, known: Iterable[str]) -> str:
+    """A hint with the known name that was probably meant; "" if none is close."""
     close = difflib.get_close_matches(name, known, 1) if name else ()
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -132,9 +138,9 @@ def _fields(kind: Any) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _looked_into(text: str, key: object) -> tuple[str, list[object]]:
-    """How the file writes the mapping in which it looked a key up, and the keys which that has;
-    none where it is no name.
+def _find_mapping(text: str, key: object) -> tuple[str, list[object]]:
+    """The mapping in which the file looked up a missing key, as source text, and its keys; empty if
+    it is not a name.
     """
     for node in ast.walk(ast.parse(text)):
         if (
@@ -149,8 +155,7 @@ def _looked_into(text: str, key: object) -> tuple[str, list[object]]:
 
 
 def _value_of(node: ast.expr) -> Any:
-    """What a name of the file, or an attribute of one, stands for; None for any other
-    expression."""
+    """The value of a name in the file, or of an attribute of one; None for any other expression."""
     if isinstance(node, ast.Name):
         return vars(sys.modules[MODULE]).get(node.id)
     return (

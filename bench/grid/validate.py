@@ -1,5 +1,5 @@
-"""Refuses a grid that cannot run, before anything starts: what its records alone cannot see, since
-it takes the registries, other fields or the data. The rule, what came, the way out.
+"""Refuses a grid that cannot run, before anything starts. Checks what a record itself cannot check,
+because it depends on the registries, other fields or the data.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field
 
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from bench.grid.resolve import ResolvedGrid, before_data, numbers_of, recipe_of, resolve
 from bench.grids import MOST_TRIALS, Grid, Seed
 from bench.spaces import Range, check_setting, settable_names
@@ -26,19 +26,19 @@ from trials.records.codec import check_value
 from trials.records.metrics import METRICS, MetricEntry, check_metric
 from trials.records.registry import Entry, pick, unknown
 
-# Of each registry: its parts, their kind, and what its functions are given first.
+# Each registry: its entries, their type, and the first arguments that its functions are called
+# with.
 REGISTRIES: dict[str, tuple[Mapping[str, Entry], type[Entry], tuple[str, ...]]] = {
     "MODELS": (MODELS, ModelEntry, ("in_channels", "num_classes", "width")),
     "LOSSES": (LOSSES, Entry, ("the class counts",)),
     "SAMPLINGS": (SAMPLINGS, Entry, ("the class voxels of each item", "the recipe")),
     "DATASETS": (DATASETS, DatasetEntry, ("its folder",)),
-    # Its function is tried on numbers instead: what it is given, `of` names.
+    # Its functions are tried on numbers instead; `of` names their arguments.
     "METRICS": (METRICS, MetricEntry, ()),
 }
-# Loading these brings torch, which no plan of trials needs: that they are there is seen in their
-# text.
+# Importing these loads torch, which planning does not need, so their source text is searched.
 OUR_MODELS = "trials.models."
-# Where a parameter means something: a rule that is tested, in words and as a function.
+# Valid values of a parameter: the rule as text and as a function.
 LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "lr": ("greater than 0", lambda value: value > 0),
     "gamma": ("0 or greater", lambda value: value >= 0),
@@ -47,12 +47,15 @@ LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "weight_decay": ("0 or greater", lambda value: value >= 0),
     "clip_gradient": ("greater than 0", lambda value: value > 0),
 }
-# Of data that are made: a case's name has five digits.
-OF_GENERATE: dict[str, Any] = {"num_cases": Annotated[int, Field(ge=1, le=100_000)], "seed": Seed}
+# Limits of generated data: the name of a case has five digits.
+GENERATE_LIMITS: dict[str, Any] = {
+    "num_cases": Annotated[int, Field(ge=1, le=100_000)],
+    "seed": Seed,
+}
 
 
 def check_grid(grid: Grid) -> None:
-    """Refuse what can be seen without data. Raises ValueError."""
+    """Raise ValueError for what can be checked without data."""
     check_entries()
     check_dataset(grid)
     for key in grid.recipes:
@@ -74,23 +77,25 @@ def check_grid(grid: Grid) -> None:
 
 
 def check_recipe(grid: Grid, model: str) -> None:
-    """Refuse a cube that the model's poolings cannot halve, and frozen stages of random weights."""
+    """Raise ValueError for a cube that the model's poolings cannot halve, and for frozen stages of
+    random weights.
+    """
     recipe = recipe_of(grid, model)
     check_cube(model, recipe.preparation.edge, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
     if frozen and recipe.weights == "random" and "frozen_stages" in MODELS[model].tuned:
         raise ValueError(
-            f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} of random weights is refused, "
-            "since a frozen random "
+            f"grid {grid.name!r}, {model}: frozen_stages={frozen:g} needs pretrained weights, "
+            "because a frozen random "
             "encoder learns nothing; give weights or set recipe.weights to 'default'"
         )
 
 
 def check_settings(resolved: ResolvedGrid) -> None:
-    """Refuse what only the data can tell: a class-balanced cell whose default setting is plain
-    focal. Raises ValueError.
+    """Raise ValueError for what can only be checked with the data: a class-balanced cell whose
+    default setting is the plain focal loss, or a class without training cases.
 
-    The options of models, which must be loaded for that, are looked at here too.
+    Also checks the options of models, which must be loaded for that.
     """
     check_options(resolved)
     for one in resolved.cells:
@@ -99,14 +104,14 @@ def check_settings(resolved: ResolvedGrid) -> None:
             raise ValueError(
                 f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} "
                 "occurs in no training case, "
-                "and one over nothing is no weight; take another split, or another loss"
+                "so its weight is undefined; choose another split or another loss"
             )
         check_setting(cell, counts, one.default)
 
 
 def check_dataset(grid: Grid) -> None:
-    """Refuse a data set, a split or a fold that is not there, and arguments that its generator does
-    not take.
+    """Raise ValueError for an unknown data set, split or fold, and for arguments that its generator
+    does not take.
     """
     part = pick(DATASETS, "data set", grid.dataset)
     splits = grid.splits or part.default_splits
@@ -115,50 +120,50 @@ def check_dataset(grid: Grid) -> None:
             f"grid {grid.name!r}: {unknown(f'split of {grid.dataset}', splits, part.splits)}"
         )
     if not 0 <= grid.fold < part.folds[splits]:
-        text = f"fold of split {splits!r} must lie in 0..{part.folds[splits] - 1}; got {grid.fold}"
+        text = f"fold of split {splits!r} must be in 0..{part.folds[splits] - 1}; got {grid.fold}"
         raise ValueError(f"grid {grid.name!r}: {text}")
     if grid.generate and not part.generate:
         raise ValueError(
-            f"grid {grid.name!r}: generate is for data that is made; {grid.dataset} is not; remove "
-            "it"
+            f"grid {grid.name!r}: generate needs a generated data set; {grid.dataset} is not one; "
+            "remove it"
         )
     if grid.generate:
-        _, *takes = signature(Entry(part.generate).load()).parameters
+        _, *accepted = signature(Entry(part.generate).load()).parameters
         for name, value in grid.generate.items():
-            if name not in takes:
-                raise ValueError(f"grid {grid.name!r}: {unknown('key of generate', name, takes)}")
-            if name in OF_GENERATE:
-                check_value(OF_GENERATE[name], value, f"grid {grid.name!r}: generate[{name!r}]")
+            if name not in accepted:
+                raise ValueError(
+                    f"grid {grid.name!r}: {unknown('key of generate', name, accepted)}"
+                )
+            if name in GENERATE_LIMITS:
+                check_value(GENERATE_LIMITS[name], value, f"grid {grid.name!r}: generate[{name!r}]")
 
 
 def check_size(resolved: ResolvedGrid) -> None:
-    """Refuse a grid of more trials than anybody means, with what they would cost."""
-    grid, number = resolved.grid, sum(planned(resolved).values())
+    """Raise ValueError, with an estimated cost, if a grid has more than MOST_TRIALS trials."""
+    grid, number = resolved.grid, sum(count_trials(resolved).values())
     if number > MOST_TRIALS:
         raise ValueError(
-            f"grid {grid.name!r} plans {number} trials, more than {MOST_TRIALS}; at ten minutes "
-            "each they take "
-            f"{number / 6:.0f} GPU-hours; take fewer cells, seeds or tuning.trials"
+            f"grid {grid.name!r} must plan at most {MOST_TRIALS} trials; got {number}, which take "
+            f"{number / 6:.0f} GPU-hours at ten minutes each; use fewer cells, seeds or "
+            "tuning.trials"
         )
 
 
 def check_options(resolved: ResolvedGrid) -> None:
-    """Refuse options that a model's function does not take; this loads the models."""
+    """Raise ValueError for options that a model's function does not take. Loads the models."""
     for model, one in resolved.models.items():
         options = one.recipe.model_options
-        takes = [*signature(MODELS[model].load()).parameters] if options else []
+        accepted = [*signature(MODELS[model].load()).parameters] if options else []
         for name, _ in options:
-            if name not in takes:
+            if name not in accepted:
                 raise ValueError(
                     f"grid {resolved.grid.name!r}: "
-                    f"{unknown(f'key of model_options of {model}', name, takes)}"
+                    f"{unknown(f'key of model_options of {model}', name, accepted)}"
                 )
 
 
 def check_search(grid: Grid) -> None:
-    """Refuse what can be seen of a grid's settings and ranges without data. Raises ValueError
-    naming grid, field and key.
-    """
+    """Raise ValueError naming grid, field and key for invalid settings or ranges. Needs no data."""
     for field in ("hyper", "spaces"):
         check_names(grid, field)
     for model, settings in grid.hyper.items():
@@ -171,62 +176,66 @@ def check_search(grid: Grid) -> None:
                     "or leave it out for the default",
                 )
     for model, ranges in grid.spaces.items():
-        for name, span in ranges.items():
-            check_range(f"grid {grid.name!r}: spaces[{model!r}][{name!r}]", name, span)
+        for name, bounds in ranges.items():
+            check_range(f"grid {grid.name!r}: spaces[{model!r}][{name!r}]", name, bounds)
 
 
 def check_names(grid: Grid, field: str) -> None:
-    """Refuse a model that is not registered, or a parameter that no model, loss or recipe of the
+    """Raise ValueError for an unknown model, or a parameter that no model, loss or recipe of the
     grid has.
     """
     models = {"*", *MODELS}
-    takes = {
+    accepted = {
         name for model, loss in product(MODELS, LOSSES) for name in settable_names(model, loss)
     }
-    takes |= {name for cell in grid.cells for name in numbers_of(recipe_of(grid, cell.model))}
+    accepted |= {name for cell in grid.cells for name in numbers_of(recipe_of(grid, cell.model))}
     for model, values in getattr(grid, field).items():
         if model not in models:
             raise ValueError(f"grid {grid.name!r}: {unknown(f'model in {field}', model, models)}")
         for name in values:
-            if name not in takes:
+            if name not in accepted:
                 raise ValueError(
-                    f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, takes)}"
+                    f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, accepted)}"
                 )
 
 
 def check_number(where: str, name: str, value: Any, fix: str) -> None:
-    """Refuse what is no finite number, or lies outside the parameter's limits; fix is what to
-    do besides mending it.
+    """Raise ValueError for a value that is not a finite number within the limits of its parameter;
+    fix is an alternative to correcting it.
     """
     rule, fits = LIMITS.get(name, ("a number", lambda value: True))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not fits(value):
         raise ValueError(
-            f"{where} must be {rule} and finite; got {value!r}; write such a number, {fix}"
+            f"{where} must be {rule} and finite; got {value!r}; write a valid number, {fix}"
         )
 
 
-def check_range(where: str, name: str, span: Range) -> None:
-    """Refuse a range whose ends are out of order or of limits, or that its scale cannot span."""
-    for end in (span.low, span.high):
+def check_range(where: str, name: str, bounds: Range) -> None:
+    """Raise ValueError for a range whose ends are in the wrong order, outside the limits, or
+    invalid for its scale.
+    """
+    for end in (bounds.low, bounds.high):
         check_number(
-            f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper alone"
+            f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper only"
         )
-        if span.integer and end != int(end):
-            raise ValueError(f"{where}: a range of whole numbers has whole ends; got {end!r}")
-    if span.low >= span.high:
+        if bounds.integer and end != int(end):
+            raise ValueError(
+                f"{where}: the ends of an integer range must be whole numbers; got {end!r}"
+            )
+    if bounds.low >= bounds.high:
         raise ValueError(
-            f"{where}: low must be below high; got {span.low:g} and {span.high:g}; fix it in "
-            "Grid.hyper instead"
+            f"{where}: low must be below high; got {bounds.low:g} and {bounds.high:g}; to fix the "
+            "parameter, set it in Grid.hyper instead"
         )
-    if span.log and span.low <= 0:
-        raise ValueError(f"{where}: a logarithmic range begins above 0; got low={span.low:g}")
+    if bounds.log and bounds.low <= 0:
+        raise ValueError(
+            f"{where}: low must be greater than 0 in a logarithmic range; got low={bounds.low:g}"
+        )
 
 
 def check_entries() -> None:
-    """Refuse whatever a registry holds besides entries whose functions can be called. Raises
-    ValueError.
-    """
+    """Raise ValueError for anything in a registry that is not a valid entry."""
     for registry, (parts, kind, given) in REGISTRIES.items():
         for name, part in parts.items():
             try:
@@ -236,8 +245,8 @@ def check_entries() -> None:
 
 
 def check_entry(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
-    """Refuse one entry: of another kind, with a field of a wrong type, or whose function does not
-    take what it is given.
+    """Raise ValueError for an entry of a wrong type, with a field of a wrong type, or whose
+    function does not take the arguments it is called with.
     """
     if not isinstance(part, kind):
         raise ValueError(
@@ -254,15 +263,16 @@ def check_entry(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
         check_metric(part)
     if str(part.target).startswith(OUR_MODELS):
         check_defined(str(part.target))
-    elif not takes(part.load(), len(given)):
+    elif not accepts(part.load(), len(given)):
         raise ValueError(
             f"its function must take {', '.join(given)}; it takes {signature(part.load())}"
         )
 
 
 def check_model(part: ModelEntry) -> None:
-    """Refuse edges that no cube can have, and functions beside the model's own that are
-    not there."""
+    """Raise ValueError for impossible cube sizes, and for missing functions besides the model's
+    own.
+    """
     for target in filter(None, (part.stages, part.like)):
         if target.startswith(OUR_MODELS):
             check_defined(target)
@@ -276,8 +286,8 @@ def check_model(part: ModelEntry) -> None:
 
 
 def check_defined(target: str) -> None:
-    """Refuse a "module:name" whose module is not there or binds no such name; nothing is imported.
-    Raises ValueError.
+    """Raise ValueError for a "module:name" whose module is missing or does not define the name.
+    Imports nothing.
     """
     module, _, name = target.partition(":")
     try:
@@ -300,13 +310,13 @@ def check_defined(target: str) -> None:
         )
 
 
-def takes(function: Any, count: int) -> bool:
-    """Whether a function can be called with that many arguments by place; True where Python cannot
+def accepts(function: Any, count: int) -> bool:
+    """Whether a function can be called with that many positional arguments; True if Python cannot
     tell.
     """
     try:
         kinds = [parameter.kind for parameter in signature(function).parameters.values()]
     except (TypeError, ValueError):
         return True
-    by_place = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return Parameter.VAR_POSITIONAL in kinds or sum(kind in by_place for kind in kinds) >= count
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return Parameter.VAR_POSITIONAL in kinds or sum(kind in positional for kind in kinds) >= count

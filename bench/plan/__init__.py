@@ -1,1 +1,1 @@
-"""What a grid would cost, before it runs."""
+"""Estimates the cost of a grid before it runs."""

@@ -1,5 +1,5 @@
-"""What a grid will cost, from what the parts of its trials were timed at: pure arithmetic, by cell
-and in all.
+"""The estimated cost of a grid, by cell and in total, from the timed steps of its trials. Pure
+arithmetic.
 """
 
 from collections import defaultdict
@@ -15,12 +15,12 @@ from bench.grid.resolve import (
     pretrainings,
 )
 from bench.grids import Grid
-from bench.plan.schedule import Piece, wall_seconds
+from bench.plan.schedule import ScheduledTrial, wall_seconds
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
 
 
 class Timing(Protocol):
-    """What trials.training.timing measures of a model, in seconds and MiB."""
+    """The timing of a model by trials.training.timing, in seconds, GiB and MiB."""
 
     setup: float
     step: float
@@ -38,11 +38,12 @@ class Timing(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What the estimate rests on. timings by (phase, model), phase pretrain or final.
+class Measurements:
+    """The measurements that the estimate uses. timings are keyed by (phase, model), phase pretrain
+    or final.
 
-    start is what each process needs before its first trial, scoring_threads how many cases a trial
-    counts at once.
+    start is the seconds of each process before its first trial, scoring_threads the number of cases
+    that a trial scores at once.
     """
 
     timings: Mapping[tuple[str, str], Timing]
@@ -54,9 +55,9 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a cell, or all pretraining of a model, takes: hours count shares of a slot; disk is what
-    stays in the run folder.
+class CostEstimate:
+    """The cost of a cell, or of all pretrainings of a model. hours count shares of a slot; disk_mib
+    is what remains in the run folder.
     """
 
     name: str
@@ -66,16 +67,16 @@ class Cost:
     disk_mib: float
 
 
-def trial_seconds(one: ResolvedCell, phase: str, measured: Measured) -> float:
-    """Seconds of one trial of a cell, or of its model's pretraining, trained to its last epoch:
-    pruning and patience only make it shorter.
+def trial_seconds(one: ResolvedCell, phase: str, measured: Measurements) -> float:
+    """Seconds of a trial of a cell, or of a pretraining of its model, when it trains to its last
+    epoch. Pruning and early stopping only shorten it.
     """
     timing = measured.timings[PRETRAIN if phase == PRETRAIN else FINAL, one.cell.model]
     epochs = epochs_of(one, phase)
     steps = timing.steps["none" if phase == PRETRAIN else one.cell.sampling]
     training = epochs * steps * timing.step
     training += -(-epochs // one.recipe.validate_every) * timing.validation
-    # One after so many minutes, and the weights that are kept at the end.
+    # A checkpoint every so many minutes, and the weights at the end.
     saves = (
         min(epochs, training / 60 / measured.checkpoint_minutes)
         if measured.checkpoint_minutes
@@ -88,15 +89,17 @@ def trial_seconds(one: ResolvedCell, phase: str, measured: Measured) -> float:
     return timing.setup + training + saves * timing.checkpoint + scoring / measured.scoring_threads
 
 
-def pieces(resolved: ResolvedGrid, measured: Measured) -> list[Piece]:
-    """Every trial of a grid in the order in which it becomes due, with what it waits for."""
+def collect_trials(resolved: ResolvedGrid, measured: Measurements) -> list[ScheduledTrial]:
+    """Every trial of a grid in the order in which they become due, with the trials that it waits
+    for.
+    """
     grid, models = resolved.grid, resolved.models
-    found: list[Piece] = []
+    found: list[ScheduledTrial] = []
     pretrained: dict[tuple[str, int], list[int]] = defaultdict(list)
     for spec in pretrainings(resolved):
         model = spec.cell.model
         pretrained[model, spec.seed].append(len(found))
-        found.append(_piece(models[model], PRETRAIN, measured))
+        found.append(_scheduled(models[model], PRETRAIN, measured))
     studies: dict[Cell, list[int]] = defaultdict(list)
     for number in range(grid.tuning.trials if grid.tuning else 0):
         assert grid.tuning is not None
@@ -104,29 +107,37 @@ def pieces(resolved: ResolvedGrid, measured: Measured) -> list[Piece]:
             earlier = studies[one.cell][: number // grid.tuning.parallel * grid.tuning.parallel]
             first = pretrained[one.cell.model, grid.tuning.seed]
             studies[one.cell].append(len(found))
-            found.append(_piece(one, TUNE, measured, (*first, *earlier)))
+            found.append(_scheduled(one, TUNE, measured, (*first, *earlier)))
     for one in resolved.cells:
         for seed in grid.seeds:
             first = pretrained[one.cell.model, seed]
-            found.append(_piece(one, FINAL, measured, (*first, *studies[one.cell])))
+            found.append(_scheduled(one, FINAL, measured, (*first, *studies[one.cell])))
     return found
 
 
-def _piece(one: ResolvedCell, phase: str, measured: Measured, after: tuple[int, ...] = ()) -> Piece:
+def _scheduled(
+    one: ResolvedCell, phase: str, measured: Measurements, after: tuple[int, ...] = ()
+) -> ScheduledTrial:
     seconds = trial_seconds(one, phase, measured)
-    return Piece(seconds=seconds, share=one.recipe.gpu_share, after=after)
+    return ScheduledTrial(seconds=seconds, share=one.recipe.gpu_share, after=after)
 
 
-def wall(resolved: ResolvedGrid, measured: Measured, slots: float, on_cpu: bool) -> float:
-    """Seconds from the first trial's start to the last one's end on so many cores, or GPUs."""
-    found = pieces(resolved, measured)
+def estimate_wall_seconds(
+    resolved: ResolvedGrid, measured: Measurements, slots: float, on_cpu: bool
+) -> float:
+    """Seconds from the start of the first trial to the end of the last one on so many cores or
+    GPUs.
+    """
+    found = collect_trials(resolved, measured)
     if on_cpu:
-        found = [replace(piece, share=1.0) for piece in found]
+        found = [replace(trial, share=1.0) for trial in found]
     return wall_seconds(found, slots) + measured.start
 
 
-def costs(resolved: ResolvedGrid, measured: Measured, on_cpu: bool) -> list[Cost]:
-    """A row a pretrained model and a row a cell."""
+def estimate_costs(
+    resolved: ResolvedGrid, measured: Measurements, on_cpu: bool
+) -> list[CostEstimate]:
+    """The cost of each pretrained model, then of each cell."""
     pretrained = [one for one in resolved.models.values() if one.pretraining]
     number = len(pretrain_seeds(resolved.grid))
     return [
@@ -135,10 +146,12 @@ def costs(resolved: ResolvedGrid, measured: Measured, on_cpu: bool) -> list[Cost
     ]
 
 
-def _pretraining_cost(one: ResolvedCell, number: int, measured: Measured, on_cpu: bool) -> Cost:
+def _pretraining_cost(
+    one: ResolvedCell, number: int, measured: Measurements, on_cpu: bool
+) -> CostEstimate:
     timing = measured.timings[PRETRAIN, one.cell.model]
     seconds = number * trial_seconds(one, PRETRAIN, measured)
-    return Cost(
+    return CostEstimate(
         name=f"{one.cell.model} pretraining",
         trials=number,
         hours=seconds * _share(one, on_cpu) / 3600,
@@ -147,12 +160,12 @@ def _pretraining_cost(one: ResolvedCell, number: int, measured: Measured, on_cpu
     )
 
 
-def _cell_cost(grid: Grid, one: ResolvedCell, measured: Measured, on_cpu: bool) -> Cost:
+def _cell_cost(grid: Grid, one: ResolvedCell, measured: Measurements, on_cpu: bool) -> CostEstimate:
     timing, finals = measured.timings[FINAL, one.cell.model], len(grid.seeds)
     tunes = grid.tuning.trials if grid.tuning else 0
     tuning = tunes * trial_seconds(one, TUNE, measured) if tunes else 0.0
     seconds = finals * trial_seconds(one, FINAL, measured) + tuning
-    return Cost(
+    return CostEstimate(
         name=f"{one.cell.model} {one.cell.loss} {one.cell.sampling}",
         trials=tunes + finals,
         hours=seconds * _share(one, on_cpu) / 3600,
@@ -166,16 +179,18 @@ def _share(one: ResolvedCell, on_cpu: bool) -> float:
     return 1.0 if on_cpu else one.recipe.gpu_share
 
 
-def working_mib(measured: Measured, slots: float) -> float:
-    """Checkpoints that lie in the run folder at any one time: the last two and one being written of
-    each running trial.
+def working_mib(measured: Measurements, slots: float) -> float:
+    """MiB of the checkpoints in the run folder at any one time: of each running trial the last two,
+    and one that is being written.
     """
     largest = max(timing.checkpoint_mib for timing in measured.timings.values())
     return 3 * largest * slots
 
 
-def cheaper(resolved: ResolvedGrid) -> dict[str, ResolvedGrid]:
-    """The grid with a seed left out, and with half its tuning, where there is one to leave out."""
+def cheaper_grids(resolved: ResolvedGrid) -> dict[str, ResolvedGrid]:
+    """Cheaper variants of a grid: with one seed less, and with half its tuning, if it has enough of
+    them.
+    """
     grid, found = resolved.grid, {}
     if len(grid.seeds) > 1:
         found["one seed less"] = replace(grid, seeds=grid.seeds[:-1])
@@ -186,7 +201,7 @@ def cheaper(resolved: ResolvedGrid) -> dict[str, ResolvedGrid]:
 
 
 def models_to_time(resolved: ResolvedGrid) -> list[tuple[str, str]]:
-    """Every (phase, model) that is timed."""
+    """Every (phase, model) to time."""
     models = resolved.models
     pretrained = [(PRETRAIN, model) for model, one in models.items() if one.pretraining]
     return pretrained + [(FINAL, model) for model in models]

@@ -1,5 +1,5 @@
-"""segbench plan: what a grid will cost on the hardware it is given, from steps that were really
-taken on it.
+"""segbench plan: estimates the cost of a grid on the given hardware by timing real training steps
+on it.
 """
 
 import argparse
@@ -23,7 +23,15 @@ from bench.grid.resolve import (
 )
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
-from bench.plan.estimate import Cost, Measured, cheaper, costs, models_to_time, wall, working_mib
+from bench.plan.estimate import (
+    CostEstimate,
+    Measurements,
+    cheaper_grids,
+    estimate_costs,
+    estimate_wall_seconds,
+    models_to_time,
+    working_mib,
+)
 from trials.records.duration import duration
 from trials.records.spec import FINAL, PRETRAIN
 
@@ -37,7 +45,9 @@ SLOTS = (1, 4, 8)
 
 
 def plan_grid(options: argparse.Namespace) -> int:
-    """Check, prepare, time and print; returns 0. Raises ValueError for what cannot run."""
+    """Check and prepare a grid, time its models and print the estimate; returns 0. Raises
+    ValueError for a grid that cannot run.
+    """
     from bench.execution.ready import DataPlaces, make_ready
     from bench.execution.start_weights import weight_files
     from bench.run_folder.own_places import refuse_cache
@@ -47,23 +57,23 @@ def plan_grid(options: argparse.Namespace) -> int:
     grid, grid_text = load_grid(options.grid)
     check_grid(grid)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
-    console, place = Console(stderr=True), Path("runs").absolute()
-    cache = (options.cache or place / "cache").absolute()
+    console, runs = Console(stderr=True), Path("runs").absolute()
+    cache = (options.cache or runs / "cache").absolute()
     refuse_cache(cache, options.data)
-    places = DataPlaces(data=options.data, made=place / "data", cache=cache)
+    places = DataPlaces(data=options.data, made=runs / "data", cache=cache)
     ready = make_ready(resolve(grid, before_data(grid, given)), given, places, console)
     cluster = connect(options.address)
     check_room(grid, cluster.most)
     clock = time.monotonic()
     wanted = models_to_time(ready.resolved)
-    samples = [sample(ready, cluster, *one) for one in wanted]
-    measured = gathered(ready, wanted, measure(samples, grid_text), cluster)
+    samples = [make_sample(ready, cluster, *one) for one in wanted]
+    measured = gather_measurements(ready, wanted, measure(samples, grid_text), cluster)
     print_plan(ready.resolved, measured, cluster, time.monotonic() - clock)
     return FINISHED
 
 
-def sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) -> "Sample":
-    """The job that is timed for a model: its first cell's default, or its pretraining."""
+def make_sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) -> "Sample":
+    """The job that is timed for a model: the default of its first cell, or its pretraining."""
     from bench.tuning.measure import Sample, node_cpus
     from trials.records.codec import to_json
 
@@ -72,15 +82,15 @@ def sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) -> "S
     gpu_share = one.recipe.gpu_share if cluster.gpus else 0.0
     copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpu_share)) if gpu_share else 1
     return Sample(
-        job=to_json(timed_job(ready, one, phase)),
+        job=to_json(make_timed_job(ready, one, phase)),
         samplings=("none", *samplings),
         gpu_share=gpu_share,
         copies=copies,
     )
 
 
-def timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
-    """A job as a trial of this phase would have it, but for a place of its own."""
+def make_timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
+    """The job of a trial of this phase, without a run folder."""
     from trials.records.job import Job
 
     seed, split, is_final = ready.resolved.grid.seeds[0], ready.prepared.split, phase == FINAL
@@ -99,22 +109,22 @@ def timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
     )
 
 
-def gathered(
+def gather_measurements(
     ready: "ReadyGrid",
     wanted: list[tuple[str, str]],
     taken: list[list[dict[str, Any]]],
     cluster: "Cluster",
-) -> Measured:
-    """The mean over each model's copies, as what the estimate rests on. Raises ValueError for what
-    could not run or fit.
+) -> Measurements:
+    """The measurements of the estimate: the mean over each model's copies. Raises ValueError for a
+    model that cannot run or does not fit into memory.
     """
     resolved, split = ready.resolved, ready.prepared.split
     for (_, model), copies in zip(wanted, taken, strict=True):
         if errors := [copy["error"] for copy in copies if "error" in copy]:
             raise ValueError(f"grid {resolved.grid.name!r}: {model} cannot run here: {errors[0]}")
         check_memory(resolved, model, copies, cluster)
-    timings = {key: mean_of(copies) for key, copies in zip(wanted, taken, strict=True)}
-    return Measured(
+    timings = {key: average_timings(copies) for key, copies in zip(wanted, taken, strict=True)}
+    return Measurements(
         timings=timings,
         num_val=len(split.val),
         num_test=len(split.test),
@@ -125,8 +135,8 @@ def gathered(
     )
 
 
-def mean_of(copies: list[dict[str, Any]]) -> SimpleNamespace:
-    """A Timing whose numbers are the means of the copies', its peak the largest."""
+def average_timings(copies: list[dict[str, Any]]) -> SimpleNamespace:
+    """A Timing with the means of the copies; its peak is their largest."""
     numbers = {
         name: sum(copy[name] for copy in copies) / len(copies)
         for name, value in copies[0].items()
@@ -140,7 +150,7 @@ def mean_of(copies: list[dict[str, Any]]) -> SimpleNamespace:
 def check_memory(
     resolved: ResolvedGrid, model: str, copies: list[dict[str, Any]], cluster: "Cluster"
 ) -> None:
-    """Refuse trials that fit alone but not side by side. Raises ValueError."""
+    """Raise ValueError if trials fit into memory alone but not side by side."""
     peak, there = (
         max(copy["peak_gib"] for copy in copies),
         min(copy["memory_gib"] for copy in copies),
@@ -150,77 +160,80 @@ def check_memory(
         recipe = resolved.models[model].recipe
         raise ValueError(
             f"grid {resolved.grid.name!r}: {len(copies)} trials of {model} side by side need "
-            f"{needed:.1f} GiB and {device} has {there:.1f}; lower its batch_size "
+            f"{needed:.1f} GiB but {device} has {there:.1f}; lower its batch_size "
             f"({recipe.batch_size}) or cube ({recipe.preparation.edge}), "
             + (
                 "or raise its share of a GPU"
                 if cluster.gpus
-                else "or run on a machine with more memory a core"
+                else "or run on a machine with more memory per core"
             )
         )
 
 
 def print_plan(
-    resolved: ResolvedGrid, measured: Measured, cluster: "Cluster", spent: float
+    resolved: ResolvedGrid, measured: Measurements, cluster: "Cluster", spent: float
 ) -> None:
-    """The tables, on standard output."""
+    """Print the estimate to standard output."""
     on_cpu = not cluster.gpus
     unit, word = ("core", "cores") if on_cpu else ("GPU", "GPUs")
-    rows = costs(resolved, measured, on_cpu)
+    rows = estimate_costs(resolved, measured, on_cpu)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(cost_table(rows, unit))
     here = float(cluster.cpus if on_cpu else cluster.gpus)
-    total, now = sum(row.hours for row in rows), wall(resolved, measured, here, on_cpu)
+    total, now = (
+        sum(row.hours for row in rows),
+        estimate_wall_seconds(resolved, measured, here, on_cpu),
+    )
     device = next(iter(measured.timings.values())).device  # type: ignore[attr-defined]
-    console.print(f"\ntimed on {device} in {spent:.0f} s, {grid_samples(measured)}")
+    console.print(f"\ntimed on {device} in {spent:.0f} s, {samples_text(measured)}")
     for (phase, model), timing in measured.timings.items():
-        console.print(f"{named(phase, model)} trains in {timing.precision}")
+        console.print(f"{timed_name(phase, model)} trains in {timing.precision}")
     walls = [
-        f"{duration(wall(resolved, measured, slots, on_cpu))} on {slots:g}"
+        f"{duration(estimate_wall_seconds(resolved, measured, slots, on_cpu))} on {slots:g}"
         for slots in sorted({*SLOTS, here})
     ]
-    console.print(f"wall time: {', '.join(walls)} {word}; here are {here:g}")
+    console.print(f"wall time: {', '.join(walls)} {word}; this hardware has {here:g}")
     disk = sum(row.disk_mib for row in rows) + working_mib(measured, here)
     console.print(
-        f"disk: {disk / 1024:.2f} GiB in the run folder, of which checkpoints while it runs are a "
-        "part"
+        f"disk: {disk / 1024:.2f} GiB in the run folder, including checkpoints during the run"
     )
-    for words, less in cheaper(resolved).items():
-        hours = total - sum(row.hours for row in costs(less, measured, on_cpu))
-        saved = now - wall(less, measured, here, on_cpu)
+    for words, less in cheaper_grids(resolved).items():
+        hours = total - sum(row.hours for row in estimate_costs(less, measured, on_cpu))
+        saved = now - estimate_wall_seconds(less, measured, here, on_cpu)
         console.print(
             f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and "
             f"{duration(saved)} here"
         )
-    console.print(premises(resolved))
+    console.print(excluded_text(resolved))
 
 
-def grid_samples(measured: Measured) -> str:
-    """What was timed."""
-    return (
-        f"a few steps each of {', '.join(named(phase, model) for phase, model in measured.timings)}"
-    )
+def samples_text(measured: Measurements) -> str:
+    """The text that says what was timed."""
+    names = (timed_name(phase, model) for phase, model in measured.timings)
+    return f"a few steps each of {', '.join(names)}"
 
 
-def named(phase: str, model: str) -> str:
-    """A model in words, or its pretraining."""
+def timed_name(phase: str, model: str) -> str:
+    """The name of a model, or of its pretraining."""
     return f"{model} pretraining" if phase == PRETRAIN else model
 
 
-def premises(resolved: ResolvedGrid) -> str:
-    """What the numbers leave out."""
+def excluded_text(resolved: ResolvedGrid) -> str:
+    """The text that says what the estimate excludes."""
     tuning = resolved.grid.tuning
     pruned = (
-        " Pruning ends trials early: with it this is the most." if tuning and tuning.prune else ""
+        " Pruning stops trials early, so the cost is an upper bound."
+        if tuning and tuning.prune
+        else ""
     )
     return (
-        "Not in it: preparing the data, which is done, starting Ray, and writing the "
+        "Not included: preparing the data, which is done, starting Ray and writing the "
         f"report.{pruned}"
     )
 
 
-def cost_table(rows: list[Cost], unit: str) -> Table:
-    """A row a cell and the sum."""
+def cost_table(rows: list[CostEstimate], unit: str) -> Table:
+    """A table with a row per cell and the total."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True)
     for title in ("trials", f"{unit}-hours", "peak GiB", "disk MiB"):

@@ -1,1 +1,1 @@
-"""A run's folder: who drives it, what it records, and whether it may be continued."""
+"""The run folder: its driver, its records, and whether a run may continue."""

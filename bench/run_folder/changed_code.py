@@ -1,5 +1,5 @@
-"""Trials of a run folder that ran other code than this grid would run now: which, what differs, and
-how they are dropped.
+"""Trials of a run folder that ran other code than this grid would run now: finds them, explains the
+difference and deletes them.
 """
 
 from collections import defaultdict
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.grid_changes import changes
+from bench.grid.grid_changes import describe_changes
 from bench.grids import Grid
 from trials.identity.code_identity import OWN, changed_parts, code_of, own_code
 from trials.records.job import result_path, trial_folder
@@ -20,11 +20,10 @@ from trials.training.attempt_log import read_attempts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """A trial that is not what this grid would run now.
+    """A trial whose code or predecessors have changed.
 
-    recorded and code are the digests that it was run with and those of now, see code_of(); they are
-    equal for a trial that follows from a changed one. is_finished is False for one of which there
-    are checkpoints alone.
+    recorded and code are its digests when it ran and now, see code_of(). They are equal for a trial
+    that only depends on a changed one. is_finished is False if there are only checkpoints.
     """
 
     trial: str
@@ -34,7 +33,7 @@ class Changed:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that differ, of which nothing can be said where nothing was recorded."""
+        """The parts that differ; empty if no digests were recorded."""
         return changed_parts(self.recorded, self.code) if self.recorded else ()
 
 
@@ -42,10 +41,11 @@ def changed_trials(
     out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]
 ) -> list[Changed]:
     """The trials of a folder that this grid would use although they ran other code, and those that
-    follow from them.
+    depend on them.
 
-    results are the folder's finished trials; an interrupted one counts where it left a checkpoint.
-    Trials that no cell or seed of the grid asks for are left alone: they are compared when it does.
+    results are the finished trials of the folder. An interrupted trial counts if it left a
+    checkpoint. Trials of cells and seeds that the grid does not contain are ignored until a grid
+    does.
     """
     used = {trial: result for trial, result in results.items() if is_used(result.spec, queue.grid)}
     finished = [
@@ -53,17 +53,17 @@ def changed_trials(
         for trial, one in used.items()
     ]
     finished = [one for one in finished if one.recorded != one.code]
-    follow = following(used, {one.trial for one in finished})
+    follow = dependent_trials(used, {one.trial for one in finished})
     followers = [
         Changed(trial=trial, recorded=used[trial].code, code=used[trial].code)
         for trial in sorted(follow)
     ]
-    return followers + finished + interrupted(out, queue, results)
+    return followers + finished + interrupted_trials(out, queue, results)
 
 
 def is_used(spec: TrialSpec, grid: Grid) -> bool:
-    """Whether a grid still asks for trials of this cell and seed; every pretraining counts, since
-    the report shows it.
+    """Whether a grid contains the cell and seed of a trial. Every pretraining counts, because the
+    report shows it.
     """
     return spec.phase == PRETRAIN or (
         spec.cell in grid.cells and (spec.phase == TUNE or spec.seed in grid.seeds)
@@ -71,18 +71,19 @@ def is_used(spec: TrialSpec, grid: Grid) -> bool:
 
 
 def code_now(result: TrialResult, grid: Grid) -> Mapping[str, str]:
-    """The digests of the code that a trial would run now; of a model that the grid has no longer
-    the recorded one stands.
+    """The digests of the code that a trial would run now. For a model that the grid no longer
+    contains, the recorded digests are kept.
     """
     if result.spec.cell.model in {cell.model for cell in grid.cells}:
         return code_of(result.spec)
     return {**result.code, OWN: own_code()}
 
 
-def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]:
-    """The other trials that a second run of changed ones would change: those that start from their
-    weights, those that their study proposed later, and those for which their study chose the
-    setting."""
+def dependent_trials(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]:
+    """The other trials that rerunning changed ones would change: those that start from their
+    weights, those that their study proposed later, and final trials whose setting their study
+    selected.
+    """
     weights = {f"pretrain:{trial}" for trial in changed}
     found = {trial for trial, one in results.items() if one.spec.weights in weights}
     first: dict[object, int] = {}
@@ -98,8 +99,10 @@ def following(results: Mapping[str, TrialResult], changed: set[str]) -> set[str]
     return found - changed
 
 
-def interrupted(out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]) -> list[Changed]:
-    """The trials that are due and have a checkpoint of other code."""
+def interrupted_trials(
+    out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]
+) -> list[Changed]:
+    """The due trials that have a checkpoint of other code."""
     kept = {
         path.parent.name for path in find_files(out, "trials/*/checkpoint-*.pt")
     } - results.keys()
@@ -107,8 +110,8 @@ def interrupted(out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]
         return []
     due = {one.trial: code_of(one.spec) for one in queue.due() if one.trial in kept}
     before = {trial: read_attempts(out, trial) for trial in due}
-    # Without what its folder remembers a trial is left to its worker, which looks into the
-    # checkpoint itself.
+    # A trial without a record of its attempts is left to its worker, which checks the checkpoint
+    # itself.
     found = [(trial, one.code, due[trial]) for trial, one in before.items() if one is not None]
     return [
         Changed(trial=trial, recorded=old, code=now, is_finished=False)
@@ -117,60 +120,62 @@ def interrupted(out: Path, queue: TrialQueue, results: Mapping[str, TrialResult]
     ]
 
 
-def refusal(out: Path, changed: Sequence[Changed], before: str, now: str) -> str:
-    """Why a folder is refused: each part with what changed between the kept and the present text of
-    the grid file.
+def changed_code_message(out: Path, changed: Sequence[Changed], before: str, now: str) -> str:
+    """The error message for a folder with changed trials: each part, with the difference between
+    the stored and the current text of the grid file.
     """
     by_part: dict[str, list[Changed]] = defaultdict(list)
     for one in changed:
         for part in one.parts:
             by_part[part].append(one)
-    told = [of_part(part, those, before, now) for part, those in sorted(by_part.items())]
+    texts = [describe_part(part, trials, before, now) for part, trials in sorted(by_part.items())]
     if unrecorded := [one for one in changed if not one.recorded]:
-        told.append(
-            f"an earlier version of segbench, which did not record its code ({counted(unrecorded)})"
+        texts.append(
+            "an earlier version of segbench that did not record its code "
+            f"({count_states(unrecorded)})"
         )
     num = len(changed)
     follow = sum(one.recorded == one.code for one in changed)
-    also = f", of which {follow} only follow from others" if follow else ""
+    also = f", of which {follow} only depend on others" if follow else ""
     these = f"these {num} trials" if num > 1 else "this 1 trial"
     return (
-        f"{out} holds trials that ran {'; '.join(told)}; give a new --out, or add "
+        f"{out} holds trials that ran {'; '.join(texts)}; choose a new --out, or add "
         f"--rerun-changed to run {these} again{also}"
     )
 
 
-def of_part(part: str, those: Sequence[Changed], before: str, now: str) -> str:
-    """One part that differs, in words."""
-    old, new = those[0].recorded.get(part), those[0].code.get(part)
+def describe_part(part: str, trials: Sequence[Changed], before: str, now: str) -> str:
+    """One part that differs, as text."""
+    old, new = trials[0].recorded.get(part), trials[0].code.get(part)
     if part == OWN:
-        return f"another segbench ({counted(those)}): its training code differs ({old} -> {new})"
+        return (
+            f"another segbench ({count_states(trials)}): its training code differs ({old} -> {new})"
+        )
     kind, _, name = part.partition(" ")
     if old is None or new is None:
         whose = ("segbench's own", "the grid file's")
-        how = "it was {}, and is {}".format(*(whose if old is None else whose[::-1]))
+        how = "it was {} and is now {}".format(*(whose if old is None else whose[::-1]))
     else:
-        lines = ", ".join(changes(before, now, kind, name))
+        lines = ", ".join(describe_changes(before, now, kind, name))
         how = (
             f"its source differs ({lines})"
             if lines
-            else "it differs, though not in the lines of the grid file"
+            else "it differs, but its lines in the grid file are equal"
         )
-    return f"another {kind} {name!r} ({counted(those)}): {how}"
+    return f"another {kind} {name!r} ({count_states(trials)}): {how}"
 
 
-def counted(those: Sequence[Changed]) -> str:
-    """How many of them are finished and how many interrupted."""
-    finished = sum(one.is_finished for one in those)
-    counts = {"finished": finished, "interrupted": len(those) - finished}
+def count_states(trials: Sequence[Changed]) -> str:
+    """How many of these trials are finished and how many interrupted."""
+    finished = sum(one.is_finished for one in trials)
+    counts = {"finished": finished, "interrupted": len(trials) - finished}
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
-def drop(out: Path, changed: Iterable[Changed]) -> None:
-    """Delete the folders of these trials, the result first, without which a trial is run again.
+def delete_trials(out: Path, changed: Iterable[Changed]) -> None:
+    """Delete the folders of these trials, the result first; a trial without a result runs again.
 
-    Killed on the way it leaves a folder that is refused again: what follows from others stands
-    before them.
+    Dependent trials come first, so that a folder whose deletion was interrupted is still refused.
     """
     for one in changed:
         delete(result_path(out, one.trial))

@@ -1,5 +1,5 @@
-"""A run folder goes on with the grid and the code it was begun with: others are refused with the
-difference.
+"""Continues a run folder with the grid and the code that it was started with; refuses others and
+shows the difference.
 """
 
 import json
@@ -10,13 +10,13 @@ from typing import Any
 from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
-from bench.run_folder.changed_code import Changed, changed_trials, refusal
+from bench.run_folder.changed_code import Changed, changed_code_message, changed_trials
 from trials.records.codec import flat
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_text
 
-# Cells and seeds may come and go: a trial's hash tells whether it is done, and the report names
-# what it leaves out.
+# Cells and seeds may change: a trial is identified by its hash, and the report names what it
+# excludes.
 KEPT = (
     "grid",
     "dataset",
@@ -32,28 +32,27 @@ KEPT = (
 SHOWN = 5
 
 
-def resumed(
+def resume_queue(
     out: Path, resolved: ResolvedGrid, record: Mapping[str, Any], grid_text: str, reruns: bool
 ) -> tuple[TrialQueue, list[Changed]]:
-    """What is left to do in a run folder, and the trials in it that must be dropped before. Changes
-    nothing.
+    """The queue of a run folder, and the trials in it that must be deleted first. Changes nothing.
 
-    record is the run.json to be. Raises ValueError where the folder holds trials of another grid,
-    or, unless it reruns them, trials that ran other code.
+    record is the new run.json. Raises ValueError if the folder holds trials of another grid or,
+    unless reruns is set, trials that ran other code.
     """
     refuse_other_grid(out, record)
     results = read_results(out)
     changed = changed_trials(out, TrialQueue(resolved, results), results)
     if changed and not reruns:
-        raise ValueError(refusal(out, changed, kept_text(out), grid_text))
+        raise ValueError(changed_code_message(out, changed, read_stored_grid(out), grid_text))
     dropped = {one.trial for one in changed}
     return TrialQueue(
         resolved, {trial: one for trial, one in results.items() if trial not in dropped}
     ), changed
 
 
-def kept_text(out: Path) -> str:
-    """The grid file of the run so far, "" where there is none that can be read."""
+def read_stored_grid(out: Path) -> str:
+    """The stored grid file of the run; "" if there is none that can be read."""
     try:
         return read_text(out / "grid.py")
     except (FileNotFoundError, ValueError):
@@ -61,10 +60,10 @@ def kept_text(out: Path) -> str:
 
 
 def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError where the folder holds trials that were run under other settings than
-    record, a run.json to be.
+    """Raise ValueError if the folder holds trials that ran with other settings than record, the new
+    run.json.
 
-    What only one of the two names, such as the recipe of a model that is new, is no difference.
+    A key that only one of the two has, such as the recipe of a new model, is not a difference.
     """
     if not exists(out / NAME) or not find_files(out, "trials/*/result.json"):
         return
@@ -78,12 +77,12 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise ValueError(
             f"{out} holds trials of another grid: {'; '.join(changed[:SHOWN])}{more}; "
-            "choose another --out, or go back to the grid as it was"
+            "choose another --out, or restore the original grid"
         )
 
 
 def settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a trial, of a run.json: dotted keys and plain values."""
+    """The entries of a run.json that determine trials, as dotted keys and plain values."""
     data = record.get("data") or {}
     kept = {key: record[key] for key in KEPT if key in record} | {
         "tuning": record.get("tuning") or {"trials": 0}

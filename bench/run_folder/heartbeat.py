@@ -1,4 +1,4 @@
-"""A driver's signs of life: its lock is touched and RUN/status.json written, each few seconds and
+"""The heartbeat of a driver: it touches its lock and writes RUN/status.json every few seconds and
 at every event.
 """
 
@@ -9,35 +9,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.run_folder.lock import BEAT_SECONDS, beat, is_mine
+from bench.run_folder.lock import BEAT_SECONDS, is_valid, touch_lock
 from bench.run_folder.status import Status, write_status
 
 
 @contextmanager
-def beating(lock: Path, look: Callable[[], Status], changed: threading.Event) -> Iterator[None]:
-    """Give a sign of life now, whenever `changed` is set, each few seconds, and a last one at the
-    end, from a thread.
+def send_heartbeats(
+    lock: Path, look: Callable[[], Status], changed: threading.Event
+) -> Iterator[None]:
+    """Send a heartbeat from a thread: now, every few seconds, whenever `changed` is set, and at the
+    end.
 
-    look() says what runs. A driver whose lock somebody else has taken stops as if it were asked to.
+    look() returns the status. A driver whose lock another process has taken receives SIGTERM.
     """
     over = threading.Event()
 
-    def signs() -> None:
+    def loop() -> None:
         while not over.is_set():
             changed.wait(BEAT_SECONDS)
             changed.clear()
-            # Storage that fails for a moment is tried again at the next sign; trials meet it where
-            # it matters.
+            # A temporary storage error is ignored: the next heartbeat tries again, and trials
+            # report it if it lasts.
             with suppress(OSError):
-                if not is_mine(lock):
+                if not is_valid(lock):
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
-                beat(lock)
+                touch_lock(lock)
                 write_status(lock.parent, look())
 
     with suppress(OSError):
         write_status(lock.parent, look())
-    thread = threading.Thread(target=signs, daemon=True)
+    thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     try:
         yield

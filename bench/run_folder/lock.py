@@ -1,9 +1,9 @@
-"""One driver a run folder: RUN/driver.lock names the process that drives it, and is touched as long
-as it lives.
+"""One driver per run folder: RUN/driver.lock names the process that drives it and is touched while
+it runs.
 
-Made by exclusive creation, which is atomic on NFS too. A dead driver's lock is succeeded by
-driver.lock.1, .2 and so on: the highest number holds, so that of two that take over at once exactly
-one does.
+The lock is created exclusively, which is atomic on NFS too. The lock of a dead driver is followed
+by driver.lock.1, .2 and so on. The highest number is valid, so if two drivers take over at once,
+exactly one succeeds.
 """
 
 import os
@@ -33,15 +33,15 @@ from trials.storage.object_store import StoreUnavailable, put, put_new
 NAME = "driver.lock"
 LOCK = re.compile(r"driver\.lock(?:\.([0-9]{1,9}))?")
 BEAT_SECONDS = 10
-# A driver on another host counts as dead after so long without a sign; NFS may hold a file's time
-# back for a minute.
+# A driver on another host counts as dead after this many seconds without a heartbeat; NFS may delay
+# the time of a file by a minute.
 STALE_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A driver: token is its own; born tells it from a later process of the same number; place from
-    another machine's.
+    """A driver. token is unique; born, its start time, detects a reused PID; place identifies the
+    machine.
     """
 
     host: str
@@ -53,37 +53,38 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A lock as it was found. owner None is one whose maker died before it wrote its name."""
+class FoundLock:
+    """A lock that was found. owner None: its driver has not written its name, or died before it
+    did.
+    """
 
     path: Path
     owner: Owner | None
     silent_seconds: float
 
 
-def myself() -> Owner:
-    """This process."""
+def this_process() -> Owner:
+    """This process as an owner."""
     return Owner(
         host=platform.node(),
         pid=os.getpid(),
-        born=born(os.getpid()),
-        place=place(),
+        born=process_start(os.getpid()),
+        place=machine_id(),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         token=secrets.token_hex(8),
     )
 
 
-def take(out: Path) -> Path:
+def acquire_lock(out: Path) -> Path:
     """Make this process the driver of a run folder and return its lock.
 
-    Raises ValueError naming host and process of a driver that lives; the lock of a dead one is
-    taken over.
+    Raises ValueError naming host and process of a living driver. Takes over the lock of a dead one.
     """
     if not is_remote(out):
         out.mkdir(parents=True, exist_ok=True)
     while True:
-        held = refuse_second(out)
-        mine = out / NAME if held is None else successor(held.path)
+        held = refuse_second_driver(out)
+        mine = out / NAME if held is None else next_lock(held.path)
         if not _create(mine):
             continue
         found = _locks(out)
@@ -95,11 +96,11 @@ def take(out: Path) -> Path:
 
 
 @contextmanager
-def driving(out: Path) -> Iterator[Path]:
-    """Hold a run folder's lock, see take(). A store that is away in the end keeps it: it is that of
-    a dead driver.
+def hold_lock(out: Path) -> Iterator[Path]:
+    """Hold the lock of a run folder while the block runs. If a store is unavailable at the end, the
+    lock remains; it then counts as that of a dead driver.
     """
-    mine = take(out)
+    mine = acquire_lock(out)
     try:
         yield mine
     finally:
@@ -107,51 +108,51 @@ def driving(out: Path) -> Iterator[Path]:
             delete(mine, patience=0)
 
 
-def refuse_second(out: Path) -> Held | None:
-    """The lock of a dead driver, or None where there is none. Raises ValueError where a driver
-    lives. Changes nothing.
+def refuse_second_driver(out: Path) -> FoundLock | None:
+    """The lock of a dead driver, or None if there is none. Raises ValueError if a driver is alive.
+    Changes nothing.
     """
-    held = find(out)
+    held = find_lock(out)
     if held is not None and is_alive(held):
-        raise ValueError(refusal(held))
+        raise ValueError(lock_message(held))
     return held
 
 
-def find(out: Path) -> Held | None:
-    """The lock that holds in a run folder, or None."""
+def find_lock(out: Path) -> FoundLock | None:
+    """The valid lock of a run folder, or None."""
     for path in reversed(_locks(out)):
         with suppress(FileNotFoundError):
-            return Held(path=path, owner=_owner(path), silent_seconds=_age(path))
+            return FoundLock(path=path, owner=_owner(path), silent_seconds=_age(path))
     return None
 
 
-def is_alive(held: Held) -> bool:
-    """Whether the driver still drives: its process is there, or on another machine it gave a sign
-    not long ago.
+def is_alive(held: FoundLock) -> bool:
+    """Whether the driver is alive: its process exists, or on another machine its last heartbeat is
+    recent.
     """
-    if held.owner is not None and held.owner.place == place():
-        return born(held.owner.pid) == held.owner.born
+    if held.owner is not None and held.owner.place == machine_id():
+        return process_start(held.owner.pid) == held.owner.born
     return held.silent_seconds < STALE_SECONDS
 
 
-def is_mine(lock: Path) -> bool:
-    """Whether this lock still holds: a machine that slept for long may find its folder
-    taken over."""
+def is_valid(lock: Path) -> bool:
+    """Whether this lock is still valid. After a long suspend another machine may have taken over
+    the folder.
+    """
     found = _locks(lock.parent)
     return bool(found) and found[-1] == lock
 
 
-def beat(lock: Path) -> None:
-    """Give a sign of life; the time is the storage's own. An object's time is that of
-    its last PUT."""
+def touch_lock(lock: Path) -> None:
+    """Touch the lock. The storage sets the time; for an object it is that of its last PUT."""
     if is_remote(lock):
         put(lock, read_bytes(lock, patience=0), patience=0)
     else:
         os.utime(lock)
 
 
-def refusal(held: Held) -> str:
-    """Why a second driver is refused, and the way out."""
+def lock_message(held: FoundLock) -> str:
+    """The error message for a second driver."""
     if held.owner is None:
         return (
             f"{held.path} was made {held.silent_seconds:.0f} s ago by a driver that is "
@@ -159,21 +160,20 @@ def refusal(held: Held) -> str:
         )
     owner, folder = held.owner, held.path.parent
     text = (
-        f"{folder} is driven by process {owner.pid} on {owner.host} since {owner.since}; wait "
-        "for it or stop it"
+        f"{folder} is in use by process {owner.pid} on {owner.host} since {owner.since}; "
+        "wait for it or stop it"
     )
-    if owner.place == place():
+    if owner.place == machine_id():
         return text
     return (
-        f"{text}; it gave a sign {held.silent_seconds:.0f} s ago, and after {STALE_SECONDS} s of "
-        "silence it counts as dead "
-        "and the same command takes over"
+        f"{text}; its last heartbeat was {held.silent_seconds:.0f} s ago; after {STALE_SECONDS} s "
+        "without one, rerun the same command to take over"
     )
 
 
-def born(pid: int) -> str:
-    """What tells a process from a later one of the same number: its start in clock ticks since
-    boot; "" for no process.
+def process_start(pid: int) -> str:
+    """The start time of a process in clock ticks since boot, which detects a reused PID; "" for no
+    process.
     """
     if not Path("/proc/self/stat").is_file():
         with suppress(ProcessLookupError):
@@ -187,9 +187,9 @@ def born(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def place() -> str:
-    """What tells the machine, its boot and its process numbers from another's: containers may share
-    a host's name.
+def machine_id() -> str:
+    """An identifier of the machine, its boot and its PID namespace: containers may share a host
+    name.
     """
     parts = [platform.node()]
     with suppress(OSError):
@@ -200,8 +200,8 @@ def place() -> str:
     return " ".join(parts)
 
 
-def successor(path: Path) -> Path:
-    """The lock that takes over from this one."""
+def next_lock(path: Path) -> Path:
+    """The path of the lock that takes over from this one."""
     return path.with_name(f"{NAME}.{_number(path) + 1}")
 
 
@@ -212,9 +212,7 @@ def _number(path: Path) -> int:
 
 
 def _locks(out: Path) -> list[Path]:
-    """Every lock of a run folder, the one that holds last; no other file, whatever its name begins
-    with.
-    """
+    """Every lock of a run folder, the valid one last. Ignores other files with a similar name."""
     return sorted(
         (path for path in find_files(out, f"{NAME}*", patience=0) if LOCK.fullmatch(path.name)),
         key=_number,
@@ -222,12 +220,12 @@ def _locks(out: Path) -> list[Path]:
 
 
 def _create(path: Path) -> bool:
-    """Make the lock unless somebody has."""
+    """Create the lock; False if it exists."""
     if is_remote(path):
-        return put_new(path, to_json(myself()).encode())
+        return put_new(path, to_json(this_process()).encode())
     try:
         with path.open("x") as file:
-            file.write(to_json(myself()))
+            file.write(to_json(this_process()))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -243,11 +241,10 @@ def _owner(path: Path) -> Owner | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a lock's last sign by the storage's own clock, so that hosts whose clocks
-    differ agree.
+    """Seconds since a lock's last heartbeat by the clock of the storage, so that hosts with
+    different clocks agree.
 
-    A reader who may not write there has only its own clock to go by, and so has whoever asks an
-    object store.
+    A reader without write access uses its own clock, and so does every reader of an object store.
     """
     sign = modified_ns(path, patience=0) / 1e9
     if is_remote(path):

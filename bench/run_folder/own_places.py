@@ -1,5 +1,5 @@
-"""Which folders a command may fill: a run folder, a cache and the data keep apart, and none is put
-among somebody's files.
+"""Which folders a command may write to: run folder, cache and data must not overlap, and none may
+contain other files of the user.
 """
 
 import re
@@ -11,14 +11,15 @@ from trials.data.datasets.registry import DATASETS
 from trials.data.own_folder import is_inside, list_contents, refuse_foreign
 from trials.records.run_record import OF_A_RUN, OtherFormat, read_run_record
 
-# How a trial's folder is named.
+# The name of a trial's folder.
 TRIAL = re.compile(r"[0-9a-f]{12}")
 
 
 def refuse_places(places: Places) -> None:
-    """Raise ValueError unless a run may fill its run folder and its cache. Nothing is written.
+    """Raise ValueError unless a run may write to its run folder and its cache. Writes nothing.
 
-    The cache may lie in the run folder; the data may not, and neither of them in the data.
+    The cache may be inside the run folder. The data may not, and neither of the two may be inside
+    the data.
     """
     refuse_overlap("--out", places.out, "--cache", places.cache)
     if places.data is not None:
@@ -29,8 +30,8 @@ def refuse_places(places: Places) -> None:
 
 
 def refuse_run_folder(out: Path, cache: Path) -> None:
-    """Raise ValueError unless a folder is missing, empty, or holds a run, or what a start leaves
-    before its run.json.
+    """Raise ValueError unless a folder is missing, empty, or holds a run or the files that a start
+    writes before run.json.
     """
     names = list_contents(out)
     if is_run(out, names):
@@ -38,11 +39,11 @@ def refuse_run_folder(out: Path, cache: Path) -> None:
     foreign = [
         name for name in names if not LOCK.fullmatch(name) and not is_inside(cache, out / name)
     ]
-    refuse_foreign(out, foreign, "hold the run.json of a run", "name a new or empty folder")
+    refuse_foreign(out, foreign, "hold the run.json of a run", "choose a new or empty folder")
 
 
 def is_run(out: Path, names: list[str]) -> bool:
-    """Whether a folder with these names is a run's: by its run.json or, where that is damaged or
+    """Whether a folder with these names holds a run: by its run.json or, if that is damaged or
     lost, by its trials.
     """
     if "run.json" in names and _has_record(out):
@@ -51,31 +52,34 @@ def is_run(out: Path, names: list[str]) -> bool:
 
 
 def refuse_cache(cache: Path, data: Path | None) -> None:
-    """Raise ValueError unless a folder outside the data is missing, empty, or holds
-    prepared data."""
+    """Raise ValueError unless a folder is outside the data and is missing, empty, or holds prepared
+    data.
+    """
     if data is not None:
         refuse_overlap("--cache", cache, "--data", data)
     names = list_contents(cache)
-    # Prepared data lie in folders named by data set and content; a grid file may have brought a
+    # Folders of prepared data are named by data set and content; a grid file may have registered a
     # data set of its own.
     own = re.compile(
         rf"({'|'.join(map(re.escape, DATASETS))})-((foreground|checked)-)?[0-9a-f]{{12}}"
     )
     foreign = [] if any(map(own.fullmatch, names)) else names
-    refuse_foreign(cache, foreign, "hold prepared data", "name a new or empty folder with --cache")
+    refuse_foreign(
+        cache, foreign, "hold prepared data", "choose a new or empty folder with --cache"
+    )
 
 
 def refuse_overlap(flag: str, folder: Path, other_flag: str, other: Path) -> None:
-    """Raise ValueError where a folder is the other one or lies in it."""
+    """Raise ValueError if a folder is the other one or inside it."""
     if is_inside(folder, other):
         raise ValueError(
-            f"{flag} must lie outside of {other_flag}; got {folder} in {other}; name a folder "
+            f"{flag} must be outside of {other_flag}; got {folder} in {other}; choose a folder "
             "beside it"
         )
 
 
 def _has_record(out: Path) -> bool:
-    """Whether the run.json of a folder is a run's. Raises OtherFormat for another version's."""
+    """Whether a folder has the run.json of a run. Raises OtherFormat for another version."""
     try:
         return read_run_record(out).keys() >= OF_A_RUN
     except OtherFormat:

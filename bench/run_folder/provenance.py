@@ -1,4 +1,4 @@
-"""What a run says of itself: run.json and the grid file as it was."""
+"""The provenance of a run: run.json and a copy of the grid file."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import grids
-from bench.grid.expand import planned, studies
+from bench.grid.expand import count_trials, studies
 from bench.grid.resolve import ResolvedGrid
 from trials.identity.code_identity import code_of_cell
 from trials.models.registry import MODELS
@@ -23,7 +23,7 @@ from trials.storage.atomic import write_text
 
 
 def commit() -> tuple[str, bool]:
-    """The project's commit and whether its files differ from it; ("", False) where it is not a git
+    """The commit of segbench and whether its files differ from it; ("", False) outside of a git
     checkout.
     """
     here = Path(__file__).resolve().parent
@@ -43,7 +43,7 @@ def commit() -> tuple[str, bool]:
 
 
 def machine() -> dict[str, Any]:
-    """The driver's machine."""
+    """The hardware and system of the driver's machine."""
     pages, page = (os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
     return {
         "cpu": processor_name(),
@@ -55,13 +55,13 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> str:
-    """What was typed, and goes on from here when it is typed again."""
+    """The command of this run; running it again continues the run."""
     arguments = sys.argv[1:] if sys.argv[1:2] != ["run"] else sys.argv[2:]
     return shlex.join(["python", "-m", "bench.run", *arguments])
 
 
 def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json is to hold. data describes the data set."""
+    """The content of run.json. data describes the data set."""
     grid = resolved.grid
     revision, dirty = commit()
     recipes = {model: dataclasses.asdict(one.recipe) for model, one in resolved.models.items()}
@@ -76,13 +76,13 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
         "studies": studies(resolved) if grid.tuning else [],
         "families": [dataclasses.asdict(family) for family in grid.families],
-        "planned": planned(resolved),
+        "planned": count_trials(resolved),
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
         "recipes": recipes,
         "hyper": {model: dict(values) for model, values in grid.hyper.items()},
         "spaces": {
-            m: {name: dataclasses.asdict(span) for name, span in found.items()}
+            m: {name: dataclasses.asdict(bounds) for name, bounds in found.items()}
             for m, found in grid.spaces.items()
         },
         "weights": dict(resolved.weights),
@@ -101,8 +101,8 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
 
 
 def random_notes(resolved: ResolvedGrid) -> list[str]:
-    """What the report must say of models that start from random weights although their entry asks
-    for others.
+    """Notes for the report on models that start from random weights although their entry names
+    others.
     """
     asked = {model: MODELS[model].weights for model in resolved.models}
     return [
@@ -113,10 +113,10 @@ def random_notes(resolved: ResolvedGrid) -> list[str]:
 
 
 def write_provenance(out: Path, record: Mapping[str, Any], grid_text: str) -> None:
-    """Leave run.json and grid.py in the run folder.
+    """Write run.json and grid.py to the run folder.
 
-    run.json comes first: it tells the folder from one of the user's, who may have a grid.py of his
-    own.
+    run.json comes first: it marks the folder as a run's. A folder of the user may have a grid.py of
+    its own.
     """
     write_run_record(out, record)
     write_text(out / "grid.py", grid_text or Path(grids.__file__).read_text())

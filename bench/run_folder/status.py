@@ -1,5 +1,5 @@
-"""segbench status: what a run has done, what runs now, when it ends, and whether its driver is
-still there.
+"""segbench status: the progress of a run, its running trials, its expected end, and whether its
+driver is alive.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.run_folder.lock import Held, find, is_alive
+from bench.run_folder.lock import FoundLock, find_lock, is_alive
 from trials.records.codec import read_record, to_json
 from trials.records.result import COMPLETE, FAILED, PRUNED
 from trials.records.result_file import read_result
@@ -22,7 +22,7 @@ COLUMNS = ("planned", "done", "pruned", "failed", "running", "pending")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A trial that runs: what it is in words, how far it is, and for how long it has run."""
+    """A running trial: its text, its epochs, and how long it has run."""
 
     phase: str
     text: str
@@ -33,8 +33,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a driver says of itself. ends is the expected end by its clock, None before a first
-    epoch.
+    """The status that a driver reports. ends is the expected end by its clock, None before the
+    first epoch.
     """
 
     host: str
@@ -47,15 +47,17 @@ class Status:
 
 
 def write_status(out: Path, status: Status) -> None:
-    """Leave RUN/status.json; the next sign is soon, so a store that is away is not waited for."""
+    """Write RUN/status.json. A store that is unavailable is not waited for, since the next
+    heartbeat writes it again.
+    """
     write_text(out / NAME, to_json(status), patience=0)
 
 
 def status_text(out: Path, now: datetime) -> str:
-    """Everything `segbench status` prints. Raises ValueError where there is no run."""
+    """The output of `segbench status`. Raises ValueError if there is no run."""
     record = read_run_record(out, ("grid", "planned", "command", "started"))
     status = read_status(out / NAME)
-    held = find(out)
+    held = find_lock(out)
     lives = held is not None and is_alive(held)
     running = status.running if status and lives else ()
     counts = phase_counts(record["planned"], outcomes(out), running)
@@ -78,12 +80,12 @@ def status_text(out: Path, now: datetime) -> str:
 
 
 def read_status(path: Path) -> Status | None:
-    """What the driver said last, None before its first word. Raises ValueError naming the file
-    where it is damaged.
+    """The last status of the driver, None before its first. Raises ValueError naming the file if it
+    is damaged.
     """
     if not exists(path):
         return None
-    fix = "delete it: a driver that lives writes it anew within seconds, and no other needs it"
+    fix = "delete it; a running driver rewrites it within seconds"
     status = read_record(Status, path, fix)
     for name, time in (("updated", status.updated), ("ends", status.ends)):
         if time is not None and not is_local_time(time):
@@ -95,7 +97,7 @@ def read_status(path: Path) -> Status | None:
 
 
 def is_local_time(text: str) -> bool:
-    """Whether a text is a date and time without a zone."""
+    """Whether a text is a date and time without a time zone."""
     try:
         return datetime.fromisoformat(text).tzinfo is None
     except ValueError:
@@ -103,12 +105,12 @@ def is_local_time(text: str) -> bool:
 
 
 def outcomes(out: Path) -> Iterator[tuple[str, str]]:
-    """Phase and state of every trial that has a result; interrupted ones count as not done."""
+    """Phase and state of every trial that has a result; interrupted ones count as not finished."""
     for path in find_files(out, "trials/*/result.json"):
         try:
             result = read_result(out, path.parent.name)
         except ValueError as error:
-            raise ValueError(f"{error}; run the grid again, which repeats this trial") from None
+            raise ValueError(f"{error}; run the grid again to repeat this trial") from None
         if result.reason != "interrupted":
             yield result.spec.phase, result.state
 
@@ -116,7 +118,7 @@ def outcomes(out: Path) -> Iterator[tuple[str, str]]:
 def phase_counts(
     planned: Mapping[str, int], ended: Iterator[tuple[str, str]], running: tuple[Running, ...]
 ) -> dict[str, dict[str, int]]:
-    """A row a phase with the numbers of COLUMNS."""
+    """A row per phase with the numbers of COLUMNS."""
     states, runs = Counter(ended), Counter(one.phase for one in running)
     rows = {}
     for phase, number in planned.items():
@@ -129,17 +131,17 @@ def phase_counts(
 
 
 def driver_line(
-    held: Held | None,
+    held: FoundLock | None,
     lives: bool,
     status: Status | None,
     record: Mapping[str, Any],
     counts: Mapping[str, Mapping[str, int]],
 ) -> str:
-    """Who drives the run, or that nobody does and how to go on."""
+    """The process that drives the run, or how to continue if there is none."""
     if lives and held is not None and held.owner is not None:
         owner = held.owner
         return (
-            f"driven by process {owner.pid} on {owner.host} since {owner.since}, last sign "
+            f"in use by process {owner.pid} on {owner.host} since {owner.since}, last heartbeat "
             f"{held.silent_seconds:.0f} s ago"
         )
     if lives:
@@ -147,15 +149,15 @@ def driver_line(
     if not any(row["running"] or row["pending"] for row in counts.values()):
         return "finished"
     who = (
-        f"process {status.pid} on {status.host}, last sign {status.updated}"
+        f"process {status.pid} on {status.host}, last heartbeat {status.updated}"
         if status
-        else "no driver has left a sign"
+        else "it left no status"
     )
-    return f"the driver is gone ({who}); go on with: {record['command']}"
+    return f"no driver is running ({who}); to continue, run: {record['command']}"
 
 
 def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The rows of phase_counts as text."""
+    """The rows of phase_counts as a text table."""
     head = f"{'phase':<10}" + "".join(f"{name:>9}" for name in COLUMNS)
     return [head] + [
         f"{phase:<10}" + "".join(f"{row[name]:>9}" for name in COLUMNS)
@@ -165,7 +167,7 @@ def table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def running_lines(running: tuple[Running, ...], since_seconds: float) -> list[str]:
-    """A line a running trial; since_seconds is the age of what the driver said."""
+    """A line per running trial; since_seconds is the age of the status."""
     return [
         f"  {one.text}: epoch {one.epoch} of {one.epochs}, for "
         f"{one.seconds + max(0.0, since_seconds):.0f} s"

@@ -1,1 +1,1 @@
-"""Which hyperparameters a study tries next, which trials it stops, and what it learned."""
+"""Which hyperparameters a study tries next, which trials it prunes, and what it shows."""

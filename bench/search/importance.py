@@ -1,5 +1,5 @@
-"""What each cell's study taught: how much every hyperparameter mattered, left as studies.json for
-the report to draw.
+"""How much each hyperparameter mattered in each cell's study, written as studies.json for the
+report.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from bench.search.propose import Tried, distributions_of, frozen
+from bench.search.propose import Tried, distributions_of, frozen_trial
 from bench.spaces import Range
 from trials.records.codec import rebuild
 from trials.records.result import COMPLETE, TrialResult
@@ -19,15 +19,16 @@ from trials.records.spec import TUNE, Cell, Hyper
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
 
-# PED-ANOVA compares the best trials with all: it asks for five of them, here out of twice as many.
+# PED-ANOVA compares the best trials with all trials. At least five best trials are required, out of
+# at least twice as many.
 LEAST_TRIALS, BEST = 10, 5
 BEST_SHARE = 0.25
 Scored = tuple[Hyper, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """A study as run.json declares it: a cell and the ranges that its trials are drawn from."""
+class DeclaredStudy:
+    """A study of run.json: a cell and the ranges of its trials."""
 
     name: str
     cell: Cell
@@ -35,13 +36,13 @@ class Declared:
 
 
 def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
-    """Write studies.json: for every cell of a tuned run its complete trials and the importances,
-    None where too few.
+    """Write studies.json: for every cell of a tuned run, the number of its complete trials and the
+    importances, None with too few trials.
 
-    results are those of the run's folder, of which not all need be there. Raises ValueError naming
-    a damaged run.json.
+    results are those of the run folder; some may be missing. Raises ValueError naming a damaged
+    run.json.
     """
-    declared = read_declared(out)
+    declared = read_declared_studies(out)
     if not declared:
         return
     scored, studies = _scored(results), []
@@ -58,15 +59,15 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
     write_text(out / "studies.json", add_checksum(text))
 
 
-def read_declared(out: Path) -> tuple[Declared, ...]:
+def read_declared_studies(out: Path) -> tuple[DeclaredStudy, ...]:
     """The studies of a run folder. Raises ValueError naming run.json and the key."""
     found = read_run_record(out).get("studies", ())
     try:
-        declared: tuple[Declared, ...] = rebuild(tuple[Declared, ...], found, "studies")
+        declared: tuple[DeclaredStudy, ...] = rebuild(tuple[DeclaredStudy, ...], found, "studies")
         for study in declared:
             distributions_of(study.space)
         if len({study.name for study in declared}) < len(declared):
-            raise ValueError("two studies have one name")
+            raise ValueError("two studies have the same name")
     except ValueError as error:
         raise ValueError(
             f"{out / NAME} cannot be read ({error}); run the grid again to rewrite it"
@@ -75,17 +76,17 @@ def read_declared(out: Path) -> tuple[Declared, ...]:
 
 
 def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str, float] | None:
-    """Each hyperparameter's share in telling the best trials of a study from all, summing to 1
-    (Watanabe et al. 2023).
+    """The importance of each hyperparameter: its share in separating the best trials of a study
+    from all. Sums to 1 (Watanabe et al. 2023).
 
-    trials are complete ones, a higher score is better; a default outside the range that was
-    searched is set aside. The best are a quarter of them, and at least five. None below ten trials,
-    and where all score alike.
+    trials are complete; a higher score is better. A default outside its search range is ignored.
+    The best are a quarter of the trials, at least five. None below ten trials, or if all scores are
+    equal.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = distributions_of(space)
     tried = [
-        frozen(Tried(hyper=hyper, state=COMPLETE, score=score), distributions)
+        frozen_trial(Tried(hyper=hyper, state=COMPLETE, score=score), distributions)
         for hyper, score in trials
     ]
     inside = [trial for trial in tried if len(trial.params) == len(space)]
@@ -99,7 +100,7 @@ def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str
 
 
 def _scored(results: Iterable[TrialResult]) -> dict[Cell, list[Scored]]:
-    """Setting and validation score of each cell's complete tuning trials, in the order of its
+    """Setting and validation score of the complete tuning trials of each cell, in the order of its
     study.
     """
     numbered: dict[Cell, dict[int, Scored]] = {}

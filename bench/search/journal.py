@@ -1,8 +1,8 @@
-"""RUN/optuna.journal: every study as an Optuna storage that optuna-dashboard reads, rebuilt whole
-from results.
+"""RUN/optuna.journal: every study as an Optuna storage for optuna-dashboard, rebuilt from the
+results.
 
-Nothing of a run is read from it: lost, torn or edited, it is written anew at the end of a run and
-by `segbench report`.
+A run never reads it. If it is lost, damaged or edited, the end of a run or `segbench report`
+rewrites it.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 import optuna
 from optuna.storages.journal import BaseJournalBackend
 
-from bench.search.importance import Declared, read_declared
-from bench.search.propose import distributions_of, frozen, tried_of
+from bench.search.importance import DeclaredStudy, read_declared_studies
+from bench.search.propose import distributions_of, frozen_trial, tried_of
 from trials.records.result import TrialResult
 from trials.records.spec import TUNE
 from trials.storage.atomic import write_text
@@ -24,9 +24,7 @@ NAME = "optuna.journal"
 
 
 class InMemory(BaseJournalBackend):
-    """The lines of a journal as a list, so that a whole storage costs one write and is there or not
-    there.
-    """
+    """The lines of a journal as a list, so that the storage is written at once and completely."""
 
     def __init__(self) -> None:
         self.logs: list[dict[str, Any]] = []
@@ -36,17 +34,17 @@ class InMemory(BaseJournalBackend):
         return self.logs[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Keep more lines."""
+        """Append lines."""
         self.logs += logs
 
 
 def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
-    """Write RUN/optuna.journal from run.json and the folder's results, and return its path; None
-    where the grid tunes nothing.
+    """Write RUN/optuna.journal from run.json and the results, and return its path; None if the grid
+    tunes nothing.
 
     Equal results give equal bytes.
     """
-    studies = read_declared(out)
+    studies = read_declared_studies(out)
     if not studies:
         return None
     tuned = sorted(
@@ -57,8 +55,8 @@ def write_journal(out: Path, results: Iterable[TrialResult]) -> Path | None:
     return path
 
 
-def journal_lines(studies: Sequence[Declared], tuned: Sequence[TrialResult]) -> Iterator[str]:
-    """The lines of a journal of these studies with their finished trials in order."""
+def journal_lines(studies: Sequence[DeclaredStudy], tuned: Sequence[TrialResult]) -> Iterator[str]:
+    """The lines of a journal of these studies with their finished trials, in order."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = InMemory()
     storage = optuna.storages.JournalStorage(backend)
@@ -67,15 +65,15 @@ def journal_lines(studies: Sequence[Declared], tuned: Sequence[TrialResult]) -> 
         study = optuna.create_study(storage=storage, study_name=declared.name, direction="maximize")
         for result in tuned:
             if result.spec.cell == declared.cell:
-                study.add_trial(dated(result, frozen(tried_of(result), distributions)))
+                study.add_trial(with_times(result, frozen_trial(tried_of(result), distributions)))
     for log in backend.logs:
-        # Optuna names each writer at random.
+        # Optuna gives each writer a random name.
         yield json.dumps(log | {"worker_id": "segbench"}, separators=(",", ":")) + "\n"
 
 
-def dated(result: TrialResult, trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
-    """The trial with its clock, its hash and its whole setting, of which parameters outside their
-    range are a part.
+def with_times(result: TrialResult, trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+    """The trial with its times, its hash and its complete setting, which includes parameters
+    outside their range.
     """
     start = (
         datetime.fromisoformat(result.started) if result.started else datetime.fromtimestamp(0, UTC)

@@ -1,4 +1,4 @@
-"""One Optuna study a cell: its next proposal, from nothing but the cell's own finished trials."""
+"""One Optuna study per cell: its next proposal, from the finished trials of the cell only."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: Tria
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """A finished trial of a study: its state, its best validation score (None for a failure), and
-    that of each validation.
+    """A finished trial of a study: its state, its best validation score (None if it failed), and
+    the score of each validation.
     """
 
     hyper: Hyper
@@ -33,8 +33,7 @@ def propose(
     """The number-th setting of a study by TPE. Equal histories give equal proposals, on any machine
     and after any restart.
 
-    The study is rebuilt from its trials at each call, so no Optuna state is kept that could be lost
-    or torn.
+    The study is rebuilt from its trials at each call, so no Optuna state can be lost or damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = distributions_of(space)
@@ -42,21 +41,23 @@ def propose(
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5)
     study = optuna.create_study(direction="maximize", sampler=sampler, study_name=study_name)
     for trial in tried:
-        study.add_trial(frozen(trial, distributions))
+        study.add_trial(frozen_trial(trial, distributions))
     asked = study.ask(distributions)
     return {name: _value(asked.params[name], space[name]) for name in space}
 
 
 def distributions_of(space: Mapping[str, Range]) -> dict[str, BaseDistribution]:
-    """A space in Optuna's words."""
-    return {name: _distribution(span) for name, span in space.items()}
+    """A search space as Optuna distributions."""
+    return {name: _distribution(bounds) for name, bounds in space.items()}
 
 
-def frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
-    """A finished trial as Optuna keeps it; a pruned one has its last score, as Study.tell gives it.
+def frozen_trial(
+    trial: Tried, distributions: Mapping[str, BaseDistribution]
+) -> optuna.trial.FrozenTrial:
+    """A finished trial as an Optuna FrozenTrial; a pruned trial has its last score, as in
+    Study.tell.
 
-    A default may lie outside the range that is searched: Optuna then learns from the parameters
-    that lie inside.
+    A default may lie outside its search range: Optuna then uses only the parameters inside.
     """
     inside = {
         name: value
@@ -79,18 +80,20 @@ def frozen(trial: Tried, distributions: Mapping[str, BaseDistribution]) -> optun
     )
 
 
-def _distribution(span: Range) -> BaseDistribution:
-    if span.integer:
-        return IntDistribution(int(span.low), int(span.high), log=span.log)
-    return FloatDistribution(span.low, span.high, log=span.log)
+def _distribution(bounds: Range) -> BaseDistribution:
+    if bounds.integer:
+        return IntDistribution(int(bounds.low), int(bounds.high), log=bounds.log)
+    return FloatDistribution(bounds.low, bounds.high, log=bounds.log)
 
 
-def _value(value: float, span: Range) -> float:
-    """Six significant digits: a setting that can be read out loud and typed again."""
-    return float(value) if span.integer else min(span.high, max(span.low, float(f"{value:.6g}")))
+def _value(value: float, bounds: Range) -> float:
+    """The value with six significant digits, which is easy to read and to type."""
+    return (
+        float(value) if bounds.integer else min(bounds.high, max(bounds.low, float(f"{value:.6g}")))
+    )
 
 
 def tried_of(result: TrialResult) -> Tried:
-    """What a study learns of a finished trial."""
+    """A finished trial in the form that a study uses."""
     curve = tuple(headline(epoch.val_dice) for epoch in result.curve if epoch.val_dice)
     return Tried(hyper=result.spec.hyper, state=result.state, score=result.val_score, curve=curve)

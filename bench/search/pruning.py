@@ -1,24 +1,24 @@
-"""Successive halving within one study: what a trial must have reached after 1, 3, 9, ...
-validations to go on; pure.
+"""Successive halving within one study: the score that a trial must reach after 1, 3, 9, ...
+validations to continue. Pure.
 """
 
 from collections.abc import Iterator, Sequence
 
 from trials.records.job import Rung
 
-# Of the trials that reached a rung the best third goes on, and the next rung is three times as far.
-# Li et al. 2020.
+# The best third of the trials at a rung continues, and the next rung is three times as far. Li et
+# al. 2020.
 ETA = 3
 
 
 def rungs(curves: Sequence[Sequence[float]], epochs: int, every: int = 1) -> tuple[Rung, ...]:
-    """The rungs of a study's next trial, from the validation scores of the trials before it, one
-    every so many epochs.
+    """The rungs of a study's next trial, from the validation scores of the trials before it; every
+    is the number of epochs between validations.
 
-    A trial stands at a rung with the best of its scores up to it, and goes on where it is among the
-    best third of those that got there, itself counted; equal scores go on. The first two at a rung
-    always do, so a study's first trial is never pruned. epochs is the length of a whole trial; its
-    last epoch is no rung.
+    A trial's score at a rung is its best score so far. It continues if it is among the best third
+    of the trials that reached the rung, itself included; ties continue. The first two trials at a
+    rung always continue, so the first trial of a study is never pruned. epochs is the length of a
+    complete trial; its last epoch is not a rung.
     """
     return tuple(_rungs(curves, epochs, every))
 

@@ -15,10 +15,10 @@ from bench.execution.ready import DataPlaces, ReadyGrid, make_ready
 from bench.execution.signals import Stopping
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
-from bench.run_folder.changed_code import drop
-from bench.run_folder.continuing import resumed
-from bench.run_folder.heartbeat import beating
-from bench.run_folder.lock import driving
+from bench.run_folder.changed_code import delete_trials
+from bench.run_folder.continuing import resume_queue
+from bench.run_folder.heartbeat import send_heartbeats
+from bench.run_folder.lock import hold_lock
 from bench.run_folder.provenance import commit, run_record, write_provenance
 from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
 from bench.tuning.live_view import LiveView
@@ -49,20 +49,20 @@ def execute(asked: Request, stopping: Stopping) -> bool:
     check_writable(out)
     check_scratch()
     ready = make_ready(asked.declared, asked.given, data_places(asked), console)
-    with driving(out) as lock:
+    with hold_lock(out) as lock:
         remove_abandoned(out)
         record = run_record(ready.resolved, ready.prepared.record())
         reruns = asked.options.rerun_changed
-        queue, changed = resumed(out, ready.resolved, record, asked.grid_text, reruns)
+        queue, changed = resume_queue(out, ready.resolved, record, asked.grid_text, reruns)
         preflight = Preflight(out, ready.needed())
         cluster = None if queue.finished() else checked_cluster(asked, preflight)
         # From here on nothing is refused any more.
-        drop(out, changed)
+        delete_trials(out, changed)
         write_provenance(out, record, asked.grid_text)
         if cluster:
             view = LiveView(queue, console, cluster.slots(smallest_share(queue.grid)))
             searcher = make_searcher(asked, ready, queue, cluster)
-            with view, beating(lock, view.status, view.changed):
+            with view, send_heartbeats(lock, view.status, view.changed):
                 drive(searcher, view, cluster, asked.grid_text, stopping, preflight)
         if queue.finished():
             write_ceilings(out, ready.prepared)

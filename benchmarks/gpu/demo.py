@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.grid.expand import planned
+from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO, Grid
 from benchmarks.gpu.real_run import bench_run, results
@@ -71,7 +71,7 @@ def whole_demo(sheet: Sheet, size: str) -> None:
 
 def num_trials(grid: Grid) -> int:
     """How many trials a grid has."""
-    return sum(planned(resolve(grid, before_data(grid))).values())
+    return sum(count_trials(resolve(grid, before_data(grid))).values())
 
 
 def best_cell(complete: Sequence[dict]) -> tuple[float, str]:

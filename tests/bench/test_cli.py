@@ -119,7 +119,7 @@ def test_dry_run_of_full_lists_every_trial_and_starts_nothing(tmp_path, monkeypa
 
     text = capsys.readouterr().out
     assert text.count(" final ") + text.count("\nfinal ") == 144
-    assert "1299 trials: 3 pretrain, 1152 tune, 144 final; nothing was started" in text
+    assert "1299 trials: 3 pretrain, 1152 tune, 144 final; none was started" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -127,7 +127,7 @@ def test_bench_run_is_segbench_run(tmp_path):
     done = segbench("--grid", "demo", "--dry-run", module="bench.run")
 
     assert done.returncode == 0
-    assert "nothing was started" in done.stdout
+    assert "none was started" in done.stdout
 
 
 def test_a_users_grid_file_names_its_line_when_it_is_wrong(tmp_path, capsys):

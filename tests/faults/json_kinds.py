@@ -15,9 +15,9 @@ from made_up import MadeUp, complete, write_run
 from bench.commands.predictions import add_predictions
 from bench.doctor.data import data_finding, prepared_finding
 from bench.execution.results import read_results
-from bench.run import left_out_of, write_report
+from bench.run import excluded_cases, write_report
 from bench.run_folder.continuing import refuse_other_grid
-from bench.run_folder.lock import refuse_second, take
+from bench.run_folder.lock import acquire_lock, refuse_second_driver
 from bench.run_folder.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
 from reports.build import build_report
@@ -94,19 +94,19 @@ def run_files(place: Path) -> Readers:
     write_status(run, running)
     write_text(run / "studies.json", add_checksum(json.dumps(studies, indent=1)))
     write_text(run / "external" / "us.json", add_checksum(to_json(external)))
-    lock, report = take(run), partial(build_report, run, "none")
+    lock, report = acquire_lock(run), partial(build_report, run, "none")
     status = partial(status_text, run, datetime.fromisoformat(NOON))
     whole = (partial(write_report, run, "none"), status, partial(read_results, run))
     settings = (
         partial(refuse_other_grid, run, record),
-        partial(left_out_of, run),
+        partial(excluded_cases, run),
         partial(add_predictions, run, [], data),
     )
     return {
         "result.json": (run / "trials" / trial.trial / "result.json", whole),
         "run.json": (run / "run.json", (*whole, *settings)),
         "status.json": (run / "status.json", (status,)),
-        "driver.lock": (lock, (partial(refuse_second, run), status)),
+        "driver.lock": (lock, (partial(refuse_second_driver, run), status)),
         "studies.json": (run / "studies.json", (report,)),
         "external/*.json": (run / "external" / "us.json", (report,)),
         "ceiling.json": (run / "ceiling.json", (report,)),

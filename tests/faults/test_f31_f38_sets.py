@@ -21,10 +21,10 @@ from made_up import MadeUp, run_record, write_run
 from nifti_toys import asymmetric, blocks, dataset_of, save
 
 from bench.cli import main
-from bench.grid.resolve import Facts, resolve
+from bench.grid.resolve import GridFacts, resolve
 from bench.grid.validate import check_settings
 from bench.grids import DEMO, product
-from bench.run import verdict
+from bench.run import exit_code_of
 from trials.data.datasets.registry import Dataset, find_dataset, open_dataset, split_cases
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
@@ -105,8 +105,10 @@ def test_a_complete_run_that_left_cases_out_ends_with_exit_code_3(tmp_path, caps
     made = MadeUp()
     data = run_record(made)["data"] | {"bad_cases": bad}
 
-    assert verdict(write_run(tmp_path, replace(made, record={"data": data})), True, 0) == code
-    assert ("left out: case_00042; the report says why" in capsys.readouterr().err) == bool(bad)
+    assert exit_code_of(write_run(tmp_path, replace(made, record={"data": data})), True, 0) == code
+    assert (
+        "left out: case_00042; the report gives the reasons" in capsys.readouterr().err
+    ) == bool(bad)
 
 
 def test_f31_one_image_under_two_names_is_a_leak(root, tmp_path, capsys):
@@ -276,7 +278,7 @@ def test_f37_fewer_cases_than_the_split_needs(tmp_path):
 def test_f38_a_class_that_no_training_case_holds():
     absent = ClassCounts(voxels=(1000, 100, 10, 0), slices=(9, 5, 2, 0), cases=(3, 3, 2, 0))
     recipe = DEMO.recipes["3d"]
-    facts = Facts(
+    facts = GridFacts(
         splits="sequential",
         digests={recipe.preparation: "0"},
         counts={(recipe.preparation, "voxels"): absent},
@@ -288,7 +290,8 @@ def test_f38_a_class_that_no_training_case_holds():
 
     check_settings(resolve(grid("focal"), facts))
     with pytest.raises(
-        ValueError, match=r"class 3 occurs in no training case.*take another split, or another loss"
+        ValueError,
+        match=r"class 3 occurs in no training case.*choose another split or another loss",
     ):
         check_settings(resolve(grid("class_balanced"), facts))
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.cli import main
-from bench.grid.resolve import Facts, before_data, resolve
+from bench.grid.resolve import GridFacts, before_data, resolve
 from bench.grid.validate import check_grid, check_settings
 from bench.grids import DEMO, product
 from trials.data.sampling import ClassCounts
@@ -87,7 +87,7 @@ MISTAKES = [
     ),
     ("seeds=(0,)", "seeds=(0.5,)", "seeds[0] must be int; got 0.5"),
     ("seeds=(0,)", "seeds=0", "line 5: Grid.seeds must be a tuple; got 0"),
-    ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must lie in 0..0; got 3"),
+    ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must be in 0..0; got 3"),
     (
         "seeds=(0,)",
         "seeds=(0,), splits='paper'",
@@ -220,7 +220,7 @@ def test_f49_learning_rate_as_text(tmp_path, capsys):
     ],
 )
 def test_f50_hyperparameters_out_of_range(name, value, rule):
-    fix = "write such a number, or leave it out for the default"
+    fix = "write a valid number, or leave it out for the default"
     with pytest.raises(
         ValueError, match=rf"hyper\['\*'\]\['{name}'\] must .*{rule}.*; got .*; {fix}"
     ):
@@ -241,13 +241,13 @@ def test_f51_a_beta_that_makes_all_weights_equal():
     )
     recipe = DEMO.recipes["3d"]
     key = (recipe.preparation, recipe.class_unit)
-    facts = Facts(
+    facts = GridFacts(
         splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
     )
 
     with pytest.raises(
         ValueError,
-        match=r"all class weights agree within 1 %.*choose it between 1.4e-09 and 1.1e-05",
+        match=r"all class weights agree within 1 %.*choose a value between 1.4e-09 and 1.1e-05",
     ):
         check_settings(resolve(grid, facts))
 
@@ -266,7 +266,7 @@ def test_f53_freezing_without_pretrained_weights(tmp_path, capsys):
         text.replace('"lr": 0.01', '"lr": 0.01, "frozen_stages": 2.0'), tmp_path, capsys
     )
 
-    assert "grid 'mine', segresnet: frozen_stages=2 of random weights is refused" in answer
+    assert "grid 'mine', segresnet: frozen_stages=2 needs pretrained weights" in answer
     assert "give weights or set recipe.weights to 'default'" in answer
     check_grid(replace(DEMO, hyper={"segresnet": {"frozen_stages": 2.0}}))
 
@@ -325,7 +325,7 @@ def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand(tmp_path, capsys):
 
     assert "grid 'mine' needs at least one cell and one seed" in without
     assert re.search(
-        r"plans 10001 trials, more than 10000; .* take 1667 GPU-hours; take fewer cells, seeds or",
+        r"must plan at most 10000 trials; got 10001, .* take 1667 GPU-hours at .*; use fewer cells",
         larger,
     )
 

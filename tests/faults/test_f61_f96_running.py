@@ -18,10 +18,17 @@ import trials.storage.spool
 from bench.cli import main
 from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.resolve import Facts, resolve
+from bench.grid.resolve import GridFacts, resolve
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, product
-from bench.run_folder.lock import NAME, STALE_SECONDS, driving, find, myself, take
+from bench.run_folder.lock import (
+    NAME,
+    STALE_SECONDS,
+    acquire_lock,
+    find_lock,
+    hold_lock,
+    this_process,
+)
 from bench.tuning.driver import RETRIES_OF_LOST_WORKERS, hindrances
 from bench.tuning.searcher import GridSearcher
 from trials.data.datasets.registry import find_dataset
@@ -48,7 +55,7 @@ def queue() -> TrialQueue:
     recipe = GRID.recipes["3d"]
     counts = ClassCounts(voxels=(1000, 100, 10, 5), slices=(9, 5, 2, 1), cases=(3, 3, 2, 1))
     key = (recipe.preparation, recipe.class_unit)
-    facts = Facts(
+    facts = GridFacts(
         splits="sequential", digests={recipe.preparation: "0"}, counts={key: counts}, weights={}
     )
     return TrialQueue(resolve(GRID, facts), {})
@@ -243,18 +250,18 @@ def test_f67_when_the_head_is_lost_the_same_command_elsewhere_takes_over_and_run
         TrialResult(trial=done.trial, spec=done.spec, state=COMPLETE, val_score=0.5, code=CODE),
     )
     lock = tmp_path / NAME
-    lock.write_text(to_json(replace(myself(), host="head-1", place="head-1 boot", pid=4321)))
+    lock.write_text(to_json(replace(this_process(), host="head-1", place="head-1 boot", pid=4321)))
 
     with pytest.raises(
         ValueError,
-        match=r"process 4321 on head-1 .* after 180 s of silence .* the same command takes over",
+        match=r"process 4321 on head-1 .* after 180 s without one, rerun the same command",
     ):
-        take(tmp_path)
+        acquire_lock(tmp_path)
     os.utime(lock, (0, lock.stat().st_mtime - STALE_SECONDS - 1))
-    with driving(tmp_path) as mine:
+    with hold_lock(tmp_path) as mine:
         after = TrialQueue(queue.resolved, read_results(tmp_path))
 
-        assert find(tmp_path).path == mine != lock
+        assert find_lock(tmp_path).path == mine != lock
         assert after.next(set()) == left
         assert after.next({left.trial}) is None
 

@@ -151,7 +151,7 @@ def test_f90_a_password_in_an_address_is_refused_and_not_repeated(flag, value, j
     assert main(["run", "--grid", "demo", *arguments]) == 2
 
     said = "".join(capfd.readouterr())
-    assert said.startswith(f"segbench: {flag}: an address must hold no password")
+    assert said.startswith(f"segbench: {flag}: an address must not contain a password")
     assert SECRET not in said
 
 

@@ -127,12 +127,15 @@ def test_what_cannot_be_added_is_an_error_exit_code_2_and_nothing_kept(run, faul
     elif fault == "no name":
         pairs, line = [str(folder)], "write NAME=DIR"
     elif fault == "taken":
-        pairs, line = [f"vnet / focal / none={folder}"], "the run has a configuration of that name"
+        pairs, line = (
+            [f"vnet / focal / none={folder}"],
+            "the run has a configuration with this name",
+        )
     elif fault == "twice":
-        pairs, line = [f"x={folder}", f"x={folder}"], "two contestants alike"
+        pairs, line = [f"x={folder}", f"x={folder}"], "must be unique"
     else:
         (run.parent / "data").rename(run.parent / "elsewhere")
-        line = "say where they are with --data DIR"
+        line = "give their folder with --data DIR"
 
     assert add(run, *pairs) == 2
 

@@ -10,7 +10,14 @@ import pytest
 from bench.doctor.client import token_file
 from bench.doctor.data import cache_findings, data_finding
 from bench.doctor.findings import ERROR, FINE, WARNING, print_findings
-from bench.doctor.machine import FILES_OF_KITS23, GIB, MIB, Machine, listening, machine_findings
+from bench.doctor.machine import (
+    FILES_OF_KITS23,
+    GIB,
+    MIB,
+    Machine,
+    listening_ports,
+    machine_findings,
+)
 from bench.doctor.nodes import rules
 from bench.tuning.node_report import NodeReport
 
@@ -19,7 +26,7 @@ SOUND = Machine(
     versions={"torch": "2.14.1", "ray": "2.60.0"},
     missing=(),
     cuda="12.8",
-    sees_card=True,
+    sees_gpu=True,
     driver="570.86.15",
     gpus=("NVIDIA A10G",),
     cores=4,
@@ -39,23 +46,23 @@ def test_a_sound_machine_has_nothing_to_mend():
     ("facts", "level", "told", "fix"),
     [
         ({"python": "3.10.4"}, ERROR, "3.10.4 is too old", "3.11"),
-        ({"missing": ("monai",)}, ERROR, "monai missing", "pip install -e ."),
+        ({"missing": ("monai",)}, ERROR, "monai not installed", "pip install -e ."),
         (
             {"versions": {"ray": "2.53.0"}},
             ERROR,
-            "2.53.0: its dashboard deletes for anybody",
+            "2.53.0: anyone who reaches its dashboard can delete",
             "ray[tune]>=2.54",
         ),
-        ({"cuda": ""}, ERROR, "built for processors alone", "pytorch.org"),
+        ({"cuda": ""}, ERROR, "built for CPUs only", "pytorch.org"),
         (
             {"driver": "470.57.02"},
             ERROR,
-            "CUDA 12.8, for which torch is built, needs driver 525.60.13",
+            "torch is built for CUDA 12.8, which needs driver 525.60.13 or newer",
             "driver",
         ),
         ({"cuda": "13.0"}, ERROR, "needs driver 580.65.06", "driver"),
-        ({"sees_card": False}, ERROR, "torch sees none", "CUDA_VISIBLE_DEVICES"),
-        ({"memory": 1 * GIB}, WARNING, "1.0 GiB free for 1 trials", "more"),
+        ({"sees_gpu": False}, ERROR, "torch sees none", "CUDA_VISIBLE_DEVICES"),
+        ({"memory": 1 * GIB}, WARNING, "1.0 GiB free for 1 trials", "add memory"),
         ({"shm": 64 * MIB}, WARNING, "64 MiB; Ray needs 75", "--shm-size"),
         ({"disk": GIB // 2}, ERROR, "0.5 GiB free", "--out"),
         ({"disk": 3 * GIB}, WARNING, "take about 6", "--out"),
@@ -92,7 +99,7 @@ def test_f89_a_port_is_open_where_it_listens_on_every_address_of_either_kind():
    2: 00000000:0050 0100007F:9999 01 00000000:00000000
    3: {zeros}:18EB {zeros}:0000 0A 00000000:00000000"""
 
-    assert listening(table) == {0x2049, 0x18EB} == {8265, 6379}
+    assert listening_ports(table) == {0x2049, 0x18EB} == {8265, 6379}
 
 
 def test_the_token_has_to_be_there_and_ones_own(tmp_path):
@@ -157,4 +164,4 @@ def test_every_finding_is_printed_with_its_fix_and_counted(tmp_path, capsys):
 
     printed = capsys.readouterr().out
     assert all(finding.fix in printed for finding in findings)
-    assert "1 to fix, 1 to look at, 4 fine" in printed
+    assert "1 errors, 1 warnings, 4 fine" in printed

@@ -30,7 +30,7 @@ def test_our_own_cluster_files_have_nothing_to_mend_but_their_example_values(fil
 
     assert launcher_complaint(read_yaml(file)) == ""
     assert {finding.level for finding in findings} == {WARNING}
-    assert all("is the example's" in finding.message for finding in findings)
+    assert all("is the value of the example" in finding.message for finding in findings)
 
 
 def onprem(tmp_path: Path, old: str, new: str) -> Path:
@@ -81,15 +81,15 @@ def test_f90_a_secret_is_found_by_its_line_and_never_printed(tmp_path, kind, lea
             "it listens on 10.0.0.10",
         ),
         ("RAY_AUTH_MODE=token", "HERE=1", ERROR, "RAY_AUTH_MODE=token is missing"),
-        ("  ~/.ray/auth_token: ~/.ray/auth_token\n", "", ERROR, "not given the token"),
+        ("  ~/.ray/auth_token: ~/.ray/auth_token\n", "", ERROR, "not copied to the nodes"),
         (
             "ray[default,tune]==2.60.0",
             "ray[default,tune]==2.53.0",
             ERROR,
-            "2.53.0: its dashboard deletes",
+            "2.53.0: anyone who reaches its dashboard can delete",
         ),
         ("ray[default,tune]==2.60.0", "ray[default,tune]", WARNING, "no version is pinned"),
-        ("RAY_enable_autoscaler_v2=0 ", "", WARNING, "leaves one of your workers out"),
+        ("RAY_enable_autoscaler_v2=0 ", "", WARNING, "never starts one of your workers"),
     ],
 )
 def test_a_fault_of_a_cluster_file_is_found(tmp_path, old, new, level, told):
@@ -133,19 +133,19 @@ RULE = "provider.security_group.IpPermissions"
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("provider: 3", "provider must be a mapping; it is a whole number"),
-        ("provider:", "provider must be a mapping; it is nothing"),
+        ("provider: 3", "provider must be a mapping; got a whole number"),
+        ("provider:", "provider must be a mapping; got nothing"),
         (
             "provider: {security_group: null}",
-            "provider.security_group must be a mapping; it is nothing",
+            "provider.security_group must be a mapping; got nothing",
         ),
         (
             "provider: {security_group: {IpPermissions: null}}",
-            f"{RULE} must be a list; it is nothing",
+            f"{RULE} must be a list; got nothing",
         ),
         (
             "provider: {security_group: {IpPermissions: [3]}}",
-            f"{RULE}[0] must be a mapping; it is a whole number",
+            f"{RULE}[0] must be a mapping; got a whole number",
         ),
         (
             "provider: {security_group: {IpPermissions: [{IpRanges: null}]}}",
@@ -157,18 +157,18 @@ RULE = "provider.security_group.IpPermissions"
         ),
         (
             "provider: {security_group: {IpPermissions: [{IpRanges: [{CidrIp: [1]}]}]}}",
-            f"{RULE}[0].IpRanges[0].CidrIp must be text; it is a list",
+            f"{RULE}[0].IpRanges[0].CidrIp must be text; got a list",
         ),
         (
             "provider: {security_group: {IpPermissions: [{FromPort: '22'}]}}",
             f"{RULE}[0].FromPort must be a whole number",
         ),
-        ("provider: {3: x}", "provider has a key that must be text; got 3"),
-        ("3: x", "the file has a key that must be text; got 3"),
-        ("file_mounts: [a]", "file_mounts must be a mapping; it is a list"),
-        ("setup_commands: pip install ray", "setup_commands must be a list; it is text"),
+        ("provider: {3: x}", "every key of provider must be text; got 3"),
+        ("3: x", "every key of the file must be text; got 3"),
+        ("file_mounts: [a]", "file_mounts must be a mapping; got a list"),
+        ("setup_commands: pip install ray", "setup_commands must be a list; got text"),
         ("head_start_ray_commands: [3]", "head_start_ray_commands[0] must be text"),
-        ("a: 2026-13-45", "holds a value that is none: month must be in 1..12; put it in quotes"),
+        ("a: 2026-13-45", "holds an invalid value: month must be in 1..12; put it in quotes"),
     ],
 )
 def test_a_value_of_another_kind_is_told_by_its_key_and_never_ends_in_a_traceback(
@@ -231,22 +231,22 @@ def test_a_cluster_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path, caps
 
 
 TRAPS = {
-    "a: 1\nb:\n  c: 2\n  c: 3\n": "the key 'c' stands in line 3 and again in line 4",
-    "a: 1\nb: 2\na: 3\n": "the key 'a' stands in line 1 and again in line 3",
-    "a: !!python/object/apply:os.system ['touch ran']\n": "line 1: the tag",
-    "a: !mine 3\n": "line 1: the tag",
-    "a: &x [*x]\n": "*x stands for nothing that ends before it",
-    "a: *nothing\n": "*nothing stands for nothing",
+    "a: 1\nb:\n  c: 2\n  c: 3\n": "the key 'c' is in line 3 and again in line 4",
+    "a: 1\nb: 2\na: 3\n": "the key 'a' is in line 1 and again in line 3",
+    "a: !!python/object/apply:os.system ['touch ran']\n": "line 1: tags are not allowed",
+    "a: !mine 3\n": "line 1: tags are not allowed",
+    "a: &x [*x]\n": "*x refers to no value that ends before it",
+    "a: *nothing\n": "*nothing refers to no value",
     "a: [1, 2\n": "is not YAML",
-    "- a\n- b\n": "holds no mapping",
-    "": "holds no mapping",
-    "a: " + 60 * "[" + 60 * "]": "nested more than 50 deep",
-    "a: " + 2**20 * "x": "bytes; a cluster file has at most 1,048,576",
+    "- a\n- b\n": "must hold a mapping",
+    "": "must hold a mapping",
+    "a: " + 60 * "[" + 60 * "]": "nested more than 50 levels",
+    "a: " + 2**20 * "x": "must have at most 1,048,576 bytes; got",
     # Nine levels of nine aliases: 43 million nodes in 300 bytes.
     "l0: &l0 [x, x]\n"
     + "".join(
         f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 9)
-    ): "is it a bomb?",
+    ): "write fewer aliases",
 }
 
 

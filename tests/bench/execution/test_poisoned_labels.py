@@ -13,7 +13,7 @@ import pytest
 from bench.execution.jobs import Places, job_maker
 from bench.execution.ready import ReadyGrid
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.resolve import Facts, resolve
+from bench.grid.resolve import GridFacts, resolve
 from bench.grids import DEMO, Tuning, product
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.registry import Split
@@ -59,7 +59,7 @@ def choices(folder: Path, out: Path):
     final result."""
     sample, cache = Sample(folder), open_cache(folder)
     counts = {(RECIPE.preparation, "voxels"): count_classes(cache, sample.split.train, "voxels")}
-    facts = Facts(
+    facts = GridFacts(
         splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}
     )
     ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
@@ -137,7 +137,7 @@ def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
             open_cache(small_cache), sample.split.train, "voxels"
         )
     }
-    facts = Facts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={})
+    facts = GridFacts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={})
     ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
     make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), ready, OPTIONS, "")
     queue = TrialQueue(ready.resolved, {})

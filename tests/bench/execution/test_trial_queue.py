@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.execution.trial_queue import TrialQueue
-from bench.grid.resolve import Facts, resolve
+from bench.grid.resolve import GridFacts, resolve
 from bench.grids import DEMO, Tuning, product
 from trials.data.sampling import ClassCounts
 from trials.records.codec import from_json, record_hash, to_json
@@ -22,7 +22,7 @@ GRID = replace(
     seeds=(0, 1),
 )
 PREPARATION = GRID.recipes["3d"].preparation
-FACTS = Facts(
+FACTS = GridFacts(
     splits="sequential",
     digests={PREPARATION: "d" * 16},
     counts={

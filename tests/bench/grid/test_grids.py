@@ -6,11 +6,11 @@ from typing import get_type_hints
 
 import pytest
 
-from bench.grid.expand import outline, planned
+from bench.grid.expand import count_trials, list_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
-from bench.spaces import Given, Range, cell_space, check_setting, default_hyper
+from bench.spaces import ModelSettings, Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES, is_plain_focal
 from trials.models.registry import MODELS
@@ -37,7 +37,7 @@ def test_every_built_in_grid_can_run(name):
 
 def test_full_is_four_models_by_four_losses_by_three_samplings_under_three_seeds():
     assert len(set(FULL.cells)) == 4 * 4 * 3
-    assert planned(declared(FULL)) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
+    assert count_trials(declared(FULL)) == {"pretrain": 3, "tune": 48 * 24, "final": 48 * 3}
 
 
 def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
@@ -46,7 +46,7 @@ def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
         "oversample"
     }
     assert [
-        row.setting for row in outline(declared(PAPER)) if row.cell.model == "unet2d_resnet50"
+        row.setting for row in list_trials(declared(PAPER)) if row.cell.model == "unet2d_resnet50"
     ] == ["lr=0.0001 gamma=2"] * 3
     recipes = {model: one.recipe for model, one in declared(PAPER).models.items()}
     assert recipes["unet2d_resnet50"].batch_size == 64
@@ -65,11 +65,11 @@ def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_tim
 
 
 def test_outline_lists_as_many_trials_as_are_planned():
-    assert len(list(outline(declared(FULL)))) == sum(planned(declared(FULL)).values())
+    assert len(list(list_trials(declared(FULL)))) == sum(count_trials(declared(FULL)).values())
 
 
 def test_given_weights_replace_pretraining():
-    assert planned(resolve(FULL, before_data(FULL, ["segresnet"])))["pretrain"] == 0
+    assert count_trials(resolve(FULL, before_data(FULL, ["segresnet"])))["pretrain"] == 0
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_an_illegal_cube_is_refused_before_a_trial_starts(name):
 
 def test_defaults_of_full_are_those_of_its_description():
     setting = default_hyper(
-        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given()
+        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", ModelSettings()
     )
     space = cell_space(
-        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", Given()
+        Cell(model="vnet", loss="class_balanced", sampling="none"), KITS, "random", ModelSettings()
     )
 
     assert setting["lr"] == 1e-4
@@ -117,21 +117,21 @@ def test_defaults_of_full_are_those_of_its_description():
 def test_stages_are_frozen_only_where_there_are_weights():
     cell = Cell(model="segresnet", loss="combined", sampling="none")
 
-    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", Given())
-    assert "frozen_stages" not in default_hyper(cell, KITS, "random", Given())
+    assert "frozen_stages" in default_hyper(cell, KITS, "pretrain:abc", ModelSettings())
+    assert "frozen_stages" not in default_hyper(cell, KITS, "random", ModelSettings())
 
 
 def test_a_declared_setting_that_is_plain_focal_is_refused_by_the_cells_name():
     with pytest.raises(
         ValueError,
-        match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the focal loss",
+        match=r"cell vnet, class_balanced, none: at one_minus_beta=0.001 .* the plain focal loss",
     ):
         check_setting(BALANCED, KITS, {"one_minus_beta": 1e-3})
     check_setting(BALANCED, KITS, {"one_minus_beta": 1e-7})
 
 
 def test_a_search_never_draws_plain_focal_however_wide_its_range():
-    wide = Given(spaces={"one_minus_beta": Range(low=1e-9, high=0.1, log=True)})
+    wide = ModelSettings(spaces={"one_minus_beta": Range(low=1e-9, high=0.1, log=True)})
 
     span = cell_space(BALANCED, KITS, "random", wide)["one_minus_beta"]
 
@@ -141,7 +141,7 @@ def test_a_search_never_draws_plain_focal_however_wide_its_range():
 
 
 def test_alpha_reaches_only_the_loss_that_takes_it():
-    given = Given(hyper={"alpha": (0.3, 1.0, 1.2, 1.5)})
+    given = ModelSettings(hyper={"alpha": (0.3, 1.0, 1.2, 1.5)})
 
     settings = {
         loss: default_hyper(replace(BALANCED, loss=loss), KITS, "random", given) for loss in LOSSES

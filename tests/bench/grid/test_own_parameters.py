@@ -108,7 +108,7 @@ def test_the_weight_decay_of_a_setting_is_the_optimizers():
 def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
     with pytest.raises(
         ValueError,
-        match=r"cell vnet, tversky, none: missed is tuned and has no range; .* Grid.spaces: {'\*'",
+        match=r"cell vnet, tversky, none: missed is tuned but has no range; .* Grid.spaces: {'\*'",
     ):
         check_grid(replace(own, spaces={}))
     check_grid(replace(own, spaces={}, tuning=None))
@@ -138,9 +138,9 @@ def test_a_tuned_parameter_without_a_range_is_refused_with_the_way_out(own):
         (
             {},
             {"missed": Range(low=0, high=0.5, log=True)},
-            "a logarithmic range begins above 0; got low=0",
+            "low must be greater than 0 in a logarithmic range; got low=0",
         ),
-        ({}, {"missed": Range(low=0.5, high=2, integer=True)}, "whole ends; got 0.5"),
+        ({}, {"missed": Range(low=0.5, high=2, integer=True)}, "must be whole numbers; got 0.5"),
         ({}, {"gamma": Range(low=-1, high=5)}, "must be 0 or greater and finite; got -1"),
         (
             {"lr": -1.0},

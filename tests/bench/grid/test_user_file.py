@@ -150,23 +150,23 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
     [
         (
             "import sys\nsys.exit(0)",
-            "mine.py line 2: it leaves by sys.exit(0); a grid file defines one Grid and comes to "
+            "mine.py line 2: it calls sys.exit(0); a grid file must define one Grid and run to "
             "its end",
         ),
-        ("raise SystemExit('x')", "mine.py line 1: it leaves by sys.exit('x')"),
+        ("raise SystemExit('x')", "mine.py line 1: it calls sys.exit('x')"),
         ("raise ValueError('a\\nb\\nc')", "mine.py line 1: a b c"),
         ("raise NameError('x')", "mine.py line 1: x"),
         ("raise AttributeError('x')", "mine.py line 1: x"),
         ("{'a': 3}['b']", "mine.py line 1: there is no key 'b'"),
         (
             "from trials.parts import Part",
-            "mine.py line 1: there is no module trials.parts; a grid file imports from bench.grids "
-            "alone: DATASETS, DEMO, ",
+            "mine.py line 1: there is no module trials.parts; a grid file can import from "
+            "bench.grids: DATASETS, DEMO, ",
         ),
         (
             "from trials.records.spec import Shape",
-            "mine.py line 1: trials.records.spec has no 'Shape'; a grid file imports from "
-            "bench.grids alone: DATASETS, DEMO, ",
+            "mine.py line 1: trials.records.spec has no 'Shape'; a grid file can import from "
+            "bench.grids: DATASETS, DEMO, ",
         ),
         (
             "from bench.grids import Preparation",
@@ -176,7 +176,7 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
         ("def f():\n    return f()\nf()", "mine.py line 2: maximum recursion depth exceeded"),
         (
             b"\xff\xfe\x00",
-            "mine.py is no text in UTF-8 (byte 0); name a Python file that defines one Grid",
+            "mine.py is not UTF-8 text (byte 0); give a Python file that defines one Grid",
         ),
         (b"x = 1\0", "mine.py: source code string cannot contain null bytes"),
         ("", "mine.py must define exactly one Grid of its own; found none"),

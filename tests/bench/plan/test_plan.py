@@ -13,9 +13,16 @@ from test_trial_queue import GRID
 from bench.cli import main
 from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO, Tuning, product
-from bench.plan.estimate import Measured, cheaper, costs, models_to_time, trial_seconds, wall
+from bench.plan.estimate import (
+    Measurements,
+    cheaper_grids,
+    estimate_costs,
+    estimate_wall_seconds,
+    models_to_time,
+    trial_seconds,
+)
 from bench.plan.plan import check_memory
-from bench.plan.schedule import Piece, wall_seconds
+from bench.plan.schedule import ScheduledTrial, wall_seconds
 from bench.tuning.driver import Cluster
 from trials.records.duration import duration
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Recipe
@@ -44,7 +51,7 @@ TWO = replace(
 
 
 RESOLVED = resolve(TWO, before_data(TWO))
-MEASURED = Measured(
+MEASURED = Measurements(
     timings=dict.fromkeys(models_to_time(RESOLVED), TIMED), num_val=2, num_test=4, start=5.0
 )
 
@@ -53,16 +60,24 @@ MEASURED = Measured(
     ("pieces", "slots", "seconds"),
     [
         ([], 1, 0),
-        ([Piece(seconds=3)] * 4, 1, 12),
-        ([Piece(seconds=3)] * 4, 2, 6),
-        ([Piece(seconds=3)] * 4, 9, 3),
+        ([ScheduledTrial(seconds=3)] * 4, 1, 12),
+        ([ScheduledTrial(seconds=3)] * 4, 2, 6),
+        ([ScheduledTrial(seconds=3)] * 4, 9, 3),
         # A chain waits, however many slots there are; what is free meanwhile takes the other piece.
-        ([Piece(seconds=3), Piece(seconds=3, after=(0,)), Piece(seconds=3)], 2, 6),
+        (
+            [
+                ScheduledTrial(seconds=3),
+                ScheduledTrial(seconds=3, after=(0,)),
+                ScheduledTrial(seconds=3),
+            ],
+            2,
+            6,
+        ),
         # Two halves of a GPU are a GPU.
-        ([Piece(seconds=3, share=0.5)] * 4, 1, 6),
-        ([Piece(seconds=3, share=1 / 3)] * 3, 1, 3),
+        ([ScheduledTrial(seconds=3, share=0.5)] * 4, 1, 6),
+        ([ScheduledTrial(seconds=3, share=1 / 3)] * 3, 1, 3),
         # What is larger than all there is still runs, alone.
-        ([Piece(seconds=3, share=2), Piece(seconds=3)], 1, 6),
+        ([ScheduledTrial(seconds=3, share=2), ScheduledTrial(seconds=3)], 1, 6),
     ],
 )
 def test_trials_side_by_side_take_as_long_as_by_hand(pieces, slots, seconds):
@@ -80,12 +95,12 @@ def test_a_trial_costs_what_its_parts_cost():
 
 
 def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
-    cost = costs(RESOLVED, MEASURED, on_cpu=False)[0]
+    cost = estimate_costs(RESOLVED, MEASURED, on_cpu=False)[0]
 
     assert cost.trials == 2 + 2
     assert cost.hours == pytest.approx((2 * 25 + 2 * 95) * 0.5 / 3600)
     assert cost.disk_mib == 2 * (10 + 4 * 1)
-    assert costs(RESOLVED, MEASURED, on_cpu=True)[0].hours == pytest.approx(
+    assert estimate_costs(RESOLVED, MEASURED, on_cpu=True)[0].hours == pytest.approx(
         (2 * 25 + 2 * 95) / 3600
     )
 
@@ -93,15 +108,17 @@ def test_a_cell_costs_its_tuning_and_its_seeds_by_their_share_of_a_card():
 def test_the_wall_time_follows_each_cells_order():
     # One cell's two settings one after the other, then its two seeds side by side; the other cell
     # is shorter.
-    assert wall(RESOLVED, MEASURED, 8, on_cpu=True) == pytest.approx(5 + 25 + 25 + 95)
+    assert estimate_wall_seconds(RESOLVED, MEASURED, 8, on_cpu=True) == pytest.approx(
+        5 + 25 + 25 + 95
+    )
 
 
 def test_less_is_a_seed_less_and_half_the_tuning():
-    less = cheaper(replace(RESOLVED, grid=replace(TWO, tuning=Tuning(trials=24))))
+    less = cheaper_grids(replace(RESOLVED, grid=replace(TWO, tuning=Tuning(trials=24))))
 
     assert less["one seed less"].grid.seeds == (0,)
     assert less["half the tuning"].grid.tuning.trials == 12
-    assert cheaper(replace(RESOLVED, grid=replace(TWO, seeds=(0,), tuning=None))) == {}
+    assert cheaper_grids(replace(RESOLVED, grid=replace(TWO, seeds=(0,), tuning=None))) == {}
 
 
 def test_every_model_is_timed_once_and_its_pretraining_too():
@@ -119,7 +136,7 @@ def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
 
     with pytest.raises(
         ValueError,
-        match=r"2 trials of unet3d side by side need 6\.0 GiB and a laptop has 5\.0; lower its "
+        match=r"2 trials of unet3d side by side need 6\.0 GiB but a laptop has 5\.0; lower its "
         r"batch",
     ):
         check_memory(RESOLVED, "unet3d", copies, Cluster(cpus=2, gpus=0.0))

@@ -13,11 +13,11 @@ from own_parts import CELLS, EDITS, IDLE, NAMES, grid_text, own_cell, registries
 from bench.execution.jobs import Places, job_maker
 from bench.execution.ready import ReadyGrid
 from bench.execution.results import read_results
-from bench.grid.grid_changes import changes
-from bench.grid.resolve import Facts, resolve
+from bench.grid.grid_changes import describe_changes
+from bench.grid.resolve import GridFacts, resolve
 from bench.grid.user_file import load_grid_text
-from bench.run_folder.changed_code import drop, following
-from bench.run_folder.continuing import resumed
+from bench.run_folder.changed_code import delete_trials, dependent_trials
+from bench.run_folder.continuing import resume_queue
 from bench.run_folder.provenance import run_record, write_provenance
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.registry import Split
@@ -33,7 +33,7 @@ from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt import attempt
 
 OPTIONS = Namespace(save_predictions=False, checkpoint_minutes=0.0)
-WAYS_ON = "give a new --out, or add --rerun-changed to run "
+WAYS_ON = "choose a new --out, or add --rerun-changed to run "
 
 
 @dataclass
@@ -54,11 +54,13 @@ class Folder:
         self.folders = {preparation: self.cache}
         self.split = Split(train=cases[:8], val=cases[8:10], test=cases[10:], excluded={})
         counts = {(preparation, "voxels"): count_classes(cache, self.split.train, "voxels")}
-        facts = Facts(splits="ours", digests={preparation: cache.digest}, counts=counts, weights={})
+        facts = GridFacts(
+            splits="ours", digests={preparation: cache.digest}, counts=counts, weights={}
+        )
         resolved = resolve(grid, facts)
         self.ready = ReadyGrid(resolved=resolved, prepared=self, files={})
         record = run_record(resolved, {"splits": "ours", "classes": list(cache.classes)})
-        return *resumed(self.out, resolved, record, text, reruns), record
+        return *resume_queue(self.out, resolved, record, text, reruns), record
 
     def begin(self, text):
         """The jobs of what is left, by cell, in a folder that has its run.json and grid.py."""
@@ -142,7 +144,7 @@ def test_rerunning_drops_the_trials_of_the_edited_part_and_no_others(folder):
 
     queue, changed, _ = folder.go_on(grid_text(kind, old, new), reruns=True)
     assert folder.files() == left
-    drop(folder.out, changed)
+    delete_trials(folder.out, changed)
 
     assert queue.next(()).trial == mine.trial
     assert queue.next({mine.trial}) is None
@@ -256,7 +258,7 @@ def test_results_that_record_no_code_are_refused_in_one_sentence_and_can_be_run_
         write_result(of_loss.out, replace(result, code={}))
 
     with pytest.raises(
-        ValueError, match="ran an earlier version of segbench, which did not record its code"
+        ValueError, match="ran an earlier version of segbench that did not record its code"
     ) as told:
         of_loss.go_on(grid_text("loss"))
 
@@ -288,10 +290,16 @@ def test_what_follows_from_a_changed_trial_follows_it():
     also = [made(other, TUNE, number=i) for i in range(3)]
     results = {one.trial: one for one in (pretrained, *study, *finals, *also)}
 
-    assert following(results, {pretrained.trial}) == {one.trial for one in (*study, *finals[:2])}
-    assert following(results, {study[1].trial}) == {one.trial for one in (study[2], *finals[:2])}
-    assert following(results, {also[0].trial}) == {one.trial for one in (*also[1:], *finals[2:])}
-    assert following(results, {finals[0].trial}) == set()
+    assert dependent_trials(results, {pretrained.trial}) == {
+        one.trial for one in (*study, *finals[:2])
+    }
+    assert dependent_trials(results, {study[1].trial}) == {
+        one.trial for one in (study[2], *finals[:2])
+    }
+    assert dependent_trials(results, {also[0].trial}) == {
+        one.trial for one in (*also[1:], *finals[2:])
+    }
+    assert dependent_trials(results, {finals[0].trial}) == set()
 
 
 @pytest.mark.parametrize(
@@ -319,4 +327,4 @@ def test_what_follows_from_a_changed_trial_follows_it():
     ],
 )
 def test_what_changed_is_told_by_the_lines_that_differ_in_the_part(before, now, told):
-    assert changes(before, now, "loss", "own") == told
+    assert describe_changes(before, now, "loss", "own") == told

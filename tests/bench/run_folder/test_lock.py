@@ -14,15 +14,15 @@ from bench.run_folder.lock import (
     NAME,
     STALE_SECONDS,
     Owner,
-    beat,
-    driving,
-    find,
+    acquire_lock,
+    find_lock,
+    hold_lock,
     is_alive,
-    is_mine,
-    myself,
-    refuse_second,
-    successor,
-    take,
+    is_valid,
+    next_lock,
+    refuse_second_driver,
+    this_process,
+    touch_lock,
 )
 from trials.records.codec import to_json
 
@@ -47,46 +47,46 @@ def leave(out, owner, silent_seconds=0.0, name=NAME):
 
 def test_f80_a_second_driver_is_refused_with_host_and_process_of_the_first(tmp_path):
     with (
-        driving(tmp_path),
+        hold_lock(tmp_path),
         pytest.raises(
-            ValueError, match=f"driven by process {os.getpid()} on {myself().host} since"
+            ValueError, match=f"in use by process {os.getpid()} on {this_process().host} since"
         ),
     ):
-        take(tmp_path)
+        acquire_lock(tmp_path)
 
 
 def test_f94_a_lock_from_the_future_is_no_younger_than_this_moment(tmp_path):
     leave(tmp_path, ELSEWHERE, silent_seconds=-86400.0)
 
-    held = find(tmp_path)
+    held = find_lock(tmp_path)
 
     assert held.silent_seconds == 0.0
     assert is_alive(held)
 
 
 def test_a_lock_goes_with_its_driver(tmp_path):
-    with driving(tmp_path) as lock:
+    with hold_lock(tmp_path) as lock:
         assert lock == tmp_path / "driver.lock"
-        assert is_mine(lock)
+        assert is_valid(lock)
 
-    assert find(tmp_path) is None
+    assert find_lock(tmp_path) is None
     assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_whose_process_is_gone_is_taken_over(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    leave(tmp_path, replace(myself(), pid=gone.pid))
+    leave(tmp_path, replace(this_process(), pid=gone.pid))
 
-    with driving(tmp_path) as lock:
-        assert find(tmp_path).owner.pid == os.getpid()
+    with hold_lock(tmp_path) as lock:
+        assert find_lock(tmp_path).owner.pid == os.getpid()
         assert list(tmp_path.iterdir()) == [lock]
 
 
 def test_another_process_that_was_given_the_same_number_is_not_the_driver(tmp_path):
-    leave(tmp_path, replace(myself(), born="another time"))
+    leave(tmp_path, replace(this_process(), born="another time"))
 
-    assert refuse_second(tmp_path) is not None
+    assert refuse_second_driver(tmp_path) is not None
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,19 @@ def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(
 ):
     leave(tmp_path, owner, silent)
 
-    assert is_alive(find(tmp_path)) == alive
+    assert is_alive(find_lock(tmp_path)) == alive
 
 
 def test_a_sign_of_life_makes_a_lock_young_again(tmp_path):
     path = leave(tmp_path, ELSEWHERE, STALE_SECONDS + 5)
 
-    beat(path)
+    touch_lock(path)
 
     with pytest.raises(
-        ValueError, match=r"process 4321 on node7 .* after 180 s of silence it counts as dead"
+        ValueError,
+        match=r"process 4321 on node7 .* after 180 s without one, rerun the same command",
     ):
-        refuse_second(tmp_path)
+        refuse_second_driver(tmp_path)
 
 
 def test_of_many_that_take_over_at_once_one_does(tmp_path):
@@ -117,7 +118,7 @@ def test_of_many_that_take_over_at_once_one_does(tmp_path):
 
     def attempt(_):
         try:
-            return take(tmp_path)
+            return acquire_lock(tmp_path)
         except ValueError:
             return None
 
@@ -125,15 +126,15 @@ def test_of_many_that_take_over_at_once_one_does(tmp_path):
         taken = [lock for lock in pool.map(attempt, range(16)) if lock]
 
     assert taken == [tmp_path / "driver.lock.1"]
-    assert find(tmp_path).path == taken[0]
+    assert find_lock(tmp_path).path == taken[0]
 
 
 def test_a_driver_that_was_taken_over_notices(tmp_path):
-    mine = take(tmp_path)
+    mine = acquire_lock(tmp_path)
 
-    leave(tmp_path, ELSEWHERE, name=successor(mine).name)
+    leave(tmp_path, ELSEWHERE, name=next_lock(mine).name)
 
-    assert not is_mine(mine)
+    assert not is_valid(mine)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +143,12 @@ def test_a_driver_that_was_taken_over_notices(tmp_path):
 def test_a_file_that_only_begins_like_a_lock_is_none(tmp_path, name):
     (tmp_path / name).write_text("")
 
-    with driving(tmp_path) as lock:
+    with hold_lock(tmp_path) as lock:
         assert lock.name == NAME
-        assert is_mine(lock)
+        assert is_valid(lock)
 
 
 def test_a_lock_of_nested_junk_counts_as_one_without_an_owner(tmp_path):
     (tmp_path / NAME).write_text("[" * 100_000)
 
-    assert find(tmp_path).owner is None
+    assert find_lock(tmp_path).owner is None

@@ -10,7 +10,7 @@ from made_up import MadeUp, write_run
 
 from bench.cli import main
 from bench.execution.jobs import Places
-from bench.run_folder.lock import NAME, myself
+from bench.run_folder.lock import NAME, this_process
 from bench.run_folder.own_places import refuse_cache, refuse_places, refuse_run_folder
 from trials.records.codec import to_json
 from trials.records.run_record import write_run_record
@@ -73,7 +73,7 @@ def test_a_run_writes_neither_its_results_nor_its_cache_among_other_files(data, 
 def test_no_verb_prepares_into_a_folder_of_other_files(data, verb, capsys):
     refuses(
         [*verb.split(), "--cache", data],
-        "it holds dataset.json, imagesTr, labelsTr; name a new or empty folder with --cache",
+        "it holds dataset.json, imagesTr, labelsTr; choose a new or empty folder with --cache",
         capsys,
         data.parent,
     )
@@ -92,13 +92,13 @@ def test_slices_are_exported_into_neither_other_files_nor_the_prepared_set(
     )
     refuses(
         ["export", "slices", small_cache, small_cache],
-        "OUT must lie outside of PREPARED",
+        "OUT must be outside of PREPARED",
         capsys,
         data,
     )
     refuses(
         ["export", "slices", small_cache, small_cache.parent / "new"],
-        "OUT must lie outside of PREPARED",
+        "OUT must be outside of PREPARED",
         capsys,
         data,
     )
@@ -127,21 +127,21 @@ def test_a_report_is_written_into_a_run_folder_alone(data, more, capsys):
 @pytest.mark.parametrize(
     ("out", "cache", "line"),
     [
-        ("data", "cache", "--out must lie outside of --data"),
-        ("data/run", "cache", "--out must lie outside of --data"),
-        ("link/run", "cache", "--out must lie outside of --data"),
-        (".", "cache", "--data must lie outside of --out"),
-        ("run", "data", "--cache must lie outside of --data"),
-        ("run", "data/cache", "--cache must lie outside of --data"),
-        ("cache", "cache", "--out must lie outside of --cache"),
-        ("cache/run", "cache", "--out must lie outside of --cache"),
+        ("data", "cache", "--out must be outside of --data"),
+        ("data/run", "cache", "--out must be outside of --data"),
+        ("link/run", "cache", "--out must be outside of --data"),
+        (".", "cache", "--data must be outside of --out"),
+        ("run", "data", "--cache must be outside of --data"),
+        ("run", "data/cache", "--cache must be outside of --data"),
+        ("cache", "cache", "--out must be outside of --cache"),
+        ("cache/run", "cache", "--out must be outside of --cache"),
     ],
 )
 def test_run_folder_cache_and_data_keep_apart(data, out, cache, line):
     Path("link").symlink_to(data)
     before = state(data.parent)
 
-    with pytest.raises(ValueError, match=f"^{line}; got .*; name a folder beside it$"):
+    with pytest.raises(ValueError, match=f"^{line}; got .*; choose a folder beside it$"):
         refuse_places(Places(out=Path(out).absolute(), cache=Path(cache).absolute(), data=data))
 
     assert state(data.parent) == before
@@ -166,7 +166,7 @@ def test_new_folders_side_by_side_are_taken(data):
 def test_a_start_that_was_interrupted_before_its_run_json_goes_on(tmp_path, names):
     for name in names:
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "run" / name).write_text(to_json(myself()))
+        (tmp_path / "run" / name).write_text(to_json(this_process()))
 
     refuse_run_folder(tmp_path / "run", tmp_path / "run" / "cache")
 
@@ -182,7 +182,7 @@ def test_a_file_of_the_user_beside_a_lock_is_not_taken_for_ours(tmp_path, name):
 
     with pytest.raises(
         ValueError,
-        match=f"or hold the run.json of a run; it holds {name.partition('/')[0]}; name a new or "
+        match=f"or hold the run.json of a run; it holds {name.partition('/')[0]}; choose a new or "
         "empty",
     ):
         refuse_run_folder(tmp_path, tmp_path / "cache")
@@ -194,7 +194,7 @@ def test_a_file_of_the_user_beside_a_lock_is_not_taken_for_ours(tmp_path, name):
 def test_a_run_json_of_another_program_does_not_make_a_run_folder(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
 
-    with pytest.raises(ValueError, match=r"it holds run.json; name a new or empty folder"):
+    with pytest.raises(ValueError, match=r"it holds run.json; choose a new or empty folder"):
         refuse_run_folder(tmp_path, tmp_path / "cache")
 
 
@@ -209,7 +209,7 @@ def test_a_run_folder_goes_on_with_whatever_lies_beside_its_files_or_without_its
     shutil.rmtree(run / "trials")
 
     with pytest.raises(
-        ValueError, match=r"it holds grid.py, notes.txt; name a new or empty folder"
+        ValueError, match=r"it holds grid.py, notes.txt; choose a new or empty folder"
     ):
         refuse_run_folder(run, tmp_path / "cache")
 
@@ -230,7 +230,7 @@ def test_a_folder_of_data_is_no_cache(tmp_path, name):
     (tmp_path / name).mkdir()
 
     with pytest.raises(
-        ValueError, match=f"or hold prepared data; it holds {name}; name a new or empty folder"
+        ValueError, match=f"or hold prepared data; it holds {name}; choose a new or empty folder"
     ):
         refuse_cache(tmp_path, None)
 
@@ -238,13 +238,13 @@ def test_a_folder_of_data_is_no_cache(tmp_path, name):
 def test_a_prefix_of_other_objects_is_refused_and_a_runs_own_is_taken(bucket, tmp_path):
     put(bucket / "photos" / "a.jpg", b"")
     write_run_record(bucket / "mine", {"grid": "x", "dataset": "y", "cells": [], "seeds": []})
-    put(bucket / "started" / NAME, to_json(myself()).encode())
+    put(bucket / "started" / NAME, to_json(this_process()).encode())
     put(bucket / "cache" / "phantoms-0123456789ab" / "cases" / "a.json", b"")
 
     with pytest.raises(
         ValueError,
-        match=r"^s3://\S+/photos must be missing or empty, .*; it holds a.jpg; name a new or empty "
-        r"folder",
+        match=r"^s3://\S+/photos must be missing or empty, .*; it holds a.jpg; choose a new "
+        r"or empty folder",
     ):
         refuse_run_folder(bucket / "photos", bucket / "cache")
     with pytest.raises(
@@ -252,7 +252,7 @@ def test_a_prefix_of_other_objects_is_refused_and_a_runs_own_is_taken(bucket, tm
         match=r"^s3://\S+/photos must be missing or empty, or hold prepared data; it holds a.jpg",
     ):
         refuse_cache(bucket / "photos", None)
-    with pytest.raises(ValueError, match="--out must lie outside of --cache"):
+    with pytest.raises(ValueError, match="--out must be outside of --cache"):
         refuse_places(Places(out=bucket / "cache" / "run", cache=bucket / "cache", data=None))
     for out in ("mine", "started", "new"):
         refuse_places(Places(out=bucket / out, cache=bucket / "cache", data=tmp_path))

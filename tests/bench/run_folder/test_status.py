@@ -10,8 +10,8 @@ from threading import Event
 
 import pytest
 
-from bench.run_folder.heartbeat import beating
-from bench.run_folder.lock import NAME, driving, myself
+from bench.run_folder.heartbeat import send_heartbeats
+from bench.run_folder.lock import NAME, hold_lock, this_process
 from bench.run_folder.status import Running, Status, status_text, write_status
 from trials.records.codec import to_json
 from trials.records.result import TrialResult
@@ -86,10 +86,10 @@ def row(text, phase):
 def test_a_driven_run_tells_its_counts_what_runs_and_when_it_ends(out):
     write_status(out, STATUS)
 
-    with driving(out):
+    with hold_lock(out):
         text = status_text(out, NOW)
 
-    assert f"driven by process {os.getpid()} on {myself().host}" in text
+    assert f"in use by process {os.getpid()} on {this_process().host}" in text
     assert text.split("phase")[1].split("\n")[0].split() == [
         "planned",
         "done",
@@ -106,12 +106,12 @@ def test_a_driven_run_tells_its_counts_what_runs_and_when_it_ends(out):
 
 def test_a_run_whose_driver_is_gone_says_so_and_shows_nothing_as_running(out):
     write_status(out, STATUS)
-    (out / NAME).write_text(to_json(replace(myself(), born="another time")))
+    (out / NAME).write_text(to_json(replace(this_process(), born="another time")))
 
     text = status_text(out, NOW)
 
-    assert "the driver is gone (process 77 on node1, last sign 2026-11-23T12:00:00)" in text
-    assert "go on with: python -m bench.run --grid tiny" in text
+    assert "no driver is running (process 77 on node1, last heartbeat 2026-11-23T12:00:00)" in text
+    assert "to continue, run: python -m bench.run --grid tiny" in text
     assert row(text, "tune ") == ["4", "2", "1", "0", "0", "1"]
     assert "ends about" not in text
 
@@ -138,7 +138,7 @@ def test_an_event_is_told_at_once(tmp_path):
             told.set()
         return replace(STATUS, updated=asked[-1].isoformat())
 
-    with driving(tmp_path) as lock, beating(lock, look, changed):
+    with hold_lock(tmp_path) as lock, send_heartbeats(lock, look, changed):
         changed.set()
         assert told.wait(5)
 
@@ -172,7 +172,7 @@ def test_an_event_is_told_at_once(tmp_path):
             add_checksum('{"spec": {"phase": "tune"},\n "state": "COMPLETE"\n}').replace(
                 "tu", "to"
             ),
-            "digest",
+            "checksum",
         ),
     ],
 )

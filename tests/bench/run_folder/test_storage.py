@@ -9,20 +9,20 @@ import urllib.request
 import pytest
 
 from bench.cli import main
-from bench.run_folder.lock import beat, driving, find, is_alive, take
+from bench.run_folder.lock import acquire_lock, find_lock, hold_lock, is_alive, touch_lock
 from trials.storage.atomic import find_files, to_path
 from trials.storage.object_store import put
 from trials.storage.probe import check_writable, explain_error, local_parent
 
 
 def test_a_second_driver_on_a_bucket_is_refused_and_a_lock_goes_with_its_driver(bucket):
-    with driving(bucket / "run") as lock:
-        beat(lock)
-        assert is_alive(find(bucket / "run"))
-        with pytest.raises(ValueError, match=rf"is driven by process {os.getpid()} on"):
-            take(bucket / "run")
+    with hold_lock(bucket / "run") as lock:
+        touch_lock(lock)
+        assert is_alive(find_lock(bucket / "run"))
+        with pytest.raises(ValueError, match=rf"is in use by process {os.getpid()} on"):
+            acquire_lock(bucket / "run")
 
-    assert find(bucket / "run") is None
+    assert find_lock(bucket / "run") is None
 
 
 def test_a_run_folder_in_a_bucket_that_does_not_exist_is_refused_in_one_sentence(bucket):

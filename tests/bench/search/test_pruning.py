@@ -12,7 +12,7 @@ from test_trial_queue import FACTS, GRID
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
 from bench.grids import Tuning
-from bench.search.propose import Tried, distributions_of, frozen, propose, tried_of
+from bench.search.propose import Tried, distributions_of, frozen_trial, propose, tried_of
 from bench.search.pruning import rungs
 from bench.spaces import Range
 from trials.records.codec import record_hash
@@ -171,14 +171,14 @@ def test_optuna_is_told_of_pruned_and_failed_trials_as_such():
     pruned = tried_of(next(one for one in queue.results.values() if one.state == PRUNED))
     distributions = distributions_of({"lr": Range(low=1e-5, high=1, log=True)})
 
-    told = frozen(pruned, distributions)
+    told = frozen_trial(pruned, distributions)
 
     assert told.state == TrialState.PRUNED
     assert told.intermediate_values == dict(enumerate(pruned.curve, 1))
     assert told.value == pruned.curve[-1]
     assert told.params == {"lr": pruned.hyper["lr"]}
     assert (
-        frozen(Tried(hyper={"lr": 0.1}, state=FAILED, score=None), distributions).state
+        frozen_trial(Tried(hyper={"lr": 0.1}, state=FAILED, score=None), distributions).state
         == TrialState.FAIL
     )
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from test_trial_queue import FACTS, GRID, outcome
 
-from bench.execution.progress_text import by_the_clock, describe, headline
+from bench.execution.progress_text import describe, format_time, headline
 from bench.execution.progress_text import view as table
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
@@ -127,8 +127,8 @@ def test_what_another_shell_is_told_is_what_runs_and_when_it_ends(view):
 def test_a_date_is_told_where_the_end_is_not_today():
     now = datetime(2026, 11, 23, 22, 0)
 
-    assert by_the_clock(now + timedelta(hours=1), now) == "23:00:00"
-    assert by_the_clock(now + timedelta(hours=9), now) == "Tue 24 Nov 07:00"
+    assert format_time(now + timedelta(hours=1), now) == "23:00:00"
+    assert format_time(now + timedelta(hours=9), now) == "Tue 24 Nov 07:00"
 
 
 def test_a_worker_that_was_lost_before_it_began_is_told_with_its_last_words(view, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from small_jobs import SPEC
 
 import trials.storage.object_store
-from bench.run_folder.lock import driving
+from bench.run_folder.lock import hold_lock
 from trials.storage.atomic import (
     delete,
     exists,
@@ -86,7 +86,7 @@ def test_what_cannot_be_deleted_for_an_outage_stays(away):
 
 
 def test_a_lock_is_left_by_a_driver_that_ends_in_an_outage(store, bucket, monkeypatch):
-    with driving(bucket / "run") as lock:
+    with hold_lock(bucket / "run") as lock:
         store.stop()
     store.start()
 

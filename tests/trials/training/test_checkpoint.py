@@ -14,7 +14,7 @@ from small_jobs import SPEC
 from torch.nn.functional import cross_entropy
 
 from bench.execution.signals import Stopping
-from bench.run import verdict
+from bench.run import exit_code_of
 from trials.inference.network import Network
 from trials.records.codec import to_json
 from trials.training.checkpoint import Checkpoints, digest, read_checkpoint, to_bytes
@@ -242,10 +242,10 @@ def test_f66_a_lone_sigterm_leaves_a_checkpoint_code_143_and_the_command_that_go
             fit(network(), Toy(), RECIPE, 0, kept, on_epoch)
 
     assert seen == [0, 1]
-    assert verdict(tmp_path / "run", False, stopping.code) == 143
+    assert exit_code_of(tmp_path / "run", False, stopping.code) == 143
     said = capsys.readouterr().err
-    assert "stopping: running trials have 30 s to end their epoch and keep it" in said
-    assert "the same command goes on from here: python -m bench.run --grid 'my grid.py'" in said
+    assert "stopping: running trials have 30 s to finish their epoch and save it" in said
+    assert "to continue, run: python -m bench.run --grid 'my grid.py'" in said
     assert trained(tmp_path / "run") == straight
 
 
