@@ -2,12 +2,12 @@
 
 import argparse
 
-from bench.commands.verb import add_verb
+from bench.commands.verb import Verbs, add_verb
 from bench.exit_codes import FINISHED
 from trials.storage.probe import local_path_argument
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "audit", "check published tables of Dice and IoU for consistency", run)
     verb.epilog = "Exit code: 0 with or without findings; 2 if the file cannot be read as tables."

@@ -2,11 +2,11 @@
 
 import argparse
 
-from bench.commands.verb import NAMES, add_verb, add_workers
+from bench.commands.verb import NAMES, Verbs, add_verb, add_workers
 from trials.storage.probe import local_path_argument
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "check", "list all faults of a data set", run)
     verb.epilog = "Exit code: 0 without faults, with or without warnings; 2 with faults."

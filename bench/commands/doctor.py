@@ -2,11 +2,11 @@
 
 import argparse
 
-from bench.commands.verb import add_verb
+from bench.commands.verb import Verbs, add_verb
 from trials.storage.probe import folder_or_url, local_path_argument
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags. All are optional; this machine is always checked."""
     verb = add_verb(
         verbs, "doctor", "find problems that would stop a run, and say how to fix them", run

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from bench.commands.verb import add_verb
+from bench.commands.verb import Verbs, add_verb
 from bench.exit_codes import FINISHED
 from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
@@ -16,7 +16,7 @@ from trials.models.registry import MODELS
 from trials.records.metrics import BETTER, METRICS
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb; it has no flags of its own."""
     add_verb(
         verbs,

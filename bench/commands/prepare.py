@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import FETCHED, NAMES, SKIP_BAD, add_verb, add_workers
+from bench.commands.verb import FETCHED, NAMES, SKIP_BAD, Verbs, add_verb, add_workers
 from bench.exit_codes import FINISHED, WITH_FAILURES
 from trials.storage.probe import folder_or_url, local_path_argument
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "prepare", "check a data set and prepare it for all trials", run)
     verb.add_argument("dataset", help=NAMES)

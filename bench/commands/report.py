@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.commands.verb import OWN_METRICS, add_verb
+from bench.commands.verb import OWN_METRICS, Verbs, add_verb
 from bench.exit_codes import FINISHED, WITH_FAILURES
 from trials.storage.probe import folder_or_url, local_path_argument
 
@@ -13,7 +13,7 @@ from trials.storage.probe import folder_or_url, local_path_argument
 WATCH_SECONDS = 5.0
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(
         verbs, "report", "rewrite the tables and the report of a run, finished or not", run

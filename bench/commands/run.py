@@ -2,13 +2,13 @@
 
 import argparse
 
-from bench.commands.verb import SKIP_BAD, add_verb, minutes
+from bench.commands.verb import SKIP_BAD, Verbs, add_verb, minutes
 from trials.storage.probe import folder_or_url, local_path_argument
 
 MODELS_EXAMPLE = "segresnet=PATH"
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(
         verbs,

@@ -2,12 +2,12 @@
 
 import argparse
 
-from bench.commands.verb import DEFAULT, NAMES, OWN_METRICS, add_verb, add_workers
+from bench.commands.verb import DEFAULT, NAMES, OWN_METRICS, Verbs, add_verb, add_workers
 from bench.exit_codes import FINISHED
 from trials.storage.probe import local_path_argument
 
 
-def add(verbs) -> None:
+def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(
         verbs,

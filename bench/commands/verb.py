@@ -5,6 +5,7 @@ rule.
 import argparse
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 from trials.data.datasets.registry import DATASETS, default_dataset
 
@@ -14,8 +15,12 @@ FETCHED = ", ".join(name for name, part in DATASETS.items() if part.download)
 OWN_METRICS = "a grid file whose metrics are added; the file is executed"
 
 
+# What argparse returns for the verbs of a command line; it gives the class no public name.
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
 def add_verb(
-    verbs, name: str, summary: str, run: Callable[[argparse.Namespace], int]
+    verbs: Verbs, name: str, summary: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
     """The parser of a verb; run executes it and returns the exit code."""
     verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
