@@ -33,9 +33,9 @@ def ranged(value: float, low: float, high: float) -> str:
     return f"{number(value)} {interval(low, high)}".strip()
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, digits: int = 3) -> str:
     """Two bounds in brackets; "" if they are unknown."""
-    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+    return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def span(values: Sequence[float], digits: int = 3) -> str:

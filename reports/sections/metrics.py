@@ -53,7 +53,7 @@ def metrics(context: Context) -> Section | None:
     return Section(
         id="metrics",
         title="Metrics",
-        question="What do the other metrics say?",
+        question="Do other metrics agree with Dice?",
         finding=_finding(context, order),
         blocks=(*(_table(context, order, label) for label in labels), Text((RULE,))),
     )
@@ -119,6 +119,7 @@ def _cell(entry: MetricEntry, found: MetricSummary | None, usual: int) -> TableC
     if found is None or math.isnan(found.value):
         return TableCell("n/a", math.nan, look="quiet", hint="not defined in any patient")
     count = "" if found.n == usual else f"n = {found.n}"
-    small = " ".join(filter(None, (interval(found.low, found.high), count)))
+    digits = 1 if entry.unit else 3
+    small = " ".join(filter(None, (interval(found.low, found.high, digits), count)))
     by = abs(found.value) if entry.better == ZERO else found.value
-    return TableCell(number(found.value), by, small=small)
+    return TableCell(number(found.value, digits), by, small=small)
