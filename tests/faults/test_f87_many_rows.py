@@ -48,5 +48,8 @@ def test_f87_of_ten_thousand_trials_the_page_shows_the_first_and_says_where_all_
         timeline.caption
         == "Start and duration of each trial; the first 2,000 of them, all are in trials.csv."
     )
-    assert tuning.caption == "All tuning trials (10000): the first 2,000 here, all in trials.csv"
+    assert (
+        tuning.caption
+        == "All tuning trials (10000): the first 2,000 of them, all are in trials.csv"
+    )
     assert len(render("many", "", [section])) < LARGEST
