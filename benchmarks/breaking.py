@@ -133,8 +133,8 @@ def damage_cube(soak: Soak) -> bool:
 
 
 def cut_cube(soak: Soak) -> bool:
-    """A prepared cube is cut to nothing where it lies: whoever has it mapped is killed by the
-    system.
+    """A prepared cube is truncated to zero bytes in place: the system kills a process that has it
+    mapped.
     """
     os.truncate(soak.chance.choice(sorted((soak.folder / "cache").rglob("cases/*.npy"))), 0)
     return True

@@ -53,19 +53,19 @@ SLICES, CUBE, PLANE = 8, 128, 512
 
 
 def large_run(out: Path) -> Path:
-    """The run, its studies, a contestant from outside, and the pictures of those trials that its
+    """The run, its studies, external predictions, and the pictures of those trials that its
     page shows.
     """
     write_run(out, MADE)
     seal(out.glob("trials/*/result.json"))
     write_studies(out, read_results(out).values())
-    stranger = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
+    other_run = complete(MADE, Cell(model="nobody", loss="knows", sampling="how"), 7)
     scores = tuple(
-        score for score in stranger.scores if score.split == "test" and score.space == NATIVE
+        score for score in other_run.scores if score.split == "test" and score.space == NATIVE
     )
     (out / "external").mkdir(exist_ok=True)
-    outside = ExternalPredictions(name="nnU-Net", scores=scores, surfaces=stranger.surfaces)
-    (out / "external" / "one.json").write_text(add_checksum(to_json(outside)))
+    external = ExternalPredictions(name="nnU-Net", scores=scores, surfaces=other_run.surfaces)
+    (out / "external" / "one.json").write_text(add_checksum(to_json(external)))
     write_pictures(out, shown_trials(out))
     return out
 

@@ -1,4 +1,4 @@
-"""The demo, run once as a stranger runs it: what it trains, how well, what it leaves, and that it
+"""The demo, run once as a new user runs it: what it trains, how well, what it leaves, and that it
 goes on where it was.
 """
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from bench.commands.verb import Verbs, add_verb
-from trials.storage.probe import folder_or_url, local_path_argument
+from bench.commands.verb import Verbs, add_grid_and_data, add_verb
+from trials.storage.probe import folder_or_url
 
 
 def add(verbs: Verbs) -> None:
@@ -14,18 +14,7 @@ def add(verbs: Verbs) -> None:
         "estimate time, memory and disk of a grid on this hardware by timing a few steps",
         run,
     )
-    verb.add_argument(
-        "--grid",
-        required=True,
-        metavar="NAME|FILE.py",
-        help="demo, paper, full, or a Python file that defines one Grid",
-    )
-    verb.add_argument(
-        "--data",
-        type=local_path_argument,
-        metavar="DIR",
-        help="the data set's folder (demo: generated if missing)",
-    )
+    add_grid_and_data(verb)
     verb.add_argument(
         "--cache",
         type=folder_or_url,

@@ -2,8 +2,8 @@
 
 import argparse
 
-from bench.commands.verb import SKIP_BAD, Verbs, add_verb, minutes
-from trials.storage.probe import folder_or_url, local_path_argument
+from bench.commands.verb import SKIP_BAD, Verbs, add_grid_and_data, add_verb, minutes
+from trials.storage.probe import folder_or_url
 
 MODELS_EXAMPLE = "segresnet=PATH"
 
@@ -16,18 +16,7 @@ def add(verbs: Verbs) -> None:
         "run a grid from data to report; rerun the same command to continue",
         run,
     )
-    verb.add_argument(
-        "--grid",
-        required=True,
-        metavar="NAME|FILE.py",
-        help="demo, paper, full, or a Python file that defines one Grid",
-    )
-    verb.add_argument(
-        "--data",
-        type=local_path_argument,
-        metavar="DIR",
-        help="the data set's folder (demo: generated if missing)",
-    )
+    add_grid_and_data(verb)
     verb.add_argument(
         "--cache",
         type=folder_or_url,

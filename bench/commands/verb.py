@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from trials.data.datasets.registry import DATASETS, default_dataset
+from trials.storage.probe import local_path_argument
 
 SKIP_BAD = "exclude cases that cannot be used, name them in the report, and return exit code 3"
 NAMES, DEFAULT = ", ".join(DATASETS), default_dataset()
@@ -27,6 +28,22 @@ def add_verb(
     verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verb.set_defaults(verb=run)
     return verb
+
+
+def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
+    """The --grid and --data flags, for verbs that need a grid."""
+    verb.add_argument(
+        "--grid",
+        required=True,
+        metavar="NAME|FILE.py",
+        help="demo, paper, full, or a Python file that defines one Grid",
+    )
+    verb.add_argument(
+        "--data",
+        type=local_path_argument,
+        metavar="DIR",
+        help="the data set's folder (demo: generated if missing)",
+    )
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:

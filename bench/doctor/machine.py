@@ -15,20 +15,10 @@ from pathlib import Path
 from packaging.version import Version
 
 from bench.doctor.findings import Finding, error, fine, warning
+from trials.process.versions import PACKAGES
 from trials.process.workers import num_cores
 
 GIB, MIB = 2**30, 2**20
-PACKAGES = (
-    "torch",
-    "monai",
-    "segmentation-models-pytorch",
-    "nibabel",
-    "numpy",
-    "ray",
-    "optuna",
-    "pandas",
-    "plotly",
-)
 # Before 2.54 anyone who reached the dashboard could delete through it (CVE-2026-27482).
 SAFE_RAY = "2.54"
 # The oldest Linux driver for each major version of CUDA (NVIDIA, CUDA Toolkit release notes).

@@ -260,8 +260,8 @@ def drive(
 
 
 def hindrances(hindered: Mapping[str, str]) -> str:
-    """Which trials have no result although they did not fail, the first with its reason, and the
-    way out.
+    """Which trials have no result although they did not fail, the first with its reason, and how
+    to fix it.
     """
     trial, reason = next(iter(hindered.items()))
     others = f" (and {len(hindered) - 1} more)" if len(hindered) > 1 else ""

@@ -31,7 +31,7 @@ class NodeReport:
 
 
 def complaint(out: Path, sights: Sequence[NodeReport]) -> tuple[str, str]:
-    """What is wrong with the storage of a run, with the nodes it is wrong for, and the way out;
+    """What is wrong with the storage of a run, with the nodes it is wrong for, and the fix;
     ("", "") where all is well.
 
     A node without an answer is not judged. Of several things the gravest is told.

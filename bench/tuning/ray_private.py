@@ -1,5 +1,5 @@
 """Everything that this project uses of Ray beyond its public interface, each with the reason. A new
-version of Ray may move any of it: this file is where that is mended.
+version of Ray may move any of it: adapt it in this file.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What a user types and what comes back: exit codes, one line for what can be mended,
+"""What a user types and what comes back: exit codes, one line for what the user can fix,
 no traceback."""
 
 import re

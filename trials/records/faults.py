@@ -1,5 +1,5 @@
 """What is wrong with a data set, as records: whose fault it is, in which file, which rule it
-breaks, and the way out.
+breaks, and how to fix it.
 
 Standard library only.
 """
@@ -30,7 +30,7 @@ class Fault:
 
 class FileFault(ValueError):
     """A file that cannot be taken: str() is one line with the file, the rule and what came, and the
-    way out.
+    fix.
     """
 
     def __init__(self, path: Path, code: str, message: str, fix: str, level: str = BAD_CASE):
@@ -68,7 +68,7 @@ class FaultyData(ValueError):
 
 
 def fault_line(fault: Fault) -> str:
-    """A fault in one line: case, file, what is wrong, the way out; what is empty is left out."""
+    """A fault in one line: case, file, what is wrong, the fix; what is empty is left out."""
     where = ": ".join(part for part in (fault.case, fault.file, fault.message) if part)
     return f"{where}; {fault.fix}" if fault.fix else where
 

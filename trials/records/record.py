@@ -134,7 +134,7 @@ def rule(error: Any) -> str:
 
 
 def quotes(found: object) -> str:
-    """The way out for a number that came as text."""
+    """The fix for a number that came as text."""
     is_number = isinstance(found, str) and re.fullmatch(r"[\d.eE+-]+", found)
     return f"; write {found} without quotes" if is_number else ""
 

@@ -118,7 +118,7 @@ def test_a_port_open_to_the_world_is_found_in_awss_firewall(tmp_path, source, po
 
 
 def told_by_doctor(file: Path, capsys) -> list[str]:
-    """What `segbench doctor --cluster` says must be mended; it always ends by itself, with exit
+    """What `segbench doctor --cluster` says must be fixed; it always ends by itself, with exit
     code 2.
     """
     assert main(["doctor", "--json", "--cluster", str(file)]) == 2

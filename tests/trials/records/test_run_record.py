@@ -1,4 +1,4 @@
-"""run.json says which series of versions wrote it; another series is refused with the way out."""
+"""run.json says which series of versions wrote it; another series is refused with how to fix it."""
 
 import tomllib
 from pathlib import Path
