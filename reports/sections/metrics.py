@@ -120,6 +120,8 @@ def _cell(entry: MetricEntry, found: MetricSummary | None, usual: int) -> TableC
         return TableCell("n/a", math.nan, look="quiet", hint="not defined in any patient")
     count = "" if found.n == usual else f"n = {found.n}"
     digits = 1 if entry.unit else 3
-    small = " ".join(filter(None, (interval(found.low, found.high, digits), count)))
+    # Seven columns fit a page of 1280 pixels if the intervals of ratios have two decimals.
+    bounds = interval(found.low, found.high, min(digits, 2))
+    small = " ".join(filter(None, (bounds, count)))
     by = abs(found.value) if entry.better == ZERO else found.value
     return TableCell(number(found.value, digits), by, small=small)
