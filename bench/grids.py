@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from bench.spaces import Range
+from trials.data.datasets.patients import checked_rule
 from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
@@ -88,6 +89,11 @@ class Tuning:
 class Grid:
     """A benchmark. splits None is the data set's default.
 
+    patients says which cases are scans of one patient: a regular expression that matches the start
+    of each case's name, whose first group is the patient, or the path, from the data set's folder,
+    of a CSV file with the columns case, patient and, if known, site. "" takes patients.csv in the
+    data set's folder, then the data set's own rule. "(.+)" says that each case is a patient.
+
     recipes are keyed by model name, or by "2d" and "3d" for all other models. hyper overrides
     default settings and spaces overrides search ranges; both are keyed by model name, or by "*" for
     all models. tuning None trains each cell with its default setting only. generate holds the
@@ -102,6 +108,7 @@ class Grid:
     tuning: Tuning | None = None
     splits: str | None = None
     fold: int = 0
+    patients: Annotated[str, AfterValidator(checked_rule)] = ""
     hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)

@@ -71,6 +71,14 @@ def many(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def many_patients(patients: int, scans: int, kind: str = "") -> str:
+    """'12 test patients', with the number of scans if some patients have several: '12 test
+    patients, 20 scans'.
+    """
+    words = many(patients, f"{kind} patient".strip())
+    return words if scans == patients else f"{words}, {many(scans, 'scan')}"
+
+
 def listed(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.execution.progress_bar import progress_bar
 from bench.exit_codes import FINISHED, USER_ERROR
+from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import (
@@ -27,8 +28,10 @@ def check_folder(options: argparse.Namespace) -> int:
     """
     name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
+    patients = ""
     try:
         dataset = find_dataset(name, options.folder)
+        patients = grouping_line(dataset.grouping, [case.case for case in dataset.cases])
         faults: Sequence[Fault] = check_with_bar(dataset, options.workers)
         num_cases = len(
             {case.case for case in dataset.cases} | {fault.case for fault in faults if fault.case}
@@ -43,6 +46,8 @@ def check_folder(options: argparse.Namespace) -> int:
     else:
         for fault in faults:
             print(printable(f"{fault.level}: {fault_line(fault)}"))
+        if patients:
+            print(printable(patients))
         print(f"{name}: {summary(num_cases, faults)}")
     return USER_ERROR if any(fault.level != WARNING for fault in faults) else FINISHED
 

@@ -48,7 +48,12 @@ def run(options: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from bench.execution.data import open_sound_part, prepare_with_bar, print_notes
+    from bench.execution.data import (
+        open_sound_part,
+        prepare_with_bar,
+        print_notes,
+        print_patients,
+    )
     from bench.run_folder.own_places import refuse_cache
     from trials.data.datasets.registry import DATASETS, open_dataset
     from trials.data.prepared.cache import open_cache
@@ -71,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
     console.print(
         f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True
     )
+    print_patients(dataset, console)
     prepared = prepare_with_bar(
         dataset, Cube(edge=options.cube), options.cache, (), console, options.workers
     )

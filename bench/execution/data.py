@@ -2,8 +2,8 @@
 cube of the grid's recipes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from bench.grid.resolve import GridFacts, ResolvedGrid
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
 from trials.data.datasets.case_metadata import case_metadata
+from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import (
     DATASETS,
     Dataset,
@@ -81,6 +82,7 @@ class Prepared:
             "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
             "geometry": dict(self.geometry),
             "case_metadata": case_metadata(self.dataset),
+            "grouping": asdict(self.dataset.grouping),
         }
 
 
@@ -105,10 +107,11 @@ def open_grid_data(
         console.print(f"generating {grid.dataset} in {root}", highlight=False)
         Entry(part.generate).load()(root, **grid.generate)
     dataset = (
-        open_dataset(grid.dataset, root)
+        open_dataset(grid.dataset, root, grid.patients)
         if skip_bad is None
-        else open_sound_part(grid.dataset, root, skip_bad, console)
+        else open_sound_part(grid.dataset, root, skip_bad, console, patients=grid.patients)
     )
+    print_patients(dataset, console)
     scheme = grid.splits or part.default_splits
     split = split_cases(dataset, scheme, grid.fold)
     console.print(case_count(dataset, split), highlight=False)
@@ -116,10 +119,15 @@ def open_grid_data(
 
 
 def open_sound_part(
-    name: str, root: Path, cache: Path, console: Console, workers: int | None = None
+    name: str,
+    root: Path,
+    cache: Path,
+    console: Console,
+    workers: int | None = None,
+    patients: str = "",
 ) -> Dataset:
     """Open a data set without the cases that cannot be used, and print each with the reason."""
-    found = find_dataset(name, root)
+    found = find_dataset(name, root, patients)
     with progress_bar(f"checking {found.name}", len(found.cases), console) as tick:
         dataset = without_bad_cases(found, cache, workers, on_case=tick)
     for case, reason in bad_cases(dataset.faults).items():
@@ -224,6 +232,22 @@ def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
 
 
 def print_notes(cache: Cache, console: Console) -> None:
+    """Print a line for each warning about a file."""
+    print_warnings(notes_of(cache), console)
+
+
+def print_patients(dataset: Dataset, console: Console) -> None:
+    """Print how many patients the cases are of, unless each is known to be one, and a line for each
+    warning about the data set as a whole.
+    """
+    if line := grouping_line(dataset.grouping, [case.case for case in dataset.cases]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_warnings([fault for fault in dataset.faults if not fault.case], console)
+
+
+def print_warnings(faults: Iterable[Fault], console: Console) -> None:
     """Print a line for each warning."""
-    for note in notes_of(cache):
+    for note in faults:
+        if note.level != WARNING:
+            continue
         console.print(f"warning: {fault_line(note)}", highlight=False, markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from reports.analysis.conditions import differences
 from reports.formatting import cell_name, listed, many
 from reports.load.run_folder import Run
+from trials.records.grouping import SUSPECTED
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
@@ -41,6 +42,7 @@ def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
         _conditions,
         _seeds,
         _data,
+        _patients,
         _untrained,
         _absent_classes,
         _excluded,
@@ -206,6 +208,18 @@ def _data(run: Run) -> Iterator[Caveat]:
             "Part of the data",
             f"This run used {data['cases']} of {data['published']} published cases.",
         )
+
+
+def _patients(run: Run) -> Iterator[Caveat]:
+    """Patients of whom nobody said which scans are theirs, although some seem to have several."""
+    grouping = run.grouping
+    if grouping.state == SUSPECTED and grouping.likely:
+        text = (
+            "The names of the cases suggest several scans of a patient, but no rule says which. If "
+            "so, a patient may be in the training and the test split, and each interval is too "
+            "narrow."
+        )
+        yield Caveat("Patients unknown", text, (grouping.likely,))
 
 
 def _absent_classes(run: Run) -> Iterator[Caveat]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.records.codec import parsed, rebuild
+from trials.records.grouping import NOT_RECORDED, Grouping
 from trials.records.record import shown
 from trials.records.result import (
     COMPLETE,
@@ -76,6 +77,12 @@ class Run:
     def labels(self) -> tuple[int, ...]:
         """The foreground labels: every class except the first."""
         return tuple(range(1, len(self.classes)))
+
+    @property
+    def grouping(self) -> Grouping:
+        """Which cases are scans of one patient."""
+        found = (self.record.get("data") or {}).get("grouping")
+        return NOT_RECORDED if found is None else Grouping(**found)
 
     @property
     def finals(self) -> tuple[TrialResult, ...]:

@@ -13,8 +13,9 @@ from reports.analysis.context import Context
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.analysis.precision import precision_check
 from reports.elements import Check, Checklist, Section, Text
-from reports.formatting import listed, many
+from reports.formatting import listed, many, many_patients
 from reports.load.run_folder import Run
+from trials.records.grouping import SUSPECTED, cases_by_patient, divided_patients
 from trials.records.result import NATIVE
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
@@ -47,18 +48,6 @@ def validity(context: Context) -> Section:
 
 def _data_checks(context: Context) -> list[Check]:
     splits = (context.run.record.get("data") or {}).get("split_cases") or {}
-    order = [split for split in ("train", "val", "test") if split in splits]
-    sizes = (
-        listed([f"{len(splits[split])} {split}" for split in order])
-        if splits
-        else "no split is recorded in run.json"
-    )
-    shared = [
-        case
-        for case, times in Counter(case for cases in splits.values() for case in cases).items()
-        if times > 1
-    ]
-    disjoint = not shared if splits else None
     classes = listed(
         [
             f"{context.run.classes[label]} {context.test[NATIVE].num_holding(label)}"
@@ -68,17 +57,35 @@ def _data_checks(context: Context) -> list[Check]:
     scored = len(context.test[NATIVE].cases)
     wanted = set(splits.get("test", ()))
     return [
-        Check(
-            "No case is in two splits",
-            disjoint,
-            f"{sizes} cases" + (f"; shared: {listed(sorted(shared))}" if shared else ""),
-        ),
+        disjoint_patients(context.run),
         Check(
             "Every test case was scored",
             wanted <= set(context.test[NATIVE].cases) if wanted and context.run.finals else None,
             f"{scored} of {len(wanted)} test cases; patients with each class: {classes}",
         ),
     ]
+
+
+def disjoint_patients(run: Run) -> Check:
+    """Fails if a patient, or a case, is in two splits; unknown if it is only suspected which cases
+    are scans of one patient.
+    """
+    claim, grouping = "No patient is in two splits", run.grouping
+    recorded = (run.record.get("data") or {}).get("split_cases") or {}
+    splits = {split: recorded[split] for split in ("train", "val", "test") if split in recorded}
+    if not splits:
+        return Check(claim, None, "no split is recorded in run.json")
+    sizes = listed(
+        [
+            many_patients(len(cases_by_patient(grouping, cases)), len(cases), split)
+            for split, cases in splits.items()
+        ]
+    )
+    if shared := divided_patients(grouping, splits):
+        return Check(claim, False, f"{sizes}; shared: {listed(sorted(shared))}")
+    if grouping.state == SUSPECTED:
+        return Check(claim, None, "; ".join(filter(None, (grouping.rule, grouping.likely))))
+    return Check(claim, True, f"{sizes}; {grouping.rule}")
 
 
 def _trial_checks(context: Context) -> list[Check]:

@@ -49,6 +49,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
             "licence": "made by this project, free to use",
             "shows_images": made.dataset == "phantoms",
             "geometry": geometry(made),
+            "grouping": {"rule": "each case is a patient", "state": "known"},
             "case_metadata": {
                 "cohort": {
                     case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.records.codec import check_kinds, parsed, refuse_huge
+from trials.records.grouping import Grouping
 from trials.records.record import Count, record, shown
 from trials.records.spec import Cell
 from trials.storage.atomic import exists, read_text, write_text
@@ -56,6 +57,7 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
     "data.geometry": Mapping[str, Geometry],
+    "data.grouping": Grouping,
     "data.case_metadata": Mapping[str, Mapping[str, str]],
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],

@@ -5,10 +5,11 @@ Imports only the standard library; code that opens or splits a data set is impor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trials.records.faults import Fault, printable, refuse, why_no_file
+from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
 from trials.records.registry import Entry, pick, unknown
 
 # The default pattern of case names.
@@ -19,7 +20,7 @@ MAX_ENTRIES_SEARCHED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One patient's study: its name and its two NIfTI files."""
+    """One study of a patient: its name and its two NIfTI files."""
 
     case: str
     image: Path
@@ -33,7 +34,8 @@ class Dataset:
 
     published is the number of cases in the full data set, None if unknown. class_voxels holds each
     case's native voxels per class if already counted, else None. faults lists problems of names and
-    layout; cases contains only those whose two files exist.
+    layout; cases contains only those whose two files exist. grouping says which cases are scans of
+    one patient; it is found by the names unless the data set sets it.
     """
 
     name: str
@@ -44,12 +46,13 @@ class Dataset:
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
     faults: tuple[Fault, ...] = ()
+    grouping: Grouping = NO_RULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """Case names by use; excluded gives a reason for each. Together they contain every case exactly
-    once.
+    once, and the cases of a patient are in one of train, val and test.
     """
 
     train: tuple[str, ...]
@@ -78,7 +81,9 @@ class DatasetEntry(Entry):
     identifies the data set. classes is "module:function", (folder of masks) -> class names by
     label; by default they are those of the data set found there. regions are what its challenge
     scores besides the labels. mask_folder is the folder of its masks below its root, mask_file
-    their name if every case has its own folder. case_names is the pattern of case names. intensity
+    their name if every case has its own folder. case_names is the pattern of case names. patients
+    says which cases are scans of one patient, in the same form as Grid.patients; "" if the data set
+    has no rule. intensity
     (low, high): a valid image has values below low and above high; None if the unit is unknown.
     within maps a class to the class it grows in. case_metadata is "module:function", Dataset ->
     trait to case to value, for data sets with metadata. window (low, high) is the intensity range
@@ -100,6 +105,7 @@ class DatasetEntry(Entry):
     mask_folder: str = ""
     mask_file: str = "segmentation.nii.gz"
     case_names: str = CASE_NAMES
+    patients: str = ""
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
     case_metadata: str = ""
@@ -134,16 +140,16 @@ def case_names(name: str) -> str:
     return DATASETS[name].case_names if name in DATASETS else CASE_NAMES
 
 
-def open_dataset(name: str, root: Path) -> Dataset:
-    """Find the cases of a data set under root. Raises ValueError for a missing folder, and one that
-    lists all faults.
+def open_dataset(name: str, root: Path, patients: str = "") -> Dataset:
+    """Find the cases of a data set under root, and their patients by the rule of Grid.patients.
+    Raises ValueError for a missing folder, and one that lists all faults.
     """
-    dataset = find_dataset(name, root)
+    dataset = find_dataset(name, root, patients)
     refuse(root, dataset.faults)
     return dataset
 
 
-def find_dataset(name: str, root: Path) -> Dataset:
+def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
     """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
     case at all.
     """
@@ -156,7 +162,21 @@ def find_dataset(name: str, root: Path) -> Dataset:
         raise ValueError(
             f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}"
         )
-    return dataset
+    return _with_patients(dataset, patients, part.patients)
+
+
+def _with_patients(dataset: Dataset, rule: str, own_rule: str) -> Dataset:
+    """The data set with the patient of each case, and a warning where patients are only
+    suspected.
+    """
+    from trials.data.datasets.patients import group_cases, grouping_faults
+
+    grouping = dataset.grouping
+    if rule or grouping == NO_RULE:
+        names = [case.case for case in dataset.cases]
+        grouping = group_cases(names, dataset.root, rule, own_rule)
+    faults = (*dataset.faults, *grouping_faults(grouping, dataset.root))
+    return replace(dataset, grouping=grouping, faults=faults)
 
 
 def _found_instead(part: DatasetEntry, root: Path) -> str:
@@ -191,14 +211,27 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
     assert named == sorted(case.case for case in dataset.cases), (
         "a split names every case exactly once"
     )
+    _refuse_divided(dataset, splits, split)
     if not (split.train and split.val and split.test):
         counts = f"{len(split.train)} train, {len(split.val)} validation and {len(split.test)} test"
         raise ValueError(
             f"{dataset.name} split {splits!r}, fold {fold}, needs a case in each part; "
             f"{len(dataset.cases)} cases give "
-            f"{counts}; add cases or use another split"
+            f"{counts}; add patients or use another split"
         )
     return split
+
+
+def _refuse_divided(dataset: Dataset, splits: str, split: Split) -> None:
+    """Raise ValueError naming a patient with cases in two parts of a split."""
+    parts = {"train": split.train, "val": split.val, "test": split.test}
+    for patient, cases in divided_patients(dataset.grouping, parts).items():
+        found = " and ".join(f"{case} in {part}" for part, case in cases.items())
+        raise ValueError(
+            f"{dataset.name} split {splits!r} must keep the scans of a patient in one part; "
+            f"patient {patient} has {found}; correct the split, or the rule for patients "
+            f"({dataset.grouping.rule})"
+        )
 
 
 # An abdominal CT has fat and air below the first value and bone or contrast medium above the
@@ -227,6 +260,7 @@ DATASETS: dict[str, DatasetEntry] = {
         marker_file="phantoms.json",
         regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
+        patients=EACH_CASE,
         intensity=HU,
         within=IN_A_KIDNEY,
         window=ABDOMEN_HU,
@@ -246,6 +280,7 @@ DATASETS: dict[str, DatasetEntry] = {
         "`segbench prepare kits23 FOLDER --cache DIR --download` to download it there (30 GB)",
         regions=KITS23_REGIONS,
         case_names=r"case_\d{5}",
+        patients=EACH_CASE,
         intensity=HU,
         within=IN_A_KIDNEY,
         case_metadata="trials.data.datasets.kits23:case_metadata",

@@ -13,6 +13,7 @@ import numpy as np
 
 from trials.data.datasets.registry import Case, Dataset, Split
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
+from trials.records.grouping import cases_by_patient
 
 # From the published split: ranges of ids, ends included.
 PAPER_TRAIN = ((0, 299), (400, 436))
@@ -44,22 +45,22 @@ def stratified(dataset: Dataset, fold: int) -> Split:
 
 
 def sequential(dataset: Dataset, fold: int) -> Split:
-    """By name order: the last 2/11 are test cases, the 1/11 before them validation; 88 cases give
-    64, 8 and 16.
+    """By name order: the last 2/11 of the patients are for the test, the 1/11 before them for
+    validation; 88 patients give 64, 8 and 16.
     """
-    names = tuple(case.case for case in dataset.cases)
-    num_test, num_val = max(1, 2 * len(names) // 11), max(1, len(names) // 11)
-    num_train = max(0, len(names) - num_test - num_val)
+    patients = list(patients_of(dataset).values())
+    num_test, num_val = max(1, 2 * len(patients) // 11), max(1, len(patients) // 11)
+    num_train = max(0, len(patients) - num_test - num_val)
     return Split(
-        train=names[:num_train],
-        val=names[num_train : num_train + num_val],
-        test=names[num_train + num_val :],
+        train=_cases_of(patients[:num_train]),
+        val=_cases_of(patients[num_train : num_train + num_val]),
+        test=_cases_of(patients[num_train + num_val :]),
     )
 
 
 def seeded(dataset: Dataset, fold: int) -> Split:
-    """Five groups stratified by the classes a case contains, drawn by a hash of the names: the same
-    cases give the same groups.
+    """Five groups of patients stratified by the classes that their cases contain, drawn by a hash
+    of the names: the same cases give the same groups.
 
     The classes of a case come from dataset.class_voxels, or are read from the masks once per
     process.
@@ -71,7 +72,30 @@ def seeded(dataset: Dataset, fold: int) -> Split:
         }
     else:
         present = {case.case: present_classes(case, len(dataset.classes)) for case in dataset.cases}
-    return _rotate(deal(present, NUM_GROUPS), dataset, fold)
+    return _rotate(deal_patients(dataset, present, NUM_GROUPS), dataset, fold)
+
+
+def patients_of(dataset: Dataset) -> dict[str, list[str]]:
+    """The cases of each patient of a data set, in the order of names."""
+    return cases_by_patient(dataset.grouping, [case.case for case in dataset.cases])
+
+
+def deal_patients(
+    dataset: Dataset, present: Mapping[str, tuple[bool, ...]], num_groups: int
+) -> tuple[tuple[str, ...], ...]:
+    """Deal patients into groups of cases that differ by at most one patient in size and in each
+    stratum. A patient has a class if any of its cases has it.
+
+    A patient is drawn by the hash of its first case, so how patients are named changes nothing.
+    """
+    cases_of = {cases[0]: cases for cases in patients_of(dataset).values()}
+    strata = {
+        first: tuple(any(of) for of in zip(*(present[case] for case in cases), strict=True))
+        for first, cases in cases_of.items()
+    }
+    return tuple(
+        _cases_of([cases_of[first] for first in group]) for group in deal(strata, num_groups)
+    )
 
 
 @functools.cache
@@ -127,6 +151,11 @@ def _rotate(groups: tuple[tuple[str, ...], ...], dataset: Dataset, fold: int) ->
         val=tuple(c for c in val if c in here),
         test=tuple(c for c in test if c in here),
     )
+
+
+def _cases_of(patients: list[list[str]]) -> tuple[str, ...]:
+    """The cases of some patients, sorted."""
+    return tuple(sorted(case for cases in patients for case in cases))
 
 
 def _in_ranges(names: list[str], ranges: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
