@@ -1,4 +1,5 @@
-"""A data set that is not KiTS: three classes, RAS axes, nnU-Net's layout, from folder to report.
+"""A data set that is not KiTS: three channels and classes, RAS axes, nnU-Net's layout, from folder
+to report.
 
 Three of its cells must fail: they are results with their reasons, and the others go on. A worker is
 killed and goes on from its checkpoint. One case is damaged, and left out.
@@ -72,7 +73,7 @@ TINY = replace(
 
 def write_livers(root, num_cases=10):
     """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps
-    them.
+    them: a CT, and two images made from it with noise of their own.
     """
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True)
@@ -85,15 +86,18 @@ def write_livers(root, num_cases=10):
         if number % 3:
             labels[x + 5 : x + 11, y + 5 : y + 11, z + 3 : z + 7] = 2
         image = (labels * 90 + generator.normal(0, 10, labels.shape)).astype(np.int16)
-        nibabel.save(
-            nibabel.Nifti1Image(image, affine),
-            root / "imagesTr" / f"liver_{number:03d}_0000.nii.gz",
-        )
+        inverse = 500 - 2 * image + generator.normal(0, 30, labels.shape)
+        uptake = (labels == 2) * 4.0 + generator.normal(0, 1, labels.shape) ** 2
+        for channel, voxels in enumerate((image, inverse, uptake)):
+            nibabel.save(
+                nibabel.Nifti1Image(voxels.astype(np.float32), affine),
+                root / "imagesTr" / f"liver_{number:03d}_{channel:04d}.nii.gz",
+            )
         nibabel.save(
             nibabel.Nifti1Image(labels, affine), root / "labelsTr" / f"liver_{number:03d}.nii.gz"
         )
     description = {
-        "channel_names": {"0": "CT"},
+        "channel_names": {"0": "CT", "1": "T1", "2": "PET"},
         "labels": {"background": 0, "liver": 1, "lesion": 2},
         "numTraining": num_cases,
         "file_ending": ".nii.gz",
@@ -118,6 +122,15 @@ def test_three_classes_reach_the_report_by_their_names(livers):
     page = (livers.out / "report.html").read_text()
     assert "lesion" in page
     assert "kidney" not in page
+
+
+def test_the_three_channels_reach_every_model_and_the_report_names_them(livers):
+    trials = pd.read_parquet(livers.out / "trials.parquet")
+    assert sorted(trials.model[trials.state == "COMPLETE"]) == ["unet2d_resnet18"] + ["unet3d"] * 2
+    assert "Images have 3 channels: CT, T1 and PET." in (livers.out / "report.html").read_text()
+    (record,) = {path.read_text() for path in livers.out.parent.glob("**/liver_003.json")}
+    prepared = json.loads(record)
+    assert [len(prepared["images"]), len(prepared["mean"])] == [3, 3]
 
 
 def test_predictions_come_back_to_the_files_own_axes(livers):

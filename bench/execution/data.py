@@ -70,6 +70,7 @@ class Prepared:
             "root": str(self.dataset.root),
             "splits": self.scheme,
             "classes": list(self.dataset.classes),
+            "channels": list(self.dataset.channels),
             "cases": len(self.dataset.cases),
             "published": self.dataset.published,
             "split_cases": splits,

@@ -12,6 +12,7 @@ from bench.execution.data import Prepared, open_grid_data, prepare_grid
 from bench.execution.start_weights import digests, fetch_imagenet
 from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
+from trials.models.registry import check_channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ def make_ready(
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None
     dataset, scheme, split = open_grid_data(grid, places.data, places.made, console, skipped)
+    for model in declared.models:
+        check_channels(model, dataset.channels)
     files = dict(given) | fetch_imagenet(declared)
     prepared = prepare_grid(declared, dataset, scheme, split, places.cache, console)
     resolved = resolve(grid, prepared.facts(digests(files)))

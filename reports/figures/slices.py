@@ -3,10 +3,11 @@ and the errors.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -192,6 +193,16 @@ def _errors(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def _words(errors: np.ndarray) -> str:
     missed, false, confused = (int((errors == kind).sum()) for kind in (MISSED, FALSE, CONFUSED))
     return f"{missed} missed, {false} false, {confused} of another class"
+
+
+def shown_channel(record: Mapping[str, Any]) -> str:
+    """A sentence naming the channel that pictures show, "" for images of one channel; record is
+    run.json.
+    """
+    channels: Sequence[str] = (record.get("data") or {}).get("channels") or ()
+    if len(channels) < 2:
+        return ""
+    return f" Of {len(channels)} channels the first is shown, {channels[0]}."
 
 
 def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:

@@ -58,7 +58,9 @@ def _finding(
         if not excluded
         else f"{many(len(excluded), 'case')} excluded: {listed(sorted(excluded))}"
     )
-    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}."
+    channels = record.get("channels") or ()
+    of_images = f" Images have {len(channels)} channels: {listed(channels)}." * (len(channels) > 1)
+    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}.{of_images}"
 
 
 def _table(

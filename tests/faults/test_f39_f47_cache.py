@@ -120,8 +120,8 @@ def test_f40_killed_while_writing_the_cache(dataset, prepared, tmp_path):
     assert unfinished(tmp_path / "cache") == {young}
     assert cube(again, "case_00000").stat().st_mtime_ns == kept
     assert (
-        open_cache(again).cases["case_00001"].image.digest
-        != open_cache(prepared).cases["case_00001"].image.digest
+        open_cache(again).cases["case_00001"].images[0].digest
+        != open_cache(prepared).cases["case_00001"].images[0].digest
     )
 
 

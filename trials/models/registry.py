@@ -2,6 +2,7 @@
 built.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trials.records.registry import Entry, pick
@@ -14,7 +15,8 @@ class ModelEntry(Entry):
 
     dims is 3 for volumes or 2 for slices. Valid edges are multiples of `multiple`, at least
     `smallest`, or `smallest_alone` if a training batch may hold a single item: batch norm needs two
-    values per channel at the deepest level. width is the default number of first channels, 0 where
+    values per channel at the deepest level. channels is the number of input channels that the model
+    takes, 0 for any. width is the default number of first channels, 0 where
     the architecture fixes it. weights is what the model starts from by default: "random",
     "pretrain" (our masked-block restoration, or a file) or "imagenet" (the hub, or a file). stages
     is "module:function", (model) -> encoder stages in order, for models that can be frozen. like is
@@ -30,6 +32,7 @@ class ModelEntry(Entry):
     multiple: int = 16
     smallest: int = 32
     smallest_alone: int = 32
+    channels: int = 0
     width: int = 16
     weights: str = "random"
     stages: str = ""
@@ -85,6 +88,16 @@ MODELS: dict[str, ModelEntry] = {
         weights="imagenet",
     ),
 }
+
+
+def check_channels(name: str, channels: Sequence[str]) -> None:
+    """Raise ValueError if a model takes another number of input channels than these."""
+    taken = pick(MODELS, "model", name).channels
+    if taken not in (0, len(channels)):
+        raise ValueError(
+            f"{name} takes images of {taken} channel{'s' * (taken > 1)}; the data set has "
+            f"{len(channels)} ({', '.join(channels)}); use another model or data set"
+        )
 
 
 def check_cube(name: str, cube: int, batch_size: int) -> None:

@@ -21,20 +21,22 @@ def vnet(
     Kaiming-initialised for PReLU.
 
     Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; edges are multiples of 16.
-    width must be a multiple of in_channels. In evaluation batch norm uses its running statistics,
+    Where in_channels does not divide width, a 1x1x1 convolution first maps them to the next number
+    that does. In evaluation batch norm uses its running statistics,
     so a case's prediction does not depend on the rest of its batch. Kernels of 3 cost a quarter.
     dropout 0, as in the paper, suits a narrow network in a run of a few hundred steps: dropped
     channels before a batch norm make its running statistics wrong.
     """
-    if width % in_channels:
-        raise ValueError(
-            f"vnet: width must be a multiple of the {in_channels} input channels; got {width}"
-        )
     if kernel % 2 != 1:
         raise ValueError(f"vnet: kernel must be odd, so that edges are kept; got {kernel:g}")
     model = VNet(in_channels, num_classes, width, int(kernel), dropout)
     kaiming(model, slope=PRELU_SLOPE)
     return model
+
+
+def fitting_channels(in_channels: int, width: int) -> int:
+    """The least number of channels from in_channels on that divides width; width if none does."""
+    return next((n for n in range(in_channels, width) if width % n == 0), width)
 
 
 class VNet(nn.Module):
@@ -47,8 +49,12 @@ class VNet(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, width: int, kernel: int, dropout: float):
         super().__init__()
-        self.repeats = width // in_channels
-        self.enter = convolve(in_channels, width, kernel)
+        entering = fitting_channels(in_channels, width)
+        self.project = (
+            nn.Identity() if entering == in_channels else nn.Conv3d(in_channels, entering, 1)
+        )
+        self.repeats = width // entering
+        self.enter = convolve(entering, width, kernel)
         self.enter_activation = nn.PReLU(width)
         self.down = nn.ModuleList(
             [
@@ -73,6 +79,7 @@ class VNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        image = self.project(image)
         features = self.enter_activation(self.enter(image) + image.repeat(1, self.repeats, 1, 1, 1))
         skips = []
         for down in self.down:

@@ -109,8 +109,9 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     - If the file's last convolution has another number of classes, tensors that differ in that
     number alone are the
       head: they keep their first values and do not count.
-    - A first convolution with one input channel takes the sum over the file's: as if each had seen
-    the same image.
+    - A first convolution with other input channels than the file's takes these in turn, scaled by
+    theirs / ours, as segmentation_models_pytorch does. One channel takes their sum: as if each had
+    seen the same image.
     - Weights of an encoder alone (no "decoder." in the file) go into model.encoder where there is
     one; 95 % of it must fit.
 
@@ -124,7 +125,7 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     )
     wanted = target.state_dict()
     found = _strip_prefix(tensors, wanted)
-    _sum_input_channels(target, wanted, found)
+    _adapt_input_channels(target, wanted, found)
     fitting = [name for name in wanted if name in found and found[name].shape == wanted[name].shape]
     head = _head(target, wanted, found)
     missing = [name for name in wanted if name not in fitting and name not in head]
@@ -157,17 +158,18 @@ def _strip_prefix(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
     }
 
 
-def _sum_input_channels(
+def _adapt_input_channels(
     target: nn.Module, wanted: Mapping[str, Tensor], found: dict[str, Tensor]
 ) -> None:
     first = convolutions(target)[0]
     name = next(f"{name}.weight" for name, module in target.named_modules() if module is first)
-    if (
-        name in found
-        and wanted[name].shape[1] == 1
-        and found[name].shape[2:] == wanted[name].shape[2:]
-    ):
+    if name not in found or found[name].shape[2:] != wanted[name].shape[2:]:
+        return
+    ours, theirs = wanted[name].shape[1], found[name].shape[1]
+    if ours == 1:
         found[name] = found[name].sum(dim=1, keepdim=True)
+    elif ours != theirs:
+        found[name] = found[name][:, torch.arange(ours) % theirs] * (theirs / ours)
 
 
 def _head(

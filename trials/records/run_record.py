@@ -62,6 +62,7 @@ RUN_KEYS: dict[str, Any] = {
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
+    "data.channels": tuple[str, ...],
     "data.shows_images": bool,
 }
 

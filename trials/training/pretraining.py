@@ -33,10 +33,11 @@ def block_mask(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
 
 
 def restoration_loss(restored: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error over the masked voxels; images are z-scored, so predicting the mean costs
-    about 1.
+    """Mean squared error over the masked voxels of every channel; images are z-scored, so
+    predicting the mean costs about 1.
     """
-    return ((restored - images).square() * mask).sum() / mask.sum().clamp_min(1)
+    masked = mask.sum() * images.shape[1]
+    return ((restored - images).square() * mask).sum() / masked.clamp_min(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

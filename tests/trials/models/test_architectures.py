@@ -5,6 +5,7 @@ and learnt from.
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -21,7 +22,7 @@ from trials.models.build import (
     num_trainable,
 )
 from trials.models.initialise import convolutions
-from trials.models.registry import MODELS, check_cube
+from trials.models.registry import MODELS, check_channels, check_cube
 from trials.models.weights import load_tensors
 
 WIDTHS = {"segresnet": 8}  # the narrowest it can be
@@ -262,9 +263,26 @@ def test_what_cannot_be_built_is_refused(name, width, message):
         build(name, 4, width=width)
 
 
-def test_a_vnet_whose_width_is_no_multiple_of_the_input_channels_is_refused():
-    with pytest.raises(ValueError, match="multiple of the 3 input channels; got 8"):
-        build("vnet", 4, in_channels=3, width=8)
+@pytest.mark.parametrize(("channels", "entering"), [(1, 1), (3, 4), (4, 4), (5, 8), (11, 8)])
+def test_a_vnet_of_width_8_maps_its_channels_to_the_next_divisor_of_it(channels, entering):
+    model = build("vnet", 4, in_channels=channels, width=8)
+
+    mapped = [
+        tuple(weight.shape) for name, weight in model.named_parameters() if "project." in name
+    ]
+
+    assert mapped == ([(entering, channels, 1, 1, 1), (entering,)] if channels != entering else [])
+    assert model.enter[0].in_channels == entering
+    assert model.eval()(torch.zeros(1, channels, 16, 16, 16)).shape == (1, 4, 16, 16, 16)
+
+
+def test_a_model_of_one_channel_refuses_three_by_name(monkeypatch):
+    check_channels("unet3d", ("T1", "T2", "PET"))
+    monkeypatch.setitem(MODELS, "unet3d", replace(MODELS["unet3d"], channels=1))
+
+    check_channels("unet3d", ("T1",))
+    with pytest.raises(ValueError, match=r"unet3d takes images of 1 channel; .* 3 \(T1, T2, PET\)"):
+        check_channels("unet3d", ("T1", "T2", "PET"))
 
 
 def test_a_model_loads_the_library_of_no_other():

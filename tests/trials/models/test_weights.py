@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import SegResNet
 from safetensors.torch import save_file
 from segmentation_models_pytorch.encoders import encoders
+from segmentation_models_pytorch.encoders._utils import patch_first_conv
 from torch import nn
 
 from trials.models.build import build, build_with
@@ -181,6 +182,20 @@ def test_an_imagenet_encoder_sums_its_colours(tmp_path):
     assert torch.equal(target.encoder.conv1.weight, encoder.conv1.weight.sum(dim=1, keepdim=True))
     assert torch.equal(target.encoder.layer4[1].bn2.running_var, encoder.layer4[1].bn2.running_var)
     assert same(target.decoder, untouched.decoder)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_an_imagenet_encoder_takes_its_colours_in_turn_as_smp_does(tmp_path, channels):
+    torch.manual_seed(1)
+    encoder = build("unet2d_resnet18", 4, in_channels=3).encoder
+    save_file(encoder.state_dict(), tmp_path / "model.safetensors")
+    target = build("unet2d_resnet18", 4, in_channels=channels)
+
+    load_weights(target, tmp_path / "model.safetensors")
+
+    patch_first_conv(encoder, channels)
+    assert target.encoder.conv1.weight.shape[1] == channels
+    assert torch.equal(target.encoder.conv1.weight, encoder.conv1.weight)
 
 
 def test_the_encoder_of_another_depth_is_refused(tmp_path):

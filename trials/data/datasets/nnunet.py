@@ -1,11 +1,15 @@
-"""Any data set described by a dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon, one
-channel.
-"""
+"""Any data set described by a dataset.json: nnU-Net v2 or the Medical Segmentation Decathlon."""
 
 import re
 from pathlib import Path
 from typing import Any
 
+from trials.data.datasets.channels import (
+    channel_files,
+    channel_names,
+    split_channel,
+    undeclared,
+)
 from trials.data.datasets.phantoms.record import RECORD
 from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.opening import ENDINGS
@@ -26,8 +30,12 @@ def nnunet(root: Path) -> Dataset:
     path = root / "dataset.json"
     facts = _read(path)
     classes = _classes(path, facts)
-    _check_channels(path, facts)
-    named, faults = _listed_cases(path, facts) if "training" in facts else _found_cases(path, facts)
+    channels = channel_names(path, facts)
+    named, faults = (
+        _listed_cases(path, facts)
+        if "training" in facts
+        else _found_cases(path, facts, len(channels))
+    )
     missing = [fault for case in named for fault in _missing_files(case)]
     incomplete = {fault.case for fault in missing}
     published = facts.get("numTraining")
@@ -36,6 +44,7 @@ def nnunet(root: Path) -> Dataset:
         root=root,
         classes=classes,
         cases=tuple(case for case in named if case.case not in incomplete),
+        channels=channels,
         published=published if type(published) is int else None,
         licence=_as_text(facts.get("licence") or facts.get("license") or "not stated"),
         faults=(*faults, *missing, *_phantoms_beside(root)),
@@ -133,20 +142,6 @@ def _is_number(label: Any) -> bool:
     return type(label) is int and label >= 0
 
 
-def _check_channels(path: Path, facts: dict[str, Any]) -> None:
-    channels = facts.get("channel_names", facts.get("modality"))
-    if not isinstance(channels, dict) or not channels:
-        raise ValueError(
-            f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the "
-            "channel; add it"
-        )
-    if len(channels) > 1:
-        names = ", ".join(map(_as_text, channels.values()))
-        raise ValueError(
-            f"{path}: images must have one channel; got {len(channels)} ({names}); keep one of them"
-        )
-
-
 def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
     """The Decathlon lists its pairs of files, relative to the folder."""
     if not isinstance(facts["training"], list):
@@ -184,9 +179,11 @@ def _listed_case(path: Path, entry: Any) -> Case:
     return Case(case=_case_name(path, labels.name), image=image, labels=labels)
 
 
-def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:
-    """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000; a case found in only one folder is
-    kept and later reported.
+def _found_cases(
+    path: Path, facts: dict[str, Any], channels: int
+) -> tuple[list[Case], list[Fault]]:
+    """nnU-Net v2 pairs labelsTr/NAME with imagesTr/NAME_0000, NAME_0001, ...; a case found in only
+    one folder is kept and later reported.
     """
     ending = facts.get("file_ending")
     if ending not in ENDINGS:
@@ -196,18 +193,27 @@ def _found_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fa
         )
     images, labels = path.parent / "imagesTr", path.parent / "labelsTr"
     names = {file.name.removesuffix(ending) for file in _visible(labels, ending)}
-    names |= {
-        file.name.removesuffix(ending).removesuffix("_0000") for file in _visible(images, ending)
+    found = {
+        file: split_channel(file.name.removesuffix(ending), names)
+        for file in _visible(images, ending)
     }
-    cases, faults = [], []
+    names = names | {case for case, _ in found.values()}
+    faults = [
+        undeclared(file, channel, channels).of_case(printable(case))
+        for file, (case, channel) in sorted(found.items())
+        if channel >= channels
+    ]
+    cases = []
     for name in sorted(names):
         try:
             case = _case_name(path, name + ending)
+            image, *others = channel_files(images, name, ending, channels)
             cases.append(
                 Case(
                     case=case,
-                    image=images / f"{name}_0000{ending}",
+                    image=image,
                     labels=labels / f"{name}{ending}",
+                    other_images=tuple(others),
                 )
             )
         except FileFault as fault:
@@ -248,7 +254,7 @@ def _case_name(path: Path, file: str) -> str:
 
 
 def _missing_files(case: Case) -> list[Fault]:
-    files = {file: why for file in (case.image, case.labels) if (why := why_no_file(file))}
+    files = {file: why for file in (*case.images, case.labels) if (why := why_no_file(file))}
     return [
         FileFault(file, "missing", why, "add the file or remove the case").of_case(case.case)
         for file, why in files.items()

@@ -20,11 +20,21 @@ MAX_ENTRIES_SEARCHED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One study of a patient: its name and its two NIfTI files."""
+    """One study of a patient: its name and its NIfTI files.
+
+    image holds the first channel, or all of them along a fourth axis; other_images are the files of
+    the further channels, in their order.
+    """
 
     case: str
     image: Path
     labels: Path
+    other_images: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Every file of the image: one a channel, or one of four axes."""
+        return (self.image, *self.other_images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +42,8 @@ class Dataset:
     """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the
     background.
 
-    published is the number of cases in the full data set, None if unknown. class_voxels holds each
+    channels names the channels of every image; one named CT is in HU (see is_ct). published is the
+    number of cases in the full data set, None if unknown. class_voxels holds each
     case's native voxels per class if already counted, else None. faults lists problems of names and
     layout; cases contains only those whose two files exist. grouping says which cases are scans of
     one patient; it is found by the names unless the data set sets it.
@@ -42,6 +53,7 @@ class Dataset:
     root: Path
     classes: tuple[str, ...]
     cases: tuple[Case, ...]
+    channels: tuple[str, ...] = ("CT",)
     published: int | None = None
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
@@ -111,6 +123,11 @@ class DatasetEntry(Entry):
     case_metadata: str = ""
     window: tuple[float, float] | None = None
     shows_images: bool = False
+
+
+def is_ct(channel: str) -> bool:
+    """Whether a channel's name says that its intensities are in HU."""
+    return channel.strip().casefold() == "ct"
 
 
 def detect_dataset(folder: Path) -> str:
@@ -288,7 +305,7 @@ DATASETS: dict[str, DatasetEntry] = {
     ),
     "nnunet": DatasetEntry(
         "trials.data.datasets.nnunet:nnunet",
-        about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon, one channel",
+        about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon",
         splits={"seeded": "trials.data.datasets.splits:seeded"},
         folds={"seeded": 5},
         default_splits="seeded",

@@ -1,7 +1,8 @@
 """NIfTI headers, validated before a voxel is read or memory is allocated."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -29,7 +30,8 @@ class Header:
 
     shape is in file axes, the first one fastest in the file; a stored value v means v * slope +
     inter. affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the
-    head. extra_axes are the file's further axes, each of length 1.
+    head. extra_axes are the file's further axes, each of length 1. following are the bytes of the
+    further volumes that a file of several channels holds behind this one.
     """
 
     path: Path
@@ -40,21 +42,47 @@ class Header:
     inter: float
     affine: np.ndarray
     extra_axes: int = 0
+    following: int = 0
 
 
-def read_header(path: Path) -> Header:
-    """Read and check a file's header without touching its voxels. Raises FileFault, a
-    ValueError."""
+def read_headers(paths: Sequence[Path], channels: int) -> tuple[Header, ...]:
+    """The header of every channel of an image, see channel_header()."""
+    return tuple(channel_header(paths, channel, channels) for channel in range(channels))
+
+
+def channel_header(paths: Sequence[Path], channel: int, channels: int) -> Header:
+    """The header of one channel of an image, from one file a channel or from one file of four axes.
+
+    Raises FileFault for a file that is invalid, or for another number of channels.
+    """
+    if len(paths) == channels:
+        return read_header(paths[channel])
+    if len(paths) > 1:
+        text = f"an image of {channels} channels lies in {channels} files or in one of four axes"
+        raise FileFault(paths[0], "channels", f"{text}; got {len(paths)} files", FETCH)
+    first = read_header(paths[0], channels)
+    size = math.prod(first.shape) * first.dtype.itemsize
+    return replace(
+        first,
+        offset=first.offset + channel * size,
+        following=(channels - 1 - channel) * size,
+    )
+
+
+def read_header(path: Path, channels: int = 1) -> Header:
+    """Read and check the header of a file of one volume, or of one a channel, without touching its
+    voxels. Raises FileFault, a ValueError.
+    """
     with open_nifti(path) as (file, _):
         block = file.read(540)
     raw = _parse(path, block)
-    shape = _checked_shape(path, raw["dim"])
+    shape = _checked_shape(path, raw["dim"], channels)
     dtype = _checked_dtype(path, raw)
     offset = float(raw["vox_offset"])
     if not raw["sizeof_hdr"] <= offset <= MAX_OFFSET:
         text = f"voxels must start within the first 16 MiB, after the header; got offset {offset}"
         raise FileFault(path, "offset", text, "write the file again")
-    _check_claim(path, int(offset) + math.prod(shape) * dtype.itemsize)
+    _check_claim(path, int(offset) + channels * math.prod(shape) * dtype.itemsize)
     if (plane := shape[0] * shape[1] * dtype.itemsize) > MAX_PLANE_BYTES:
         text = (
             f"a plane of its first two axes must hold at most {MAX_PLANE_BYTES} bytes; it "
@@ -70,7 +98,7 @@ def read_header(path: Path) -> Header:
         slope=slope,
         inter=inter,
         affine=_checked_affine(path, raw),
-        extra_axes=int(raw["dim"][0]) - 3,
+        extra_axes=int(raw["dim"][0]) - 3 - (channels > 1),
     )
 
 
@@ -91,11 +119,13 @@ def _parse(path: Path, block: bytes) -> nib.Nifti1Header:
     )
 
 
-def _checked_shape(path: Path, dim: np.ndarray) -> tuple[int, int, int]:
-    """The first three edges; further axes must have length 1."""
+def _checked_shape(path: Path, dim: np.ndarray, channels: int) -> tuple[int, int, int]:
+    """The first three edges; of the further axes one has the length of the channels, others 1."""
     edges = [int(edge) for edge in dim[1 : max(int(dim[0]), 0) + 1]]
-    if len(edges) < 3 or any(edge != 1 for edge in edges[3:]) or not 3 <= dim[0] <= 7:
-        text = f"must hold one volume of three axes; its shape is {edges}"
+    further = [edge for edge in edges[3:] if edge != 1]
+    if not 3 <= dim[0] <= 7 or further != ([channels] if channels > 1 else []):
+        held = "one volume of three axes" if channels == 1 else f"{channels} channels in axis 4"
+        text = f"must hold {held}; its shape is {edges}"
         raise FileFault(path, "shape", text, "split or convert it")
     shape = (edges[0], edges[1], edges[2])
     if not all(1 <= edge <= MAX_EDGE for edge in shape) or math.prod(shape) > MAX_VOXELS:

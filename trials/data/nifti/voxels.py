@@ -195,10 +195,13 @@ def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:
     """Read to the end, so that the checksum is verified, and return the number of bytes. Raises
     FileFault for too many.
     """
-    trailing = 0
+    trailing = -header.following
     while piece := file.read(CHUNK_BYTES):
         trailing += len(piece)
         if trailing > MAX_TRAILING:
             text = f"continues for more than {MAX_TRAILING} bytes beyond what its header claims"
             raise FileFault(header.path, "bomb", text, "fetch it again; do not unpack it")
+    if trailing < 0:
+        text = f"ends early: {-trailing} bytes of its last channels are missing"
+        raise FileFault(header.path, "cut", text, FETCH)
     return trailing

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, Dataset
+from trials.data.datasets.registry import Case, Dataset, is_ct
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import (
     Store,
@@ -25,9 +25,15 @@ from trials.data.prepared.case_store import (
     open_folder,
     prepared_record,
 )
-from trials.data.prepared.manifest import CaseRecord, Manifest, case_bytes, read_manifest
+from trials.data.prepared.manifest import (
+    CaseRecord,
+    Manifest,
+    case_bytes,
+    case_of,
+    read_manifest,
+)
 from trials.data.prepared.node_copy import nearby
-from trials.data.prepared.preprocess import CHANNELS, Statistics, joined, train_statistics
+from trials.data.prepared.preprocess import Moments, Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
 from trials.process.open_files import allow_open_files
 from trials.process.workers import try_on_cases
@@ -38,8 +44,8 @@ from trials.storage.atomic import exists, find_files, remove_abandoned, write_te
 from trials.storage.checksum import add_checksum
 
 # Entry of every key: raise it when the arrays change, or old caches would be taken for new ones.
-# 3: images have an axis of channels in front; a cache of format 2 is prepared again.
-FORMAT = 3
+# 4: every channel has a normalisation of its own; a cache of format 3 is prepared again.
+FORMAT = 4
 # The record of a case and the headers of its two cubes, rounded up.
 RECORD_BYTES = 4096
 
@@ -62,41 +68,43 @@ def prepare_dataset(
     an earlier run has finished is verified and kept; a file that changed is prepared again. Raises
     one FaultyData, a ValueError, with every fault of every case; the sound ones stay prepared.
     """
-    measured = _train_cases(dataset, preparation, train)
+    hu = [is_ct(channel) for channel in dataset.channels]
+    measured = _train_cases(dataset, preparation, train) if any(hu) else []
     tick = _counter(on_case, len(measured) + len(dataset.cases))
     rules, num_classes = rules_of(dataset), len(dataset.classes)
-    statistics = None
+    statistics: tuple[Statistics | None, ...] = (None,) * len(hu)
     if measured:
-        key = content_hash([FORMAT, preparation.clip_hu, num_classes], 12)
+        key = content_hash([FORMAT, preparation.clip_hu, num_classes, hu], 12)
         store = Store(
             folder=cache_root / f"{dataset.name}-foreground-{key}",
             preparation=preparation,
             rules=rules,
         )
         moments = _work_on(measured, store, measured_record, workers, tick).values()
-        statistics = train_statistics(reduce(joined, (record.moments for record in moments)))
-    key = content_hash(
-        [FORMAT, asdict(preparation), num_classes, asdict(statistics) if statistics else None], 12
-    )
+        found = map(_joint_statistics, zip(*(record.moments for record in moments), strict=True))
+        statistics = tuple(next(found) if is_hu else None for is_hu in hu)
+    given = [asdict(one) if one else None for one in statistics]
+    key = content_hash([FORMAT, asdict(preparation), num_classes, hu, given], 12)
     folder = cache_root / f"{dataset.name}-{key}"
     store = Store(
         folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics
     )
     for own in find_files(cache_root, f"{dataset.name}-*"):
         remove_abandoned(own)
-    _check_room(store, dataset.cases)
+    _check_room(store, dataset)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
     refuse(
         dataset.root,
         twins(
             {
-                case: (Path(record.image.path), record.image.digest)
+                case: (Path(record.images[0].path), record.images[0].digest)
                 for case, record in records.items()
             }
         ),
     )
     sources = [
-        (case, record.image.digest, record.labels.digest) for case, record in records.items()
+        (case, *(image.digest for image in record.images), record.labels.digest)
+        for case, record in records.items()
     ]
     return _write_manifest(
         dataset, preparation, statistics, folder / content_hash([key, sources], 16), records
@@ -105,8 +113,8 @@ def prepare_dataset(
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A prepared set, open for reading. digest names its content, channels is the C of its images;
-    statistics is None unless normalised by the train cases.
+    """A prepared set, open for reading. digest names its content; statistics holds what each
+    channel is normalised by, None for a case's own mean and deviation.
 
     made_again names the cubes that were found damaged since it was opened, and were made again.
     """
@@ -114,8 +122,7 @@ class Cache:
     folder: Path
     dataset: Dataset
     preparation: Preparation
-    statistics: Statistics | None
-    channels: int
+    statistics: tuple[Statistics | None, ...]
     digest: str
     cases: Mapping[str, CaseRecord]
     made_again: list[str] = field(default_factory=list)
@@ -124,6 +131,11 @@ class Cache:
     def classes(self) -> tuple[str, ...]:
         """Class names; the index is the label."""
         return self.dataset.classes
+
+    @property
+    def channels(self) -> int:
+        """The C of every image [C, D, H, W]."""
+        return len(self.dataset.channels)
 
     def image(self, case: str) -> np.ndarray:
         """The normalised image, float16 [C, D, H, W], a read-only map of the file: it costs a
@@ -165,11 +177,8 @@ class Cache:
             rules=rules_of(self.dataset),
             statistics=self.statistics,
         )
-        case = Case(
-            case=record.case, image=Path(record.image.path), labels=Path(record.labels.path)
-        )
         try:
-            prepared_record(store, case)
+            prepared_record(store, case_of(record))
         except (ValueError, OSError) as error:
             text = (
                 f"{path} is missing or damaged and cannot be made again ({error}); prepare the "
@@ -194,9 +203,8 @@ def open_cache(folder: Path) -> Cache:
         name=manifest.dataset,
         root=Path(manifest.root),
         classes=manifest.classes,
-        cases=tuple(
-            Case(case=r.case, image=Path(r.image.path), labels=Path(r.labels.path)) for r in records
-        ),
+        cases=tuple(map(case_of, records)),
+        channels=manifest.channels,
         published=manifest.published,
         licence=manifest.licence,
         class_voxels={r.case: r.class_voxels for r in records},
@@ -206,7 +214,6 @@ def open_cache(folder: Path) -> Cache:
         dataset=dataset,
         preparation=manifest.preparation,
         statistics=manifest.statistics,
-        channels=manifest.channels,
         digest=manifest.digest,
         cases=manifest.cases,
     )
@@ -227,6 +234,10 @@ def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, .
     return [case for case in dataset.cases if case.case in train]
 
 
+def _joint_statistics(of_cases: Sequence[Moments]) -> Statistics:
+    return train_statistics(reduce(joined, of_cases))
+
+
 def _work_on(
     cases: Sequence[Case],
     store: Store,
@@ -242,13 +253,14 @@ def _work_on(
     return done
 
 
-def _check_room(store: Store, cases: Sequence[Case]) -> None:
+def _check_room(store: Store, dataset: Dataset) -> None:
     """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of
     the cases without a record.
     """
     open_folder(store.folder)
-    missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in cases)
-    needed = missing * (case_bytes(CHANNELS, store.preparation.edge) + RECORD_BYTES)
+    missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in dataset.cases)
+    of_case = case_bytes(len(dataset.channels), store.preparation.edge)
+    needed = missing * (of_case + RECORD_BYTES)
     free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise ValueError(
@@ -266,7 +278,7 @@ def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable
 def _write_manifest(
     dataset: Dataset,
     preparation: Preparation,
-    statistics: Statistics | None,
+    statistics: tuple[Statistics | None, ...],
     folder: Path,
     records: Mapping[str, CaseRecord],
 ) -> Path:
@@ -278,7 +290,7 @@ def _write_manifest(
         licence=dataset.licence,
         preparation=preparation,
         statistics=statistics,
-        channels=CHANNELS,
+        channels=dataset.channels,
         digest=folder.name,
         cases=records,
     )

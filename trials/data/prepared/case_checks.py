@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import DATASETS, Case, Dataset
-from trials.data.nifti.header import Header, read_header
+from trials.data.datasets.registry import DATASETS, Case, Dataset, is_ct
+from trials.data.nifti.header import Header, channel_header, read_header
 from trials.data.nifti.opening import FETCH
 from trials.data.nifti.same_grid import grid_fault
 from trials.data.nifti.voxels import (
@@ -25,17 +25,21 @@ from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_fi
 UNUSUAL_RATIO = 300
 # What a mask's grid is compared with, and how to fix it.
 OF_AN_IMAGE = ("image", "fetch the case again")
+# The same for the further channels of an image.
+OF_A_CHANNEL = ("first channel", "resample it onto the first channel's grid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What a data set's entry says of its cases.
 
-    intensity (low, high): an image that does not reach below and above is probably not in HU; None
-    knows no unit. within maps a class to the class it grows in.
+    channels are the names of every image's channels. intensity (low, high): a CT that does not
+    reach below and above is probably not in HU; None knows no unit. within maps a class to the
+    class it grows in.
     """
 
     classes: tuple[str, ...]
+    channels: tuple[str, ...] = ("CT",)
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,18 +48,24 @@ def rules_of(dataset: Dataset) -> Rules:
     """The rules for the cases of a data set; one that is not registered knows its classes alone."""
     part = DATASETS.get(dataset.name)
     if part is None:
-        return Rules(classes=dataset.classes)
-    return Rules(classes=dataset.classes, intensity=part.intensity, within=part.within)
+        return Rules(classes=dataset.classes, channels=dataset.channels)
+    return Rules(
+        classes=dataset.classes,
+        channels=dataset.channels,
+        intensity=part.intensity,
+        within=part.within,
+    )
 
 
 def examine_case(rules: Rules, case: Case) -> tuple[Fault, ...]:
     """Every fault and warning of a case, the image's before the mask's. Nothing is raised."""
-    image, image_faults = _examine_image(rules, case)
+    image, image_faults = _examine_images(rules, case)
     labels, label_faults = _examine_labels(rules, case)
     faults = [*image_faults, *label_faults]
     if image and labels and (fault := grid_fault(image, labels, *OF_AN_IMAGE)):
         faults.append(fault.of_case(case.case))
-    return tuple(faults)
+    # The channels of one file share its faults.
+    return tuple(dict.fromkeys(faults))
 
 
 def check_varies(image: Header, met: StreamStats) -> None:
@@ -65,10 +75,17 @@ def check_varies(image: Header, met: StreamStats) -> None:
         raise FileFault(image.path, "constant", text, "fetch or export it again")
 
 
-def image_notes(rules: Rules, case: str, header: Header, met: StreamStats) -> list[Fault]:
-    """What is worth a look in an image that can be used."""
+def image_notes(
+    rules: Rules, case: str, header: Header, met: StreamStats, channel: int = 0
+) -> list[Fault]:
+    """What is worth a look in a channel of an image that can be used."""
     notes = _file_notes(case, header, met)
-    if rules.intensity and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1]):
+    is_hu = rules.intensity and is_ct(rules.channels[channel])
+    if (
+        rules.intensity
+        and is_hu
+        and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1])
+    ):
         low, high = rules.intensity
         text = (
             f"values run from {met.low:g} to {met.high:g}; a CT in HU passes {low:g} and "
@@ -108,15 +125,26 @@ def label_notes(
     return notes
 
 
-def _examine_image(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
+def _examine_images(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
+    """The header of the first channel, None if it is invalid, and the faults of all channels."""
+    found = [_examine_channel(rules, case, channel) for channel in range(len(rules.channels))]
+    first = found[0][0]
+    faults = [fault for _, faults in found for fault in faults]
+    for header, _ in found[1:]:
+        if first and header and (fault := grid_fault(first, header, *OF_A_CHANNEL)):
+            faults.append(fault.of_case(case.case))
+    return first, faults
+
+
+def _examine_channel(rules: Rules, case: Case, channel: int) -> tuple[Header | None, list[Fault]]:
     header = None
     try:
-        header = _header(case.image)
+        header = _channel_header(case, channel, len(rules.channels))
         met = StreamStats()
         for _ in stored_slabs(header, met):
             pass
         check_varies(header, met)
-        return header, image_notes(rules, case.case, header, met)
+        return header, image_notes(rules, case.case, header, met, channel)
     except (ValueError, OSError) as error:
         return header, [fault_of(error, case.case)]
 
@@ -137,6 +165,13 @@ def _header(path: Path) -> Header:
     if why := why_no_file(path):
         raise FileFault(path, "missing", why, FETCH)
     return read_header(path)
+
+
+def _channel_header(case: Case, channel: int, channels: int) -> Header:
+    path = case.images[min(channel, len(case.images) - 1)]
+    if why := why_no_file(path):
+        raise FileFault(path, "missing", why, FETCH)
+    return channel_header(case.images, channel, channels)
 
 
 def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:

@@ -11,13 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from trials.data.datasets.registry import Case
+from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.volume import file_axes, spacing_mm
 from trials.data.nifti.voxels import count_labels
 from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
 from trials.data.prepared.manifest import CaseFindings, CaseMoments, CaseRecord, lies_inside
-from trials.data.prepared.preprocess import Statistics, foreground_moments, prepare_case
+from trials.data.prepared.preprocess import (
+    Statistics,
+    foreground_moments,
+    matching_headers,
+    prepare_case,
+)
 from trials.data.prepared.sources import look_at, unread
 from trials.records.codec import from_json, to_json
 from trials.records.faults import user_name
@@ -33,12 +38,14 @@ _SOUND: set[tuple[str, int, int, int, str]] = set()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Where cases of one preparation lie; statistics None normalises each by its own."""
+    """Where cases of one preparation lie; a channel without statistics is normalised by
+    its own.
+    """
 
     folder: Path
     preparation: Preparation
     rules: Rules
-    statistics: Statistics | None = None
+    statistics: tuple[Statistics | None, ...] = ()
 
 
 def prepared_record(store: Store, case: Case) -> CaseRecord:
@@ -126,9 +133,13 @@ def _remembered(
 
 def _of_the_same_bytes(known: R, case: Case) -> R | None:
     """The known record, of the files as they lie there now; None where they hold other bytes."""
-    image, labels = look_at(case.image, known.image), look_at(case.labels, known.labels)
-    is_same = (image.digest, labels.digest) == (known.image.digest, known.labels.digest)
-    return replace(known, image=image, labels=labels) if is_same else None
+    if len(case.images) != len(known.images):
+        return None
+    before = (*known.images, known.labels)
+    now = [look_at(*pair) for pair in zip((*case.images, case.labels), before, strict=True)]
+    if [source.digest for source in now] != [source.digest for source in before]:
+        return None
+    return replace(known, images=tuple(now[:-1]), labels=now[-1])
 
 
 def _read(kind: type[R], path: Path) -> R | None:
@@ -141,23 +152,28 @@ def _read(kind: type[R], path: Path) -> R | None:
 
 
 def _measure(store: Store, case: Case) -> CaseMoments:
-    image, labels = look_at(case.image), look_at(case.labels)
-    moments = foreground_moments(
-        case.image, case.labels, len(store.rules.classes), store.preparation.clip_hu
+    images, labels = tuple(map(look_at, case.images)), look_at(case.labels)
+    headers, label_header = matching_headers(case, store.rules)
+    moments = tuple(
+        foreground_moments(
+            header, label_header, len(store.rules.classes), store.preparation.clip_hu
+        )
+        for header, name in zip(headers, store.rules.channels, strict=True)
+        if is_ct(name)
     )
-    return CaseMoments(case=case.case, image=image, labels=labels, moments=moments)
+    return CaseMoments(case=case.case, images=images, labels=labels, moments=moments)
 
 
 def _examine(store: Store, case: Case) -> CaseFindings:
-    image, labels = look_at(case.image), look_at(case.labels)
+    images, labels = tuple(map(look_at, case.images)), look_at(case.labels)
     return CaseFindings(
-        case=case.case, image=image, labels=labels, faults=examine_case(store.rules, case)
+        case=case.case, images=images, labels=labels, faults=examine_case(store.rules, case)
     )
 
 
 def _make_cubes(store: Store, case: Case) -> CaseRecord:
     """Prepare a case and write its two cubes, under names that other content never takes."""
-    image, labels = unread(case.image), unread(case.labels)
+    images, labels = tuple(map(unread, case.images)), unread(case.labels)
     prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
     name = f"{case.case}-{content_hash(prepared.digests, 12)}"
     arrays = (f"{name}.image.npy", f"{name}.labels.npy")
@@ -169,8 +185,11 @@ def _make_cubes(store: Store, case: Case) -> CaseRecord:
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
         case=case.case,
-        image=replace(image, digest=prepared.digests[0]),
-        labels=replace(labels, digest=prepared.digests[1]),
+        images=tuple(
+            replace(image, digest=digest)
+            for image, digest in zip(images, prepared.digests[:-1], strict=True)
+        ),
+        labels=replace(labels, digest=prepared.digests[-1]),
         file_shape=header.shape,
         affine=tuple(tuple(row) for row in header.affine.tolist()),
         shape=(header.shape[d], header.shape[h], header.shape[w]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trials.data.datasets.registry import case_names
+from trials.data.datasets.registry import Case, case_names
 from trials.data.prepared.preprocess import Moments, Statistics
 from trials.data.prepared.sources import Source
 from trials.records.codec import from_json
@@ -26,13 +26,14 @@ class CaseRecord:
     """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the
     native grid.
 
-    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU) are
-    what the cube was normalised by. arrays names the files of the image and the labels cube,
-    digests is the fingerprint of each. notes say what is worth a look in its files.
+    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU of a
+    CT) are what each channel of the cube was normalised by. arrays names the files of the image and
+    the labels cube, digests is the fingerprint of each. notes say what is worth a look in its
+    files.
     """
 
     case: str
-    image: Source
+    images: tuple[Source, ...]
     labels: Source
     file_shape: tuple[int, int, int]
     affine: Affine
@@ -40,21 +41,34 @@ class CaseRecord:
     spacing_mm: tuple[float, float, float]
     class_voxels: tuple[int, ...]
     cube_class_voxels: tuple[int, ...]
-    mean: float
-    sd: float
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
     arrays: tuple[str, str]
     digests: tuple[str, str]
     notes: tuple[Fault, ...] = ()
 
 
+def case_of(record: CaseRecord) -> Case:
+    """The case as it was when it was prepared."""
+    image, *others = (Path(source.path) for source in record.images)
+    return Case(
+        case=record.case,
+        image=image,
+        labels=Path(record.labels.path),
+        other_images=tuple(others),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseMoments:
-    """Foreground intensities of one case, remembered with the files they were measured on."""
+    """Foreground intensities of each CT channel of one case, remembered with the files they were
+    measured on.
+    """
 
     case: str
-    image: Source
+    images: tuple[Source, ...]
     labels: Source
-    moments: Moments
+    moments: tuple[Moments, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +76,16 @@ class CaseFindings:
     """What was found in one case, remembered with the files in which it was."""
 
     case: str
-    image: Source
+    images: tuple[Source, ...]
     labels: Source
     faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One set of prepared cases. channels is the C of every image [C, D, H, W]. digest tells it
-    from any other by case names, file contents and preparation alone.
+    """One set of prepared cases. channels names those of every image [C, D, H, W]; statistics
+    holds what each is normalised by, None for its own. digest tells the set from any other by case
+    names, file contents and preparation alone.
     """
 
     dataset: str
@@ -79,8 +94,8 @@ class Manifest:
     published: int | None
     licence: str
     preparation: Preparation
-    statistics: Statistics | None
-    channels: int
+    statistics: tuple[Statistics | None, ...]
+    channels: tuple[str, ...]
     digest: str
     cases: Mapping[str, CaseRecord]
 

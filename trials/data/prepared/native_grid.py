@@ -4,20 +4,22 @@ as a stream and never held whole.
 
 import numpy as np
 
+from trials.data.nifti.header import channel_header
 from trials.data.nifti.volume import file_axes, from_dhw, read_labels, to_dhw
-from trials.data.nifti.voxels import apply_scaling, read_header, stored_slabs, with_planes
+from trials.data.nifti.voxels import apply_scaling, stored_slabs, with_planes
 from trials.data.prepared.manifest import CaseRecord
 from trials.data.prepared.sources import unchanged
 
 
-def native_planes(record: CaseRecord, wanted: np.ndarray) -> np.ndarray:
-    """Read axial planes of a case's image, float32 [n, H, W] in the order of wanted, scaled (HU for
-    a CT).
+def native_planes(record: CaseRecord, wanted: np.ndarray, channel: int = 0) -> np.ndarray:
+    """Read axial planes of a channel of a case's image, float32 [n, H, W] in the order of wanted,
+    scaled (HU for a CT).
 
     wanted holds plane numbers 0..D-1, counted from the head down. Raises ValueError if the image is
     not the one that was prepared.
     """
-    header = read_header(unchanged(record.image))
+    paths = [unchanged(source) for source in record.images]
+    header = channel_header(paths, channel, len(record.mean))
     axes = file_axes(header.affine)
     at = record.shape[0] - 1 - wanted if axes.flips[0] else wanted
     across = 2 - axes.order[0]  # a slab's axes are the file's in reverse

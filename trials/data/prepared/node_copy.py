@@ -70,7 +70,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
-    arrays = case_bytes(manifest.channels, manifest.preparation.edge)
+    arrays = case_bytes(len(manifest.channels), manifest.preparation.edge)
     needed = len(manifest.cases) * (arrays + HEADER_BYTES)
     copy.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(copy).free

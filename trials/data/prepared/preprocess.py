@@ -3,16 +3,18 @@ normalised. It writes nothing.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import Case
-from trials.data.nifti.header import Header, read_header
+from trials.data.datasets.registry import Case, is_ct
+from trials.data.nifti.header import Header, read_header, read_headers
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.voxels import StreamStats, apply_scaling, label_slabs, stored_slabs
 from trials.data.prepared.case_checks import (
+    OF_A_CHANNEL,
     OF_AN_IMAGE,
     Rules,
     check_varies,
@@ -26,8 +28,6 @@ from trials.records.spec import Preparation
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale
 # up.
 CONSTANT_TOLERANCE = 1e-6
-# One file an image, one channel a file.
-CHANNELS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,54 +54,96 @@ class PreparedCase:
     """image float16 [C, n, n, n] and labels uint8 [n, n, n], both in (D, H, W); class_voxels [K]
     counts the native mask.
 
-    notes say what is worth a look in its files; digests are the fingerprints of image and mask as
-    they were read.
+    mean and sd are what each channel was normalised by. notes say what is worth a look in its
+    files; digests are the fingerprints of the image's files and of the mask as they were read.
     """
 
     image: np.ndarray
     labels: np.ndarray
     header: Header
     class_voxels: np.ndarray
-    mean: float
-    sd: float
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
     notes: tuple[Fault, ...]
-    digests: tuple[str, str]
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedChannel:
+    """One channel: its voxels float16 [n, n, n], what they were normalised by, and what was met in
+    its file.
+    """
+
+    voxels: np.ndarray
+    used: Statistics
+    met: StreamStats
 
 
 def prepare_case(
-    case: Case, rules: Rules, preparation: Preparation, statistics: Statistics | None = None
+    case: Case,
+    rules: Rules,
+    preparation: Preparation,
+    statistics: Sequence[Statistics | None] = (),
 ) -> PreparedCase:
-    """Prepare one case; statistics None normalises by the cube's own mean and deviation. Raises
-    FileFault, a ValueError.
+    """Prepare one case; a channel without statistics is normalised by the cube's own mean and
+    deviation. Raises FileFault, a ValueError.
     """
-    header, label_header = matching_headers(case.image, case.labels)
-    met, label_met = StreamStats(), StreamStats()
-    raw_cube = image_cube(header, preparation.edge, preparation.clip_hu, met)
-    check_varies(header, met)
-    cube, used = normalised(header.path, raw_cube, statistics)
+    headers, label_header = matching_headers(case, rules)
+    channels = [
+        prepare_channel(header, preparation, is_ct(name), given)
+        for header, name, given in zip(
+            headers, rules.channels, statistics or [None] * len(headers), strict=True
+        )
+    ]
+    label_met = StreamStats()
     label_voxels, class_voxels = label_cube(
         label_header, preparation.edge, len(rules.classes), label_met
     )
+    digests = {
+        header.path: channel.met.digest for header, channel in zip(headers, channels, strict=True)
+    }
+    notes = [
+        note
+        for number, (header, channel) in enumerate(zip(headers, channels, strict=True))
+        for note in image_notes(rules, case.case, header, channel.met, number)
+    ] + label_notes(rules, case.case, label_header, label_met, class_voxels)
     return PreparedCase(
-        image=cube.reshape(CHANNELS, *cube.shape),
+        image=np.stack([channel.voxels for channel in channels]),
         labels=laid_out(label_voxels, np.uint8),
         header=label_header,
         class_voxels=class_voxels,
-        mean=used.mean,
-        sd=used.sd,
-        notes=(
-            *image_notes(rules, case.case, header, met),
-            *label_notes(rules, case.case, label_header, label_met, class_voxels),
-        ),
-        digests=(met.digest, label_met.digest),
+        mean=tuple(channel.used.mean for channel in channels),
+        sd=tuple(channel.used.sd for channel in channels),
+        # The channels of one file share its notes.
+        notes=tuple(dict.fromkeys(notes)),
+        digests=(*digests.values(), label_met.digest),
     )
 
 
-def matching_headers(image: Path, labels: Path) -> tuple[Header, Header]:
-    """Headers of an image and its mask. Raises ValueError if the two do not lie on one grid."""
-    header, label_header = read_header(image), read_header(labels)
-    check_same_grid(header, label_header, *OF_AN_IMAGE)
-    return header, label_header
+def prepare_channel(
+    header: Header, preparation: Preparation, is_hu: bool, statistics: Statistics | None
+) -> PreparedChannel:
+    """Stream one channel into its cube and normalise it; only one in HU is clipped."""
+    met = StreamStats()
+    clip_hu = preparation.clip_hu if is_hu else None
+    raw_cube = image_cube(header, preparation.edge, clip_hu, met)
+    check_varies(header, met)
+    voxels, used = normalised(header.path, raw_cube, statistics)
+    return PreparedChannel(voxels=voxels, used=used, met=met)
+
+
+def matching_headers(case: Case, rules: Rules) -> tuple[tuple[Header, ...], Header]:
+    """Headers of a case's channels and of its mask. Raises ValueError if they do not lie on one
+    grid.
+    """
+    headers, label_header = (
+        read_headers(case.images, len(rules.channels)),
+        read_header(case.labels),
+    )
+    for header in headers[1:]:
+        check_same_grid(headers[0], header, *OF_A_CHANNEL)
+    check_same_grid(headers[0], label_header, *OF_AN_IMAGE)
+    return headers, label_header
 
 
 def normalised(
@@ -134,12 +176,14 @@ def _own_statistics(cube: np.ndarray) -> Statistics:
 
 
 def foreground_moments(
-    image: Path, labels: Path, num_classes: int, clip_hu: tuple[float, float] | None = None
+    header: Header,
+    label_header: Header,
+    num_classes: int,
+    clip_hu: tuple[float, float] | None = None,
 ) -> Moments:
-    """Moments of the native, clipped intensities (HU) where the mask is not background; count 0 for
-    an empty mask.
+    """Moments of a channel's native, clipped intensities (HU) where the mask is not background;
+    count 0 for an empty mask.
     """
-    header, label_header = matching_headers(image, labels)
     total = Moments()
     for stored, mask in zip(
         stored_slabs(header), label_slabs(label_header, num_classes), strict=True

@@ -1,12 +1,13 @@
 """Other people's data sets: both layouts read, and every unfit one refused by the key at fault."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save, turned
 
-from trials.data.datasets.registry import open_dataset, split_cases
+from trials.data.datasets.registry import find_dataset, open_dataset, split_cases
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.records.spec import Cube
@@ -63,6 +64,22 @@ def test_both_layouts_open_alike(tmp_path, write):
     assert all(case.image.is_file() and case.labels.is_file() for case in dataset.cases)
 
 
+def test_the_channels_of_a_case_are_its_files_in_the_order_of_their_numbers(tmp_path):
+    nnunet_folder(tmp_path, 2, channel_names={"1": "PET", "0": "CT", "2": "T1"})
+    for name in ("toy_0_0001", "toy_0_0002", "toy_0_0003", "toy_1_0002"):
+        save(tmp_path / "imagesTr" / f"{name}.nii.gz", asymmetric())
+
+    dataset = find_dataset("nnunet", tmp_path)
+
+    assert dataset.channels == ("CT", "PET", "T1")
+    (case,) = dataset.cases
+    assert [path.name[:10] for path in case.images] == ["toy_0_0000", "toy_0_0001", "toy_0_0002"]
+    assert sorted((fault.case, fault.code, Path(fault.file).name) for fault in dataset.faults) == [
+        ("toy_0", "channels", "toy_0_0003.nii.gz"),
+        ("toy_1", "missing", "toy_1_0001.nii.gz"),
+    ]
+
+
 def test_the_licence_is_taken_over(tmp_path):
     assert open_dataset("nnunet", decathlon_folder(tmp_path)).licence == "CC-BY-SA 4.0"
 
@@ -93,7 +110,11 @@ def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"channel_names": {"0": "T1", "1": "T2"}}, r"one channel; got 2 \(T1, T2\)"),
+        ({"channel_names": {"0": "T1", "2": "T2"}}, "channels must be numbered 0, 1, 2"),
+        (
+            {"channel_names": dict.fromkeys(map(str, range(65)), "T1")},
+            "at most 64 channels; got 65",
+        ),
         ({"channel_names": {}}, "key 'channel_names'"),
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "'whole' is a region"),
         ({"labels": {"background": 0, "liver": 1, "ignore": 2}}, "'ignore' label"),

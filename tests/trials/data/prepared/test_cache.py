@@ -210,7 +210,7 @@ def test_a_file_that_changes_while_it_is_prepared_is_recorded_with_the_bytes_tha
     monkeypatch.setattr("trials.data.prepared.case_store.prepare_case", prepared_late)
     cache = open_cache(prepare_dataset(dataset, SMALL, tmp_path / "cache", workers=1))
 
-    assert cache.cases[case.case].image.digest == fingerprint(case.image)
+    assert cache.cases[case.case].images[0].digest == fingerprint(case.image)
     assert np.array_equal(
         cache.image(case.case), prepare_case(case, Rules(classes=dataset.classes), SMALL).image
     )

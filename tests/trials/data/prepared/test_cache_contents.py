@@ -96,10 +96,10 @@ def test_train_statistics_come_from_the_training_cases_alone(tmp_path):
         prepare_dataset(dataset, TRAIN, tmp_path / "cache", train=train, workers=1)
     )
 
-    assert cache.statistics.mean == pytest.approx(voxels.mean(), rel=1e-5)
-    assert cache.statistics.sd == pytest.approx(voxels.std(), rel=1e-5)
+    assert cache.statistics[0].mean == pytest.approx(voxels.mean(), rel=1e-5)
+    assert cache.statistics[0].sd == pytest.approx(voxels.std(), rel=1e-5)
     assert poisoned.statistics == cache.statistics
-    assert {record.mean for record in cache.cases.values()} == {cache.statistics.mean}
+    assert {record.mean for record in cache.cases.values()} == {(cache.statistics[0].mean,)}
 
 
 def test_other_training_cases_make_other_data(tmp_path):

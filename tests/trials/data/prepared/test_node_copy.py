@@ -15,6 +15,7 @@ from trials.data.prepared.cache import open_cache
 from trials.data.prepared.manifest import Manifest
 from trials.data.prepared.node_copy import filesystem, is_far, nearby
 from trials.records.codec import from_json, to_json
+from trials.records.spec import Cube
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
 from trials.storage.spool import locked
@@ -102,7 +103,7 @@ def test_a_set_whose_manifest_changed_is_copied_anew(shared):
 
 def test_too_little_room_is_said_before_anything_is_copied(shared, tmp_path):
     manifest = from_json(Manifest, (shared / "manifest.json").read_text())
-    huge = replace(manifest, channels=10**12)
+    huge = replace(manifest, channels=("CT",) * 10**4, preparation=Cube(edge=512))
     write_text(shared / "manifest.json", add_checksum(to_json(huge)))
 
     with pytest.raises(

@@ -5,7 +5,8 @@ import pytest
 from nifti_toys import CLASSES, IPL, asymmetric, blocks, save
 
 from trials.data.datasets.registry import Case
-from trials.data.prepared.case_checks import Rules
+from trials.data.nifti.header import read_header
+from trials.data.prepared.case_checks import Rules, examine_case
 from trials.data.prepared.preprocess import (
     Moments,
     Statistics,
@@ -34,8 +35,8 @@ def test_a_prepared_image_has_mean_zero_and_deviation_one(tmp_path):
     assert (prepared.image.dtype, prepared.image.shape) == (np.float16, (1, 8, 8, 8))
     assert prepared.image.astype(np.float64).mean() == pytest.approx(0, abs=1e-3)
     assert prepared.image.astype(np.float64).std() == pytest.approx(1, abs=1e-3)
-    assert prepared.image.astype(np.float64) * prepared.sd + prepared.mean == pytest.approx(
-        prepare_case(made(tmp_path), RULES, SMALL, Statistics(mean=0, sd=1)).image.astype(
+    assert prepared.image.astype(np.float64) * prepared.sd[0] + prepared.mean[0] == pytest.approx(
+        prepare_case(made(tmp_path), RULES, SMALL, (Statistics(mean=0, sd=1),)).image.astype(
             np.float64
         ),
         abs=1,
@@ -64,7 +65,7 @@ def test_given_statistics_are_used_as_they_are(tmp_path):
     image = np.where(np.arange(11)[:, None, None] < 6, 150, 50) * np.ones((11, 14, 9), np.int16)
 
     prepared = prepare_case(
-        made(tmp_path, image=image.astype(np.int16)), RULES, SMALL, Statistics(mean=100, sd=25)
+        made(tmp_path, image=image.astype(np.int16)), RULES, SMALL, (Statistics(mean=100, sd=25),)
     )
 
     assert (prepared.image.max(), prepared.image.min()) == (2, -2)
@@ -74,7 +75,7 @@ def test_intensities_beyond_float16_ask_for_a_window(tmp_path):
     image = asymmetric().astype(np.float32) * 1e6
 
     with pytest.raises(ValueError, match=r"imaging.nii.gz: intensities leave float16.*clip_hu"):
-        prepare_case(made(tmp_path, image=image), RULES, SMALL, Statistics(mean=0, sd=1))
+        prepare_case(made(tmp_path, image=image), RULES, SMALL, (Statistics(mean=0, sd=1),))
 
 
 def test_a_mask_of_another_shape_is_named_with_both_shapes(tmp_path):
@@ -82,6 +83,57 @@ def test_a_mask_of_another_shape_is_named_with_both_shapes(tmp_path):
         ValueError, match=r"segmentation.nii.gz: has shape 10x14x9, its image 11x14x9"
     ):
         prepare_case(made(tmp_path, labels=blocks((10, 14, 9))), RULES, SMALL)
+
+
+def in_three_channels(tmp_path, is_one_file):
+    """A CT, a map from 0 to 1 and counts; the third lies as it is in the world in files alone."""
+    channels = [asymmetric(), asymmetric(seed=1) / 2000, asymmetric(seed=2) % 7]
+    labels = save(tmp_path / "labels.nii.gz", blocks())
+    if is_one_file:
+        stacked = np.stack(channels, -1).astype(np.float32)
+        return Case(case="one", image=save(tmp_path / "all.nii.gz", stacked), labels=labels)
+    image, *others = (
+        save(tmp_path / f"{number}.nii.gz", channel.astype(np.float32))
+        for number, channel in enumerate(channels)
+    )
+    return Case(case="one", image=image, labels=labels, other_images=tuple(others))
+
+
+def test_each_channel_is_normalised_by_its_name_and_one_file_of_all_gives_the_same(tmp_path):
+    rules = Rules(classes=CLASSES, channels=("t1", " ct", "PET"))
+    clipped = Cube(edge=8, clip_hu=(0.2, 0.4))
+
+    files, whole = (
+        prepare_case(in_three_channels(tmp_path, one), rules, clipped, (None, given, None))
+        for one, given in ((False, Statistics(mean=0, sd=1)), (True, Statistics(mean=0, sd=1)))
+    )
+    alone = prepare_case(made(tmp_path), Rules(classes=CLASSES, channels=("MR",)), clipped)
+
+    assert np.array_equal(files.image, whole.image)
+    assert len(files.digests) == 4
+    assert len(whole.digests) == 2
+    # The second is a CT: clipped, and normalised by what was given; the others by their own.
+    assert (files.image[1].min(), files.image[1].max()) == pytest.approx((0.2, 0.4), abs=1e-3)
+    assert files.mean[1:2] + files.sd[1:2] == (0, 1)
+    assert np.array_equal(files.image[0], alone.image[0])
+    assert files.image[2].astype(np.float64).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_channel_on_another_grid_or_too_many_are_refused(tmp_path):
+    rules = Rules(classes=CLASSES, channels=("T1", "T2", "PET"))
+    case, whole = in_three_channels(tmp_path, False), in_three_channels(tmp_path, True)
+    moved = IPL.copy()
+    moved[0, 3] += 5
+    save(case.other_images[1], asymmetric(), moved)
+
+    with pytest.raises(ValueError, match=r"2.nii.gz: has another affine than its first channel"):
+        prepare_case(case, rules, SMALL)
+    assert [fault.code for fault in examine_case(rules, case)] == ["grids_differ"]
+    two = Rules(classes=CLASSES, channels=("T1", "T2"))
+    with pytest.raises(ValueError, match=r"must hold 2 channels in axis 4; its shape is .*, 3\]"):
+        prepare_case(whole, two, SMALL)
+    with pytest.raises(ValueError, match=r"2 channels lies in 2 files or in one.*; got 3 files"):
+        prepare_case(case, two, SMALL)
 
 
 @pytest.mark.parametrize(("shift", "is_refused"), [(0.04, False), (0.06, True), (5, True)])
@@ -102,7 +154,7 @@ def test_a_mask_may_lie_a_twentieth_of_a_millimetre_off_and_no_more(tmp_path, sh
 def test_foreground_moments_are_those_of_the_clipped_voxels_under_the_mask(tmp_path):
     case = made(tmp_path)
 
-    moments = foreground_moments(case.image, case.labels, 4, (300, 900))
+    moments = foreground_moments(read_header(case.image), read_header(case.labels), 4, (300, 900))
 
     voxels = asymmetric().clip(300, 900)[blocks() > 0].astype(np.float64)
     assert moments.count == voxels.size
