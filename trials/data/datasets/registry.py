@@ -43,10 +43,10 @@ class Dataset:
     background.
 
     channels names the channels of every image; one named CT is in HU (see is_ct). published is the
-    number of cases in the full data set, None if unknown. class_voxels holds each
-    case's native voxels per class if already counted, else None. faults lists problems of names and
-    layout; cases contains only those whose two files exist. grouping says which cases are scans of
-    one patient; it is found by the names unless the data set sets it.
+    number of cases in the full data set, None if unknown. class_voxels holds each case's native
+    voxels per class if already counted, else None. faults lists problems of names and layout; cases
+    contains only those whose files exist. grouping says which cases are scans of one patient; it is
+    found by the names unless the data set sets it.
     """
 
     name: str
