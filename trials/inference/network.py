@@ -21,7 +21,8 @@ PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """module maps [B, C, D, H, W] (dims 3) or [B, C, H, W] (dims 2) to logits [B, K, ...].
+    """module maps [B, C, D, H, W] (dims 3) or [B, C, H, W] (dims 2) to logits [B, K, ...], or to
+    logits at several resolutions, the full one first.
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in
     evaluation mode. accumulation_steps is how many pieces a batch goes through in, to save memory.
@@ -39,7 +40,13 @@ class Network:
     is_compiled: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float32 logits [B, K, ...] of images [B, C, ...], computed in the network's precision."""
+        """Float32 logits [B, K, ...] of images [B, C, ...] at their own resolution, computed in the
+        network's precision.
+        """
+        return self.outputs(images)[0]
+
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """The same, followed by the logits at lower resolutions of a network that returns some."""
         if self.is_compiled:
             # One graph serves every number of items: half a batch, or the last cases of a
             # validation, compile nothing. The copy has the strides of a new tensor, which those of
@@ -47,8 +54,9 @@ class Network:
             images = images.clone(memory_format=torch.contiguous_format)
             torch._dynamo.maybe_mark_dynamic(images, 0)
         with self.low_precision():
-            logits = self.module(images)
-        return logits.float()
+            found = self.module(images)
+        several = found if isinstance(found, list | tuple) else [found]
+        return [logits.float() for logits in several]
 
     def low_precision(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""

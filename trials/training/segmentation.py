@@ -2,7 +2,7 @@
 each epoch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,8 @@ from trials.scoring.overlap import (
     mean_dice_by_label,
     read_counts,
 )
+from trials.training.deep_supervision import Loss, supervised_loss
 from trials.training.progress import Validation
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,10 @@ class Segmentation:
         )
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
-        """The cell's loss, in float32; the forward pass runs in the network's precision."""
-        return self.loss_function(network.forward(images), labels)
+        """The cell's loss over all outputs of the network, in float32; the forward pass runs in the
+        network's precision.
+        """
+        return supervised_loss(self.loss_function, network.outputs(images), labels)
 
     def validate(self, network: Network) -> Validation:
         """Mean Dice by label on the cube, over the validation cases and a fixed few training
