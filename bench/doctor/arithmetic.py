@@ -13,7 +13,7 @@ from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from trials.inference.network import Network, memory_format, pick_device, pick_precision, untouched
-from trials.models.build import build
+from trials.models.build import build, item_edges
 from trials.models.registry import MODELS
 from trials.records.spec import Recipe
 from trials.training.precision import Arithmetic, compare
@@ -65,7 +65,13 @@ def compare_precision(
     """The comparison of a network with float32, see trials.training.precision."""
     part = MODELS[model]
     torch.manual_seed(0)
-    module = build(model, NUM_CLASSES, width=recipe.width, options=recipe.model_options)
+    module = build(
+        model,
+        NUM_CLASSES,
+        width=recipe.width,
+        options=recipe.model_options,
+        edges=item_edges(part.dims, recipe),
+    )
     network = Network(
         module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
         dims=part.dims,

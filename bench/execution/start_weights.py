@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.grid.resolve import ResolvedGrid
+from trials.models.registry import MODELS
 from trials.records.spec import Recipe
 from trials.storage.atomic import sha256
 from trials.storage.probe import to_local_path
@@ -30,9 +31,12 @@ def fetch_imagenet(resolved: ResolvedGrid) -> dict[str, Path]:
 
 def check_fit(model: str, recipe: Recipe, path: Path) -> None:
     """Raise ValueError naming file and tensors if the weights do not fit their model."""
-    from trials.models.build import build_with
+    from trials.models.build import build_with, item_edges
 
-    build_with(model, path, ANY_CLASSES, width=recipe.width, options=recipe.model_options)
+    edges = item_edges(MODELS[model].dims, recipe)
+    build_with(
+        model, path, ANY_CLASSES, width=recipe.width, options=recipe.model_options, edges=edges
+    )
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -273,7 +273,7 @@ def check_model(part: ModelEntry) -> None:
     """Raise ValueError for impossible cube sizes, and for missing functions besides the model's
     own.
     """
-    for target in filter(None, (part.stages, part.like)):
+    for target in filter(None, (part.stages, part.like, part.heads)):
         if target.startswith(OUR_MODELS):
             check_defined(target)
         else:

@@ -29,6 +29,10 @@ SMALL = {
     "unet3d": {"width": 4},
     "vnet": {"width": 4},
     "segresnet": {"width": 8},
+    "dynunet": {"width": 4},
+    "resenc_m": {"width": 4},
+    "segresnet_ds": {"width": 4},
+    "mednext_s": {"width": 4},
     "unet2d_resnet18": {"width": None, "weights": "random", "model_options": (("depth", 3.0),)},
 }
 CELL = Cell(model="unet3d", loss="combined", sampling="none")

@@ -11,13 +11,15 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from trials.models.initialise import convolutions
+from trials.models.initialise import Convolution, convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import LoadedWeights, load_tensors, read_tensors
 from trials.records.registry import pick, unknown
 from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
+# The argument of a model's function that is not an option: the edges of its training input.
+EDGES = "edges"
 # Counting takes a second, as long as a short trial's evaluation, and is the same for all trials of
 # a cell.
 _COUNTED: dict[Hashable, int] = {}
@@ -30,11 +32,14 @@ def build(
     in_channels: int = 1,
     width: int | None = None,
     options: Options = (),
+    edges: Sequence[int] = (),
 ) -> nn.Module:
     """Build a registered model with random weights; width None takes the model's default.
 
-    options are further arguments of its function. Raises ValueError for an unknown name, an option
-    that the model does not have, and for a width given to a model whose encoder fixes it.
+    options are further arguments of its function. edges are those of its training input, for models
+    whose stages follow them; without edges these models have all their stages. Raises ValueError
+    for an unknown name, an option that the model does not have, and for a width given to a model
+    whose encoder fixes it.
     """
     part = pick(MODELS, "model", name)
     if width is not None and not part.width:
@@ -43,11 +48,13 @@ def build(
             "recipe"
         )
     function = part.load()
-    possible = list(signature(function).parameters)[3:]
+    further = list(signature(function).parameters)[3:]
+    possible = [argument for argument in further if argument != EDGES]
     for option, _ in options:
         if option not in possible:
             raise ValueError(unknown(f"model_options of {name}", option, possible))
-    return function(in_channels, num_classes, width or part.width, **dict(options))
+    sized = {EDGES: tuple(edges)} if EDGES in further else {}
+    return function(in_channels, num_classes, width or part.width, **dict(options), **sized)
 
 
 def build_with(
@@ -58,6 +65,7 @@ def build_with(
     in_channels: int = 1,
     width: int | None = None,
     options: Options = (),
+    edges: Sequence[int] = (),
 ) -> tuple[nn.Module, LoadedWeights]:
     """Build a model in the variant that a weights file was saved from, load the file, and report
     what was loaded.
@@ -76,13 +84,31 @@ def build_with(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     else:
-        model = build(name, num_classes, in_channels=in_channels, width=width, options=options)
+        model = build(
+            name,
+            num_classes,
+            in_channels=in_channels,
+            width=width,
+            options=options,
+            edges=edges,
+        )
     return model, load_tensors(model, tensors, str(path))
 
 
-def bias_from_frequencies(model: nn.Module, class_fractions: Sequence[float]) -> None:
-    """Set the last convolution's bias to the log of each class's share of the voxels, so that
-    training starts from it.
+def heads_of(name: str, model: nn.Module) -> list[Convolution]:
+    """List the convolutions that give a registered model's logits: those that its entry names, else
+    the last one.
+    """
+    part = pick(MODELS, "model", name)
+    if not part.heads:
+        return convolutions(model)[-1:]
+    module, _, function = part.heads.partition(":")
+    return getattr(importlib.import_module(module), function)(model)
+
+
+def bias_from_frequencies(heads: Sequence[Convolution], class_fractions: Sequence[float]) -> None:
+    """Set the bias of each head to the log of each class's share of the voxels, so that training
+    starts from it.
 
     Without it a short run spends its steps on learning that nearly all voxels are background. An
     absent class gets a hundredth of the rarest class's share. RetinaNet's prior for a softmax: Lin
@@ -90,14 +116,11 @@ def bias_from_frequencies(model: nn.Module, class_fractions: Sequence[float]) ->
     """
     present = [fraction for fraction in class_fractions if fraction > 0]
     floor = min(present) / 100
-    last = convolutions(model)[-1]
-    assert last.bias is not None
-    with torch.no_grad():
-        last.bias.copy_(
-            torch.tensor(
-                [math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]
-            )
-        )
+    logits = [math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]
+    for head in heads:
+        assert head.bias is not None
+        with torch.no_grad():
+            head.bias.copy_(torch.tensor(logits))
 
 
 def num_parameters(model: nn.Module) -> int:
@@ -110,11 +133,16 @@ def num_trainable(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+def item_edges(dims: int, recipe: Recipe) -> tuple[int, ...]:
+    """The edges of one training item of a recipe, for a model of dims dimensions."""
+    return (recipe.preparation.edge,) * dims
+
+
 def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe, channels: int = 1) -> int:
     """Count the multiply-adds of one item of a recipe, forward: a volume (dims 3) or a slice (dims
     2) of so many channels.
     """
-    return multiply_adds(model, (1, channels, *[recipe.preparation.edge] * dims))
+    return multiply_adds(model, (1, channels, *item_edges(dims, recipe)))
 
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:

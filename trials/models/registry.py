@@ -11,7 +11,11 @@ from trials.records.registry import Entry, pick
 @dataclass(frozen=True, slots=True)
 class ModelEntry(Entry):
     """A model: target is a function (in_channels, num_classes, width) -> nn.Module that keeps H, W
-    (and D).
+    (and D). An argument `edges` of the function gets those of the training input, so that the
+    number of stages can follow them.
+
+    In training mode the module may return a list or tuple of logits, the full resolution first;
+    its loss is then a weighted sum over all of them (trials/training/deep_supervision.py).
 
     dims is 3 for volumes or 2 for slices. Valid edges are multiples of `multiple`, at least
     `smallest`, or `smallest_alone` if a training batch may hold a single item: batch norm needs two
@@ -21,7 +25,9 @@ class ModelEntry(Entry):
     "pretrain" (our masked-block restoration, or a file) or "imagenet" (the hub, or a file). stages
     is "module:function", (model) -> encoder stages in order, for models that can be frozen. like is
     "module:function", (tensors, in_channels, num_classes, width) -> nn.Module of the variant that a
-    weights file was saved from, for models whose public weights have several variants. layout is
+    weights file was saved from, for models whose public weights have several variants. heads is
+    "module:function", (model) -> the convolutions that give its logits, for models with several
+    outputs; without it that is the last convolution. layout is
     the memory layout ("channels_last" or "contiguous") in which the network trains on a CPU and,
     compiled, on a GPU; eager_gpu_layout that on a GPU without compiling. kernel_search is how many
     of cuDNN's kernels are tried for a convolution; 1 takes cuDNN's default. All were selected by
@@ -37,6 +43,7 @@ class ModelEntry(Entry):
     weights: str = "random"
     stages: str = ""
     like: str = ""
+    heads: str = ""
     layout: str = "channels_last"
     eager_gpu_layout: str = "channels_last"
     kernel_search: int = 1
@@ -68,6 +75,52 @@ MODELS: dict[str, ModelEntry] = {
         weights="pretrain",
         stages="trials.models.segresnet:stages",
         like="trials.models.segresnet:segresnet_like",
+    ),
+    "dynunet": ModelEntry(
+        "trials.models.dynunet:dynunet",
+        about="nnU-Net's plain network, of MONAI's DynUNet, with deep supervision",
+        multiple=8,
+        smallest=16,
+        smallest_alone=16,
+        width=32,
+        heads="trials.models.dynunet:heads",
+        # A step on an H200 at batch 2 of 128^3: 38 ms compiled, 71 ms contiguous, 94 ms channels
+        # last.
+        eager_gpu_layout="contiguous",
+    ),
+    "resenc_m": ModelEntry(
+        "trials.models.resenc:resenc_m",
+        about="nnU-Net's residual encoder U-Net, preset M, with deep supervision",
+        multiple=8,
+        smallest=16,
+        smallest_alone=16,
+        width=32,
+        heads="trials.models.resenc:heads",
+        # Not measured on a GPU: its layers are those of dynunet.
+        eager_gpu_layout="contiguous",
+    ),
+    "segresnet_ds": ModelEntry(
+        "trials.models.segresnet_ds:segresnet_ds",
+        about="MONAI's SegResNetDS, as in Auto3DSeg, with deep supervision",
+        multiple=8,
+        smallest=16,
+        smallest_alone=16,
+        width=32,
+        heads="trials.models.segresnet_ds:heads",
+        # 84 ms contiguous, 104 ms channels last, as above.
+        eager_gpu_layout="contiguous",
+    ),
+    "mednext_s": ModelEntry(
+        "trials.models.mednext:mednext_s",
+        about="MONAI's MedNeXt-S, kernels of 3, with deep supervision",
+        multiple=8,
+        smallest=16,
+        smallest_alone=16,
+        width=32,
+        heads="trials.models.mednext:heads",
+        # Depthwise convolutions have slow kernels channels last: 2.9 s a step, as above.
+        layout="contiguous",
+        eager_gpu_layout="contiguous",
     ),
     "unet2d_resnet50": ModelEntry(
         "trials.models.unet2d:resnet50",

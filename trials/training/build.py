@@ -15,7 +15,7 @@ from trials.data.prepared.cache import Cache
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.inference.network import Network, memory_format, pick_device, pick_precision
 from trials.losses import build_loss
-from trials.models.build import bias_from_frequencies, build, build_with
+from trials.models.build import bias_from_frequencies, build, build_with, heads_of, item_edges
 from trials.models.freezing import freeze, stages_of
 from trials.models.registry import MODELS
 from trials.models.weights import check_digest
@@ -64,6 +64,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
         "in_channels": cache.channels,
         "width": recipe.width,
         "options": recipe.model_options,
+        "edges": item_edges(pick(MODELS, "model", spec.cell.model).dims, recipe),
     }
     if spec.phase == PRETRAIN:
         return build(spec.cell.model, cache.channels, **form)
@@ -78,7 +79,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
         has_new_head = loaded.num_fitting < loaded.num_tensors
     if recipe.log_frequency_bias and has_new_head:
         voxels = np.array(count_classes(cache, job.train).voxels, float)
-        bias_from_frequencies(module, (voxels / voxels.sum()).tolist())
+        bias_from_frequencies(heads_of(spec.cell.model, module), (voxels / voxels.sum()).tolist())
     return module
 
 

@@ -23,7 +23,8 @@ from trials.data.prepared.cache import Cache, open_cache
 from trials.data.sampling import SAMPLINGS
 from trials.inference.evaluate import Evaluation, score_case
 from trials.inference.network import Network, cube_logits
-from trials.models.build import build, item_multiply_adds
+from trials.models.build import build, item_edges, item_multiply_adds
+from trials.models.registry import MODELS
 from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
 from trials.records.job import Job
 from trials.records.registry import pick
@@ -143,6 +144,7 @@ def with_first_weights(job: Job, folder: Path) -> Job:
         in_channels=channels,
         width=recipe.width,
         options=recipe.model_options,
+        edges=item_edges(MODELS[job.spec.cell.model].dims, recipe),
     )
     save_weights(folder / "first.pt", module.state_dict())
     return replace(job, weights=str(folder / "first.pt"))

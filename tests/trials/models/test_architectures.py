@@ -10,28 +10,35 @@ from dataclasses import replace
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from monai.networks.nets import SegResNet, VNet
+from monai.networks.nets import DynUNet, SegResNet, VNet
 from torch import nn
 from torch.nn import functional as F
 
 from trials.models.build import (
     bias_from_frequencies,
     build,
+    heads_of,
     multiply_adds,
     num_parameters,
     num_trainable,
 )
 from trials.models.initialise import convolutions
 from trials.models.registry import MODELS, check_channels, check_cube
+from trials.models.resenc import ResidualBlock
+from trials.models.strides import strides
 from trials.models.weights import load_tensors
+from trials.training.deep_supervision import supervised_loss
 
 WIDTHS = {"segresnet": 8}  # the narrowest it can be
 THREE_D = [name for name, part in MODELS.items() if part.dims == 3]
+SEVERAL_OUTPUTS = [name for name, part in MODELS.items() if part.heads]
 
 
 def small(name: str, num_classes: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    return build(name, num_classes, width=WIDTHS.get(name, 4) if MODELS[name].width else None)
+    part = MODELS[name]
+    width = WIDTHS.get(name, 4) if part.width else None
+    return build(name, num_classes, width=width, edges=[part.smallest] * part.dims)
 
 
 def smallest_batch(name: str, batch_size: int = 2) -> torch.Tensor:
@@ -40,6 +47,11 @@ def smallest_batch(name: str, batch_size: int = 2) -> torch.Tensor:
     return torch.randn(
         batch_size, 1, *[edge] * part.dims, generator=torch.Generator().manual_seed(0)
     )
+
+
+def outputs_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    found = model(images)
+    return [found] if isinstance(found, torch.Tensor) else list(found)
 
 
 def deviation_over(layer: nn.Module, fan: float) -> float:
@@ -51,9 +63,12 @@ def deviation_over(layer: nn.Module, fan: float) -> float:
 def test_every_model_keeps_the_shape_at_its_smallest_edge(name, batch_size):
     images = smallest_batch(name, batch_size)
 
-    logits = small(name, num_classes=3).train()(images)
+    outputs = outputs_of(small(name, num_classes=3).train(), images)
 
-    assert logits.shape == (batch_size, 3, *images.shape[2:])
+    assert (len(outputs) > 1) == (name in SEVERAL_OUTPUTS)
+    for number, logits in enumerate(outputs):
+        halved = [edge // 2**number for edge in images.shape[2:]]
+        assert logits.shape == (batch_size, 3, *halved)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,10 +91,13 @@ def test_every_model_learns_one_batch_with_finite_gradients(name):
 
     losses = []
     for _ in range(6):
-        loss = F.cross_entropy(model(images), labels)
+        loss = supervised_loss(F.cross_entropy, outputs_of(model, images), labels)
         optimizer.zero_grad()
         loss.backward()
-        assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+        # The lowest resolution has no part in the loss, so its head has no gradient.
+        untrained = list(heads_of(name, model)[-1].parameters()) if MODELS[name].heads else []
+        gradients = [p.grad for p in model.parameters() if all(p is not q for q in untrained)]
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
         optimizer.step()
         losses.append(loss.item())
 
@@ -88,10 +106,9 @@ def test_every_model_learns_one_batch_with_finite_gradients(name):
 
 @pytest.mark.parametrize("name", THREE_D)
 def test_every_3d_model_follows_its_width(name):
-    assert [convolutions(build(name, 4, width=width))[0].out_channels for width in (8, 16)] == [
-        8,
-        16,
-    ]
+    models = [build(name, 4, width=width, edges=[32] * 3) for width in (8, 16)]
+
+    assert [convolutions(model)[0].out_channels for model in models] == [8, 16]
 
 
 def test_the_unet_pools_by_maximum_and_goes_up_by_transposed_convolutions():
@@ -147,6 +164,81 @@ def test_the_2d_unet_is_that_of_smp(name, encoder):
     assert num_parameters(build(name, 4)) == num_parameters(reference)
 
 
+# Counted in MONAI 1.6.1, and in dynamic-network-architectures 0.4.4 with nnU-Net's plans for four
+# classes; there every convolution before a norm has a bias too.
+@pytest.mark.parametrize(
+    ("name", "parameters", "weights"),
+    [
+        ("dynunet", 31_192_564, 31_184_864),
+        ("resenc_m", 102_338_324, 102_309_856),
+        ("segresnet_ds", 87_165_168, 87_149_280),
+        ("mednext_s", 5_554_836, 5_527_040),
+    ],
+)
+def test_the_strong_models_have_the_size_of_the_published_ones(name, parameters, weights):
+    with torch.device("meta"):
+        model = build(name, 4, edges=[128] * 3)
+
+    assert num_parameters(model) == parameters
+    assert sum(tensor.numel() for tensor in model.parameters() if tensor.dim() > 1) == weights
+
+
+def test_the_dynunet_is_monais_with_its_heads_at_their_own_resolution():
+    ours = small("dynunet").train()
+    form = {"strides": [1, 2, 2], "upsample_kernel_size": [2, 2], "filters": [4, 8, 16]}
+    reference = DynUNet(3, 1, 4, [3] * 3, **form, deep_supervision=True, deep_supr_num=1).train()
+    load_tensors(ours, reference.state_dict(), "MONAI's own")
+    images = smallest_batch("dynunet")
+
+    with torch.no_grad():
+        full, half = ours(images)
+        stacked = reference(images)
+
+    torch.testing.assert_close(full, stacked[:, 0])
+    torch.testing.assert_close(F.interpolate(half, scale_factor=2), stacked[:, 1])
+
+
+def test_a_residual_block_starts_as_its_shortcut():
+    torch.manual_seed(0)
+    block = next(m for m in small("resenc_m").modules() if isinstance(m, ResidualBlock))
+    features = torch.randn(1, 4, 4, 4, 4)
+
+    torch.testing.assert_close(block(features), F.leaky_relu(features, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ((128, 128, 128), [(2, 2, 2)] * 5),
+        ((96, 96, 96), [(2, 2, 2)] * 4),
+        ((48, 128, 16), [(2, 2, 2)] * 2 + [(2, 2, 1)] + [(1, 2, 1)] * 2),
+        ((24, 24, 24), [(2, 2, 2)] * 2),
+        ((), [(2, 2, 2)] * 5),
+    ],
+)
+def test_an_axis_is_halved_while_four_voxels_remain(edges, expected):
+    assert strides(edges, 5) == expected
+
+
+def test_a_flat_patch_keeps_its_shape_where_an_axis_is_halved_less_often():
+    for name in ("dynunet", "resenc_m"):
+        full, *_, last = build(name, 3, width=4, edges=(8, 32, 16))(torch.zeros(1, 1, 8, 32, 16))
+
+        assert full.shape == (1, 3, 8, 32, 16)
+        assert last.shape == (1, 3, 4, 8, 4)
+
+
+@pytest.mark.parametrize("name", SEVERAL_OUTPUTS)
+def test_the_strong_models_are_one_graph_when_compiled(name):
+    model = small(name).train()
+    torch._dynamo.reset()
+
+    # fullgraph refuses what breaks it.
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+
+    assert len(compiled(smallest_batch(name))) == len(heads_of(name, model))
+
+
 @pytest.mark.parametrize("name", ["unet3d", "vnet"])
 def test_kaiming_gives_every_convolution_its_deviation(name):
     slope = 0.25 if "vnet" in name else 0
@@ -181,10 +273,13 @@ def test_xavier_gives_every_convolution_of_the_segresnet_its_deviation():
 def test_every_model_starts_from_the_class_frequencies(name):
     model = small(name)
 
-    bias_from_frequencies(model, (0.9, 0.09, 0.01, 0.0))
+    heads = heads_of(name, model)
 
-    bias = convolutions(model)[-1].bias
-    assert bias.softmax(0).tolist() == pytest.approx([0.9, 0.09, 0.01, 0.0001], rel=1e-3)
+    bias_from_frequencies(heads, (0.9, 0.09, 0.01, 0.0))
+
+    assert len(heads) == len(outputs_of(model.train(), smallest_batch(name)))
+    for head in heads:
+        assert head.bias.softmax(0).tolist() == pytest.approx([0.9, 0.09, 0.01, 0.0001], rel=1e-3)
 
 
 def test_multiply_adds_of_a_convolution_by_hand():

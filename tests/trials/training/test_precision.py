@@ -29,6 +29,10 @@ SMALL = {
     "unet3d": {"width": 4},
     "vnet": {"width": 4, "model_options": (("kernel", 3.0),)},
     "segresnet": {"width": 8},
+    "dynunet": {"width": 4},
+    "resenc_m": {"width": 4},
+    "segresnet_ds": {"width": 4},
+    "mednext_s": {"width": 4},
     "unet2d_resnet18": {
         "width": None,
         "batch_size": 24,
