@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         description="Benchmark volumetric segmentation: tune, train and score every combination "
         "of model, loss and sampling.",
         epilog="Start with `segbench run --grid demo`. It needs no data and no GPU and takes "
-        "five to seven minutes.",
+        "four to five minutes.",
     )
     top.add_argument("--version", action="version", version=f"segbench {own_version()}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)

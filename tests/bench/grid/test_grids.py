@@ -55,13 +55,18 @@ def test_paper_holds_the_eleven_published_rows_at_one_learning_rate():
     assert recipes["vnet"].oversample == "literal"
 
 
-def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_three_times():
-    assert 12 <= len(DEMO.cells) <= 16
-    for factor in ("model", "loss", "sampling"):
-        assert min(Counter(getattr(cell, factor) for cell in DEMO.cells).values()) >= 3, factor
+def test_demo_holds_every_loss_and_sampling_and_every_family_of_models_twice():
+    assert min(Counter(cell.model for cell in DEMO.cells).values()) >= 2
     assert {cell.loss for cell in DEMO.cells} == set(LOSSES)
     assert {cell.sampling for cell in DEMO.cells} == set(SAMPLINGS)
     assert {cell.model for cell in DEMO.cells} == {"unet3d", "vnet", "segresnet", "unet2d_resnet18"}
+
+
+@pytest.mark.parametrize("factor", ["model", "loss", "sampling"])
+def test_two_cells_of_the_demo_differ_in_each_factor_alone(factor):
+    others = Counter(replace(cell, **{factor: ""}) for cell in DEMO.cells)
+
+    assert max(others.values()) >= 2
 
 
 def test_outline_lists_as_many_trials_as_are_planned():
