@@ -10,7 +10,7 @@ from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import inspect_machine, machine_findings
 from bench.exit_codes import FINISHED, USER_ERROR
 from trials.storage.atomic import is_remote
-from trials.storage.probe import check_writable
+from trials.storage.probe import check_run_folder
 from trials.storage.spool import scratch
 
 
@@ -61,7 +61,7 @@ def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding
 def storage_finding(out: Path) -> Finding:
     """Whether a run can write its files there: a test file is written, read and deleted."""
     try:
-        check_writable(out)
+        check_run_folder(out)
     except ValueError as wrong:
         message, _, fix = str(wrong).rpartition("; ")
         return error("run folder", message, fix)

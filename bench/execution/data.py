@@ -23,6 +23,7 @@ from trials.data.datasets.registry import (
     split_cases,
 )
 from trials.data.datasets.splits import split_hash
+from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
@@ -105,7 +106,9 @@ def open_grid_data(
         )
     root = root or parent / "-".join([grid.dataset, *map(str, grid.generate.values())])
     if part.generate and grid.generate:
-        console.print(f"generating {grid.dataset} in {root}", highlight=False)
+        # Other files are refused by the generator, which writes nothing then.
+        if not list_contents(root) or (root / part.marker_file).exists():
+            console.print(f"generating {grid.dataset} in {root}", highlight=False)
         Entry(part.generate).load()(root, **grid.generate)
     dataset = (
         open_dataset(grid.dataset, root, grid.patients)

@@ -25,7 +25,7 @@ from bench.tuning.live_view import LiveView
 from bench.tuning.preflight import Preflight
 from bench.tuning.searcher import GridSearcher
 from trials.storage.atomic import remove_abandoned
-from trials.storage.probe import check_scratch, check_writable, local_parent
+from trials.storage.probe import check_run_folder, check_scratch, local_parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def execute(asked: Request, stopping: Stopping) -> bool:
     before the end.
     """
     out, console = asked.places.out, Console(stderr=True)
-    check_writable(out)
+    check_run_folder(out)
     check_scratch()
     ready = make_ready(asked.declared, asked.given, data_places(asked), console)
     with hold_lock(out) as lock:

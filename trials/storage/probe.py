@@ -8,6 +8,7 @@ import getpass
 import platform
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trials.storage.atomic import UNFINISHED, is_remote, read_bytes, to_path, write_text
@@ -39,6 +40,17 @@ def check_writable(folder: Path) -> None:
         ) from None
     if found != token:
         raise ValueError(f"{folder} returned other content than was written; give another folder")
+
+
+def check_run_folder(out: Path) -> None:
+    """check_writable() for a folder that may be missing: what was missing is missing afterwards."""
+    missing = [] if is_remote(out) else [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        check_writable(out)
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def check_scratch() -> None:

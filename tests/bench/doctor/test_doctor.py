@@ -19,6 +19,7 @@ from bench.doctor.machine import (
     machine_findings,
 )
 from bench.doctor.nodes import rules
+from bench.doctor.run import storage_finding
 from bench.tuning.node_report import NodeReport
 
 SOUND = Machine(
@@ -132,6 +133,11 @@ def test_an_empty_cache_and_a_folder_without_data_are_told(tmp_path):
     assert cache.level == WARNING
     assert data_finding(tmp_path).level == ERROR
     assert "segbench check" in data_finding(tmp_path).fix
+
+
+def test_a_run_folder_that_is_missing_is_tried_and_missing_afterwards(tmp_path):
+    assert storage_finding(tmp_path / "runs" / "full").level == FINE
+    assert not list(tmp_path.iterdir())
 
 
 def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):

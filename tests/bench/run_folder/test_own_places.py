@@ -26,17 +26,21 @@ def state(root):
 
 
 def refuses(arguments, line, capsys, root):
-    """A command ends with exit code 2 and one line, and leaves every file below root as it was."""
+    """A command ends with exit code 2 and one line, and leaves every file below root as it was;
+    what it printed to stderr.
+    """
     before = state(root)
 
     assert main(list(map(str, arguments))) == 2
 
-    error = capsys.readouterr().err.splitlines()[-1]
+    printed = capsys.readouterr().err
+    error = printed.splitlines()[-1]
     assert error.startswith("segbench: ")
     assert line in error
     assert {path: was for path, was in state(root).items() if was} == {
         path: was for path, was in before.items() if was
     }
+    return printed
 
 
 @pytest.fixture
@@ -56,7 +60,10 @@ def test_a_grid_that_generates_its_data_writes_nothing_into_a_users_data_set(dat
         "their own folder"
     )
 
-    refuses([verb, "--grid", "demo", "--data", data], line, capsys, data.parent)
+    printed = refuses([verb, "--grid", "demo", "--data", data], line, capsys, data.parent)
+
+    assert "generating" not in printed
+    assert not (data.parent / "runs").exists()
 
 
 @pytest.mark.parametrize("flag", ["--out", "--cache"])
