@@ -33,7 +33,7 @@ from trials.training.warm_up import first_batch, warm_up
 
 pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda")
-FLOAT32 = replace(RECIPE, precision="float32", compile="never")
+FLOAT32 = replace(RECIPE, precision="float32", compile="never", log_frequency_bias=False)
 SHARE = 0.1
 # What a worker does with a job.
 WORKER = """
