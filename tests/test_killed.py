@@ -1,5 +1,5 @@
-"""One run, stopped three ways and started again each time, ends with the scores of a plain loop
-over its trials.
+"""One run, stopped three ways and started again each time, the last time with an edited loss, ends
+with the scores of a plain loop over its trials.
 """
 
 import os
@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -17,37 +16,47 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from by_hand import run_by_hand
 from conftest import ROOT, bench_run, on_one_core
-from rich.console import Console
 
 from bench.cli import main
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import DataPlaces, make_ready
-from bench.execution.trial_queue import TrialQueue
-from bench.grid.resolve import before_data, resolve
-from bench.grid.user_file import load_grid
-from bench.run_folder.provenance import run_record, write_provenance
+from bench.execution.results import read_results
 from bench.run_folder.status import status_text
 from reports.load.run_folder import read_run
 from reports.table import write_tables
+from trials.identity.code_identity import code_of_cell
+from trials.losses import LOSSES
+from trials.records.spec import Cell
 from trials.storage.atomic import ABANDONED_SECONDS
-from trials.training.attempt import attempt
 
 GRID = """
 from dataclasses import replace
-from bench.grids import DEMO, Tuning, product
+from bench.grids import DEMO, LOSSES, Entry, Tuning, product
 
+def squared(counts, missed=0.7):
+    def loss(logits, labels):
+        probs = logits.softmax(1)
+        errors = [probs[:, k] - missed * (labels == k) for k in range(logits.shape[1])]
+        return sum(error.square().mean() for error in errors)
+    return loss
+
+LOSSES["squared"] = Entry(squared)
 RECIPE = replace(DEMO.recipes["3d"], epochs=2, steps_per_epoch=3)
 TINY = replace(
     DEMO,
     name="tiny",
     generate={"num_cases": 11, "seed": 1},
-    cells=product(("unet3d",), ("combined", "focal", "weighted_focal"), ("none",)),
+    cells=product(("unet3d",), ("squared", "focal", "weighted_focal"), ("none",)),
     tuning=Tuning(trials=2, epochs=1),
     recipes={"3d": RECIPE},
 )
 """
 TRIALS = 3 * 2 + 3
+OWN = Cell(model="unet3d", loss="squared", sampling="none")
+SAME_CODE = (
+    '<li class="pass"><span class="state">passed</span><span class="claim">All trials ran '
+    "the same code</span>"
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,19 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Edited:
+    """What the same command answers after an edit of the loss, and the files and finished losses
+    that lie there before and after it.
+    """
+
+    code: int
+    refusal: str
+    before: Mapping[Path, bytes]
+    after: Mapping[Path, bytes]
+    losses: Mapping[Path, str]
+
+
+@dataclass(frozen=True)
 class Story:
     """A run's folder, how each of its drivers ended, and what others saw while the
     first one ran."""
@@ -74,6 +96,7 @@ class Story:
     refusal: str
     while_running: str
     afterwards: str
+    edited: Edited
     scores_by_hand: bytes
 
 
@@ -100,10 +123,32 @@ def story(module_on_cpu, tmp_path_factory):
     last = start(place, out)
     wait_for_a_result(last)
     stops["Ctrl-C, SIGTERM"] = stop(last, out, lambda: send_twice(last))
-    ended = bench_run("--grid", place / "grid.py", "--out", out, cwd=ROOT, under=on_one_core())
+    edited = edit(place, out)
+    arguments = ("--grid", place / "grid.py", "--out", out, "--rerun-changed")
+    ended = bench_run(*arguments, cwd=ROOT, under=on_one_core())
     assert ended.code == 0, ended.stderr[-3000:]
-    by_hand = run_by_hand(place, place / "by_hand")
-    return Story(out, stops, second, refusal.getvalue(), while_running, afterwards, by_hand)
+    run_by_hand(place, place / "by_hand")
+    write_tables(read_run(place / "by_hand"))
+    by_hand = (place / "by_hand" / "scores.parquet").read_bytes()
+    yield Story(out, stops, second, refusal.getvalue(), while_running, afterwards, edited, by_hand)
+    LOSSES.pop("squared", None)
+
+
+def edit(place, out):
+    """Edit the loss in the grid file and give the same command."""
+    (place / "grid.py").write_text(GRID.replace("missed=0.7", "missed=0.6"))
+    losses = {
+        out / "trials" / trial / "result.json": result.spec.cell.loss
+        for trial, result in read_results(out).items()
+    }
+    before, refusal = files(out), StringIO()
+    with redirect_stderr(refusal):
+        code = main(["run", "--grid", str(place / "grid.py"), "--out", str(out)])
+    return Edited(code, refusal.getvalue(), before, files(out), losses)
+
+
+def files(out: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def start(place, out):
@@ -150,22 +195,6 @@ def stop(run, out, how):
     return Stopped(run.pid, run.returncode, stdout, stderr, results)
 
 
-def run_by_hand(place, out):
-    """The same grid as a loop in this process, without Ray; the bytes of its scores."""
-    grid, text = load_grid(str(place / "grid.py"))
-    quiet, cache = Console(file=StringIO()), place / "cache"
-    data = DataPlaces(data=None, made=place / "data", cache=cache)
-    ready = make_ready(resolve(grid, before_data(grid)), {}, data, quiet)
-    write_provenance(out, run_record(ready.resolved, ready.prepared.record()), text)
-    options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
-    make_job = job_maker(Places(out=out, cache=cache, data=None), ready, options, "")
-    queue = TrialQueue(ready.resolved, {})
-    while (due := queue.next(())) is not None:
-        queue.add(attempt(make_job(due)))
-    write_tables(read_run(out))
-    return (out / "scores.parquet").read_bytes()
-
-
 def test_f65_a_killed_run_started_again_ends_with_the_same_scores(story):
     assert (story.out / "scores.parquet").read_bytes() == story.scores_by_hand
     assert pd.read_parquet(story.out / "trials.parquet").state.tolist() == ["COMPLETE"] * TRIALS
@@ -177,7 +206,41 @@ def test_no_finished_trial_is_lost_or_run_again(story):
     assert number == sorted(set(number)), "each start finished something"
     assert number[-1] < TRIALS
     for stopped in story.stops.values():
-        assert {path: path.stat().st_mtime_ns for path in stopped.results} == stopped.results
+        for path, written in stopped.results.items():
+            if story.edited.losses[path] != "squared":
+                assert path.stat().st_mtime_ns == written
+            else:
+                assert written == story.stops["Ctrl-C, SIGTERM"].results[path]
+
+
+def test_an_edited_loss_is_refused_and_changes_nothing(story):
+    edited, out = story.edited, story.out
+    finished = sum(loss == "squared" for loss in edited.losses.values())
+    trials = "this 1 trial" if finished == 1 else f"these {finished} trials"
+
+    assert edited.code == 2
+    assert edited.refusal.endswith(
+        f"segbench: {out} holds trials that ran another loss 'squared' ({finished} finished): its "
+        'source differs ("missed=0.7" -> "missed=0.6"); choose a new --out, or add '
+        f"--rerun-changed to run {trials} again\n"
+    )
+    assert edited.after == edited.before
+
+
+def test_on_demand_the_trials_of_the_edited_loss_alone_are_run_again(story):
+    again = {
+        loss
+        for path, loss in story.edited.losses.items()
+        if path.read_bytes() != story.edited.before[path]
+    }
+
+    assert again == {"squared"}
+    # What a worker recorded is what this process finds in the file.
+    results = read_results(story.out).values()
+    codes = [result.code for result in results if result.spec.cell == OWN]
+    assert codes == [code_of_cell(OWN)] * 3
+    assert "missed=0.6" in (story.out / "grid.py").read_text()
+    assert SAME_CODE in (story.out / "report.html").read_text()
 
 
 def test_what_a_process_left_half_written_that_was_killed_two_hours_ago_is_swept_at_the_next_start(
