@@ -19,6 +19,7 @@ from scipy import ndimage
 from benchmarks.compare import compare, keep, table
 from trials.data.datasets.kits23 import CLASSES
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
+from trials.data.datasets.registry import LabelSet
 from trials.data.nifti.volume import read_labels, write_labels
 from trials.scoring.folders import MaskPair, read_pair, score_pair
 from trials.scoring.official import official_scores
@@ -35,7 +36,7 @@ def specked(labels: np.ndarray) -> np.ndarray:
 
 def ours(pair: MaskPair) -> dict[str, float]:
     """The six official scores of a pair of files."""
-    return official_scores(*read_pair(pair, len(CLASSES)), KITS23)
+    return official_scores(*read_pair(pair, LabelSet(classes=CLASSES)), KITS23)
 
 
 def theirs(pair: MaskPair) -> dict[str, float]:
@@ -75,7 +76,7 @@ def main() -> None:
                 "the challenge's way": partial(theirs, pair),
             }
             ways["ours, all of segbench score (HD95, lesions)"] = partial(
-                score_pair, pair, CLASSES, KITS23
+                score_pair, pair, LabelSet(classes=CLASSES), KITS23
             )
             measured = compare(ways, 1)
             theirs_found = theirs(pair)

@@ -74,7 +74,8 @@ TINY = replace(
 
 def write_livers(root, num_cases=10):
     """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps
-    them: a CT, and two images made from it with noise of their own.
+    them: a CT, and two images made from it with noise of their own. Three slices and a corner are
+    not annotated.
     """
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True)
@@ -94,12 +95,13 @@ def write_livers(root, num_cases=10):
                 nibabel.Nifti1Image(voxels.astype(np.float32), affine),
                 root / "imagesTr" / f"liver_{number:03d}_{channel:04d}.nii.gz",
             )
+        labels[:, :, :3], labels[:12, :12] = 3, 3
         nibabel.save(
             nibabel.Nifti1Image(labels, affine), root / "labelsTr" / f"liver_{number:03d}.nii.gz"
         )
     description = {
         "channel_names": {"0": "CT", "1": "T1", "2": "PET"},
-        "labels": {"background": 0, "liver": 1, "lesion": 2},
+        "labels": {"background": 0, "liver": 1, "lesion": 2, "ignore": 3},
         "numTraining": num_cases,
         "file_ending": ".nii.gz",
     }
@@ -135,6 +137,16 @@ def test_the_three_channels_reach_every_model_and_the_report_names_them(livers):
     assert {(len(one["images"]), len(one["mean"])) for one in records} == {(3, 3)}
 
 
+def test_voxels_that_are_not_annotated_count_in_no_table(livers):
+    counts = pd.read_parquet(livers.out / "scores.parquet").query("space == 'native'")
+
+    true = counts.groupby(["trial", "case"]).true_voxels.sum()
+    pred = counts.groupby(["trial", "case"]).pred_voxels.sum()
+
+    assert set(true) == set(pred) == {40 * 36 * 21 - 12 * 12 * 21}
+    assert "of the voxels have the ignore label" in (livers.out / "report.html").read_text()
+
+
 def test_predictions_come_back_to_the_files_own_axes(livers):
     scores = pd.read_parquet(livers.out / "scores.parquet")
     test = scores[(scores.split == "test") & (scores.space == "native")]
@@ -150,7 +162,9 @@ def test_predictions_come_back_to_the_files_own_axes(livers):
             (test.trial == path.parent.parent.name)
             & (test.case == path.name.removesuffix(".nii.gz"))
         ]
-        counted = np.bincount(np.asarray(image.dataobj).ravel(), minlength=3)
+        reference = nibabel.load(livers.out.parent / "data" / "labelsTr" / path.name)
+        is_annotated = np.asarray(reference.dataobj) < 3
+        counted = np.bincount(np.asarray(image.dataobj)[is_annotated], minlength=3)
         assert rows.sort_values("label").pred_voxels.tolist() == counted.tolist()
 
 

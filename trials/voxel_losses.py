@@ -9,7 +9,7 @@ only tensor allocated at the size of the logits is their gradient.
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,26 @@ class Focal:
                 FocalSum.apply(logits.flatten(2), labels.flatten(1), self.gamma, table)
                 / labels.numel()
             )
+
+
+@dataclass(frozen=True, slots=True)
+class OnAnnotated:
+    """A loss of the annotated voxels alone, whatever the loss: those labelled K or above are taken
+    out of the batch before it sees them, so they have no gradient and no part in any sum or mean.
+
+    loss is given the others as one row of voxels, logits [1, K, V] and labels [1, V]. Without any
+    the loss is 0.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss as a scalar."""
+        is_annotated = labels < logits.shape[1]
+        chosen = logits.movedim(1, -1)[is_annotated]
+        if not len(chosen):
+            return logits.sum() * 0
+        return self.loss(chosen.T[None], labels[is_annotated][None])
 
 
 class SoftmaxSums(torch.autograd.Function):

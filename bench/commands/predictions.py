@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.execution.progress_bar import progress_bar
-from trials.data.datasets.registry import official_regions, open_dataset
+from trials.data.datasets.registry import LabelSet, official_regions, open_dataset
 from trials.records.codec import record_hash, to_json
 from trials.records.result import ExternalPredictions
 from trials.records.run_record import read_run_record
@@ -43,10 +43,12 @@ def _score(
     name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]
 ) -> ExternalPredictions:
     pairs = external_pairs(references, folder, name)
-    classes = tuple(record["classes"])
-    regions = all_regions(classes, official_regions(record["dataset"]))
+    labels = LabelSet(
+        classes=tuple(record["classes"]), has_ignore=record["data"].get("has_ignore", False)
+    )
+    regions = all_regions(labels.classes, official_regions(record["dataset"]))
     with progress_bar(f"scoring {name}", len(pairs)) as tick:
-        return count_external(name, pairs, classes, regions, tick)
+        return count_external(name, pairs, labels, regions, tick)
 
 
 def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.execution.progress_bar import progress_bar
 from bench.grid.user_file import load_own_parts
 from trials.data.datasets.registry import official_regions
-from trials.scoring.folders import ScoreTable, classes_of, find_pairs, score_pairs
+from trials.scoring.folders import ScoreTable, find_pairs, labels_of, score_pairs
 from trials.storage.atomic import write_text
 from trials.storage.probe import check_writable
 from trials.storage.spreadsheet import as_text
@@ -32,10 +32,10 @@ def score_folders(options: argparse.Namespace) -> ScoreTable:
     if options.csv:
         refuse_place(options.csv)
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
-    classes = classes_of(options.dataset, options.reference)
+    labels = labels_of(options.dataset, options.reference)
     with progress_bar("scoring", len(pairs)) as tick:
         official = official_regions(options.dataset)
-        table = score_pairs(pairs, classes, official, options.workers, on_done=tick)
+        table = score_pairs(pairs, labels, official, options.workers, on_done=tick)
     if options.csv:
         write_csv(options.csv, table)
     return table

@@ -72,6 +72,7 @@ class Prepared:
             "splits": self.scheme,
             "classes": list(self.dataset.classes),
             "channels": list(self.dataset.channels),
+            "has_ignore": self.dataset.has_ignore,
             "cases": len(self.dataset.cases),
             "published": self.dataset.published,
             "split_cases": splits,

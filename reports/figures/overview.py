@@ -8,7 +8,7 @@ from reports.figures.cells import configuration, scored
 from reports.figures.colours import label_colour, mark, model_colour
 from reports.figures.example_cases import Patient, patients_of
 from reports.figures.forest import panels, points
-from reports.figures.slices import picture_case, shown_channel
+from reports.figures.slices import image_notes, picture_case
 from reports.formatting import cell_name, distinct, listed, many, number, plain
 from trials.records.result import NATIVE
 
@@ -121,7 +121,7 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
         id="answer-patient",
         title=f"{found.case}, the median patient",
         caption=f"Mean Dice {number(found.mean)} over {listed(names)}, {cell_name(cell)}."
-        + (shown_channel(context.run.record) if one.image else ""),
+        + (image_notes(context.run.record) if one.image else ""),
         pictures=(Picture(one.image, text, shapes, drawn.frame),),
         columns=1,
         legend=tuple(

@@ -195,14 +195,18 @@ def _words(errors: np.ndarray) -> str:
     return f"{missed} missed, {false} false, {confused} of another class"
 
 
-def shown_channel(record: Mapping[str, Any]) -> str:
-    """A sentence naming the channel that pictures show, "" for images of one channel; record is
-    run.json.
+def image_notes(record: Mapping[str, Any]) -> str:
+    """Sentences about the images below contours: which of several channels they show, and the veil
+    over ignored voxels; record is run.json.
     """
-    channels: Sequence[str] = (record.get("data") or {}).get("channels") or ()
-    if len(channels) < 2:
-        return ""
-    return f" Of {len(channels)} channels the first is shown, {channels[0]}."
+    data = record.get("data") or {}
+    channels: Sequence[str] = data.get("channels") or ()
+    text = ""
+    if len(channels) > 1:
+        text += f" Of {len(channels)} channels the first is shown, {channels[0]}."
+    if data.get("has_ignore"):
+        text += " Voxels with the ignore label have a grey veil."
+    return text
 
 
 def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:

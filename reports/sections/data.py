@@ -1,12 +1,13 @@
 """The data of the run: cases by split, their spacing and classes, and excluded cases."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from statistics import median
 from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
-from reports.formatting import listed, many, number
+from reports.formatting import listed, many, number, percent
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
@@ -60,7 +61,16 @@ def _finding(
     )
     channels = record.get("channels") or ()
     of_images = f" Images have {len(channels)} channels: {listed(channels)}." * (len(channels) > 1)
-    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}.{of_images}"
+    ignored = _ignored(record) if record.get("has_ignore") else ""
+    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}.{of_images}{ignored}"
+
+
+def _ignored(record: Mapping[str, Any]) -> str:
+    grids = (record.get("geometry") or {}).values()
+    total = sum(prod(grid["shape"]) for grid in grids)
+    annotated = sum(sum(grid["class_voxels"]) for grid in grids)
+    share = f"{percent(1 - annotated / total)} of the voxels" if total else "Some voxels"
+    return f" {share} have the ignore label and count in no loss and in no score."
 
 
 def _table(

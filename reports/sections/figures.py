@@ -8,7 +8,7 @@ from reports.analysis.context import Context
 from reports.elements import Picture, Section, Sheet
 from reports.figures.example_cases import Patient, patients_of
 from reports.figures.shading import SIDES, render_mask
-from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of, shown_channel
+from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of, image_notes
 from reports.formatting import cell_name, listed, number
 from reports.load.stored import (
     Planes,
@@ -134,7 +134,7 @@ def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
         f"reference{below}."
     )
     if context.images == "ct":
-        caption += shown_channel(context.run.record)
+        caption += image_notes(context.run.record)
     return Sheet(
         id="figure-2",
         title="Figure 2. Equidistant axial slices",

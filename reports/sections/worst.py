@@ -26,7 +26,7 @@ from reports.figures.example_cases import (
     select_example_cases,
 )
 from reports.figures.scene import scene
-from reports.figures.slices import ERRORS, PicturedCase, picture_case, shown_channel
+from reports.figures.slices import ERRORS, PicturedCase, image_notes, picture_case
 from reports.formatting import cell_name, listed, many, number, plain
 from reports.load.counts import Counts
 from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
@@ -247,7 +247,7 @@ def _gallery_caption(context: Context, total: int, drawn: dict[str, PicturedCase
             "--images ct"
         )
     else:
-        caption += shown_channel(context.run.record)
+        caption += image_notes(context.run.record)
     if num := sum(case.num_left_out for case in drawn.values()):
         caption += (
             f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} left "

@@ -43,6 +43,34 @@ def random_batch(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (3
     return logits, labels
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_of_annotated_voxels_is_that_of_a_batch_without_the_others(name):
+    logits, labels = random_batch(shape=(2, 4, 6, 5, 4))
+    is_ignored = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1)) < 0.4
+    masked = labels.masked_fill(is_ignored, 4)
+    one_row = logits.movedim(1, -1)[~is_ignored].T[None].contiguous(), labels[~is_ignored][None]
+    wild = logits.masked_fill(is_ignored[:, None], 1e3).requires_grad_()
+    loss = build_loss(name, KITS, HYPER)
+
+    value = voxel_losses.OnAnnotated(loss)(wild, masked)
+    value.backward()
+
+    assert float(value) == pytest.approx(float(loss(*one_row)), rel=1e-12)
+    assert not wild.grad.movedim(1, -1)[is_ignored].any()
+    assert wild.grad.movedim(1, -1)[~is_ignored].any(1).all()
+
+
+def test_a_batch_without_an_annotated_voxel_has_loss_and_gradient_zero():
+    logits, labels = random_batch()
+    logits.requires_grad_()
+
+    value = voxel_losses.OnAnnotated(build_loss("focal", KITS, HYPER))(logits, labels * 0 + 4)
+    value.backward()
+
+    assert value == 0
+    assert not logits.grad.any()
+
+
 def logits_for(labels, certainty=100.0):
     return certainty * F.one_hot(labels.long(), 4).movedim(-1, 1).float()
 

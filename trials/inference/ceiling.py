@@ -27,9 +27,9 @@ def ceiling_scores(cache: Cache, cases: Sequence[str]) -> Iterator[CaseScore]:
     for case in cases:
         reference, cube = native_labels(cache.cases[case]), cache.labels(case)
         num_classes = len(cache.classes)
-        labels = (
-            one_hot(torch.from_numpy(cube.astype(np.int64)), num_classes).movedim(-1, 0).float()
-        )
+        # The last are ignored voxels: of no class, as those of class_shares.
+        one_hots = one_hot(torch.from_numpy(cube.astype(np.int64)), num_classes + 1)
+        labels = one_hots.movedim(-1, 0)[:num_classes].float()
         attempts = [
             case_scores(
                 label_counts(on_native_grid(probs, reference.shape), reference, num_classes),
@@ -44,19 +44,19 @@ def ceiling_scores(cache: Cache, cases: Sequence[str]) -> Iterator[CaseScore]:
 
 def class_shares(labels: np.ndarray, edge: int, num_classes: int) -> Tensor:
     """The share of each class in what every voxel of a cube covers: uint8 [D, H, W] to float32 [K,
-    edge, edge, edge].
+    edge, edge, edge]; voxels labelled K are ignored.
 
     Plane by plane, so that its memory is that of the cube.
     """
     depth, height, width = (_cover(size, edge) for size in labels.shape)
-    shares = torch.zeros(num_classes, edge, edge, edge)
+    shares = torch.zeros(num_classes + 1, edge, edge, edge)
     for index, plane in enumerate(labels):
         targets = depth[:, index].nonzero()[:, 0]
         for label in np.unique(plane[plane > 0]):
             covered = height @ torch.from_numpy((plane == label).astype(np.float32)) @ width.T
             shares[int(label), targets] += depth[targets, index][:, None, None] * covered
     shares[0] = 1 - shares[1:].sum(0)
-    return shares
+    return shares[:num_classes]
 
 
 def _cover(size: int, edge: int) -> Tensor:

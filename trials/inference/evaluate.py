@@ -20,6 +20,7 @@ from trials.inference.predict import on_native_grid
 from trials.inference.previews import save_prediction, save_reference
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.scoring.case import surface_scores
+from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import argmax_labels, case_scores, label_counts
 from trials.scoring.regions import all_regions
 
@@ -87,9 +88,9 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     surfaces: list[SurfaceScore] = []
     if split == "test":
         regions = all_regions(cache.classes, official_regions(cache.dataset.name))
-        surfaces = surface_scores(
-            reference, on_native, spacing_mm(np.array(record.affine)), regions, case, split
-        )
+        spacing = spacing_mm(np.array(record.affine))
+        ignored = find_ignored(reference, cache.dataset.labels)
+        surfaces = surface_scores(reference, on_native, spacing, regions, case, split, ignored)
         _leave_files(plan, case, on_cube, on_native, reference)
     return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))
 
@@ -100,7 +101,7 @@ def _leave_files(
     cache, record = plan.cache, plan.cache.cases[case]
     if plan.references is not None and plan.pictures is not None:
         save_reference(plan.references / f"{case}.npz", cache, case, reference)
-        save_prediction(plan.pictures / f"{case}.npz", on_cube, on_native, reference)
+        save_prediction(plan.pictures / f"{case}.npz", cache, case, (on_cube, on_native), reference)
     if plan.predictions is not None:
         write_labels(
             plan.predictions / f"{case}.nii.gz",

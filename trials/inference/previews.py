@@ -11,6 +11,7 @@ import numpy as np
 from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_planes
+from trials.scoring.ignored import as_background, find_ignored
 from trials.storage.atomic import exists, write_whole
 from trials.storage.checksum import add_byte_checksum
 
@@ -18,6 +19,8 @@ NUM_SLICES = 8
 SHEET_SLICES = 16
 # The longest edge of a sheet's slice, in pixels: sixteen of them stand side by side.
 SHEET_EDGE = 256
+# What an ignored voxel's grey is raised by after it is divided by 3.
+VEIL = 85
 
 
 def telling_slices(labels: np.ndarray) -> np.ndarray:
@@ -42,15 +45,21 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
     On the case's own grid image and reference uint8 [n, H, W] are the slices that index names, and
     pixel_mm the edges of a pixel in H and W; sheet and sheet_reference uint8 [16, h, w] are
     equidistant slices, sheet_index, thinned to 256 pixels. On the cube volume uint8 [n, n, n] is
-    the whole reference, and size_mm its extent in D, H and W.
+    the whole reference, and size_mm its extent in D, H and W. Ignored voxels are background here,
+    and have a grey veil in images.
     """
     if exists(path):
         return
-    record = cache.cases[case]
+    record, labels = cache.cases[case], cache.dataset.labels
+    ignored = find_ignored(reference, labels)
+    reference = as_background(reference, ignored)
     index, sheet_index = telling_slices(reference), equidistant_slices(len(reference))
     planes = native_planes(record, np.concatenate([index, sheet_index]))
     part = DATASETS.get(cache.dataset.name)
     grey = display_window(planes, part.window if part else None)
+    if ignored is not None:
+        shown = np.concatenate([index, sheet_index])
+        grey = np.where(ignored[shown], grey // 3 + VEIL, grey)
     sheet, sheet_reference = thinned(grey[len(index) :], reference[sheet_index])
     arrays = {
         "image": grey[: len(index)],
@@ -60,24 +69,35 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
         "sheet": sheet,
         "sheet_reference": sheet_reference,
         "sheet_index": sheet_index,
-        "volume": cache.labels(case),
+        "volume": as_background(cache.labels(case), find_ignored(cache.labels(case), labels)),
         "size_mm": np.multiply(record.shape, record.spacing_mm),
     }
     _write(path, arrays)
 
 
 def save_prediction(
-    path: Path, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray
+    path: Path,
+    cache: Cache,
+    case: str,
+    predicted: tuple[np.ndarray, np.ndarray],
+    reference: np.ndarray,
 ) -> None:
     """Keep a prediction: whole on the cube as volume, and as prediction uint8 [n, H, W] the slices
     that save_reference keeps.
 
-    on_native and reference are uint8 [D, H, W] on the case's own grid; index names the slices.
+    predicted are labels on the cube and on the case's own grid, that of reference uint8 [D, H, W];
+    index names the slices. Ignored voxels are background.
     """
-    index = telling_slices(reference)
-    _write(
-        path, {"prediction": on_native[index], "index": index, "volume": on_cube.astype(np.uint8)}
-    )
+    on_cube, on_native = predicted
+    labels = cache.dataset.labels
+    ignored = find_ignored(reference, labels)
+    index = telling_slices(as_background(reference, ignored))
+    arrays = {
+        "prediction": as_background(on_native, ignored)[index],
+        "index": index,
+        "volume": as_background(on_cube.astype(np.uint8), find_ignored(cache.labels(case), labels)),
+    }
+    _write(path, arrays)
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ RUN_KEYS: dict[str, Any] = {
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
     "data.channels": tuple[str, ...],
-    "data.shows_images": bool,
+    **dict.fromkeys(("data.shows_images", "data.has_ignore"), bool),
 }
 
 

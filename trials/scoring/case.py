@@ -10,6 +10,7 @@ import numpy as np
 
 from trials.data.datasets.registry import Region
 from trials.records.result import SurfaceScore
+from trials.scoring.ignored import as_background, beside_ignored, off_ignored
 from trials.scoring.lattice import Spacing
 from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
 from trials.scoring.regions import mask_of, voxel_counts
@@ -35,12 +36,20 @@ class CaseMeasurement:
     overlap: SurfaceOverlap
 
 
-def measure(true: Rows, pred: Rows, spacing_mm: Spacing, region: Region) -> CaseMeasurement:
-    """Measure a region in two uint8 label volumes given on the same rows."""
+def measure(
+    true: Rows,
+    pred: Rows,
+    spacing_mm: Spacing,
+    region: Region,
+    touching: np.ndarray | None = None,
+) -> CaseMeasurement:
+    """Measure a region in two uint8 label volumes given on the same rows; surfaces leave out the
+    corners where touching, see beside_ignored().
+    """
     masks = _region_rows(true, region), _region_rows(pred, region)
     surfaces = (
-        find_surface_of_rows(masks[0], spacing_mm),
-        find_surface_of_rows(masks[1], spacing_mm),
+        off_ignored(find_surface_of_rows(masks[0], spacing_mm), touching),
+        off_ignored(find_surface_of_rows(masks[1], spacing_mm), touching),
     )
     return CaseMeasurement(
         masks=masks,
@@ -62,13 +71,15 @@ def surface_scores(
     regions: Sequence[Region],
     case: str,
     split: str,
+    ignored: np.ndarray | None = None,
 ) -> list[SurfaceScore]:
     """One record per region of predicted labels [D, H, W] uint8 against the reference on the same
-    grid.
+    grid; where ignored, both count as background and have no surface.
     """
-    rows = shared_rows(true, pred)
+    rows = shared_rows(as_background(true, ignored), as_background(pred, ignored))
+    touching = beside_ignored(ignored)
     return [
-        _record(measure(*rows, spacing_mm, region), spacing_mm, region, case, split)
+        _record(measure(*rows, spacing_mm, region, touching), spacing_mm, region, case, split)
         for region in regions
     ]
 
@@ -94,7 +105,7 @@ def _record(
         lesions_false=lesions.false,
         voxel_mm3=math.prod(spacing_mm),
         hd95_mm=hd95_mm(distances_between(*measured.surfaces, spacing_mm))
-        if true_voxels and pred_voxels
+        if all(len(surface.areas_mm2) for surface in measured.surfaces)
         else None,
     )
 

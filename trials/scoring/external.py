@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.registry import LabelSet, Region
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.folders import MaskPair, list_cases, mask_files, read_pair
+from trials.scoring.ignored import find_ignored
+from trials.scoring.overlap import case_scores, label_counts
 
 # Starting processes takes longer than scoring this many cases.
 FEW_CASES = 8
@@ -47,7 +49,7 @@ def external_pairs(
 def count_external(
     name: str,
     pairs: Sequence[MaskPair],
-    classes: tuple[str, ...],
+    labels: LabelSet,
     regions: tuple[Region, ...],
     on_done: Callable[[], None],
 ) -> ExternalPredictions:
@@ -56,7 +58,7 @@ def count_external(
     """
     workers = 1 if len(pairs) <= FEW_CASES else None
     counted = run_on_cases(
-        pairs, partial(count_pair, classes=classes, regions=regions), workers, on_done, "scored"
+        pairs, partial(count_pair, labels=labels, regions=regions), workers, on_done, "scored"
     ).values()
     return ExternalPredictions(
         name=name,
@@ -65,32 +67,14 @@ def count_external(
     )
 
 
-def count_pair(pair: MaskPair, classes: tuple[str, ...], regions: tuple[Region, ...]) -> CaseCounts:
-    """Count one case; regions must include each foreground label under its class name."""
-    true, pred, spacing_mm = read_pair(pair, len(classes))
-    surfaces = surface_scores(true, pred, spacing_mm, regions, pair.case, "test")
-    by_name = {surface.region: surface for surface in surfaces}
+def count_pair(pair: MaskPair, labels: LabelSet, regions: tuple[Region, ...]) -> CaseCounts:
+    """Count one case: every label and every region."""
+    true, pred, spacing_mm = read_pair(pair, labels)
+    ignored = find_ignored(true, labels)
+    surfaces = surface_scores(true, pred, spacing_mm, regions, pair.case, "test", ignored)
+    counts = label_counts(pred, true, len(labels.classes))
     # The voxels cropped off are background in both.
-    total = int(np.prod(read_header(pair.reference).shape))
-    background = tuple(total - int(np.count_nonzero(held)) for held in (true, pred, true | pred))
-    labels = [
-        (by_name[name].true_voxels, by_name[name].pred_voxels, by_name[name].overlap_voxels)
-        for name in classes[1:]
-    ]
-    scores = tuple(
-        _score(pair.case, label, counts) for label, counts in enumerate([background, *labels])
-    )
-    return CaseCounts(scores=scores, surfaces=tuple(surfaces))
-
-
-def _score(case: str, label: int, counts: tuple[int, ...]) -> CaseScore:
-    true_voxels, pred_voxels, overlap_voxels = counts
-    return CaseScore(
-        case=case,
-        split="test",
-        space=NATIVE,
-        label=label,
-        true_voxels=true_voxels,
-        pred_voxels=pred_voxels,
-        overlap_voxels=overlap_voxels,
+    counts[0] += int(np.prod(read_header(pair.reference).shape)) - true.size
+    return CaseCounts(
+        scores=tuple(case_scores(counts, pair.case, "test", NATIVE)), surfaces=tuple(surfaces)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import DATASETS, Dataset, Region
+from trials.data.datasets.registry import DATASETS, Dataset, LabelSet, Region
 from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import read_labels
@@ -18,6 +18,7 @@ from trials.process.workers import run_on_cases
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
+from trials.scoring.ignored import find_ignored
 from trials.scoring.labels import metric_columns
 from trials.scoring.lattice import Spacing
 from trials.scoring.official import official_scores
@@ -118,19 +119,19 @@ def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str
     return found
 
 
-def classes_of(dataset: str, reference: Path) -> tuple[str, ...]:
-    """Class names by label, as the data set's entry reads them from a folder of masks."""
+def labels_of(dataset: str, reference: Path) -> LabelSet:
+    """What labels mean, as the data set's entry reads it from a folder of masks."""
     part = pick(DATASETS, "data set", dataset)
-    if part.classes:
-        classes: tuple[str, ...] = Entry(part.classes).load()(reference)
-        return classes
+    if part.label_set:
+        labels: LabelSet = Entry(part.label_set).load()(reference)
+        return labels
     found: Dataset = part.load()(reference)
-    return found.classes
+    return found.labels
 
 
 def score_pairs(
     pairs: Sequence[MaskPair],
-    classes: tuple[str, ...],
+    labels: LabelSet,
     official: tuple[Region, ...],
     workers: int | None = None,
     on_done: Callable[[], None] = lambda: None,
@@ -141,32 +142,28 @@ def score_pairs(
     Raises one ValueError naming every case whose files are damaged or not on the same grid.
     """
     counted = run_on_cases(
-        pairs, partial(count_pair, classes=classes, official=official), workers, on_done, "scored"
+        pairs, partial(count_pair, labels=labels, official=official), workers, on_done, "scored"
     )
     return ScoreTable(
         # Metrics are derived here, since worker processes do not know those that a grid file added.
         rows=tuple({"case": case, **columns_of(pair)} for case, pair in counted.items()),
         official=tuple(region.name for region in official),
-        labels=classes[1:],
+        labels=labels.classes[1:],
     )
 
 
-def score_pair(
-    pair: MaskPair, classes: tuple[str, ...], official: tuple[Region, ...]
-) -> dict[str, float]:
+def score_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -> dict[str, float]:
     """Score one case: the official columns, then those of every label."""
-    return columns_of(count_pair(pair, classes, official))
+    return columns_of(count_pair(pair, labels, official))
 
 
-def count_pair(
-    pair: MaskPair, classes: tuple[str, ...], official: tuple[Region, ...]
-) -> PairCounts:
+def count_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -> PairCounts:
     """Count one case on its own grid."""
-    true, pred, spacing = read_pair(pair, len(classes))
-    labels = label_regions(classes, official)
+    true, pred, spacing = read_pair(pair, labels)
+    regions, ignored = label_regions(labels.classes, official), find_ignored(true, labels)
     return PairCounts(
-        official=official_scores(true, pred, spacing, official),
-        labels=tuple(surface_scores(true, pred, spacing, labels, pair.case, split="")),
+        official=official_scores(true, pred, spacing, official, ignored),
+        labels=tuple(surface_scores(true, pred, spacing, regions, pair.case, "", ignored)),
     )
 
 
@@ -177,9 +174,9 @@ def columns_of(counted: PairCounts) -> dict[str, float]:
     return {**counted.official, **metric_columns(counted.labels), **counted.official}
 
 
-def read_pair(pair: MaskPair, num_classes: int) -> tuple[np.ndarray, np.ndarray, Spacing]:
-    """Read reference and prediction, uint8 cropped to the box of their foreground, and the
-    reference's spacing.
+def read_pair(pair: MaskPair, labels: LabelSet) -> tuple[np.ndarray, np.ndarray, Spacing]:
+    """Read reference and prediction, uint8 cropped to the box of what is not background, and the
+    reference's spacing. The reference alone may hold the ignore label.
 
     Axes and spacing are in file order, slowest first: no score depends on the order, and
     reorienting whole scans takes as long as scoring them. Raises ValueError naming a file whose
@@ -187,7 +184,10 @@ def read_pair(pair: MaskPair, num_classes: int) -> tuple[np.ndarray, np.ndarray,
     """
     fix = "write the prediction on the case's own grid"
     check_same_grid(read_header(pair.reference), read_header(pair.prediction), "reference", fix)
-    volumes = [read_labels(path, num_classes) for path in (pair.reference, pair.prediction)]
+    volumes = [
+        read_labels(pair.reference, labels.num_labels),
+        read_labels(pair.prediction, len(labels.classes)),
+    ]
     voxels = [volume.voxels.T for volume in volumes]
     boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(

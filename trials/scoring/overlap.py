@@ -48,17 +48,17 @@ def device_argmax(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def label_counts(pred: np.ndarray, true: np.ndarray, num_classes: int) -> np.ndarray:
     """Count true, predicted and overlapping voxels of each label: uint8 [D, H, W] twice to int64
-    [K, 3].
+    [K, 3]. Voxels that are K in true are ignored in both.
 
     Works slice by slice along the first axis, so its memory does not grow with the number of
     slices.
     """
     assert pred.shape == true.shape, f"{pred.shape} predicted, {true.shape} true"
-    joint = np.zeros(num_classes * num_classes, np.int64)
+    joint = np.zeros((num_classes + 1) * num_classes, np.int64)
     for pred_plane, true_plane in zip(pred, true, strict=True):
         pairs = true_plane.astype(np.intp).ravel() * num_classes + pred_plane.ravel()
         joint += np.bincount(pairs, minlength=len(joint))
-    confusion = joint.reshape(num_classes, num_classes)
+    confusion = joint.reshape(num_classes + 1, num_classes)[:num_classes]
     return np.stack([confusion.sum(1), confusion.sum(0), confusion.diagonal()], axis=1)
 
 
@@ -66,7 +66,8 @@ def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Count true, predicted and overlapping voxels on the batch's device, without synchronising a
     GPU: int64 [B, K, 3].
 
-    float32 logits [B, K, ...] and labels [B, ...] of integers below K = num_classes. The same
+    float32 logits [B, K, ...] and labels [B, ...] of integers up to K = num_classes, which marks
+    voxels that are ignored. The same
     counts as label_counts of argmax_labels, which is several times faster but CPU only. Counts may
     be summed over items; read them with read_counts, since those of an item whose logits are not
     finite are negative.
@@ -74,6 +75,7 @@ def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     pred, is_finite = device_argmax(logits)
     classes = arange(num_classes, dtype=uint8, device=logits.device)[:, None]
     is_pred, is_true = (voxels.flatten(1)[:, None] == classes for voxels in (pred, labels))
+    is_pred.logical_and_(labels.flatten(1)[:, None] < num_classes)
     # Sums of bool are exact, in int64.
     true_voxels, pred_voxels = is_true.sum(2), is_pred.sum(2)
     counts = stack([true_voxels, pred_voxels, is_pred.logical_and_(is_true).sum(2)], 2)

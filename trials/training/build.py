@@ -25,6 +25,7 @@ from trials.records.spec import PRETRAIN, Hyper
 from trials.storage.atomic import to_path
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
+from trials.voxel_losses import OnAnnotated
 
 
 def make_network(job: Job, cache: Cache) -> Network:
@@ -110,7 +111,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
         cache=cache,
         source=source_on(items, pick_device()),
         weights=weights,
-        loss_function=loss,
+        loss_function=OnAnnotated(loss) if cache.dataset.has_ignore else loss,
         recipe=recipe,
         lr=scalar(spec.hyper, "lr"),
         epochs=recipe.epochs,

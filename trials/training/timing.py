@@ -246,7 +246,8 @@ def _logits(network: Network, cache: Cache, case: str, batch_size: int) -> Tenso
 def reference_logits(cache: Cache, case: str) -> Tensor:
     """Logits [K, D, H, W] of a prediction that is the reference shifted by a voxel."""
     labels = torch.from_numpy(np.roll(cache.labels(case), 1, axis=0).astype(np.int64))
-    return one_hot(labels, len(cache.classes)).movedim(-1, 0).float() * 8
+    one_hots = one_hot(labels, cache.dataset.labels.num_labels).movedim(-1, 0)
+    return one_hots[: len(cache.classes)].float() * 8
 
 
 def middle_case(cache: Cache, cases: Sequence[str]) -> str:

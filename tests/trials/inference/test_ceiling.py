@@ -19,6 +19,16 @@ def test_shares_of_a_voxel_that_covers_eight_are_eighths():
     assert torch.allclose(shares.sum(0), torch.ones(2, 2, 2))
 
 
+def test_ignored_voxels_have_no_share():
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[:, :, 2:], labels[0, 0, 0] = 3, 1
+
+    shares = class_shares(labels, 2, 3)
+
+    assert shares.sum(0)[..., 0].tolist() == [[1, 1], [1, 1]]
+    assert not shares[..., 1].any()
+
+
 def test_shares_are_those_of_a_peer_at_any_size():
     labels = np.random.default_rng(0).integers(0, 3, (9, 14, 10)).astype(np.uint8)
 

@@ -84,7 +84,8 @@ def test_a_case_is_kept_once_on_its_own_grid_and_a_prediction_in_the_same_slices
     save_reference(path, cache, case, reference)
     first = path.stat().st_mtime_ns
     save_reference(path, cache, case, np.zeros_like(reference))
-    save_prediction(tmp_path / "prediction.npz", cache.labels(case), reference, reference)
+    predicted = cache.labels(case), reference
+    save_prediction(tmp_path / "prediction.npz", cache, case, predicted, reference)
 
     with (
         np.load(path, allow_pickle=False) as kept,

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
+from trials.data.datasets.registry import LabelSet
 from trials.scoring.folders import (
     MaskPair,
-    classes_of,
     find_pairs,
+    labels_of,
     mask_files,
     read_pair,
     score_pair,
     score_pairs,
 )
 
-CLASSES = ("background", "kidney", "tumor", "cyst")
+LABELS = LabelSet(classes=("background", "kidney", "tumor", "cyst"))
 # Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.
 IPL = np.array([[0, 0, -1.5, 40.0], [0, -2.0, 0, 30.0], [-3.0, 0, 0, 20.0], [0, 0, 0, 1]])
 
@@ -122,7 +123,7 @@ def test_a_prediction_of_another_shape_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"p/case_00001.nii.gz: has shape 10x12x15, its reference 10x12x14"
     ):
-        read_pair(pair(tmp_path, patient((10, 12, 15))), 4)
+        read_pair(pair(tmp_path, patient((10, 12, 15))), LABELS)
 
 
 @pytest.mark.parametrize("change", ["origin", "spacing", "mirrored"])
@@ -139,11 +140,11 @@ def test_a_prediction_with_another_affine_is_refused(tmp_path, change):
         ValueError,
         match=r"p/case_00001.nii.gz: has another affine than its reference: a corner lies",
     ):
-        read_pair(pair(tmp_path, patient(), affine), 4)
+        read_pair(pair(tmp_path, patient(), affine), LABELS)
 
 
 def test_an_affine_rounded_by_another_program_passes(tmp_path):
-    true, pred, spacing_mm = read_pair(pair(tmp_path, patient(), IPL + 1e-6), 4)
+    true, pred, spacing_mm = read_pair(pair(tmp_path, patient(), IPL + 1e-6), LABELS)
 
     assert np.array_equal(true, pred)
     assert spacing_mm == (1.5, 2, 3)
@@ -151,14 +152,14 @@ def test_an_affine_rounded_by_another_program_passes(tmp_path):
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"p/case_00001.nii.gz: labels must lie in 0..3; got 4"):
-        read_pair(pair(tmp_path, patient() * 2), 4)
+        read_pair(pair(tmp_path, patient() * 2), LABELS)
 
 
 def test_both_masks_are_cropped_to_the_foreground_of_either(tmp_path):
     pred = np.zeros_like(patient())
     pred[0, 3, 4] = 3
 
-    true, pred, _ = read_pair(pair(tmp_path, pred), 4)
+    true, pred, _ = read_pair(pair(tmp_path, pred), LABELS)
 
     assert true.shape == pred.shape == (6, 6, 8)
     assert np.bincount(true.ravel(), minlength=4).tolist() == [288 - 216, 189, 27, 0]
@@ -176,7 +177,7 @@ def test_scores_do_not_depend_on_how_a_files_axes_run(tmp_path):
         nibabel.save(nibabel.Nifti1Image(labels, IPL).as_reoriented(turn), path)
 
     scores = [
-        score_pair(pair, CLASSES, KITS23)
+        score_pair(pair, LABELS, KITS23)
         for pair in (first, MaskPair(case="case_00001", reference=turned[0], prediction=turned[1]))
     ]
 
@@ -188,9 +189,7 @@ def test_two_masks_without_foreground_score_by_the_challenges_rule(tmp_path):
     empty = np.zeros((4, 5, 6), np.uint8)
     paths = [save(tmp_path / f"{name}.nii.gz", empty) for name in "ab"]
 
-    scores = score_pair(
-        MaskPair(case="x", reference=paths[0], prediction=paths[1]), CLASSES, KITS23
-    )
+    scores = score_pair(MaskPair(case="x", reference=paths[0], prediction=paths[1]), LABELS, KITS23)
 
     assert [scores[f"dice_{name}"] for name in ("kidney_and_mass", "mass", "tumor")] == [1, 1, 1]
     assert np.isnan(scores["dice_kidney"])
@@ -207,7 +206,7 @@ def test_every_faulty_case_is_named_in_one_error(tmp_path):
         ValueError,
         match=r"2 of 3 cases cannot be scored: case_00002: .*shape 5x5x5.*; case_00003: .*is empty",
     ):
-        score_pairs(find_pairs(reference, prediction, "kits23"), CLASSES, KITS23, workers=1)
+        score_pairs(find_pairs(reference, prediction, "kits23"), LABELS, KITS23, workers=1)
 
 
 @pytest.mark.parametrize("reference", ["data", "data/labelsTr", "data/labelsTs"])
@@ -222,7 +221,38 @@ def test_classes_of_ones_own_data_come_from_its_dataset_json(tmp_path, reference
     pairs = find_pairs(tmp_path / reference, tmp_path / "prediction", "nnunet")
 
     assert [pair.case for pair in pairs] == ["liver_1"]
-    assert classes_of("nnunet", tmp_path / reference) == ("background", "liver", "vessel")
+    assert labels_of("nnunet", tmp_path / reference) == LabelSet(
+        classes=("background", "liver", "vessel")
+    )
+
+
+def test_ignored_voxels_score_by_nnunets_rule(tmp_path):
+    names = {"background": 0, "liver": 1, "vessel": 2, "ignore": 3}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": names}))
+    true, pred = patient(), np.roll(patient(), (1, 0, 2), (0, 1, 2))
+    true[5:], pred[7:, :3] = 3, 2
+    files = MaskPair(
+        case="one",
+        reference=save(tmp_path / "labelsTs" / "one.nii.gz", true),
+        prediction=save(tmp_path / "p.nii.gz", pred),
+    )
+
+    labels = labels_of("nnunet", tmp_path / "labelsTs")
+    scores = score_pair(files, labels, ())
+
+    assert labels == LabelSet(classes=("background", "liver", "vessel"), has_ignore=True)
+    kept = true != 3
+    for label, name in ((1, "liver"), (2, "vessel")):
+        tp = np.sum((true == label) & (pred == label) & kept)
+        fp = np.sum((true != label) & (pred == label) & kept)
+        fn = np.sum((true == label) & (pred != label) & kept)
+        assert scores[f"dice_{name}"] == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-12)
+        assert scores[f"true_voxels_{name}"] == tp + fn
+    # Two of three slices of a vessel of 3 x 3 x 3 are annotated: 18 voxels, found in 1 x 3 x 1.
+    assert (scores["true_voxels_vessel"], scores["overlap_voxels_vessel"]) == (18, 3)
+    save(tmp_path / "p.nii.gz", true)
+    with pytest.raises(ValueError, match=r"p.nii.gz: labels must lie in 0..2; got 3"):
+        score_pair(files, labels, ())
 
 
 def test_two_labels_of_one_name_are_refused(tmp_path):
@@ -231,4 +261,4 @@ def test_two_labels_of_one_name_are_refused(tmp_path):
     )
 
     with pytest.raises(ValueError, match="gives two labels one name"):
-        classes_of("nnunet", tmp_path)
+        labels_of("nnunet", tmp_path)

@@ -47,6 +47,20 @@ def test_counts_of_all_labels_sum_to_the_voxels():
         ]
 
 
+def test_voxels_labelled_k_count_nowhere_on_either_device_path():
+    generator = np.random.default_rng(0)
+    pred, true = generator.integers(0, 4, (2, 9, 10, 11)).astype(np.uint8)
+    logits = torch.nn.functional.one_hot(torch.from_numpy(pred % 3).long(), 3).movedim(-1, 0)
+
+    counts = label_counts(pred % 3, true, 3)
+
+    kept = true < 3
+    assert counts.tolist() == label_counts((pred % 3)[kept][None], true[kept][None], 3).tolist()
+    assert counts[:, 0].sum() == counts[:, 1].sum() == kept.sum()
+    on_device = device_counts(logits[None].float(), torch.from_numpy(true)[None], 3)
+    assert on_device[0].tolist() == counts.tolist()
+
+
 def test_ratios_of_nothing_are_not_numbers():
     assert math.isnan(dice(0, 0, 0))
     assert math.isnan(iou(0, 0, 0))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from trials.data.datasets.registry import Region
+from trials.scoring.case import surface_scores
 from trials.scoring.surface import (
     bounding_box,
     distances_between,
@@ -211,3 +213,25 @@ def test_where_a_mask_lies_and_how_its_axes_are_ordered_does_not_matter():
 def test_the_box_of_a_mask_is_the_smallest_that_holds_it():
     assert bounding_box(box((2, 3, 4), (1, 5, 6))) == (slice(2, 3), slice(3, 8), slice(4, 10))
     assert bounding_box(np.zeros((4, 4, 4), np.uint8)) == (slice(0, 0), slice(0, 0), slice(0, 0))
+
+
+def test_a_surface_beside_ignored_voxels_is_that_of_the_whole_object_without_their_corners():
+    true, pred = np.zeros((2, 9, 9, 12), np.uint8)
+    true[2:6, 2:6, 2:10] = 1
+    whole = find_surface(true, (2.0, 1.0, 1.5))
+    pred[...] = true
+    pred[:, :, 8:] = 1
+    pred[0, 0, 11] = 1
+    is_ignored = np.zeros(true.shape, bool)
+    is_ignored[:, :, 7:] = True
+    region = Region(name="organ", labels=(1,), tolerance_mm=1.0)
+
+    (score,) = surface_scores(
+        true * ~is_ignored + is_ignored * 2, pred, (2.0, 1.0, 1.5), [region], "x", "", is_ignored
+    )
+
+    known = whole.areas_mm2[whole.corners[:, 2] < 7].sum()
+    assert score.true_mm2 == score.pred_mm2 == pytest.approx(known, rel=1e-12)
+    assert score.true_within_mm2 == score.pred_within_mm2 == score.true_mm2
+    assert (score.hd95_mm, score.true_voxels, score.overlap_voxels) == (0, 80, 80)
+    assert (score.lesions, score.lesions_found, score.lesions_false) == (1, 1, 0)

@@ -52,18 +52,20 @@ class Items:
 
 
 def volume_items(cache: Cache, cases: Sequence[str]) -> Items:
-    """Each case is one item."""
+    """Each case is one item, but for cases without an annotated voxel."""
     voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
     index = np.stack([np.arange(len(cases)), np.full(len(cases), -1)], axis=1)
     images = [np.asarray(cache.image(case)) for case in cases]
     labels = [np.asarray(cache.labels(case)) for case in cases]
-    return Items(images=images, labels=labels, index=index, class_voxels=voxels)
+    return _annotated(images, labels, index, voxels)
 
 
 def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
-    """Each slice of each case is one item; slice_axis is axial, coronal or sagittal."""
+    """Each slice of each case with an annotated voxel is one item; slice_axis is axial, coronal or
+    sagittal.
+    """
     axis = SLICE_AXES[slice_axis]
-    counts = [slice_class_voxels(cache.labels(case), len(cache.classes), axis) for case in cases]
+    counts = [slice_class_voxels(cache.labels(case), cache.dataset.labels, axis) for case in cases]
     index = np.array(
         [(case, number) for case, slices in enumerate(counts) for number in range(len(slices))]
     )
@@ -73,7 +75,19 @@ def slice_items(cache: Cache, cases: Sequence[str], slice_axis: str) -> Items:
         [slices(np.asarray(of(case)), slice_axis) for case in cases]
         for of in (cache.image, cache.labels)
     )
-    return Items(images=images, labels=labels, index=index, class_voxels=np.concatenate(counts))
+    return _annotated(images, labels, index, np.concatenate(counts))
+
+
+def _annotated(
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    index: np.ndarray,
+    class_voxels: np.ndarray,
+) -> Items:
+    held = class_voxels.any(axis=1)
+    if not held.any():
+        raise ValueError("no training voxel is annotated: all are labelled 'ignore'; annotate some")
+    return Items(images=images, labels=labels, index=index[held], class_voxels=class_voxels[held])
 
 
 def epoch_batches(

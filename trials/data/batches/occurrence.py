@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trials.data.datasets.registry import LabelSet
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import ClassCounts
 
@@ -17,7 +18,7 @@ def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> C
     voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
     slices = np.zeros(len(cache.classes), np.int64)
     for case in cases:
-        slices += (slice_class_voxels(cache.labels(case), len(cache.classes), 0) > 0).sum(0)
+        slices += (slice_class_voxels(cache.labels(case), cache.dataset.labels, 0) > 0).sum(0)
     return ClassCounts(
         voxels=tuple(voxels.sum(0).tolist()),
         slices=tuple(slices.tolist()),
@@ -26,11 +27,13 @@ def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> C
     )
 
 
-def slice_class_voxels(labels: np.ndarray, num_classes: int, axis: int = 0) -> np.ndarray:
-    """Voxels of each class in each slice across an axis of a labels cube, int64 [S, K]."""
+def slice_class_voxels(labels: np.ndarray, names: LabelSet, axis: int = 0) -> np.ndarray:
+    """Annotated voxels of each class in each slice across an axis of a labels cube, int64
+    [S, K].
+    """
     others = tuple(other for other in range(3) if other != axis)
-    counts = np.zeros((labels.shape[axis], num_classes), np.int64)
-    for label in range(1, num_classes):
+    counts = np.zeros((labels.shape[axis], names.num_labels), np.int64)
+    for label in range(1, names.num_labels):
         counts[:, label] = np.count_nonzero(labels == label, axis=others)
     counts[:, 0] = labels.size // labels.shape[axis] - counts.sum(axis=1)
-    return counts
+    return counts[:, : len(names.classes)]

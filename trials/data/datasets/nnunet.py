@@ -10,15 +10,14 @@ from trials.data.datasets.channels import (
     split_channel,
     undeclared,
 )
+from trials.data.datasets.label_names import label_set
 from trials.data.datasets.phantoms.record import RECORD
-from trials.data.datasets.registry import DATASETS, Case, Dataset
+from trials.data.datasets.registry import DATASETS, Case, Dataset, LabelSet
 from trials.data.nifti.opening import ENDINGS
 from trials.records.codec import parsed
 from trials.records.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
 from trials.records.record import shown
 from trials.storage.atomic import read_text
-
-LONGEST_LABEL = 9
 
 
 def nnunet(root: Path) -> Dataset:
@@ -29,7 +28,7 @@ def nnunet(root: Path) -> Dataset:
     """
     path = root / "dataset.json"
     facts = _read(path)
-    classes = _classes(path, facts)
+    labels = label_set(path, facts["labels"])
     channels = channel_names(path, facts)
     named, faults = (
         _listed_cases(path, facts)
@@ -42,7 +41,8 @@ def nnunet(root: Path) -> Dataset:
     return Dataset(
         name="nnunet",
         root=root,
-        classes=classes,
+        classes=labels.classes,
+        has_ignore=labels.has_ignore,
         cases=tuple(case for case in named if case.case not in incomplete),
         channels=channels,
         published=published if type(published) is int else None,
@@ -75,18 +75,19 @@ def _phantoms_beside(root: Path) -> list[Fault]:
     ]
 
 
-def classes_of_masks(folder: Path) -> tuple[str, ...]:
-    """Class names by label, of dataset.json in a folder of masks or the one above. Raises
-    ValueError naming the key at fault, or two labels of one name.
+def labels_of_masks(folder: Path) -> LabelSet:
+    """The labels of dataset.json in a folder of masks or the one above. Raises ValueError naming
+    the key at fault, or two labels of one name.
     """
     here, above = folder / "dataset.json", folder.resolve().parent / "dataset.json"
     path = above if above.is_file() and not here.is_file() else here
-    classes = _classes(path, _read(path))
+    labels = label_set(path, _read(path)["labels"])
+    classes = labels.classes
     if len(set(classes)) < len(classes):
         raise ValueError(
             f"{folder}: dataset.json gives two labels one name ({', '.join(classes)}); rename one"
         )
-    return classes
+    return labels
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -103,43 +104,8 @@ def _read(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _classes(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Class names by label: nnU-Net v2 writes {name: label}, the Decathlon {label: name}."""
-    by_label: dict[int, str] = {}
-    for key, value in facts["labels"].items():
-        if isinstance(value, list):
-            raise ValueError(
-                f"{path}: label {shown(key)} is a region, {shown(value)}; region-based labels are "
-                "not supported, "
-                "give one label a class"
-            )
-        if key == "ignore":
-            raise ValueError(f"{path}: an 'ignore' label is not supported; map it to a class")
-        name, label = (
-            (value, key) if isinstance(value, str) and str(key).isdecimal() else (key, value)
-        )
-        if not _is_number(label):
-            raise ValueError(
-                f"{path}: label {shown(key)} must have a whole number; got {shown(value)}"
-            )
-        by_label[int(label)] = str(name)
-    if sorted(by_label) != list(range(len(facts["labels"]))) or len(by_label) < 2:
-        raise ValueError(
-            f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got "
-            f"{shown(sorted(by_label))}"
-        )
-    return tuple(by_label[label] for label in range(len(by_label)))
-
-
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else shown(value)
-
-
-def _is_number(label: Any) -> bool:
-    """Whether a label is a non-negative integer, as a number or as text."""
-    if isinstance(label, str):
-        return label.isdecimal() and len(label) <= LONGEST_LABEL
-    return type(label) is int and label >= 0
 
 
 def _listed_cases(path: Path, facts: dict[str, Any]) -> tuple[list[Case], list[Fault]]:

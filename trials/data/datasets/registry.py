@@ -38,9 +38,25 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSet:
+    """What the labels of masks mean. The index of a class is its label; 0 is the background.
+
+    has_ignore says that the label after the last class marks voxels that are not annotated.
+    """
+
+    classes: tuple[str, ...]
+    has_ignore: bool = False
+
+    @property
+    def num_labels(self) -> int:
+        """The number of values that a mask may hold: the classes, and the ignore label."""
+        return len(self.classes) + self.has_ignore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Cases of one kind, in the order of their names. The index of a class is its label; 0 is the
-    background.
+    """Cases of one kind, in the order of their names. classes and has_ignore are those of its
+    LabelSet.
 
     channels names the channels of every image; one named CT is in HU (see is_ct). published is the
     number of cases in the full data set, None if unknown. class_voxels holds each case's native
@@ -54,11 +70,17 @@ class Dataset:
     classes: tuple[str, ...]
     cases: tuple[Case, ...]
     channels: tuple[str, ...] = ("CT",)
+    has_ignore: bool = False
     published: int | None = None
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
     faults: tuple[Fault, ...] = ()
     grouping: Grouping = NO_RULE
+
+    @property
+    def labels(self) -> LabelSet:
+        """What the labels of its masks mean."""
+        return LabelSet(classes=self.classes, has_ignore=self.has_ignore)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +112,8 @@ class DatasetEntry(Entry):
     number of folds. generate is "module:function", (root, ...), for generated data; download is
     "module:function", (root, on_case=), for downloadable data, with on_case(done, total) called
     after each case. how_to_get says how to obtain the data. marker_file is a file whose presence
-    identifies the data set. classes is "module:function", (folder of masks) -> class names by
-    label; by default they are those of the data set found there. regions are what its challenge
+    identifies the data set. label_set is "module:function", (folder of masks) -> LabelSet; by
+    default it is that of the data set found there. regions are what its challenge
     scores besides the labels. mask_folder is the folder of its masks below its root, mask_file
     their name if every case has its own folder. case_names is the pattern of case names. patients
     says which cases are scans of one patient, in the same form as Grid.patients; "" if the data set
@@ -112,7 +134,7 @@ class DatasetEntry(Entry):
     download: str = ""
     how_to_get: str = ""
     marker_file: str = ""
-    classes: str = ""
+    label_set: str = ""
     regions: tuple[Region, ...] = ()
     mask_folder: str = ""
     mask_file: str = "segmentation.nii.gz"
@@ -311,7 +333,7 @@ DATASETS: dict[str, DatasetEntry] = {
         default_splits="seeded",
         how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
         marker_file="dataset.json",
-        classes="trials.data.datasets.nnunet:classes_of_masks",
+        label_set="trials.data.datasets.nnunet:labels_of_masks",
         mask_folder="labelsTr",
     ),
 }

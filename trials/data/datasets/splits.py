@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, Dataset, Split
+from trials.data.datasets.registry import Case, Dataset, LabelSet, Split
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
 from trials.records.grouping import cases_by_patient
 
@@ -71,7 +71,7 @@ def seeded(dataset: Dataset, fold: int) -> Split:
             for case in dataset.cases
         }
     else:
-        present = {case.case: present_classes(case, len(dataset.classes)) for case in dataset.cases}
+        present = {case.case: present_classes(case, dataset.labels) for case in dataset.cases}
     return _rotate(deal_patients(dataset, present, NUM_GROUPS), dataset, fold)
 
 
@@ -99,14 +99,14 @@ def deal_patients(
 
 
 @functools.cache
-def present_classes(case: Case, num_classes: int) -> tuple[bool, ...]:
+def present_classes(case: Case, labels: LabelSet) -> tuple[bool, ...]:
     """Whether each class occurs in a case's mask. Raises ValueError naming the file for any fault
     in it.
     """
-    counts = np.zeros(num_classes, np.int64)
-    for slab in label_slabs(read_header(case.labels), num_classes):
-        counts += count_labels(slab, num_classes)
-    return tuple((counts > 0).tolist())
+    counts = np.zeros(labels.num_labels, np.int64)
+    for slab in label_slabs(read_header(case.labels), labels.num_labels):
+        counts += count_labels(slab, labels.num_labels)
+    return tuple((counts[: len(labels.classes)] > 0).tolist())
 
 
 def deal(strata: Mapping[str, tuple[Any, ...]], num_groups: int) -> tuple[tuple[str, ...], ...]:

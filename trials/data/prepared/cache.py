@@ -71,10 +71,11 @@ def prepare_dataset(
     hu = [is_ct(channel) for channel in dataset.channels]
     measured = _train_cases(dataset, preparation, train) if any(hu) else []
     tick = _counter(on_case, len(measured) + len(dataset.cases))
-    rules, num_classes = rules_of(dataset), len(dataset.classes)
+    rules = rules_of(dataset)
+    num_labels = [len(dataset.classes), dataset.labels.num_labels]
     statistics: tuple[Statistics | None, ...] = (None,) * len(hu)
     if measured:
-        key = content_hash([FORMAT, preparation.clip_hu, num_classes, hu], 12)
+        key = content_hash([FORMAT, preparation.clip_hu, num_labels, hu], 12)
         store = Store(
             folder=cache_root / f"{dataset.name}-foreground-{key}",
             preparation=preparation,
@@ -84,7 +85,7 @@ def prepare_dataset(
         found = map(_joint_statistics, zip(*(record.moments for record in moments), strict=True))
         statistics = tuple(next(found) if is_hu else None for is_hu in hu)
     given = [asdict(one) if one else None for one in statistics]
-    key = content_hash([FORMAT, asdict(preparation), num_classes, hu, given], 12)
+    key = content_hash([FORMAT, asdict(preparation), num_labels, hu, given], 12)
     folder = cache_root / f"{dataset.name}-{key}"
     store = Store(
         folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics
@@ -203,6 +204,7 @@ def open_cache(folder: Path) -> Cache:
         name=manifest.dataset,
         root=Path(manifest.root),
         classes=manifest.classes,
+        has_ignore=manifest.has_ignore,
         cases=tuple(map(case_of, records)),
         channels=manifest.channels,
         published=manifest.published,
@@ -286,6 +288,7 @@ def _write_manifest(
         dataset=dataset.name,
         root=str(dataset.root),
         classes=dataset.classes,
+        has_ignore=dataset.has_ignore,
         published=dataset.published,
         licence=dataset.licence,
         preparation=preparation,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import DATASETS, Case, Dataset, is_ct
+from trials.data.datasets.registry import DATASETS, Case, Dataset, LabelSet, is_ct
 from trials.data.nifti.header import Header, channel_header, read_header
 from trials.data.nifti.opening import FETCH
 from trials.data.nifti.same_grid import grid_fault
@@ -33,25 +33,34 @@ OF_A_CHANNEL = ("first channel", "resample it onto the first channel's grid")
 class Rules:
     """What a data set's entry says of its cases.
 
-    channels are the names of every image's channels. intensity (low, high): a CT that does not
-    reach below and above is probably not in HU; None knows no unit. within maps a class to the
-    class it grows in.
+    channels are the names of every image's channels; has_ignore is as in LabelSet. intensity (low,
+    high): a CT that does not reach below and above is probably not in HU; None knows no unit.
+    within maps a class to the class it grows in.
     """
 
     classes: tuple[str, ...]
     channels: tuple[str, ...] = ("CT",)
+    has_ignore: bool = False
     intensity: tuple[float, float] | None = None
     within: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelSet:
+        """What the labels of the masks mean."""
+        return LabelSet(classes=self.classes, has_ignore=self.has_ignore)
 
 
 def rules_of(dataset: Dataset) -> Rules:
     """The rules for the cases of a data set; one that is not registered knows its classes alone."""
     part = DATASETS.get(dataset.name)
     if part is None:
-        return Rules(classes=dataset.classes, channels=dataset.channels)
+        return Rules(
+            classes=dataset.classes, channels=dataset.channels, has_ignore=dataset.has_ignore
+        )
     return Rules(
         classes=dataset.classes,
         channels=dataset.channels,
+        has_ignore=dataset.has_ignore,
         intensity=part.intensity,
         within=part.within,
     )
@@ -105,7 +114,10 @@ def label_notes(
         notes.append(
             _note(case, header.path, "label_rounding", text, "look whether it was resampled")
         )
-    if not class_voxels[1:].any():
+    if not class_voxels.any():
+        text = "marks every voxel as not annotated"
+        notes.append(_note(case, header.path, "all_ignored", text, "look whether it is finished"))
+    elif not class_voxels[1:].any():
         notes.append(
             _note(
                 case,
@@ -153,9 +165,11 @@ def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault
     header = None
     try:
         header = _header(case.labels)
-        met, class_voxels = StreamStats(), np.zeros(len(rules.classes), np.int64)
-        for slab in label_slabs(header, len(rules.classes), met):
-            class_voxels += count_labels(slab, len(rules.classes))
+        num_labels = rules.labels.num_labels
+        met, voxels = StreamStats(), np.zeros(num_labels, np.int64)
+        for slab in label_slabs(header, num_labels, met):
+            voxels += count_labels(slab, num_labels)
+        class_voxels = voxels[: len(rules.classes)]
         return header, label_notes(rules, case.case, header, met, class_voxels)
     except (ValueError, OSError) as error:
         return header, [fault_of(error, case.case)]

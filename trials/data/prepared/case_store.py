@@ -155,9 +155,7 @@ def _measure(store: Store, case: Case) -> CaseMoments:
     images, labels = tuple(map(look_at, case.images)), look_at(case.labels)
     headers, label_header = matching_headers(case, store.rules)
     moments = tuple(
-        foreground_moments(
-            header, label_header, len(store.rules.classes), store.preparation.clip_hu
-        )
+        foreground_moments(header, label_header, store.rules.labels, store.preparation.clip_hu)
         for header, name in zip(headers, store.rules.channels, strict=True)
         if is_ct(name)
     )
@@ -181,7 +179,7 @@ def _make_cubes(store: Store, case: Case) -> CaseRecord:
         write_array(store.folder / arrays[0], prepared.image),
         write_array(store.folder / arrays[1], prepared.labels),
     )
-    header = prepared.header
+    header, num_labels = prepared.header, store.rules.labels.num_labels
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
         case=case.case,
@@ -195,7 +193,10 @@ def _make_cubes(store: Store, case: Case) -> CaseRecord:
         shape=(header.shape[d], header.shape[h], header.shape[w]),
         spacing_mm=spacing_mm(header.affine),
         class_voxels=tuple(prepared.class_voxels.tolist()),
-        cube_class_voxels=tuple(count_labels(prepared.labels, len(store.rules.classes)).tolist()),
+        ignored_voxels=prepared.ignored_voxels,
+        cube_class_voxels=tuple(
+            count_labels(prepared.labels, num_labels)[: len(store.rules.classes)].tolist()
+        ),
         mean=prepared.mean,
         sd=prepared.sd,
         arrays=arrays,

@@ -26,7 +26,8 @@ class CaseRecord:
     """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the
     native grid.
 
-    class_voxels and cube_class_voxels [K] count the native mask and the cube; mean and sd (HU of a
+    class_voxels and cube_class_voxels [K] count the native mask and the cube, ignored_voxels those
+    of the mask that are not annotated; mean and sd (HU of a
     CT) are what each channel of the cube was normalised by. arrays names the files of the image and
     the labels cube, digests is the fingerprint of each. notes say what is worth a look in its
     files.
@@ -41,6 +42,7 @@ class CaseRecord:
     spacing_mm: tuple[float, float, float]
     class_voxels: tuple[int, ...]
     cube_class_voxels: tuple[int, ...]
+    ignored_voxels: int
     mean: tuple[float, ...]
     sd: tuple[float, ...]
     arrays: tuple[str, str]
@@ -91,6 +93,7 @@ class Manifest:
     dataset: str
     root: str
     classes: tuple[str, ...]
+    has_ignore: bool
     published: int | None
     licence: str
     preparation: Preparation

@@ -37,10 +37,11 @@ def native_planes(record: CaseRecord, wanted: np.ndarray, channel: int = 0) -> n
 
 
 def native_labels(record: CaseRecord) -> np.ndarray:
-    """Read a case's own mask at full size, uint8 [D, H, W]. Raises ValueError if it is not the one
-    that was prepared.
+    """Read a case's own mask at full size, uint8 [D, H, W]; K marks ignored voxels. Raises
+    ValueError if it is not the one that was prepared.
     """
-    volume = read_labels(unchanged(record.labels), len(record.class_voxels))
+    num_labels = len(record.class_voxels) + (record.ignored_voxels > 0)
+    volume = read_labels(unchanged(record.labels), num_labels)
     return to_dhw(volume.voxels, volume.affine)
 
 

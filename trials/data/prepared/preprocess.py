@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, is_ct
+from trials.data.datasets.registry import Case, LabelSet, is_ct
 from trials.data.nifti.header import Header, read_header, read_headers
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.voxels import StreamStats, apply_scaling, label_slabs, stored_slabs
@@ -52,7 +52,7 @@ class Moments:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCase:
     """image float16 [C, n, n, n] and labels uint8 [n, n, n], both in (D, H, W); class_voxels [K]
-    counts the native mask.
+    and ignored_voxels count the native mask.
 
     mean and sd are what each channel was normalised by. notes say what is worth a look in its
     files; digests are the fingerprints of the image's files and of the mask as they were read.
@@ -62,6 +62,7 @@ class PreparedCase:
     labels: np.ndarray
     header: Header
     class_voxels: np.ndarray
+    ignored_voxels: int
     mean: tuple[float, ...]
     sd: tuple[float, ...]
     notes: tuple[Fault, ...]
@@ -96,9 +97,10 @@ def prepare_case(
         )
     ]
     label_met = StreamStats()
-    label_voxels, class_voxels = label_cube(
-        label_header, preparation.edge, len(rules.classes), label_met
+    label_voxels, label_counts = label_cube(
+        label_header, preparation.edge, rules.labels.num_labels, label_met
     )
+    class_voxels = label_counts[: len(rules.classes)]
     digests = {
         header.path: channel.met.digest for header, channel in zip(headers, channels, strict=True)
     }
@@ -112,6 +114,7 @@ def prepare_case(
         labels=laid_out(label_voxels, np.uint8),
         header=label_header,
         class_voxels=class_voxels,
+        ignored_voxels=int(label_counts.sum() - class_voxels.sum()),
         mean=tuple(channel.used.mean for channel in channels),
         sd=tuple(channel.used.sd for channel in channels),
         # The channels of one file share its notes.
@@ -178,18 +181,19 @@ def _own_statistics(cube: np.ndarray) -> Statistics:
 def foreground_moments(
     header: Header,
     label_header: Header,
-    num_classes: int,
+    labels: LabelSet,
     clip_hu: tuple[float, float] | None = None,
 ) -> Moments:
-    """Moments of a channel's native, clipped intensities (HU) where the mask is not background;
-    count 0 for an empty mask.
+    """Moments of a channel's native, clipped intensities (HU) where the mask marks a class other
+    than the background; count 0 where it marks none.
     """
     total = Moments()
     for stored, mask in zip(
-        stored_slabs(header), label_slabs(label_header, num_classes), strict=True
+        stored_slabs(header), label_slabs(label_header, labels.num_labels), strict=True
     ):
-        if mask.any():
-            voxels = apply_scaling(header, stored[mask > 0]).astype(np.float64)
+        is_foreground = (mask > 0) & (mask < len(labels.classes))
+        if is_foreground.any():
+            voxels = apply_scaling(header, stored[is_foreground]).astype(np.float64)
             if clip_hu is not None:
                 voxels = voxels.clip(*clip_hu)
             mean = float(voxels.mean())

@@ -51,7 +51,7 @@ def without_bad_cases(
     for what no case can be left out for, and ValueError where no case is sound.
     """
     rules = rules_of(dataset)
-    key = content_hash([FORMAT, rules.classes, rules.channels], 12)
+    key = content_hash([FORMAT, rules.classes, rules.channels, rules.has_ignore], 12)
     store = Store(
         folder=cache_root / f"{dataset.name}-checked-{key}", preparation=Cube(), rules=rules
     )

@@ -64,6 +64,20 @@ def test_both_layouts_open_alike(tmp_path, write):
     assert all(case.image.is_file() and case.labels.is_file() for case in dataset.cases)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "liver": 1, "tumour": "2", "ignore": 3},
+        {"0": "background", "1": "liver", "2": "tumour", "3": "ignore"},
+    ],
+)
+def test_the_highest_label_named_ignore_is_no_class(tmp_path, labels):
+    dataset = open_dataset("nnunet", nnunet_folder(tmp_path, 1, labels=labels))
+
+    assert dataset.classes == ("background", "liver", "tumour")
+    assert (dataset.has_ignore, dataset.labels.num_labels) == (True, 4)
+
+
 def test_the_channels_of_a_case_are_its_files_in_the_order_of_their_numbers(tmp_path):
     nnunet_folder(tmp_path, 2, channel_names={"1": "PET", "0": "CT", "2": "T1"})
     for name in ("toy_0_0001", "toy_0_0002", "toy_0_0003", "toy_1_0002"):
@@ -117,13 +131,14 @@ def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
         ),
         ({"channel_names": {}}, "key 'channel_names'"),
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "'whole' is a region"),
-        ({"labels": {"background": 0, "liver": 1, "ignore": 2}}, "'ignore' label"),
+        ({"labels": {"background": 0, "ignore": 1, "liver": 2}}, "'ignore' must be the highest, 2"),
+        ({"labels": {"background": 0, "ignore": 1}}, "the background and a class"),
         (
             {"labels": {"background": 0, "tumour": 2}},
             r"without gaps, 0 the background; got \[0, 2\]",
         ),
         ({"labels": {"liver": 1, "tumour": 2}}, r"without gaps, 0 the background; got \[1, 2\]"),
-        ({"labels": {"background": 0}}, "without gaps"),
+        ({"labels": {"background": 0}}, "the background and a class"),
         ({"labels": {"background": 0, "liver": 0.5}}, "'liver' must have a whole number"),
         ({"labels": ["background", "liver"]}, "key 'labels'"),
         ({"file_ending": ".png"}, "key 'file_ending' must be .nii.gz or .nii; got '.png'"),

@@ -11,7 +11,7 @@ import pytest
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
 from trials.data.batches.occurrence import slice_class_voxels
-from trials.data.datasets.registry import Case, Dataset, split_cases
+from trials.data.datasets.registry import Case, Dataset, LabelSet, split_cases
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.native_grid import native_labels, to_file_axes
@@ -263,10 +263,13 @@ def test_what_a_killed_process_left_is_swept_once_it_is_old(tmp_path):
 def test_slice_counts_are_those_of_each_slice(axis):
     labels = blocks((8, 8, 8))
 
-    counts = slice_class_voxels(labels, 5, axis)
+    counts = slice_class_voxels(labels, LabelSet(classes=tuple("abcde")), axis)
 
     assert counts.dtype == np.int64
     expected = [
         np.bincount(plane.ravel(), minlength=5).tolist() for plane in np.moveaxis(labels, axis, 0)
     ]
     assert counts.tolist() == expected
+    # The label after three classes marks ignored voxels.
+    ignoring = slice_class_voxels(labels, LabelSet(classes=tuple("abc"), has_ignore=True), axis)
+    assert ignoring.tolist() == [row[:3] for row in expected]

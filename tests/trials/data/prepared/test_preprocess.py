@@ -154,12 +154,26 @@ def test_a_mask_may_lie_a_twentieth_of_a_millimetre_off_and_no_more(tmp_path, sh
 def test_foreground_moments_are_those_of_the_clipped_voxels_under_the_mask(tmp_path):
     case = made(tmp_path)
 
-    moments = foreground_moments(read_header(case.image), read_header(case.labels), 4, (300, 900))
+    moments = foreground_moments(
+        read_header(case.image), read_header(case.labels), RULES.labels, (300, 900)
+    )
 
     voxels = asymmetric().clip(300, 900)[blocks() > 0].astype(np.float64)
     assert moments.count == voxels.size
     assert moments.mean == pytest.approx(voxels.mean(), rel=1e-12)
     assert moments.squares == pytest.approx(voxels.var() * voxels.size, rel=1e-12)
+
+
+def test_ignored_voxels_are_no_foreground(tmp_path):
+    case, rules = made(tmp_path), Rules(classes=CLASSES[:3], has_ignore=True)
+
+    moments = foreground_moments(read_header(case.image), read_header(case.labels), rules.labels)
+    prepared = prepare_case(case, rules, SMALL)
+
+    voxels = np.bincount(blocks().ravel())
+    assert moments.count == voxels[1] + voxels[2]
+    assert [*prepared.class_voxels, prepared.ignored_voxels] == voxels.tolist()
+    assert prepared.labels.max() == 3
 
 
 def test_joined_moments_are_those_of_the_whole():
