@@ -173,7 +173,7 @@ PAPER = replace(
 # since a tuning trial is one epoch. Cysts, the smallest class, are learned last, so the V-Net,
 # which learns fastest, is trained longest.
 _SMALL = Recipe(
-    epochs=18,
+    epochs=16,
     steps_per_epoch=6,
     batch_size=2,
     preparation=Cube(edge=32),
@@ -187,7 +187,7 @@ _SMALL = Recipe(
     log_frequency_bias=True,
     subsample_background=0.97,
     train_cases_scored=2,
-    validate_every=6,
+    validate_every=8,
     # Eight trials of this size share a GPU.
     gpu_share=0.125,
 )
@@ -216,8 +216,8 @@ DEMO = Grid(
         "2d": replace(
             _SMALL,
             width=None,
-            epochs=16,
-            validate_every=8,
+            epochs=18,
+            validate_every=9,
             batch_size=16,
             model_options=(("depth", 3.0),),
             weights="random",
