@@ -101,7 +101,8 @@ def write_livers(root, num_cases=10):
         )
     description = {
         "channel_names": {"0": "CT", "1": "T1", "2": "PET"},
-        "labels": {"background": 0, "liver": 1, "lesion": 2, "ignore": 3},
+        "labels": {"background": 0, "organ": [1, 2], "liver": 1, "lesion": 2, "ignore": 3},
+        "regions_class_order": [1, 1, 2],
         "numTraining": num_cases,
         "file_ending": ".nii.gz",
     }
@@ -145,6 +146,17 @@ def test_voxels_that_are_not_annotated_count_in_no_table(livers):
 
     assert set(true) == set(pred) == {40 * 36 * 21 - 12 * 12 * 21}
     assert "of the voxels have the ignore label" in (livers.out / "report.html").read_text()
+
+
+def test_a_region_is_scored_as_the_union_of_its_labels(livers):
+    surfaces = pd.read_parquet(livers.out / "surfaces.parquet")
+
+    parts = surfaces.pivot_table("true_voxels", ["trial", "case"], "region")
+
+    assert list(parts.columns) == ["lesion", "liver", "organ"]
+    assert (parts.organ == parts.lesion + parts.liver).all()
+    page = (livers.out / "report.html").read_text()
+    assert "Region organ: every metric with its 95 % interval, native grid." in page
 
 
 def test_predictions_come_back_to_the_files_own_axes(livers):

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.execution.progress_bar import progress_bar
-from trials.data.datasets.registry import LabelSet, official_regions, open_dataset
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.registry import Dataset, official_regions, open_dataset
 from trials.records.codec import record_hash, to_json
 from trials.records.result import ExternalPredictions
 from trials.records.run_record import read_run_record
 from trials.scoring.external import count_external, external_pairs
-from trials.scoring.regions import all_regions
+from trials.scoring.regions import every_region
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
 from trials.storage.probe import to_local_path
@@ -31,8 +32,10 @@ def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names must be unique; two are equal; rename one")
-    references = _references(record, data or Path(record["data"]["root"]))
-    for external in [_score(name, folder, references, record) for name, folder in named]:
+    dataset = _opened(record, data or Path(record["data"]["root"]))
+    references = _references(record, dataset)
+    scored = [_score(*one, references, record, dataset.labels) for one in named]
+    for external in scored:
         write_text(
             run / "external" / f"{record_hash(ExternalPredictions(name=external.name))}.json",
             add_checksum(to_json(external)),
@@ -40,13 +43,14 @@ def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
 
 
 def _score(
-    name: str, folder: Path, references: dict[str, Path], record: dict[str, Any]
+    name: str,
+    folder: Path,
+    references: dict[str, Path],
+    record: dict[str, Any],
+    labels: LabelSet,
 ) -> ExternalPredictions:
     pairs = external_pairs(references, folder, name)
-    labels = LabelSet(
-        classes=tuple(record["classes"]), has_ignore=record["data"].get("has_ignore", False)
-    )
-    regions = all_regions(labels.classes, official_regions(record["dataset"]))
+    regions = every_region(labels, official_regions(record["dataset"]))
     with progress_bar(f"scoring {name}", len(pairs)) as tick:
         return count_external(name, pairs, labels, regions, tick)
 
@@ -69,18 +73,29 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
     return name, to_local_path(folder)
 
 
-def _references(record: dict[str, Any], root: Path) -> dict[str, Path]:
-    """The reference of every test case of the run."""
+def _opened(record: dict[str, Any], root: Path) -> Dataset:
+    """The data set of the run, whose classes must be those of the run."""
     if not root.is_dir():
         raise ValueError(
             f"the run's data were in {root}, which does not exist; give their folder with "
             "--data DIR"
         )
-    labels = {case.case: case.labels for case in open_dataset(record["dataset"], root).cases}
+    dataset = open_dataset(record["dataset"], root)
+    if dataset.classes != tuple(record["classes"]):
+        raise ValueError(
+            f"{root} has the classes {', '.join(dataset.classes)}, the run "
+            f"{', '.join(record['classes'])}; give the run's own data with --data DIR"
+        )
+    return dataset
+
+
+def _references(record: dict[str, Any], dataset: Dataset) -> dict[str, Path]:
+    """The reference of every test case of the run."""
+    labels = {case.case: case.labels for case in dataset.cases}
     test = record["data"]["split_cases"].get("test", ())
     if missing := sorted(set(test) - set(labels)):
         raise ValueError(
-            f"{root} must hold all test cases of the run; {len(missing)} are missing, "
+            f"{dataset.root} must hold all test cases of the run; {len(missing)} are missing, "
             f"first {missing[0]}; give a --data DIR that has them"
         )
     return {case: labels[case] for case in test}

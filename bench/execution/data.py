@@ -73,6 +73,7 @@ class Prepared:
             "classes": list(self.dataset.classes),
             "channels": list(self.dataset.channels),
             "has_ignore": self.dataset.has_ignore,
+            "regions": [region.name for region in self.dataset.regions],
             "cases": len(self.dataset.cases),
             "published": self.dataset.published,
             "split_cases": splits,

@@ -33,9 +33,10 @@ class Context:
     validation counts are native; test holds the test counts by space, summaries the test scores by
     space, then by (configuration, label), resampled the native test Dice; families are the
     comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
-    as one block, metrics the mean of each metric by (configuration, label); all are empty for a run
-    without surfaces. external are predictions that the run did not make;
-    all_predictions are those of its configurations, then the external ones.
+    as one block, metrics the mean of each metric by (configuration, label), region_metrics by
+    (configuration, number of the region from 1); all are empty for a run without surfaces. external
+    are predictions that the run did not make; all_predictions are those of its configurations, then
+    the external ones.
     """
 
     run: Run
@@ -47,6 +48,7 @@ class Context:
     surface_rows: pd.DataFrame
     surfaces: Surfaces
     metrics: MetricSummaries
+    region_metrics: MetricSummaries
     resampled: Resampled
     external: External
     all_predictions: AllPredictions
@@ -83,6 +85,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         surface_rows=surface_rows,
         surfaces=surfaces,
         metrics=metric_summaries(surfaces, run.classes),
+        region_metrics=metric_summaries(surfaces, ("", *run.regions)),
         external=external,
         all_predictions=join_predictions(run, test[NATIVE], surfaces, external),
         resampled=resampled[NATIVE],

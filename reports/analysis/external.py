@@ -39,6 +39,7 @@ class External:
     surfaces: Surfaces
     summaries: Mapping[tuple[int, int], ScoreSummary]
     metrics: MetricSummaries
+    region_metrics: MetricSummaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
         surfaces=blocks,
         summaries=summarise(counts, resample_ratio(counts)) if files else {},
         metrics=metric_summaries(blocks, run.classes) if files else {},
+        region_metrics=metric_summaries(blocks, ("", *run.regions)) if files else {},
     )
 
 

@@ -85,6 +85,12 @@ class Run:
         return NOT_RECORDED if found is None else Grouping(**found)
 
     @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions of several labels that the data set's dataset.json declares."""
+        declared = (self.record.get("data") or {}).get("regions") or ()
+        return tuple(name for name in declared if name not in self.classes)
+
+    @property
     def finals(self) -> tuple[TrialResult, ...]:
         """The complete final trials."""
         return tuple(

@@ -1,5 +1,5 @@
-"""Every metric of METRICS for every configuration: a table for the mean of the classes, and one per
-class.
+"""Every metric of METRICS for every configuration: a table for the mean of the classes, one per
+class, and one per region that the data set declares.
 """
 
 import math
@@ -44,23 +44,35 @@ RULE = (
 )
 
 
+CAPTION = "every metric with its 95 % interval, native grid."
+
+
 def metrics(context: Context) -> Section | None:
     """All metrics by class; None before the first test score, or without surfaces."""
     order = ranked(context)
     if not order or not has_surfaces(context):
         return None
-    labels = [MEAN, *(label for label in context.run.labels if _is_held(context, label))]
+    held = (label for label in context.run.labels if _is_held(context.metrics, label, order))
+    labels = [MEAN, *held]
     return Section(
         id="metrics",
         title="Metrics",
         question="Do other metrics agree with Dice?",
         finding=_finding(context, order),
-        blocks=(*(_table(context, order, label) for label in labels), Text((RULE,))),
+        blocks=(
+            *(_table(context, order, label) for label in labels),
+            *(
+                _region_table(context, order, number)
+                for number, _ in enumerate(context.run.regions, start=1)
+                if _is_held(context.region_metrics, number, order)
+            ),
+            Text((RULE,)),
+        ),
     )
 
 
-def _is_held(context: Context, label: int) -> bool:
-    return any((i, label) in context.metrics["dice"] for i in range(len(context.run.cells)))
+def _is_held(summaries: MetricSummaries, label: int, order: list[int]) -> bool:
+    return any((i, label) in summaries["dice"] for i in order)
 
 
 def _finding(context: Context, order: list[int]) -> str:
@@ -80,24 +92,52 @@ def _cost(entry: MetricEntry, value: float) -> float:
 
 
 def _table(context: Context, order: list[int], label: int) -> Table:
-    usual = {name: max(context.metrics[name][i, label].n for i in order) for name in METRICS}
-    columns = tuple(_column(name, entry, usual[name]) for name, entry in METRICS.items())
-    ours = [(configuration(context, i), context.metrics, i) for i in order]
-    theirs = [
-        (external_name(name), context.external.metrics, o)
-        for o, name in enumerate(context.external.names)
-    ]
     title = class_name(context, label)
-    title = f"{title[:1].upper()}{title[1:]}"
     return Table(
         id=f"metrics-{'mean' if label == MEAN else label}",
-        caption=f"{title}: every metric with its 95 % interval, native grid.",
-        columns=(Column("configuration"), *columns),
-        rows=tuple(
-            (first, *_cells(summaries, i, label, usual)) for first, summaries, i in ours + theirs
-        ),
+        caption=f"{title[:1].upper()}{title[1:]}: {CAPTION}",
+        columns=_columns(context.metrics, order, label),
+        rows=_rows(context, (context.metrics, context.external.metrics), order, label),
         folded=label != MEAN,
     )
+
+
+def _region_table(context: Context, order: list[int], number: int) -> Table:
+    both = context.region_metrics, context.external.region_metrics
+    return Table(
+        id=f"metrics-region-{number}",
+        caption=f"Region {context.run.regions[number - 1]}: {CAPTION}",
+        columns=_columns(context.region_metrics, order, number),
+        rows=_rows(context, both, order, number),
+        folded=True,
+    )
+
+
+def _columns(summaries: MetricSummaries, order: list[int], label: int) -> tuple[Column, ...]:
+    usual = _usual(summaries, order, label)
+    return (
+        Column("configuration"),
+        *(_column(name, entry, usual[name]) for name, entry in METRICS.items()),
+    )
+
+
+def _rows(
+    context: Context,
+    both: tuple[MetricSummaries, MetricSummaries],
+    order: list[int],
+    label: int,
+) -> tuple[tuple[TableCell, ...], ...]:
+    """The configurations by the first summaries, the external predictions by the second."""
+    usual = _usual(both[0], order, label)
+    ours = [(configuration(context, i), both[0], i) for i in order]
+    theirs = [(external_name(name), both[1], o) for o, name in enumerate(context.external.names)]
+    return tuple(
+        (first, *_cells(summaries, i, label, usual)) for first, summaries, i in ours + theirs
+    )
+
+
+def _usual(summaries: MetricSummaries, order: list[int], label: int) -> dict[str, int]:
+    return {name: max(summaries[name][i, label].n for i in order) for name in METRICS}
 
 
 def _column(name: str, entry: MetricEntry, num: int) -> Column:

@@ -22,7 +22,7 @@ from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import argmax_labels, case_scores, label_counts
-from trials.scoring.regions import all_regions
+from trials.scoring.regions import every_region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     ]
     surfaces: list[SurfaceScore] = []
     if split == "test":
-        regions = all_regions(cache.classes, official_regions(cache.dataset.name))
+        regions = every_region(cache.dataset.labels, official_regions(cache.dataset.name))
         spacing = spacing_mm(np.array(record.affine))
         ignored = find_ignored(reference, cache.dataset.labels)
         surfaces = surface_scores(reference, on_native, spacing, regions, case, split, ignored)

@@ -62,7 +62,7 @@ RUN_KEYS: dict[str, Any] = {
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
-    "data.channels": tuple[str, ...],
+    **dict.fromkeys(("data.channels", "data.regions"), tuple[str, ...]),
     **dict.fromkeys(("data.shows_images", "data.has_ignore"), bool),
 }
 

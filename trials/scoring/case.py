@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import Region
 from trials.records.result import SurfaceScore
 from trials.scoring.ignored import as_background, beside_ignored, off_ignored
 from trials.scoring.lattice import Spacing

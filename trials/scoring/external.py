@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import LabelSet, Region
+from trials.data.datasets.label_set import LabelSet, Region
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import DATASETS, Dataset, LabelSet, Region
+from trials.data.datasets.label_set import LabelSet, Region
+from trials.data.datasets.registry import DATASETS, Dataset
 from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import read_labels
@@ -22,7 +23,7 @@ from trials.scoring.ignored import find_ignored
 from trials.scoring.labels import metric_columns
 from trials.scoring.lattice import Spacing
 from trials.scoring.official import official_scores
-from trials.scoring.regions import label_regions
+from trials.scoring.regions import scored_regions
 from trials.scoring.surface import bounding_box
 
 NAMES_SHOWN = 20
@@ -43,7 +44,8 @@ class ScoreTable:
     the columns.
 
     official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 if both are
-    empty); labels have every column of trials.scoring.labels. A name that is both (tumor) has these
+    empty); labels, and before them the regions of dataset.json, have every column of
+    trials.scoring.labels. A name that is both (tumor) has these
     two columns once, by the challenge's rule.
     """
 
@@ -54,7 +56,7 @@ class ScoreTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairCounts:
-    """The official scores of a case by column, and the counts of every label."""
+    """The official scores of a case by column, and the counts of every region and label."""
 
     official: Mapping[str, float]
     labels: tuple[SurfaceScore, ...]
@@ -148,7 +150,7 @@ def score_pairs(
         # Metrics are derived here, since worker processes do not know those that a grid file added.
         rows=tuple({"case": case, **columns_of(pair)} for case, pair in counted.items()),
         official=tuple(region.name for region in official),
-        labels=labels.classes[1:],
+        labels=tuple(region.name for region in scored_regions(labels, official)),
     )
 
 
@@ -160,7 +162,7 @@ def score_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -
 def count_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -> PairCounts:
     """Count one case on its own grid."""
     true, pred, spacing = read_pair(pair, labels)
-    regions, ignored = label_regions(labels.classes, official), find_ignored(true, labels)
+    regions, ignored = scored_regions(labels, official), find_ignored(true, labels)
     return PairCounts(
         official=official_scores(true, pred, spacing, official, ignored),
         labels=tuple(surface_scores(true, pred, spacing, regions, pair.case, "", ignored)),

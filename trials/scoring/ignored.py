@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trials.data.datasets.registry import LabelSet
+from trials.data.datasets.label_set import LabelSet
 from trials.scoring.surface import Surface
 
 

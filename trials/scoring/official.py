@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import Region
 from trials.records.result import dice
 from trials.scoring.case import measure
 from trials.scoring.ignored import as_background, beside_ignored

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import LabelSet, Region
 
 DEFAULT_TOLERANCE_MM = 1.0
 
@@ -26,15 +26,22 @@ def label_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[R
     return tuple(regions)
 
 
-def all_regions(classes: Sequence[str], official: Sequence[Region]) -> tuple[Region, ...]:
-    """The official regions, then those of the labels; a label that is an official region appears
-    once, as that region.
+def scored_regions(labels: LabelSet, official: Sequence[Region]) -> tuple[Region, ...]:
+    """The regions that dataset.json declares, then those of the labels; a label that is a region
+    of its own appears once. official regions give tolerances, see label_regions().
+    """
+    names = {region.name for region in labels.regions}
+    of_labels = label_regions(labels.classes, (*official, *labels.regions))
+    return (*labels.regions, *(region for region in of_labels if region.name not in names))
+
+
+def every_region(labels: LabelSet, official: Sequence[Region]) -> tuple[Region, ...]:
+    """The official regions, then those of scored_regions(); a label that is an official region
+    appears once, as that region.
     """
     names = {region.name for region in official}
-    return (
-        *official,
-        *(region for region in label_regions(classes, official) if region.name not in names),
-    )
+    others = scored_regions(labels, official)
+    return (*official, *(region for region in others if region.name not in names))
 
 
 def mask_of(region: Region, labels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import Region
 from trials.records.metrics import (
     HIGHER,
     LOWER,

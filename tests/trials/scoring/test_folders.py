@@ -1,13 +1,14 @@
 """Two folders become pairs on one grid, or one error that names what is wrong."""
 
 import json
+import math
 
 import nibabel
 import numpy as np
 import pytest
 
+from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
-from trials.data.datasets.registry import LabelSet
 from trials.scoring.folders import (
     MaskPair,
     find_pairs,
@@ -253,6 +254,38 @@ def test_ignored_voxels_score_by_nnunets_rule(tmp_path):
     save(tmp_path / "p.nii.gz", true)
     with pytest.raises(ValueError, match=r"p.nii.gz: labels must lie in 0..2; got 3"):
         score_pair(files, labels, ())
+
+
+def test_regions_score_by_nnunets_rule(tmp_path):
+    facts = {
+        "labels": {"background": 0, "whole": [1, 2], "core": 2, "far": 3, "ignore": 4},
+        "regions_class_order": [1, 2, 3],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+    true, pred = patient(), np.roll(patient(), (1, 0, 2), (0, 1, 2))
+    pred[pred == 2], true[7] = 1, 4
+    files = MaskPair(
+        case="one",
+        reference=save(tmp_path / "one.nii.gz", true),
+        prediction=save(tmp_path / "p.nii.gz", pred),
+    )
+
+    labels = labels_of("nnunet", tmp_path)
+    scores = score_pair(files, labels, ())
+    table = score_pairs([files], labels, (), workers=1)
+
+    # Five annotated slices of 6 x 6 each; in slices 3 to 6 they overlap in 4 columns of 6.
+    assert (scores["true_voxels_whole"], scores["pred_voxels_whole"]) == (180, 180)
+    assert scores["overlap_voxels_whole"] == 4 * 6 * 4
+    assert scores["dice_whole"] == 2 * 96 / (180 + 180)
+    assert scores["dice_core"] == 0
+    assert math.isnan(scores["dice_far"])
+    assert table.labels == ("whole", "core", "far", "label 1")
+    assert scores["dice_label 1"] == pytest.approx(
+        2
+        * np.sum((true == 1) & (pred == 1))
+        / (np.sum(true == 1) + np.sum((pred == 1) & (true < 4)))
+    )
 
 
 def test_two_labels_of_one_name_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import Region
 from trials.scoring.case import surface_scores
 from trials.scoring.labels import metric_columns
 from trials.scoring.lesions import LesionCounts, lesion_counts

@@ -80,7 +80,7 @@ def test_a_label_of_no_region_has_a_tolerance_of_one_millimetre():
 
 
 def test_scores_of_real_masks_are_the_challenges_own_to_the_ninth_place(tmp_path, fixtures):
-    from trials.data.datasets.registry import LabelSet
+    from trials.data.datasets.label_set import LabelSet
     from trials.scoring.folders import find_pairs, score_pair
 
     labels = LabelSet(classes=("background", "kidney", "tumor", "cyst"))

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring import lattice
 from trials.scoring.case import surface_scores
 from trials.scoring.lattice import find_near, offsets_within
 from trials.scoring.lesions import lesion_counts
 from trials.scoring.official import official_scores
-from trials.scoring.regions import all_regions
+from trials.scoring.regions import every_region
 from trials.scoring.rows import shared_rows, to_rows
 from trials.scoring.surface import distances_between, find_surface, overlap_within, surface_overlap
 
@@ -105,7 +106,12 @@ def test_a_region_is_recorded_with_counts_that_give_the_official_scores():
     true, pred, spacing_mm = specks(5), specks(6), (3.0, 0.7, 0.8)
 
     records = surface_scores(
-        true, pred, spacing_mm, all_regions(CLASSES, KITS23), "case_00001", "test"
+        true,
+        pred,
+        spacing_mm,
+        every_region(LabelSet(classes=CLASSES), KITS23),
+        "case_00001",
+        "test",
     )
 
     assert [record.region for record in records] == [

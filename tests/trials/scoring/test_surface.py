@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from trials.data.datasets.registry import Region
+from trials.data.datasets.label_set import Region
 from trials.scoring.case import surface_scores
 from trials.scoring.surface import (
     bounding_box,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trials.data.datasets.registry import LabelSet
+from trials.data.datasets.label_set import LabelSet
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import ClassCounts
 

@@ -11,8 +11,9 @@ from trials.data.datasets.channels import (
     undeclared,
 )
 from trials.data.datasets.label_names import label_set
+from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.phantoms.record import RECORD
-from trials.data.datasets.registry import DATASETS, Case, Dataset, LabelSet
+from trials.data.datasets.registry import DATASETS, Case, Dataset
 from trials.data.nifti.opening import ENDINGS
 from trials.records.codec import parsed
 from trials.records.faults import FATAL, WARNING, Fault, FileFault, printable, why_no_file
@@ -28,7 +29,7 @@ def nnunet(root: Path) -> Dataset:
     """
     path = root / "dataset.json"
     facts = _read(path)
-    labels = label_set(path, facts["labels"])
+    labels = label_set(path, facts)
     channels = channel_names(path, facts)
     named, faults = (
         _listed_cases(path, facts)
@@ -43,6 +44,8 @@ def nnunet(root: Path) -> Dataset:
         root=root,
         classes=labels.classes,
         has_ignore=labels.has_ignore,
+        regions=labels.regions,
+        class_order=labels.class_order,
         cases=tuple(case for case in named if case.case not in incomplete),
         channels=channels,
         published=published if type(published) is int else None,
@@ -77,17 +80,11 @@ def _phantoms_beside(root: Path) -> list[Fault]:
 
 def labels_of_masks(folder: Path) -> LabelSet:
     """The labels of dataset.json in a folder of masks or the one above. Raises ValueError naming
-    the key at fault, or two labels of one name.
+    the key at fault.
     """
     here, above = folder / "dataset.json", folder.resolve().parent / "dataset.json"
     path = above if above.is_file() and not here.is_file() else here
-    labels = label_set(path, _read(path)["labels"])
-    classes = labels.classes
-    if len(set(classes)) < len(classes):
-        raise ValueError(
-            f"{folder}: dataset.json gives two labels one name ({', '.join(classes)}); rename one"
-        )
-    return labels
+    return label_set(path, _read(path))
 
 
 def _read(path: Path) -> dict[str, Any]:

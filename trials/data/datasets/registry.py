@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trials.data.datasets.label_set import LabelSet, Region
 from trials.records.faults import Fault, printable, refuse, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
 from trials.records.registry import Entry, pick, unknown
@@ -38,25 +39,9 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelSet:
-    """What the labels of masks mean. The index of a class is its label; 0 is the background.
-
-    has_ignore says that the label after the last class marks voxels that are not annotated.
-    """
-
-    classes: tuple[str, ...]
-    has_ignore: bool = False
-
-    @property
-    def num_labels(self) -> int:
-        """The number of values that a mask may hold: the classes, and the ignore label."""
-        return len(self.classes) + self.has_ignore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Cases of one kind, in the order of their names. classes and has_ignore are those of its
-    LabelSet.
+    """Cases of one kind, in the order of their names. classes, has_ignore, regions and class_order
+    are those of its LabelSet.
 
     channels names the channels of every image; one named CT is in HU (see is_ct). published is the
     number of cases in the full data set, None if unknown. class_voxels holds each case's native
@@ -71,6 +56,8 @@ class Dataset:
     cases: tuple[Case, ...]
     channels: tuple[str, ...] = ("CT",)
     has_ignore: bool = False
+    regions: tuple[Region, ...] = ()
+    class_order: tuple[int, ...] = ()
     published: int | None = None
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
@@ -80,7 +67,12 @@ class Dataset:
     @property
     def labels(self) -> LabelSet:
         """What the labels of its masks mean."""
-        return LabelSet(classes=self.classes, has_ignore=self.has_ignore)
+        return LabelSet(
+            classes=self.classes,
+            has_ignore=self.has_ignore,
+            regions=self.regions,
+            class_order=self.class_order,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +85,6 @@ class Split:
     val: tuple[str, ...]
     test: tuple[str, ...]
     excluded: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """A union of labels, and the distance in mm within which two of its surfaces agree."""
-
-    name: str
-    labels: tuple[int, ...]
-    tolerance_mm: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, Dataset, LabelSet, Split
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.registry import Case, Dataset, Split
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
 from trials.records.grouping import cases_by_patient
 

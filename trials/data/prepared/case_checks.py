@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import DATASETS, Case, Dataset, LabelSet, is_ct
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.registry import DATASETS, Case, Dataset, is_ct
 from trials.data.nifti.header import Header, channel_header, read_header
 from trials.data.nifti.opening import FETCH
 from trials.data.nifti.same_grid import grid_fault

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trials.data.datasets.label_set import Region
 from trials.data.datasets.registry import Case, case_names
 from trials.data.prepared.preprocess import Moments, Statistics
 from trials.data.prepared.sources import Source
@@ -94,6 +95,8 @@ class Manifest:
     root: str
     classes: tuple[str, ...]
     has_ignore: bool
+    regions: tuple[Region, ...]
+    class_order: tuple[int, ...]
     published: int | None
     licence: str
     preparation: Preparation

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, LabelSet, is_ct
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.header import Header, read_header, read_headers
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.voxels import StreamStats, apply_scaling, label_slabs, stored_slabs

@@ -8,12 +8,12 @@ import pytest
 from nifti_toys import asymmetric, save
 
 from bench.cli import main
+from trials.data.datasets.label_set import Region
 from trials.data.datasets.registry import (
     DATASETS,
     Case,
     Dataset,
     DatasetEntry,
-    Region,
     case_names,
     detect_dataset,
     official_regions,

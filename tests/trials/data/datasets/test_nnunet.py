@@ -11,6 +11,7 @@ from trials.data.datasets.registry import find_dataset, open_dataset, split_case
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.records.spec import Cube
+from trials.scoring.regions import scored_regions
 
 NNUNET = {
     "channel_names": {"0": "CT"},
@@ -78,6 +79,28 @@ def test_the_highest_label_named_ignore_is_no_class(tmp_path, labels):
     assert (dataset.has_ignore, dataset.labels.num_labels) == (True, 4)
 
 
+def test_regions_are_unions_of_labels_in_the_order_of_the_file(tmp_path):
+    labels = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [3, 2], "enhancing": 3}
+    order = {"regions_class_order": [1, 2, 3]}
+
+    dataset = open_dataset("nnunet", nnunet_folder(tmp_path, 1, labels=labels, **order))
+
+    assert dataset.classes == ("background", "label 1", "label 2", "enhancing")
+    assert [(region.name, region.labels) for region in dataset.regions] == [
+        ("whole tumor", (1, 2, 3)),
+        ("tumor core", (2, 3)),
+        ("enhancing", (3,)),
+    ]
+    assert dataset.class_order == (1, 2, 3)
+    assert [region.name for region in scored_regions(dataset.labels, ())] == [
+        "whole tumor",
+        "tumor core",
+        "enhancing",
+        "label 1",
+        "label 2",
+    ]
+
+
 def test_the_channels_of_a_case_are_its_files_in_the_order_of_their_numbers(tmp_path):
     nnunet_folder(tmp_path, 2, channel_names={"1": "PET", "0": "CT", "2": "T1"})
     for name in ("toy_0_0001", "toy_0_0002", "toy_0_0003", "toy_1_0002"):
@@ -130,7 +153,20 @@ def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
             "at most 64 channels; got 65",
         ),
         ({"channel_names": {}}, "key 'channel_names'"),
-        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "'whole' is a region"),
+        (
+            {"labels": {"background": 0, "whole": [1, 2], "core": 2}},
+            r"'regions_class_order' must hold a label of each region \(whole, core\), .* got None",
+        ),
+        (
+            {
+                "labels": {"background": 0, "whole": [1, 2], "core": 2},
+                "regions_class_order": [1, 1],
+            },
+            r"'regions_class_order' .* got \[1, 1\]",
+        ),
+        ({"labels": {"background": 0, "whole": [0, 1]}}, "'whole' must not hold the background"),
+        ({"labels": {"background": 0, "whole": [1, "x"]}}, "'whole' must have a whole number"),
+        ({"labels": {"background": 0, "a": 1, "b": [1]}}, r"gives \[1\] two names"),
         ({"labels": {"background": 0, "ignore": 1, "liver": 2}}, "'ignore' must be the highest, 2"),
         ({"labels": {"background": 0, "ignore": 1}}, "the background and a class"),
         (

@@ -11,7 +11,8 @@ import pytest
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save, turned
 
 from trials.data.batches.occurrence import slice_class_voxels
-from trials.data.datasets.registry import Case, Dataset, LabelSet, split_cases
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.registry import Case, Dataset, split_cases
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.native_grid import native_labels, to_file_axes
