@@ -25,6 +25,8 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in block.strip().splitlines()
 ]
+ROOMS = ("bench", "trials", "reports")
+BUILD = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Two processes share two cores: a thread pool in each would only make them wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -150,6 +152,41 @@ def small_cache(tmp_path_factory) -> Path:
         place / "cache",
         workers=1,
     )
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of this tree, built from a copy."""
+    place = tmp_path_factory.mktemp("wheel")
+    for name in ROOMS:
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place)
+    called([sys.executable, "-c", BUILD], place)
+    return next((place / "dist").glob("*.whl"))
+
+
+def called(command: list[str | Path], cwd: Path) -> str:
+    """Run a command as a user does, to whom our clone is unknown, and return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def environment(wheel, tmp_path_factory) -> Path:
+    """A virtual environment with the wheel, which sees the packages of this one but not our clone:
+    paths in a .pth file of another environment do not count.
+    """
+    place = tmp_path_factory.mktemp("environment")
+    called([sys.executable, "-m", "venv", "--without-pip", place], place)
+    pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python"]
+    called([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], place)
+    packages = next(place.glob("lib/python3*/site-packages"))
+    seen = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "packages.pth").write_text("\n".join(seen))
+    return place
 
 
 class Store:

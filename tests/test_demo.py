@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from conftest import README, ROOT, bench_run, on_one_core
+from conftest import README, ROOMS, ROOT, bench_run, called, on_one_core
 
 from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
@@ -163,16 +163,21 @@ def test_the_same_command_again_runs_nothing_and_changes_no_score(demo):
     } == stamps
 
 
-def test_the_readmes_grid_of_ones_own_goes_on_from_the_demos_data_to_its_report(demo):
-    place = demo.out.parents[1]
-    (place / "my_grid.py").write_text(
-        re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1]
-    )
+def test_the_readmes_grid_runs_from_the_wheel_beside_files_named_like_our_packages(
+    demo, environment, tmp_path
+):
+    grid = re.search(r"```python\n(# my_grid.py.*?)```", README, re.DOTALL)[1]
+    (tmp_path / "my_grid.py").write_text(grid)
+    for room in ROOMS:
+        (tmp_path / f"{room}.py").write_text("raise SystemExit('a file of the user was imported')")
+    out = demo.out.parent / "mine"
 
-    ran = bench_run("--grid", "my_grid.py", cwd=place, under=on_one_core())
+    segbench = [*on_one_core(), environment / "bin" / "segbench"]
+    printed = called([*segbench, "run", "--grid", "my_grid.py", "--out", out], tmp_path)
 
-    assert ran.code == 0, ran.stderr[-3000:]
-    assert "tversky" in (place / "runs" / "mine" / "report.html").read_text()
+    assert printed == f"{out / 'report.html'}\n"
+    assert [(one.state, one.spec.phase) for one in results(out)] == [("COMPLETE", "final")] * 2
+    assert "tversky" in (out / "report.html").read_text()
 
 
 def test_no_cell_scores_beyond_the_ceiling_of_its_preparation(demo):
