@@ -34,18 +34,19 @@ THREE_D = [name for name, part in MODELS.items() if part.dims == 3]
 SEVERAL_OUTPUTS = [name for name, part in MODELS.items() if part.heads]
 
 
-def small(name: str, num_classes: int = 4) -> nn.Module:
+def small(name: str, num_classes: int = 4, in_channels: int = 1) -> nn.Module:
     torch.manual_seed(0)
     part = MODELS[name]
     width = WIDTHS.get(name, 4) if part.width else None
-    return build(name, num_classes, width=width, edges=[part.smallest] * part.dims)
+    edges = [part.smallest] * part.dims
+    return build(name, num_classes, in_channels=in_channels, width=width, edges=edges)
 
 
-def smallest_batch(name: str, batch_size: int = 2) -> torch.Tensor:
+def smallest_batch(name: str, batch_size: int = 2, channels: int = 1) -> torch.Tensor:
     part = MODELS[name]
     edge = part.smallest if batch_size > 1 else part.smallest_alone
     return torch.randn(
-        batch_size, 1, *[edge] * part.dims, generator=torch.Generator().manual_seed(0)
+        batch_size, channels, *[edge] * part.dims, generator=torch.Generator().manual_seed(0)
     )
 
 
@@ -58,12 +59,12 @@ def deviation_over(layer: nn.Module, fan: float) -> float:
     return layer.weight.std().item() / math.sqrt(2 / fan)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(("batch_size", "channels"), [(1, 3), (2, 1)])
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_keeps_the_shape_at_its_smallest_edge(name, batch_size):
-    images = smallest_batch(name, batch_size)
+def test_every_model_keeps_the_shape_at_its_smallest_edge(name, batch_size, channels):
+    images = smallest_batch(name, batch_size, channels)
 
-    outputs = outputs_of(small(name, num_classes=3).train(), images)
+    outputs = outputs_of(small(name, 3, channels).train(), images)
 
     assert (len(outputs) > 1) == (name in SEVERAL_OUTPUTS)
     for number, logits in enumerate(outputs):

@@ -15,6 +15,7 @@ from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import COMPLETE, TrialResult, headline
 from trials.records.spec import PRETRAIN, TUNE, Cell
 from trials.training.attempt import attempt
+from trials.training.pretraining import block_mask, restoration_loss
 from trials.training.run import run_trial
 
 
@@ -206,3 +207,11 @@ def test_slices_across_any_axis_are_scored_as_volumes(small_cache, tmp_path):
 
 def cases_of(result):
     return {score.case for score in result.scores}
+
+
+def test_restoring_the_mean_of_z_scored_channels_costs_about_one():
+    images = torch.randn(2, 3, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    mask = block_mask(images.shape, np.random.default_rng(0))
+
+    assert mask.shape == (2, 1, 16, 16, 16)
+    assert restoration_loss(torch.zeros_like(images), images, mask) == pytest.approx(1, abs=0.02)

@@ -72,10 +72,11 @@ def prepare_dataset(
     measured = _train_cases(dataset, preparation, train) if any(hu) else []
     tick = _counter(on_case, len(measured) + len(dataset.cases))
     rules = rules_of(dataset)
-    num_labels = [len(dataset.classes), dataset.labels.num_labels]
+    regions = [[region.name, region.labels] for region in dataset.regions]
+    meanings = [len(dataset.classes), dataset.has_ignore, regions]
     statistics: tuple[Statistics | None, ...] = (None,) * len(hu)
     if measured:
-        key = content_hash([FORMAT, preparation.clip_hu, num_labels, hu], 12)
+        key = content_hash([FORMAT, preparation.clip_hu, meanings, hu], 12)
         store = Store(
             folder=cache_root / f"{dataset.name}-foreground-{key}",
             preparation=preparation,
@@ -85,7 +86,7 @@ def prepare_dataset(
         found = map(_joint_statistics, zip(*(record.moments for record in moments), strict=True))
         statistics = tuple(next(found) if is_hu else None for is_hu in hu)
     given = [asdict(one) if one else None for one in statistics]
-    key = content_hash([FORMAT, asdict(preparation), num_labels, hu, given], 12)
+    key = content_hash([FORMAT, asdict(preparation), meanings, hu, given], 12)
     folder = cache_root / f"{dataset.name}-{key}"
     store = Store(
         folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics

@@ -1,5 +1,8 @@
 """One case through the door: what is refused, and what the numbers are when it is not."""
 
+import gzip
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nifti_toys import CLASSES, IPL, asymmetric, blocks, save
@@ -117,6 +120,24 @@ def test_each_channel_is_normalised_by_its_name_and_one_file_of_all_gives_the_sa
     assert files.mean[1:2] + files.sd[1:2] == (0, 1)
     assert np.array_equal(files.image[0], alone.image[0])
     assert files.image[2].astype(np.float64).std() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("is_packed", "word"),
+    [(True, "4 bytes of its last channels are missing"), (False, "more than a file of")],
+)
+def test_a_file_of_channels_that_is_cut_is_refused(tmp_path, is_packed, word):
+    case = in_three_channels(tmp_path, True)
+    cut = gzip.decompress(case.image.read_bytes())[:-4]
+    path = case.image if is_packed else case.image.with_suffix("")
+    path.write_bytes(gzip.compress(cut) if is_packed else cut)
+    rules = Rules(classes=CLASSES, channels=("T1", "T2", "PET"))
+
+    faults = examine_case(rules, replace(case, image=path))
+
+    assert word in faults[0].message
+    # The first channels say the same; the last one may name the plane.
+    assert len(faults) == 1 + is_packed
 
 
 def test_a_channel_on_another_grid_or_too_many_are_refused(tmp_path):
