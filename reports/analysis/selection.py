@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports.analysis.checks import refuse_unsound
 from reports.analysis.patients import patient_shares
-from reports.analysis.summary import MEAN, Resampled
-from reports.load.counts import Counts
+from reports.analysis.summary import MEAN, Resampled, resample_ratio
+from reports.load.counts import Counts, count
 from reports.load.run_folder import Run
 from reports.stats.intervals import (
     nan_mean,
@@ -21,6 +22,9 @@ from reports.stats.intervals import (
 from reports.stats.pairs import crossed_p
 from reports.stats.power import Gap, gap_of
 from reports.stats.tests import holm
+from reports.table import scores_table
+from trials.records.result import NATIVE
+from trials.records.spec import Cell
 
 # Differences in Dice below this are not called a lead.
 SAME = 0.01
@@ -90,6 +94,17 @@ def select(run: Run, validation: Counts, test: Counts, resampled: Resampled) -> 
         winner=winner,
         smallest_gap=smallest_gap(draws[:, rivals]),
     )
+
+
+def selected_cell(run: Run) -> Cell | None:
+    """The configuration that the report of a run selects; None before there is one. Raises
+    ValueError for results that cannot be compared.
+    """
+    scores = scores_table(run)
+    refuse_unsound(run, scores)
+    test = count(run, scores, "test", NATIVE)
+    selection = select(run, count(run, scores, "val", NATIVE), test, resample_ratio(test))
+    return run.cells[selection.selected] if selection else None
 
 
 def _held(run: Run, counts: Counts) -> list[int]:

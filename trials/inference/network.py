@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from trials.data.batches.loading import pinned
 from trials.data.batches.slices import SLICE_AXES, slices
 from trials.models.freezing import set_train
+from trials.models.registry import MODELS
 from trials.process.environment import reset_peak
+from trials.records.registry import pick
+from trials.records.spec import TrialSpec
 
 PRECISIONS = {"auto": None, "float32": None, "bf16": torch.bfloat16}
 
@@ -94,6 +97,26 @@ def memory_format(layout: str, dims: int) -> torch.memory_format:
     if layout == "contiguous":
         return torch.contiguous_format
     return torch.channels_last_3d if dims == 3 else torch.channels_last
+
+
+def on_best_device(module: nn.Module, spec: TrialSpec, channels: int) -> Network:
+    """A spec's model as its trial runs it: on the GPU that this process sees, else the CPU, in the
+    recipe's precision and the memory layout of its registry entry.
+    """
+    part, device = pick(MODELS, "model", spec.cell.model), pick_device()
+    # Reset both: an earlier trial in this process may have changed them.
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = (
+        part.kernel_search > 1,
+        part.kernel_search,
+    )
+    return Network(
+        module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
+        dims=part.dims,
+        slice_axis=spec.recipe.slice_axis,
+        device=device,
+        autocast=pick_precision(spec.recipe.precision, device),
+        channels=channels,
+    )
 
 
 def pick_device() -> torch.device:

@@ -2,6 +2,10 @@
 plane at a time.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,25 +23,80 @@ def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
     Outside it the result is background without computing: a convex combination of
     corners that all prefer background prefers background.
     """
-    depth, height, width = shape
+    return summed_on_native_grid([probs], shape)
+
+
+def summed_on_native_grid(several: Sequence[Tensor], shape: tuple[int, int, int]) -> np.ndarray:
+    """The same for the sum of several probabilities, each [K, d, h, w] on a grid of its own; a sum
+    has the argmax of the mean.
+    """
     labels = np.zeros(shape, np.uint8)
+    grids = [_prepared_grid(probs, shape) for probs in several]
+    for plane in range(shape[0]):
+        boxes = [box for grid in grids if (box := grid.box(plane)) is not None]
+        if boxes:
+            at = _around(boxes)
+            fine = reduce(torch.add, (grid.fine(plane, at) for grid in grids))
+            labels[plane, at[0], at[1]] = argmax_labels(fine).numpy()
+    return labels
+
+
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PreparedGrid:
+    """Probabilities [K, d, h, w], where some class beats the background [d, h, w], and the way to
+    the native grid: taps along D, matrices along H and W.
+    """
+
+    probs: Tensor
+    preferred: Tensor
+    taps: tuple[np.ndarray, np.ndarray, np.ndarray]
+    rows: Tensor
+    columns: Tensor
+
+    def box(self, plane: int) -> Box | None:
+        """The native rows and columns of a plane that may be foreground, or None."""
+        low, high, _ = self.taps
+        return _box(
+            self.preferred[int(low[plane])] | self.preferred[int(high[plane])],
+            self.rows,
+            self.columns,
+        )
+
+    def fine(self, plane: int, at: Box) -> Tensor:
+        """The probabilities [K, h, w] in a box of a native plane."""
+        low, high, share = self.taps
+        blended = torch.lerp(
+            self.probs[:, int(low[plane])], self.probs[:, int(high[plane])], float(share[plane])
+        )
+        return self.rows[at[0]] @ blended @ self.columns[at[1]].T
+
+
+def _prepared_grid(probs: Tensor, shape: tuple[int, int, int]) -> _PreparedGrid:
+    depth, height, width = shape
     preferred = (
         (probs[1:] > probs[:1]).any(0)
         if len(probs) > 1
         else torch.zeros(probs.shape[1:], dtype=torch.bool)
     )
-    low_d, high_d, share_d = linear_taps(probs.shape[1], depth)
-    rows, columns = _matrix(height, probs.shape[2]), _matrix(width, probs.shape[3])
-    for plane in range(depth):
-        low, high, share = int(low_d[plane]), int(high_d[plane]), float(share_d[plane])
-        box = _box(preferred[low] | preferred[high], rows, columns)
-        if box is None:
-            continue
-        at_rows, at_columns = box
-        blended = torch.lerp(probs[:, low], probs[:, high], share)
-        fine = rows[at_rows] @ blended @ columns[at_columns].T
-        labels[plane, at_rows, at_columns] = argmax_labels(fine).numpy()
-    return labels
+    return _PreparedGrid(
+        probs=probs,
+        preferred=preferred,
+        taps=linear_taps(probs.shape[1], depth),
+        rows=_matrix(height, probs.shape[2]),
+        columns=_matrix(width, probs.shape[3]),
+    )
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all boxes."""
+    rows, columns = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+    return rows, columns
 
 
 def _matrix(size: int, edge: int) -> Tensor:
@@ -51,7 +110,7 @@ def _matrix(size: int, edge: int) -> Tensor:
     return torch.from_numpy(matrix)
 
 
-def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> tuple[slice, slice] | None:
+def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> Box | None:
     """The native rows and columns that any preferred cube voxel of the plane [n, n] reaches, or
     None.
     """

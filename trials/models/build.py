@@ -5,6 +5,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ from trials.records.registry import pick, unknown
 from trials.records.spec import Recipe
 
 Options = Sequence[tuple[str, float]]
+# The keyword arguments of build().
+Form = dict[str, Any]
 # The argument of a model's function that is not an option: the edges of its training input.
 EDGES = "edges"
 # Counting takes a second, as long as a short trial's evaluation, and is the same for all trials of
@@ -57,6 +60,16 @@ def build(
     return function(in_channels, num_classes, width or part.width, **dict(options), **sized)
 
 
+def form_of(name: str, recipe: Recipe, channels: int) -> Form:
+    """How a recipe's trials build a model for images of so many channels."""
+    return {
+        "in_channels": channels,
+        "width": recipe.width,
+        "options": recipe.model_options,
+        "edges": item_edges(pick(MODELS, "model", name).dims, recipe),
+    }
+
+
 def build_with(
     name: str,
     path: Path,
@@ -73,26 +86,30 @@ def build_with(
     path is what weights.read_tensors takes. width None takes the file's width if the model supports
     it. Raises ValueError naming the file if it does not fit.
     """
-    part = pick(MODELS, "model", name)
     tensors = read_tensors(path)
-    if part.like:
-        module, _, function = part.like.partition(":")
-        try:
-            model = getattr(importlib.import_module(module), function)(
-                tensors, in_channels, num_classes, width
-            )
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-    else:
-        model = build(
-            name,
-            num_classes,
-            in_channels=in_channels,
-            width=width,
-            options=options,
-            edges=edges,
-        )
+    form: Form = {"in_channels": in_channels, "width": width, "options": options, "edges": edges}
+    try:
+        model = build_like(name, tensors, num_classes, form)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return model, load_tensors(model, tensors, str(path))
+
+
+def build_like(
+    name: str, tensors: Mapping[str, torch.Tensor], num_classes: int, form: Form
+) -> nn.Module:
+    """Build a model with random weights, in the variant that the tensors were saved from where its
+    entry knows several; form holds the keyword arguments of build(). Raises ValueError for tensors
+    of none of them.
+    """
+    part = pick(MODELS, "model", name)
+    if not part.like:
+        return build(name, num_classes, **form)
+    module, _, function = part.like.partition(":")
+    variant: nn.Module = getattr(importlib.import_module(module), function)(
+        tensors, form["in_channels"], num_classes, form["width"]
+    )
+    return variant
 
 
 def heads_of(name: str, model: nn.Module) -> list[Convolution]:

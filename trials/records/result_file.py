@@ -1,5 +1,6 @@
 """result.json: what a trial left, read in one place and written in one place."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ FACT_KEYS: dict[str, Any] = {
     **dict.fromkeys(("compiled", "arithmetic_right"), bool),
     "arithmetic_seconds": float,
     "threads": int,
+    "normalised_by": tuple[Mapping[str, float] | None, ...],
     "cases_prepared_again": tuple[str, ...],
     "class_counts.voxels": tuple[int, ...],
 }

@@ -2,7 +2,7 @@
 its items, sampling weights and loss.
 """
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from trials.data.batches.occurrence import count_classes
 from trials.data.batches.resident import source_on
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
-from trials.inference.network import Network, memory_format, pick_device, pick_precision
+from trials.inference.network import Network, on_best_device, pick_device
 from trials.losses import build_loss
-from trials.models.build import bias_from_frequencies, build, build_with, heads_of, item_edges
+from trials.models.build import bias_from_frequencies, build, build_with, form_of, heads_of
 from trials.models.freezing import freeze, stages_of
 from trials.models.registry import MODELS
 from trials.models.weights import check_digest
@@ -35,22 +35,10 @@ def make_network(job: Job, cache: Cache) -> Network:
     Raises ValueError if a weights file does not fit, or if stages are to be frozen without given
     weights.
     """
-    spec = job.spec
-    part, device = pick(MODELS, "model", spec.cell.model), pick_device()
-    torch.manual_seed(spec.seed)
+    torch.manual_seed(job.spec.seed)
     module = first_weights(job, cache)
-    # Reset both: an earlier trial in this process may have changed them.
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = (
-        part.kernel_search > 1,
-        part.kernel_search,
-    )
-    return Network(
-        module=module.to(memory_format=memory_format(part.layout, part.dims)).to(device),
-        dims=part.dims,
-        slice_axis=spec.recipe.slice_axis,
-        device=device,
-        autocast=pick_precision(spec.recipe.precision, device),
-        channels=cache.channels,
+    return replace(
+        on_best_device(module, job.spec, cache.channels),
         frozen=frozen_stages(job, module),
         accumulation_steps=job.accumulation_steps,
     )
@@ -61,12 +49,7 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
     as many output channels as the images have.
     """
     spec, recipe = job.spec, job.spec.recipe
-    form: dict[str, Any] = {
-        "in_channels": cache.channels,
-        "width": recipe.width,
-        "options": recipe.model_options,
-        "edges": item_edges(pick(MODELS, "model", spec.cell.model).dims, recipe),
-    }
+    form = form_of(spec.cell.model, recipe, cache.channels)
     if spec.phase == PRETRAIN:
         return build(spec.cell.model, cache.channels, **form)
     has_new_head = True

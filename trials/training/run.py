@@ -4,6 +4,7 @@ into results.
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import torch
@@ -47,7 +48,7 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
         job, cache
     )
     network, warmed = warm_up(make_network(job, cache), task, job.spec)
-    facts |= warmed
+    facts |= warmed | input_facts(cache)
     for note in (str(warmed[name]) for name in NOTES if name in warmed):
         on_note(note)
     clock = time.perf_counter()
@@ -67,6 +68,14 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
         {"cases_prepared_again": cache.made_again} if cache.made_again else {}
     )
     return trained_result(job, network, progress, cases, facts | seconds | repairs, started)
+
+
+def input_facts(cache: Cache) -> dict[str, object]:
+    """What new images need to become the network's input, beside the recipe: the mean and deviation
+    of each channel in a "train" preparation.
+    """
+    statistics = [one and asdict(one) for one in cache.statistics or ()]
+    return {"normalised_by": statistics} if any(statistics) else {}
 
 
 def checkpoints(job: Job) -> Checkpoints:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from trials.inference.predict import on_native_grid
+from trials.inference.predict import on_native_grid, summed_on_native_grid
 
 
 def blobs(num_classes, edge, seed):
@@ -51,3 +51,16 @@ def test_a_single_confident_voxel_is_found_again():
 
     assert labels[3 * 3 + 1, 3 * 4 + 1, 3 * 5 + 1] == 1
     assert labels.sum() == full_size(probs, (24, 24, 24)).sum()
+
+
+def test_several_grids_are_summed_on_the_native_one():
+    shape = (40, 77, 51)
+    fine, coarse = blobs(4, 16, 0), blobs(4, 9, 1)
+
+    labels = torch.from_numpy(summed_on_native_grid([fine, coarse], shape))
+
+    slow = sum(
+        interpolate(probs[None], size=shape, mode="trilinear")[0] for probs in (fine, coarse)
+    )
+    assert int((labels != slow.argmax(0)).sum()) == 0
+    assert int((labels != full_size(fine, shape)).sum()) > 0

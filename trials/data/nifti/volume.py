@@ -100,10 +100,12 @@ def read_labels(path: Path, num_classes: int) -> Volume:
 
 
 def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    """Write class indices (uint8, file axes) as .nii.gz without scaling; equal labels give equal
-    bytes.
+    """Write class indices (uint8, file axes) as .nii.gz without scaling, its units mm; equal labels
+    give equal bytes.
     """
     assert labels.dtype == np.uint8, "labels are uint8"
     assert labels.ndim == 3, "labels have three axes"
-    content = nib.Nifti1Image(labels, affine).to_bytes()
+    image = nib.Nifti1Image(labels, affine)
+    image.header.set_xyzt_units("mm")
+    content = image.to_bytes()
     write_whole(path, lambda file: file.write(gzip.compress(content, mtime=0)))

@@ -3,7 +3,7 @@ worth a look.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +52,17 @@ class Rules:
 
 
 def rules_of(dataset: Dataset) -> Rules:
-    """The rules for the cases of a data set; one that is not registered knows its classes alone."""
-    part = DATASETS.get(dataset.name)
-    if part is None:
-        return Rules(
-            classes=dataset.classes, channels=dataset.channels, has_ignore=dataset.has_ignore
-        )
-    return Rules(
-        classes=dataset.classes,
-        channels=dataset.channels,
-        has_ignore=dataset.has_ignore,
-        intensity=part.intensity,
-        within=part.within,
-    )
+    """The rules for the cases of a data set; one that is not registered knows its labels and
+    channels alone.
+    """
+    return rules_for(dataset.name, dataset.labels, dataset.channels)
+
+
+def rules_for(name: str, labels: LabelSet, channels: tuple[str, ...]) -> Rules:
+    """The same by the name of a data set, its labels and its channels."""
+    rules = Rules(classes=labels.classes, has_ignore=labels.has_ignore, channels=channels)
+    part = DATASETS.get(name)
+    return replace(rules, intensity=part.intensity, within=part.within) if part else rules
 
 
 def examine_case(rules: Rules, case: Case) -> tuple[Fault, ...]:

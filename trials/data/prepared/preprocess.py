@@ -3,8 +3,10 @@ normalised. It writes nothing.
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -91,12 +93,7 @@ def prepare_case(
     deviation. Raises FileFault, a ValueError.
     """
     headers, label_header = matching_headers(case, rules)
-    channels = [
-        prepare_channel(header, preparation, is_ct(name), given)
-        for header, name, given in zip(
-            headers, rules.channels, statistics or [None] * len(headers), strict=True
-        )
-    ]
+    channels = prepare_image(headers, rules, preparation, statistics)
     label_met = StreamStats()
     label_voxels, label_counts = label_cube(
         label_header, preparation.edge, rules.labels.num_labels, label_met
@@ -106,10 +103,9 @@ def prepare_case(
         header.path: channel.met.digest for header, channel in zip(headers, channels, strict=True)
     }
     notes = [
-        note
-        for number, (header, channel) in enumerate(zip(headers, channels, strict=True))
-        for note in image_notes(rules, case.case, header, channel.met, number)
-    ] + label_notes(rules, case.case, label_header, label_met, class_voxels)
+        *channel_notes(rules, case.case, headers, channels),
+        *label_notes(rules, case.case, label_header, label_met, class_voxels),
+    ]
     return PreparedCase(
         image=np.stack([channel.voxels for channel in channels]),
         labels=laid_out(label_voxels, np.uint8),
@@ -118,10 +114,38 @@ def prepare_case(
         ignored_voxels=int(label_counts.sum() - class_voxels.sum()),
         mean=tuple(channel.used.mean for channel in channels),
         sd=tuple(channel.used.sd for channel in channels),
-        # The channels of one file share its notes.
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(notes),
         digests=(*digests.values(), label_met.digest),
     )
+
+
+def prepare_image(
+    headers: Sequence[Header],
+    rules: Rules,
+    preparation: Preparation,
+    statistics: Sequence[Statistics | None] = (),
+) -> list[PreparedChannel]:
+    """Prepare an image alone, as prepare_case does it. Raises FileFault, a ValueError."""
+    return [
+        prepare_channel(header, preparation, is_ct(name), given)
+        for header, name, given in zip(
+            headers, rules.channels, statistics or [None] * len(headers), strict=True
+        )
+    ]
+
+
+def channel_notes(
+    rules: Rules, case: str, headers: Sequence[Header], channels: Sequence[PreparedChannel]
+) -> list[Fault]:
+    """What is worth a look in an image that can be used; the channels of one file share its
+    notes.
+    """
+    notes = [
+        note
+        for number, (header, channel) in enumerate(zip(headers, channels, strict=True))
+        for note in image_notes(rules, case, header, channel.met, number)
+    ]
+    return list(dict.fromkeys(notes))
 
 
 def prepare_channel(
@@ -140,14 +164,17 @@ def matching_headers(case: Case, rules: Rules) -> tuple[tuple[Header, ...], Head
     """Headers of a case's channels and of its mask. Raises ValueError if they do not lie on one
     grid.
     """
-    headers, label_header = (
-        read_headers(case.images, len(rules.channels)),
-        read_header(case.labels),
-    )
-    for header in headers[1:]:
-        check_same_grid(headers[0], header, *OF_A_CHANNEL)
+    headers, label_header = image_headers(case.images, rules), read_header(case.labels)
     check_same_grid(headers[0], label_header, *OF_AN_IMAGE)
     return headers, label_header
+
+
+def image_headers(images: Sequence[Path], rules: Rules) -> tuple[Header, ...]:
+    """Headers of an image's channels. Raises ValueError if they do not lie on one grid."""
+    headers = read_headers(images, len(rules.channels))
+    for header in headers[1:]:
+        check_same_grid(headers[0], header, *OF_A_CHANNEL)
+    return headers
 
 
 def normalised(
@@ -189,9 +216,10 @@ def foreground_moments(
     than the background; count 0 where it marks none.
     """
     total = Moments()
-    for stored, mask in zip(
-        stored_slabs(header), label_slabs(label_header, labels.num_labels), strict=True
-    ):
+    # Slabs of another voxel type hold another number of planes.
+    masks = chain.from_iterable(label_slabs(label_header, labels.num_labels))
+    for stored in stored_slabs(header):
+        mask = np.stack(list(islice(masks, len(stored))))
         is_foreground = (mask > 0) & (mask < len(labels.classes))
         if is_foreground.any():
             voxels = apply_scaling(header, stored[is_foreground]).astype(np.float64)
@@ -202,6 +230,8 @@ def foreground_moments(
                 count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum())
             )
             total = joined(total, part)
+    # To the end of the mask's stream, where its checksum is.
+    deque(masks, maxlen=0)
     return total
 
 

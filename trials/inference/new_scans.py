@@ -1,0 +1,76 @@
+"""Predictions of new scans, one file each: finished ones are kept, a scan that cannot be used is
+named and the others go on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.datasets.scans import Scan
+from trials.data.nifti.header import Header, read_header
+from trials.data.nifti.same_grid import grid_fault
+from trials.data.nifti.volume import from_dhw, write_labels
+from trials.data.nifti.voxels import label_slabs
+from trials.data.prepared.case_checks import Rules
+from trials.data.prepared.preprocess import channel_notes, image_headers
+from trials.inference.trained import Trained, predict_labels
+from trials.records.faults import Fault, fault_of
+from trials.storage.atomic import NotWritten
+
+PREDICTED, KEPT, FAILED = "predicted", "kept", "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a scan: "predicted", "kept" or "failed"; faults say why it failed, or what is
+    worth a look in it.
+    """
+
+    case: str
+    state: str
+    faults: tuple[Fault, ...] = ()
+
+
+def predict_scans(
+    trained: Sequence[Trained], scans: Sequence[Scan], out: Path, rules: Rules
+) -> Iterator[Outcome]:
+    """Predict each scan by the mean probability of the networks, write OUT/CASE.nii.gz, uint8 on
+    the scan's own grid, and yield what became of it.
+
+    A file that is_finished() is kept. Raises NotWritten if a file cannot be written.
+    """
+    for scan in scans:
+        try:
+            yield _predict_scan(trained, scan, out / f"{scan.case}.nii.gz", rules)
+        except NotWritten:
+            raise
+        except (ValueError, OSError) as error:
+            yield Outcome(case=scan.case, state=FAILED, faults=(fault_of(error, scan.case),))
+
+
+def is_finished(path: Path, scan: Sequence[Header], num_classes: int) -> bool:
+    """Whether a prediction is newer than its scan, lies on its grid, and can be read to its end as
+    labels of the classes.
+    """
+    try:
+        found = read_header(path)
+        for _ in label_slabs(found, num_classes):
+            pass
+        written = path.stat().st_mtime_ns
+        is_newer = all(written >= one.path.stat().st_mtime_ns for one in scan)
+    except (ValueError, OSError):
+        return False
+    return is_newer and grid_fault(scan[0], found, "scan", "") is None
+
+
+def _predict_scan(trained: Sequence[Trained], scan: Scan, path: Path, rules: Rules) -> Outcome:
+    headers = image_headers(scan.images, rules)
+    if is_finished(path, headers, len(rules.classes)):
+        return Outcome(case=scan.case, state=KEPT)
+    labels, channels = predict_labels(trained, headers, rules)
+    affine = headers[0].affine
+    write_labels(path, np.ascontiguousarray(from_dhw(labels, affine)), affine)
+    notes = tuple(channel_notes(rules, scan.case, headers, channels))
+    return Outcome(case=scan.case, state=PREDICTED, faults=notes)
