@@ -2,12 +2,13 @@
 the scores in the run folder.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.execution.progress_bar import progress_bar
 from trials.data.datasets.label_set import LabelSet
-from trials.data.datasets.registry import Dataset, official_regions, open_dataset
+from trials.data.datasets.registry import Case, Dataset, official_regions, open_dataset
 from trials.records.codec import record_hash, to_json
 from trials.records.result import ExternalPredictions
 from trials.records.run_record import read_run_record
@@ -32,8 +33,8 @@ def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names must be unique; two are equal; rename one")
-    dataset = _opened(record, data or Path(record["data"]["root"]))
-    references = _references(record, dataset)
+    dataset = open_data_of(record, data or Path(record["data"]["root"]))
+    references = {name: case.labels for name, case in test_cases(record, dataset).items()}
     scored = [_score(*one, references, record, dataset.labels) for one in named]
     for external in scored:
         write_text(
@@ -73,8 +74,8 @@ def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
     return name, to_local_path(folder)
 
 
-def _opened(record: dict[str, Any], root: Path) -> Dataset:
-    """The data set of the run, whose classes must be those of the run."""
+def open_data_of(record: Mapping[str, Any], root: Path) -> Dataset:
+    """The data set of a run, at root. Raises ValueError unless its classes are those of the run."""
     if not root.is_dir():
         raise ValueError(
             f"the run's data were in {root}, which does not exist; give their folder with "
@@ -89,13 +90,13 @@ def _opened(record: dict[str, Any], root: Path) -> Dataset:
     return dataset
 
 
-def _references(record: dict[str, Any], dataset: Dataset) -> dict[str, Path]:
-    """The reference of every test case of the run."""
-    labels = {case.case: case.labels for case in dataset.cases}
+def test_cases(record: Mapping[str, Any], dataset: Dataset) -> dict[str, Case]:
+    """Every test case of a run by its name. Raises ValueError if the data set lacks one."""
+    cases = {case.case: case for case in dataset.cases}
     test = record["data"]["split_cases"].get("test", ())
-    if missing := sorted(set(test) - set(labels)):
+    if missing := sorted(set(test) - set(cases)):
         raise ValueError(
             f"{dataset.root} must hold all test cases of the run; {len(missing)} are missing, "
             f"first {missing[0]}; give a --data DIR that has them"
         )
-    return {case: labels[case] for case in test}
+    return {case: cases[case] for case in test}

@@ -39,10 +39,17 @@ def add(verbs: Verbs) -> None:
         "repeated",
     )
     verb.add_argument(
+        "--ensembles",
+        action="store_true",
+        help="score the seeds of each configuration as an ensemble first; it predicts every test "
+        "case again, once for each seed, and is done once",
+    )
+    verb.add_argument(
         "--data",
         type=local_path_argument,
         metavar="DIR",
-        help="the folder of the run's data, for --add (default: the one that the run used)",
+        help="the folder of the run's data, for --add and --ensembles (default: the one that the "
+        "run used)",
     )
     verb.add_argument("--grid", metavar="FILE.py", help=OWN_METRICS)
 
@@ -64,6 +71,10 @@ def run(options: argparse.Namespace) -> int:
         from bench.commands.predictions import add_predictions
 
         add_predictions(options.run, options.add, options.data)
+    if options.ensembles:
+        from bench.commands.ensembles import add_ensembles
+
+        add_ensembles(options.run, options.data)
 
     def rebuild() -> Path:
         page = write_report(options.run, options.images)

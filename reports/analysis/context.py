@@ -10,6 +10,7 @@ import pandas as pd
 from reports.analysis.caveats import Caveat, page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
 from reports.analysis.comparisons import FamilyResult, compare_family, read_families
+from reports.analysis.ensembles import ensemble_summaries
 from reports.analysis.external import AllPredictions, External, gather_external, join_predictions
 from reports.analysis.selection import Selection, select
 from reports.analysis.summary import Resampled, ScoreSummary, resample_ratio, summarise
@@ -35,8 +36,9 @@ class Context:
     comparisons that the run declared. surface_rows is the surfaces table, surfaces its test cases
     as one block, metrics the mean of each metric by (configuration, label), region_metrics by
     (configuration, number of the region from 1); all are empty for a run without surfaces. external
-    are predictions that the run did not make; all_predictions are those of its configurations, then
-    the external ones.
+    are predictions that the run did not make; ensembles are the test scores of a configuration's
+    seeds as one prediction by (configuration, label), for those that were scored so;
+    all_predictions are those of its configurations, then the external ones.
     """
 
     run: Run
@@ -51,6 +53,7 @@ class Context:
     region_metrics: MetricSummaries
     resampled: Resampled
     external: External
+    ensembles: Mapping[tuple[int, int], ScoreSummary]
     all_predictions: AllPredictions
     selection: Selection | None
     families: tuple[FamilyResult, ...]
@@ -87,6 +90,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         metrics=metric_summaries(surfaces, run.classes),
         region_metrics=metric_summaries(surfaces, ("", *run.regions)),
         external=external,
+        ensembles=ensemble_summaries(run, test[NATIVE]),
         all_predictions=join_predictions(run, test[NATIVE], surfaces, external),
         resampled=resampled[NATIVE],
         selection=selection,

@@ -24,7 +24,7 @@ from reports.load.counts import Counts
 from reports.load.run_folder import Run, refuse_overlaps
 from trials.records.codec import from_json
 from trials.records.metrics import METRICS, metric_of
-from trials.records.result import NATIVE, ExternalPredictions
+from trials.records.result import NATIVE, CaseScore, ExternalPredictions
 from trials.storage.atomic import find_files, read_text
 
 
@@ -60,8 +60,8 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
     files = [read_external(path) for path in find_files(run.out, "external/*.json")]
     files = sorted(files, key=lambda one: one.name) if test.cases else []
     for one in files:
-        _refuse_other_ground(one, test, run)
-    counts = _counts(files, test)
+        refuse_other_ground(f"external predictions {one.name!r}", one.scores, test, run)
+    counts = counts_like(test, [one.scores for one in files])
     blocks = _surfaces(files, surfaces)
     return External(
         names=tuple(one.name for one in files),
@@ -117,12 +117,15 @@ def _joined(ours: np.ndarray, theirs: np.ndarray, num_seeds: int) -> np.ndarray:
     return np.concatenate([ours, padded])
 
 
-def _counts(files: Sequence[ExternalPredictions], test: Counts) -> Counts:
-    shape = (len(files), 1, *test.true.shape)
+def counts_like(test: Counts, several: Sequence[Sequence[CaseScore]]) -> Counts:
+    """Scores of several predictions, arranged like the test counts as configurations with one
+    seed.
+    """
+    shape = (len(several), 1, *test.true.shape)
     pred, overlap = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     case_at = {case: i for i, case in enumerate(test.cases)}
-    for i, one in enumerate(files):
-        for score in one.scores:
+    for i, scores in enumerate(several):
+        for score in scores:
             pred[i, 0, case_at[score.case], score.label] = score.pred_voxels
             overlap[i, 0, case_at[score.case], score.label] = score.overlap_voxels
     return Counts(
@@ -149,17 +152,17 @@ def _surfaces(files: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfa
     return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
 
 
-def _refuse_other_ground(one: ExternalPredictions, test: Counts, run: Run) -> None:
-    """Raise ValueError unless the predictions were scored once on every test case and label,
-    against the same references.
+def refuse_other_ground(what: str, scores: Sequence[CaseScore], test: Counts, run: Run) -> None:
+    """Raise ValueError unless predictions were scored once on every test case and label, against
+    the same references. what names them.
     """
-    again = "add them again with this run's data"
-    places = [(score.case, score.label) for score in one.scores]
+    again = "add or score them again with this run's data"
+    places = [(score.case, score.label) for score in scores]
     wanted = {(case, label) for case in test.cases for label in range(len(run.classes))}
     if (
         len(set(places)) < len(places)
         or set(places) != wanted
-        or {score.space for score in one.scores} != {NATIVE}
+        or {score.space for score in scores} != {NATIVE}
     ):
         odd = sorted(set(places) ^ wanted)
         where = (
@@ -168,13 +171,12 @@ def _refuse_other_ground(one: ExternalPredictions, test: Counts, run: Run) -> No
             else ("a case is scored twice or on another grid")
         )
         raise ValueError(
-            f"external predictions {one.name!r} were not scored on exactly the run's test cases "
-            f"({where}); {again}"
+            f"{what} were not scored on exactly the run's test cases ({where}); {again}"
         )
-    for score in one.scores:
+    for score in scores:
         ours = int(test.true[test.cases.index(score.case), score.label])
         if score.true_voxels != ours:
             raise ValueError(
-                f"external predictions {one.name!r}: {score.case} has {score.true_voxels} "
-                f"reference voxels of label {score.label}, but {ours} in the run; {again}"
+                f"{what}: {score.case} has {score.true_voxels} reference voxels of label "
+                f"{score.label}, but {ours} in the run; {again}"
             )

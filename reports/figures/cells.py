@@ -5,10 +5,15 @@ import math
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
 from reports.analysis.surfaces import MetricSummaries
-from reports.elements import TableCell
+from reports.elements import Column, TableCell
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, interval, number
 from trials.records.result import NATIVE
+
+ENSEMBLE_RULE = (
+    "Dice of the mean probability of the seeds, scored as one prediction, with its 95 % interval "
+    "over patients; never selected, ranked or tested, and without variance between seeds"
+)
 
 
 def ranked(context: Context) -> list[int]:
@@ -82,3 +87,18 @@ def external_name(name: str) -> TableCell:
 def nothing_known() -> TableCell:
     """An empty cell, for what is only known of the configurations of the run."""
     return TableCell("", math.nan)
+
+
+def ensemble_column(context: Context) -> tuple[Column, ...]:
+    """The column of the seeds as ensembles; none if no ensemble was scored."""
+    return (Column("seeds as an ensemble", True, ENSEMBLE_RULE),) if context.ensembles else ()
+
+
+def ensemble_cells(context: Context, i: int | None, label: int) -> tuple[TableCell, ...]:
+    """The Dice of a configuration's ensemble, empty where there is none; None stands for external
+    predictions.
+    """
+    if not context.ensembles:
+        return ()
+    found = None if i is None else context.ensembles.get((i, label))
+    return (scored(found.dice, found.dice_low, found.dice_high) if found else nothing_known(),)

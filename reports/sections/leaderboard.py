@@ -9,6 +9,8 @@ from reports.elements import Block, Column, Section, Table, TableCell, Text
 from reports.figures.cells import (
     class_name,
     configuration,
+    ensemble_cells,
+    ensemble_column,
     external_name,
     has_surfaces,
     nothing_known,
@@ -104,6 +106,7 @@ def _overview(context: Context, order: list[int]) -> Table:
             for label in labels
         ),
         *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
+        *ensemble_column(context),
         Column(
             "on the cube",
             True,
@@ -158,6 +161,7 @@ def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, 
         configuration(context, i),
         *scores,
         *surface_cells(context, context.metrics, i, MEAN),
+        *ensemble_cells(context, i, MEAN),
         *tail,
     )
 
@@ -180,7 +184,14 @@ def _external_row(context: Context, o: int, labels: tuple[int, ...]) -> TableRow
     summaries = [context.external.summaries[o, label] for label in labels]
     scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
     surfaces = surface_cells(context, context.external.metrics, o, MEAN)
-    return (external_name(context.external.names[o]), *scores, *surfaces, *[nothing_known()] * 3)
+    ensemble = ensemble_cells(context, None, MEAN)
+    return (
+        external_name(context.external.names[o]),
+        *scores,
+        *surfaces,
+        *ensemble,
+        *[nothing_known()] * 3,
+    )
 
 
 def _external_class_row(context: Context, o: int, label: int) -> TableRow:
@@ -191,6 +202,7 @@ def _external_class_row(context: Context, o: int, label: int) -> TableRow:
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
         *surface_cells(context, context.external.metrics, o, label),
+        *ensemble_cells(context, None, label),
         nothing_known(),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
@@ -226,6 +238,7 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
         *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
+        *ensemble_column(context),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
         *(alarms if first.label_free else ()),
         Column("p against selected", True, test),
@@ -256,6 +269,7 @@ def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
         *surface_cells(context, context.metrics, i, label),
+        *ensemble_cells(context, i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))

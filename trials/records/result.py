@@ -169,6 +169,19 @@ class ExternalPredictions:
 
 
 @record
+class EnsembleScores:
+    """The seeds of one configuration as an ensemble by mean probability, scored on the run's test
+    cases: every label and region, native grid. trials maps each member to the SHA-256 of its
+    weights.
+    """
+
+    cell: Cell
+    trials: Mapping[str, str]
+    scores: tuple[CaseScore, ...]
+    surfaces: tuple[SurfaceScore, ...]
+
+
+@record
 class Ceiling:
     """What one preparation allows at most on the test cases. data is the digest of the prepared
     set, as in TrialSpec.

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from bench.cli import main
+from bench.commands.ensembles import add_ensembles
 from bench.grid.user_file import load_grid_text
 from trials.data.nifti.volume import read_labels, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.identity.code_identity import code_of
 from trials.models.build import build
-from trials.records.codec import record_hash
+from trials.records.codec import from_json, record_hash
 from trials.records.job import best_path
-from trials.records.result import COMPLETE, NATIVE, TrialResult
+from trials.records.result import COMPLETE, NATIVE, EnsembleScores, TrialResult
 from trials.records.result_file import write_result
 from trials.records.run_record import read_run_record, write_run_record
 from trials.records.spec import Cell, Cube
@@ -109,11 +110,19 @@ def test_a_trial_gives_its_own_test_case_the_labels_that_the_run_scored(
 
     assert predict(ran, scans, tmp_path / "out", *flags) == 0
 
-    volume = read_labels(tmp_path / "out" / f"{TEST}.nii.gz", 4)
+    assert counts_in(tmp_path / "out", small_cache) == counts_of(ran[1][name].scores)
+
+
+def counts_in(out, small_cache) -> list[list[int]]:
+    volume = read_labels(out / f"{TEST}.nii.gz", 4)
     reference = native_labels(open_cache(small_cache).cases[TEST])
-    assert label_counts(to_dhw(volume.voxels, volume.affine), reference, 4).tolist() == [
+    return label_counts(to_dhw(volume.voxels, volume.affine), reference, 4).tolist()
+
+
+def counts_of(scores) -> list[list[int]]:
+    return [
         [score.true_voxels, score.pred_voxels, score.overlap_voxels]
-        for score in ran[1][name].scores
+        for score in scores
         if (score.case, score.space) == (TEST, NATIVE)
     ]
 
@@ -159,6 +168,26 @@ def test_the_same_command_predicts_again_only_what_is_not_finished(ran, scans, t
     assert (out / "again.nii.gz").read_bytes() == whole
     assert predict(ran, scans, out) == 2
     assert "holds predictions of other trials" in capsys.readouterr().err
+
+
+def test_the_ensemble_of_the_seeds_is_scored_once_as_predict_predicts_it(
+    ran, scans, small_cache, tmp_path
+):
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(ran[0], run)
+    main(["predict", str(run), str(scans), str(out)])
+
+    add_ensembles(run, None)
+
+    (file,) = (run / "ensembles").iterdir()
+    kept = from_json(EnsembleScores, file.read_text())
+    assert kept.cell == CELL
+    assert kept.trials.keys() == {ran[1]["first"].trial, ran[1]["second"].trial}
+    assert counts_of(kept.scores) == counts_in(out, small_cache)
+    assert {surface.case for surface in kept.surfaces} == {TEST}
+    first = file.stat().st_mtime_ns
+    add_ensembles(run, None)
+    assert file.stat().st_mtime_ns == first
 
 
 @pytest.mark.parametrize(
