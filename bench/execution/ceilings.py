@@ -2,6 +2,7 @@
 entry per preparation.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.execution.data import Prepared
@@ -9,14 +10,14 @@ from trials.data.prepared.cache import open_cache
 from trials.inference.ceiling import ceiling_scores
 from trials.records.codec import from_json, to_json
 from trials.records.result import Ceiling, Ceilings
-from trials.storage.atomic import write_text
+from trials.storage.atomic import read_text, write_text
 from trials.storage.checksum import add_checksum
 
 
 def write_ceilings(out: Path, prepared: Prepared) -> None:
     """Write RUN/ceiling.json, keeping the ceilings that it holds for the same prepared data."""
     path = out / "ceiling.json"
-    known = {ceiling.data: ceiling for ceiling in _read(path)}
+    known = {ceiling.data: ceiling for ceiling in read_ceilings(path)}
     ceilings = []
     for preparation, folder in prepared.folders.items():
         digest = prepared.digests[preparation]
@@ -24,14 +25,19 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
             scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
             known[digest] = Ceiling(data=digest, preparation=preparation, scores=scores)
         ceilings.append(known[digest])
+    write_ceiling_file(path, ceilings)
+
+
+def write_ceiling_file(path: Path, ceilings: Sequence[Ceiling]) -> None:
+    """Write the ceilings of a run."""
     write_text(path, add_checksum(to_json(Ceilings(ceilings=tuple(ceilings)))))
 
 
-def _read(path: Path) -> tuple[Ceiling, ...]:
+def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
     """The ceilings that an earlier run wrote; empty if they cannot be read, so that they are
     computed again.
     """
     try:
-        return from_json(Ceilings, path.read_text(encoding="utf-8")).ceilings
+        return from_json(Ceilings, read_text(path)).ceilings
     except (FileNotFoundError, ValueError):
         return ()

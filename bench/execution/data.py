@@ -25,6 +25,7 @@ from trials.data.datasets.registry import (
 from trials.data.datasets.splits import split_hash
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.data.prepared.case_store import content_hash
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
 from trials.records.faults import WARNING, Fault, bad_cases, fault_line
@@ -46,6 +47,7 @@ class Prepared:
     digests: Mapping[Preparation, str]
     counts: Mapping[tuple[Preparation, str], ClassCounts]
     geometry: Mapping[str, Mapping[str, object]]
+    fingerprint: str = ""
     notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> GridFacts:
@@ -79,6 +81,7 @@ class Prepared:
             "split_cases": splits,
             "split_hash": split_hash(splits),
             "data_digest": " ".join(self.digests.values()),
+            "fingerprint": self.fingerprint,
             "excluded": dict(self.split.excluded) | left_out,
             "bad_cases": left_out,
             "warnings": warnings_by_case(self.notes),
@@ -172,8 +175,20 @@ def prepare_grid(
         digests={preparation: opened.digest for preparation, opened in caches.items()},
         counts=counts,
         geometry=geometry(next(iter(caches.values()))),
+        fingerprint=fingerprint_of_files(next(iter(caches.values()))),
         notes=notes_of(next(iter(caches.values()))),
     )
+
+
+def fingerprint_of_files(cache: Cache) -> str:
+    """A digest of the names of all cases and the content of their files, whatever they are prepared
+    to.
+    """
+    files = [
+        (case, *(image.digest for image in record.images), record.labels.digest)
+        for case, record in sorted(cache.cases.items())
+    ]
+    return content_hash(files, 16)
 
 
 def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:

@@ -45,6 +45,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
             "split_cases": made.splits,
             "split_hash": "5f0c",
             "data_digest": "digest",
+            "fingerprint": "f1d0",
             "excluded": {},
             "licence": "made by this project, free to use",
             "shows_images": made.dataset == "phantoms",

@@ -55,6 +55,8 @@ RUN_KEYS: dict[str, Any] = {
     "weights": Mapping[str, str],
     "weights_notes": tuple[str, ...],
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
+    **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
+    "merged": tuple[Mapping[str, object], ...],
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
     "data.geometry": Mapping[str, Geometry],
     "data.grouping": Grouping,
