@@ -27,13 +27,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """What a grid declares for one model: default settings, search ranges, and the numbers of its
-    recipe that can be searched.
+    """What a grid declares for one model: default settings, search ranges, the numbers of its
+    recipe that can be searched, and its optimizer.
     """
 
     hyper: Hyper = field(default_factory=dict)
     spaces: Mapping[str, Range] = field(default_factory=dict)
     numbers: Mapping[str, float | None] = field(default_factory=dict)
+    optimizer: str = "adam"
 
 
 SPACES: Mapping[str, Range] = {
@@ -42,6 +43,11 @@ SPACES: Mapping[str, Range] = {
     "frozen_stages": Range(low=1, high=3, integer=True),
 }
 DEFAULTS: Mapping[str, float] = {"lr": 1e-4, "gamma": 2.0, "frozen_stages": 2.0}
+# Stochastic gradient descent takes steps a hundred times as large as Adam's: nnU-Net's is 0.01.
+SPACES_BY_OPTIMIZER: Mapping[str, Mapping[str, Range]] = {
+    "sgd": {"lr": Range(low=1e-3, high=1e-1, log=True)}
+}
+DEFAULTS_BY_OPTIMIZER: Mapping[str, Mapping[str, float]] = {"sgd": {"lr": 1e-2}}
 
 
 def cell_space(
@@ -56,7 +62,12 @@ def cell_space(
     loss is the plain focal loss. Raises ValueError naming a parameter without a range.
     """
     low, high = one_minus_beta_range(counts)
-    ranges = {**SPACES, "one_minus_beta": Range(low=low, high=high, log=True), **given.spaces}
+    ranges = {
+        **SPACES,
+        **SPACES_BY_OPTIMIZER.get(given.optimizer, {}),
+        "one_minus_beta": Range(low=low, high=high, log=True),
+        **given.spaces,
+    }
     names = tuned_names(cell, weights, given)
     if missing := [name for name in names if name not in ranges]:
         raise ValueError(
@@ -86,6 +97,7 @@ def default_hyper(
         **_of_loss(cell.loss),
         **given.numbers,
         **DEFAULTS,
+        **DEFAULTS_BY_OPTIMIZER.get(given.optimizer, {}),
         "one_minus_beta": middle,
         **given.hyper,
     }

@@ -23,7 +23,8 @@ from trials.process.environment import reset_peak
 from trials.records.job import Job
 from trials.records.spec import TUNE, Cell, Cube, Recipe, TrialSpec
 from trials.training.build import make_network, make_segmentation
-from trials.training.loop import make_optimizer, train_epoch
+from trials.training.loop import train_epoch
+from trials.training.optimizer import make_optimizer
 from trials.training.segmentation import Segmentation
 
 EDGE, STEPS, ROUNDS = 48, 2, 24
@@ -74,7 +75,9 @@ def trainer(network: Network, task: Segmentation, recipe: Recipe) -> tuple[float
     """Seconds of processor time a step of the trainer's own epoch, and the share of its time that
     was not the model's.
     """
-    optimizer, scheduler = make_optimizer(network.module, task, replace(recipe, optimizer="adam"))
+    optimizer, scheduler = make_optimizer(
+        network.module, task.lr, task.epochs * task.steps, replace(recipe, optimizer="adam")
+    )
     started = time.process_time()
     passed = train_epoch(network, task, recipe, np.random.default_rng(0), optimizer, scheduler)
     return (time.process_time() - started) / STEPS, 1 - passed.model_seconds / passed.seconds

@@ -8,7 +8,7 @@ from bench.exit_codes import FINISHED
 from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grids import GRIDS
-from bench.spaces import DEFAULTS, SPACES
+from bench.spaces import DEFAULTS, DEFAULTS_BY_OPTIMIZER, SPACES, SPACES_BY_OPTIMIZER, Range
 from trials.data.datasets.registry import DATASETS
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
@@ -105,10 +105,11 @@ def grids() -> Iterator[str]:
     yield ""
     yield "SEARCHED (default; range)"
     for name, bounds in SPACES.items():
-        yield (
-            f"  {name:<17}{DEFAULTS[name]:g}; {bounds.low:g} to "
-            f"{bounds.high:g}{', logarithmic' if bounds.log else ''}"
-        )
+        yield searched_line(name, DEFAULTS[name], bounds)
+    for optimizer, spaces in SPACES_BY_OPTIMIZER.items():
+        for name, bounds in spaces.items():
+            default = DEFAULTS_BY_OPTIMIZER[optimizer][name]
+            yield searched_line(f"{name} of {optimizer}", default, bounds)
     yield (
         "  weight_decay, clip_gradient, a loss's argument, a recipe's model option: if a "
         "grid's spaces give them a range"
@@ -122,3 +123,9 @@ def grids() -> Iterator[str]:
 def tunes(names: tuple[str, ...]) -> str:
     """The parameters that an entry adds to the search."""
     return f"; tunes {', '.join(names)}" if names else ""
+
+
+def searched_line(name: str, default: float, bounds: Range) -> str:
+    """A hyperparameter, its default and its range."""
+    scale = ", logarithmic" if bounds.log else ""
+    return f"  {name:<17}{default:g}; {bounds.low:g} to {bounds.high:g}{scale}"

@@ -185,6 +185,7 @@ def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
         hyper={**grid.hyper.get("*", {}), **grid.hyper.get(cell.model, {})},
         spaces={**grid.spaces.get("*", {}), **grid.spaces.get(cell.model, {})},
         numbers=numbers_of(recipe),
+        optimizer=recipe.optimizer,
     )
     default = default_hyper(cell, counts, weights, given)
     template = TrialSpec(

@@ -17,7 +17,8 @@ from trials.inference.network import Network
 from trials.process.environment import peak_gib, reset_peak
 from trials.records.spec import Recipe, TrialSpec
 from trials.training.build import make_network, make_segmentation
-from trials.training.loop import make_optimizer, train_epoch
+from trials.training.loop import train_epoch
+from trials.training.optimizer import make_optimizer
 from trials.training.precision import Arithmetic, check_arithmetic
 from trials.training.segmentation import Loss, Segmentation
 from trials.training.warm_up import first_batch, warm_up
@@ -66,7 +67,7 @@ def train_ours(cache: Cache, model: str, recipe: Recipe) -> Trained:
     made, (task, _) = make_network(job, cache), make_segmentation(job, cache)
     started = time.perf_counter()
     network, facts = warm_up(made, task, job.spec)
-    optimizer, scheduler = make_optimizer(network.module, task, recipe)
+    optimizer, scheduler = make_optimizer(network.module, task.lr, task.epochs * task.steps, recipe)
     marks = Marks(network.device)
     marking = replace(task, loss_function=Marked(task.loss_function, marks))
     train_epoch(network, marking, recipe, np.random.default_rng(0), optimizer, scheduler)

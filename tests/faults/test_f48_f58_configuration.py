@@ -145,7 +145,7 @@ MISTAKES = [
     ('"lr": 0.01', "3: 0.01", "a key of Grid.hyper.* must be str; got 3"),
     ("epochs=1", "epochs=None", "Recipe.epochs must be int; got None"),
     ("edge=32", "edge=40", "multiple of 16 and at least 32; got 40; nearest valid: 32 or 48"),
-    ("width=4", "optimizer='sgd'", "unknown Recipe.optimizer 'sgd'; known: adam, adamw"),
+    ("width=4", "optimizer='rmsprop'", "unknown Recipe.optimizer 'rmsprop'"),
     (
         "width=4",
         "subsample_background=99",

@@ -60,7 +60,11 @@ class Recipe:
 
     width None takes the model's own; model_options are further arguments of its function, such as
     ("kernel", 3.0) for a V-Net of smaller kernels. steps_per_epoch None is one pass over the
-    training items. weight_decay None takes the optimizer's own: 0 for adam, 0.01 for adamw.
+    training items. optimizer "sgd" has Nesterov momentum of 0.99. schedule "poly" falls to 0 as
+    (1 - step / steps)^0.9, "cosine" rises over the first 5 % of the steps and falls along a cosine;
+    both are those of the whole training, also in a trial that is pruned. weight_decay None takes
+    the optimizer's own: 0 for adam, 0.01 for adamw, 3e-5 for sgd. clip_gradient is the largest norm
+    of the gradient.
     validate_every counts the epochs from one validation to the next; the last epoch always has one.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
@@ -84,8 +88,8 @@ class Recipe:
     steps_per_epoch: Times | None = None
     pretrain_epochs: Times = 20
     pretrain_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
-    optimizer: Annotated[str, OneOf("adam", "adamw")] = "adam"
-    schedule: Annotated[str, OneOf("fixed", "onecycle")] = "fixed"
+    optimizer: Annotated[str, OneOf("adam", "adamw", "sgd")] = "adam"
+    schedule: Annotated[str, OneOf("fixed", "onecycle", "poly", "cosine")] = "fixed"
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     clip_gradient: Annotated[float, Field(gt=0)] | None = None
     augment: bool = False

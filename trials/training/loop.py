@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from trials.records.result import EpochScore
 from trials.records.spec import Recipe
 from trials.training.checkpoint import Checkpoints
 from trials.training.divergence import Diverged, check_validation, divergence_error
+from trials.training.optimizer import make_optimizer
 from trials.training.progress import (
     Pass,
     Progress,
@@ -26,9 +27,6 @@ from trials.training.progress import (
     epoch_score,
     resume,
 )
-
-OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-SCHEDULES = ("fixed", "onecycle")
 
 
 class Task(Protocol):
@@ -76,7 +74,7 @@ def fit(
     best. Raises Diverged if the loss is not finite, see train_epoch, and TimeoutError after
     recipe.limit_minutes.
     """
-    optimizer, scheduler = make_optimizer(network.module, task, recipe)
+    optimizer, scheduler = make_optimizer(network.module, task.lr, task.epochs * task.steps, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
     while (
         len(progress.curve) < task.epochs
@@ -204,27 +202,3 @@ def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) 
         loss.backward()
         total += loss.detach()
     return total
-
-
-def make_optimizer(
-    module: nn.Module, task: Task, recipe: Recipe
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning rate schedule that a recipe names. Raises ValueError for
-    unknown names.
-    """
-    if recipe.optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"recipe.optimizer must be one of {', '.join(OPTIMIZERS)}; got {recipe.optimizer!r}"
-        )
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    decay = {} if recipe.weight_decay is None else {"weight_decay": recipe.weight_decay}
-    optimizer = OPTIMIZERS[recipe.optimizer](trained, lr=task.lr, fused=True, **decay)
-    if recipe.schedule == "fixed":
-        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if recipe.schedule == "onecycle":
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, task.lr, total_steps=task.epochs * task.steps + 1
-        )
-    raise ValueError(
-        f"recipe.schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}"
-    )

@@ -32,8 +32,9 @@ from trials.records.spec import PRETRAIN
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation, training_items
 from trials.training.checkpoint import Checkpoints, save_weights
-from trials.training.loop import make_optimizer, train_epoch
+from trials.training.loop import train_epoch
 from trials.training.memory import limit_share
+from trials.training.optimizer import make_optimizer
 from trials.training.pretraining import Restoration
 from trials.training.progress import Progress, checkpoint_state
 from trials.training.segmentation import Segmentation
@@ -155,7 +156,7 @@ def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -
     MEASURED_SECONDS have passed.
     """
     recipe, generator = job.spec.recipe, np.random.default_rng(0)
-    optimizer, scheduler = make_optimizer(network.module, replace(task, epochs=1_000_000), recipe)
+    optimizer, scheduler = make_optimizer(network.module, task.lr, 1_000_000 * task.steps, recipe)
     train_epoch(network, replace(task, steps=2), recipe, generator, optimizer, scheduler)
     steps, spent, number = 0, 0.0, LEAST_STEPS
     while spent < MEASURED_SECONDS:
@@ -191,7 +192,7 @@ def saving_cost(
     network: Network, task: Segmentation | Restoration, job: Job, folder: Path
 ) -> tuple[float, float, float]:
     """Seconds of a checkpoint, its MiB, and the MiB of the weights alone."""
-    optimizer, scheduler = make_optimizer(network.module, task, job.spec.recipe)
+    optimizer, scheduler = make_optimizer(network.module, task.lr, task.steps, job.spec.recipe)
     best = {name: tensor.detach().cpu() for name, tensor in network.module.state_dict().items()}
     state = checkpoint_state(Progress(best_weights=best), network.module, optimizer, scheduler)
     kept = Checkpoints(folder=folder / "checkpoints", spec=job.spec)

@@ -119,6 +119,23 @@ def test_defaults_of_full_are_those_of_its_description():
     )
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "default", "low", "high"),
+    [("adam", 1e-4, 1e-5, 1e-2), ("adamw", 1e-4, 1e-5, 1e-2), ("sgd", 1e-2, 1e-3, 1e-1)],
+)
+def test_the_learning_rate_follows_the_optimizer_unless_a_grid_says_otherwise(
+    optimizer, default, low, high
+):
+    cell = Cell(model="dynunet", loss="combined", sampling="none")
+    given = ModelSettings(optimizer=optimizer)
+    own = replace(given, hyper={"lr": 0.5}, spaces={"lr": Range(low=0.1, high=1.0)})
+
+    assert default_hyper(cell, KITS, "random", given) == {"lr": default}
+    assert cell_space(cell, KITS, "random", given)["lr"] == Range(low=low, high=high, log=True)
+    assert default_hyper(cell, KITS, "random", own) == {"lr": 0.5}
+    assert cell_space(cell, KITS, "random", own)["lr"].high == 1
+
+
 def test_stages_are_frozen_only_where_there_are_weights():
     cell = Cell(model="segresnet", loss="combined", sampling="none")
 
@@ -158,7 +175,7 @@ def test_alpha_reaches_only_the_loss_that_takes_it():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schedule": "cosine"}, "unknown Recipe.schedule 'cosine'; known: fixed, onecycle"),
+        ({"schedule": "linear"}, "unknown Recipe.schedule 'linear'"),
         ({"precision": "fp16"}, "unknown Recipe.precision 'fp16'"),
         ({"weights": "imagenet"}, "unknown Recipe.weights 'imagenet'"),
         ({"slice_axis": "axal"}, "did you mean 'axial'"),
@@ -177,7 +194,7 @@ def test_what_a_recipe_may_name_is_what_the_code_knows():
     from trials.data.batches.slices import SLICE_AXES
     from trials.data.sampling import READINGS, UNITS
     from trials.inference.network import PRECISIONS
-    from trials.training.loop import OPTIMIZERS, SCHEDULES
+    from trials.training.optimizer import OPTIMIZERS, SCHEDULES
 
     known = {
         "optimizer": OPTIMIZERS,

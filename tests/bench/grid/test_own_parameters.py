@@ -94,14 +94,13 @@ def test_a_range_alone_has_an_argument_searched(own, monkeypatch):
 
 
 def test_the_weight_decay_of_a_setting_is_the_optimizers():
-    from trials.training.loop import make_optimizer
+    from trials.training.optimizer import make_optimizer
 
-    task = type("Task", (), {"lr": 0.1, "epochs": 1, "steps": 1})
     for recipe, decay in (
         (GRID.recipes["3d"], 0.01),
         (replace(GRID.recipes["3d"], weight_decay=0.3), 0.3),
     ):
-        optimizer, _ = make_optimizer(torch.nn.Linear(2, 2), task, recipe)
+        optimizer, _ = make_optimizer(torch.nn.Linear(2, 2), 0.1, 1, recipe)
         assert optimizer.param_groups[0]["weight_decay"] == decay
 
 

@@ -53,7 +53,7 @@ def network():
     )
 
 
-def trained(folder, stop_after=None):
+def trained(folder, stop_after=None, recipe=RECIPE):
     """Train the toy in a folder, to its end or until after an epoch; returns progress, weights and
     what was noted.
     """
@@ -64,7 +64,7 @@ def trained(folder, stop_after=None):
             raise KeyboardInterrupt
 
     try:
-        progress = fit(model, Toy(), RECIPE, 0, kept, on_epoch)
+        progress = fit(model, Toy(), recipe, 0, kept, on_epoch)
     except KeyboardInterrupt:
         return None
     curve = [replace(score, seconds=0.0) for score in progress.curve]
@@ -74,6 +74,17 @@ def trained(folder, stop_after=None):
         {k: v.tolist() for k, v in model.module.state_dict().items()},
         kept.notes,
     )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("sgd", "poly"), ("adamw", "cosine"), ("adam", "fixed")]
+)
+def test_every_optimizer_and_schedule_resumes_bit_for_bit(tmp_path, optimizer, schedule):
+    recipe = replace(RECIPE, optimizer=optimizer, schedule=schedule, clip_gradient=0.1)
+    straight = trained(tmp_path / "straight", recipe=recipe)
+    trained(tmp_path / "broken", stop_after=1, recipe=recipe)
+
+    assert trained(tmp_path / "broken", recipe=recipe) == straight
 
 
 def newest(folder, place=-1):
