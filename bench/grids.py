@@ -23,7 +23,7 @@ from trials.records.comparisons import DEFAULT_FAMILIES, Family
 from trials.records.metrics import METRICS, MetricEntry
 from trials.records.record import record
 from trials.records.registry import Entry
-from trials.records.spec import Cell, Cube, Hyper, Recipe, Times
+from trials.records.spec import Augmentation, Cell, Cube, Hyper, Recipe, Times
 
 __all__ = [
     "DATASETS",
@@ -35,6 +35,7 @@ __all__ = [
     "MODELS",
     "PAPER",
     "SAMPLINGS",
+    "Augmentation",
     "Cell",
     "Cube",
     "DatasetEntry",

@@ -54,6 +54,24 @@ Preparation = Cube
 
 
 @record
+class Augmentation:
+    """The probabilities with which nnU-Net's augmentation changes a training item; the defaults are
+    its own. mirror is that of each axis; blur and low_resolution then take every second channel.
+    """
+
+    rotate: Share = 0.2
+    zoom: Share = 0.2
+    noise: Share = 0.1
+    blur: Share = 0.2
+    brightness: Share = 0.15
+    contrast: Share = 0.15
+    low_resolution: Share = 0.25
+    inverted_gamma: Share = 0.1
+    gamma: Share = 0.3
+    mirror: Share = 0.5
+
+
+@record
 class Recipe:
     """Everything about a training run that is not tuned; a grid may have some of its numbers tuned
     too.
@@ -69,15 +87,15 @@ class Recipe:
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
-    augment flips, shifts and changes intensities at random; with it rotate_zoom_prob of the items
-    are turned and zoomed too. compile is "auto" (torch compiles the network on a GPU where the
-    trial's steps earn that back), "always" or "never". precision is "auto" (bfloat16 on a GPU that
-    computes it, where the check of its arithmetic holds; else float32), "float32", or "bf16", with
-    which a trial fails where that check does not hold. limit_minutes ends a trial as FAILED, reason
-    timeout, once its training epochs have taken longer; None never does. gpu_share is the share of
-    a GPU that one trial takes; 0.5 lets two trials run on it. Up to one it means a GPU where there
-    is one, and a processor where there is none; more than one is refused where no machine has as
-    many.
+    augment True flips, shifts and changes intensities at random; with it rotate_zoom_prob of the
+    items are turned and zoomed too. augment=Augmentation() is nnU-Net's augmentation instead.
+    compile is "auto" (torch compiles the network on a GPU where the trial's steps earn that back),
+    "always" or "never". precision is "auto" (bfloat16 on a GPU that computes it, where the check of
+    its arithmetic holds; else float32), "float32", or "bf16", with which a trial fails where that
+    check does not hold. limit_minutes ends a trial as FAILED, reason timeout, once its training
+    epochs have taken longer; None never does. gpu_share is the share of a GPU that one trial takes;
+    0.5 lets two trials run on it. Up to one it means a GPU where there is one, and a processor
+    where there is none; more than one is refused where no machine has as many.
     """
 
     epochs: Times
@@ -92,7 +110,7 @@ class Recipe:
     schedule: Annotated[str, OneOf("fixed", "onecycle", "poly", "cosine")] = "fixed"
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     clip_gradient: Annotated[float, Field(gt=0)] | None = None
-    augment: bool = False
+    augment: bool | Augmentation = False
     rotate_zoom_prob: Share = 0.0
     compile: Annotated[str, OneOf("auto", "always", "never")] = "auto"
     log_frequency_bias: bool = False

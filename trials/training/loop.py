@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from trials.data.batches.augment import augment
+from trials.data.batches.draws import draw_batch
 from trials.data.batches.resident import ahead
+from trials.data.batches.strong_augment import augment_strongly
 from trials.inference.network import Network
 from trials.process.stopwatch import Stopwatch
 from trials.records.job import Rung
 from trials.records.result import EpochScore
-from trials.records.spec import Recipe
+from trials.records.spec import Augmentation, Recipe
 from trials.training.checkpoint import Checkpoints
 from trials.training.divergence import Diverged, check_validation, divergence_error
 from trials.training.optimizer import make_optimizer
@@ -163,9 +165,9 @@ def train_epoch(
     losses: list[Tensor] = []
     total = torch.zeros((), device=network.device)
     started, watch = time.perf_counter(), Stopwatch(network.device)
-    for images, labels in ahead(task.batches(generator), network.device):
-        if recipe.augment:
-            images, labels = augment(images, labels, generator, recipe.rotate_zoom_prob)
+    changed = augmentation(recipe, generator)
+    for step, (images, labels) in enumerate(ahead(task.batches(generator), network.device)):
+        images, labels = changed(images, labels, step)
         with watch:
             optimizer.zero_grad(set_to_none=True)
             losses.append(add_gradients(network, task, images, labels))
@@ -183,6 +185,23 @@ def train_epoch(
         model_seconds=watch.seconds(),
         seconds=time.perf_counter() - started,
     )
+
+
+def augmentation(
+    recipe: Recipe, generator: np.random.Generator
+) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+    """What changes a batch at random, given the number of its step in the epoch whose generator
+    this is.
+    """
+    how = recipe.augment
+    if isinstance(how, Augmentation):
+        seed = int(generator.integers(2**32))
+        return lambda images, labels, step: augment_strongly(
+            images, labels, draw_batch(how, seed, step, images.shape)
+        )
+    if how:
+        return lambda images, labels, _: augment(images, labels, generator, recipe.rotate_zoom_prob)
+    return lambda images, labels, _: (images, labels)
 
 
 def add_gradients(network: Network, task: Task, images: Tensor, labels: Tensor) -> Tensor:
