@@ -11,7 +11,7 @@ truth is known by quadrature.
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -29,12 +29,14 @@ from trials.records.spec import Cell
 
 CASES, VALIDATION_CASES, REPLICATES, SEED = 81, 70, 2000, 20_261_123
 VOXELS = 10_000
+# Patients of whom there are several scans.
+CLUSTERS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Standard deviations on the logit of Dice, and the share of patients in whom the lesion is
-    missed.
+    missed. scan is that of a patient's scans, where patients have several.
     """
 
     level: float = 1.3
@@ -43,6 +45,7 @@ class World:
     seed_effect: float = 0.1
     rest: float = 0.4
     missed: float = 0.06
+    scan: float = 0.3
 
 
 @cache
@@ -73,8 +76,24 @@ def draw_dice(
     return np.where(missed, 0.0, expit(world.level + case + mix + seed_effect + rest))
 
 
-def as_counts(dice: np.ndarray) -> Counts:
-    """One class, every patient's lesion of 10,000 voxels predicted at its size: the overlap is the
+def draw_scans(
+    rng: np.random.Generator, world: World, seed_effect: np.ndarray, patients: np.ndarray
+) -> np.ndarray:
+    """Dice of equal configurations on several scans of the same patients, [C, S, N]; patients [N]
+    is each scan's patient, counted from 0. A lesion is missed in all scans of a patient.
+    """
+    num_cells, num_seeds, _ = seed_effect.shape
+    num = int(patients.max()) + 1
+    case, missed = rng.normal(0, world.case, num), rng.random(num) < world.missed
+    mix = rng.normal(0, world.mix, (num_cells, 1, num))
+    own = rng.normal(0, world.scan, len(patients))
+    rest = rng.normal(0, world.rest, (num_cells, num_seeds, len(patients)))
+    logit = world.level + (case + mix + seed_effect)[..., patients] + own + rest
+    return np.where(missed[patients], 0.0, expit(logit))
+
+
+def as_counts(dice: np.ndarray, patients: tuple[str, ...] = ()) -> Counts:
+    """One class, every case's lesion of 10,000 voxels predicted at its size: the overlap is the
     Dice.
     """
     num_cells, num_seeds, num_cases = dice.shape
@@ -87,6 +106,7 @@ def as_counts(dice: np.ndarray) -> Counts:
         pred=pred,
         overlap=overlap,
         available=available,
+        patient_of=patients,
     )
 
 
@@ -110,6 +130,28 @@ def coverage(
         "interval of a mean holds the truth": bool(low[0] <= mean_dice(world) <= high[0]),
         "interval of a difference holds the truth": bool(under[1] <= 0 <= over[1]),
     }
+
+
+def clustered(rng: np.random.Generator, num_seeds: int, num_cells: int = 2) -> dict[str, bool]:
+    """Intervals over 40 patients with one to four scans each, by patient as the report has them and
+    by scan, and the test of two equal configurations.
+    """
+    world = World()
+    patients = np.repeat(np.arange(CLUSTERS), 1 + np.arange(CLUSTERS) % 4)
+    dice = draw_scans(rng, world, draw_luck(rng, world, num_cells, num_seeds), patients)
+    truth = mean_dice(replace(world, case=math.hypot(world.case, world.scan)))
+    found = {}
+    for unit, names in (("patient", tuple(map(str, patients))), ("scan", ())):
+        counts = as_counts(dice, names)
+        low, high = resample_ratio(counts, num_draws=2000).interval(1)
+        under, over = resample_ratio(counts, num_draws=2000).lead_interval(1, 0)
+        p = compare_family(DEFAULT_FAMILIES[0], made_run(num_cells, num_seeds).cells, counts, 0).p
+        found |= {
+            f"by {unit}: interval of a mean": bool(low[0] <= truth <= high[0]),
+            f"by {unit}: interval of a difference": bool(under[1] <= 0 <= over[1]),
+            f"by {unit}: false claim": min(p.values()) < LEVEL,
+        }
+    return found
 
 
 def claims(
@@ -154,6 +196,7 @@ STUDIES: dict[str, Callable[[np.random.Generator], dict[str, bool]]] = {
         coverage(rng, World(seed_effect=0.4), 3, 2)
         | claims(rng, World(seed_effect=0.4), 3, 2, True)
     ),
+    "40 patients, 100 scans, 3 seeds": lambda rng: clustered(rng, 3),
     "64 cells, 3 seeds, no seed_effect": lambda rng: claims(
         rng, World(seed_effect=0.0), 3, 64, False
     ),

@@ -8,11 +8,14 @@ import io
 import math
 import os
 import re
+import sys
 from pathlib import Path
 
 from bench.execution.progress_bar import progress_bar
 from bench.grid.user_file import load_own_parts
-from trials.data.datasets.registry import official_regions
+from reports.load.by_patient import patients_of
+from trials.data.datasets.patients import group_cases, grouping_faults
+from trials.data.datasets.registry import DATASETS, official_regions
 from trials.scoring.folders import ScoreTable, find_pairs, labels_of, score_pairs
 from trials.storage.atomic import write_text
 from trials.storage.probe import check_writable
@@ -22,23 +25,37 @@ from trials.storage.spreadsheet import as_text
 FIRST_COLUMNS = re.compile(rb'case,"?dice_')
 
 
-def score_folders(options: argparse.Namespace) -> ScoreTable:
-    """Score options.prediction against options.reference and write options.csv. Raises ValueError
-    listing every fault.
+def score_folders(options: argparse.Namespace) -> tuple[ScoreTable, tuple[str, ...]]:
+    """Score options.prediction against options.reference and write options.csv; returns the table
+    and the patient of each row. Raises ValueError listing every fault.
 
-    Checks that the table can be written before scoring, which may take hours.
+    Checks that the table can be written, and who the patients are, before scoring, which may take
+    hours.
     """
     load_own_parts(options.grid)
     if options.csv:
         refuse_place(options.csv)
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
+    patients = patients_of_pairs(options, [pair.case for pair in pairs])
     labels = labels_of(options.dataset, options.reference)
     with progress_bar("scoring", len(pairs)) as tick:
         official = official_regions(options.dataset)
         table = score_pairs(pairs, labels, official, options.workers, on_done=tick)
     if options.csv:
         write_csv(options.csv, table)
-    return table
+    return table, patients
+
+
+def patients_of_pairs(options: argparse.Namespace, names: list[str]) -> tuple[str, ...]:
+    """The patient of each case, by --patients, patients.csv in the reference's folder, the data
+    set's rule or a convention of names; empty if each case is a patient. Prints a warning if
+    several scans of a patient are suspected. Raises ValueError for a rule that does not fit.
+    """
+    own = DATASETS[options.dataset].patients if options.dataset in DATASETS else ""
+    grouping = group_cases(names, options.reference, options.patients, own)
+    for fault in grouping_faults(grouping, options.reference):
+        print(f"warning: {fault.message}; give --patients", file=sys.stderr)
+    return patients_of(grouping, names)
 
 
 def refuse_place(path: Path) -> None:

@@ -1,9 +1,11 @@
 """The flags of segbench score."""
 
 import argparse
+from pathlib import Path
 
 from bench.commands.verb import DEFAULT, NAMES, OWN_METRICS, Verbs, add_verb, add_workers
 from bench.exit_codes import FINISHED
+from trials.data.datasets.patients import checked_rule
 from trials.storage.probe import local_path_argument
 
 
@@ -41,6 +43,14 @@ def add(verbs: Verbs) -> None:
         help="score only these cases (default: all; each needs a prediction)",
     )
     verb.add_argument(
+        "--patients",
+        type=patients_rule,
+        default="",
+        metavar="FILE.csv|REGEX",
+        help="which cases are scans of one patient, in the form of Grid.patients (default: "
+        "patients.csv beside the references, or the convention of the names)",
+    )
+    verb.add_argument(
         "--csv",
         type=local_path_argument,
         metavar="FILE",
@@ -50,11 +60,23 @@ def add(verbs: Verbs) -> None:
     add_workers(verb)
 
 
+def patients_rule(text: str) -> str:
+    """An argparse type: a rule for patients; a file's path is taken from the working folder."""
+    try:
+        return (
+            str(Path(checked_rule(text)).absolute())
+            if text.endswith(".csv")
+            else checked_rule(text)
+        )
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def run(options: argparse.Namespace) -> int:
     """segbench score."""
     from bench.commands.score import score_folders
     from reports.stats.score_means import means_text, score_means
 
-    table = score_folders(options)
-    print(means_text(score_means(table.rows, table.official, table.labels)))
+    table, patients = score_folders(options)
+    print(means_text(score_means(table.rows, table.official, table.labels, patients)))
     return FINISHED

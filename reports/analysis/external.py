@@ -99,6 +99,7 @@ def join_predictions(
         pred=_joined(test.pred, external.counts.pred, num_seeds),
         overlap=_joined(test.overlap, external.counts.overlap, num_seeds),
         available=_joined(test.available, external.counts.available, num_seeds),
+        patient_of=test.patient_of,
     )
     numbers = {
         name: _joined(block, external.surfaces.numbers[name], num_seeds)
@@ -134,6 +135,7 @@ def counts_like(test: Counts, several: Sequence[Sequence[CaseScore]]) -> Counts:
         pred=pred,
         overlap=overlap,
         available=np.ones(shape[:2], bool),
+        patient_of=test.patient_of,
     )
 
 

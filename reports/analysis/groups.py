@@ -11,12 +11,13 @@ from reports.analysis.patients import counted_cases, held_labels, patient_dice
 from reports.analysis.summary import MEAN
 from reports.elements import Column, Table, TableCell
 from reports.formatting import cell_name, interval, listed, number
+from reports.load.counts import Counts
 from reports.stats.intervals import case_weights, nan_mean, resample, student_interval
 from trials.records.result import NATIVE
 
 # Upper bounds of slice thickness in mm, with their text: in KiTS23 many cases have 5 mm.
 THICKNESS = ((2.0, "below 2 mm"), (5.0, "2 mm to below 5 mm"), (float("inf"), "5 mm and more"))
-UNKNOWN = "not recorded"
+UNKNOWN, MIXED = "not recorded", "differs between scans"
 
 
 def groups_table(context: Context, shown: int) -> Table | None:
@@ -31,7 +32,7 @@ def groups_table(context: Context, shown: int) -> Table | None:
     for trait, values in traits.items():
         found = {
             group: _scores(context, shown, labels, group, values)
-            for group in _order(set(values.values()))
+            for group in _order(set(group_of_patients(context.test[NATIVE], values).values()))
         }
         rows += [(TableCell(trait), TableCell(group), *scores) for group, scores in found.items()]
         spans.append(_span(trait, found))
@@ -63,6 +64,16 @@ def _traits(context: Context) -> dict[str, dict[str, str]]:
     return traits
 
 
+def group_of_patients(counts: Counts, values: Mapping[str, str]) -> dict[str, str]:
+    """The group of each patient: that of its cases, MIXED if they are in several."""
+    names = counts.patient_of or counts.cases
+    groups: dict[str, str] = {}
+    for patient, case in zip(names, counts.cases, strict=True):
+        first = groups.setdefault(patient, values[case])
+        groups[patient] = first if first == values[case] else MIXED
+    return groups
+
+
 def _thickness(grid: Mapping[str, list[float]] | None) -> str:
     return (
         UNKNOWN
@@ -77,7 +88,7 @@ def _order(groups: set[str]) -> list[str]:
     return sorted(
         groups,
         key=lambda group: (
-            group == UNKNOWN,
+            group in (UNKNOWN, MIXED),
             thin_first.index(group) if group in thin_first else 0,
             group,
         ),
@@ -88,10 +99,10 @@ def _scores(
     context: Context, shown: int, labels: list[int], group: str, values: Mapping[str, str]
 ) -> list[TableCell]:
     """The group's mean for every label, with its interval and number of patients."""
-    counts = context.test[NATIVE]
+    counts, groups = context.test[NATIVE], group_of_patients(context.test[NATIVE], values)
     scores = []
     for label in labels:
-        inside = [values[counts.cases[n]] == group for n in counted_cases(counts, label)]
+        inside = [groups[counts.patients[n]] == group for n in counted_cases(counts, label)]
         dice = nan_mean(patient_dice(counts, label)[[shown]][:, :, inside], 1)[:, None]
         mean, low, high = _mean(dice)
         small = f"{interval(low, high)} n = {dice.shape[2]}".strip()

@@ -11,6 +11,7 @@ from reports.audit.floor import Floor
 from reports.audit.printed_table import PrintedRow, read_number
 from reports.audit.rules import AuditFinding, audit
 from reports.formatting import cell_name
+from reports.load.by_patient import by_patient
 from reports.load.ceilings import background_floor
 from reports.load.counts import Counts
 from reports.load.run_folder import Run
@@ -92,6 +93,7 @@ def _background_row(run: Run, test: Counts, i: int) -> PrintedRow:
     )
     held = test.available[i]
     dice, iou = (
-        float(nan_mean(nan_mean(ratio(*counts)[held], 1), 0)) for ratio in (dice_of, iou_of)
+        float(nan_mean(nan_mean(by_patient(ratio(*counts)[held], test.patient_of), 1), 0))
+        for ratio in (dice_of, iou_of)
     )
     return _row(1, run.classes[0], dice, iou, BACKGROUND_DECIMALS, is_background=True)

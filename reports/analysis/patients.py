@@ -1,4 +1,6 @@
-"""Scores by patient, which is the unit of every statistic."""
+"""Scores by patient, which is the unit of every statistic. P counts patients; below, N those that
+count.
+"""
 
 import numpy as np
 
@@ -16,8 +18,8 @@ def counted_cases(counts: Counts, label: int) -> np.ndarray:
     """The indices of the patients that a label's score is over; for MEAN, those that have any
     label.
     """
-    held = (counts.true[:, 1:] > 0).any(axis=1) if label == MEAN else counts.true[:, label] > 0
-    return np.flatnonzero(held)
+    labels = range(1, counts.true.shape[1]) if label == MEAN else (label,)
+    return np.flatnonzero(np.any([counts.holding(of) for of in labels], axis=0))
 
 
 def patient_dice(counts: Counts, label: int) -> np.ndarray:
@@ -51,6 +53,6 @@ def patient_shares(counts: Counts) -> np.ndarray:
     for label in held:
         values = counts.ratio(label)[:, :, cases]
         means = nan_mean(values, 2)[:, :, None]
-        distance = np.where(counts.true[cases, label] > 0, values - means, 0)
+        distance = np.where(counts.holding(label)[cases], values - means, 0)
         shares.append(means + distance * len(cases) / counts.num_holding(label))
     return np.mean(shares, axis=0)

@@ -33,7 +33,7 @@ class ScoreSummary:
     dice, iou (0..1) are means over the n patients that have the label, then over the seeds; low and
     high bound their 95 % intervals. Of the label_free patients, fp_share have a false positive;
     fp_voxels are predicted there on average. NaN if there is nothing to average, intervals also if
-    n is below 2.
+    n is below 2. A patient's cases are averaged first.
     """
 
     dice: float
@@ -159,11 +159,8 @@ def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], ScoreSum
 
 
 def _num_patients(counts: Counts, label: int) -> int:
-    return (
-        int((counts.true[:, 1:] > 0).any(axis=1).sum())
-        if label == MEAN
-        else counts.num_holding(label)
-    )
+    labels = range(1, counts.true.shape[1]) if label == MEAN else (label,)
+    return int(np.any([counts.holding(of) for of in labels], axis=0).sum())
 
 
 def _with_interval(

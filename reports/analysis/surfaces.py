@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.summary import MEAN, resample_values
+from reports.load.by_patient import by_patient, patients_of
 from reports.load.counts import places
 from reports.load.run_folder import SURFACE_TYPES, Run
 from reports.table import COUNTS, IDENTITY, rows_table
@@ -25,7 +26,7 @@ class Surfaces:
 
     true_voxels [N, R] is the reference. numbers holds every other column by name as [C, S, N, R]; C
     and S are the cells and seeds of the run. available [C, S] says which were scored; the others
-    hold zeros.
+    hold zeros. patient_of [N] names the patient of each case; it is empty if each case is one.
     """
 
     regions: tuple[str, ...]
@@ -33,6 +34,7 @@ class Surfaces:
     true_voxels: np.ndarray
     numbers: dict[str, np.ndarray]
     available: np.ndarray
+    patient_of: tuple[str, ...] = ()
 
     def metric(self, name: str, region: str) -> np.ndarray:
         """A metric of METRICS for a region as [C, S, N]; NaN if it is not defined or the seed is
@@ -154,7 +156,12 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
     true_voxels[at[2:]] = rows["true_voxels"]
     available[at[:2]] = True
     return Surfaces(
-        regions=regions, cases=cases, true_voxels=true_voxels, numbers=numbers, available=available
+        regions=regions,
+        cases=cases,
+        true_voxels=true_voxels,
+        numbers=numbers,
+        available=available,
+        patient_of=patients_of(run.grouping, cases),
     )
 
 
@@ -181,7 +188,10 @@ def metric_summaries(surfaces: Surfaces, classes: tuple[str, ...]) -> MetricSumm
 def _summaries(
     surfaces: Surfaces, metric: str, labels: Mapping[int, str]
 ) -> dict[tuple[int, int], MetricSummary]:
-    values = {label: surfaces.counted(metric, name) for label, name in labels.items()}
+    values = {
+        label: by_patient(surfaces.counted(metric, name), surfaces.patient_of)
+        for label, name in labels.items()
+    }
     resampled = resample_values(values, surfaces.available)
     held = {label: (~np.isnan(of)).any(axis=1) for label, of in values.items()}
     held[MEAN] = np.any(list(held.values()), axis=0)

@@ -9,7 +9,7 @@ from reports.figures.colours import label_colour, mark, model_colour
 from reports.figures.example_cases import Patient, patients_of
 from reports.figures.forest import panels, points
 from reports.figures.slices import image_notes, picture_case
-from reports.formatting import cell_name, distinct, listed, many, number, plain
+from reports.formatting import cell_name, distinct, listed, many, many_patients, number, plain
 from trials.records.result import NATIVE
 
 # More rows would push the patient off the first screen. The leaderboard shows all configurations.
@@ -40,11 +40,12 @@ def overview_figure(context: Context, selection: Selection) -> Figure:
         }
     ]
     more = f" {many(num_left_out, 'more')} in the leaderboard." if num_left_out else ""
+    counts = context.test[NATIVE]
+    patients = many_patients(len(counts.patients), len(counts.cases))
     return Figure(
         id="answer-overview",
         caption=(
-            f"Mean test Dice with 95 % interval, {many(len(context.test[NATIVE].cases), 'patient')}"
-            f"; bold: selected on validation.{more}"
+            f"Mean test Dice with 95 % interval, {patients}; bold: selected on validation.{more}"
         ),
         data=_points(context, order, rows),
         layout=layout,

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import numpy as np
 
+from reports.load.by_patient import by_patient
 from reports.load.counts import Counts
 from reports.load.run_folder import refuse_overlaps
 from reports.table import dice_of, iou_of
@@ -64,32 +65,35 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
                 f"{path} is about other test cases or references than the run's trials; {again}"
             )
     return {
-        data: AttainableScore(edge=one.preparation.edge, by_label=_mean_scores(one.scores))
+        data: AttainableScore(edge=one.preparation.edge, by_label=_mean_scores(one.scores, test))
         for data, one in found.items()
     }
 
 
 def background_floor(test: Counts) -> LabelScore:
-    """The background scores of an empty prediction, averaged over the test cases; it scores 0 in
+    """The background scores of an empty prediction, averaged over the test patients; it scores 0 in
     every other class.
     """
     background, voxels = test.true[:, 0], test.true.sum(axis=1)
     return LabelScore(
-        dice=float(np.mean(dice_of(background, voxels, background))),
-        iou=float(np.mean(iou_of(background, voxels, background))),
+        dice=float(np.mean(by_patient(dice_of(background, voxels, background), test.patient_of))),
+        iou=float(np.mean(by_patient(iou_of(background, voxels, background), test.patient_of))),
     )
 
 
-def _mean_scores(scores: tuple[CaseScore, ...]) -> dict[int, LabelScore]:
-    held: dict[int, list[tuple[int, int, int]]] = {}
+def _mean_scores(scores: tuple[CaseScore, ...], test: Counts) -> dict[int, LabelScore]:
+    """The means over patients, a patient's cases averaged first."""
+    patient = dict(zip(test.cases, test.patient_of or test.cases, strict=True))
+    held: dict[int, dict[str, list[tuple[int, int, int]]]] = {}
     for score in scores:
         if score.true_voxels:
-            held.setdefault(score.label, []).append(
+            held.setdefault(score.label, {}).setdefault(patient[score.case], []).append(
                 (score.true_voxels, score.pred_voxels, score.overlap_voxels)
             )
     return {
         label: LabelScore(
-            dice=fmean(dice(*counts) for counts in rows), iou=fmean(iou(*counts) for counts in rows)
+            dice=fmean(fmean(dice(*counts) for counts in of) for of in rows.values()),
+            iou=fmean(fmean(iou(*counts) for counts in of) for of in rows.values()),
         )
         for label, rows in sorted(held.items())
     }

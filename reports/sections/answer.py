@@ -26,6 +26,7 @@ from reports.formatting import (
     cell_name,
     listed,
     many,
+    many_patients,
     number,
     percent,
     quantity,
@@ -190,8 +191,9 @@ def _sentences(context: Context, selection: Selection) -> tuple[str, ...]:
 
 def _validated(context: Context, selection: Selection) -> str:
     classes = listed([context.run.classes[label] for label in context.run.labels])
+    counts = context.validation
     return (
-        f"On {many(len(context.validation.cases), 'validation patient')}, "
+        f"On {many_patients(len(counts.patients), len(counts.cases), 'validation')}, "
         f"{_name(context, selection.selected)} has the highest mean Dice over {classes}: "
         f"{number(selection.validation[selection.selected])}."
     )
@@ -200,7 +202,8 @@ def _validated(context: Context, selection: Selection) -> str:
 def _tested(context: Context, selection: Selection) -> str:
     row = context.summaries[NATIVE][selection.selected, MEAN]
     reached = ranged(row.dice, row.dice_low, row.dice_high)
-    patients = many(len(context.test[NATIVE].cases), "test patient")
+    counts = context.test[NATIVE]
+    patients = many_patients(len(counts.patients), len(counts.cases), "test")
     text = f"On {patients}, used for neither training nor selection, it reaches {reached}."
     if (i := selection.runner_up) is None:
         return text
@@ -226,7 +229,7 @@ def _more(context: Context, selection: Selection) -> str:
     """
     i, num_cases, num_seeds = (
         selection.runner_up,
-        len(context.test[NATIVE].cases),
+        len(context.test[NATIVE].patients),
         len(context.run.seeds),
     )
     gap = (
@@ -295,7 +298,7 @@ def _together(count: int) -> str:
 
 
 def _by_class(context: Context, selection: Selection) -> Table:
-    num = len(context.test[NATIVE].cases)
+    num = len(context.test[NATIVE].patients)
     columns = (
         Column("class"),
         Column(
@@ -322,7 +325,7 @@ def _by_class(context: Context, selection: Selection) -> Table:
         dice = (
             scored(row.dice, row.dice_low, row.dice_high)
             if row.n
-            else TableCell(f"n/a (0 of {num} cases hold it)")
+            else TableCell(f"n/a (0 of {num} patients hold it)")
         )
         iou = scored(row.iou, row.iou_low, row.iou_high)
         rows.append(

@@ -8,7 +8,8 @@ import numpy as np
 from reports.analysis.context import Context
 from reports.analysis.external import AllPredictions
 from reports.elements import Column, Section, Switch, Table, TableCell, Text
-from reports.formatting import listed, many, number
+from reports.formatting import listed, many, many_patients, number
+from reports.load.by_patient import by_patient
 from reports.stats.conventions import (
     CONVENTIONS,
     Convention,
@@ -93,15 +94,15 @@ def apply_convention(predictions: AllPredictions, convention: Convention) -> Con
     true = np.broadcast_to(true, pred.shape)
     missing = ~counts.available
     over_all, by_label = (
-        convention.over_all(true, pred, overlap),
-        convention.by_label(true, pred, overlap),
+        convention.over_all(true, pred, overlap, counts.patient_of),
+        convention.by_label(true, pred, overlap, counts.patient_of),
     )
     over_all[missing], by_label[missing] = np.nan, np.nan
     means, by_rank = nan_mean(over_all, 1), np.full(len(pred), np.nan)
     if convention.by_case is not None:
         by_case = convention.by_case(true, pred, overlap)
         by_case[missing] = np.nan
-        by_rank = rank_then_mean(nan_mean(by_case, 1))
+        by_rank = rank_then_mean(nan_mean(by_patient(by_case, counts.patient_of, -2), 1))
     return ConventionResult(
         convention=convention,
         over_all=means,
@@ -119,7 +120,8 @@ def official_ranks(predictions: AllPredictions) -> np.ndarray | None:
     missing = ~surfaces.available
 
     def means(by_case: np.ndarray) -> np.ndarray:
-        scored = np.where(np.isnan(by_case), 1.0, by_case).mean(axis=2)
+        scored = np.where(np.isnan(by_case), 1.0, by_case)
+        scored = by_patient(scored, surfaces.patient_of).mean(axis=2)
         scored[missing] = np.nan
         return nan_mean(scored, 1)
 
@@ -204,9 +206,10 @@ def _means_table(context: Context, name: str, results: ConventionResult, order: 
         )
         for i in order
     )
-    n = len(context.all_predictions.counts.cases)
+    counts = context.all_predictions.counts
+    patients = many_patients(len(counts.patients), len(counts.cases))
     caption = (
-        f"{results.convention.title}: mean test Dice of {n} patients, native grid, averaged over "
+        f"{results.convention.title}: mean test Dice of {patients}, native grid, averaged over "
         "seeds."
     )
     return Table(id=f"convention-{name}", caption=caption, columns=columns, rows=rows)

@@ -8,6 +8,7 @@ from typing import Any
 from reports.analysis.context import Context
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.formatting import listed, many, number, percent
+from trials.records.grouping import cases_by_patient
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
@@ -76,7 +77,10 @@ def _ignored(record: Mapping[str, Any]) -> str:
 def _table(
     context: Context, splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]
 ) -> Table:
+    grouping = context.run.grouping
     columns = [Column("split"), Column("cases", True)]
+    if grouping.patients:
+        columns.append(Column("patients", True, grouping.rule))
     if geometry:
         columns += [
             Column(f"with {context.run.classes[label]}", True) for label in context.run.labels
@@ -90,6 +94,9 @@ def _table(
     for name, cases in splits.items():
         known = [geometry[case] for case in cases if case in geometry]
         row = [TableCell(name), TableCell(str(len(cases)), len(cases))]
+        if grouping.patients:
+            num = len(cases_by_patient(grouping, cases))
+            row.append(TableCell(str(num), num))
         if geometry:
             for label in context.run.labels:
                 holding = sum(one["class_voxels"][label] > 0 for one in known)

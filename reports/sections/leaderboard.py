@@ -19,10 +19,11 @@ from reports.figures.cells import (
     surface_cells,
 )
 from reports.figures.forest import difference_figure, mean_figure
-from reports.formatting import cell_name, listed, number, percent
+from reports.formatting import cell_name, listed, many_patients, number, percent
 from trials.records.comparisons import CLASSES, SELECTED
 from trials.records.result import NATIVE, PREPARED
 
+CONFIGURATION = ["space", "model", "loss", "sampling"]
 TableRow = tuple[TableCell, ...]
 MakeRow = Callable[[int], TableRow]
 # With more configurations than this, the tables by class are folded.
@@ -30,7 +31,8 @@ OPEN_ROWS = 16
 RULE = (
     "Scores are taken on each patient's own voxel grid, as a mean over the patients whose "
     "reference holds the class, then over "
-    "the seeds. Intervals are 95 % bootstrap intervals over patients, with the same draws for "
+    "the seeds; a patient's scans are averaged first. Intervals are 95 % bootstrap intervals over "
+    "patients, with the same draws for "
     "each of them. They include "
     "the variance between seeds, estimated from all trainings, and are widened for its degrees of "
     "freedom (Student's t). "
@@ -244,9 +246,11 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         Column("p against selected", True, test),
         Column("seeds", True),
     )
+    counts = context.test[NATIVE]
+    patients = many_patients(first.n, counts.num_cases_holding(label), "test")
     caption = (
-        f"{context.run.classes[label]}: n = {first.n} test patients hold it, "
-        f"{first.label_free} do not."
+        f"{context.run.classes[label]}: n = {patients} hold it, "
+        f"{first.label_free} {'have a scan without it' if counts.patient_of else 'do not'}."
     )
     rows = _merge_rows(
         context,
@@ -295,8 +299,13 @@ def _background_table(context: Context, order: list[int]) -> Table:
     """The scores of label 0, folded; they are in no mean, because predicting nothing scores nearly
     as high.
     """
+    counts = context.test[NATIVE]
     rows = context.scores.query("phase == 'final' and split == 'test' and label == 0")
-    means = rows.groupby(["space", "model", "loss", "sampling"])[["dice", "iou"]].mean()
+    if counts.patient_of:
+        patient = dict(zip(counts.cases, counts.patient_of, strict=True))
+        rows = rows.assign(case=rows["case"].map(patient))
+        rows = rows.groupby([*CONFIGURATION, "trial", "case"])[["dice", "iou"]].mean().reset_index()
+    means = rows.groupby(CONFIGURATION)[["dice", "iou"]].mean()
     columns = (
         Column("configuration"),
         Column("Dice", True, "native grid"),

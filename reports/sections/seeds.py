@@ -198,7 +198,7 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
             continue
         cases, trainings = (
             cases_needed(gap, len(context.run.seeds)),
-            seeds_needed(gap, len(counts.cases)),
+            seeds_needed(gap, len(counts.patients)),
         )
         verdict = "resolved" if selection.resolved[i] else "not resolved"
         seed_variance_known = (counts.available.sum(axis=1) > 1).any()
@@ -208,7 +208,7 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
                 TableCell(signed(gap.gap), gap.gap),
                 TableCell(verdict, look="" if selection.resolved[i] else "quiet"),
                 TableCell(
-                    describe_needed(cases, len(counts.cases))
+                    describe_needed(cases, len(counts.patients))
                     if seed_variance_known
                     else "not measured",
                     cases,
@@ -235,7 +235,7 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
         ),
     )
     caption = (
-        f"How many test patients (here {len(counts.cases)}) or how many seeds (here "
+        f"How many test patients (here {len(counts.patients)}) or how many seeds (here "
         f"{len(context.run.seeds)}) a two-sided 5 % test needs to detect the difference with 80 % "
         "power, if the true difference equals the observed one and only this pair is tested. The "
         "verdict also corrects for the number of comparisons."

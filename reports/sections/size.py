@@ -74,9 +74,8 @@ def _volumes(context: Context, label: int) -> np.ndarray:
     patient's own grid if no voxel sizes are stored.
     """
     counts, voxels = context.test[NATIVE], _voxel_mm3(context)
-    cases = counted_cases(counts, label)
-    scale = [voxels[counts.cases[n]] / 1000 if voxels else 1.0 for n in cases]
-    return counts.true[cases, label] * np.array(scale)
+    scale = np.array([voxels[case] / 1000 if voxels else 1.0 for case in counts.cases])
+    return counts.volumes(label, scale)[counted_cases(counts, label)]
 
 
 def _quarter(volumes: np.ndarray) -> np.ndarray:
@@ -192,7 +191,7 @@ def _points(context: Context, label: int, volumes: np.ndarray, dice: np.ndarray)
         "mode": "markers",
         "x": [float(f"{value:.4g}") for value in volumes],
         "y": [round(float(value), 4) for value in dice],
-        "customdata": [plain(counts.cases[n]) for n in counted_cases(counts, label)],
+        "customdata": [plain(counts.patients[n]) for n in counted_cases(counts, label)],
         "marker": {"color": "var(--accent)/0.65", "size": 7},
         "hovertemplate": "%{customdata}<br>%{x} "
         + _unit(context)
@@ -233,7 +232,7 @@ def _case_table(
             size = TableCell(_amount(float(volume)), float(volume))
             rows.append(
                 (
-                    TableCell(counts.cases[n]),
+                    TableCell(counts.patients[n]),
                     TableCell(context.run.classes[label]),
                     size,
                     TableCell(QUARTERS[quarter], int(quarter)),

@@ -22,7 +22,7 @@ def ranking_stability(context: Context) -> Section | None:
     """How often each configuration takes each rank; None for fewer than two configurations with a
     score, or fewer than two patients.
     """
-    order, patients = ranked(context), len(context.test[NATIVE].cases)
+    order, patients = ranked(context), len(context.test[NATIVE].patients)
     if len(order) < 2 or patients < 2:
         return None
     # Without the effect of the seeds: the question is about other patients.
@@ -78,7 +78,7 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
         caption=(
             f"The widest 95 % range of ranks covers {wide} of {many(num, 'rank')}. The area of a "
             f"circle is the share of {DRAWS:,} bootstrap samples of n = "
-            f"{len(context.test[NATIVE].cases)} patients in which the configuration takes that "
+            f"{len(context.test[NATIVE].patients)} patients in which the configuration takes that "
             "rank (mean Dice of the classes, averaged over seeds, native grid); shares below 0.5 "
             "% are not drawn."
         ),

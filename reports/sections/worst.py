@@ -62,7 +62,7 @@ def worst(context: Context) -> Section | None:
         id="worst",
         title="Worst cases",
         question="Which patients have the worst segmentations, and what do the errors look like?",
-        finding=_finding(patients, trial),
+        finding=_finding(patients, trial, "scan" if context.test[NATIVE].patient_of else "patient"),
         blocks=tuple(blocks),
     )
 
@@ -89,14 +89,14 @@ def _volumes(
     ]
 
 
-def _finding(patients: list[Patient], trial: TrialResult) -> str:
+def _finding(patients: list[Patient], trial: TrialResult, noun: str) -> str:
     held = [patient for patient in patients if not np.isnan(patient.mean)]
     if not held:
         return "No test patient has any of the classes."
     low = sum(patient.mean < LOW for patient in held)
     return (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of "
-        f"{many(len(held), 'patient')} have a mean Dice below "
+        f"{many(len(held), noun)} have a mean Dice below "
         f"{LOW}; the worst is {held[0].case} with {number(held[0].mean)}."
     )
 
@@ -131,7 +131,7 @@ def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Fi
     low = {label: sum(patient.by_label[label - 1] < LOW for patient in patients) for label in shown}
     tails = listed(
         [
-            f"{context.run.classes[label]} {low[label]} of {counts.num_holding(label)}"
+            f"{context.run.classes[label]} {low[label]} of {counts.num_cases_holding(label)}"
             for label in shown
         ]
     )

@@ -2,7 +2,8 @@
 rules that rank by it.
 
 Counts are arrays [..., N, K]: true, predicted and overlapping voxels of N cases and K foreground
-labels. A NaN score does not count.
+labels. A NaN score does not count. patients [N] names the patient of each case, whose scores are
+averaged first; it is empty if each case is a patient.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from reports.load.by_patient import by_patient
 from reports.stats.intervals import nan_mean
 from reports.table import dice_of
 
 ByCase = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Mean = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,8 @@ class Convention:
     title: str
     rule: str
     by_case: ByCase | None
-    by_label: ByCase
-    over_all: ByCase
+    by_label: Mean
+    over_all: Mean
 
 
 def positives_only(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
@@ -52,29 +55,39 @@ def skipped_if_both_empty(true: np.ndarray, pred: np.ndarray, overlap: np.ndarra
     return dice_of(true, pred, overlap)
 
 
-def pooled(true: np.ndarray, pred: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+def pooled(
+    true: np.ndarray, pred: np.ndarray, overlap: np.ndarray, patients: tuple[str, ...] = ()
+) -> np.ndarray:
     """Dice of the voxels of all cases together, [..., K]: large patients and large lesions have the
     largest weight.
     """
     return dice_of(true.sum(axis=-2), pred.sum(axis=-2), overlap.sum(axis=-2))
 
 
-def over_cases(by_case: ByCase) -> ByCase:
-    """The mean over the cases that count, [..., K]."""
-    return lambda true, pred, overlap: nan_mean(by_case(true, pred, overlap), -2)
+def over_cases(by_case: ByCase) -> Mean:
+    """The mean over the cases that count, by patient first, [..., K]."""
+    return lambda true, pred, overlap, patients=(): nan_mean(
+        by_patient(by_case(true, pred, overlap), patients, -2), -2
+    )
 
 
-def over_labels(by_label: ByCase) -> ByCase:
+def over_labels(by_label: Mean) -> Mean:
     """The mean of the labels' means, [...]; a label without a mean does not count."""
-    return lambda true, pred, overlap: nan_mean(by_label(true, pred, overlap), -1)
+    return lambda true, pred, overlap, patients=(): nan_mean(
+        by_label(true, pred, overlap, patients), -1
+    )
 
 
-def labels_first(by_case: ByCase) -> ByCase:
-    """The mean over cases of each case's mean over the labels that count in it, [...]."""
-    return lambda true, pred, overlap: nan_mean(nan_mean(by_case(true, pred, overlap), -1), -1)
+def labels_first(by_case: ByCase) -> Mean:
+    """The mean over cases, by patient first, of each case's mean over the labels that count in it,
+    [...].
+    """
+    return lambda true, pred, overlap, patients=(): nan_mean(
+        by_patient(nan_mean(by_case(true, pred, overlap), -1), patients), -1
+    )
 
 
-def _by_case(title: str, rule: str, by_case: ByCase, over_all: ByCase | None = None) -> Convention:
+def _by_case(title: str, rule: str, by_case: ByCase, over_all: Mean | None = None) -> Convention:
     by_label = over_cases(by_case)
     return Convention(
         title=title,

@@ -229,3 +229,19 @@ def test_a_table_of_ours_is_replaced_and_so_is_an_empty_file(two_cases, labels):
     assert main(command) == 0
 
     assert (two_cases / "scores.csv").read_bytes() != first
+
+
+def test_patients_are_taken_by_a_rule_and_a_rule_that_does_not_fit_is_refused(two_cases, capsys):
+    rule = ("--patients", r"(case)_\d", "--workers", "1")
+
+    assert main(arguments(two_cases, *rule)) == 0
+    kidney = next(
+        line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("kidney  ") and "IoU" in line
+    )
+    assert main(arguments(two_cases, "--patients", r"(p\d)_")) == 2
+
+    # One patient of two cases has no interval.
+    assert kidney[-3:] == ["-", "2", "1"]
+    assert "'case_00001' does not match" in capsys.readouterr().err

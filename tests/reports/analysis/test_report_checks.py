@@ -249,7 +249,7 @@ def test_f84_a_class_that_no_case_has_is_not_available_in_the_tables_and_never_0
     texts = {name: text for name, (text, _) in frames(page).items()}
     answer = texts["answer-by-class"].set_index("class").loc["cyst"]
     assert list(answer[["Dice", "IoU", "patients with it"]]) == [
-        "n/a (0 of 8 cases hold it)",
+        "n/a (0 of 8 patients hold it)",
         "n/a",
         "0 of 8",
     ]

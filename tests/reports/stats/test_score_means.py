@@ -106,3 +106,18 @@ def test_the_text_has_a_line_a_mean_and_says_which_cases_count():
     assert lines[0].split() == ["score", "mean", "95", "%", "interval", "cases"]
     assert lines[1].split() == ["t", "Dice", "0.500", "0.500", "to", "0.500", "2"]
     assert any("reference holds it" in line for line in lines)
+
+
+def test_scans_of_a_patient_are_averaged_and_their_lesions_added_up():
+    rows = [row(0.9, 9, 9, (3, 1, 0)), row(0.5, 9, 9, (1, 1, 0)), row(0.3, 9, 9, (1, 0, 0))]
+
+    found = score_means(rows, (), ["t"], ("a", "b", "a"))
+    means = {mean.measure: mean for mean in found}
+    text = means_text(found)
+
+    assert means["Dice"].value == pytest.approx((0.6 + 0.5) / 2)
+    assert (means["Dice"].low, means["Dice"].high) == pytest.approx((0.5, 0.6))
+    assert (means["Dice"].cases, means["Dice"].patients) == (3, 2)
+    assert means["lesions found, 2 of 5"].value == pytest.approx(2 / 5)
+    assert text.splitlines()[0].split()[-2:] == ["cases", "patients"]
+    assert "bootstrap over patients, whose cases are averaged first" in text
