@@ -19,6 +19,7 @@ from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
+from trials.data.datasets.registry import open_dataset
 
 
 def run_grid(options: argparse.Namespace) -> int:
@@ -30,6 +31,8 @@ def run_grid(options: argparse.Namespace) -> int:
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
+        if options.data and not grid.generate:
+            open_dataset(grid.dataset, options.data, grid.patients)
         return print_trials(declared, options.grid)
     from bench.tuning.execute import Request, execute
 

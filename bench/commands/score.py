@@ -16,7 +16,14 @@ from bench.grid.user_file import load_own_parts
 from reports.load.by_patient import patients_of
 from trials.data.datasets.patients import group_cases, grouping_faults
 from trials.data.datasets.registry import DATASETS, official_regions
-from trials.scoring.folders import ScoreTable, find_pairs, labels_of, score_pairs
+from trials.records.faults import printable
+from trials.scoring.folders import (
+    ScoreTable,
+    find_pairs,
+    header_remarks,
+    labels_of,
+    score_pairs,
+)
 from trials.storage.atomic import write_text
 from trials.storage.probe import check_writable
 from trials.storage.spreadsheet import as_text
@@ -38,6 +45,8 @@ def score_folders(options: argparse.Namespace) -> tuple[ScoreTable, tuple[str, .
     pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
     patients = patients_of_pairs(options, [pair.case for pair in pairs])
     labels = labels_of(options.dataset, options.reference)
+    for remark in header_remarks(pairs):
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     with progress_bar("scoring", len(pairs)) as tick:
         official = official_regions(options.dataset)
         table = score_pairs(pairs, labels, official, options.workers, on_done=tick)

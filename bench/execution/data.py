@@ -196,7 +196,7 @@ def geometry(cache: Cache) -> dict[str, Mapping[str, object]]:
     return {
         case: {
             "shape": list(record.shape),
-            "spacing_mm": [round(edge, 4) for edge in record.spacing_mm],
+            "spacing_mm": [float(f"{edge:.6g}") for edge in record.spacing_mm],
             "class_voxels": list(record.class_voxels),
         }
         for case, record in cache.cases.items()

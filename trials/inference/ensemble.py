@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from trials.data.datasets.label_set import Region
 from trials.data.datasets.registry import Case
-from trials.data.nifti.volume import read_labels, spacing_mm, to_dhw
+from trials.data.nifti.volume import read_mask, spacing_dhw, to_dhw
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.preprocess import matching_headers
 from trials.inference.evaluate import Evaluated
@@ -24,12 +24,12 @@ def score_ensemble(
     case that cannot be used.
     """
     for case in cases:
-        headers, _ = matching_headers(case, rules)
+        headers, label_header = matching_headers(case, rules)
         labels, _ = predict_labels(trained, headers, rules)
-        mask = read_labels(case.labels, rules.labels.num_labels)
+        mask = read_mask(label_header, rules.labels.num_labels)
         reference = to_dhw(mask.voxels, mask.affine)
         counts = label_counts(labels, reference, len(rules.classes))
-        edges, ignored = spacing_mm(mask.affine), find_ignored(reference, rules.labels)
+        edges, ignored = spacing_dhw(label_header), find_ignored(reference, rules.labels)
         yield Evaluated(
             scores=tuple(case_scores(counts, case.case, "test", NATIVE)),
             surfaces=tuple(

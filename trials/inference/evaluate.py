@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, softmax
 
 from trials.data.datasets.registry import official_regions
-from trials.data.nifti.volume import spacing_mm, write_labels
+from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels, to_file_axes
 from trials.inference.network import Network, cube_logits
@@ -88,8 +88,7 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
     surfaces: list[SurfaceScore] = []
     if split == "test":
         regions = every_region(cache.dataset.labels, official_regions(cache.dataset.name))
-        spacing = spacing_mm(np.array(record.affine))
-        ignored = find_ignored(reference, cache.dataset.labels)
+        spacing, ignored = record.spacing_mm, find_ignored(reference, cache.dataset.labels)
         surfaces = surface_scores(reference, on_native, spacing, regions, case, split, ignored)
         _leave_files(plan, case, on_cube, on_native, reference)
     return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))

@@ -112,13 +112,13 @@ def _matrix(size: int, edge: int) -> Tensor:
 
 def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> Box | None:
     """The native rows and columns that any preferred cube voxel of the plane [n, n] reaches, or
-    None.
+    None. A case of fewer than half the cube's voxels leaves some of them between its own.
     """
-    if not bool(preferred.any()):
-        return None
     reached = [
         (matrix[:, preferred.any(axis)] > 0).any(1).nonzero()
         for matrix, axis in ((rows, 1), (columns, 0))
     ]
+    if not all(len(hit) for hit in reached):
+        return None
     at_rows, at_columns = (slice(int(hit[0]), int(hit[-1]) + 1) for hit in reached)
     return at_rows, at_columns

@@ -3,19 +3,22 @@ row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from trials.data.datasets.class_rules import check_classes
 from trials.data.datasets.label_set import LabelSet, Region
-from trials.data.datasets.registry import DATASETS, Dataset
+from trials.data.datasets.registry import DATASETS
+from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.volume import read_labels
-from trials.data.nifti.voxels import read_header
+from trials.data.nifti.volume import Volume, file_axes, from_dhw, read_mask, to_dhw
 from trials.process.workers import run_on_cases
+from trials.records.faults import FileFault
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
@@ -27,6 +30,7 @@ from trials.scoring.regions import scored_regions
 from trials.scoring.surface import bounding_box
 
 NAMES_SHOWN = 20
+FIX = "write the prediction on the case's own grid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,21 @@ def find_pairs(
     )
 
 
+def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
+    """What is worth a look in the geometry of all masks: a line for each kind, with the first file
+    and the number of others. A file that cannot be read is left to score_pairs().
+    """
+    found: dict[str, list[FileFault]] = {}
+    for path in (path for pair in pairs for path in (pair.reference, pair.prediction)):
+        with suppress(ValueError, OSError):
+            for remark in read_header(path).geometry.remarks:
+                found.setdefault(remark.code, []).append(remark)
+    return [
+        str(alike[0]) + (f" (and {len(alike) - 1} more files)" if len(alike) > 1 else "")
+        for alike in found.values()
+    ]
+
+
 def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str, Path]:
     """Find masks by case: CASE.nii.gz or CASE.nii in the folder, or CASE/mask_file; other files are
     ignored.
@@ -122,13 +141,15 @@ def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str
 
 
 def labels_of(dataset: str, reference: Path) -> LabelSet:
-    """What labels mean, as the data set's entry reads it from a folder of masks."""
+    """What labels mean, as the data set's entry reads it from a folder of masks. Raises ValueError
+    for classes that cannot be told apart.
+    """
     part = pick(DATASETS, "data set", dataset)
-    if part.label_set:
-        labels: LabelSet = Entry(part.label_set).load()(reference)
-        return labels
-    found: Dataset = part.load()(reference)
-    return found.labels
+    labels: LabelSet = (
+        Entry(part.label_set).load()(reference) if part.label_set else part.load()(reference).labels
+    )
+    check_classes(reference, labels.classes, labels.num_labels)
+    return labels
 
 
 def score_pairs(
@@ -180,25 +201,29 @@ def read_pair(pair: MaskPair, labels: LabelSet) -> tuple[np.ndarray, np.ndarray,
     """Read reference and prediction, uint8 cropped to the box of what is not background, and the
     reference's spacing. The reference alone may hold the ignore label.
 
-    Axes and spacing are in file order, slowest first: no score depends on the order, and
-    reorienting whole scans takes as long as scoring them. Raises ValueError naming a file whose
-    shape, affine or labels do not match the reference.
+    Axes and spacing are in file order of the reference, slowest first: no score depends on the
+    order, and reorienting whole scans takes as long as scoring them. Raises ValueError naming a
+    file whose shape, affine or labels do not match the reference.
     """
-    fix = "write the prediction on the case's own grid"
-    check_same_grid(read_header(pair.reference), read_header(pair.prediction), "reference", fix)
-    volumes = [
-        read_labels(pair.reference, labels.num_labels),
-        read_labels(pair.prediction, len(labels.classes)),
-    ]
-    voxels = [volume.voxels.T for volume in volumes]
+    reference, prediction = read_header(pair.reference), read_header(pair.prediction)
+    prediction = check_same_grid(reference, prediction, "reference", FIX)
+    whole = read_mask(reference, labels.num_labels).voxels.T
+    voxels = (whole, _along(reference, read_mask(prediction, len(labels.classes))).T)
     boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
     )
-    true, pred = (whole[both or np.s_[:1, :1, :1]] for whole in voxels)
-    slow, middle, fast = np.linalg.norm(volumes[0].affine[:3, :3], axis=0)[::-1]
-    return true, pred, (float(slow), float(middle), float(fast))
+    true, pred = (one[both or np.s_[:1, :1, :1]] for one in voxels)
+    fast, middle, slow = reference.geometry.spacing_mm
+    return true, pred, (slow, middle, fast)
+
+
+def _along(reference: Header, labels: Volume) -> np.ndarray:
+    """The voxels of labels on the reference's grid, along the axes of the reference's file."""
+    if file_axes(reference.affine) == file_axes(labels.affine):
+        return labels.voxels
+    return np.asfortranarray(from_dhw(to_dhw(labels.voxels, labels.affine), reference.affine))
 
 
 def list_cases(cases: Iterable[str]) -> str:

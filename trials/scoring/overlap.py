@@ -75,7 +75,8 @@ def device_counts(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     pred, is_finite = device_argmax(logits)
     classes = arange(num_classes, dtype=uint8, device=logits.device)[:, None]
     is_pred, is_true = (voxels.flatten(1)[:, None] == classes for voxels in (pred, labels))
-    is_pred.logical_and_(labels.flatten(1)[:, None] < num_classes)
+    # Not < num_classes: 256 is no uint8.
+    is_pred.logical_and_(labels.flatten(1)[:, None] <= num_classes - 1)
     # Sums of bool are exact, in int64.
     true_voxels, pred_voxels = is_true.sum(2), is_pred.sum(2)
     counts = stack([true_voxels, pred_voxels, is_pred.logical_and_(is_true).sum(2)], 2)

@@ -35,6 +35,29 @@ def test_labels_equal_those_of_interpolating_all_classes(shape, num_classes):
         assert 0 < int((slow > 0).sum()) < slow.numel()
 
 
+@pytest.mark.parametrize("shape", [(5, 4, 3), (1, 1, 1), (40, 2, 3), (3, 60, 1)])
+def test_a_case_far_smaller_than_the_cube_equals_interpolating_it_too(shape):
+    probs = torch.zeros(2, 32, 32, 32)
+    probs[0] = 1
+    kept = torch.Generator().manual_seed(0)
+    # Single voxels, most of which lie between the samples of the small case.
+    for d, h, w in torch.randint(0, 32, (3000, 3), generator=kept).tolist():
+        probs[:, d, h, w] = torch.tensor([0.0, 1.0])
+
+    labels = torch.from_numpy(on_native_grid(probs, shape))
+
+    assert labels.shape == shape
+    assert torch.equal(labels.long(), full_size(probs, shape))
+
+
+def test_voxels_between_those_of_a_small_case_leave_background():
+    probs = torch.zeros(2, 16, 16, 16)
+    probs[0] = 1
+    probs[:, 0, 0, 0] = torch.tensor([0.0, 1.0])
+
+    assert not on_native_grid(probs, (3, 3, 3)).any()
+
+
 def test_all_background_stays_background():
     probs = torch.zeros(3, 8, 8, 8)
     probs[0] = 1

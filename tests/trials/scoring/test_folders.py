@@ -7,8 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.label_set import LabelSet, Region
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
+from trials.scoring.case import surface_scores
 from trials.scoring.folders import (
     MaskPair,
     find_pairs,
@@ -177,13 +178,48 @@ def test_scores_do_not_depend_on_how_a_files_axes_run(tmp_path):
     for path, labels in zip(turned, (patient(), pred), strict=True):
         nibabel.save(nibabel.Nifti1Image(labels, IPL).as_reoriented(turn), path)
 
+    mixed = MaskPair(case="case_00001", reference=first.reference, prediction=turned[1])
+
     scores = [
         score_pair(pair, LABELS, KITS23)
-        for pair in (first, MaskPair(case="case_00001", reference=turned[0], prediction=turned[1]))
+        for pair in (
+            first,
+            MaskPair(case="case_00001", reference=turned[0], prediction=turned[1]),
+            mixed,
+        )
     ]
 
     assert scores[0] == pytest.approx(scores[1], nan_ok=True)
+    assert scores[0] == pytest.approx(scores[2], nan_ok=True)
     assert 0 < scores[0]["surface_dice_kidney_and_mass"] < 1
+
+
+def test_a_distance_at_the_tolerance_is_within_it_on_an_oblique_scan(tmp_path):
+    a, b = np.radians(23.7), 0.4
+    about_z = [[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]
+    about_x = [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(about_z) @ about_x * [0.7617, 0.7617, 5.0]
+    labels = patient().transpose(2, 1, 0)
+    paths = [
+        save(tmp_path / name, voxels, affine)
+        for name, voxels in (("a.nii", labels), ("b.nii", np.roll(labels, (1, 3, 0), (0, 1, 2))))
+    ]
+    kidney = Region(name="kidney_and_mass", labels=(1, 2, 3), tolerance_mm=3 * 0.7617)
+
+    scores = score_pair(
+        MaskPair(case="x", reference=paths[0], prediction=paths[1]), LABELS, (kidney,)
+    )
+    true, pred, spacing_mm = read_pair(
+        MaskPair(case="x", reference=paths[0], prediction=paths[1]), LABELS
+    )
+    (surface,) = surface_scores(true, pred, spacing_mm, [kidney], "x", "test")
+
+    # google-deepmind/surface-distance 0.1 with spacing 0.7617 and 5; with edges that are 1e-9 mm
+    # longer its Surface Dice is 0.7013.
+    assert spacing_mm == (5.0, 0.7617, 0.7617)
+    assert scores["surface_dice_kidney_and_mass"] == pytest.approx(0.9728675061473913, abs=1e-12)
+    assert surface.hd95_mm == pytest.approx(2.2851, abs=1e-12)
 
 
 def test_two_masks_without_foreground_score_by_the_challenges_rule(tmp_path):
@@ -293,5 +329,5 @@ def test_two_labels_of_one_name_are_refused(tmp_path):
         json.dumps({"labels": {"0": "background", "1": "liver", "2": "liver"}})
     )
 
-    with pytest.raises(ValueError, match="gives two labels one name"):
+    with pytest.raises(ValueError, match="gives two labels one name, 'liver'; rename one"):
         labels_of("nnunet", tmp_path)

@@ -31,7 +31,7 @@ def label_set(path: Path, facts: dict[str, Any]) -> LabelSet:
     if numbers != list(range(len(numbers))):
         raise ValueError(
             f"{path}: labels must be 0, 1, 2, ... without gaps, 0 the background; got "
-            f"{shown(numbers)}"
+            f"{shown(numbers)}; renumber them here and in the masks"
         )
     if len(numbers) < 2:
         raise ValueError(

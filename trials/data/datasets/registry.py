@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trials.data.datasets.class_rules import check_classes
 from trials.data.datasets.label_set import LabelSet, Region
 from trials.records.faults import Fault, printable, refuse, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
@@ -173,7 +174,7 @@ def open_dataset(name: str, root: Path, patients: str = "") -> Dataset:
 
 def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
     """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
-    case at all.
+    case at all, and for classes that cannot be stored or told apart.
     """
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
@@ -184,6 +185,7 @@ def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
         raise ValueError(
             f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}"
         )
+    check_classes(root, dataset.classes, dataset.labels.num_labels)
     return _with_patients(dataset, patients, part.patients)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from trials.data.nifti.geometry import Geometry, read_geometry
 from trials.data.nifti.opening import FETCH, open_nifti
 from trials.records.faults import FileFault
 
@@ -18,10 +19,6 @@ MAX_OFFSET = 2**24
 MAX_PLANE_BYTES = 2**24
 # Deflate compresses at most 258 bytes into 2 bits: a header that claims more is wrong.
 MAX_DEFLATE_RATIO = 1032
-SHEAR_TOLERANCE = 1e-3
-MAX_CONDITION = 1e6
-SPACING_MM = (0.1, 20.0)
-REWRITE = "write the header again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +26,8 @@ class Header:
     """A file's validated header.
 
     shape is in file axes, the first one fastest in the file; a stored value v means v * slope +
-    inter. affine [4, 4] maps voxel indices to millimetres, x to the right, y to the front, z to the
-    head. extra_axes are the file's further axes, each of length 1. following are the bytes of the
+    inter. geometry is what the rule of trials.data.nifti.geometry makes of sform, qform, pixdim and
+    unit. extra_axes are the file's further axes, each of length 1. following are the bytes of the
     further volumes that a file of several channels holds behind this one.
     """
 
@@ -40,9 +37,14 @@ class Header:
     offset: int
     slope: float
     inter: float
-    affine: np.ndarray
+    geometry: Geometry
     extra_axes: int = 0
     following: int = 0
+
+    @property
+    def affine(self) -> np.ndarray:
+        """[4, 4], voxel index to millimetres."""
+        return self.geometry.affine
 
 
 def read_headers(paths: Sequence[Path], channels: int) -> tuple[Header, ...]:
@@ -97,7 +99,7 @@ def read_header(path: Path, channels: int = 1) -> Header:
         offset=int(offset),
         slope=slope,
         inter=inter,
-        affine=_checked_affine(path, raw),
+        geometry=read_geometry(path, raw, shape),
         extra_axes=int(raw["dim"][0]) - 3 - (channels > 1),
     )
 
@@ -169,48 +171,3 @@ def _scaling(path: Path, slope: float, inter: float) -> tuple[float, float]:
             "write it again",
         )
     return slope, inter
-
-
-def _checked_affine(path: Path, raw: nib.Nifti1Header) -> np.ndarray:
-    pixdim = raw["pixdim"][1:4]
-    if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
-        raise FileFault(
-            path,
-            "spacing",
-            f"voxel edges (pixdim) must be positive; got {pixdim.tolist()}",
-            REWRITE,
-        )
-    if raw["sform_code"] <= 0 and raw["qform_code"] <= 0:
-        raise FileFault(
-            path,
-            "orientation",
-            "has neither sform nor qform, so its orientation is unknown",
-            "set one",
-        )
-    try:
-        affine = raw.get_sform() if raw["sform_code"] > 0 else raw.get_qform()
-    except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError) as error:
-        raise FileFault(path, "affine", f"its qform is not a rotation ({error})", REWRITE) from None
-    affine = np.asarray(affine, np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_sound = np.isfinite(affine).all() and np.linalg.cond(affine[:3, :3]) <= MAX_CONDITION
-        edges_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    if not is_sound:
-        text = f"its affine must be finite and invertible; got {affine[:3].tolist()}"
-        raise FileFault(path, "affine", text, REWRITE)
-    if not (SPACING_MM[0] <= edges_mm.min() and edges_mm.max() <= SPACING_MM[1]):
-        shown = " x ".join(f"{edge:.4g}" for edge in edges_mm)
-        text = (
-            f"voxel edges must lie in {SPACING_MM[0]:g}..{SPACING_MM[1]:g} mm; its affine says "
-            f"{shown}"
-        )
-        raise FileFault(path, "spacing", text, "write the header again, in millimetres")
-    directions = affine[:3, :3] / edges_mm
-    if np.abs(directions.T @ directions - np.eye(3)).max() > SHEAR_TOLERANCE:
-        raise FileFault(
-            path,
-            "affine",
-            "its axes are sheared, not perpendicular",
-            "resample it on a rectangular grid",
-        )
-    return affine

@@ -3,12 +3,16 @@ the affine.
 """
 
 import gzip
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from trials.data.nifti.geometry import directions
+from trials.data.nifti.header import Header
 from trials.data.nifti.voxels import (
     apply_scaling,
     label_slabs,
@@ -18,8 +22,12 @@ from trials.data.nifti.voxels import (
 )
 from trials.storage.atomic import write_whole
 
-# D runs from head to feet, H from front to back, W from right to left, as in the KiTS files.
-CANONICAL = ("I", "P", "L")
+# A frame a hair off the patient's own: of two file axes exactly between two directions, as after a
+# turn by 45 degrees, it tells which is which, whatever the order in which a file stores them.
+_TILT = np.array([[1, -3e-4, 2e-4], [3e-4, 1, -1e-4], [-2e-4, 1e-4, 1]])
+# D runs from head to feet, H from front to back, W from right to left, as in the KiTS files; an
+# affine has x to the right, y to the front and z to the head.
+FROM_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]]) @ _TILT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +52,24 @@ class Axes:
 
 def file_axes(affine: np.ndarray) -> Axes:
     """Derive from a valid affine which file axis is D, H and W, and which are reversed; oblique
-    axes take the nearest.
+    axes take the nearest. Files of one grid give the same patient axes, however they are stored.
     """
-    orientations = nib.orientations
-    turn = orientations.ornt_transform(
-        orientations.io_orientation(affine), orientations.axcodes2ornt(CANONICAL)
-    )
-    by_axis = {int(to): (source, step < 0) for source, (to, step) in enumerate(turn)}
-    (d, d_flip), (h, h_flip), (w, w_flip) = (by_axis[axis] for axis in range(3))
-    return Axes(order=(d, h, w), flips=(d_flip, h_flip, w_flip))
+    cosines = FROM_RAS @ directions(affine)
+    # Row d, column a: how far file axis a runs along D, H or W.
+    order = max(permutations(range(3)), key=lambda axes: np.abs(cosines[range(3), axes]).sum())
+    d, h, w = (bool(cosines[row, axis] < 0) for row, axis in enumerate(order))
+    return Axes(order=(order[0], order[1], order[2]), flips=(d, h, w))
+
+
+def dhw_to_file(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The matrix [4, 4] that maps a voxel's index in (D, H, W) to its index in the file."""
+    axes = file_axes(affine)
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1
+    for row, (axis, is_reversed) in enumerate(zip(axes.order, axes.flips, strict=True)):
+        matrix[axis, row] = -1 if is_reversed else 1
+        matrix[axis, 3] = shape[axis] - 1 if is_reversed else 0
+    return matrix
 
 
 def to_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -70,11 +87,10 @@ def from_dhw(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return flipped.transpose(np.argsort(axes.order))
 
 
-def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
-    """Voxel edges in millimetres, in (D, H, W) order."""
-    edges = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
-    d, h, w = file_axes(affine).order
-    return float(edges[d]), float(edges[h]), float(edges[w])
+def spacing_dhw(header: Header) -> tuple[float, float, float]:
+    """A file's voxel edges in millimetres, in (D, H, W) order."""
+    d, h, w = (header.geometry.spacing_mm[axis] for axis in file_axes(header.affine).order)
+    return d, h, w
 
 
 def read_image(path: Path) -> Volume:
@@ -92,11 +108,31 @@ def read_labels(path: Path, num_classes: int) -> Volume:
     """Read a whole mask as uint8 class indices below num_classes. Raises ValueError naming the file
     for any fault in it.
     """
-    header = read_header(path)
+    return read_mask(read_header(path), num_classes)
+
+
+def read_mask(header: Header, num_classes: int) -> Volume:
+    """Read a whole mask like read_labels(), by a header that was read before."""
     voxels = np.empty(header.shape[::-1], np.uint8)
     for planes, slab in with_planes(label_slabs(header, num_classes)):
         voxels[planes] = slab
     return Volume(voxels.T, header.affine)
+
+
+def image_and_labels(
+    image: Header, labels: Header, num_classes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the planes of stored_slabs(image), each with the classes of its voxels, uint8.
+
+    labels must come from check_same_grid(). A mask along other axes than its image is read whole.
+    """
+    if file_axes(image.affine) == file_axes(labels.affine):
+        yield from zip(stored_slabs(image), label_slabs(labels, num_classes), strict=True)
+        return
+    mask = read_mask(labels, num_classes)
+    turned = from_dhw(to_dhw(mask.voxels, mask.affine), image.affine).T
+    for planes, stored in with_planes(stored_slabs(image)):
+        yield stored, turned[planes]
 
 
 def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:

@@ -22,7 +22,7 @@ CHUNK_BYTES = 2**16
 MAX_INTENSITY = 1e30
 LABEL_TOLERANCE = 1e-3
 # Small enough for the CPU's cache, and large enough that the cost per call is negligible.
-SLAB_BYTES = 2**18
+SLAB_VOXELS = 2**17
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ def stored_slabs(header: Header, stats: StreamStats | None = None) -> Iterator[n
     """Yield planes of the last file axis as stored, [n, axis 1, axis 0] at a time, read-only;
     apply_scaling() gives their values.
 
-    Files of equal shape and type give equal slabs. The stream is read to its end, where its
+    Files of equal shape give equal slabs. The stream is read to its end, where its
     checksum is. Raises FileFault for voxels that are not finite, with their number and the first,
     and for a stream that is truncated, altered or too long.
     """
@@ -167,7 +167,7 @@ class _BadVoxels:
 
 
 def _planes_of_slab(header: Header) -> int:
-    return max(1, SLAB_BYTES // (header.shape[0] * header.shape[1] * header.dtype.itemsize))
+    return max(1, SLAB_VOXELS // (header.shape[0] * header.shape[1]))
 
 
 def _skip(file: io.BufferedIOBase, count: int) -> None:

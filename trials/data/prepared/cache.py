@@ -44,8 +44,8 @@ from trials.storage.atomic import exists, find_files, remove_abandoned, write_te
 from trials.storage.checksum import add_checksum
 
 # Entry of every key: raise it when the arrays change, or old caches would be taken for new ones.
-# 4: every channel has a normalisation of its own; a cache of format 3 is prepared again.
-FORMAT = 4
+# 5: spacings are decimals, and geometry follows one rule; a cache of format 4 is prepared again.
+FORMAT = 5
 # The record of a case and the headers of its two cubes, rounded up.
 RECORD_BYTES = 4096
 

@@ -25,7 +25,7 @@ from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_fi
 # Real masks reach a ratio of 216; beyond this a stream is worth a look.
 UNUSUAL_RATIO = 300
 # What a mask's grid is compared with, and how to fix it.
-OF_AN_IMAGE = ("image", "fetch the case again")
+OF_AN_IMAGE = ("image", "fetch the case again, or write the mask on its image's grid")
 # The same for the further channels of an image.
 OF_A_CHANNEL = ("first channel", "resample it onto the first channel's grid")
 
@@ -188,7 +188,7 @@ def _channel_header(case: Case, channel: int, channels: int) -> Header:
 
 
 def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
-    notes = []
+    notes = [remark.of_case(case) for remark in header.geometry.remarks]
     if met.trailing_bytes:
         text = f"{met.trailing_bytes} bytes follow the voxels and are ignored"
         notes.append(_note(case, header.path, "trailing", text, "write it again"))

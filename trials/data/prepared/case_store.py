@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from trials.data.datasets.registry import Case, is_ct
-from trials.data.nifti.volume import file_axes, spacing_mm
+from trials.data.nifti.volume import file_axes, spacing_dhw
 from trials.data.nifti.voxels import count_labels
 from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
@@ -191,7 +191,7 @@ def _make_cubes(store: Store, case: Case) -> CaseRecord:
         file_shape=header.shape,
         affine=tuple(tuple(row) for row in header.affine.tolist()),
         shape=(header.shape[d], header.shape[h], header.shape[w]),
-        spacing_mm=spacing_mm(header.affine),
+        spacing_mm=spacing_dhw(header),
         class_voxels=tuple(prepared.class_voxels.tolist()),
         ignored_voxels=prepared.ignored_voxels,
         cube_class_voxels=tuple(

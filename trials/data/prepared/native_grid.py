@@ -42,7 +42,7 @@ def native_labels(record: CaseRecord) -> np.ndarray:
     """
     num_labels = len(record.class_voxels) + (record.ignored_voxels > 0)
     volume = read_labels(unchanged(record.labels), num_labels)
-    return to_dhw(volume.voxels, volume.affine)
+    return to_dhw(volume.voxels, np.array(record.affine))
 
 
 def to_file_axes(record: CaseRecord, labels: np.ndarray) -> np.ndarray:

@@ -3,10 +3,8 @@ normalised. It writes nothing.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.header import Header, read_header, read_headers
 from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.voxels import StreamStats, apply_scaling, label_slabs, stored_slabs
+from trials.data.nifti.volume import image_and_labels
+from trials.data.nifti.voxels import StreamStats, apply_scaling
 from trials.data.prepared.case_checks import (
     OF_A_CHANNEL,
     OF_AN_IMAGE,
@@ -164,17 +163,14 @@ def matching_headers(case: Case, rules: Rules) -> tuple[tuple[Header, ...], Head
     """Headers of a case's channels and of its mask. Raises ValueError if they do not lie on one
     grid.
     """
-    headers, label_header = image_headers(case.images, rules), read_header(case.labels)
-    check_same_grid(headers[0], label_header, *OF_AN_IMAGE)
-    return headers, label_header
+    headers = image_headers(case.images, rules)
+    return headers, check_same_grid(headers[0], read_header(case.labels), *OF_AN_IMAGE)
 
 
 def image_headers(images: Sequence[Path], rules: Rules) -> tuple[Header, ...]:
     """Headers of an image's channels. Raises ValueError if they do not lie on one grid."""
-    headers = read_headers(images, len(rules.channels))
-    for header in headers[1:]:
-        check_same_grid(headers[0], header, *OF_A_CHANNEL)
-    return headers
+    first, *others = read_headers(images, len(rules.channels))
+    return (first, *(check_same_grid(first, other, *OF_A_CHANNEL) for other in others))
 
 
 def normalised(
@@ -216,10 +212,7 @@ def foreground_moments(
     than the background; count 0 where it marks none.
     """
     total = Moments()
-    # Slabs of another voxel type hold another number of planes.
-    masks = chain.from_iterable(label_slabs(label_header, labels.num_labels))
-    for stored in stored_slabs(header):
-        mask = np.stack(list(islice(masks, len(stored))))
+    for stored, mask in image_and_labels(header, label_header, labels.num_labels):
         is_foreground = (mask > 0) & (mask < len(labels.classes))
         if is_foreground.any():
             voxels = apply_scaling(header, stored[is_foreground]).astype(np.float64)
@@ -230,8 +223,6 @@ def foreground_moments(
                 count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum())
             )
             total = joined(total, part)
-    # To the end of the mask's stream, where its checksum is.
-    deque(masks, maxlen=0)
     return total
 
 

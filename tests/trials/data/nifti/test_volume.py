@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save, turned
 
+from trials.data.nifti.header import read_header
 from trials.data.nifti.volume import (
     file_axes,
     from_dhw,
     read_image,
-    spacing_mm,
+    spacing_dhw,
     to_dhw,
     write_labels,
 )
@@ -36,7 +37,7 @@ def test_every_orientation_of_a_patient_gives_the_same_array(tmp_path, codes):
 
     assert np.array_equal(array, asymmetric())
     assert np.array_equal(from_dhw(array, volume.affine), voxels)
-    assert spacing_mm(volume.affine) == pytest.approx((3, 2, 1.5))
+    assert spacing_dhw(read_header(tmp_path / "a.nii.gz")) == (3, 2, 1.5)
 
 
 def test_a_kits_file_is_already_in_order():
@@ -51,7 +52,6 @@ def test_a_ras_file_has_its_axial_axis_last_and_runs_from_the_feet():
 
     assert axes.order == (2, 1, 0)
     assert axes.flips == (True, True, True)
-    assert spacing_mm(np.diag([0.7, 0.8, 5, 1])) == pytest.approx((5, 0.8, 0.7))
 
 
 @pytest.mark.parametrize("codes", ["IPL", "RAS", "LPS"])

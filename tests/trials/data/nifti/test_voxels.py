@@ -182,7 +182,7 @@ def test_a_plausible_claim_that_the_stream_does_not_keep_is_refused(tmp_path):
         (252, np.array([0, 0], "<i2"), "neither sform nor qform"),
         (280, np.array([np.nan], "<f4"), "invertible"),
         (280, np.zeros(12, "<f4"), "invertible"),
-        (280, np.array([0, 0.3, -1.5, 40], "<f4"), "sheared"),
+        (280, np.array([0, 0.3, -1.5, 40], "<f4"), "sheared, 8.53 degrees"),
     ],
 )
 def test_a_header_without_sense_is_refused_before_any_voxel_is_read(tmp_path, start, value, word):
@@ -251,6 +251,34 @@ def test_a_label_between_two_classes_is_refused(tmp_path):
     assert "integers; got 1.5" in refusal(
         save(tmp_path / "a.nii.gz", voxels), lambda path: read_labels(path, 4)
     )
+
+
+STORED_TYPES = ["i1", "u1", ">i2", "u2", "i4", "u4", "i8", "u8", "f4", ">f8"]
+
+
+@pytest.mark.parametrize("dtype", STORED_TYPES)
+@pytest.mark.parametrize(("slope", "inter"), [(1, 0), (0.5, -3)])
+def test_every_label_of_a_byte_arrives_whatever_type_stores_it(tmp_path, dtype, slope, inter):
+    highest = min(255, int((127 if dtype == "i1" else 255) * slope + inter))
+    labels = np.arange(highest + 1).reshape(-1, 1, 1)
+    stored = ((labels - inter) / slope).astype(dtype)
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(stored, IPL, dtype=stored.dtype), path)
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([slope, inter], "<f4").tobytes()
+    path.write_bytes(content)
+
+    assert np.array_equal(read_labels(path, 256).voxels, labels)
+
+
+@pytest.mark.parametrize("label", [2**32 + 1, 2**53 + 1, -(2**40)])
+def test_a_label_beyond_a_byte_never_becomes_one_within_it(tmp_path, label):
+    voxels = blocks().astype(np.int64)
+    voxels[0, 0, 8] = label
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(voxels, IPL, dtype=np.int64), path)
+
+    assert "labels must lie in 0..255; got" in refusal(path, lambda path: read_labels(path, 256))
 
 
 def test_counted_labels_are_all_voxels(tmp_path):
