@@ -15,6 +15,7 @@ from bench.grid.validate import check_grid
 from trials.inference.network import Network, memory_format, pick_device, pick_precision, untouched
 from trials.models.build import build, item_edges
 from trials.models.registry import MODELS
+from trials.records.preparation import input_shape
 from trials.records.spec import Recipe
 from trials.training.precision import Arithmetic, compare
 from trials.voxel_losses import Combined
@@ -92,9 +93,8 @@ def smooth_batch(recipe: Recipe, network: Network) -> tuple[Tensor, Tensor]:
     """Smooth random images [B, 1, ...] of deviation 1 and matching labels, with the recipe's batch
     and size.
     """
-    edge, pool = recipe.preparation.edge, F.avg_pool3d if network.dims == 3 else F.avg_pool2d
-    images = pool(
-        torch.randn(recipe.batch_size, 1, *[edge] * network.dims, device=network.device), 3, 1, 1
-    )
+    edges = input_shape(recipe)[-network.dims :]
+    pool = F.avg_pool3d if network.dims == 3 else F.avg_pool2d
+    images = pool(torch.randn(recipe.batch_size, 1, *edges, device=network.device), 3, 1, 1)
     images /= images.std()
     return images, torch.stack([images[:, 0] > level for level in LEVELS]).sum(0, dtype=torch.uint8)

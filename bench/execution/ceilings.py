@@ -22,8 +22,9 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
     for preparation, folder in prepared.folders.items():
         digest = prepared.digests[preparation]
         if digest not in known:
-            scores = tuple(ceiling_scores(open_cache(folder), prepared.split.test))
-            known[digest] = Ceiling(data=digest, preparation=preparation, scores=scores)
+            cache = open_cache(folder)
+            scores = tuple(ceiling_scores(cache, prepared.split.test))
+            known[digest] = Ceiling(data=digest, preparation=cache.preparation, scores=scores)
         ceilings.append(known[digest])
     write_ceiling_file(path, ceilings)
 

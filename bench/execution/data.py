@@ -26,11 +26,13 @@ from trials.data.datasets.splits import split_hash
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
+from trials.data.prepared.grids import resolved, set_bytes
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
 from trials.records.faults import WARNING, Fault, bad_cases, fault_line
+from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
-from trials.records.spec import Preparation
+from trials.records.spec import Cube, Preparation
 from trials.storage.mirror import local_cache
 
 
@@ -226,7 +228,16 @@ def prepare_with_bar(
     workers: int | None = None,
 ) -> Path:
     """prepare_dataset with a progress bar and the remaining time."""
-    doing = f"preparing {dataset.name} at {preparation.edge}^3"
+    preparation = resolved(preparation, dataset)
+    text = preparation_text(preparation)
+    if not isinstance(preparation, Cube):
+        gigabytes = set_bytes(preparation, dataset.cases, len(dataset.channels)) / 1e9
+        console.print(
+            f"{dataset.name} as a {text}: {gigabytes:.3g} GB in {cache}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    doing = f"preparing {dataset.name} as a {text}"
     with (
         progress_bar(doing, len(dataset.cases), console) as tick,
         local_cache(cache, dataset.name) as local,

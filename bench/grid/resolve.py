@@ -160,10 +160,14 @@ def numbers_of(recipe: Recipe) -> dict[str, float | None]:
     """The numbers of a recipe that a grid can also search. They change neither the budget nor the
     data of a trial.
     """
-    return dict(recipe.model_options) | {
-        "weight_decay": recipe.weight_decay,
-        "clip_gradient": recipe.clip_gradient,
-    }
+    return (
+        dict(recipe.model_options)
+        | {
+            "weight_decay": recipe.weight_decay,
+            "clip_gradient": recipe.clip_gradient,
+        }
+        | ({} if recipe.patch is None else {"oversample_share": recipe.oversample_share})
+    )
 
 
 def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
@@ -174,7 +178,13 @@ def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
         given.get("weight_decay", recipe.weight_decay),
         given.get("clip_gradient", recipe.clip_gradient),
     )
-    return replace(recipe, model_options=options, weight_decay=decay, clip_gradient=clip)
+    return replace(
+        recipe,
+        model_options=options,
+        weight_decay=decay,
+        clip_gradient=clip,
+        oversample_share=given.get("oversample_share", recipe.oversample_share),
+    )
 
 
 def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:

@@ -21,7 +21,7 @@ from bench.spaces import Range, check_setting, settable_names
 from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
-from trials.models.registry import MODELS, ModelEntry, check_cube
+from trials.models.registry import MODELS, ModelEntry, check_input
 from trials.records.codec import check_value
 from trials.records.metrics import METRICS, MetricEntry, check_metric
 from trials.records.registry import Entry, pick, unknown
@@ -46,6 +46,7 @@ LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "frozen_stages": ("0 or greater", lambda value: value >= 0),
     "weight_decay": ("0 or greater", lambda value: value >= 0),
     "clip_gradient": ("greater than 0", lambda value: value > 0),
+    "oversample_share": ("in 0..1", lambda value: 0 <= value <= 1),
 }
 # Limits of generated data: the name of a case has five digits.
 GENERATE_LIMITS: dict[str, Any] = {
@@ -77,11 +78,11 @@ def check_grid(grid: Grid) -> None:
 
 
 def check_recipe(grid: Grid, model: str) -> None:
-    """Raise ValueError for a cube that the model's poolings cannot halve, and for frozen stages of
-    random weights.
+    """Raise ValueError for a cube or patch that the model's poolings cannot halve, and for frozen
+    stages of random weights.
     """
     recipe = recipe_of(grid, model)
-    check_cube(model, recipe.preparation.edge, recipe.batch_size)
+    check_input(model, recipe, recipe.batch_size)
     frozen = {**grid.hyper.get("*", {}), **grid.hyper.get(model, {})}.get("frozen_stages")
     if frozen and recipe.weights == "random" and "frozen_stages" in MODELS[model].tuned:
         raise ValueError(

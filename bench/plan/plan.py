@@ -33,6 +33,7 @@ from bench.plan.estimate import (
     working_mib,
 )
 from trials.records.duration import duration
+from trials.records.preparation import input_text
 from trials.records.spec import FINAL, PRETRAIN
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def check_memory(
         raise ValueError(
             f"grid {resolved.grid.name!r}: {len(copies)} trials of {model} side by side need "
             f"{needed:.1f} GiB but {device} has {there:.1f}; lower its batch_size "
-            f"({recipe.batch_size}) or cube ({recipe.preparation.edge}), "
+            f"({recipe.batch_size}) or size ({input_text(recipe)}), "
             + (
                 "or raise its share of a GPU"
                 if cluster.gpus

@@ -14,6 +14,7 @@ from reports.load.counts import Counts
 from reports.load.run_folder import refuse_overlaps
 from reports.table import dice_of, iou_of
 from trials.records.codec import from_json
+from trials.records.preparation import preparation_text
 from trials.records.result import CaseScore, Ceilings, dice, iou
 from trials.storage.atomic import exists, read_text
 
@@ -28,11 +29,11 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttainableScore:
-    """The highest scores that one kind of prepared data allows: the edge of its cube in voxels, and
-    the scores of every label that some patient has.
+    """The highest scores that one kind of prepared data allows: its grid in words, and the scores
+    of every label that some patient has.
     """
 
-    edge: int
+    grid: str
     by_label: Mapping[int, LabelScore]
 
 
@@ -65,7 +66,9 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
                 f"{path} is about other test cases or references than the run's trials; {again}"
             )
     return {
-        data: AttainableScore(edge=one.preparation.edge, by_label=_mean_scores(one.scores, test))
+        data: AttainableScore(
+            grid=preparation_text(one.preparation), by_label=_mean_scores(one.scores, test)
+        )
         for data, one in found.items()
     }
 

@@ -80,12 +80,12 @@ def _share(context: Context, ceilings: dict[int, AttainableScore], i: int, label
 def _figure(
     context: Context, ceilings: dict[int, AttainableScore], order: list[int], labels: list[int]
 ) -> Figure:
-    sizes = sorted({ceilings[i].edge for i in order})
+    grids = sorted({ceilings[i].grid for i in order})
     beyond = sum(_share(context, ceilings, i, label) > 1 for i in order for label in labels)
     caption = (
         f"{many(beyond, 'mean') if beyond else 'No mean'} {'exceed' if beyond > 1 else 'exceeds'} "
-        f"the ceiling (vertical line) of its cube of {listed([f'{size}^3' for size in sizes])} "
-        "voxels. Mean test Dice, n = "
+        f"the ceiling (vertical line) of its {listed(grids)}. "
+        "Mean test Dice, n = "
         f"{listed([str(context.summaries[NATIVE][order[0], label].n) for label in labels])} "
         "patients by class; the floor is 0."
     )

@@ -144,7 +144,7 @@ MISTAKES = [
     ('"3d": RECIPE', "3: RECIPE", "line 5: a key of Grid.recipes must be str; got 3"),
     ('"lr": 0.01', "3: 0.01", "a key of Grid.hyper.* must be str; got 3"),
     ("epochs=1", "epochs=None", "Recipe.epochs must be int; got None"),
-    ("edge=32", "edge=40", "multiple of 16 and at least 32; got 40; nearest valid: 32 or 48"),
+    ("edge=32", "edge=40", "multiples of 16 and at least 32; got 40; nearest valid: 32 or 48"),
     ("width=4", "optimizer='rmsprop'", "unknown Recipe.optimizer 'rmsprop'"),
     (
         "width=4",
@@ -255,7 +255,7 @@ def test_f51_a_beta_that_makes_all_weights_equal():
 def test_f52_an_input_size_that_the_model_cannot_take(tmp_path, capsys):
     answer = refused(GRID.replace("edge=32", "edge=100"), tmp_path, capsys)
 
-    assert "unet3d takes cubes whose edge is a multiple of 16" in answer
+    assert "unet3d takes cubes and patches whose edges are multiples of 16" in answer
     assert "nearest valid: 96 or 112" in answer
 
 

@@ -1,5 +1,5 @@
-"""The best that a preparation lets a network score: references brought down to the cube and back up
-to their own grid.
+"""The best that a preparation lets a network score: references brought to the prepared grid and
+back to their own, a plane at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels
-from trials.inference.predict import on_native_grid
+from trials.inference.native_slabs import Size, slabs_on_native_grid
 from trials.records.result import NATIVE, CaseScore, dice
 from trials.scoring.overlap import case_scores, label_counts
 
@@ -20,43 +20,55 @@ def ceiling_scores(cache: Cache, cases: Sequence[str]) -> Iterator[CaseScore]:
     """Yield the ceiling of every label of the cases on their native grids.
 
     It is the better of two networks that know the reference, each taken back up as a prediction is
-    (probabilities linear, then argmax): one that gives every voxel of the cube its resampled label,
+    (probabilities linear, then argmax): one that gives every prepared voxel its resampled label,
     one that gives it each class's share of what the voxel covers. A network cannot know more of a
     voxel; single scores may still exceed it by luck.
     """
     for case in cases:
-        reference, cube = native_labels(cache.cases[case]), cache.labels(case)
-        num_classes = len(cache.classes)
-        # The last are ignored voxels: of no class, as those of class_shares.
-        one_hots = one_hot(torch.from_numpy(cube.astype(np.int64)), num_classes + 1)
-        labels = one_hots.movedim(-1, 0)[:num_classes].float()
+        reference, labels = native_labels(cache.cases[case]), cache.labels(case)
+        num_classes, size = len(cache.classes), cache.shape(case)
         attempts = [
             case_scores(
-                label_counts(on_native_grid(probs, reference.shape), reference, num_classes),
+                label_counts(
+                    slabs_on_native_grid(probs, size, reference.shape), reference, num_classes
+                ),
                 case,
                 "test",
                 NATIVE,
             )
-            for probs in (labels, class_shares(reference, cube.shape[0], num_classes))
+            for probs in (
+                certain_planes(labels, num_classes),
+                class_shares(reference, size, num_classes),
+            )
         ]
         yield from (max(pair, key=_dice_or_zero) for pair in zip(*attempts, strict=True))
 
 
-def class_shares(labels: np.ndarray, edge: int, num_classes: int) -> Tensor:
-    """The share of each class in what every voxel of a cube covers: uint8 [D, H, W] to float32 [K,
-    edge, edge, edge]; voxels labelled K are ignored.
-
-    Plane by plane, so that its memory is that of the cube.
+def certain_planes(labels: np.ndarray, num_classes: int) -> Iterator[Tensor]:
+    """Labels [D, H, W] as probabilities of 0 and 1, float32 [K, 1, H, W] for each plane; voxels
+    labelled K, which are ignored, are of no class.
     """
-    depth, height, width = (_cover(size, edge) for size in labels.shape)
-    shares = torch.zeros(num_classes + 1, edge, edge, edge)
-    for index, plane in enumerate(labels):
-        targets = depth[:, index].nonzero()[:, 0]
-        for label in np.unique(plane[plane > 0]):
-            covered = height @ torch.from_numpy((plane == label).astype(np.float32)) @ width.T
-            shares[int(label), targets] += depth[targets, index][:, None, None] * covered
-    shares[0] = 1 - shares[1:].sum(0)
-    return shares[:num_classes]
+    for plane in labels:
+        one_hots = one_hot(torch.from_numpy(plane.astype(np.int64)), num_classes + 1)
+        yield one_hots.movedim(-1, 0)[:num_classes].float()[:, None]
+
+
+def class_shares(labels: np.ndarray, size: Size, num_classes: int) -> Iterator[Tensor]:
+    """The share of each class in what every voxel of a grid of this size covers: uint8 [D, H, W] to
+    float32 [K, 1, H, W] for each of its planes. Voxels labelled K are ignored.
+    """
+    depth, height, width = (
+        _cover(source, target) for source, target in zip(labels.shape, size, strict=True)
+    )
+    for reached in depth:
+        shares = torch.zeros(num_classes + 1, 1, *size[1:])
+        for index in reached.nonzero()[:, 0].tolist():
+            plane = labels[index]
+            for label in np.unique(plane[plane > 0]):
+                covered = height @ torch.from_numpy((plane == label).astype(np.float32)) @ width.T
+                shares[int(label), 0] += reached[index] * covered
+        shares[0] = 1 - shares[1:].sum(0)
+        yield shares[:num_classes]
 
 
 def _cover(size: int, edge: int) -> Tensor:

@@ -1,11 +1,13 @@
-"""Scores a trained network on whole cases: predicted on the cube, brought back to the case's own
-grid, counted on both.
+"""Scores a trained network on whole cases: predicted on the prepared grid, brought back to the
+case's own, counted on both.
 """
 
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from trials.data.datasets.registry import official_regions
 from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels, to_file_axes
-from trials.inference.network import Network, cube_logits
-from trials.inference.predict import on_native_grid
+from trials.inference.native_slabs import slabs_on_native_grid
+from trials.inference.network import Network
 from trials.inference.previews import save_prediction, save_reference
+from trials.inference.whole_cases import case_logits
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.scoring.case import surface_scores
 from trials.scoring.ignored import find_ignored
@@ -30,11 +33,13 @@ class Evaluation:
     """Where the files of an evaluation go. pictures and predictions are folders, or None to leave
     none.
 
-    threads is how many cases are counted at once, while the network predicts the next ones.
+    threads is how many cases are counted at once, while the network predicts the next ones. overlap
+    is that of the windows of cases that are larger than a patch.
     """
 
     cache: Cache
     batch_size: int
+    overlap: float = 0.5
     threads: int = 1
     references: Path | None = None
     pictures: Path | None = None
@@ -44,11 +49,21 @@ class Evaluation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
     """The counts of one case: every label in both spaces and, of a test case, every region's
-    surfaces on the native grid.
+    surfaces on the native grid. seconds is how long its prediction took; of cubes, which go through
+    in batches, the first of a batch has them all.
     """
 
     scores: tuple[CaseScore, ...]
     surfaces: tuple[SurfaceScore, ...]
+    seconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The predicted labels of a case, uint8 [D, H, W], on the prepared grid and on its own."""
+
+    prepared: np.ndarray
+    native: np.ndarray
 
 
 def evaluate(
@@ -57,32 +72,65 @@ def evaluate(
     """Yield the counts of every case of the splits ("val", "test"), in order."""
     with ThreadPoolExecutor(plan.threads, thread_name_prefix="score") as pool:
         waiting: deque[Future[Evaluated]] = deque()
-        for case, split, logits in predicted(network, plan, splits):
-            waiting.append(pool.submit(score_case, plan, logits, case, split))
-            # No more logits lie in memory than threads can count soon.
+        clock = time.perf_counter()
+        for case, split, prediction in predicted(network, plan, splits):
+            seconds = time.perf_counter() - clock
+            waiting.append(pool.submit(_scored, plan, prediction, case, split, seconds))
+            # No more predictions lie in memory than threads can count soon.
             while len(waiting) >= 2 * plan.threads:
                 yield waiting.popleft().result()
+            clock = time.perf_counter()
         yield from (done.result() for done in waiting)
 
 
 def predicted(
     network: Network, plan: Evaluation, splits: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str, Tensor]]:
-    """Yield every case with its split and its logits [K, D, H, W], on the CPU."""
+) -> Iterator[tuple[str, str, Callable[[], Prediction]]]:
+    """Yield every case with its split and its prediction: of a cube still to be made of its logits,
+    on the CPU; of a larger case made already, since its logits never exist together.
+    """
     for split, cases in splits.items():
         images = [plan.cache.image(case) for case in cases]
-        for case, logits in zip(cases, cube_logits(network, images, plan.batch_size), strict=True):
-            yield case, split, logits.cpu()
+        for case, slabs in zip(
+            cases, case_logits(network, images, plan.batch_size, plan.overlap), strict=True
+        ):
+            if network.patch is None:
+                on_cpu = [slab.logits.cpu() for slab in slabs]
+                yield case, split, partial(predicted_labels, plan.cache, case, on_cpu)
+            else:
+                logits = (slab.logits for slab in slabs)
+                made = predicted_labels(plan.cache, case, logits)
+                yield case, split, partial(replace, made)
 
 
-def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evaluated:
-    """The counts of one case from its logits [K, D, H, W] on the cube."""
+def predicted_labels(cache: Cache, case: str, slabs: Iterable[Tensor]) -> Prediction:
+    """The labels of a case from its logits [K, n, H, W], slab after slab, on any device."""
+    prepared = []
+
+    def probabilities() -> Iterator[Tensor]:
+        for logits in slabs:
+            prepared.append(argmax_labels(logits).cpu().numpy())
+            yield softmax(logits, 0)
+
+    native = slabs_on_native_grid(probabilities(), cache.shape(case), cache.cases[case].shape)
+    return Prediction(np.concatenate(prepared), native)
+
+
+def _scored(
+    plan: Evaluation, predict: Callable[[], Prediction], case: str, split: str, seconds: float
+) -> Evaluated:
+    return replace(score_case(plan, predict(), case, split), seconds=seconds)
+
+
+def score_case(plan: Evaluation, prediction: Prediction, case: str, split: str) -> Evaluated:
+    """The counts of one case from its predicted labels."""
     cache, record = plan.cache, plan.cache.cases[case]
-    num_classes = len(cache.classes)
-    on_cube = argmax_labels(logits).numpy()
-    on_native, reference = on_native_grid(softmax(logits, 0), record.shape), native_labels(record)
+    num_classes, reference = len(cache.classes), native_labels(record)
+    on_prepared, on_native = prediction.prepared, prediction.native
     scores = [
-        *case_scores(label_counts(on_cube, cache.labels(case), num_classes), case, split, PREPARED),
+        *case_scores(
+            label_counts(on_prepared, cache.labels(case), num_classes), case, split, PREPARED
+        ),
         *case_scores(label_counts(on_native, reference, num_classes), case, split, NATIVE),
     ]
     surfaces: list[SurfaceScore] = []
@@ -90,17 +138,23 @@ def score_case(plan: Evaluation, logits: Tensor, case: str, split: str) -> Evalu
         regions = every_region(cache.dataset.labels, official_regions(cache.dataset.name))
         spacing, ignored = record.spacing_mm, find_ignored(reference, cache.dataset.labels)
         surfaces = surface_scores(reference, on_native, spacing, regions, case, split, ignored)
-        _leave_files(plan, case, on_cube, on_native, reference)
+        _leave_files(plan, case, on_prepared, on_native, reference)
     return Evaluated(scores=tuple(scores), surfaces=tuple(surfaces))
 
 
 def _leave_files(
-    plan: Evaluation, case: str, on_cube: np.ndarray, on_native: np.ndarray, reference: np.ndarray
+    plan: Evaluation,
+    case: str,
+    on_prepared: np.ndarray,
+    on_native: np.ndarray,
+    reference: np.ndarray,
 ) -> None:
     cache, record = plan.cache, plan.cache.cases[case]
     if plan.references is not None and plan.pictures is not None:
         save_reference(plan.references / f"{case}.npz", cache, case, reference)
-        save_prediction(plan.pictures / f"{case}.npz", cache, case, (on_cube, on_native), reference)
+        save_prediction(
+            plan.pictures / f"{case}.npz", cache, case, (on_prepared, on_native), reference
+        )
     if plan.predictions is not None:
         write_labels(
             plan.predictions / f"{case}.nii.gz",

@@ -1,5 +1,5 @@
-"""A model together with how it is run: on which device, in which precision, on volumes or on
-slices.
+"""A model together with how it is run: on which device, in which precision, on whole volumes, on
+patches or on slices.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trials.data.batches.loading import pinned
 from trials.data.batches.slices import SLICE_AXES, slices
+from trials.data.spacing.intensities import Scaling
 from trials.models.freezing import set_train
 from trials.models.registry import MODELS
 from trials.process.environment import reset_peak
@@ -29,7 +30,9 @@ class Network:
 
     autocast is the low precision of forward passes, or None for float32. frozen modules stay in
     evaluation mode. accumulation_steps is how many pieces a batch goes through in, to save memory.
-    is_compiled says that torch compiled the module.
+    is_compiled says that torch compiled the module. patch is the size (D, H, W) of what it is given
+    of larger volumes, None for whole cubes; scalings is what each channel of the stored intensities
+    goes through first, empty if nothing.
     """
 
     module: nn.Module
@@ -41,6 +44,8 @@ class Network:
     frozen: list[nn.Module] = field(default_factory=list)
     accumulation_steps: int = 1
     is_compiled: bool = False
+    patch: tuple[int, int, int] | None = None
+    scalings: tuple[Scaling, ...] = ()
 
     def forward(self, images: Tensor) -> Tensor:
         """Float32 logits [B, K, ...] of images [B, C, ...] at their own resolution, computed in the
@@ -159,10 +164,10 @@ def cube_logits(
         return
     for start in range(0, len(images), batch_size):
         batch = np.stack(images[start : start + batch_size])
-        yield from _predict(network, on_device(batch, network.device))
+        yield from predict_batch(network, on_device(batch, network.device))
 
 
-def _predict(network: Network, images: Tensor) -> Tensor:
+def predict_batch(network: Network, images: Tensor) -> Tensor:
     """Logits of a batch. A compiled network is given at least two items: for a single one it would
     be compiled again.
     """
@@ -178,5 +183,5 @@ def on_device(batch: np.ndarray, device: torch.device) -> Tensor:
 
 def _sliced_logits(network: Network, image: np.ndarray, batch_size: int) -> Tensor:
     stack = on_device(np.array(slices(image, network.slice_axis)), network.device)
-    logits = torch.cat([_predict(network, part) for part in stack.split(batch_size)])
+    logits = torch.cat([predict_batch(network, part) for part in stack.split(batch_size)])
     return logits.movedim(0, SLICE_AXES[network.slice_axis] + 1)

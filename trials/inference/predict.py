@@ -59,7 +59,7 @@ class _PreparedGrid:
     def box(self, plane: int) -> Box | None:
         """The native rows and columns of a plane that may be foreground, or None."""
         low, high, _ = self.taps
-        return _box(
+        return reached_box(
             self.preferred[int(low[plane])] | self.preferred[int(high[plane])],
             self.rows,
             self.columns,
@@ -85,8 +85,8 @@ def _prepared_grid(probs: Tensor, shape: tuple[int, int, int]) -> _PreparedGrid:
         probs=probs,
         preferred=preferred,
         taps=linear_taps(probs.shape[1], depth),
-        rows=_matrix(height, probs.shape[2]),
-        columns=_matrix(width, probs.shape[3]),
+        rows=interpolation(height, probs.shape[2]),
+        columns=interpolation(width, probs.shape[3]),
     )
 
 
@@ -99,7 +99,7 @@ def _around(boxes: Sequence[Box]) -> Box:
     return rows, columns
 
 
-def _matrix(size: int, edge: int) -> Tensor:
+def interpolation(size: int, edge: int) -> Tensor:
     """Linear interpolation along one axis as a matrix [size, edge] whose rows sum to one."""
     low, high, share = linear_taps(edge, size)
     # Beyond the border both are one voxel, whose weight is exactly 1.
@@ -110,7 +110,7 @@ def _matrix(size: int, edge: int) -> Tensor:
     return torch.from_numpy(matrix)
 
 
-def _box(preferred: Tensor, rows: Tensor, columns: Tensor) -> Box | None:
+def reached_box(preferred: Tensor, rows: Tensor, columns: Tensor) -> Box | None:
     """The native rows and columns that any preferred cube voxel of the plane [n, n] reaches, or
     None. A case of fewer than half the cube's voxels leaves some of them between its own.
     """

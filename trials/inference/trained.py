@@ -21,7 +21,7 @@ from trials.models.build import build_like, form_of
 from trials.records.codec import rebuild
 from trials.records.job import best_path
 from trials.records.result import TrialResult
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 from trials.storage.atomic import exists, read_bytes
 
 
@@ -33,7 +33,7 @@ class Trained:
     """
 
     network: Network
-    preparation: Preparation
+    preparation: Cube
     statistics: tuple[Statistics | None, ...]
     batch_size: int
     threads: int
@@ -46,6 +46,12 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
     Raises ValueError, naming the trial, if its weights are missing or damaged, or if it ran other
     code than this process would.
     """
+    preparation = result.spec.recipe.preparation
+    if not isinstance(preparation, Cube):
+        raise ValueError(
+            f"{out}: trial {result.trial} was trained on patches; new scans are predicted by "
+            "trials of cubes and slices so far; choose a configuration of those"
+        )
     refuse_other_code(out, result)
     tensors = best_weights(out, result)
     spec, channels = result.spec, len(rules.channels)
@@ -61,7 +67,7 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
         ) from None
     return Trained(
         network=in_precision(on_best_device(module, spec, channels), result),
-        preparation=spec.recipe.preparation,
+        preparation=preparation,
         statistics=rebuild(
             tuple[Statistics | None, ...],
             result.facts.get("normalised_by", []),

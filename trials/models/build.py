@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trials.models.initialise import Convolution, convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import LoadedWeights, load_tensors, read_tensors
+from trials.records.preparation import input_shape
 from trials.records.registry import pick, unknown
 from trials.records.spec import Recipe
 
@@ -152,7 +153,7 @@ def num_trainable(model: nn.Module) -> int:
 
 def item_edges(dims: int, recipe: Recipe) -> tuple[int, ...]:
     """The edges of one training item of a recipe, for a model of dims dimensions."""
-    return (recipe.preparation.edge,) * dims
+    return input_shape(recipe)[-dims:]
 
 
 def item_multiply_adds(model: nn.Module, dims: int, recipe: Recipe, channels: int = 1) -> int:

@@ -1,11 +1,11 @@
-"""The models that a grid may name. Standard library only: an architecture is imported when it is
-built.
-"""
+"""The models that a grid may name. Loads no torch: an architecture is imported when it is built."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trials.records.preparation import input_shape, input_text
 from trials.records.registry import Entry, pick
+from trials.records.spec import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +153,30 @@ def check_channels(name: str, channels: Sequence[str]) -> None:
         )
 
 
-def check_cube(name: str, cube: int, batch_size: int) -> None:
-    """Raise ValueError if a model cannot train at this edge; batch_size is the smallest batch that
-    can occur.
+def check_input(name: str, recipe: Recipe, batch_size: int) -> None:
+    """Raise ValueError if a model cannot train on a recipe's cube or patch; batch_size is the
+    smallest batch that can occur.
+    """
+    if recipe.patch is not None and pick(MODELS, "model", name).dims == 2:
+        raise ValueError(f"{name} is trained on slices of a Cube; got {input_text(recipe)}")
+    for edge in dict.fromkeys(input_shape(recipe)):
+        check_edge(name, edge, batch_size)
 
-    The message names the edge, the rule and the nearest valid edges. For a 2D model the edge is
-    that of its slices.
+
+def check_edge(name: str, edge: int, batch_size: int) -> None:
+    """check_input for one edge of a cube or patch; for a 2D model it is that of its slices.
+
+    The message names the edge, the rule and the nearest valid edges.
     """
     part = pick(MODELS, "model", name)
     smallest = part.smallest_alone if batch_size < 2 else part.smallest
-    if cube >= smallest and cube % part.multiple == 0:
+    if edge >= smallest and edge % part.multiple == 0:
         return
-    below = cube // part.multiple * part.multiple
+    below = edge // part.multiple * part.multiple
     nearest = sorted({max(smallest, below), max(smallest, below + part.multiple)})
     alone = " for a batch of one" if smallest > part.smallest else ""
     raise ValueError(
-        f"{name} takes cubes whose edge is a multiple of {part.multiple} and at least "
-        f"{smallest}{alone}; got {cube}; "
+        f"{name} takes cubes and patches whose edges are multiples of {part.multiple} and at least "
+        f"{smallest}{alone}; got {edge}; "
         f"nearest valid: {' or '.join(map(str, nearest))}"
     )

@@ -91,7 +91,7 @@ def refusal(error: ValidationError, kind: Any, where: str) -> str:
     errors = error.errors(include_url=False)
     # A key that is spelled wrong is lacking too: the one that came says more.
     first = next((one for one in errors if one["type"] in (*UNKNOWN, POSITIONAL)), errors[0])
-    what, keys, found = first["type"], first["loc"], first["input"]
+    what, keys, found = first["type"], without_tags(kind, first["loc"]), first["input"]
     members = [i for i, key in enumerate(keys) if isinstance(key, str) and MEMBER.fullmatch(key)]
     place = placed(where, keys[: members[0]] if members else keys)
     if what == POSITIONAL:
@@ -104,6 +104,12 @@ def refusal(error: ValidationError, kind: Any, where: str) -> str:
         return unknown(f"key of {placed(where, keys[:-1])}", keys[-1], fields_of(holder))
     if what == "literal_error":
         return unknown(place, found, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    if what == "union_tag_invalid":
+        tags = re.findall(r"'([^']*)'", first["ctx"]["expected_tags"])
+        return unknown(f"{place}.kind", first["ctx"]["tag"], tags)
+    if what == "model_attributes_type":
+        names = [f"a {one.__name__}" for one in members_at(kind, keys)]
+        return f"{place} must be {' or '.join(names)}; got {shown(found)}"
     if what == "value_error":
         return f"{place}{' ' if keys else ': '}{first['ctx']['error']}"
     if what == "json_invalid":
@@ -148,14 +154,46 @@ def placed(where: str, keys: tuple[int | str, ...]) -> str:
 
 def kind_at(kind: Any, keys: tuple[int | str, ...]) -> Any:
     """The record that lies at these keys of a kind; None where no record does."""
+    return next(iter(members_at(kind, keys)), None)
+
+
+def members_at(kind: Any, keys: tuple[int | str, ...]) -> list[Any]:
+    """The records of which one lies at these keys of a kind."""
     for key in keys:
-        inside = [inner(one, key) for one in members_of(kind)]
-        kind = next((one for one in inside if one is not None), None)
-    return next((one for one in members_of(kind) if dataclasses.is_dataclass(one)), None)
+        kind = one_step(kind, key)
+    return [one for one in members_of(kind) if dataclasses.is_dataclass(one)]
+
+
+def one_step(kind: Any, key: int | str) -> Any:
+    """The kind of what lies at a key of a kind, None where nothing does."""
+    inside = [inner(one, key) for one in members_of(kind)]
+    return next((one for one in inside if one is not None), None)
+
+
+def without_tags(kind: Any, keys: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The place of an error without the names by which pydantic tells the records of a union
+    apart.
+    """
+    kept: list[int | str] = []
+    for key in keys:
+        tagged = {tag_of(one): one for one in members_of(kind) if dataclasses.is_dataclass(one)}
+        if len(tagged) > 1 and key in tagged:
+            kind = tagged[key]
+        else:
+            kept.append(key)
+            kind = one_step(kind, key)
+    return tuple(kept)
+
+
+def tag_of(kind: Any) -> Any:
+    """The `kind` by which a record of a union is told from the others."""
+    return next((one.default for one in dataclasses.fields(kind) if one.name == "kind"), None)
 
 
 def members_of(kind: Any) -> tuple[Any, ...]:
     """The members of a union, or the kind alone."""
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
     is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     return typing.get_args(kind) if is_union else (kind,)
 

@@ -15,6 +15,11 @@ Phase = Annotated[str, OneOf("pretrain", "tune", "final")]
 Times = Annotated[int, Field(ge=1, le=10**6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+SPACING_RULES = ("lowres", "fullres")
+# The edges of a voxel that a header may claim too.
+SPACING_MM = (0.1, 20.0)
+PatchEdge = Annotated[int, Field(ge=8, le=512)]
+
 # A setting of hyperparameters by name; whole numbers are floats too, so that a setting reads back
 # as it was written.
 Hyper = Mapping[str, float | tuple[float, ...]]
@@ -49,8 +54,36 @@ class Cube:
             raise ValueError(f"clip_hu must be (low, high) with low < high; got {self.clip_hu}")
 
 
+@record
+class Spacing:
+    """A preparation: every case at one spacing, in which models train on patches. Two recipes with
+    equal preparations share one cache, which serves every split and fold.
+
+    mm is the edge of a voxel along D, H and W in mm, or a rule that takes it from the headers of
+    all cases of the data set (trials/data/spacing/plan.py): "fullres" is nnU-Net's spacing,
+    "lowres" that of a volume of which a patch of 128^3 covers a quarter. A channel of CT is cut at
+    the 0.5 and 99.5 percentiles of the foreground of the training split and normalised by its mean
+    and deviation, any other channel by those of each volume itself.
+    """
+
+    mm: tuple[float, ...] | str
+    kind: Annotated[str, OneOf("spacing")] = "spacing"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mm, str):
+            is_valid = self.mm in SPACING_RULES
+        else:
+            low, high = SPACING_MM
+            is_valid = len(self.mm) == 3 and all(low <= edge <= high for edge in self.mm)
+        if not is_valid:
+            raise ValueError(
+                f"mm must be three numbers in {SPACING_MM[0]:g}..{SPACING_MM[1]:g}, along D, H and "
+                f"W, or one of {', '.join(SPACING_RULES)}; got {self.mm!r}"
+            )
+
+
 # How a case is prepared: one of these, told apart in JSON by its kind.
-Preparation = Cube
+Preparation = Annotated[Cube | Spacing, Field(discriminator="kind")]
 
 
 @record
@@ -86,6 +119,13 @@ class Recipe:
     validate_every counts the epochs from one validation to the next; the last epoch always has one.
     patience counts epochs without a better validation score, None never stops early.
     pretrain_epochs is the length of the masked-block restoration of models that are fine-tuned.
+    patch is the size (D, H, W) of what a 3D model is given of a case at a spacing, None for cubes;
+    overlap is the share of a patch that two neighbouring windows of a prediction have in common,
+    validation_overlap that in a validation, of which there are validation_cases, None all.
+    oversample_share of the patches are drawn around a voxel of a class, by the sampling
+    "oversample": of a class of the drawn case ("case"), or of one of the data set and then of a
+    case that holds it ("set"), as oversample_classes says. subsample_background is the largest
+    share of background that the sampling "subsample" takes.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
     augment True flips, shifts and changes intensities at random; with it rotate_zoom_prob of the
     items are turned and zoomed too. augment=Augmentation() is nnU-Net's augmentation instead.
@@ -101,6 +141,12 @@ class Recipe:
     epochs: Times
     batch_size: Annotated[int, Field(ge=1, le=2**16)]
     preparation: Preparation = field(default_factory=Cube)
+    patch: tuple[PatchEdge, PatchEdge, PatchEdge] | None = None
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    validation_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    validation_cases: Times | None = None
+    oversample_share: Share = 1 / 3
+    oversample_classes: Annotated[str, OneOf("case", "set")] = "case"
     width: Annotated[int, Field(ge=1, le=1024)] | None = None
     model_options: tuple[tuple[str, float], ...] = ()
     steps_per_epoch: Times | None = None
@@ -127,6 +173,11 @@ class Recipe:
     gpu_share: Annotated[float, Field(ge=0)] = 1.0
 
     def __post_init__(self) -> None:
+        if (self.patch is None) != isinstance(self.preparation, Cube):
+            raise ValueError(
+                "patch=(d, h, w) goes with preparation=Spacing(...), and a Cube is trained on "
+                f"whole; got patch={self.patch} and {self.preparation}"
+            )
         if self.gpu_share > 1 and self.gpu_share != math.floor(self.gpu_share):
             raise ValueError(
                 "gpu_share must be a share of one GPU, at most 1, or a whole number of GPUs; got "

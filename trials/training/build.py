@@ -2,17 +2,21 @@
 its items, sampling weights and loss.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from trials.data.batches.loading import Items, slice_items, volume_items
+from trials.data.batches.loading import Feed, ItemFeed, Items, slice_items, volume_items
 from trials.data.batches.occurrence import count_classes
+from trials.data.batches.patch_draws import crop, draw_facts, draws_of
+from trials.data.batches.patches import THREADS, PatchFeed, patch_cases, patch_reader
 from trials.data.batches.resident import source_on
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
+from trials.data.spacing.intensities import pads_of
 from trials.inference.network import Network, on_best_device, pick_device
 from trials.losses import build_loss
 from trials.models.build import bias_from_frequencies, build, build_with, form_of, heads_of
@@ -26,6 +30,9 @@ from trials.storage.atomic import to_path
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
 from trials.voxel_losses import OnAnnotated
+
+# Patches of the first epoch whose classes are counted for the result.
+COUNTED = 128
 
 
 def make_network(job: Job, cache: Cache) -> Network:
@@ -41,6 +48,8 @@ def make_network(job: Job, cache: Cache) -> Network:
         on_best_device(module, job.spec, cache.channels),
         frozen=frozen_stages(job, module),
         accumulation_steps=job.accumulation_steps,
+        patch=job.spec.recipe.patch,
+        scalings=cache.scalings(job.train),
     )
 
 
@@ -85,50 +94,108 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     items.
     """
     spec, recipe = job.spec, job.spec.recipe
-    items = training_items(job, cache)
     counts = count_classes(cache, job.train, recipe.class_unit)
-    weights = pick(SAMPLINGS, "sampling", spec.cell.sampling).load()(items.class_voxels, recipe)
     loss = build_loss(spec.cell.loss, counts, spec.hyper)
-    kept = int((weights > 0).sum())
+    feed, steps, drawn = make_feed(job, cache, spec.cell.sampling)
     task = Segmentation(
         cache=cache,
-        source=source_on(items, pick_device()),
-        weights=weights,
+        feed=feed,
         loss_function=OnAnnotated(loss) if cache.dataset.has_ignore else loss,
         recipe=recipe,
         lr=scalar(spec.hyper, "lr"),
         epochs=recipe.epochs,
-        steps=recipe.steps_per_epoch or -(-kept // recipe.batch_size),
+        steps=steps,
         rungs=job.rungs,
-        val=job.val,
+        val=validation_cases(cache, job.val, recipe.validation_cases),
         train_scored=job.train[: recipe.train_cases_scored],
     )
-    facts: dict[str, object] = {
-        "num_items": len(weights),
-        "dropped_items": len(weights) - kept,
-        "draws": sampling_facts(spec.cell.sampling, weights, items.class_voxels, recipe),
+    facts: dict[str, object] = drawn | {
         "class_counts": {unit: list(getattr(counts, unit)) for unit in UNITS},
         "class_weights": list(getattr(loss, "weights", None) or []),
     }
     return task, facts
 
 
+def make_feed(job: Job, cache: Cache, sampling: str) -> tuple[Feed, int, dict[str, object]]:
+    """What a trial trains on, drawn by a sampling: patches, cubes, or slices for a 2D model; with
+    its steps per epoch and its facts.
+    """
+    if job.spec.recipe.patch is not None:
+        return patch_feed(job, cache, sampling)
+    recipe, items = job.spec.recipe, training_items(job, cache)
+    weights = pick(SAMPLINGS, "sampling", sampling).load()(items.class_voxels, recipe)
+    kept = int((weights > 0).sum())
+    feed = ItemFeed(
+        source=source_on(items, pick_device()), weights=weights, batch_size=recipe.batch_size
+    )
+    facts: dict[str, object] = {
+        "num_items": len(weights),
+        "dropped_items": len(weights) - kept,
+        "draws": sampling_facts(sampling, weights, items.class_voxels, recipe),
+    }
+    return feed, recipe.steps_per_epoch or -(-kept // recipe.batch_size), facts
+
+
+def patch_feed(job: Job, cache: Cache, sampling: str) -> tuple[PatchFeed, int, dict[str, object]]:
+    """make_feed for patches: an epoch is by default a patch of each case."""
+    recipe, device, scalings = job.spec.recipe, pick_device(), cache.scalings(job.train)
+    assert recipe.patch is not None, "a recipe at a spacing names its patch"
+    draws = draws_of(patch_cases(cache, job.train), sampling, recipe)
+    feed = PatchFeed(
+        source=patch_reader(cache, job.train, recipe.patch, pads_of(scalings)),
+        draws=draws,
+        device=device,
+        threads=THREADS if device.type == "cuda" else 0,
+    )
+    steps = recipe.steps_per_epoch or -(-len(job.train) // recipe.batch_size)
+    facts: dict[str, object] = {
+        "num_items": len(job.train),
+        "dropped_items": int((draws.weights == 0).sum()),
+        "draws": draw_facts(draws, job.spec.seed, min(COUNTED, steps * recipe.batch_size)),
+        "intensities": [asdict(scaling) for scaling in scalings],
+    }
+    return feed, steps, facts
+
+
 def make_restoration(job: Job, cache: Cache) -> tuple[Restoration, dict[str, object]]:
     """The task of a pretraining, with training cases only."""
     recipe = job.spec.recipe
-    items = training_items(job, cache)
+    feed, steps, facts = make_feed(job, cache, "none")
+    scored = [cache.image(case) for case in job.train[: max(1, recipe.train_cases_scored)]]
+    if recipe.patch is not None:
+        pads = pads_of(cache.scalings(job.train))
+        scored = [middle(image, recipe.patch, pads) for image in scored]
     task = Restoration(
-        cache=cache,
-        source=source_on(items, pick_device()),
-        num_items=len(items.index),
+        feed=feed,
         recipe=recipe,
         lr=scalar(job.spec.hyper, "lr"),
         epochs=recipe.pretrain_epochs,
-        steps=recipe.steps_per_epoch or -(-len(items.index) // recipe.batch_size),
+        steps=steps,
         seed=job.spec.seed,
-        scored=job.train[: max(1, recipe.train_cases_scored)],
+        scored=scored,
     )
-    return task, {"num_items": len(items.index)}
+    return task, {"num_items": facts["num_items"]}
+
+
+def middle(image: np.ndarray, patch: tuple[int, int, int], pads: np.ndarray) -> np.ndarray:
+    """The patch in the middle of an image [C, D, H, W], with pads beyond its border."""
+    room = np.array(image.shape[1:]) - np.array(patch)
+    return crop(image, np.where(room < 0, -(-room // 2), room // 2), patch, pads)
+
+
+def validation_cases(cache: Cache, cases: Sequence[str], number: int | None) -> tuple[str, ...]:
+    """The cases scored in every validation: all, or a fixed number of them, spread over the cases
+    in the order of which classes they hold and how much foreground.
+    """
+    if number is None or number >= len(cases):
+        return tuple(cases)
+
+    def stratum(case: str) -> tuple[tuple[bool, ...], int, str]:
+        _, *voxels = cache.cases[case].class_voxels
+        return tuple(count > 0 for count in voxels), sum(voxels), case
+
+    ordered = sorted(cases, key=stratum)
+    return tuple(ordered[(2 * one + 1) * len(ordered) // (2 * number)] for one in range(number))
 
 
 def training_items(job: Job, cache: Cache) -> Items:

@@ -51,7 +51,7 @@ class Task(Protocol):
         """The (largest) learning rate."""
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of images [B, 1, ...] float16 and labels [B, ...] uint8."""
+        """One epoch of images [B, C, ...] as they are stored and labels [B, ...] uint8."""
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
         """The scalar to minimise, from float32 images on the network's device."""
@@ -166,7 +166,8 @@ def train_epoch(
     total = torch.zeros((), device=network.device)
     started, watch = time.perf_counter(), Stopwatch(network.device)
     changed = augmentation(recipe, generator)
-    for step, (images, labels) in enumerate(ahead(task.batches(generator), network.device)):
+    batches = ahead(task.batches(generator), network.device, network.scalings)
+    for step, (images, labels) in enumerate(batches):
         images, labels = changed(images, labels, step)
         with watch:
             optimizer.zero_grad(set_to_none=True)

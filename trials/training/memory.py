@@ -3,9 +3,10 @@
 import torch
 
 from trials.inference.network import pick_device
-from trials.models.registry import check_cube
+from trials.models.registry import check_input
 from trials.process.environment import peak_gib
 from trials.records.job import Job
+from trials.records.preparation import input_text
 from trials.training.attempt_log import HALVES
 
 _EXHAUSTED: set[bool] = set()
@@ -57,7 +58,7 @@ def can_halve(job: Job) -> bool:
     if job.accumulation_steps > 1 or recipe.batch_size < HALVES:
         return False
     try:
-        check_cube(job.spec.cell.model, recipe.preparation.edge, recipe.batch_size // HALVES)
+        check_input(job.spec.cell.model, recipe, recipe.batch_size // HALVES)
     except ValueError:
         return False
     return True
@@ -69,10 +70,12 @@ def memory_facts(job: Job) -> dict[str, object]:
 
 
 def oom_text(job: Job, error: BaseException) -> str:
-    """The message when memory runs out: batch, cube, peak, and the first line of the error."""
+    """The message when memory runs out: batch, cube or patch, peak, and the first line of the
+    error.
+    """
     recipe, peak = job.spec.recipe, peak_gib(pick_device())
     batch = f"batch {recipe.batch_size}" + (
         f" in {job.accumulation_steps} parts" if job.accumulation_steps > 1 else ""
     )
     first = (str(error) or type(error).__name__).splitlines()[0]
-    return f"out of memory at {batch}, cube {recipe.preparation.edge}^3, peak {peak} GiB: {first}"
+    return f"out of memory at {batch}, {input_text(recipe)}, peak {peak} GiB: {first}"

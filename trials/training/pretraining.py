@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trials.data.batches.loading import Source, epoch_batches
-from trials.data.prepared.cache import Cache
+from trials.data.batches.loading import Batch, Feed
+from trials.data.batches.resident import network_input
 from trials.inference.network import Network, cube_logits
 from trials.records.job import Rung
 from trials.records.spec import Recipe
@@ -42,27 +42,24 @@ def restoration_loss(restored: Tensor, images: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A Task with training cases only. Its score is minus the restoration loss of a fixed few of
-    them with a fixed mask.
+    """A Task with training cases only. Its score is minus the restoration loss of a fixed few
+    images [C, D, H, W] of them, scored, as they are stored, with a fixed mask.
     """
 
-    cache: Cache
-    source: Source
-    num_items: int
+    feed: Feed
     recipe: Recipe
     lr: float
     epochs: int
     steps: int
     seed: int
-    scored: Sequence[str]
+    scored: Sequence[np.ndarray]
     rungs: Sequence[Rung] = ()
 
-    def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of volumes; instead of labels it yields the mask of the voxels to restore."""
-        uniform = np.full(self.num_items, 1 / self.num_items)
-        for images, _ in epoch_batches(
-            self.source, uniform, self.recipe.batch_size, self.steps, generator
-        ):
+    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
+        """One epoch of volumes or patches; instead of labels it yields the mask of the voxels to
+        restore.
+        """
+        for images, _ in self.feed.epoch(self.steps, generator):
             yield images, block_mask(images.shape, generator)[:, 0]
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
@@ -73,7 +70,10 @@ class Restoration:
     def validate(self, network: Network) -> Validation:
         """Minus the mean loss of the fixed cases with their fixed masks."""
         generator = np.random.default_rng([self.seed, len(self.scored)])
-        images = [np.array(self.cache.image(case), np.float32) for case in self.scored]
+        images = [
+            network_input(torch.from_numpy(np.array(image))[None], network.scalings)[0].numpy()
+            for image in self.scored
+        ]
         masks = [block_mask((1, *image.shape), generator)[0] for image in images]
         hidden = [image * (1 - mask.numpy()) for image, mask in zip(images, masks, strict=True)]
         losses = [

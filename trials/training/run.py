@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from trials.data.batches.patches import PatchFeed
 from trials.data.prepared.cache import Cache, open_cache
 from trials.inference.evaluate import Evaluated, Evaluation, evaluate
 from trials.inference.network import Network
@@ -16,6 +17,7 @@ from trials.models.build import item_multiply_adds, num_parameters, num_trainabl
 from trials.process.environment import machine_facts, peak_gib, reset_peak
 from trials.process.versions import versions
 from trials.records.job import Job, best_path, trial_folder
+from trials.records.preparation import input_shape
 from trials.records.result import COMPLETE, PRUNED, EpochScore, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 from trials.storage.atomic import to_path
@@ -24,7 +26,7 @@ from trials.training.checkpoint import Checkpoints, save_weights
 from trials.training.loop import fit
 from trials.training.memory import limit_share, memory_facts
 from trials.training.progress import Progress
-from trials.training.warm_up import warm_up
+from trials.training.warm_up import beside_network, warm_up
 
 OnEpoch = Callable[[EpochScore, float], None]
 OnNote = Callable[[str], None]
@@ -48,7 +50,10 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
         job, cache
     )
     network, warmed = warm_up(make_network(job, cache), task, job.spec)
+    task = beside_network(network, task, job.spec)
     facts |= warmed | input_facts(cache)
+    if isinstance(task.feed, PatchFeed):
+        facts["training_set"] = "on the GPU" if task.feed.is_on_gpu else "read from its files"
     for note in (str(warmed[name]) for name in NOTES if name in warmed):
         on_note(note)
     clock = time.perf_counter()
@@ -57,7 +62,11 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     trained = time.perf_counter()
     facts |= save_best_weights(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
+    facts["training_peak_gib"] = peak_gib(network.device)
     cases = score_cases(job, network, cache) if is_scored else ()
+    if cases:
+        mean = sum(case.seconds for case in cases) / len(cases)
+        facts["prediction_seconds_a_case"] = round(mean, 3)
     seconds = {
         "seconds_to_first_step": round(clock - start_clock, 3),
         "train_seconds": round(trained - clock, 2),
@@ -104,6 +113,7 @@ def score_cases(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ..
     plan = Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
+        overlap=job.spec.recipe.overlap,
         threads=job.scoring_threads,
         references=to_path(job.out) / "cases" if is_final else None,
         pictures=folder / "cases" if is_final else None,
@@ -122,7 +132,7 @@ def trained_result(
     started: str,
 ) -> TrialResult:
     """The record of a trial that completed or was pruned."""
-    cube, module = job.spec.recipe.preparation.edge, network.module
+    recipe, module = job.spec.recipe, network.module
     return TrialResult(
         trial=job.trial,
         spec=job.spec,
@@ -135,8 +145,8 @@ def trained_result(
         peak_gib=peak_gib(network.device),
         num_parameters=num_parameters(module),
         num_trainable=num_trainable(module),
-        multiply_adds=item_multiply_adds(module, network.dims, job.spec.recipe, network.channels)
-        * (1 if network.dims == 3 else cube),
+        multiply_adds=item_multiply_adds(module, network.dims, recipe, network.channels)
+        * (1 if network.dims == 3 else input_shape(recipe)[0]),
         started=started,
         commit=job.commit,
         code=job.code,

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trials.data.batches.loading import Source, epoch_batches, pinned
+from trials.data.batches.loading import Batch, Feed, pinned
 from trials.data.prepared.cache import Cache
-from trials.inference.network import Network, cube_logits
+from trials.inference.network import Network
+from trials.inference.whole_cases import Slab, case_logits
 from trials.records.job import Rung
 from trials.records.result import headline
 from trials.records.spec import Recipe
@@ -28,13 +29,10 @@ from trials.training.progress import Validation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """A Task. weights [N] are the sampling weights of the items of source; val and train_scored are
-    the cases scored in each epoch.
-    """
+    """A Task. val and train_scored are the cases scored in each validation."""
 
     cache: Cache
-    source: Source
-    weights: np.ndarray
+    feed: Feed
     loss_function: Loss
     recipe: Recipe
     lr: float
@@ -44,11 +42,9 @@ class Segmentation:
     val: Sequence[str]
     train_scored: Sequence[str]
 
-    def batches(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of batches, sampled by the weights."""
-        return epoch_batches(
-            self.source, self.weights, self.recipe.batch_size, self.steps, generator
-        )
+    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
+        """One epoch of batches, drawn as the cell's sampling says."""
+        return self.feed.epoch(self.steps, generator)
 
     def loss(self, network: Network, images: Tensor, labels: Tensor) -> Tensor:
         """The cell's loss over all outputs of the network, in float32; the forward pass runs in the
@@ -57,8 +53,8 @@ class Segmentation:
         return supervised_loss(self.loss_function, network.outputs(images), labels)
 
     def validate(self, network: Network) -> Validation:
-        """Mean Dice by label on the cube, over the validation cases and a fixed few training
-        cases.
+        """Mean Dice by label on the prepared grid of whole cases, over the validation cases and a
+        fixed few training cases.
         """
         val_counts, val_loss = self._score(network, self.val)
         train_counts, _ = self._score(network, self.train_scored)
@@ -72,20 +68,33 @@ class Segmentation:
 
     def _score(self, network: Network, cases: Sequence[str]) -> tuple[list[np.ndarray], float]:
         """Counts of each case and the mean of their losses; on a GPU both are computed there and
-        read once at the end.
+        read once at the end. Of a case that is predicted slab by slab, the loss is the mean over
+        its planes of the loss of their slab.
         """
-        images = [self.cache.image(case) for case in cases]
         counts, losses = [], []
-        for case, logits in zip(
-            cases, cube_logits(network, images, self.recipe.batch_size), strict=True
+        images = [self.cache.image(case) for case in cases]
+        overlap = self.recipe.validation_overlap
+        for case, slabs in zip(
+            cases, case_logits(network, images, self.recipe.batch_size, overlap), strict=True
         ):
-            labels = pinned(torch.from_numpy(np.array(self.cache.labels(case))), network.device)
-            labels = labels.to(network.device, non_blocking=True)
-            counts.append(counts_of(logits, labels))
-            losses.append(self.loss_function(logits[None], labels[None]))
+            labels = self.cache.labels(case)
+            parts = [self._score_slab(network, slab, labels) for slab in slabs]
+            counts.append(torch.stack([part for part, _ in parts]).sum(0))
+            losses.append(torch.stack([loss for _, loss in parts]).sum() / len(labels))
         if not counts:
             return [], 0.0
         return list(read_counts(torch.stack(counts))), float(torch.stack(losses).mean())
+
+    def _score_slab(
+        self, network: Network, slab: Slab, labels: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """The counts of a slab, and its loss times its number of planes."""
+        planes = np.array(labels[slab.first : slab.first + slab.logits.shape[1]])
+        reference = pinned(torch.from_numpy(planes), network.device)
+        reference = reference.to(network.device, non_blocking=True)
+        logits = slab.logits.to(network.device)
+        loss = self.loss_function(logits[None], reference[None])
+        return counts_of(logits, reference), loss * len(planes)
 
 
 def counts_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ network's.
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,19 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from trials.data.prepared.cache import Cache, open_cache
 from trials.data.sampling import SAMPLINGS
-from trials.inference.evaluate import Evaluation, score_case
-from trials.inference.network import Network, cube_logits
+from trials.inference.ceiling import certain_planes
+from trials.inference.evaluate import (
+    Evaluated,
+    Evaluation,
+    Prediction,
+    predicted,
+    predicted_labels,
+    score_case,
+)
+from trials.inference.network import Network
 from trials.models.build import build, item_edges, item_multiply_adds
 from trials.models.registry import MODELS
 from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
@@ -38,7 +45,7 @@ from trials.training.optimizer import make_optimizer
 from trials.training.pretraining import Restoration
 from trials.training.progress import Progress, checkpoint_state
 from trials.training.segmentation import Segmentation
-from trials.training.warm_up import precision_text, warm_up
+from trials.training.warm_up import beside_network, precision_text, warm_up
 
 R = TypeVar("R")
 # Steps are timed for at least this long and this many, after two warm-up steps.
@@ -114,6 +121,7 @@ def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
     cache = open_cache(to_path(job.cache))
     task = (make_restoration if job.spec.phase == PRETRAIN else make_segmentation)(job, cache)[0]
     network, facts = warm_up(make_network(job, cache), task, job.spec)
+    task = beside_network(network, task, job.spec)
     return cache, task, network, precision_text(network, facts)
 
 
@@ -218,6 +226,7 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
     plan = Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
+        overlap=job.spec.recipe.overlap,
         references=folder / "cases",
         pictures=folder / "pictures",
         predictions=folder / "predictions" if job.save_predictions else None,
@@ -227,10 +236,11 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
         if not cases:
             continue
         case = middle_case(cache, cases)
-        forward, _ = timed(partial(_logits, network, cache, case, job.spec.recipe.batch_size))
-        counting, evaluated = timed(
-            partial(score_case, plan, reference_logits(cache, case), case, split)
-        )
+        forward, _ = timed(partial(_predict, network, plan, case, split))
+        shifted = partial(predicted_labels, cache, case, shifted_logits(cache, case))
+        # Of a case larger than a patch this is part of its prediction, timed above.
+        shifted = shifted if network.patch is None else partial(replace, shifted())
+        counting, evaluated = timed(partial(_score, plan, shifted, case, split))
         cost[f"{split}_case"] = (
             (forward + counting) * mean_voxels(cache, cases) / voxels(cache, case)
         )
@@ -240,15 +250,20 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
     return cost
 
 
-def _logits(network: Network, cache: Cache, case: str, batch_size: int) -> Tensor:
-    return next(cube_logits(network, [cache.image(case)], batch_size)).cpu()
+def _predict(network: Network, plan: Evaluation, case: str, split: str) -> None:
+    list(predicted(network, plan, {split: (case,)}))
 
 
-def reference_logits(cache: Cache, case: str) -> Tensor:
-    """Logits [K, D, H, W] of a prediction that is the reference shifted by a voxel."""
-    labels = torch.from_numpy(np.roll(cache.labels(case), 1, axis=0).astype(np.int64))
-    one_hots = one_hot(labels, cache.dataset.labels.num_labels).movedim(-1, 0)
-    return one_hots[: len(cache.classes)].float() * 8
+def _score(plan: Evaluation, predict: Callable[[], Prediction], case: str, split: str) -> Evaluated:
+    return score_case(plan, predict(), case, split)
+
+
+def shifted_logits(cache: Cache, case: str) -> Iterator[Tensor]:
+    """Logits [K, 1, H, W] of each plane of a prediction that is the reference shifted by a
+    voxel.
+    """
+    shifted = np.roll(cache.labels(case), 1, axis=0)
+    return (probs * 8 for probs in certain_planes(shifted, len(cache.classes)))
 
 
 def middle_case(cache: Cache, cases: Sequence[str]) -> str:
@@ -271,7 +286,7 @@ def steps_by_sampling(
 ) -> dict[str, int]:
     """Steps per epoch of each sampling, which may drop items."""
     recipe = job.spec.recipe
-    if recipe.steps_per_epoch or isinstance(task, Restoration):
+    if recipe.steps_per_epoch or recipe.patch is not None or isinstance(task, Restoration):
         return dict.fromkeys(samplings, task.steps)
     voxels = training_items(job, cache).class_voxels
     weights = {name: pick(SAMPLINGS, "sampling", name).load()(voxels, recipe) for name in samplings}

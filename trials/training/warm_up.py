@@ -5,10 +5,12 @@ precision.
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from trials.data.batches.patches import PatchFeed, beside_model
 from trials.data.batches.resident import ahead
-from trials.inference.network import Network, memory_format
+from trials.inference.network import Network, memory_format, untouched
 from trials.models.registry import MODELS
 from trials.records.spec import TrialSpec
 from trials.training.compiling import should_compile, try_compile
@@ -55,13 +57,33 @@ def warm_up(
     }
 
 
+def beside_network(
+    network: Network, task: Segmentation | Restoration, spec: TrialSpec
+) -> Segmentation | Restoration:
+    """The task with its patches' volumes on the GPU, where they fit beside what a step of the
+    network takes there, measured; otherwise unchanged.
+    """
+    feed = task.feed
+    if network.device.type != "cuda" or not isinstance(feed, PatchFeed):
+        return task
+    images, labels = first_batch(network, task, spec)
+    with untouched(network):
+        network.train()
+        task.loss(network, images, labels).backward()
+        peak = torch.cuda.max_memory_allocated(network.device)
+    # The optimizer keeps up to two numbers a parameter.
+    kept = 8 * sum(parameter.numel() for parameter in network.module.parameters())
+    return replace(task, feed=beside_model(feed, peak + kept))
+
+
 def first_batch(
     network: Network, task: Segmentation | Restoration, spec: TrialSpec
 ) -> tuple[Tensor, Tensor]:
     """One accumulation part of a batch of the task, on the network's device, from a generator
     separate from the trial's.
     """
-    images, labels = next(ahead(task.batches(np.random.default_rng(spec.seed)), network.device))
+    batches = task.batches(np.random.default_rng(spec.seed))
+    images, labels = next(ahead(batches, network.device, network.scalings))
     piece = -(-len(images) // network.accumulation_steps)
     return images[:piece], labels[:piece]
 

@@ -12,7 +12,7 @@ def test_shares_of_a_voxel_that_covers_eight_are_eighths():
     labels = np.zeros((4, 4, 4), np.uint8)
     labels[0, 0, :2], labels[2:, 2:, 2:] = 1, 2
 
-    shares = class_shares(labels, 2, 3)
+    shares = torch.cat(list(class_shares(labels, (2, 2, 2), 3)), 1)
 
     assert shares[1, 0, 0, 0] == 2 / 8
     assert shares[2, 1, 1, 1] == 1
@@ -23,7 +23,7 @@ def test_ignored_voxels_have_no_share():
     labels = np.zeros((4, 4, 4), np.uint8)
     labels[:, :, 2:], labels[0, 0, 0] = 3, 1
 
-    shares = class_shares(labels, 2, 3)
+    shares = torch.cat(list(class_shares(labels, (2, 2, 2), 3)), 1)
 
     assert shares.sum(0)[..., 0].tolist() == [[1, 1], [1, 1]]
     assert not shares[..., 1].any()
@@ -32,10 +32,10 @@ def test_ignored_voxels_have_no_share():
 def test_shares_are_those_of_a_peer_at_any_size():
     labels = np.random.default_rng(0).integers(0, 3, (9, 14, 10)).astype(np.uint8)
 
-    shares = class_shares(labels, 7, 3)
+    shares = torch.cat(list(class_shares(labels, (7, 6, 7), 3)), 1)
 
-    # Every voxel cut into 7 along each axis: blocks of 9, 14 and 10 pieces are the cube's voxels.
-    fine = torch.from_numpy(labels.repeat(7, 0).repeat(7, 1).repeat(7, 2).astype(np.int64))
+    # Every voxel cut into as many as the grid has: blocks of 9, 14 and 10 pieces are its voxels.
+    fine = torch.from_numpy(labels.repeat(7, 0).repeat(6, 1).repeat(7, 2).astype(np.int64))
     for label in range(3):
         theirs = torch.nn.functional.avg_pool3d((fine == label).float()[None], (9, 14, 10))[0]
         assert torch.allclose(shares[label], theirs, atol=1e-5)

@@ -23,7 +23,7 @@ from trials.models.build import (
     num_trainable,
 )
 from trials.models.initialise import convolutions
-from trials.models.registry import MODELS, check_channels, check_cube
+from trials.models.registry import MODELS, check_channels, check_edge
 from trials.models.resenc import ResidualBlock
 from trials.models.strides import strides
 from trials.models.weights import load_tensors
@@ -311,13 +311,13 @@ def test_counting_multiply_adds_leaves_every_model_as_it_was(name):
             "unet3d",
             24,
             2,
-            "unet3d takes cubes whose edge is a multiple of 16 and at least 32; got 24; nearest "
-            "valid: 32",
+            "unet3d takes cubes and patches whose edges are multiples of 16 and at least 32; got "
+            "24; nearest valid: 32",
         ),
         ("unet3d", 16, 2, "at least 32; got 16; nearest valid: 32"),
-        ("vnet", 40, 4, "multiple of 16 and at least 16; got 40; nearest valid: 32 or 48"),
+        ("vnet", 40, 4, "multiples of 16 and at least 16; got 40; nearest valid: 32 or 48"),
         ("vnet", 16, 1, "at least 32 for a batch of one; got 16; nearest valid: 32"),
-        ("segresnet", 20, 1, "multiple of 8 and at least 8; got 20; nearest valid: 16 or 24"),
+        ("segresnet", 20, 1, "multiples of 8 and at least 8; got 20; nearest valid: 16 or 24"),
         ("unet2d_resnet18", 32, 1, "at least 33 for a batch of one; got 32; nearest valid: 33"),
     ],
 )
@@ -325,7 +325,7 @@ def test_an_illegal_edge_is_refused_with_the_rule_and_the_nearest_legal_ones(
     name, edge, batch_size, message
 ):
     with pytest.raises(ValueError, match=message + "$"):
-        check_cube(name, edge, batch_size)
+        check_edge(name, edge, batch_size)
 
 
 @pytest.mark.parametrize(("name", "edge"), [("unet3d", 24), ("vnet", 24), ("segresnet", 20)])
@@ -343,13 +343,13 @@ def test_the_batch_of_one_that_is_refused_would_have_failed(name, edge):
 @pytest.mark.parametrize("edge", [128, 64, 48, 32])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_usual_cubes_are_legal_for_every_model(name, edge):
-    check_cube(name, edge, batch_size=2)
+    check_edge(name, edge, batch_size=2)
 
 
 @pytest.mark.parametrize(
     ("name", "width", "message"),
     [
-        ("segresnet", 12, "multiple of 8, the number of norm groups; got 12"),
+        ("segresnet", 12, "multiples of 8, the number of norm groups; got 12"),
         ("unet2d_resnet18", 16, "fixes its width; got width 16"),
         ("unet4d", None, "unknown model 'unet4d'; did you mean 'unet3d'"),
     ],

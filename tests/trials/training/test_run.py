@@ -8,12 +8,12 @@ import pytest
 import torch
 from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
 
-from trials.data.prepared.cache import open_cache
+from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.records.codec import from_json
 from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import COMPLETE, TrialResult, headline
-from trials.records.spec import PRETRAIN, TUNE, Cell
+from trials.records.spec import PRETRAIN, TUNE, Cell, Spacing
 from trials.training.attempt import attempt
 from trials.training.pretraining import block_mask, restoration_loss
 from trials.training.run import run_trial
@@ -127,6 +127,48 @@ def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, 
         for job in (straight, broken)
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_patches_train_resume_bit_for_bit_and_score_whole_cases(small_cache, tmp_path, on_cpu):
+    spacing = Spacing(mm=(8.0, 5.0, 5.0))
+    prepared = prepare_dataset(
+        open_cache(small_cache).dataset, spacing, tmp_path / "cache", workers=1
+    )
+    recipe = replace(
+        RECIPE,
+        preparation=spacing,
+        patch=(16, 24, 24),
+        epochs=2,
+        steps_per_epoch=1,
+        width=8,
+        weights="random",
+        validation_cases=1,
+        log_frequency_bias=True,
+    )
+    cell = Cell(model="segresnet", loss="combined", sampling="oversample")
+    straight, broken = (
+        make_job(prepared, tmp_path / name, cell, recipe, save_predictions=True)
+        for name in ("straight", "broken")
+    )
+
+    whole = attempt(straight)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(broken, lambda score, reached: interrupt())
+    resumed = attempt(broken)
+
+    assert whole.state == COMPLETE, whole.error
+    assert comparable(resumed) == comparable(whole)
+    cache = open_cache(prepared)
+    assert {cache.shape(case) for case in straight.test} != {(16, 24, 24)}
+    for score in whole.scores:
+        record = cache.cases[score.case]
+        truth = record.class_voxels if score.space == "native" else record.cube_class_voxels
+        assert score.true_voxels == truth[score.label]
+    assert_surfaces_agree_with_the_counts(whole, straight.test)
+    assert whole.facts["draws"]["patches_counted"] == 2
+    assert whole.facts["intensities"][0]["low"] < 0 < whole.facts["intensities"][0]["mean"]
+    assert whole.facts["prediction_seconds_a_case"] > 0
+    assert (tmp_path / "straight/trials" / whole.trial / "predictions").is_dir()
 
 
 def test_a_fine_tuned_model_keeps_the_frozen_tensors_of_its_pretraining(small_cache, tmp_path):

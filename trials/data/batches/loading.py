@@ -15,12 +15,36 @@ from trials.data.batches.slices import SLICE_AXES, slices
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import draw
 
+Batch = tuple[Tensor, Tensor]
+
 
 class Source(Protocol):
     """What batches are drawn from: maps of files, or tensors on a GPU."""
 
-    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Images [B, C, ...] float16 and labels [B, ...] uint8 of the chosen items."""
+    def batch(self, chosen: np.ndarray) -> Batch:
+        """Images [B, C, ...] as they are stored and labels [B, ...] uint8 of the chosen items, or
+        of patches at the chosen places.
+        """
+
+
+class Feed(Protocol):
+    """The batches that a training loop asks for: of cubes, of slices or of patches."""
+
+    def epoch(self, steps: int, generator: np.random.Generator) -> Iterator[Batch]:
+        """One epoch of so many batches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemFeed:
+    """A Feed of whole cubes or slices, drawn by the weights [N] of the source's items."""
+
+    source: Source
+    weights: np.ndarray
+    batch_size: int
+
+    def epoch(self, steps: int, generator: np.random.Generator) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        return epoch_batches(self.source, self.weights, self.batch_size, steps, generator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +62,7 @@ class Items:
     index: np.ndarray
     class_voxels: np.ndarray
 
-    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    def batch(self, chosen: np.ndarray) -> Batch:
         """Gather items into images [B, C, ...] float16 and labels [B, ...] uint8 of their own."""
         rows = self.index[chosen].tolist()
         # np.array copies equal shapes as np.stack does, at a third less an item.
@@ -96,7 +120,7 @@ def epoch_batches(
     batch_size: int,
     steps: int | None,
     generator: np.random.Generator,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Draw one epoch: steps batches, or by default as many as there are items with a weight above
     zero.
 

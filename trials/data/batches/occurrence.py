@@ -1,4 +1,4 @@
-"""How often each class occurs on the cubes of a prepared set: in each slice of a case, in the cases
+"""How often each class occurs on the grids of a prepared set: in each slice of a case, in the cases
 of a split.
 """
 
@@ -9,19 +9,22 @@ import numpy as np
 from trials.data.datasets.label_set import LabelSet
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import ClassCounts
+from trials.records.spec import Cube
 
 
 def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
-    """How often each class occurs in these cases on the cube: voxels, axial slices that hold it,
-    cases that hold it.
+    """How often each class occurs in these cases on the prepared grid: voxels, axial slices that
+    hold it, cases that hold it. Slices of a set at a spacing, whose labels are too many to read for
+    nothing, are counted for the unit "slices" alone; they are empty otherwise.
     """
     voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
     slices = np.zeros(len(cache.classes), np.int64)
-    for case in cases:
+    is_counted = isinstance(cache.preparation, Cube) or unit == "slices"
+    for case in cases if is_counted else ():
         slices += (slice_class_voxels(cache.labels(case), cache.dataset.labels, 0) > 0).sum(0)
     return ClassCounts(
         voxels=tuple(voxels.sum(0).tolist()),
-        slices=tuple(slices.tolist()),
+        slices=tuple(slices.tolist()) if is_counted else (),
         cases=tuple((voxels > 0).sum(0).tolist()),
         unit=unit,
     )

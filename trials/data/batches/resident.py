@@ -2,14 +2,15 @@
 nothing is copied at a step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trials.data.batches.loading import Items, Source, pinned
+from trials.data.batches.loading import Batch, Items, Source, pinned
+from trials.data.spacing.intensities import Scaling
 
 # The rest of the GPU is the model's: activations of 3D networks take far more than the images.
 SHARE_OF_GPU = 0.25
@@ -63,6 +64,15 @@ def free_share(device: torch.device) -> int:
     return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total))
 
 
+def process_share(device: torch.device) -> int:
+    """Bytes of a GPU that this process may have in all: what it holds and what is free there, and
+    no more than its own share.
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device)
+    return min(free + held, int(torch.cuda.get_per_process_memory_fraction(device) * total))
+
+
 def resident(items: Items, device: torch.device) -> GpuDataset:
     """Copy a set to a device, once."""
     of_slices = bool(len(items.index)) and items.index[0, 1] >= 0
@@ -76,13 +86,28 @@ def resident(items: Items, device: torch.device) -> GpuDataset:
 
 
 def ahead(
-    batches: Iterator[tuple[Tensor, Tensor]], device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches on the device, images as float32; on a GPU the next one's copy is under way while
-    one is computed with.
+    batches: Iterator[Batch], device: torch.device, scalings: Sequence[Scaling] = ()
+) -> Iterator[Batch]:
+    """Batches on the device, images scaled and as float32; on a GPU the next one's copy is under
+    way while one is computed with.
     """
+    for images, labels in _on_device(batches, device):
+        yield network_input(images, scalings), labels
+
+
+def network_input(images: Tensor, scalings: Sequence[Scaling]) -> Tensor:
+    """Stored intensities [B, C, ...] as a network takes them, float32, on their device; without
+    scalings they are normalised.
+    """
+    values = images.float()
+    for channel, scaling in zip(values.unbind(1), scalings, strict=False):
+        channel.clamp_(scaling.low, scaling.high).sub_(scaling.mean).div_(scaling.sd)
+    return values
+
+
+def _on_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     if device.type != "cuda":
-        yield from ((images.float(), labels) for images, labels in batches)
+        yield from batches
         return
     stream = torch.cuda.Stream(device)
     waiting = None
@@ -106,4 +131,4 @@ def _received(parts: list[Tensor], copied: torch.cuda.Event) -> tuple[Tensor, Te
     for part in parts:
         part.record_stream(current)
     images, labels = parts
-    return images.float(), labels
+    return images, labels

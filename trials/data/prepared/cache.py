@@ -1,4 +1,4 @@
-"""Every case prepared once, for every trial of a node: two memory-mapped arrays a case and one
+"""Every case prepared once, for every trial of a node: memory-mapped arrays of a case and one
 manifest.
 
 ROOT/<data set>-<key of the preparation>/cases/       case_00042.json, and arrays named by what they
@@ -25,21 +25,18 @@ from trials.data.prepared.case_store import (
     open_folder,
     prepared_record,
 )
-from trials.data.prepared.manifest import (
-    CaseRecord,
-    Manifest,
-    case_bytes,
-    case_of,
-    read_manifest,
-)
+from trials.data.prepared.grids import prepared_shape, resolved, set_bytes
+from trials.data.prepared.manifest import CaseRecord, Manifest, case_of, read_manifest
 from trials.data.prepared.node_copy import nearby
 from trials.data.prepared.preprocess import Moments, Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
+from trials.data.spacing.class_voxels import kept_voxels
+from trials.data.spacing.intensities import BY_VOLUME, Scaling, train_scaling
 from trials.process.open_files import allow_open_files
 from trials.process.workers import try_on_cases
 from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
-from trials.records.spec import Preparation
+from trials.records.spec import Cube, Preparation
 from trials.storage.atomic import exists, find_files, remove_abandoned, write_text
 from trials.storage.checksum import add_checksum
 
@@ -63,11 +60,13 @@ def prepare_dataset(
 ) -> Path:
     """Prepare every case that is not prepared yet and return the folder of the set, for open_cache.
 
-    train names the cases whose foreground a "train" preparation is normalised by. workers is the
-    number of processes, None one a core. on_case(done, total) is called as cases are finished. What
-    an earlier run has finished is verified and kept; a file that changed is prepared again. Raises
-    one FaultyData, a ValueError, with every fault of every case; the sound ones stay prepared.
+    train names the cases whose foreground a Cube of normalise="train" is normalised by. workers is
+    the number of processes, None one a core. on_case(done, total) is called as cases are finished.
+    What an earlier run has finished is verified and kept; a file that changed is prepared again.
+    Raises one FaultyData, a ValueError, with every fault of every case; the sound ones stay
+    prepared.
     """
+    preparation = resolved(preparation, dataset)
     hu = [is_ct(channel) for channel in dataset.channels]
     measured = _train_cases(dataset, preparation, train) if any(hu) else []
     tick = _counter(on_case, len(measured) + len(dataset.cases))
@@ -76,6 +75,7 @@ def prepare_dataset(
     meanings = [len(dataset.classes), dataset.has_ignore, regions]
     statistics: tuple[Statistics | None, ...] = (None,) * len(hu)
     if measured:
+        assert isinstance(preparation, Cube), "a spacing is scaled when a batch is made"
         key = content_hash([FORMAT, preparation.clip_hu, meanings, hu], 12)
         store = Store(
             folder=cache_root / f"{dataset.name}-foreground-{key}",
@@ -115,10 +115,11 @@ def prepare_dataset(
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A prepared set, open for reading. digest names its content; statistics holds what each
-    channel is normalised by, None for a case's own mean and deviation.
+    """A prepared set, open for reading; its preparation names its spacing in mm. digest names its
+    content; statistics holds what each channel is normalised by, None for a case's own mean and
+    deviation.
 
-    made_again names the cubes that were found damaged since it was opened, and were made again.
+    made_again names the arrays that were found damaged since it was opened, and were made again.
     """
 
     folder: Path
@@ -140,25 +141,47 @@ class Cache:
         return len(self.dataset.channels)
 
     def image(self, case: str) -> np.ndarray:
-        """The normalised image, float16 [C, D, H, W], a read-only map of the file: it costs a
-        descriptor, not memory.
+        """The image [C, D, H, W], a read-only map of the file: it costs a descriptor, not memory.
+
+        A cube is normalised, float16; at a spacing it is int16, to which scalings() belong.
         """
-        return self._map(self.cases[case], 0, np.dtype(np.float16), (self.channels, *self._cube))
+        dtype = np.float16 if isinstance(self.preparation, Cube) else np.int16
+        return self._map(case, 0, dtype, (self.channels, *self.shape(case)))
 
     def labels(self, case: str) -> np.ndarray:
-        """The class indices on the cube, uint8 [D, H, W], a read-only map of the file."""
-        return self._map(self.cases[case], 1, np.dtype(np.uint8), self._cube)
+        """The class indices on the prepared grid, uint8 [D, H, W], a read-only map of the file."""
+        return self._map(case, 1, np.uint8, self.shape(case))
 
-    @property
-    def _cube(self) -> tuple[int, ...]:
-        return (self.preparation.edge,) * 3
+    def index(self, case: str) -> np.ndarray:
+        """Places of class voxels of a case at a spacing, int16 [n, 3], see class_voxel_index()."""
+        kept = kept_voxels(np.array(self.cases[case].cube_class_voxels))
+        return self._map(case, 2, np.int16, (int(kept.sum()), 3))
+
+    def scalings(self, cases: Sequence[str]) -> tuple[Scaling, ...]:
+        """How each channel becomes a network's input when these cases are trained on; empty for
+        cubes, which are normalised.
+        """
+        if isinstance(self.preparation, Cube):
+            return ()
+        held = [self._map(case, 3, np.int32) for case in cases]
+        return tuple(
+            train_scaling([rows[rows[:, 0] == channel, 1:] for rows in held])
+            if is_ct(name)
+            else BY_VOLUME
+            for channel, name in enumerate(self.dataset.channels)
+        )
+
+    def shape(self, case: str) -> tuple[int, int, int]:
+        """The size of a prepared case in (D, H, W)."""
+        return prepared_shape(self.preparation, self.cases[case])
 
     def _map(
-        self, record: CaseRecord, which: int, dtype: np.dtype, shape: tuple[int, ...]
+        self, case: str, which: int, dtype: type, shape: tuple[int, ...] | None = None
     ) -> np.ndarray:
         """Only a file whose digest holds is mapped: reading beyond the end of a cut one would kill
-        the process.
+        the process. shape None takes any.
         """
+        record = self.cases[case]
         path = self.folder.parent / "cases" / record.arrays[which]
         if not is_sound(path, record.digests[which]):
             self._make_again(record, path)
@@ -169,7 +192,9 @@ class Cache:
                 )
             self.made_again.append(path.name)
         array = np.load(path, mmap_mode="r")
-        assert (array.dtype, array.shape) == (dtype, shape), f"{path} is no array of {shape}"
+        assert (array.dtype, array.shape) == (dtype, shape or array.shape), (
+            f"{path} is no array of {shape}"
+        )
         return array
 
     def _make_again(self, record: CaseRecord, path: Path) -> None:
@@ -200,7 +225,7 @@ def open_cache(folder: Path) -> Cache:
     folder = nearby(folder)
     manifest = read_manifest(folder / "manifest.json")
     records = manifest.cases.values()
-    allow_open_files(2 * len(records), f"{len(records)} cases")
+    allow_open_files(sum(len(r.arrays) for r in records), f"{len(records)} cases")
     dataset = Dataset(
         name=manifest.dataset,
         root=Path(manifest.root),
@@ -225,8 +250,8 @@ def open_cache(folder: Path) -> Cache:
 
 
 def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:
-    """The cases whose foreground is measured: none unless the preparation asks for it."""
-    if preparation.normalise != "train":
+    """The cases whose foreground is measured: none unless cubes are to be normalised by it."""
+    if not isinstance(preparation, Cube) or preparation.normalise != "train":
         return []
     if strangers := sorted(set(train) - {case.case for case in dataset.cases}):
         raise ValueError(
@@ -259,17 +284,16 @@ def _work_on(
 
 
 def _check_room(store: Store, dataset: Dataset) -> None:
-    """Refuse, before any work, a folder that cannot be written, or is too small for the cubes of
-    the cases without a record.
+    """Refuse, before any work, a folder that cannot be written, or is too small for the arrays
+    of the cases without a record.
     """
     open_folder(store.folder)
-    missing = sum(not (store.folder / f"{case.case}.json").is_file() for case in dataset.cases)
-    of_case = case_bytes(len(dataset.channels), store.preparation.edge)
-    needed = missing * (of_case + RECORD_BYTES)
+    missing = [case for case in dataset.cases if not (store.folder / f"{case.case}.json").is_file()]
+    needed = set_bytes(store.preparation, missing, len(dataset.channels))
     free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise ValueError(
-            f"{store.folder}: {missing} cases need {needed / 1e6:.1f} MB, "
+            f"{store.folder}: {len(missing)} cases need {needed / 1e6:.1f} MB, "
             f"{(needed - free) / 1e6:.1f} MB more than are free; "
             "make room, or choose another cache"
         )

@@ -18,20 +18,24 @@ from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
 from trials.data.prepared.manifest import CaseFindings, CaseMoments, CaseRecord, lies_inside
 from trials.data.prepared.preprocess import (
+    PreparedCase,
     Statistics,
     foreground_moments,
     matching_headers,
     prepare_case,
 )
 from trials.data.prepared.sources import look_at, unread
+from trials.data.prepared.spaced import prepare_spaced
 from trials.records.codec import from_json, to_json
 from trials.records.faults import user_name
-from trials.records.spec import Preparation
+from trials.records.spec import Cube, Preparation
 from trials.storage.atomic import fingerprint, write_text
 from trials.storage.checksum import add_checksum
 
 R = TypeVar("R", CaseRecord, CaseMoments, CaseFindings)
 
+# What is kept of a prepared case, in the order of its record; the last two at a spacing alone.
+ARRAYS = ("image", "labels", "index", "foreground")
 # Files whose digest this process has tested: path, inode, size, time of change, digest.
 _SOUND: set[tuple[str, int, int, int, str]] = set()
 
@@ -49,11 +53,11 @@ class Store:
 
 
 def prepared_record(store: Store, case: Case) -> CaseRecord:
-    """The record of a case whose cubes lie whole in the store; made if need be. Raises ValueError
+    """The record of a case whose arrays lie whole in the store; made if need be. Raises ValueError
     for a faulty case.
     """
     return _remembered(
-        CaseRecord, store, case, partial(_make_cubes, store, case), partial(is_whole, store.folder)
+        CaseRecord, store, case, partial(_make_arrays, store, case), partial(is_whole, store.folder)
     )
 
 
@@ -90,7 +94,7 @@ def is_sound(path: Path, digest: str) -> bool:
 
 
 def is_whole(folder: Path, record: CaseRecord) -> bool:
-    """Whether both cubes of a case are in a folder, with the bytes that were written."""
+    """Whether all arrays of a case are in a folder, with the bytes that were written."""
     paths = [folder / name for name in record.arrays]
     held = zip(paths, record.digests, strict=True)
     return lies_inside(record) and all(
@@ -153,6 +157,7 @@ def _read(kind: type[R], path: Path) -> R | None:
 
 def _measure(store: Store, case: Case) -> CaseMoments:
     images, labels = tuple(map(look_at, case.images)), look_at(case.labels)
+    assert isinstance(store.preparation, Cube), "a spacing is scaled when a batch is made"
     headers, label_header = matching_headers(case, store.rules)
     moments = tuple(
         foreground_moments(header, label_header, store.rules.labels, store.preparation.clip_hu)
@@ -169,16 +174,22 @@ def _examine(store: Store, case: Case) -> CaseFindings:
     )
 
 
-def _make_cubes(store: Store, case: Case) -> CaseRecord:
-    """Prepare a case and write its two cubes, under names that other content never takes."""
+def _prepare(store: Store, case: Case) -> PreparedCase:
+    if isinstance(store.preparation, Cube):
+        return prepare_case(case, store.rules, store.preparation, store.statistics)
+    return prepare_spaced(case, store.rules, store.preparation)
+
+
+def _make_arrays(store: Store, case: Case) -> CaseRecord:
+    """Prepare a case and write its arrays, under names that other content never takes."""
     images, labels = tuple(map(unread, case.images)), unread(case.labels)
-    prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
+    prepared = _prepare(store, case)
     name = f"{case.case}-{content_hash(prepared.digests, 12)}"
-    arrays = (f"{name}.image.npy", f"{name}.labels.npy")
-    digests = (
-        write_array(store.folder / arrays[0], prepared.image),
-        write_array(store.folder / arrays[1], prepared.labels),
-    )
+    written = {
+        f"{name}.{kind}.npy": write_array(store.folder / f"{name}.{kind}.npy", array)
+        for kind in ARRAYS
+        if (array := getattr(prepared, kind)) is not None
+    }
     header, num_labels = prepared.header, store.rules.labels.num_labels
     d, h, w = file_axes(header.affine).order
     return CaseRecord(
@@ -199,7 +210,7 @@ def _make_cubes(store: Store, case: Case) -> CaseRecord:
         ),
         mean=prepared.mean,
         sd=prepared.sd,
-        arrays=arrays,
-        digests=digests,
+        arrays=tuple(written),
+        digests=tuple(written.values()),
         notes=prepared.notes,
     )

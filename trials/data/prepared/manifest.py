@@ -27,11 +27,11 @@ class CaseRecord:
     """One prepared case. file_shape is in file axes; shape and spacing_mm are (D, H, W) on the
     native grid.
 
-    class_voxels and cube_class_voxels [K] count the native mask and the cube, ignored_voxels those
-    of the mask that are not annotated; mean and sd (HU of a
-    CT) are what each channel of the cube was normalised by. arrays names the files of the image and
-    the labels cube, digests is the fingerprint of each. notes say what is worth a look in its
-    files.
+    class_voxels and cube_class_voxels [K] count the native and the prepared mask, ignored_voxels
+    those of the native one that are not annotated; mean and sd (HU of a CT) are what each channel
+    was normalised by. arrays names the files of image and labels, at a spacing also of the class
+    voxels and the foreground's intensities; digests is the fingerprint of each. notes say what is
+    worth a look in its files.
     """
 
     case: str
@@ -46,8 +46,8 @@ class CaseRecord:
     ignored_voxels: int
     mean: tuple[float, ...]
     sd: tuple[float, ...]
-    arrays: tuple[str, str]
-    digests: tuple[str, str]
+    arrays: tuple[str, ...]
+    digests: tuple[str, ...]
     notes: tuple[Fault, ...] = ()
 
 
@@ -104,11 +104,6 @@ class Manifest:
     channels: tuple[str, ...]
     digest: str
     cases: Mapping[str, CaseRecord]
-
-
-def case_bytes(channels: int, cube: int) -> int:
-    """The bytes of a prepared case: float16 an image's voxel and channel, uint8 a label."""
-    return (2 * channels + 1) * cube**3
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from trials.data.prepared.manifest import Manifest, case_bytes, manifest_of
+from trials.data.prepared.grids import case_bytes, prepared_shape
+from trials.data.prepared.manifest import Manifest, manifest_of
 from trials.storage.atomic import (
     fingerprint,
     fingerprint_of,
@@ -70,8 +71,11 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _copy(folder: Path, copy: Path, manifest: Manifest) -> None:
-    arrays = case_bytes(len(manifest.channels), manifest.preparation.edge)
-    needed = len(manifest.cases) * (arrays + HEADER_BYTES)
+    preparation = manifest.preparation
+    shapes = [prepared_shape(preparation, record) for record in manifest.cases.values()]
+    needed = sum(
+        case_bytes(preparation, len(manifest.channels), shape) + HEADER_BYTES for shape in shapes
+    )
     copy.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(copy).free
     if free < needed:

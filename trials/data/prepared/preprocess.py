@@ -25,7 +25,7 @@ from trials.data.prepared.case_checks import (
 )
 from trials.data.prepared.resample import image_cube, label_cube, laid_out
 from trials.records.faults import Fault, FileFault
-from trials.records.spec import Preparation
+from trials.records.spec import Cube
 
 # Interpolating a constant in float32 leaves deviations of about 1e-7 of it: not a signal to scale
 # up.
@@ -53,11 +53,14 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCase:
-    """image float16 [C, n, n, n] and labels uint8 [n, n, n], both in (D, H, W); class_voxels [K]
-    and ignored_voxels count the native mask.
+    """image float16 [C, n, n, n] (int16 [C, D, H, W] at a spacing) and labels uint8 of the same
+    size, both in (D, H, W); class_voxels [K] and ignored_voxels count the native
+    mask.
 
     mean and sd are what each channel was normalised by. notes say what is worth a look in its
     files; digests are the fingerprints of the image's files and of the mask as they were read.
+    index and foreground, of a case at a spacing, are what class_voxel_index() gives, and int32 [n,
+    3] of a CT channel, a value and how often its foreground holds it.
     """
 
     image: np.ndarray
@@ -69,6 +72,8 @@ class PreparedCase:
     sd: tuple[float, ...]
     notes: tuple[Fault, ...]
     digests: tuple[str, ...]
+    index: np.ndarray | None = None
+    foreground: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +90,11 @@ class PreparedChannel:
 def prepare_case(
     case: Case,
     rules: Rules,
-    preparation: Preparation,
+    preparation: Cube,
     statistics: Sequence[Statistics | None] = (),
 ) -> PreparedCase:
-    """Prepare one case; a channel without statistics is normalised by the cube's own mean and
-    deviation. Raises FileFault, a ValueError.
+    """Prepare one case as a cube; a channel without statistics is normalised by the cube's own mean
+    and deviation. Raises FileFault, a ValueError.
     """
     headers, label_header = matching_headers(case, rules)
     channels = prepare_image(headers, rules, preparation, statistics)
@@ -121,7 +126,7 @@ def prepare_case(
 def prepare_image(
     headers: Sequence[Header],
     rules: Rules,
-    preparation: Preparation,
+    preparation: Cube,
     statistics: Sequence[Statistics | None] = (),
 ) -> list[PreparedChannel]:
     """Prepare an image alone, as prepare_case does it. Raises FileFault, a ValueError."""
@@ -148,7 +153,7 @@ def channel_notes(
 
 
 def prepare_channel(
-    header: Header, preparation: Preparation, is_hu: bool, statistics: Statistics | None
+    header: Header, preparation: Cube, is_hu: bool, statistics: Statistics | None
 ) -> PreparedChannel:
     """Stream one channel into its cube and normalise it; only one in HU is clipped."""
     met = StreamStats()
