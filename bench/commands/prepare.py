@@ -30,6 +30,13 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="edge of the cube in voxels (default: 128)",
     )
+    verb.add_argument(
+        "--spacing",
+        type=spacing_argument,
+        metavar="RULE|MM",
+        help="prepare for patches instead: lowres, fullres, or the spacing along D, H and W in mm, "
+        "such as 3,2,2",
+    )
     add_workers(verb)
     verb.add_argument("--skip-bad", action="store_true", help=SKIP_BAD)
     verb.add_argument(
@@ -37,6 +44,11 @@ def add(verbs: Verbs) -> None:
         action="store_true",
         help=f"download missing files first; can be resumed ({FETCHED})",
     )
+
+
+def spacing_argument(text: str) -> str | tuple[float, ...]:
+    """A rule, or numbers separated by commas."""
+    return text if text.isalpha() else tuple(float(number) for number in text.split(","))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from trials.data.prepared.cache import open_cache
     from trials.records.faults import bad_cases
     from trials.records.registry import pick
-    from trials.records.spec import Cube
+    from trials.records.spec import Cube, Spacing
 
     console = Console(stderr=True)
     pick(DATASETS, "data set", options.dataset)
@@ -77,9 +89,8 @@ def run(options: argparse.Namespace) -> int:
         f"{len(dataset.cases)}{of} cases in {options.folder}", highlight=False, soft_wrap=True
     )
     print_patients(dataset, console)
-    prepared = prepare_with_bar(
-        dataset, Cube(edge=options.cube), options.cache, (), console, options.workers
-    )
+    preparation = Spacing(mm=options.spacing) if options.spacing else Cube(edge=options.cube)
+    prepared = prepare_with_bar(dataset, preparation, options.cache, (), console, options.workers)
     print_notes(open_cache(prepared), console)
     print(prepared)
     return WITH_FAILURES if bad_cases(dataset.faults) else FINISHED
