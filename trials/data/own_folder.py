@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from trials.records.faults import printable, user_name
+from trials.records.faults import printable
 from trials.storage.atomic import is_remote, is_unfinished
 from trials.storage.object_store import retry
+from trials.storage.user import user_name
 
 # Files that file managers and file systems create themselves. Other hidden files count: a home
 # folder may contain only those.

@@ -4,7 +4,6 @@ breaks, and how to fix it.
 Standard library only.
 """
 
-import getpass
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -116,11 +115,3 @@ def printable(name: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in name
     )
-
-
-def user_name() -> str:
-    """Who this process runs as."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"number {os.getuid()}"

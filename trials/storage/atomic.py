@@ -8,6 +8,7 @@ remove a file that a reader has already seen.
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -102,18 +103,17 @@ def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a temporary file beside the final one and rename it. Its name starts with a dot:
     readers' patterns do not match it, and remove_abandoned() does.
     """
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent
-    )
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}"
+    # tempfile's mode is 0600; this one leaves the rights to the caller's umask.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

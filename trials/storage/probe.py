@@ -4,7 +4,6 @@ deleted before the run starts.
 
 import argparse
 import errno
-import getpass
 import platform
 import secrets
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from trials.storage.atomic import UNFINISHED, is_remote, read_bytes, to_path, write_text
 from trials.storage.spool import VARIABLE, scratch
+from trials.storage.user import user_name
 
 REASONS = {
     errno.ENOSPC: "its disk is full; free some space or give another folder",
@@ -64,17 +64,22 @@ def check_scratch() -> None:
 
 
 def to_local_path(text: str) -> Path:
-    """A folder or file on a local disk or mount. Raises ValueError for a URL."""
+    """A folder or file on a local disk or mount; "~" is the home folder, as in a shell. Raises
+    ValueError for a URL, and for the home of an unknown user.
+    """
     if "://" in text:
         raise ValueError(
             f"the path must be local; got the URL {text}; download or mount it and name the path"
         )
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text}: {error}; write the path in full") from None
 
 
 def folder_or_url(text: str) -> Path:
     """An argparse type: a local folder, or an fsspec URL such as s3://bucket/run."""
-    return _argument(to_path, text)
+    return _argument(to_path if "://" in text else to_local_path, text)
 
 
 def local_path_argument(text: str) -> Path:
@@ -102,6 +107,7 @@ def explain_error(error: Exception) -> str:
     if number in REASONS:
         return REASONS[number]
     if number in NOT_ALLOWED:
-        user = getpass.getuser()
-        return f"user {user} has no permission; change the folder's permissions or give another"
+        return (
+            f"user {user_name()} has no permission; change the folder's permissions or give another"
+        )
     return f"{error}; give another folder, or the rights and credentials to use this one"

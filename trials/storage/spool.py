@@ -28,7 +28,15 @@ def scratch() -> Path:
     """This user's folder on the node's disk, created if missing. Raises ValueError if it cannot be
     created or belongs to another user.
     """
-    folder = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()) / f"segbench-{os.getuid()}"
+    parent = os.path.expanduser(os.environ.get(VARIABLE) or tempfile.gettempdir())
+    return private_folder(Path(parent))
+
+
+def private_folder(parent: Path) -> Path:
+    """This user's folder in a folder that all users share, created if missing. Raises ValueError as
+    scratch() does.
+    """
+    folder = parent / f"segbench-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

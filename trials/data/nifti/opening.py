@@ -12,7 +12,8 @@ from typing import Any
 import xxhash
 from isal import igzip, igzip_lib
 
-from trials.records.faults import FileFault, user_name
+from trials.records.faults import FileFault
+from trials.storage.user import user_name
 
 ENDINGS = (".nii.gz", ".nii")
 FETCH = "fetch it again"

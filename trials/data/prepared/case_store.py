@@ -27,10 +27,11 @@ from trials.data.prepared.preprocess import (
 from trials.data.prepared.sources import look_at, unread
 from trials.data.prepared.spaced import prepare_spaced
 from trials.records.codec import from_json, to_json
-from trials.records.faults import user_name
 from trials.records.spec import Cube, Preparation
 from trials.storage.atomic import fingerprint, write_text
 from trials.storage.checksum import add_checksum
+from trials.storage.file_names import file_name
+from trials.storage.user import user_name
 
 R = TypeVar("R", CaseRecord, CaseMoments, CaseFindings)
 
@@ -125,7 +126,7 @@ def _remembered(
     """A case's record: from its file while the sources hold the same bytes, otherwise made anew and
     written last.
     """
-    path = store.folder / f"{case.case}.json"
+    path = store.folder / f"{file_name(case.case)}.json"
     known = _read(kind, path)
     record = _of_the_same_bytes(known, case) if known else None
     if record is None or not is_whole(record):
@@ -184,7 +185,7 @@ def _make_arrays(store: Store, case: Case) -> CaseRecord:
     """Prepare a case and write its arrays, under names that other content never takes."""
     images, labels = tuple(map(unread, case.images)), unread(case.labels)
     prepared = _prepare(store, case)
-    name = f"{case.case}-{content_hash(prepared.digests, 12)}"
+    name = f"{file_name(case.case)}-{content_hash(prepared.digests, 12)}"
     written = {
         f"{name}.{kind}.npy": write_array(store.folder / f"{name}.{kind}.npy", array)
         for kind in ARRAYS

@@ -1,0 +1,49 @@
+"""Users whom the system does not know: they need no name and no home folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SAY = """
+import getpass, os, pathlib, sys
+from bench.cli import main
+code = main(["check", "/nowhere"])
+print(code, getpass.getuser(), pathlib.Path.home(), os.environ.get("XDG_CACHE_HOME"))
+"""
+AS_UNKNOWN = (
+    "import os; os.setgroups([]); os.setresgid(4242, 4242, 4242); os.setresuid(*[4242] * 3)"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize(
+    ("home", "told"),
+    [
+        (None, "2 uid4242 {scratch}/segbench-4242 None"),
+        ("/", "2 uid4242 / {scratch}/segbench-4242/caches"),
+        ("{scratch}", "2 uid4242 {scratch} None"),
+    ],
+)
+def test_a_number_without_a_name_runs(tmp_path, home, told):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "SEGBENCH_SCRATCH": str(scratch)}
+    if home:
+        environment["HOME"] = home.format(scratch=scratch)
+
+    # Everything is imported as root: a test machine's Python may lie in root's folder.
+    say = f"import bench.cli, bench.commands.check\n{AS_UNKNOWN}\n{SAY}"
+    done = subprocess.run(
+        [sys.executable, "-c", say],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == told.format(scratch=scratch)
