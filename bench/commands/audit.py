@@ -10,17 +10,22 @@ from trials.storage.probe import local_path_argument
 def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "audit", "check published tables of Dice and IoU for consistency", run)
-    verb.epilog = "Exit code: 0 with or without findings; 2 if the file cannot be read as tables."
+    verb.epilog = (
+        "Exit code: 0 with or without findings; 2 if the file cannot be read as tables. A row that "
+        "cannot be read is named, and the others are checked."
+    )
     verb.add_argument(
         "tables",
         type=local_path_argument,
         metavar="TABLES.csv",
-        help="columns table, class_name or class_index (0: background), iou, dice",
+        help="columns table, class_name or class_index (0: background), iou, dice; shares or per "
+        "cent, deviations are ignored",
     )
     verb.add_argument(
         "--json",
         action="store_true",
-        help='print {"findings": [{table, row, rule, message}, ...]} instead of text',
+        help='print {"findings": [{table, row, rule, message}, ...], '
+        '"unread": [{line, reason}, ...], "per_cent": [column, ...]} instead of text',
     )
     floor = (
         "background {} of an empty prediction on the table's cases (default: the value for "

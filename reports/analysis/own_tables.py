@@ -8,7 +8,8 @@ import numpy as np
 
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.audit.floor import Floor
-from reports.audit.printed_table import PrintedRow, read_number
+from reports.audit.printed_number import read_number
+from reports.audit.printed_table import PrintedRow
 from reports.audit.rules import AuditFinding, audit
 from reports.formatting import cell_name
 from reports.load.by_patient import by_patient

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
 
-from reports.audit.printed_table import PrintedNumber, read_number
+from reports.audit.printed_number import PrintedNumber, read_number
 from trials.records.result import dice, iou
 
 # A score is at the floor within this share of the distance from the floor to 1. Papers seldom say

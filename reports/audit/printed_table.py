@@ -1,30 +1,31 @@
-"""Published tables of Dice and IoU: a CSV file read strictly, each number with its own rounding.
+"""Published tables of Dice and IoU: a CSV file, as spreadsheets and authors write it. A row that
+cannot be read is named, and the others are read.
 
-This module only reads; the rules are in rules.py.
+This module only reads; the rules are in rules.py, the numbers in printed_number.py.
 """
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Any
+
+from reports.audit.printed_number import (
+    PrintedCell,
+    PrintedNumber,
+    as_share,
+    cell_decimals,
+    is_per_cent,
+    read_cell,
+)
+from trials.storage.foreign_text import read_foreign_text
 
 NEEDED, NAMES = ("table", "iou", "dice"), ("class_name", "class_index")
-NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+SCORES = ("iou", "dice")
+DELIMITERS = ",;\t|"
 INDEX = re.compile(r"\d{1,9}", re.ASCII)
 BACKGROUND = "background"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrintedNumber:
-    """A number in 0..1 as it was printed; the exact value lies within half_unit of value."""
-
-    text: str
-    value: float
-    half_unit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,55 +39,94 @@ class PrintedRow:
     iou: PrintedNumber
 
 
-def read_tables(file: Path) -> dict[str, tuple[PrintedRow, ...]]:
-    """The rows of each table in a CSV file, in the file's order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadRow:
+    """A row that was not audited, and why."""
 
-    Columns: table, iou, dice, and class_name or class_index (0 is the background); other columns
-    are ignored. A number is rounded to the decimals it shows, a bare 0 or 1 to the most decimals in
-    its table. Raises ValueError with file, line and column for what is missing or is not a number
-    in 0..1.
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedTables:
+    """The rows of each table in the file's order, the rows that cannot be read, and the columns
+    that were read as per cent, such as "Table 2, dice".
     """
+
+    tables: Mapping[str, tuple[PrintedRow, ...]]
+    unread: tuple[UnreadRow, ...] = ()
+    per_cent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A row whose cells were read, before the columns of its table are known."""
+
+    line: int
+    table: str
+    class_name: str
+    is_background: bool
+    cells: Mapping[str, PrintedCell]
+
+
+def read_tables(file: Path) -> PrintedTables:
+    """The tables of a CSV file.
+
+    Columns: table, iou, dice, and class_name or class_index (0 is the background), in capitals or
+    not; other columns are ignored. Cells are separated by commas, semicolons, tabs or bars. A
+    number is a share or per cent, by its sign or by the other numbers of its column; a deviation
+    behind it is ignored. It is rounded to the decimals it shows, a bare 0 or 1 to the most decimals
+    in its table. Raises ValueError for a file without these columns or without a row to read.
+    """
+    rows: dict[str, list[_Row]] = {}
+    unread = []
+    for line, record in _records(file):
+        try:
+            row = _read_row(line, record)
+            rows.setdefault(row.table, []).append(row)
+        except ValueError as error:
+            unread.append(UnreadRow(line=line, reason=str(error)))
+    if not rows:
+        first = f"; line {unread[0].line}: {unread[0].reason}" if unread else ""
+        raise ValueError(
+            f"{file} has no rows that can be read{first}; give one line for each class of each "
+            "table"
+        )
+    tables: dict[str, tuple[PrintedRow, ...]] = {}
+    per_cent: list[str] = []
+    for name, members in rows.items():
+        found, wrong, columns = _finish(members)
+        tables |= {name: found} if found else {}
+        unread += wrong
+        per_cent += [f"{name}, {column}" for column in columns]
+    unread.sort(key=lambda row: row.line)
+    return PrintedTables(tables=tables, unread=tuple(unread), per_cent=tuple(per_cent))
+
+
+def _records(file: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     try:
-        lines = csv.reader(StringIO(file.read_text(encoding="utf-8-sig")), strict=True)
-    except (OSError, UnicodeDecodeError) as error:
+        # Spreadsheets of Western Europe write cp1252.
+        text = read_foreign_text(file, fallback="cp1252")
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read ({error}); give a CSV file in UTF-8") from error
+    if "\0" in text or text.startswith("PK"):
+        raise ValueError(f"{file} cannot be read (it is no text); give a CSV file in UTF-8")
+    first = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    lines = csv.reader(StringIO(text), strict=True, delimiter=delimiter)
     try:
-        records = list(_records(file, lines))
+        header = _header(file, next(lines, []))
+        for cells in lines:
+            if any(cell.strip() for cell in cells):
+                yield lines.line_num, _named(header, cells)
     except csv.Error as error:
         raise ValueError(
             f"{file} line {lines.line_num} is not valid CSV ({error}); correct its quotes"
         ) from error
-    if not records:
-        raise ValueError(f"{file} has no rows; give one line for each class of each table")
-    tables: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
-    for line, record in records:
-        tables.setdefault(_word(file, line, record, "table"), []).append((line, record))
-    return {name: _rows(file, members) for name, members in tables.items()}
 
 
-def read_number(text: str, whole_decimals: int = 0) -> PrintedNumber:
-    """Read a printed number; one without decimals is rounded to whole_decimals. Raises ValueError
-    outside 0..1.
-    """
-    if not NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
-        raise ValueError(
-            f"{text[:40]!r} is not a number in 0..1; write shares with a decimal point, not per "
-            "cent"
-        )
-    return PrintedNumber(
-        text=text, value=float(text), half_unit=0.5 * 10.0 ** -(decimals(text) or whole_decimals)
-    )
-
-
-def decimals(text: str) -> int:
-    """The number of decimals of a printed number: 3 for 0.050 and for 5.0e-2."""
-    exponent = Decimal(text).as_tuple().exponent
-    assert isinstance(exponent, int), "read as a finite number before"
-    return max(0, -exponent)
-
-
-def _records(file: Path, lines: Any) -> Iterator[tuple[int, Mapping[str, str]]]:
-    header = [name.strip() for name in next(lines, [])]
+def _header(file: Path, cells: Sequence[str]) -> list[str]:
+    header = [re.sub(r"[ -]+", "_", name.strip().casefold()) for name in cells]
     missing = [name for name in NEEDED if name not in header]
     if not set(NAMES) & set(header):
         missing.append(" or ".join(NAMES))
@@ -97,52 +137,78 @@ def _records(file: Path, lines: Any) -> Iterator[tuple[int, Mapping[str, str]]]:
         )
     if twice := [name for name in (*NEEDED, *NAMES) if header.count(name) > 1]:
         raise ValueError(f"{file} line 1: column {twice[0]} appears twice; keep one")
-    for cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise ValueError(
-                f"{file} line {lines.line_num}: {len(cells)} cells, but {len(header)} columns; "
-                "give one cell per column"
-            )
-        yield lines.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    return header
 
 
-def _rows(file: Path, lines: list[tuple[int, Mapping[str, str]]]) -> tuple[PrintedRow, ...]:
-    for line, record in lines:
-        for column in ("iou", "dice"):
-            try:
-                read_number(record[column])
-            except ValueError as error:
-                raise ValueError(f"{file} line {line}, column {column}: {error}") from error
-    finest = max(decimals(record[column]) for _, record in lines for column in ("iou", "dice"))
-    return tuple(_row(file, line, record, finest) for line, record in lines)
+def _named(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:
+    """The cells of a row by column; empty for a row of another length, which says so itself."""
+    if len(cells) != len(header):
+        return {"wrong": f"{len(cells)} cells, but {len(header)} columns; give one cell per column"}
+    return dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
-def _row(file: Path, line: int, record: Mapping[str, str], finest: int) -> PrintedRow:
+def _read_row(line: int, record: Mapping[str, str]) -> _Row:
+    if "wrong" in record and "table" not in record:
+        raise ValueError(record["wrong"])
     index = record.get("class_index", "")
     if index and not INDEX.fullmatch(index):
         raise ValueError(
-            f"{file} line {line}, column class_index: {index[:40]!r} is not a class index; number "
-            "the classes from 0"
+            f"column class_index: {index[:40]!r} is not a class index; number the classes from 0"
         )
     named = record.get("class_name") or not index
     column = "class_name" if "class_name" in record else "class_index"
-    name = _word(file, line, record, column) if named else f"class {int(index)}"
-    return PrintedRow(
+    name = _word(record, column) if named else f"class {int(index)}"
+    cells = {}
+    for score in SCORES:
+        try:
+            cells[score] = read_cell(record[score])
+        except ValueError as error:
+            raise ValueError(f"column {score}: {error}") from None
+    return _Row(
         line=line,
+        table=_word(record, "table"),
         class_name=name,
         is_background=int(index) == 0 if index else name.casefold() == BACKGROUND,
-        dice=read_number(record["dice"], finest),
-        iou=read_number(record["iou"], finest),
+        cells=cells,
     )
 
 
-def _word(file: Path, line: int, record: Mapping[str, str], column: str) -> str:
+def _finish(
+    rows: Sequence[_Row],
+) -> tuple[tuple[PrintedRow, ...], list[UnreadRow], list[str]]:
+    """The rows of one table, those that do not fit their columns, and the columns in per cent."""
+    in_per_cent = {score: is_per_cent([row.cells[score] for row in rows]) for score in SCORES}
+    scales = {
+        (row.line, score): row.cells[score].has_sign or in_per_cent[score]
+        for row in rows
+        for score in SCORES
+    }
+    finest = max(
+        cell_decimals(row.cells[score], scales[row.line, score]) for row in rows for score in SCORES
+    )
+    found, unread = [], []
+    for row in rows:
+        numbers = {}
+        try:
+            for score in SCORES:
+                numbers[score] = as_share(row.cells[score], scales[row.line, score], finest)
+        except ValueError as error:
+            unread.append(UnreadRow(line=row.line, reason=f"column {score}: {error}"))
+            continue
+        found.append(
+            PrintedRow(
+                line=row.line,
+                class_name=row.class_name,
+                is_background=row.is_background,
+                dice=numbers["dice"],
+                iou=numbers["iou"],
+            )
+        )
+    return tuple(found), unread, [score for score in SCORES if in_per_cent[score]]
+
+
+def _word(record: Mapping[str, str], column: str) -> str:
     word = " ".join(record[column].split())
     if not word or not word.isprintable():
-        raise ValueError(
-            f"{file} line {line}, column {column}: {word[:40]!r} is not a name; write a printable "
-            "name"
-        )
+        raise ValueError(f"column {column}: {word[:40]!r} is not a name; write a printable name")
     return word

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reports.audit.floor import SLACK, Floor, at_floor, given_floor, kits23_floor
-from reports.audit.printed_table import PrintedRow, read_tables
+from reports.audit.printed_table import PrintedRow, PrintedTables, read_tables
 from reports.formatting import listed, many
 
 K = TypeVar("K")
@@ -58,20 +58,20 @@ def duplicates(tables: Mapping[K, Sequence[object]]) -> dict[K, K]:
 def audit_file(
     file: Path, floor_dice: str | None = None, floor_iou: str | None = None, as_json: bool = False
 ) -> str:
-    """Audit a CSV of published tables (printed_table.py); returns one line per finding and a count,
-    or JSON.
+    """Audit a CSV of published tables (printed_table.py); returns one line per finding and per row
+    that cannot be read, and a count, or JSON.
 
     The floor of the background is KiTS23's, or the given one as printed. Raises ValueError for a
     table or floor that cannot be read.
     """
     floor = _select_floor(floor_dice, floor_iou)
-    tables = read_tables(file)
-    findings = audit(tables, floor)
-    return (
-        json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2)
-        if as_json
-        else _text(tables, findings)
-    )
+    printed = read_tables(file)
+    findings = audit(printed.tables, floor)
+    if not as_json:
+        return _text(printed, findings)
+    unread = [asdict(row) for row in printed.unread]
+    found = {"findings": [asdict(finding) for finding in findings], "unread": unread}
+    return json.dumps(found | {"per_cent": list(printed.per_cent)}, indent=2)
 
 
 def audit(tables: Tables, floor: Floor) -> list[AuditFinding]:
@@ -161,8 +161,12 @@ def _select_floor(dice: str | None, iou: str | None) -> Floor:
     return floor
 
 
-def _text(tables: Tables, findings: Sequence[AuditFinding]) -> str:
-    lines = [
+def _text(printed: PrintedTables, findings: Sequence[AuditFinding]) -> str:
+    tables = printed.tables
+    lines = [f"line {row.line} was not audited: {row.reason}" for row in printed.unread]
+    if printed.per_cent:
+        lines.append(f"read as per cent: {'; '.join(printed.per_cent)}")
+    lines += [
         f"table {finding.table}, {finding.row or 'all rows'}: {finding.rule}: {finding.message}"
         for finding in findings
     ]

@@ -10,7 +10,8 @@ import pytest
 
 from bench.cli import main
 from reports.audit.floor import SLACK, given_floor, kits23_floor
-from reports.audit.printed_table import decimals, read_number, read_tables
+from reports.audit.printed_number import decimals, read_number
+from reports.audit.printed_table import read_tables
 from reports.audit.rules import RULES, audit, feasible
 from reports.sections import paper as paper_section
 
@@ -33,12 +34,12 @@ def written(folder: Path, *rows: str, header: str = HEADER) -> Path:
 
 
 def findings(file: Path, floor=None) -> list[tuple[str, str | None, str]]:
-    found = audit(read_tables(file), floor or kits23_floor())
+    found = audit(read_tables(file).tables, floor or kits23_floor())
     return [(finding.table, finding.row, finding.rule) for finding in found]
 
 
 def messages(file: Path) -> list[str]:
-    return [finding.message for finding in audit(read_tables(file), kits23_floor())]
+    return [finding.message for finding in audit(read_tables(file).tables, kits23_floor())]
 
 
 @pytest.mark.parametrize("place", ["fixture", "shipped"])
@@ -53,7 +54,7 @@ def test_the_paper_breaks_the_rules_in_eleven_places_and_in_no_other(place, requ
 
 
 def test_exchanged_columns_repair_table_three_of_the_paper_alone():
-    found = audit(read_tables(SHIPPED), kits23_floor())
+    found = audit(read_tables(SHIPPED).tables, kits23_floor())
 
     assert {finding.table for finding in found if "exchanging Dice and IoU" in finding.message} == {
         "3"
@@ -62,7 +63,7 @@ def test_exchanged_columns_repair_table_three_of_the_paper_alone():
 
 def test_no_background_of_the_paper_is_near_the_edge_of_the_floors_slack():
     floor = kits23_floor().dice.value
-    tables = read_tables(SHIPPED)
+    tables = read_tables(SHIPPED).tables
 
     gains = {
         name: (rows[0].dice.value - floor) / (1 - floor)
@@ -138,7 +139,7 @@ def test_equal_tables_point_to_the_first_and_one_other_digit_makes_them_differ(t
     )
     file = written(tmp_path, *rows, "C,cyst,0,0.000")
 
-    (finding,) = audit(read_tables(file), kits23_floor())
+    (finding,) = audit(read_tables(file).tables, kits23_floor())
 
     assert (finding.table, finding.row, finding.rule) == ("B", None, "equal tables")
     assert "table A" in finding.message
@@ -243,7 +244,7 @@ def test_findings_and_none_both_end_with_0_and_a_count(tmp_path, capsys):
     assert capsys.readouterr().out == "no findings; 1 row of 1 table checked\n"
 
 
-def test_json_holds_the_findings_and_nothing_else(tmp_path, capsys):
+def test_json_holds_the_findings_and_what_was_not_read(tmp_path, capsys):
     file = written(tmp_path, "1,riñón,0.9000,0.2000", "2,riñón,0.9000,0.2000")
 
     assert main(["audit", str(file), "--json"]) == 0
@@ -251,7 +252,7 @@ def test_json_holds_the_findings_and_nothing_else(tmp_path, capsys):
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert said.err == ""
-    assert list(found) == ["findings"]
+    assert list(found) == ["findings", "unread", "per_cent"]
     assert [list(finding) for finding in found["findings"]] == [
         ["table", "row", "rule", "message"]
     ] * 3
@@ -267,7 +268,8 @@ def test_json_holds_the_findings_and_nothing_else(tmp_path, capsys):
 def test_json_of_a_sound_table_is_an_empty_list(tmp_path, capsys):
     assert main(["audit", str(written(tmp_path, "1,kidney,0.5,0.6")), "--json"]) == 0
 
-    assert json.loads(capsys.readouterr().out) == {"findings": []}
+    found = {"findings": [], "unread": [], "per_cent": []}
+    assert json.loads(capsys.readouterr().out) == found
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -276,4 +278,4 @@ def test_every_rule_finds_nothing_in_a_sound_table(name, tmp_path):
         tmp_path, "1,background,0.9990,0.9995", "1,kidney,0.8000,0.8800", "2,kidney,0.8000,0.8801"
     )
 
-    assert list(RULES[name](read_tables(file), kits23_floor())) == []
+    assert list(RULES[name](read_tables(file).tables, kits23_floor())) == []
