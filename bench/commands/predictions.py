@@ -2,6 +2,7 @@
 the scores in the run folder.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trials.records.codec import record_hash, to_json
 from trials.records.result import ExternalPredictions
 from trials.records.run_record import read_run_record
 from trials.scoring.external import count_external, external_pairs
+from trials.scoring.folders import renamed
 from trials.scoring.regions import every_region
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
@@ -50,7 +52,9 @@ def _score(
     record: dict[str, Any],
     labels: LabelSet,
 ) -> ExternalPredictions:
-    pairs = external_pairs(references, folder, name)
+    pairs = external_pairs(references, folder, name, labels.classes)
+    if told := renamed(pairs):
+        print(f"--add {name}: {told}", file=sys.stderr)
     regions = every_region(labels, official_regions(record["dataset"]))
     with progress_bar(f"scoring {name}", len(pairs)) as tick:
         return count_external(name, pairs, labels, regions, tick)

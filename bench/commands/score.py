@@ -22,6 +22,7 @@ from trials.scoring.folders import (
     find_pairs,
     header_remarks,
     labels_of,
+    renamed,
     score_pairs,
 )
 from trials.storage.atomic import write_text
@@ -42,9 +43,13 @@ def score_folders(options: argparse.Namespace) -> tuple[ScoreTable, tuple[str, .
     load_own_parts(options.grid)
     if options.csv:
         refuse_place(options.csv)
-    pairs = find_pairs(options.reference, options.prediction, options.dataset, options.cases)
-    patients = patients_of_pairs(options, [pair.case for pair in pairs])
     labels = labels_of(options.dataset, options.reference)
+    pairs = find_pairs(
+        options.reference, options.prediction, options.dataset, options.cases, labels.classes
+    )
+    patients = patients_of_pairs(options, [pair.case for pair in pairs])
+    if told := renamed(pairs):
+        print(told, file=sys.stderr)
     for remark in header_remarks(pairs):
         print(printable(f"warning: {remark}"), file=sys.stderr)
     with progress_bar("scoring", len(pairs)) as tick:

@@ -12,7 +12,14 @@ from trials.data.nifti.voxels import read_header
 from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.scoring.case import surface_scores
-from trials.scoring.folders import MaskPair, list_cases, mask_files, read_pair
+from trials.scoring.folders import (
+    MASK_FILE,
+    MaskPair,
+    list_cases,
+    pair_of,
+    predicted_files,
+    read_pair,
+)
 from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import case_scores, label_counts
 
@@ -29,20 +36,19 @@ class CaseCounts:
 
 
 def external_pairs(
-    references: Mapping[str, Path], predictions: Path, name: str
+    references: Mapping[str, Path], predictions: Path, name: str, classes: Sequence[str] = ()
 ) -> tuple[MaskPair, ...]:
-    """Pair each test case's reference with its prediction. Raises ValueError naming every
-    prediction that is missing.
+    """Pair each test case's reference with its prediction, as find_pairs() does. Raises ValueError
+    naming every prediction that is missing.
     """
-    found = mask_files(predictions)
+    found = predicted_files(predictions, references, MASK_FILE, classes)
     if missing := set(references) - set(found):
         raise ValueError(
             f"--add {name}: {predictions} has no prediction for {list_cases(missing)}; add "
             "one for every test case"
         )
     return tuple(
-        MaskPair(case=case, reference=path, prediction=found[case])
-        for case, path in sorted(references.items())
+        pair_of(case, path, found[case], classes) for case, path in sorted(references.items())
     )
 
 

@@ -18,10 +18,11 @@ from trials.data.nifti.opening import ENDINGS
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import Volume, file_axes, from_dhw, read_mask, to_dhw
 from trials.process.workers import run_on_cases
-from trials.records.faults import FileFault
+from trials.records.faults import FileFault, printable
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
 from trials.scoring.case import surface_scores
+from trials.scoring.found_masks import ANY_VALUE, class_masks, join_classes, match_cases
 from trials.scoring.ignored import find_ignored
 from trials.scoring.labels import metric_columns
 from trials.scoring.lattice import Spacing
@@ -31,15 +32,19 @@ from trials.scoring.surface import bounding_box
 
 NAMES_SHOWN = 20
 FIX = "write the prediction on the case's own grid"
+MASK_FILE = "segmentation.nii.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPair:
-    """A case's reference and predicted mask."""
+    """A case's reference and predicted mask; class_masks are the files of a prediction that is a
+    folder with one mask for each class.
+    """
 
     case: str
     reference: Path
     prediction: Path
+    class_masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +72,14 @@ class PairCounts:
 
 
 def find_pairs(
-    reference: Path, prediction: Path, dataset: str, cases: Sequence[str] | None = None
+    reference: Path,
+    prediction: Path,
+    dataset: str,
+    cases: Sequence[str] | None = None,
+    classes: Sequence[str] = (),
 ) -> tuple[MaskPair, ...]:
-    """Pair the masks of two folders by case, sorted; cases limits both to these names.
+    """Pair the masks of two folders by case, sorted; cases limits both to these names. A prediction
+    may be named as match_cases() knows, or be a folder with a mask of each of the classes.
 
     Raises ValueError naming every reference without a prediction, and every prediction without a
     reference.
@@ -77,7 +87,7 @@ def find_pairs(
     part = pick(DATASETS, "data set", dataset)
     masks = reference / part.mask_folder
     references = mask_files(masks if masks.is_dir() else reference, part.mask_file)
-    predictions = mask_files(prediction, part.mask_file)
+    predictions = predicted_files(prediction, references, part.mask_file, classes)
     wanted = set(cases) if cases else set(references) | set(predictions)
     if missing := wanted - set(references):
         raise ValueError(
@@ -90,8 +100,7 @@ def find_pairs(
             "--cases what to score"
         )
     return tuple(
-        MaskPair(case=case, reference=references[case], prediction=predictions[case])
-        for case in sorted(wanted)
+        pair_of(case, references[case], predictions[case], classes) for case in sorted(wanted)
     )
 
 
@@ -100,7 +109,12 @@ def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
     and the number of others. A file that cannot be read is left to score_pairs().
     """
     found: dict[str, list[FileFault]] = {}
-    for path in (path for pair in pairs for path in (pair.reference, pair.prediction)):
+    paths = (
+        path
+        for pair in pairs
+        for path in (pair.reference, *(pair.class_masks or (pair.prediction,)))
+    )
+    for path in paths:
         with suppress(ValueError, OSError):
             for remark in read_header(path).geometry.remarks:
                 found.setdefault(remark.code, []).append(remark)
@@ -110,9 +124,38 @@ def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
     ]
 
 
-def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str, Path]:
-    """Find masks by case: CASE.nii.gz or CASE.nii in the folder, or CASE/mask_file; other files are
-    ignored.
+def pair_of(case: str, reference: Path, prediction: Path, classes: Sequence[str]) -> MaskPair:
+    """The pair of a reference and a prediction, a file or a folder with a mask of each class."""
+    masks = class_masks(prediction, classes) if prediction.is_dir() else ()
+    return MaskPair(case=case, reference=reference, prediction=prediction, class_masks=masks)
+
+
+def predicted_files(
+    folder: Path, references: Iterable[str], mask_file: str, classes: Sequence[str]
+) -> dict[str, Path]:
+    """The predictions of a folder by the case of their reference, see match_cases(). Raises
+    ValueError as mask_files() does.
+    """
+    found = mask_files(folder, mask_file, classes)
+    cases = match_cases(found, references)
+    return {cases[name]: path for name, path in found.items()}
+
+
+def renamed(pairs: Iterable[MaskPair]) -> str:
+    """One line on the predictions that have another name than their case; "" for none."""
+    others = [pair for pair in pairs if not pair.prediction.name.startswith(f"{pair.case}.")]
+    others = [pair for pair in others if pair.case not in pair.prediction.parts]
+    if not others:
+        return ""
+    first = f"{printable(others[0].prediction.name)} as {printable(others[0].case)}"
+    return f"{len(others)} predictions are scored under another name, first {first}"
+
+
+def mask_files(
+    folder: Path, mask_file: str = MASK_FILE, classes: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Find masks by case: CASE.nii.gz or CASE.nii in the folder, CASE/mask_file, or a folder CASE
+    with a mask of each of the classes; other files are ignored.
 
     Raises ValueError for a folder without masks, and for a case that occurs twice.
     """
@@ -124,6 +167,9 @@ def mask_files(folder: Path, mask_file: str = "segmentation.nii.gz") -> dict[str
     for entry in sorted(folder.iterdir()):
         ending = next((ending for ending in ENDINGS if entry.name.endswith(ending)), "")
         path = entry / mask_file if entry.is_dir() else entry
+        if entry.is_dir() and not path.exists() and classes and class_masks(entry, classes):
+            found[entry.name] = entry
+            continue
         if entry.name.startswith(".") or not path.is_file() or not (ending or entry.is_dir()):
             continue
         case = entry.name.removesuffix(ending)
@@ -205,10 +251,9 @@ def read_pair(pair: MaskPair, labels: LabelSet) -> tuple[np.ndarray, np.ndarray,
     order, and reorienting whole scans takes as long as scoring them. Raises ValueError naming a
     file whose shape, affine or labels do not match the reference.
     """
-    reference, prediction = read_header(pair.reference), read_header(pair.prediction)
-    prediction = check_same_grid(reference, prediction, "reference", FIX)
+    reference = read_header(pair.reference)
     whole = read_mask(reference, labels.num_labels).voxels.T
-    voxels = (whole, _along(reference, read_mask(prediction, len(labels.classes))).T)
+    voxels = (whole, predicted_labels(pair, reference, len(labels.classes)).T)
     boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -224,6 +269,20 @@ def _along(reference: Header, labels: Volume) -> np.ndarray:
     if file_axes(reference.affine) == file_axes(labels.affine):
         return labels.voxels
     return np.asfortranarray(from_dhw(to_dhw(labels.voxels, labels.affine), reference.affine))
+
+
+def predicted_labels(pair: MaskPair, reference: Header, num_classes: int) -> np.ndarray:
+    """The predicted labels, uint8 along the axes of the reference's file. Raises ValueError naming
+    the file at fault.
+    """
+    if not pair.class_masks:
+        return _on_grid(reference, pair.prediction, num_classes)
+    return join_classes((path, _on_grid(reference, path, ANY_VALUE)) for path in pair.class_masks)
+
+
+def _on_grid(reference: Header, path: Path, num_labels: int) -> np.ndarray:
+    prediction = check_same_grid(reference, read_header(path), "reference", FIX)
+    return _along(reference, read_mask(prediction, num_labels))
 
 
 def list_cases(cases: Iterable[str]) -> str:

@@ -16,9 +16,11 @@ from trials.scoring.folders import (
     labels_of,
     mask_files,
     read_pair,
+    renamed,
     score_pair,
     score_pairs,
 )
+from trials.scoring.found_masks import match_cases
 
 LABELS = LabelSet(classes=("background", "kidney", "tumor", "cyst"))
 # Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.
@@ -331,3 +333,75 @@ def test_two_labels_of_one_name_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="gives two labels one name, 'liver'; rename one"):
         labels_of("nnunet", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "case"),
+    [
+        ("prediction_00002", "case_00002"),
+        ("pred-2", "case_00002"),
+        ("case_00002_pred", "case_00002"),
+        ("unet.case_00002", "case_00002"),
+        ("case_000021", "case_000021"),
+        ("other_00002", "other_00002"),
+        ("prediction_00009", "prediction_00009"),
+    ],
+)
+def test_a_prediction_of_another_name_is_of_the_case_that_it_names(prediction, case):
+    assert match_cases([prediction], ["case_00001", "case_00002"]) == {prediction: case}
+
+
+def test_two_predictions_of_one_case_are_of_none():
+    names = ["case_00001_a", "case_00001_b"]
+
+    assert match_cases(names, ["case_00001"]) == {name: name for name in names}
+
+
+def test_predictions_of_kits19_are_scored_and_told(tmp_path):
+    reference, prediction = folders(tmp_path, ["case_00001"], ["prediction_00001"])
+
+    (found,) = find_pairs(reference, prediction, "kits23")
+
+    assert (found.case, found.prediction.name) == ("case_00001", "prediction_00001.nii.gz")
+    assert renamed([found]) == (
+        "1 predictions are scored under another name, first prediction_00001.nii.gz as case_00001"
+    )
+
+
+def classwise(folder, labels, classes=LABELS.classes, value=1):
+    for label, name in enumerate(classes[1:], 1):
+        save(folder / f"{name}.nii.gz", ((labels == label) * value).astype(np.uint8))
+
+
+def test_a_file_for_each_class_scores_as_one_mask(tmp_path):
+    labels = np.roll(patient(), 1, 0)
+    classwise(tmp_path / "classes" / "case_00001", labels, ("", "Kidney", "TUMOR", "cyst"), 255)
+    save(tmp_path / "classes" / "case_00001" / "heart.nii.gz")
+    save(tmp_path / "one" / "case_00001.nii.gz", labels)
+    save(tmp_path / "reference" / "case_00001.nii.gz")
+
+    scores = []
+    for folder in ("classes", "one"):
+        pairs = find_pairs(
+            tmp_path / "reference", tmp_path / folder, "kits23", classes=LABELS.classes
+        )
+        assert renamed(pairs) == ""
+        scores.append(score_pair(pairs[0], LABELS, KITS23))
+
+    assert scores[0] == pytest.approx(scores[1], nan_ok=True)
+
+
+def test_masks_of_classes_that_overlap_or_lack_are_refused(tmp_path):
+    folder = tmp_path / "classes" / "case_00001"
+    classwise(folder, patient())
+    save(folder / "tumor.nii.gz", (patient() > 0).astype(np.uint8))
+    save(tmp_path / "reference" / "case_00001.nii.gz")
+    (found,) = find_pairs(
+        tmp_path / "reference", tmp_path / "classes", "kits23", classes=LABELS.classes
+    )
+
+    with pytest.raises(ValueError, match="overlaps the mask of another class in 189"):
+        read_pair(found, LABELS)
+    (folder / "cyst.nii.gz").unlink()
+    with pytest.raises(ValueError, match="must hold a mask of every class; cyst is missing"):
+        find_pairs(tmp_path / "reference", tmp_path / "classes", "kits23", classes=LABELS.classes)

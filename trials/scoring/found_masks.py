@@ -1,0 +1,98 @@
+"""Masks as other programs name and divide them: which case a file is of, and a file for each class.
+
+KiTS19 asked for prediction_00024.nii.gz; TotalSegmentator writes CASE/liver.nii.gz.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trials.data.nifti.opening import ENDINGS
+from trials.records.faults import FileFault, printable
+
+# A mask of one class may mark it with any one value.
+ANY_VALUE = 256
+NUMBERED = re.compile(
+    r"(?:pred|predicted|prediction|seg|segmentation|mask|label|output|result)s?[ _-]?(\d+)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def match_cases(predictions: Iterable[str], references: Iterable[str]) -> dict[str, str]:
+    """The case of each prediction, by name; a prediction of no reference's name keeps its own.
+
+    A name that holds one reference's name as a whole word is of that case, as case_00024_pred is;
+    a number behind a word for predictions, as in prediction_00024, is of the only case that ends in
+    the same number. Two predictions that would be of one case keep their names.
+    """
+    known = set(references)
+    numbers: dict[int, list[str]] = {}
+    for case in sorted(known):
+        if found := re.search(r"(\d+)$", case):
+            numbers.setdefault(int(found[1]), []).append(case)
+    cases = {name: _case_of(name, known, numbers) for name in predictions}
+    taken = list(cases.values())
+    return {name: case if taken.count(case) == 1 else name for name, case in cases.items()}
+
+
+def class_masks(folder: Path, classes: Sequence[str]) -> tuple[Path, ...]:
+    """The masks of the classes 1, 2, ... in a folder that holds one file for each; () for a folder
+    that holds none of them.
+
+    Names are compared without capitals, and with '_' for all that is no letter or digit. Raises
+    ValueError naming the classes that lack a file.
+    """
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), None)
+        if ending and not file.name.startswith("."):
+            files[_word(file.name.removesuffix(ending))] = file
+    found = {name: files.get(_word(name)) for name in classes[1:]}
+    if not any(found.values()):
+        return ()
+    if missing := [name for name, file in found.items() if file is None]:
+        raise ValueError(
+            f"{folder} must hold a mask of every class; {', '.join(map(printable, missing))} is "
+            "missing; add it, empty if nothing was found"
+        )
+    return tuple(file for file in found.values() if file)
+
+
+def join_classes(masks: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
+    """The labels 1, 2, ... of masks of one class each, uint8 on their grid; each comes with its
+    file. Raises FileFault for a mask of several values, or that overlaps an earlier one.
+    """
+    whole = np.zeros(0, np.uint8)
+    for label, (path, voxels) in enumerate(masks, 1):
+        inside = voxels > 0
+        if len(np.unique(voxels[inside])) > 1:
+            text = "must mark one class with one value; it holds several"
+            raise FileFault(path, "class_mask", text, "write a file for each class")
+        if not whole.size:
+            whole = np.zeros(voxels.shape, np.uint8, order="F")
+        if shared := int(np.count_nonzero(whole[inside])):
+            text = f"overlaps the mask of another class in {shared} voxels"
+            raise FileFault(path, "class_mask", text, "write masks that exclude each other")
+        whole[inside] = label
+    return whole
+
+
+def _case_of(name: str, known: set[str], numbers: Mapping[int, Sequence[str]]) -> str:
+    if name in known:
+        return name
+    within = [
+        case
+        for case in known
+        if re.search(rf"(?<![A-Za-z0-9]){re.escape(case)}(?![A-Za-z0-9])", name)
+    ]
+    longest = max(map(len, within), default=0)
+    same = [case for case in within if len(case) == longest]
+    if not within and (found := NUMBERED.fullmatch(name)):
+        same = list(numbers.get(int(found[1]), ()))
+    return same[0] if len(same) == 1 else name
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
