@@ -23,6 +23,7 @@ from bench.commands import (
 from bench.commands import list as ls
 from bench.commands.passwords import refuse_passwords
 from bench.exit_codes import INTERRUPTED, USER_ERROR
+from trials.process.user import complete_user
 from trials.process.versions import own_version
 
 # In the order in which --help lists them.
@@ -45,7 +46,7 @@ VERBS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code: 0 success; 2 an error that the user can fix; 3 finished
-    with failures; 130 or 143 stopped by a signal.
+    with failures; 129, 130 or 143 stopped by a signal.
     """
     try:
         refuse_passwords(sys.argv[1:] if arguments is None else arguments)
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     options = parser().parse_args(arguments)
     try:
+        complete_user()
         return options.verb(options)
     except (ValueError, OSError) as error:
         if options.debug:

@@ -8,6 +8,7 @@ from bench.doctor.client import client_findings
 from bench.doctor.cluster_file import cluster_findings
 from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import inspect_machine, machine_findings
+from bench.doctor.surroundings import inspect_surroundings, surroundings_findings
 from bench.exit_codes import FINISHED, USER_ERROR
 from trials.storage.atomic import is_remote
 from trials.storage.probe import check_run_folder
@@ -27,6 +28,7 @@ def collect_findings(options: argparse.Namespace) -> Iterator[Finding]:
     """
     out = (options.out or Path("runs")).absolute()
     yield from machine_findings(inspect_machine(scratch() if is_remote(out) else out))
+    yield from surroundings_findings(inspect_surroundings(Path.cwd()))
     if options.data:
         from bench.doctor.data import data_finding
 

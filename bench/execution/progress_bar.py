@@ -19,7 +19,7 @@ def progress_bar(doing: str, total: int, console: Console | None = None) -> Iter
     """Show a description, a bar and the remaining time while the block runs; nothing if the
     console, by default standard error, is not a terminal.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False, emoji=False)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

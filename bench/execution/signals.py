@@ -1,17 +1,22 @@
-"""Handles Ctrl-C and SIGTERM: at the first one, running trials save their state and the report is
-written; at the second, the run stops at once.
+"""Handles Ctrl-C, SIGTERM and a terminal that is closed (SIGHUP): at the first one, running trials
+save their state and the report is written; at the second, the run stops at once.
 """
 
+import os
 import signal
 import sys
 import time
 from types import FrameType
 
-from bench.exit_codes import INTERRUPTED, TERMINATED
+from bench.exit_codes import HUNG_UP, INTERRUPTED, TERMINATED
 
 # Running trials have this long to finish their epoch; then they stop without it.
 GRACE_SECONDS = 30
-SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+SIGNALS = {
+    signal.SIGINT: INTERRUPTED,
+    signal.SIGTERM: TERMINATED,
+    signal.SIGHUP: HUNG_UP,
+}
 
 
 class Stopped(KeyboardInterrupt):
@@ -29,7 +34,13 @@ class Stopping:
         self.code = 0
         self.is_gentle = False
         self._deadline = float("inf")
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        # nohup has SIGHUP ignored, and that stays so.
+        self._before = {
+            number: handler
+            for number in SIGNALS
+            if (handler := signal.getsignal(number)) != signal.SIG_IGN
+        }
+        self._terminals = [stream for stream in (1, 2) if _is_terminal(stream)]
 
     def __enter__(self) -> "Stopping":
         self._install()
@@ -56,11 +67,13 @@ class Stopping:
         return time.monotonic() > self._deadline
 
     def _install(self) -> None:
-        for number in SIGNALS:
+        for number in self._before:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         is_first, self.code = not self.code, SIGNALS[signal.Signals(number)]
+        if number == signal.SIGHUP:
+            self._leave_terminal()
         if not (is_first and self.is_gentle):
             raise Stopped(self.code)
         self._deadline = time.monotonic() + GRACE_SECONDS
@@ -69,3 +82,17 @@ class Stopping:
             "a second signal stops the run at once"
         )
         print(text, file=sys.stderr)
+
+    def _leave_terminal(self) -> None:
+        """Print to nowhere instead of a terminal that is gone, which would raise OSError."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in self._terminals:
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+
+
+def _is_terminal(stream: int) -> bool:
+    try:
+        return os.isatty(stream)
+    except OSError:
+        return False

@@ -65,6 +65,6 @@ def weight_files(pairs: list[str], resolved: ResolvedGrid) -> dict[str, Path]:
                 f"--weights {pair}: no such file; write {model}=PATH with a file or the folder of "
                 "a MONAI bundle"
             )
-        files[model] = Path(path).absolute()
+        files[model] = to_local_path(path).absolute()
         check_fit(model, models[model].recipe, files[model])
     return files

@@ -21,11 +21,13 @@ from bench.grids import GRIDS, Cell, Cube, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
 from trials.records.comparisons import Family
 from trials.records.registry import unknown
+from trials.storage.foreign_text import read_foreign_text
 from trials.storage.probe import to_local_path
 
 MODULE = "user_grid"
 ROOMS = ("bench", "trials", "reports")
 # The records that a grid file creates: an error about a field of one of them lists all fields.
+_HELPER_FOLDERS: list[str] = []
 RECORDS = (Grid, Cell, Recipe, Cube, Tuning, Family, Range)
 
 
@@ -41,13 +43,20 @@ def load_grid(name: str) -> tuple[Grid, str]:
     if not path.is_file():
         raise ValueError(f"--grid {name}: no such file; built-in grids: {', '.join(sorted(GRIDS))}")
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name} is not UTF-8 text (byte {error.start}); give a Python file that defines one "
-            "Grid"
-        ) from None
+        text = read_foreign_text(path)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    folder = str(path.absolute().parent)
+    if folder not in sys.path:
+        # Behind our own: a helper must not hide a package of this project.
+        sys.path.append(folder)
+        _HELPER_FOLDERS.append(folder)
     return load_grid_text(text, name), text
+
+
+def helper_folders() -> tuple[str, ...]:
+    """The folders of the grid files of this process, from which they may import helper modules."""
+    return tuple(_HELPER_FOLDERS)
 
 
 def load_grid_text(text: str, name: str = "grid.py") -> Grid:

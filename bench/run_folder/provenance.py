@@ -55,9 +55,16 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command of this run; running it again continues the run."""
+    """The command of this run as it was given; running it again continues the run.
+
+    Where the working folder holds files named like our packages, `segbench` and `python -P` work
+    and `python -m` alone does not.
+    """
     arguments = sys.argv[1:] if sys.argv[1:2] != ["run"] else sys.argv[2:]
-    return shlex.join(["python", "-m", "bench.run", *arguments])
+    is_module = Path(sys.argv[0]).suffix == ".py"
+    python = ["python", "-P"] if sys.flags.safe_path else ["python"]
+    start = [*python, "-m", "bench.run"] if is_module else ["segbench", "run"]
+    return shlex.join([*start, *arguments])
 
 
 def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ RETRIES_OF_LOST_WORKERS = 2
 RETRIES_OF_LOST_MACHINES = 20
 # What `ray up` leaves on the head: the cluster file with the resources of each node type filled in,
 # as JSON.
-CLUSTER_FILE = Path.home() / "ray_bootstrap_config.yaml"
+CLUSTER_FILE = "~/ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,10 @@ def connect(address: str | None) -> Cluster:
         cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None
     )
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    if address is None or not CLUSTER_FILE.is_file():
+    cluster_file = Path(os.path.expanduser(CLUSTER_FILE))
+    if address is None or not cluster_file.is_file():
         return replace(there, most=most_gpus(nodes, {}))
-    config = json.loads(CLUSTER_FILE.read_text())
+    config = json.loads(cluster_file.read_text())
     own = config.get("provider", {}).get("type") == "local"
     full = all_joined(config, there, len(nodes)) if own else full_size(config)
     most = most_gpus(nodes, config)

@@ -45,7 +45,7 @@ def execute(asked: Request, stopping: Stopping) -> bool:
     """Prepare, then run every trial that has no result yet. Returns False if the user asked to stop
     before the end.
     """
-    out, console = asked.places.out, Console(stderr=True)
+    out, console = asked.places.out, Console(stderr=True, markup=False, emoji=False)
     check_run_folder(out)
     check_scratch()
     ready = make_ready(asked.declared, asked.given, data_places(asked), console)

@@ -18,7 +18,9 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.grid.user_file import helper_folders
 from bench.tuning.node_report import NodeReport
+from bench.tuning.ray_folder import ray_folder
 from bench.tuning.ray_private import bind_to_loopback, keep_quiet
 from trials.identity.code_identity import OWN, own_code
 from trials.process.workers import num_cores
@@ -36,15 +38,18 @@ ANSWER_SECONDS = 120.0
 
 def start_alone() -> None:
     """Start Ray on the cores that this process may use, on 127.0.0.1 alone, as it does by itself on
-    macOS and Windows.
+    macOS and Windows. RAY_ADDRESS is not followed: a run joins a cluster by --address alone.
 
     Raises ValueError where it does not come up, as on a machine that is busy with much else: Ray
     waits half a minute.
     """
     bind_to_loopback()
+    folder = ray_folder()
     try:
         with our_packages_first() as job_config:
             ray.init(
+                address="local",
+                _temp_dir=folder,
                 num_cpus=num_cores(),
                 include_dashboard=False,
                 logging_level=logging.ERROR,
@@ -84,12 +89,12 @@ def our_packages_first() -> Iterator[JobConfig]:
     """What Ray is started in and with, so that workers import our packages and not a bench.py,
     trials.py or reports.py of the user's folder.
 
-    Ray puts the folder in which it is started first on its workers' path. The user's own folder
-    comes after ours, for modules that a grid file imports.
+    Ray puts the folder in which it is started first on its workers' path. The user's own folder and
+    that of the grid file come after ours, for modules that a grid file imports.
     """
     own_folder = os.getcwd()
     with chdir(Path(__file__).parents[2]):
-        yield JobConfig(_py_driver_sys_path=[own_folder])
+        yield JobConfig(_py_driver_sys_path=[own_folder, *helper_folders()])
 
 
 def refuse_silence(address: str) -> None:

@@ -20,6 +20,11 @@ from bench.doctor.machine import (
 )
 from bench.doctor.nodes import rules
 from bench.doctor.run import storage_finding
+from bench.doctor.surroundings import (
+    Surroundings,
+    inspect_surroundings,
+    surroundings_findings,
+)
 from bench.tuning.node_report import NodeReport
 
 SOUND = Machine(
@@ -37,6 +42,35 @@ SOUND = Machine(
     open_files=65536,
     open_ports=frozenset({22}),
 )
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "told", "fix"),
+    [
+        ({"variables": {"RAY_ADDRESS": "127.0.0.1:6379"}}, WARNING, "127.0.0.1:6379", "--address"),
+        ({"ray_folder": "/tmp/segbench-0/ray"}, FINE, "runs use /tmp/segbench-0/ray", ""),
+        ({"no_ray_folder": "a long path; set RAY_TMPDIR"}, ERROR, "a long path", "set RAY_TMPDIR"),
+        ({"user": ""}, FINE, "has no name here", ""),
+        ({"home": ""}, WARNING, "there is none", "set HOME"),
+        ({"can_write_home": False}, WARNING, "/home/me cannot be written", "set HOME"),
+        ({"hides": ("bench.py",)}, WARNING, "bench.py in it would be imported", "segbench run"),
+        ({"has_tilde": True}, WARNING, "a folder named ~", "./~"),
+    ],
+)
+def test_what_surrounds_a_run_is_known(facts, level, told, fix):
+    (finding,) = surroundings_findings(Surroundings(**{"home": "/home/me"} | facts))
+
+    assert (finding.level, told in finding.message, fix in finding.fix) == (level, True, True)
+
+
+def test_files_that_hide_our_packages_are_found(tmp_path):
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "bench.py").touch()
+    (tmp_path / "~").mkdir()
+
+    found = inspect_surroundings(tmp_path)
+
+    assert (found.hides, found.has_tilde) == (("bench.py", "trials"), True)
 
 
 def test_a_sound_machine_has_nothing_to_mend():

@@ -2,8 +2,11 @@
 registries that is no part.
 """
 
+import importlib
+import linecache
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +14,11 @@ import pytest
 
 from bench import grids
 from bench.cli import main
-from bench.grid.user_file import load_grid_text
+from bench.grid.user_file import helper_folders, load_grid, load_grid_text
 from bench.grid.validate import check_grid
 from bench.grids import LOSSES, MODELS, SAMPLINGS, Cube
+from trials.identity.code_identity import code_of_cell
+from trials.storage.probe import folder_or_url, local_path_argument
 
 HEAD = """\
 from dataclasses import replace
@@ -176,7 +181,7 @@ def test_an_addition_that_is_no_part_is_refused_by_registry_and_name(
         ("def f():\n    return f()\nf()", "mine.py line 2: maximum recursion depth exceeded"),
         (
             b"\xff\xfe\x00",
-            "mine.py is not UTF-8 text (byte 0); give a Python file that defines one Grid",
+            "mine.py: it is neither UTF-8 nor UTF-16 text (byte 2); save it as UTF-8",
         ),
         (b"x = 1\0", "mine.py: source code string cannot contain null bytes"),
         ("", "mine.py must define exactly one Grid of its own; found none"),
@@ -213,3 +218,37 @@ def test_a_pipe_is_no_grid_file(tmp_path, capsys):
 
     assert main(["run", "--grid", str(tmp_path / "mine.py"), "--dry-run"]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_helper_beside_the_file_is_imported_and_its_source_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    helper, grid = tmp_path / "my_helper_losses.py", tmp_path / "mine.py"
+    body = "def own(counts):\n    return lambda logits, labels: logits.square().mean() * {}\n"
+    text = (
+        "from my_helper_losses import own\n"
+        + HEAD
+        + 'LOSSES["own"] = Entry(own)\n'
+        + MINE.replace("focal", "own")
+    )
+    grid.write_bytes(text.encode("utf-8-sig"))
+    codes = []
+    for number in ("1", "20"):
+        helper.write_text(body.format(number))
+        sys.modules.pop("my_helper_losses", None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        mine, _ = load_grid(str(grid))
+        codes.append(code_of_cell(mine.cells[0])["loss own"])
+
+    assert codes[0] != codes[1]
+    assert str(tmp_path) in helper_folders()
+    sys.modules.pop("my_helper_losses")
+
+
+def test_a_path_of_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.py").write_text(HEAD + MINE)
+
+    assert load_grid("~/mine.py")[0].name == "mine"
+    assert folder_or_url("~/runs") == local_path_argument("~/runs") == tmp_path / "runs"
+    assert str(folder_or_url("s3://bucket/~/run")) == "s3://bucket/~/run"

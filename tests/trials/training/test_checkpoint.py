@@ -256,7 +256,7 @@ def test_f66_a_lone_sigterm_leaves_a_checkpoint_code_143_and_the_command_that_go
     assert exit_code_of(tmp_path / "run", False, stopping.code) == 143
     said = capsys.readouterr().err
     assert "stopping: running trials have 30 s to finish their epoch and save it" in said
-    assert "to continue, run: python -m bench.run --grid 'my grid.py'" in said
+    assert "to continue, run: segbench run --grid 'my grid.py'" in said
     assert trained(tmp_path / "run") == straight
 
 
