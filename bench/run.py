@@ -3,6 +3,7 @@
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
 from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.grid.expand import count_trials, list_trials
+from bench.grid.own_data import on_data, run_name
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
@@ -27,16 +29,18 @@ def run_grid(options: argparse.Namespace) -> int:
     Raises ValueError for what the user can fix.
     """
     grid, grid_text = load_grid(options.grid)
+    grid = on_data(grid, options.dataset, options.fold)
     check_grid(grid)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
         if options.data and not grid.generate:
             open_dataset(grid.dataset, options.data, grid.patients)
-        return print_trials(declared, options.grid)
+        return print_trials(declared, options)
     from bench.tuning.execute import Request, execute
 
-    out = (options.out or Path("runs") / grid.name).absolute()
+    name = run_name(grid, options.dataset, options.fold, options.data)
+    out = (options.out or Path("runs") / name).absolute()
     places = Places(
         out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
     )
@@ -52,7 +56,7 @@ def run_grid(options: argparse.Namespace) -> int:
     return exit_code_of(out, finished, stopping.code)
 
 
-def print_trials(declared: ResolvedGrid, name: str) -> int:
+def print_trials(declared: ResolvedGrid, options: argparse.Namespace) -> int:
     """Print every trial of a grid, one per line, and their number (--dry-run)."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
@@ -69,11 +73,23 @@ def print_trials(declared: ResolvedGrid, name: str) -> int:
     )
     console.print(f"{len(rows)} trials: {counts}; none was started")
     console.print(
-        f"to estimate time, memory and disk on this hardware: segbench plan --grid {name}",
+        f"to estimate time, memory and disk on this hardware: {plan_command(options)}",
         highlight=False,
         soft_wrap=True,
     )
     return FINISHED
+
+
+def plan_command(options: argparse.Namespace) -> str:
+    """The command that estimates the same run."""
+    flags = {name: getattr(options, name) for name in ("grid", "dataset", "fold", "data")}
+    given = [
+        text
+        for name, value in flags.items()
+        if value is not None
+        for text in (f"--{name}", str(value))
+    ]
+    return shlex.join(["segbench", "plan", *given])
 
 
 def write_report(out: Path, images: str | None = None) -> Path:

@@ -1,10 +1,11 @@
-"""A data set that is not KiTS: three channels and classes, RAS axes, nnU-Net's layout, from folder
-to report.
+"""A data set that is not KiTS: three channels and classes, RAS axes, nnU-Net's layout with its own
+splits, a name as people write it and a second ending, from folder to report.
 
 Three of its cells must fail: they are results with their reasons, and the others go on. A worker is
 killed and goes on from its checkpoint. One case is damaged, and left out.
 """
 
+import gzip
 import json
 from pathlib import Path
 
@@ -72,6 +73,9 @@ TINY = replace(
 """
 
 
+ODD = "Leber 3 (geändert)"
+
+
 def write_livers(root, num_cases=10):
     """Boxes of liver with a smaller lesion in two of three, stored x first (RAS), as nnU-Net keeps
     them: a CT, and two images made from it with noise of their own. Three slices and a corner are
@@ -107,6 +111,13 @@ def write_livers(root, num_cases=10):
         "file_ending": ".nii.gz",
     }
     (root / "dataset.json").write_text(json.dumps(description))
+    for stored in [*root.glob("*/liver_003*")]:
+        name = stored.name.replace("liver_003", ODD).removesuffix(".gz")
+        stored.with_name(name).write_bytes(gzip.decompress(stored.read_bytes()))
+        stored.unlink()
+    names = [f"liver_{number:03d}" for number in range(num_cases) if number != 3]
+    fold = {"train": names[2:], "val": [*names[:2], ODD]}
+    (root / "splits_final.json").write_text(json.dumps([fold]))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +144,7 @@ def test_the_three_channels_reach_every_model_and_the_report_names_them(livers):
     assert sorted(trials.model[trials.state == "COMPLETE"]) == ["unet2d_resnet18"] + ["unet3d"] * 2
     assert "Images have 3 channels: CT, T1 and PET." in (livers.out / "report.html").read_text()
     records = map(
-        json.loads, map(Path.read_text, livers.out.parent.glob("**/cases/liver_003.json"))
+        json.loads, map(Path.read_text, livers.out.parent.glob("**/cases/liver_004.json"))
     )
     assert {(len(one["images"]), len(one["mean"])) for one in records} == {(3, 3)}
 
@@ -159,6 +170,18 @@ def test_a_region_is_scored_as_the_union_of_its_labels(livers):
     assert "Region organ: every metric with its 95 % interval, native grid." in page
 
 
+def test_the_data_sets_own_split_is_used_and_told(livers):
+    record = json.loads((livers.out / "run.json").read_text())
+    page = (livers.out / "report.html").read_text()
+
+    assert record["splits"] == "own"
+    assert record["data"]["split_cases"]["test"] == [ODD, "liver_000", "liver_001"]
+    assert [len(record["data"]["split_cases"][part]) for part in ("train", "val")] == [5, 2]
+    assert "its val is the test part, and a fifth of its train validates" in page
+    for told in (livers.stderr, page):
+        assert "4 files end otherwise and are used, first imagesTr/Leber 3" in told
+
+
 def test_predictions_come_back_to_the_files_own_axes(livers):
     scores = pd.read_parquet(livers.out / "scores.parquet")
     test = scores[(scores.split == "test") & (scores.space == "native")]
@@ -174,7 +197,10 @@ def test_predictions_come_back_to_the_files_own_axes(livers):
             (test.trial == path.parent.parent.name)
             & (test.case == path.name.removesuffix(".nii.gz"))
         ]
-        reference = nibabel.load(livers.out.parent / "data" / "labelsTr" / path.name)
+        (stored,) = (livers.out.parent / "data" / "labelsTr").glob(
+            f"{path.name.split('.')[0]}.nii*"
+        )
+        reference = nibabel.load(stored)
         is_annotated = np.asarray(reference.dataobj) < 3
         counted = np.bincount(np.asarray(image.dataobj)[is_annotated], minlength=3)
         assert rows.sort_values("label").pred_voxels.tolist() == counted.tolist()

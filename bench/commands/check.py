@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.execution.progress_bar import progress_bar
 from bench.exit_codes import FINISHED, USER_ERROR
-from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
-from trials.data.prepared.set_checks import check_dataset
+from trials.data.prepared.set_checks import DatasetCheck, check_dataset
+from trials.data.prepared.set_summary import summarise
 from trials.records.faults import (
     FATAL,
     WARNING,
@@ -23,16 +23,17 @@ from trials.records.registry import pick
 
 
 def check_folder(options: argparse.Namespace) -> int:
-    """Print every fault and warning of options.folder; returns 2 if there is a fault. Raises
-    ValueError for an unknown data set.
+    """Print every fault and warning of options.folder, and what it was understood to be; returns 2
+    if there is a fault. Raises ValueError for an unknown data set.
     """
     name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
-    patients = ""
+    understood: dict[str, str] = {}
     try:
         dataset = find_dataset(name, options.folder)
-        patients = grouping_line(dataset.grouping, [case.case for case in dataset.cases])
-        faults: Sequence[Fault] = check_with_bar(dataset, options.workers)
+        check = check_with_bar(dataset, options.workers)
+        faults: Sequence[Fault] = check.faults
+        understood = summarise(dataset, check.looks)
         num_cases = len(
             {case.case for case in dataset.cases} | {fault.case for fault in faults if fault.case}
         )
@@ -42,12 +43,13 @@ def check_folder(options: argparse.Namespace) -> int:
         faults, num_cases = [folder_fault(error, options.folder)], 0
     if options.json:
         record = {"dataset": name, "folder": printable(str(options.folder)), "cases": num_cases}
-        print(json.dumps(record | {"faults": [fault_json(fault) for fault in faults]}, indent=1))
+        found = {"understood": understood, "faults": [fault_json(fault) for fault in faults]}
+        print(json.dumps(record | found, indent=1))
     else:
         for fault in faults:
             print(printable(f"{fault.level}: {fault_line(fault)}"))
-        if patients:
-            print(printable(patients))
+        for subject, text in understood.items():
+            print(printable(f"{subject + ':':<9} {text}"))
         print(f"{name}: {summary(num_cases, faults)}")
     return USER_ERROR if any(fault.level != WARNING for fault in faults) else FINISHED
 
@@ -79,7 +81,7 @@ def summary(num_cases: int, faults: Sequence[Fault]) -> str:
     return f"{num_cases} cases, {len(wrong)} faults{of_cases}, {len(faults) - len(wrong)} warnings"
 
 
-def check_with_bar(dataset: Dataset, workers: int | None) -> tuple[Fault, ...]:
+def check_with_bar(dataset: Dataset, workers: int | None) -> DatasetCheck:
     """check_dataset with a progress bar and the remaining time."""
     with progress_bar("checking", len(dataset.cases)) as tick:
         return check_dataset(dataset, workers, tick)

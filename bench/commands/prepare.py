@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from trials.records.registry import pick
     from trials.records.spec import Cube, Spacing
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     pick(DATASETS, "data set", options.dataset)
     refuse_cache(options.cache, options.folder)
     if options.download:

@@ -44,6 +44,10 @@ def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the data set's folder (demo: generated if missing)",
     )
+    verb.add_argument("--dataset", metavar="NAME", help=f"run the grid on this data set: {NAMES}")
+    verb.add_argument(
+        "--fold", type=int, metavar="K", help="the fold of the split (default: the grid's)"
+    )
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:

@@ -16,13 +16,15 @@ from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import (
     DATASETS,
+    OWN,
     Dataset,
     Split,
+    default_scheme,
     find_dataset,
     open_dataset,
     split_cases,
 )
-from trials.data.datasets.splits import split_hash
+from trials.data.datasets.splits import explain, split_hash
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
@@ -34,6 +36,8 @@ from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
 from trials.records.spec import Cube, Preparation
 from trials.storage.mirror import local_cache
+
+UNUSED_SPLITS = "the data set's own splits are not used: the grid names others"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Prepared:
     counts: Mapping[tuple[Preparation, str], ClassCounts]
     geometry: Mapping[str, Mapping[str, object]]
     fingerprint: str = ""
+    split_rule: str = ""
     notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> GridFacts:
@@ -74,6 +79,7 @@ class Prepared:
         return {
             "root": str(self.dataset.root),
             "splits": self.scheme,
+            "split_rule": self.split_rule,
             "classes": list(self.dataset.classes),
             "channels": list(self.dataset.channels),
             "has_ignore": self.dataset.has_ignore,
@@ -87,6 +93,7 @@ class Prepared:
             "excluded": dict(self.split.excluded) | left_out,
             "bad_cases": left_out,
             "warnings": warnings_by_case(self.notes),
+            "notes": set_notes(self.dataset, self.scheme),
             "licence": self.dataset.licence,
             "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
             "geometry": dict(self.geometry),
@@ -123,9 +130,12 @@ def open_grid_data(
         else open_sound_part(grid.dataset, root, skip_bad, console, patients=grid.patients)
     )
     print_patients(dataset, console)
-    scheme = grid.splits or part.default_splits
+    scheme = grid.splits or default_scheme(dataset)
     split = split_cases(dataset, scheme, grid.fold)
     console.print(case_count(dataset, split), highlight=False)
+    console.print(explain(dataset, scheme, grid.fold), highlight=False)
+    if is_own_unused(dataset, scheme):
+        console.print(f"warning: {UNUSED_SPLITS}", highlight=False)
     return dataset, scheme, split
 
 
@@ -173,6 +183,7 @@ def prepare_grid(
         dataset=dataset,
         scheme=scheme,
         split=split,
+        split_rule=explain(dataset, scheme, resolved.grid.fold),
         folders=folders,
         digests={preparation: opened.digest for preparation, opened in caches.items()},
         counts=counts,
@@ -246,6 +257,23 @@ def prepare_with_bar(
             dataset, preparation, local, train=train, workers=workers, on_case=tick
         )
     return cache / folder.relative_to(local).as_posix()
+
+
+def set_notes(dataset: Dataset, scheme: str) -> list[str]:
+    """The warnings about a data set as a whole: what it names or holds and is not used. The report
+    speaks of patients elsewhere.
+    """
+    notes = [
+        f"{Path(fault.file).name}: {fault.message}"
+        for fault in dataset.faults
+        if fault.level == WARNING and fault.code != "patients"
+    ]
+    return [*notes, *([UNUSED_SPLITS] if is_own_unused(dataset, scheme) else ())]
+
+
+def is_own_unused(dataset: Dataset, scheme: str) -> bool:
+    """Whether a data set brings splits of its own that a grid does not use."""
+    return bool(dataset.own_splits) and scheme != OWN
 
 
 def notes_of(cache: Cache) -> tuple[Fault, ...]:

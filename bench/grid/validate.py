@@ -18,7 +18,7 @@ from bench.grid.expand import count_trials
 from bench.grid.resolve import ResolvedGrid, before_data, numbers_of, recipe_of, resolve
 from bench.grids import MOST_TRIALS, Grid, Seed
 from bench.spaces import Range, check_setting, settable_names
-from trials.data.datasets.registry import DATASETS, DatasetEntry
+from trials.data.datasets.registry import DATASETS, OWN, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry, check_input
@@ -120,7 +120,9 @@ def check_dataset(grid: Grid) -> None:
         raise ValueError(
             f"grid {grid.name!r}: {unknown(f'split of {grid.dataset}', splits, part.splits)}"
         )
-    if not 0 <= grid.fold < part.folds[splits]:
+    # Only the data know how many folds they bring themselves.
+    is_own = OWN in part.splits and grid.splits in (None, OWN)
+    if grid.fold < 0 or not (is_own or grid.fold < part.folds[splits]):
         text = f"fold of split {splits!r} must be in 0..{part.folds[splits] - 1}; got {grid.fold}"
         raise ValueError(f"grid {grid.name!r}: {text}")
     if grid.generate and not part.generate:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.exit_codes import FINISHED
+from bench.grid.own_data import on_data
 from bench.grid.resolve import (
     ResolvedCell,
     ResolvedGrid,
@@ -56,9 +57,10 @@ def plan_grid(options: argparse.Namespace) -> int:
     from bench.tuning.measure import measure
 
     grid, grid_text = load_grid(options.grid)
+    grid = on_data(grid, options.dataset, options.fold)
     check_grid(grid)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
-    console, runs = Console(stderr=True), Path("runs").absolute()
+    console, runs = Console(stderr=True, markup=False, emoji=False), Path("runs").absolute()
     cache = (options.cache or runs / "cache").absolute()
     refuse_cache(cache, options.data)
     places = DataPlaces(data=options.data, made=runs / "data", cache=cache)

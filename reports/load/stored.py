@@ -13,6 +13,7 @@ import numpy as np
 
 from trials.storage.atomic import exists, read_bytes
 from trials.storage.checksum import check_byte_checksum
+from trials.storage.file_names import file_name
 
 WITHOUT = "delete it, and the page is made without these slices"
 WITHOUT_BOTH = "delete both, and the page is made without these slices"
@@ -190,7 +191,7 @@ def _planes(
 
 def _paths(out: Path, trial: str, case: str) -> tuple[Path, Path]:
     # A case name comes from a file and must not lead to another folder.
-    name = f"{case.replace('/', '_')}.npz"
+    name = f"{file_name(case)}.npz"
     return out / "cases" / name, out / "trials" / trial / "cases" / name
 
 

@@ -28,6 +28,15 @@ def data(context: Context) -> Section | None:
     blocks: list[Block] = [_table(context, splits, geometry)]
     if geometry:
         blocks.append(_figure(splits, geometry))
+    if notes := record.get("notes"):
+        blocks.append(
+            Table(
+                id="data-notes",
+                caption="What the data set names or holds and this run does not use as it stands.",
+                columns=(Column("note"),),
+                rows=tuple((TableCell(note),) for note in notes),
+            )
+        )
     excluded = record.get("excluded") or {}
     if excluded:
         rows = tuple(
@@ -63,7 +72,9 @@ def _finding(
     channels = record.get("channels") or ()
     of_images = f" Images have {len(channels)} channels: {listed(channels)}." * (len(channels) > 1)
     ignored = _ignored(record) if record.get("has_ignore") else ""
-    return f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}.{of_images}{ignored}"
+    rule = f" Split: {record['split_rule']}." if record.get("split_rule") else ""
+    counts = f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}."
+    return f"{counts}{of_images}{ignored}{rule}"
 
 
 def _ignored(record: Mapping[str, Any]) -> str:

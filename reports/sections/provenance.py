@@ -82,6 +82,7 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
             "root",
             "splits",
             "warnings",
+            "notes",
             "bad_cases",
             "geometry",
             "case_metadata",

@@ -39,7 +39,7 @@ def altered(path: Path, at: int, values: np.ndarray) -> None:
 def found(root: Path, level: str) -> list[Fault]:
     return [
         fault
-        for fault in check_dataset(find_dataset("phantoms", root), workers=1)
+        for fault in check_dataset(find_dataset("phantoms", root), workers=1).faults
         if fault.level == level
     ]
 

@@ -208,12 +208,11 @@ def decathlon(root: Path, entries: list[dict[str, str]]) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path", ["../outside.nii.gz", "/etc/passwd.nii.gz", "link/outside.nii.gz", "a\0b.nii.gz"]
+    "path", ["../outside.nii.gz", "/etc/passwd.nii.gz", "x/../../outside.nii.gz", "a\0b.nii.gz"]
 )
 def test_f34_a_manifest_path_outside_its_root(tmp_path, path):
     root = tmp_path / "root"
     entry = write_decathlon(root)
-    (root / "link").symlink_to(tmp_path)
 
     dataset = find_dataset("nnunet", decathlon(root, [entry, {**entry, "image": path}]))
 
@@ -237,8 +236,9 @@ def test_f35_a_case_name_that_does_not_match_the_pattern(root, tmp_path, name):
 
 
 def test_f35_a_name_in_somebody_elses_data_set_matches_its_own_pattern(tmp_path):
-    save(tmp_path / "imagesTr" / "a b_0000.nii.gz", asymmetric())
-    save(tmp_path / "labelsTr" / "a b.nii.gz", blocks())
+    name = "a" * 201
+    save(tmp_path / "imagesTr" / f"{name}_0000.nii.gz", asymmetric())
+    save(tmp_path / "labelsTr" / f"{name}.nii.gz", blocks())
     facts = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "liver": 1},
@@ -246,7 +246,9 @@ def test_f35_a_name_in_somebody_elses_data_set_matches_its_own_pattern(tmp_path)
     }
     (tmp_path / "dataset.json").write_text(json.dumps(facts))
 
-    with pytest.raises(FaultyData, match=r"case names are up to 64 letters.*got 'a b'"):
+    with pytest.raises(
+        FaultyData, match=r"case names are up to 200 bytes of printable text.*got 'a+"
+    ):
         open_dataset("nnunet", tmp_path)
 
 

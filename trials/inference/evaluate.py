@@ -26,6 +26,7 @@ from trials.scoring.case import surface_scores
 from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import argmax_labels, case_scores, label_counts
 from trials.scoring.regions import every_region
+from trials.storage.file_names import file_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +152,9 @@ def _leave_files(
 ) -> None:
     cache, record = plan.cache, plan.cache.cases[case]
     if plan.references is not None and plan.pictures is not None:
-        save_reference(plan.references / f"{case}.npz", cache, case, reference)
-        save_prediction(
-            plan.pictures / f"{case}.npz", cache, case, (on_prepared, on_native), reference
-        )
+        name = f"{file_name(case)}.npz"
+        save_reference(plan.references / name, cache, case, reference)
+        save_prediction(plan.pictures / name, cache, case, (on_prepared, on_native), reference)
     if plan.predictions is not None:
         write_labels(
             plan.predictions / f"{case}.nii.gz",

@@ -54,7 +54,7 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
     "weights": Mapping[str, str],
     "weights_notes": tuple[str, ...],
-    **dict.fromkeys(("data.root", "data.licence", "data.data_digest"), str),
+    **dict.fromkeys(("data.root", "data.licence", "data.data_digest", "data.split_rule"), str),
     **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
     "merged": tuple[Mapping[str, object], ...],
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
@@ -64,6 +64,7 @@ RUN_KEYS: dict[str, Any] = {
     "data.published": int | None,
     "data.split_cases": Mapping[str, tuple[str, ...]],
     "data.cases": int,
+    "data.notes": tuple[str, ...],
     **dict.fromkeys(("data.channels", "data.regions"), tuple[str, ...]),
     **dict.fromkeys(("data.shows_images", "data.has_ignore"), bool),
 }

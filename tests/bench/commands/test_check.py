@@ -70,6 +70,27 @@ def test_a_name_that_no_text_may_hold_is_spelled_out_in_the_list(tmp_path, capsy
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
+def test_what_was_understood_is_told_in_nine_lines(tmp_path, capsys):
+    dataset_of(tmp_path, 3)
+
+    assert main(["check", str(tmp_path), "--dataset", "phantoms", "--workers", "1"]) == 0
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "warning:" not in line]
+    assert lines == [
+        "cases:    3 can be used, case_00000 to case_00002",
+        "patients: 3, one a case",
+        "channels: 1: CT",
+        "classes:  0 background (3 cases), 1 kidney (3 cases), 2 tumor (3 cases), 3 cyst (3 cases)",
+        "regions:  kidney_and_mass (1+2+3), mass (2+3), tumor (2)",
+        "spacing:  3 x 2 x 1.5 mm (D x H x W) in every case",
+        "size:     11 x 14 x 9 voxels (D x H x W) in every case",
+        "splits:   sequential, fold 0: 1 train, 1 validation, 1 test; drawn by the rule "
+        "'sequential', fold 0 of 1",
+        lines[-1],
+    ]
+    assert lines[-1].startswith("phantoms: 3 cases, 0 faults")
+
+
 def note_phantoms(root, num_cases, complete=True):
     """Leave the phantoms.json of a generation of so many cases."""
     text = json.dumps({"num_cases": num_cases, "seed": 0, "version": 1, "complete": complete})

@@ -58,9 +58,9 @@ def test_check_warns_of_likely_patients_until_a_file_names_them(scans, capsys):
         (scans / "patients.csv").unlink()
 
     assert "several scans of a patient: p0 (p0_post, p0_pre); p1 (p1_post, p1_pre)" in warned
-    assert "12 patients: no rule is given; each case counts as a patient" in warned
+    assert "patients: 12: no rule is given; each case counts as a patient" in warned
     assert "several scans" not in text
-    assert "6 patients: patients.csv" in text
+    assert "patients: 6: patients.csv" in text
     assert record["case_metadata"]["site"]["p5_pre"] == "south"
 
 

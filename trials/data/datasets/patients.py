@@ -18,7 +18,7 @@ from trials.records.grouping import (
     cases_by_patient,
 )
 from trials.records.record import shown
-from trials.storage.atomic import read_text
+from trials.storage.foreign_text import read_foreign_text
 
 # A file of this name in a data set's folder says which patient each case is of.
 FILE = "patients.csv"
@@ -131,7 +131,7 @@ def _by_file(names: Sequence[str], path: Path) -> Grouping:
         raise ValueError(f"{path} {why}; it must say which patient each case is of; add it")
     patients: dict[str, str] = {}
     sites: dict[str, str] = {}
-    rows = csv.DictReader(read_text(path).removeprefix("\ufeff").splitlines())
+    rows = csv.DictReader(read_foreign_text(path).splitlines())
     if not {"case", "patient"} <= set(rows.fieldnames or ()):
         raise ValueError(
             f"{path}: the first line must name the columns case and patient; got "

@@ -1,5 +1,4 @@
-"""The data sets that a grid may name: where their cases are, which classes they have, how they are
-split.
+"""The data sets that a grid may name: their cases, their classes, and how they are split.
 
 Imports only the standard library; code that opens or splits a data set is imported when used.
 """
@@ -10,14 +9,16 @@ from pathlib import Path
 
 from trials.data.datasets.class_rules import check_classes
 from trials.data.datasets.label_set import LabelSet, Region
-from trials.records.faults import Fault, printable, refuse, why_no_file
+from trials.data.datasets.nearby_cases import found_instead
+from trials.records.faults import Fault, refuse, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
 from trials.records.registry import Entry, pick, unknown
 
-# The default pattern of case names.
-CASE_NAMES = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-# How many entries of a folder are searched for a data set one level deeper.
-MAX_ENTRIES_SEARCHED = 100
+# The default pattern of case names: no control characters, marks that turn text, or slashes.
+_NO_LETTERS = r"/\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+CASE_NAMES = f"[^.{_NO_LETTERS}][^{_NO_LETTERS}]{{0,199}}"
+# The split that a data set brings itself.
+OWN = "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,8 @@ class Dataset:
 
     channels names the channels of every image; one named CT is in HU (see is_ct). published is the
     number of cases in the full data set, None if unknown. class_voxels holds each case's native
-    voxels per class if already counted, else None. faults lists problems of names and layout; cases
+    voxels per class if already counted, else None. own_splits are the splits that the data set
+    brings itself, one a fold, see splits.own(). faults lists problems of names and layout; cases
     contains only those whose files exist. grouping says which cases are scans of one patient; it is
     found by the names unless the data set sets it.
     """
@@ -62,6 +64,7 @@ class Dataset:
     published: int | None = None
     licence: str = "not stated"
     class_voxels: Mapping[str, tuple[int, ...]] | None = None
+    own_splits: tuple["Split", ...] = ()
     faults: tuple[Fault, ...] = ()
     grouping: Grouping = NO_RULE
 
@@ -183,7 +186,7 @@ def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
     if not dataset.cases:
         refuse(root, dataset.faults)
         raise ValueError(
-            f"{root} holds no case of {name}{_found_instead(part, root)}; {part.how_to_get}"
+            f"{root} holds no case of {name}{found_instead(part.load(), root)}; {_hint(part, root)}"
         )
     check_classes(root, dataset.classes, dataset.labels.num_labels)
     return _with_patients(dataset, patients, part.patients)
@@ -203,20 +206,22 @@ def _with_patients(dataset: Dataset, rule: str, own_rule: str) -> Dataset:
     return replace(dataset, grouping=grouping, faults=faults)
 
 
-def _found_instead(part: DatasetEntry, root: Path) -> str:
-    """Where the cases are, if one level higher or deeper; otherwise the folder's first entries."""
-    entries = sorted(root.iterdir())[:MAX_ENTRIES_SEARCHED]
-    for other in (root.absolute().parent, *(entry for entry in entries if entry.is_dir())):
-        try:
-            if part.load()(other).cases:
-                return f", but {other} does: point there"
-        except (ValueError, OSError):
-            continue
-    return (
-        f", but {', '.join(printable(entry.name) for entry in entries[:3])}"
-        if entries
-        else ": it is empty"
-    )
+def _hint(part: DatasetEntry, root: Path) -> str:
+    """How to get the data set; or the flag for a folder of another one."""
+    other = detect_dataset(root)
+    is_other = DATASETS[other].marker_file and DATASETS[other] != part
+    return f"it is a folder of {other}: give --dataset {other}" if is_other else part.how_to_get
+
+
+def default_scheme(dataset: Dataset) -> str:
+    """The split that is used unless a grid names one: the data set's own, or that of its entry."""
+    return OWN if dataset.own_splits else pick(DATASETS, "data set", dataset.name).default_splits
+
+
+def num_folds(dataset: Dataset, splits: str) -> int:
+    """The number of folds of a split; own splits have one for each that validates."""
+    is_validated = splits == OWN and any(split.val for split in dataset.own_splits)
+    return len(dataset.own_splits) if is_validated else DATASETS[dataset.name].folds[splits]
 
 
 def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
@@ -226,10 +231,8 @@ def split_cases(dataset: Dataset, splits: str, fold: int) -> Split:
     part = pick(DATASETS, "data set", dataset.name)
     if splits not in part.splits:
         raise ValueError(unknown(f"split of {dataset.name}", splits, part.splits))
-    if not 0 <= fold < part.folds[splits]:
-        raise ValueError(
-            f"{dataset.name} split {splits!r} has folds 0..{part.folds[splits] - 1}; got {fold}"
-        )
+    if not 0 <= fold < (folds := num_folds(dataset, splits)):
+        raise ValueError(f"{dataset.name} split {splits!r} has folds 0..{folds - 1}; got {fold}")
     split: Split = Entry(part.splits[splits]).load()(dataset, fold)
     named = sorted([*split.train, *split.val, *split.test, *split.excluded])
     assert named == sorted(case.case for case in dataset.cases), (
@@ -313,8 +316,11 @@ DATASETS: dict[str, DatasetEntry] = {
     "nnunet": DatasetEntry(
         "trials.data.datasets.nnunet:nnunet",
         about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon",
-        splits={"seeded": "trials.data.datasets.splits:seeded"},
-        folds={"seeded": 5},
+        splits={
+            "seeded": "trials.data.datasets.splits:seeded",
+            OWN: "trials.data.datasets.splits:own",
+        },
+        folds={"seeded": 5, OWN: 5},
         default_splits="seeded",
         how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
         marker_file="dataset.json",

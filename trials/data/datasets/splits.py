@@ -5,14 +5,15 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trials.data.datasets.label_set import LabelSet
-from trials.data.datasets.registry import Case, Dataset, Split
+from trials.data.datasets.registry import OWN, Case, Dataset, Split, num_folds
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
 from trials.records.grouping import cases_by_patient
 
@@ -66,14 +67,66 @@ def seeded(dataset: Dataset, fold: int) -> Split:
     The classes of a case come from dataset.class_voxels, or are read from the masks once per
     process.
     """
+    names = [case.case for case in dataset.cases]
+    return _rotate(_groups(dataset, names), dataset, fold)
+
+
+def own(dataset: Dataset, fold: int) -> Split:
+    """The split that a data set brings itself. Cases that it does not name are excluded.
+
+    A fold without test cases tests on its validation cases, and a fifth of its training cases
+    validates instead. Test cases without folds: group `fold` of five of the others validates.
+    """
+    if not dataset.own_splits:
+        raise ValueError(
+            f"{dataset.root} brings no splits of its own; add splits_final.json or labelsTs, or "
+            "use another split"
+        )
+    given = dataset.own_splits[fold if fold < len(dataset.own_splits) else 0]
+    here = {case.case for case in dataset.cases}
+    train, val, test = (
+        tuple(sorted(here.intersection(part))) for part in (given.train, given.val, given.test)
+    )
+    if not given.val:
+        val = _groups(dataset, train)[fold]
+    elif not given.test:
+        val, test = _groups(dataset, train)[0], val
+    named = {*given.train, *given.val, *given.test}
+    return Split(
+        train=tuple(case for case in train if case not in val),
+        val=val,
+        test=test,
+        excluded=dict.fromkeys(
+            sorted(here - named), f"fold {fold} of the data set's own splits does not name it"
+        ),
+    )
+
+
+def explain(dataset: Dataset, scheme: str, fold: int) -> str:
+    """One sentence on where the parts of a split come from."""
+    if scheme != OWN:
+        return f"drawn by the rule {scheme!r}, fold {fold} of {num_folds(dataset, scheme)}"
+    given = dataset.own_splits[fold if fold < len(dataset.own_splits) else 0]
+    if not given.val:
+        return f"test is the data set's own; validation is group {fold} of five of the other cases"
+    folds = f"fold {fold} of the data set's own {len(dataset.own_splits)}"
+    if given.test:
+        return f"{folds}: its train and val, and the data set's own test cases"
+    return f"{folds}: its val is the test part, and a fifth of its train validates"
+
+
+def _groups(dataset: Dataset, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Five groups of the patients of these cases, stratified by the classes that each has."""
+    part = replace(dataset, cases=tuple(case for case in dataset.cases if case.case in set(names)))
+    return deal_patients(part, _present(part, names), NUM_GROUPS)
+
+
+def _present(dataset: Dataset, names: Sequence[str]) -> dict[str, tuple[bool, ...]]:
+    """Case to whether each class occurs in it."""
     if dataset.class_voxels is not None:
-        present = {
-            case.case: tuple(count > 0 for count in dataset.class_voxels[case.case])
-            for case in dataset.cases
-        }
-    else:
-        present = {case.case: present_classes(case, dataset.labels) for case in dataset.cases}
-    return _rotate(deal_patients(dataset, present, NUM_GROUPS), dataset, fold)
+        return {name: tuple(count > 0 for count in dataset.class_voxels[name]) for name in names}
+    cases = {case.case: case for case in dataset.cases}
+    return {name: present_classes(cases[name], dataset.labels) for name in names}
 
 
 def patients_of(dataset: Dataset) -> dict[str, list[str]]:

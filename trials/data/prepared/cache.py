@@ -39,6 +39,7 @@ from trials.records.faults import FaultyData, refuse
 from trials.records.spec import Cube, Preparation
 from trials.storage.atomic import exists, find_files, remove_abandoned, write_text
 from trials.storage.checksum import add_checksum
+from trials.storage.file_names import file_name
 
 # Entry of every key: raise it when the arrays change, or old caches would be taken for new ones.
 # 5: spacings are decimals, and geometry follows one rule; a cache of format 4 is prepared again.
@@ -288,7 +289,11 @@ def _check_room(store: Store, dataset: Dataset) -> None:
     of the cases without a record.
     """
     open_folder(store.folder)
-    missing = [case for case in dataset.cases if not (store.folder / f"{case.case}.json").is_file()]
+    missing = [
+        case
+        for case in dataset.cases
+        if not (store.folder / f"{file_name(case.case)}.json").is_file()
+    ]
     needed = set_bytes(store.preparation, missing, len(dataset.channels))
     free = shutil.disk_usage(store.folder).free
     if needed > free:

@@ -3,17 +3,18 @@ under two names.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from trials.data.datasets.registry import Case, Dataset
 from trials.data.prepared.case_checks import Rules, examine_case, rules_of
 from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
+from trials.data.prepared.set_summary import CaseLook, look_at_case
 from trials.process.workers import try_on_cases
-from trials.records.faults import BAD_CASE, FATAL, Fault, FaultyData, bad_cases, refuse
+from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, FaultyData, bad_cases, refuse
 from trials.records.spec import Cube
 from trials.storage.atomic import fingerprint
 
@@ -23,22 +24,39 @@ FORMAT = 2
 OnCase = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCheck:
+    """All faults and warnings of a data set, in the order of cases, and a look at each case that
+    can be used.
+    """
+
+    faults: tuple[Fault, ...]
+    looks: Mapping[str, CaseLook]
+
+
 def check_dataset(
     dataset: Dataset, workers: int | None = None, on_case: OnCase = lambda: None
-) -> tuple[Fault, ...]:
-    """Read every file of every case to its end and return all faults and warnings, in the order of
-    cases.
-    """
-    found, failed = try_on_cases(
-        dataset.cases, partial(examine_case, rules_of(dataset)), workers, on_case
-    )
+) -> DatasetCheck:
+    """Read every file of every case to its end."""
+    work = partial(_check_case, rules_of(dataset))
+    found, failed = try_on_cases(dataset.cases, work, workers, on_case)
     faults = [
         *dataset.faults,
         *failed,
-        *(fault for faults in found.values() for fault in faults),
+        *(fault for faults, _ in found.values() for fault in faults),
         *twin_images(dataset),
     ]
-    return tuple(sorted(faults, key=lambda fault: (fault.case, fault.file)))
+    return DatasetCheck(
+        faults=tuple(sorted(faults, key=lambda fault: (fault.case, fault.file))),
+        looks={case: look for case, (_, look) in found.items() if look},
+    )
+
+
+def _check_case(rules: Rules, case: Case) -> tuple[tuple[Fault, ...], CaseLook | None]:
+    """The faults of a case, and a look at it if it can be used."""
+    faults = examine_case(rules, case)
+    is_sound = all(fault.level == WARNING for fault in faults)
+    return faults, look_at_case(case, rules.labels) if is_sound else None
 
 
 def without_bad_cases(

@@ -102,7 +102,7 @@ def test_regions_are_unions_of_labels_in_the_order_of_the_file(tmp_path):
 
 
 def test_the_channels_of_a_case_are_its_files_in_the_order_of_their_numbers(tmp_path):
-    nnunet_folder(tmp_path, 2, channel_names={"1": "PET", "0": "CT", "2": "T1"})
+    nnunet_folder(tmp_path, 2, numTraining=2, channel_names={"1": "PET", "0": "CT", "2": "T1"})
     for name in ("toy_0_0001", "toy_0_0002", "toy_0_0003", "toy_1_0002"):
         save(tmp_path / "imagesTr" / f"{name}.nii.gz", asymmetric())
 
@@ -198,8 +198,8 @@ def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
         ),
         ({"image": "imagesTr/a.png", "label": "labelsTr/a.png"}, "must end in .nii.gz or .nii"),
         (
-            {"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/<script>.nii.gz"},
-            "case names are up to 64",
+            {"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/a\u202eb.nii.gz"},
+            "case names are up to 200",
         ),
         ({"image": "imagesTr/toy_0.nii.gz"}, "must have 'image' and 'label'"),
         ({"image": "imagesTr/toy_0.nii.gz", "label": {}}, "each a file's path; got {'image'"),

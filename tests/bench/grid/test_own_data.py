@@ -1,0 +1,60 @@
+"""One command for one's own data: a built-in grid on another data set or fold, without a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.grid.own_data import on_data, run_name
+from bench.grids import DEMO, FULL
+
+
+def test_another_data_set_takes_its_own_split_and_no_settings_of_other_classes():
+    grid = on_data(DEMO, "nnunet", 2)
+
+    assert (grid.dataset, grid.splits, grid.fold, grid.generate) == ("nnunet", None, 2, {})
+    assert (grid.hyper["*"]["lr"], "alpha" in grid.hyper["*"]) == (0.01, False)
+    assert on_data(FULL, "nnunet", None).cells == FULL.cells
+    assert on_data(FULL, None, None) is FULL
+    assert on_data(FULL, "kits23", None) is FULL
+    with pytest.raises(ValueError, match="did you mean 'nnunet'"):
+        on_data(FULL, "nnunt", None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fold", "data", "name"),
+    [
+        (None, None, Path("x/kits"), "full"),
+        (None, 1, None, "full-fold1"),
+        ("nnunet", None, Path("x/Leber (2)"), "full-Leber-2"),
+        ("nnunet", 0, Path("x/Dataset007"), "full-Dataset007-fold0"),
+    ],
+)
+def test_the_run_folder_is_named_by_what_was_asked(dataset, fold, data, name):
+    assert run_name(FULL, dataset, fold, data) == name
+
+
+def test_one_command_lists_the_trials_and_names_the_plan(tmp_path, capsys):
+    for name in ("imagesTr/a_0000.nii", "labelsTr/a.nii"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(facts | {"file_ending": ".nii"}))
+    asked = ["--grid", "full", "--dataset", "nnunet", "--data", str(tmp_path), "--fold", "1"]
+
+    assert main(["run", *asked, "--dry-run"]) == 0
+
+    assert f"segbench plan --grid full --dataset nnunet --fold 1 --data {tmp_path}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_folder_of_another_data_set_names_the_flag(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").touch()
+    asked = ["--grid", "full", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+
+    assert main(["run", *asked]) == 2
+
+    assert "it is a folder of nnunet: give --dataset nnunet" in capsys.readouterr().err

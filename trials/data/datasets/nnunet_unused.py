@@ -1,0 +1,104 @@
+"""What dataset.json or its folder names, counts or holds and nobody reads: a warning for each."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trials.data.datasets.nnunet_cases import FOLDERS, Layout
+from trials.data.nifti.opening import ENDINGS
+from trials.records.faults import WARNING, Fault, printable
+from trials.records.record import shown
+
+
+def unused(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
+    """All warnings of a dataset.json and its folder."""
+    return [
+        *wrong_counts(path, facts, layout),
+        *second_endings(path, facts.get("file_ending", ""), layout),
+        *unused_files(path, layout),
+        *outside_files(path, layout),
+    ]
+
+
+def wrong_counts(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
+    """A warning if dataset.json counts other training cases than there are."""
+    number = facts.get("numTraining")
+    train, found = len(layout.names("train")), len(layout.names("train", "val"))
+    if number is None or number in (train, found, str(train)):
+        return []
+    text = f"'numTraining' is {shown(number)}, but {found} cases are here"
+    return [warn(path, "count", text)]
+
+
+def second_endings(path: Path, ending: str, layout: Layout) -> list[Fault]:
+    """A warning if files have another ending than the declared one."""
+    files = (file for case in layout.cases() for file in (*case.images, case.labels))
+    others = sorted(file for file in files if ending and not file.name.endswith(ending))
+    if not others:
+        return []
+    text = (
+        f"'file_ending' is {ending}, but {len(others)} files end otherwise and are used, first "
+        f"{_relative(path.parent, others[0])}"
+    )
+    return [warn(path, "ending", text)]
+
+
+def unused_files(path: Path, layout: Layout) -> list[Fault]:
+    """A warning for each kind of file or folder that lies there and is not read."""
+    root = path.parent
+    used = {file for case in layout.cases() for file in (*case.images, case.labels)}
+    used |= {Path(fault.file) for fault in layout.faults}
+    entries = [
+        entry
+        for name in FOLDERS
+        for entry in (sorted((root / name).iterdir()) if (root / name).is_dir() else ())
+        if not entry.name.startswith(".") and entry not in used
+    ]
+    known = [entry for entry in entries if entry.name.endswith(ENDINGS)]
+    foreign = [entry for entry in entries if not entry.name.endswith(ENDINGS)]
+    unlabelled = dict.fromkeys(
+        (*layout.unlabelled, *(entry for entry in known if entry.parent.name == "imagesTs"))
+    )
+    others = [entry for entry in known if entry.parent.name != "imagesTs"]
+    folders = [
+        entry
+        for entry in sorted(root.iterdir())
+        if entry.is_dir() and re.match("(images|labels)", entry.name) and entry.name not in FOLDERS
+    ]
+    told = {
+        "images without a mask are not used": list(unlabelled),
+        "files belong to no case that dataset.json lists and are not used": others,
+        f"files do not end in {' or '.join(ENDINGS)} and are not used": foreign,
+        "folders are not read": folders,
+    }
+    return [
+        warn(path, "unused", f"{len(files)} {text}, first {_relative(root, files[0])}")
+        for text, files in told.items()
+        if files
+    ]
+
+
+def outside_files(path: Path, layout: Layout) -> list[Fault]:
+    """A warning if `dataset` names files outside of the folder; links are not resolved."""
+    root = os.path.normpath(path.parent)
+    outside = [
+        file
+        for case in layout.cases()
+        for file in (*case.images, case.labels)
+        if not os.path.normpath(file).startswith(root + os.sep)
+    ]
+    if not outside:
+        return []
+    text = f"'dataset' names {len(outside)} files outside of the folder, first {outside[0]}"
+    return [warn(path, "outside", printable(text))]
+
+
+def warn(path: Path, code: str, message: str) -> Fault:
+    """A warning about the data set as a whole."""
+    return Fault(case="", file=str(path), code=code, message=message, fix="", level=WARNING)
+
+
+def _relative(root: Path, file: Path) -> str:
+    return printable(str(file.relative_to(root) if file.is_relative_to(root) else file))

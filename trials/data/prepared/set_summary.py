@@ -1,0 +1,96 @@
+"""What a data set was understood to be, in a few lines: cases, channels, classes, spacing, size and
+splits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.patients import grouping_line
+from trials.data.datasets.registry import (
+    Case,
+    Dataset,
+    default_scheme,
+    official_regions,
+    split_cases,
+)
+from trials.data.datasets.splits import explain, present_classes
+from trials.data.nifti.header import read_header
+from trials.data.nifti.volume import file_axes, spacing_dhw
+from trials.records.faults import printable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseLook:
+    """A case's native grid in (D, H, W), and whether each class occurs in it."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    present: tuple[bool, ...]
+
+
+def look_at_case(case: Case, labels: LabelSet) -> CaseLook:
+    """The grid and the classes of a case's mask. Raises ValueError naming the file at fault."""
+    header = read_header(case.labels)
+    d, h, w = file_axes(header.affine).order
+    return CaseLook(
+        shape=(header.shape[d], header.shape[h], header.shape[w]),
+        spacing_mm=spacing_dhw(header),
+        present=present_classes(case, labels),
+    )
+
+
+def summarise(dataset: Dataset, looks: Mapping[str, CaseLook]) -> dict[str, str]:
+    """Subject to one line each; looks are those of the cases that can be used."""
+    sound = replace(
+        dataset,
+        cases=tuple(case for case in dataset.cases if case.case in looks),
+        class_voxels={case: tuple(map(int, look.present)) for case, look in looks.items()},
+    )
+    found = list(looks.values())
+    published = f" of {dataset.published}" if dataset.published else ""
+    names = sorted(looks)
+    shown = f", {printable(names[0])} to {printable(names[-1])}" if names else ""
+    told = grouping_line(dataset.grouping, names)
+    regions = (*official_regions(dataset.name), *dataset.regions)
+    return {
+        "cases": f"{len(looks)}{published} can be used{shown}",
+        "patients": told.replace(" patients", "", 1) or f"{len(names)}, one a case",
+        "channels": f"{len(dataset.channels)}: {printable(', '.join(dataset.channels))}",
+        "classes": ", ".join(
+            f"{label} {printable(name)} ({sum(look.present[label] for look in found)} cases)"
+            for label, name in enumerate(dataset.classes)
+        )
+        + (f", {len(dataset.classes)} ignore" if dataset.has_ignore else ""),
+        "regions": ", ".join(
+            f"{region.name} ({'+'.join(map(str, region.labels))})" for region in regions
+        )
+        or "none besides the classes",
+        "spacing": _range([look.spacing_mm for look in found], "{:.4g}", "mm"),
+        "size": _range([look.shape for look in found], "{:.0f}", "voxels"),
+        "splits": _splits(sound),
+    }
+
+
+def _range(values: Sequence[Sequence[float]], form: str, unit: str) -> str:
+    """The smallest and the largest of each axis (D, H, W)."""
+    if not values:
+        return "unknown"
+    low, high = np.min(values, axis=0), np.max(values, axis=0)
+    texts = [" x ".join(form.format(edge) for edge in edges) for edges in (low, high)]
+    if texts[0] == texts[1]:
+        return f"{texts[0]} {unit} (D x H x W) in every case"
+    return f"{texts[0]} to {texts[1]} {unit} (D x H x W, each axis by itself)"
+
+
+def _splits(dataset: Dataset) -> str:
+    scheme = default_scheme(dataset)
+    try:
+        split = split_cases(dataset, scheme, 0)
+    except ValueError as error:
+        return f"{scheme}: {error}"
+    excluded = f", {len(split.excluded)} excluded" if split.excluded else ""
+    counts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
+    return f"{scheme}, fold 0: {counts}{excluded}; {explain(dataset, scheme, 0)}"
