@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.volume import file_axes, spacing_dhw
 from trials.data.nifti.voxels import count_labels
@@ -207,7 +209,10 @@ def _make_arrays(store: Store, case: Case) -> CaseRecord:
         class_voxels=tuple(prepared.class_voxels.tolist()),
         ignored_voxels=prepared.ignored_voxels,
         cube_class_voxels=tuple(
-            count_labels(prepared.labels, num_labels)[: len(store.rules.classes)].tolist()
+            # Plane by plane: a mask of all voxels would be as large as the labels.
+            np.sum([count_labels(plane, num_labels) for plane in prepared.labels], axis=0)[
+                : len(store.rules.classes)
+            ].tolist()
         ),
         mean=prepared.mean,
         sd=prepared.sd,

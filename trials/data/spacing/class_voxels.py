@@ -16,7 +16,11 @@ def class_voxel_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
     labels is uint8 [D, H, W]. The draw depends on the labels alone; kept_voxels() says how many
     each class has.
     """
-    totals = count_labels(labels, max(num_classes, int(labels.max(initial=0)) + 1))
+    num_labels = max(num_classes, int(labels.max(initial=0)) + 1)
+    # Plane by plane: a mask of all voxels would be as large as the labels.
+    totals = sum(
+        (count_labels(plane, num_labels) for plane in labels), np.zeros(num_labels, np.int64)
+    )
     generator = np.random.default_rng(totals)
     return np.concatenate(
         [_drawn(labels, label, int(totals[label]), generator) for label in range(1, num_classes)]
