@@ -69,8 +69,8 @@ def _predict_scan(trained: Sequence[Trained], scan: Scan, path: Path, rules: Rul
     headers = image_headers(scan.images, rules)
     if is_finished(path, headers, len(rules.classes)):
         return Outcome(case=scan.case, state=KEPT)
-    labels, channels = predict_labels(trained, headers, rules)
+    labels, met = predict_labels(trained, headers, rules)
     affine = headers[0].affine
     write_labels(path, np.ascontiguousarray(from_dhw(labels, affine)), affine)
-    notes = tuple(channel_notes(rules, scan.case, headers, channels))
+    notes = tuple(channel_notes(rules, scan.case, headers, met))
     return Outcome(case=scan.case, state=PREDICTED, faults=notes)

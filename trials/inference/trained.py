@@ -1,8 +1,9 @@
 """The networks that final trials left, loaded from a run folder, and what they say of an image."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 
@@ -11,17 +12,22 @@ import torch
 from torch import Tensor, softmax
 
 from trials.data.nifti.header import Header
-from trials.data.nifti.volume import file_axes
+from trials.data.nifti.voxels import StreamStats
 from trials.data.prepared.case_checks import Rules
-from trials.data.prepared.preprocess import PreparedChannel, Statistics, prepare_image
+from trials.data.prepared.preprocess import Statistics, prepare_image
+from trials.data.prepared.spaced import spaced_image
+from trials.data.spacing.intensities import Scaling
+from trials.data.spacing.plan import native_grid
 from trials.identity.code_identity import OWN, changed_parts, code_of
-from trials.inference.network import Network, cube_logits, on_best_device
+from trials.inference.native_slabs import slabs_on_native_grid
+from trials.inference.network import Network, on_best_device
 from trials.inference.predict import summed_on_native_grid
+from trials.inference.whole_cases import case_logits
 from trials.models.build import build_like, form_of
 from trials.records.codec import rebuild
 from trials.records.job import best_path
 from trials.records.result import TrialResult
-from trials.records.spec import Cube
+from trials.records.spec import Cube, Preparation
 from trials.storage.atomic import exists, read_bytes
 
 
@@ -29,13 +35,15 @@ from trials.storage.atomic import exists, read_bytes
 class Trained:
     """A final trial's network with its best weights, and how an image is prepared for it.
 
-    threads is the number of CPU threads that the trial had, which its sums depend on.
+    preparation names its spacing in mm. overlap is that of the windows of an image that is larger
+    than a patch. threads is the number of CPU threads that the trial had, which its sums depend on.
     """
 
     network: Network
-    preparation: Cube
+    preparation: Preparation
     statistics: tuple[Statistics | None, ...]
     batch_size: int
+    overlap: float
     threads: int
 
 
@@ -46,12 +54,6 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
     Raises ValueError, naming the trial, if its weights are missing or damaged, or if it ran other
     code than this process would.
     """
-    preparation = result.spec.recipe.preparation
-    if not isinstance(preparation, Cube):
-        raise ValueError(
-            f"{out}: trial {result.trial} was trained on patches; new scans are predicted by "
-            "trials of cubes and slices so far; choose a configuration of those"
-        )
     refuse_other_code(out, result)
     tensors = best_weights(out, result)
     spec, channels = result.spec, len(rules.channels)
@@ -66,14 +68,15 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
             f"({reason}); restore the file"
         ) from None
     return Trained(
-        network=in_precision(on_best_device(module, spec, channels), result),
-        preparation=preparation,
+        network=as_it_ran(on_best_device(module, spec, channels), result),
+        preparation=preparation_of(result),
         statistics=rebuild(
             tuple[Statistics | None, ...],
             result.facts.get("normalised_by", []),
             "facts.normalised_by",
         ),
         batch_size=spec.recipe.batch_size,
+        overlap=spec.recipe.overlap,
         threads=int(str(result.facts.get("threads", 1))),
     )
 
@@ -114,38 +117,78 @@ def best_weights(out: Path, result: TrialResult) -> dict[str, Tensor]:
     return tensors
 
 
-def in_precision(network: Network, result: TrialResult) -> Network:
-    """The network in float32 where its trial ran in float32 in the end."""
+def as_it_ran(network: Network, result: TrialResult) -> Network:
+    """The network with what its trial found out: float32 where it ran in that in the end, batches
+    in pieces where memory ran out, and the scalings of its training cases.
+    """
     ran_in_float32 = result.facts.get("precision") == "float32"
-    return replace(network, autocast=None) if ran_in_float32 else network
+    patch, scalings = result.spec.recipe.patch, result.facts.get("intensities")
+    return replace(
+        network,
+        autocast=None if ran_in_float32 else network.autocast,
+        accumulation_steps=int(str(result.facts.get("accumulation", 1))),
+        patch=patch,
+        scalings=rebuild(tuple[Scaling, ...], scalings, "facts.intensities") if patch else (),
+    )
+
+
+def preparation_of(result: TrialResult) -> Preparation:
+    """How a trial's cases were prepared, with the spacing that they had where a rule gave it."""
+    preparation = result.spec.recipe.preparation
+    if isinstance(preparation, Cube):
+        return preparation
+    mm = rebuild(tuple[float, float, float], result.facts.get("spacing_mm"), "facts.spacing_mm")
+    return replace(preparation, mm=mm)
 
 
 def predict_labels(
     trained: Sequence[Trained], headers: Sequence[Header], rules: Rules
-) -> tuple[np.ndarray, list[PreparedChannel]]:
+) -> tuple[np.ndarray, list[StreamStats]]:
     """Predict an image by the mean probability of several networks: uint8 [D, H, W] on its own
-    grid, and its channels as last prepared. headers are those of its channels. Raises FileFault, a
-    ValueError, for an image that cannot be used.
+    grid, and what was met in each of its channels. headers are those of its channels. Raises
+    FileFault, a ValueError, for an image that cannot be used.
 
-    Networks of one preparation are averaged on its grid, those of several on the image's own grid;
-    interpolation is linear, so both give the same mean.
+    Networks of one preparation are averaged on its grid, plane by plane, those of several on the
+    image's own grid, with all their probabilities in memory; interpolation is linear, so both give
+    the same mean.
     """
-    sums: list[Tensor] = []
+    sums: list[Iterator[Tensor]] = []
     for way in dict.fromkeys((one.preparation, one.statistics) for one in trained):
-        channels = prepare_image(headers, rules, *way)
-        image = np.stack([channel.voxels for channel in channels])
+        image, met = prepared_image(headers, rules, *way)
         alike = [one for one in trained if (one.preparation, one.statistics) == way]
         sums.append(_summed([_probabilities(one, image) for one in alike]))
-    shape = headers[0].shape
-    d, h, w = file_axes(headers[0].affine).order
-    return summed_on_native_grid(sums, (shape[d], shape[h], shape[w])), channels
+    shape = native_grid(headers[0]).shape
+    if len(sums) == 1:
+        _, depth, height, width = image.shape
+        return slabs_on_native_grid(sums[0], (depth, height, width), shape), met
+    whole = [torch.cat([slab.cpu() for slab in slabs], 1) for slabs in sums]
+    return summed_on_native_grid(whole, shape), met
 
 
-def _probabilities(trained: Trained, image: np.ndarray) -> Tensor:
+def prepared_image(
+    headers: Sequence[Header],
+    rules: Rules,
+    preparation: Preparation,
+    statistics: Sequence[Statistics | None],
+) -> tuple[np.ndarray, list[StreamStats]]:
+    """An image [C, D, H, W] as the prepared set holds it, and what was met in each channel."""
+    if isinstance(preparation, Cube):
+        cubes = prepare_image(headers, rules, preparation, statistics)
+        return np.stack([channel.voxels for channel in cubes]), [channel.met for channel in cubes]
+    image, channels = spaced_image(headers, rules, preparation)
+    return image, [channel.met for channel in channels]
+
+
+def _probabilities(trained: Trained, image: np.ndarray) -> Iterator[Tensor]:
+    """The planes [K, H, W] of an image in order; those of cubes on the CPU, as in a trial."""
     torch.set_num_threads(trained.threads)
-    (logits,) = cube_logits(trained.network, [image], trained.batch_size)
-    return softmax(logits.cpu(), 0)
+    for slab in next(case_logits(trained.network, [image], trained.batch_size, trained.overlap)):
+        logits = slab.logits.cpu() if trained.network.patch is None else slab.logits
+        yield from softmax(logits, 0).unbind(1)
 
 
-def _summed(probs: Sequence[Tensor]) -> Tensor:
-    return probs[0] if len(probs) == 1 else torch.stack(list(probs)).sum(0)
+def _summed(streams: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
+    """The sums of planes [K, H, W] that follow each other, as slabs [K, 1, H, W]."""
+    for planes in zip(*streams, strict=True):
+        # A network whose sums did not fit on the GPU gives its planes on the CPU.
+        yield reduce(lambda total, plane: total + plane.to(total.device), planes)[:, None]

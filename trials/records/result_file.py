@@ -22,6 +22,8 @@ FACT_KEYS: dict[str, Any] = {
     "arithmetic_seconds": float,
     "threads": int,
     "normalised_by": tuple[Mapping[str, float] | None, ...],
+    "intensities": tuple[Mapping[str, float], ...],
+    "spacing_mm": tuple[float, float, float],
     "cases_prepared_again": tuple[str, ...],
     "class_counts.voxels": tuple[int, ...],
 }

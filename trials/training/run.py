@@ -19,7 +19,7 @@ from trials.process.versions import versions
 from trials.records.job import Job, best_path, trial_folder
 from trials.records.preparation import input_shape
 from trials.records.result import COMPLETE, PRUNED, EpochScore, TrialResult
-from trials.records.spec import FINAL, PRETRAIN, TUNE
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Spacing
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation
 from trials.training.checkpoint import Checkpoints, save_weights
@@ -80,9 +80,12 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
 
 
 def input_facts(cache: Cache) -> dict[str, object]:
-    """What new images need to become the network's input, beside the recipe: the mean and deviation
-    of each channel in a "train" preparation.
+    """What new images need to become the network's input, beside the recipe and the scalings of
+    patches: the spacing that a rule gave; the mean and deviation of each channel in a "train"
+    preparation.
     """
+    if isinstance(cache.preparation, Spacing):
+        return {"spacing_mm": list(cache.preparation.mm)}
     statistics = [one and asdict(one) for one in cache.statistics or ()]
     return {"normalised_by": statistics} if any(statistics) else {}
 

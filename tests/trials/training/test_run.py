@@ -8,8 +8,13 @@ import pytest
 import torch
 from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
 
+from trials.data.nifti.volume import read_labels, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
+from trials.data.prepared.case_checks import rules_of
+from trials.data.prepared.manifest import case_of
 from trials.data.prepared.native_grid import native_labels
+from trials.data.prepared.preprocess import image_headers
+from trials.inference.trained import load_trained, predict_labels
 from trials.records.codec import from_json
 from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import COMPLETE, TrialResult, headline
@@ -129,14 +134,17 @@ def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, 
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_patches_train_resume_bit_for_bit_and_score_whole_cases(small_cache, tmp_path, on_cpu):
+def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_new_scans(
+    small_cache, tmp_path, on_cpu
+):
     spacing = Spacing(mm=(8.0, 5.0, 5.0))
     prepared = prepare_dataset(
         open_cache(small_cache).dataset, spacing, tmp_path / "cache", workers=1
     )
     recipe = replace(
         RECIPE,
-        preparation=spacing,
+        # A rule that gives another spacing for these cases: it must not be applied again.
+        preparation=Spacing(mm="fullres"),
         patch=(16, 24, 24),
         epochs=2,
         steps_per_epoch=1,
@@ -168,7 +176,32 @@ def test_patches_train_resume_bit_for_bit_and_score_whole_cases(small_cache, tmp
     assert whole.facts["draws"]["patches_counted"] == 2
     assert whole.facts["intensities"][0]["low"] < 0 < whole.facts["intensities"][0]["mean"]
     assert whole.facts["prediction_seconds_a_case"] > 0
-    assert (tmp_path / "straight/trials" / whole.trial / "predictions").is_dir()
+    assert_predicts_its_own_labels(straight, whole, cache)
+
+
+def assert_predicts_its_own_labels(job, result, cache):
+    rules, kept = rules_of(cache.dataset), trial_folder(job.out, job.trial) / "predictions"
+    one = load_trained(Path(job.out), result, rules)
+    # The same network, as if on a grid of its own: it is averaged on the scan's grid.
+    apart = replace(one, statistics=(None,))
+    for case in job.test:
+        headers = image_headers(case_of(cache.cases[case]).images, rules)
+        own = read_labels(kept / f"{case}.nii.gz", 4)
+        for ensemble in ([one], [one, apart]):
+            labels, _ = predict_labels(ensemble, headers, rules)
+            assert np.array_equal(labels, to_dhw(own.voxels, own.affine))
+        assert labels.any()
+    # No mean of two is above that of the class of which one is certain.
+    certain = replace(one, network=replace(one.network, module=certain_of_3(), patch=(8, 24, 24)))
+    labels, _ = predict_labels([one, certain], headers, rules)
+    assert np.all(labels == 3)
+
+
+def certain_of_3() -> torch.nn.Module:
+    module = torch.nn.Conv3d(1, 4, 1)
+    torch.nn.init.zeros_(module.weight)
+    module.bias.data = torch.tensor([0.0, 0.0, 0.0, 100.0])
+    return module
 
 
 def test_a_fine_tuned_model_keeps_the_frozen_tensors_of_its_pretraining(small_cache, tmp_path):

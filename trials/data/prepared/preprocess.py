@@ -107,7 +107,7 @@ def prepare_case(
         header.path: channel.met.digest for header, channel in zip(headers, channels, strict=True)
     }
     notes = [
-        *channel_notes(rules, case.case, headers, channels),
+        *channel_notes(rules, case.case, headers, [channel.met for channel in channels]),
         *label_notes(rules, case.case, label_header, label_met, class_voxels),
     ]
     return PreparedCase(
@@ -139,15 +139,15 @@ def prepare_image(
 
 
 def channel_notes(
-    rules: Rules, case: str, headers: Sequence[Header], channels: Sequence[PreparedChannel]
+    rules: Rules, case: str, headers: Sequence[Header], met: Sequence[StreamStats]
 ) -> list[Fault]:
-    """What is worth a look in an image that can be used; the channels of one file share its
-    notes.
+    """What is worth a look in an image that can be used, by what was met in each channel; the
+    channels of one file share its notes.
     """
     notes = [
         note
-        for number, (header, channel) in enumerate(zip(headers, channels, strict=True))
-        for note in image_notes(rules, case, header, channel.met, number)
+        for number, (header, of_channel) in enumerate(zip(headers, met, strict=True))
+        for note in image_notes(rules, case, header, of_channel, number)
     ]
     return list(dict.fromkeys(notes))
 

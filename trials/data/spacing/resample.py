@@ -10,6 +10,7 @@ too, and its slices are not repeated.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -64,15 +65,15 @@ def linear_filter(source: int, target: int, flip: bool = False) -> np.ndarray:
 
 def resample_channel(
     header: Header,
-    label_header: Header,
+    label_header: Header | None,
     into: np.ndarray,
     to_stored: ToStored,
     names: LabelSet,
     met: StreamStats,
 ) -> Histogram:
     """Stream a channel into an int16 array (D, H, W), and return the stored intensities where its
-    mask, of the same grid, marks a class other than the background. met is filled in with what the
-    stream held.
+    mask, of the same grid, marks a class other than the background; none without a mask. met is
+    filled in with what the stream held.
     """
     axes, foreground = file_axes(header.affine), Histogram()
     columns, rows, planes = _filters(header, axes, into.shape)
@@ -182,8 +183,12 @@ def _planes(slabs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     return (plane for slab in slabs for plane in slab)
 
 
-def _mask_planes(image: Header, labels: Header, num_labels: int) -> Iterator[np.ndarray]:
-    """The planes of a mask in the order of its image's; one along other axes is read whole."""
+def _mask_planes(image: Header, labels: Header | None, num_labels: int) -> Iterator[np.ndarray]:
+    """The planes of a mask in the order of its image's; one along other axes is read whole. No mask
+    is a mask of background.
+    """
+    if labels is None:
+        return repeat(np.zeros(image.shape[1::-1], np.uint8), image.shape[2])
     if file_axes(image.affine) == file_axes(labels.affine):
         return _planes(label_slabs(labels, num_labels))
     mask = read_mask(labels, num_labels)
