@@ -17,12 +17,14 @@ HOURS = {"cuda": "GPU-hours", "cpu": "core-hours"}
 class Cost:
     """One configuration: validation Dice (mean of classes, native grid) and what it takes to train.
 
-    hours is device time per final training, search_hours that of its whole study, peak_gib the
-    largest of its trainings; parameters and the other fields of one are equal in all its trainings.
+    seconds is the mean duration of a final training, hours its mean device time, search_hours the
+    device time of its whole study, peak_gib the largest of its trainings; parameters and what is
+    read from one are equal in all its trainings.
     """
 
     i: int
     dice: float
+    seconds: float
     hours: float
     search_hours: float
     peak_gib: float
@@ -51,6 +53,7 @@ def costs_of(context: Context) -> list[Cost]:
                 Cost(
                     i=i,
                     dice=dice,
+                    seconds=sum(result.seconds for result in mine) / len(mine),
                     hours=sum(map(device_hours, mine)) / len(mine),
                     search_hours=sum(map(device_hours, search)),
                     peak_gib=max(result.peak_gib for result in mine),

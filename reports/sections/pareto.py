@@ -66,7 +66,7 @@ def _best(context: Context, costs: list[Cost]) -> str:
         )
     return (
         f"{_name(context, dearest)} has the highest validation Dice ({number(dearest.dice)}); "
-        f"{_name(context, cheapest)} trains in {duration(cheapest.one.seconds)} and reaches "
+        f"{_name(context, cheapest)} trains in {duration(cheapest.seconds)} and reaches "
         f"{number(cheapest.dice)}. "
     )
 

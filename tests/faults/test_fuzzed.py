@@ -25,7 +25,7 @@ from bench.spaces import Range
 from benchmarks.small_data import AFFINE, SHAPE
 from trials.data.datasets.registry import Case
 from trials.data.prepared.case_checks import Rules, examine_case
-from trials.records.spec import Preparation
+from trials.records.spec import Cube, Spacing
 from trials.storage.checksum import add_checksum, check_checksum
 
 EXAMPLES = os.environ.get("SEGBENCH_FUZZED")
@@ -109,9 +109,12 @@ def test_a_fuzzed_header_is_taken_or_refused_in_words_without_much_memory(tmp_pa
 PARTS = (
     (DEMO.cells[0], lambda part: {"cells": (part,)}),
     (DEMO.recipes["3d"], lambda part: {"recipes": {"3d": part}}),
-    (
-        Preparation(),
-        lambda part: {"recipes": {"3d": replace(DEMO.recipes["3d"], preparation=part)}},
+    *(
+        (
+            preparation,
+            lambda part: {"recipes": {"3d": replace(DEMO.recipes["3d"], preparation=part)}},
+        )
+        for preparation in (Cube(), Spacing(mm=(2.0, 1.0, 1.0)))
     ),
     (DEMO.tuning, lambda part: {"tuning": part}),
     (Range(low=1e-4, high=1e-2), lambda part: {"spaces": {"*": {"lr": part}}}),

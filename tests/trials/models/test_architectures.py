@@ -349,7 +349,7 @@ def test_the_usual_cubes_are_legal_for_every_model(name, edge):
 @pytest.mark.parametrize(
     ("name", "width", "message"),
     [
-        ("segresnet", 12, "multiples of 8, the number of norm groups; got 12"),
+        ("segresnet", 12, "must be a multiple of 8, the number of norm groups; got 12"),
         ("unet2d_resnet18", 16, "fixes its width; got width 16"),
         ("unet4d", None, "unknown model 'unet4d'; did you mean 'unet3d'"),
     ],

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,14 @@ AS_UNKNOWN = (
 )
 
 
+@pytest.fixture
+def scratch():
+    """A folder in which every user may write; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield folder
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 @pytest.mark.parametrize(
     ("home", "told"),
@@ -26,13 +36,8 @@ AS_UNKNOWN = (
         ("{scratch}", "2 uid4242 {scratch} None"),
     ],
 )
-def test_a_number_without_a_name_runs(tmp_path, home, told):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    scratch.chmod(0o777)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    environment = {"PATH": os.environ["PATH"], "SEGBENCH_SCRATCH": str(scratch)}
+def test_a_number_without_a_name_runs(scratch, home, told):
+    environment = {"PATH": os.environ["PATH"], "SEGBENCH_SCRATCH": scratch}
     if home:
         environment["HOME"] = home.format(scratch=scratch)
 
