@@ -21,6 +21,9 @@ from trials.records.faults import (
 )
 from trials.records.registry import pick
 
+# Up to so many warnings with the same words are printed one by one.
+MOST_ALIKE = 3
+
 
 def check_folder(options: argparse.Namespace) -> int:
     """Print every fault and warning of options.folder, and what it was understood to be; returns 2
@@ -46,12 +49,29 @@ def check_folder(options: argparse.Namespace) -> int:
         found = {"understood": understood, "faults": [fault_json(fault) for fault in faults]}
         print(json.dumps(record | found, indent=1))
     else:
-        for fault in faults:
-            print(printable(f"{fault.level}: {fault_line(fault)}"))
+        for line in fault_lines(faults):
+            print(printable(line))
         for subject, text in understood.items():
             print(printable(f"{subject + ':':<9} {text}"))
         print(f"{name}: {summary(num_cases, faults)}")
     return USER_ERROR if any(fault.level != WARNING for fault in faults) else FINISHED
+
+
+def fault_lines(faults: Sequence[Fault]) -> list[str]:
+    """A line a fault. Warnings with the same words, of more than MOST_ALIKE files, are one line:
+    the first, and how many files are like it.
+    """
+    alike: dict[object, list[Fault]] = {}
+    for i, fault in enumerate(faults):
+        key = (fault.message, fault.fix) if fault.level == WARNING else i
+        alike.setdefault(key, []).append(fault)
+    lines = []
+    for of_kind in alike.values():
+        shown = of_kind if len(of_kind) <= MOST_ALIKE else of_kind[:1]
+        lines += [f"{fault.level}: {fault_line(fault)}" for fault in shown]
+        if more := len(of_kind) - len(shown):
+            lines[-1] += f" (the same in {more} more files; --json lists them)"
+    return lines
 
 
 def folder_fault(error: Exception, folder: Path) -> Fault:

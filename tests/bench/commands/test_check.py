@@ -9,6 +9,8 @@ import pytest
 from nifti_toys import dataset_of
 
 from bench.cli import main
+from bench.commands.check import fault_lines
+from trials.records.faults import Fault
 
 
 def listed(capsys, *arguments: object) -> list[dict[str, str]]:
@@ -32,6 +34,23 @@ def test_a_folder_without_a_case_is_a_fault_in_json_too(tmp_path, capsys, name, 
     assert fault["fix"].startswith("point to the folder that holds its case_XXXXX folders")
     assert main(["check", str(tmp_path / name)]) == 2
     assert f"fatal: {tmp_path / name}" in capsys.readouterr().out
+
+
+def test_a_warning_that_many_files_share_is_one_line_and_a_fault_never_is():
+    warnings = [
+        Fault(case=f"c{i}", file=f"c{i}.nii", code="w", message="odd", fix="look", level="warning")
+        for i in range(5)
+    ]
+    faults = [
+        Fault(case=f"c{i}", file=f"c{i}.nii", code="f", message="cut", fix="copy it")
+        for i in range(4)
+    ]
+
+    assert fault_lines([*faults, *warnings]) == [
+        *(f"bad case: c{i}: c{i}.nii: cut; copy it" for i in range(4)),
+        "warning: c0: c0.nii: odd; look (the same in 4 more files; --json lists them)",
+    ]
+    assert len(fault_lines(warnings[:3])) == 3
 
 
 def test_a_pipe_is_told_as_what_it_is_and_not_waited_for(tmp_path, capsys):
