@@ -20,7 +20,15 @@ from trials.records.spec import TUNE
 
 def cost(i, dice, hours):
     one = complete(MadeUp(), MadeUp().cells[0], 0)
-    return Cost(i=i, dice=dice, hours=hours, search_hours=0.0, peak_gib=1.0, one=one)
+    return Cost(
+        i=i,
+        dice=dice,
+        seconds=3600 * hours,
+        hours=hours,
+        search_hours=0.0,
+        peak_gib=1.0,
+        one=one,
+    )
 
 
 def test_the_front_holds_what_no_other_beats_at_its_price():
