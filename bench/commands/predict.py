@@ -100,7 +100,7 @@ def rules_of_run(run: Run) -> Rules:
 
 
 def load_recorded_parts(run: Run, finals: Sequence[TrialResult]) -> None:
-    """Execute the run's own grid file if a trial ran parts that it brought."""
+    """Execute the run's own grid file if a trial used a model, loss or sampling of it."""
     if any(result.code.keys() - {OWN} for result in finals):
         load_grid_text(run.grid_text, str(run.out / "grid.py"))
         check_entries()

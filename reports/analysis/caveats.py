@@ -211,7 +211,7 @@ def _data(run: Run) -> Iterator[Caveat]:
 
 
 def _patients(run: Run) -> Iterator[Caveat]:
-    """Patients of whom nobody said which scans are theirs, although some seem to have several."""
+    """Warns where no rule groups scans by patient although some patients seem to have several."""
     grouping = run.grouping
     if grouping.state == SUSPECTED and grouping.likely:
         text = (

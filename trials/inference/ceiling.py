@@ -1,4 +1,4 @@
-"""The best that a preparation lets a network score: references brought to the prepared grid and
+"""The best that a preparation lets a network score: references resampled to the prepared grid and
 back to their own, a plane at a time.
 """
 

@@ -1,4 +1,4 @@
-"""Scores a trained network on whole cases: predicted on the prepared grid, brought back to the
+"""Scores a trained network on whole cases: predicted on the prepared grid, resampled to the
 case's own, counted on both.
 """
 

@@ -131,7 +131,7 @@ class TrialResult:
     holds every region of every test case, of a final trial alone. facts holds what explains the
     trial: class weights, draw histogram, dropped items, parameters, multiply-adds, device, threads,
     versions, host, seconds by part. code holds the digests of the code that ran, by part:
-    "segbench" for ours, and "loss tversky" or the like for each part that a grid file brought;
+    "segbench" for ours, and "loss tversky" or the like for each part that a grid file defines;
     empty in results of versions that did not record it.
     """
 

@@ -1,4 +1,4 @@
-"""What dataset.json or its folder names, counts or holds and nobody reads: a warning for each."""
+"""What dataset.json or its folder names, counts or holds and a run does not use, as warnings."""
 
 import os
 import re

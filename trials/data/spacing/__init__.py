@@ -1,1 +1,1 @@
-"""Cases at one physical spacing: which, and how their files are brought to it."""
+"""Cases at one physical spacing: how it is chosen, and how files are resampled to it."""

@@ -1,4 +1,4 @@
-"""An image and its mask brought to another size while both files stream past: memory is that of the
+"""An image and its mask resampled while both files stream past: memory is that of the
 result and a few planes, whatever the size of the files.
 
 Both are filtered linearly with half-pixel centres: between voxels where the grid becomes finer, and
