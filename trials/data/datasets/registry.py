@@ -314,7 +314,7 @@ DATASETS: dict[str, DatasetEntry] = {
         window=ABDOMEN_HU,
     ),
     "nnunet": DatasetEntry(
-        "trials.data.datasets.nnunet:nnunet",
+        "trials.data.datasets.nnunet.dataset:nnunet",
         about="any folder of nnU-Net v2 or the Medical Segmentation Decathlon",
         splits={
             "seeded": "trials.data.datasets.splits:seeded",
@@ -324,7 +324,7 @@ DATASETS: dict[str, DatasetEntry] = {
         default_splits="seeded",
         how_to_get="point to a folder that holds dataset.json, imagesTr and labelsTr",
         marker_file="dataset.json",
-        label_set="trials.data.datasets.nnunet:labels_of_masks",
+        label_set="trials.data.datasets.nnunet.dataset:labels_of_masks",
         mask_folder="labelsTr",
     ),
 }

@@ -6,9 +6,9 @@ from typing import Any
 from trials.data.datasets.channels import channel_names
 from trials.data.datasets.label_names import label_set
 from trials.data.datasets.label_set import LabelSet
-from trials.data.datasets.nnunet_cases import missing_files, read_layout
-from trials.data.datasets.nnunet_splits import own_splits
-from trials.data.datasets.nnunet_unused import unused
+from trials.data.datasets.nnunet.cases import missing_files, read_layout
+from trials.data.datasets.nnunet.splits import own_splits
+from trials.data.datasets.nnunet.unused import unused
 from trials.data.datasets.phantoms.record import RECORD
 from trials.data.datasets.registry import Dataset
 from trials.records.codec import parsed

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trials.data.datasets.nnunet_cases import FOLDERS, Layout
+from trials.data.datasets.nnunet.cases import FOLDERS, Layout
 from trials.data.nifti.opening import ENDINGS
 from trials.records.faults import WARNING, Fault, printable
 from trials.records.record import shown

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trials.data.datasets.nnunet_cases import Layout
-from trials.data.datasets.nnunet_unused import warn
+from trials.data.datasets.nnunet.cases import Layout
+from trials.data.datasets.nnunet.unused import warn
 from trials.data.datasets.registry import Split
 from trials.records.codec import parsed
 from trials.records.faults import BAD_CASE, FATAL, Fault, FileFault, printable
