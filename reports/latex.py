@@ -5,6 +5,7 @@ import math
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.figures.cells import class_name, ranked
+from reports.formatting import MINUS
 from trials.records.result import NATIVE
 
 LATEX = "leaderboard.tex"
@@ -12,6 +13,7 @@ SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    MINUS: "$-$",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
 

@@ -45,6 +45,12 @@ def add(verbs: Verbs) -> None:
         "case again, once for each seed, and is done once",
     )
     verb.add_argument(
+        "--paper",
+        action="store_true",
+        help="also write RUN/paper: methods, results, tables, captions, checklists and BibTeX, as "
+        "Markdown and LaTeX",
+    )
+    verb.add_argument(
         "--data",
         type=local_path_argument,
         metavar="DIR",
@@ -65,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.run import write_report
     from bench.run_folder.lock import find_lock, is_alive
     from reports.load.watch import watch
+    from reports.manuscript.write import write_manuscript
 
     load_own_parts(options.grid)
     if options.add:
@@ -78,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
 
     def rebuild() -> Path:
         page = write_report(options.run, options.images)
+        if options.paper:
+            print(write_manuscript(options.run), flush=True)
         print(page, flush=True)
         return page
 

@@ -1,0 +1,262 @@
+"""The paragraphs of a paper's methods and results, with the numbers of one run. What a run did not
+record is left out, never guessed.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from reports.analysis.context import Context
+from reports.analysis.selection import SAME
+from reports.analysis.summary import MEAN
+from reports.figures.cells import has_surfaces
+from reports.formatting import (
+    distinct,
+    listed,
+    many,
+    many_patients,
+    number,
+    ranged,
+    signed_range,
+)
+from reports.manuscript.document import Paragraph, Part
+from reports.manuscript.references import (
+    DATASETS,
+    LOSSES,
+    MODELS,
+    PACKAGES,
+    cite,
+    with_references,
+)
+from reports.stats.intervals import DRAWS
+from trials.records.grouping import cases_by_patient
+from trials.records.metrics import METRICS
+from trials.records.result import NATIVE
+
+HYPER = {"lr": "the learning rate", "one_minus_beta": "1 - beta"}
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def methods(context: Context) -> Part:
+    """Data, networks, tuning, evaluation and statistics, as this run did them."""
+    texts = (
+        _data(context),
+        _networks(context),
+        _recipes(context),
+        _tuning(context),
+        _evaluation(context),
+        _statistics(context),
+        _software(context),
+    )
+    return Part("Methods", tuple(Paragraph(text) for text in texts if text))
+
+
+def results(context: Context) -> Part:
+    """The selected configuration, its scores, and its lead over the runner-up."""
+    texts = (_selected(context), _lead(context), _cost(context))
+    found = tuple(Paragraph(text) for text in texts if text)
+    return Part("Results", found or (Paragraph("No configuration has test scores yet."),))
+
+
+def _data(context: Context) -> str:
+    run, data = context.run, context.run.record.get("data") or {}
+    name = str(run.record["dataset"])
+    published = f" of {data['published']} published" if data.get("published") else ""
+    size = f"{many(data.get('cases', 0), 'case')}{published}"
+    parts = [
+        f"The data set {name}{cite(*DATASETS.get(name, ()))} holds {size}, labelled with "
+        f"{listed(run.classes[1:])}.",
+        _splits(context, data),
+    ]
+    if excluded := data.get("excluded"):
+        parts.append(f"{many(len(excluded), 'case')} were excluded: {listed(sorted(excluded))}.")
+    if data.get("split_rule"):
+        parts.append(f"The split follows this rule: {data['split_rule']}.")
+    return " ".join(part for part in parts if part)
+
+
+def _splits(context: Context, data: Mapping[str, Any]) -> str:
+    cases = data.get("split_cases") or {}
+    sizes = [
+        many_patients(
+            len(cases_by_patient(context.run.grouping, cases[split])), len(cases[split]), word
+        )
+        for split, word in SPLITS.items()
+        if cases.get(split)
+    ]
+    return f"It was divided into {listed(sizes)}." if sizes else ""
+
+
+def _networks(context: Context) -> str:
+    cells = context.run.cells
+    models, losses, samplings = (
+        distinct(getattr(cell, factor) for cell in cells)
+        for factor in ("model", "loss", "sampling")
+    )
+    return (
+        f"We compared {many(len(cells), 'configuration')} of a network, a loss and a sampling of "
+        f"the training data. The networks were {listed(with_references(models, MODELS))}; the "
+        f"losses {listed(with_references(losses, LOSSES))}; the samplings {listed(samplings)}."
+    )
+
+
+def _recipes(context: Context) -> str:
+    """One sentence for the models that share a recipe, as far as run.json holds it."""
+    by_words: dict[str, list[str]] = {}
+    for model, recipe in (context.run.record.get("recipes") or {}).items():
+        if words := _recipe(recipe):
+            by_words.setdefault(words, []).append(model)
+    return " ".join(f"{listed(models)}: {words}." for words, models in by_words.items())
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    length = [f"{many(recipe['epochs'], 'epoch')}"] if "epochs" in recipe else []
+    if recipe.get("steps_per_epoch"):
+        length.append(f"{many(recipe['steps_per_epoch'], 'step')} each")
+    parts = [" of ".join(length), _preparation(recipe)]
+    if "batch_size" in recipe:
+        parts.append(f"batches of {recipe['batch_size']}")
+    if "optimizer" in recipe:
+        parts.append(f"optimiser {recipe['optimizer']}, schedule {recipe.get('schedule', 'fixed')}")
+    if "augment" in recipe:
+        parts.append("augmentation" if recipe["augment"] else "no augmentation")
+    return ", ".join(part for part in parts if part)
+
+
+def _preparation(recipe: Mapping[str, Any]) -> str:
+    preparation = recipe.get("preparation") or {}
+    if preparation.get("kind") == "spacing":
+        mm, patch = preparation["mm"], " x ".join(map(str, recipe.get("patch") or ()))
+        spacing = mm if isinstance(mm, str) else " x ".join(f"{edge:g}" for edge in mm) + " mm"
+        return f"patches of {patch} voxels at the spacing {spacing}"
+    if edge := preparation.get("edge"):
+        return f"cases resampled to a cube of {edge} voxels an edge"
+    return ""
+
+
+def _tuning(context: Context) -> str:
+    tuning = context.run.record.get("tuning")
+    if not tuning:
+        return "Hyperparameters were not tuned: every configuration used its default."
+    spaces = distinct(
+        name for study in context.run.record.get("studies") or () for name in study["space"]
+    )
+    tuned = f"we tuned {listed([in_words(name) for name in spaces])} of each configuration"
+    budget = f"with {many(tuning['trials'], 'trial')}, the first of which is the default"
+    pruned = (
+        f" Trials were stopped early by successive halving{cite('li2020')}."
+        if tuning.get("prune")
+        else ""
+    )
+    return (
+        f"With Optuna{cite('akiba2019')} and its tree-structured Parzen estimator"
+        f"{cite('bergstra2011')}, {tuned} {budget}. A trial's score was the mean Dice over the "
+        f"classes on the validation patients.{pruned} The best setting was then trained with "
+        f"{many(len(context.run.seeds), 'seed')}. The test patients had no part in it."
+    )
+
+
+def in_words(hyper: str) -> str:
+    """A hyperparameter as a paper names it."""
+    return HYPER.get(hyper, hyper.replace("_", " "))
+
+
+def _evaluation(context: Context) -> str:
+    others = [
+        f"{entry.title_of(name)}{cite('nikolov2021') if name == 'surface_dice' else ''}"
+        for name, entry in METRICS.items()
+        if name != "dice"
+    ]
+    surfaces = f" Other metrics were {listed(others)}." if has_surfaces(context) else ""
+    return (
+        "Predictions were compared with the reference on the grid of the scan. The Dice score of a "
+        "class is the mean over the patients whose reference holds it, then over the seeds; false "
+        f"positives in the other patients were counted apart.{surfaces}"
+    )
+
+
+def _statistics(context: Context) -> str:
+    return (
+        f"Intervals are 95 % bootstrap intervals{cite('efron1993')} of {DRAWS:,} samples of "
+        "patients, with the variance between seeds, widened by Student's t. Differences between "
+        f"configurations were tested by Wilcoxon's signed-rank test{cite('wilcoxon1945')} over "
+        "patients and by a t test with random patients and trainings, of which the larger p value "
+        f"counts, corrected by Holm's method{cite('holm1979')}. The configuration with the highest "
+        "Dice on the validation patients was selected; we call its lead resolved if the interval "
+        f"excludes zero and reaches beyond {SAME} Dice, the seeds alone show it, and it remains "
+        "after the correction."
+    )
+
+
+def _software(context: Context) -> str:
+    record = context.run.record
+    versions = record.get("versions") or {}
+    packages = [
+        f"{title} {versions[name]}{cite(key)}"
+        for name, (title, key) in PACKAGES.items()
+        if name in versions
+    ]
+    devices = distinct(
+        str(result.facts["device"]) for result in context.run.finals if result.facts.get("device")
+    )
+    code = (record.get("code") or {}).get("segbench", "").split(" ")[0]
+    parts = [f"The benchmark ran with segbench {code}{cite('segbench')}".replace("  ", " ")]
+    if packages:
+        parts.append(f" on {listed(packages)}")
+    if devices:
+        parts.append(f"; trainings used {listed(devices)}")
+    return "".join(parts) + "."
+
+
+def _selected(context: Context) -> str:
+    selection = context.selection
+    if selection is None:
+        return ""
+    cell = context.run.cells[selection.selected]
+    counts = context.test[NATIVE]
+    scores = [
+        f"{context.run.classes[label]} {_dice(context, selection.selected, label)} (n = "
+        f"{context.summaries[NATIVE][selection.selected, label].n})"
+        for label in context.run.labels
+        if context.summaries[NATIVE][selection.selected, label].n
+    ]
+    return (
+        f"{cell.model} with the loss {cell.loss} and the sampling {cell.sampling} had the highest "
+        f"Dice on the validation patients, {number(selection.validation[selection.selected])}. On "
+        f"{many_patients(len(counts.patients), len(counts.cases), 'test')} it reached a mean Dice "
+        f"of {_dice(context, selection.selected, MEAN)}: {listed(scores)}."
+    )
+
+
+def _dice(context: Context, i: int, label: int) -> str:
+    row = context.summaries[NATIVE][i, label]
+    return ranged(row.dice, row.dice_low, row.dice_high)
+
+
+def _lead(context: Context) -> str:
+    selection = context.selection
+    if selection is None or selection.runner_up is None:
+        return ""
+    i = selection.runner_up
+    rival = context.run.cells[i]
+    lead = signed_range(selection.lead[i], selection.low[i], selection.high[i])
+    rivals = [
+        j
+        for j in range(len(context.run.cells))
+        if j != selection.selected and not math.isnan(selection.lead[j])
+    ]
+    resolved = sum(bool(selection.resolved[j]) for j in rivals)
+    return (
+        f"Its difference to the runner-up, {rival.model} with {rival.loss} and {rival.sampling}, "
+        f"was {lead} Dice. Its lead was resolved against {resolved} of "
+        f"{many(len(rivals), 'other configuration')}. A lead that is not resolved does not show "
+        "that two configurations are equal."
+    )
+
+
+def _cost(context: Context) -> str:
+    trials = context.run.results
+    if not trials:
+        return ""
+    hours = sum(result.seconds for result in trials) / 3600
+    return f"The {many(len(trials), 'training')} of the benchmark took {hours:.3g} hours together."
