@@ -28,9 +28,16 @@ FACTORY = re.compile(r"(?<= : this, )(\(\) => \{.*\})(?=\)\);\s*\Z)", re.DOTALL)
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = "") -> str:
+def render(
+    title: str,
+    subtitle: str,
+    sections: Sequence[Section],
+    stamp: str = "",
+    details: Sequence[Section] = (),
+) -> str:
     """The page as text. Strings in sections are escaped; equal sections give equal text. stamp is
-    shown at the top.
+    shown at the top; details follow the sections, each closed until it is opened. Printed, the page
+    is a summary of the sections and of those details that are open.
 
     The content security policy lists the hashes of our two scripts, so no string from a file can
     run as a script.
@@ -44,6 +51,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], stamp: str = 
         subtitle=subtitle,
         stamp=stamp,
         sections=sections,
+        details=details,
         style=Markup(style),
         script=Markup(script),
         script_digest=digest(script),

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -21,10 +22,15 @@ FILES = sorted(
 )
 
 
+@cache
+def tree_of(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text())
+
+
+@cache
 def imports_of(file: str) -> set[str]:
-    tree = ast.parse((ROOT / file).read_text())
     names = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -74,7 +80,7 @@ def arrows_of(file: str) -> set[str]:
     not.
     """
     found = set()
-    for node in ast.parse((ROOT / file).read_text()).body:
+    for node in tree_of(file).body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -138,5 +144,5 @@ def test_what_is_loaded_is_seen():
 def test_every_file_says_what_it_is_and_stays_readable(file):
     text = (ROOT / file).read_text()
 
-    assert ast.get_docstring(ast.parse(text)), f"{file} opens without saying what it is"
+    assert ast.get_docstring(tree_of(file)), f"{file} opens without saying what it is"
     assert len(text.splitlines()) <= 345

@@ -1,5 +1,5 @@
 """The sections in reading order. Each is a function (context) -> Section, or None if a run has
-nothing to show in it.
+nothing to show in it. Those of PARTS answer; the others stand below them, closed, as details.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,17 @@ from reports.sections.trials import trials
 from reports.sections.validity import validity
 from reports.sections.worst import worst
 
+PARTS = ("answer", "leaderboard", "pairs", "data", "validity")
 SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "answer": answer,
-    "validity": validity,
     "leaderboard": leaderboard,
+    "pairs": pairs,
+    "data": data,
+    "validity": validity,
     "metrics": metrics,
     "paper": paper,
     "grid": grid,
     "effects": effects,
-    "pairs": pairs,
     "stability": ranking_stability,
     "conventions": conventions,
     "distribution": distribution,
@@ -51,7 +53,6 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "hpo": hpo,
     "trials": trials,
     "attainable": attainable,
-    "data": data,
     "provenance": provenance,
     "downloads": downloads,
 }

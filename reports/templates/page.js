@@ -108,8 +108,8 @@ const OPTIONS = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 };
 
-// Printed figures are as wide as landscape paper; wider ones are drawn at their own width and scaled down.
-const PAPER = 1000;
+// Printed figures are as wide as A4 or Letter paper; wider ones are drawn at their own width and scaled down.
+const PAPER = 690, BESIDE = 0.64;
 
 async function draw(figure, onPaper = false) {
   const canvas = figure.querySelector(".canvas");
@@ -121,10 +121,11 @@ async function draw(figure, onPaper = false) {
     return;
   }
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
-  const paper = Math.max(PAPER, parseInt(canvas.style.minWidth) || 0);
+  const column = figure.closest(".beside") ? BESIDE * PAPER : PAPER;
+  const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0);
   const layout = themed({ ...content.layout, ...view.layout }, onPaper ? paper : canvas.clientWidth);
   if (onPaper) layout.width = paper;
-  canvas.style.zoom = onPaper ? PAPER / layout.width : "";
+  canvas.style.zoom = onPaper ? column / layout.width : "";
   canvas.querySelector(".waiting")?.remove();
   await window.Plotly.react(canvas, withColours(view.data), layout, OPTIONS);
   figure.dataset.drawn = "true";
@@ -139,15 +140,17 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "400px" });
 figures.forEach((figure) => watcher.observe(figure));
 
+// Whether an element is not inside a part that is closed.
+const isOpen = (element) => element.closest("section.detail > details:not([open])") === null;
 const drawn = () => figures.filter((figure) => figure.dataset.drawn);
 dark.addEventListener("change", () => drawn().forEach((figure) => draw(figure)));
 addEventListener("beforeprint", () => {
   root.dataset.printing = "true";
-  figures.forEach((figure) => draw(figure, true));
+  figures.filter(isOpen).forEach((figure) => draw(figure, true));
 });
 addEventListener("afterprint", () => {
   delete root.dataset.printing;
-  figures.forEach((figure) => draw(figure));
+  drawn().forEach((figure) => draw(figure));
 });
 // A second after the first figure could be drawn.
 const later = loaded.catch(() => {}).then(() => new Promise((resolve) => setTimeout(resolve, 1000)));
@@ -235,6 +238,17 @@ for (const chooser of document.querySelectorAll(".switch")) {
   chooser.addEventListener("change", show);
   show();
 }
+
+// A link to a detail, or to anything in it, opens it.
+function openTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const closed = target && (target.querySelector(":scope > details") ?? target.closest("details"));
+  if (!closed || closed.open) return;
+  closed.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", openTarget);
+openTarget();
 
 const links = new Map([...document.querySelectorAll("nav ol a")].map((link) => [link.hash.slice(1), link]));
 const reading = new IntersectionObserver((entries) => {

@@ -58,6 +58,10 @@ def opened(browser, report, **options):
 
 
 def scroll_through(page) -> int:
+    """Open every detail and bring every figure into view; returns the number of figures."""
+    page.eval_on_selector_all(
+        "section.detail > details", "all => all.forEach(one => { one.open = true; })"
+    )
     figures = page.query_selector_all("figure.plot")
     for figure in figures:
         figure.scroll_into_view_if_needed()

@@ -1,6 +1,7 @@
 """The page in headless Chromium: quiet, add_checksum, drawn, sortable, light and dark."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bench.search.importance import write_studies
 from reports.build import build_report
 from reports.elements import Column, Section, Table, TableCell
 from reports.page import LONG_FROM, render
-from reports.sections.registry import SECTIONS
+from reports.sections.registry import PARTS, SECTIONS
 
 # Where there is no Chromium these tests are skipped, but never in CI.
 pytestmark = [
@@ -149,6 +150,18 @@ def test_a_picker_draws_another_study_and_another_patient(drawn):
     assert drawn.heard == []
 
 
+def test_a_detail_is_closed_until_a_link_to_it_or_into_it_is_followed(page):
+    assert page.locator("section.detail > details[open]").count() == 0
+
+    for link, section in (("seeds", "seeds"), ("studies", "hpo")):
+        page.evaluate(f"location.hash = '#{link}'")
+        page.locator(f"#{section} > details[open]").wait_for()
+
+    assert page.locator("section.detail > details[open]").count() == 2
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = false; })")
+    page.evaluate("history.replaceState(null, '', ' '); scrollTo(0, 0)")
+
+
 def test_figures_wait_until_they_come_into_view(page):
     first, *_, last = page.query_selector_all("figure.plot")
 
@@ -171,6 +184,9 @@ def test_every_section_is_there_and_the_first_screen_answers(page):
     assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == list(
         SECTIONS
     )
+    assert page.eval_on_selector_all(
+        "main > section:not(.detail)", "all => all.map(one => one.id)"
+    ) == list(PARTS)
     assert page.locator("h1").bounding_box()["y"] < 400
     assert page.locator(".numbers").bounding_box()["y"] < 900
 
@@ -222,25 +238,29 @@ def test_axe_finds_nothing_serious_in_light_or_dark(drawn):
         assert serious == [], scheme
 
 
-def test_the_page_prints_with_every_figure_and_no_label_clipped(browser, report):
+def test_two_printed_pages_answer_and_no_label_is_clipped(browser, report):
     for page in opened(browser, report, color_scheme="dark"):
         page.wait_for_function("() => window.Plotly !== undefined")
         page.emulate_media(media="print")
-        # A4 in landscape without its margins, at 96 pixels an inch.
-        page.set_viewport_size({"width": 1032, "height": 700})
+        # A4 without its margins, at 96 pixels an inch.
+        page.set_viewport_size({"width": 703, "height": 1032})
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         page.wait_for_function(
-            "() => [...document.querySelectorAll('figure.plot')].every(figure => "
-            "figure.dataset.drawn)"
+            "() => [...document.querySelectorAll('section:not(.detail) figure.plot')].every("
+            "figure => figure.dataset.drawn)"
         )
 
         assert page.evaluate(TOO_WIDE) == []
+        assert page.locator("#answer .caveats").is_visible()
+        assert page.locator("#leaderboard-table").is_visible()
+        assert page.locator("#data .finding").is_visible()
+        assert not page.locator("#seeds").is_visible()
         assert (
             page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         )
-        paper = page.pdf(prefer_css_page_size=True)
-        assert paper.startswith(b"%PDF-")
-        assert len(paper) > 200_000
+        for size in ("A4", "Letter"):
+            paper = page.pdf(prefer_css_page_size=True, format=size)
+            assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 2
         assert page.heard == []
 
 
@@ -260,6 +280,8 @@ def test_the_theme_switches_and_redraws(page):
 
 def test_the_slider_walks_the_slices(page):
     article = page.locator(".patients article").first
+    page.evaluate("location.hash = '#worst'")
+    article.wait_for()
     before = article.locator(".slice:not([hidden]) .words").text_content()
 
     article.locator("input").fill("0")
@@ -287,5 +309,6 @@ def test_without_script_the_tables_can_be_read(browser, report):
 
     assert page.locator("#leaderboard-table tbody tr").count() == 4
     assert page.locator("#leaderboard-table").is_visible()
+    page.locator("#grid summary").first.click()
     assert page.locator("#grid-mean-dice td").first.is_visible()
     context.close()

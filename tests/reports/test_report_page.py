@@ -77,13 +77,13 @@ def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):
     assert section_ids(page) == [
         *(
             "answer",
+            "data",
             "validity",
             "grid",
             "curves",
             "pareto",
             "hpo",
             "trials",
-            "data",
             "provenance",
             "downloads",
         )
@@ -96,10 +96,10 @@ def test_f83_a_run_that_only_began_says_so(tmp_path):
 
     assert section_ids(page) == [
         "answer",
+        "data",
         "validity",
         "grid",
         "trials",
-        "data",
         "provenance",
         "downloads",
     ]
