@@ -87,14 +87,14 @@ def test_f42_cubes_that_were_made_again_during_the_run_are_a_warning_on_page_one
 
     page = build_report(write_run(tmp_path, MADE, results), "none").read_text()
 
-    first_page = page.split('<section id="validity"')[0]
+    first_page = page.split('<section id="leaderboard"')[0]
     assert "1 prepared cube had changed on disk and was prepared again" in first_page
     assert "case_00001-0a1b.image.npy" in first_page
     assert (
         "prepared cube"
         not in build_report(write_run(tmp_path, MADE), "none")
         .read_text()
-        .split('<section id="validity"')[0]
+        .split('<section id="leaderboard"')[0]
     )
 
 
