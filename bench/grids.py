@@ -19,8 +19,8 @@ from trials.data.datasets.registry import DATASETS, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
-from trials.records.comparisons import DEFAULT_FAMILIES, Family
 from trials.records.metrics import METRICS, MetricEntry
+from trials.records.questions import Question
 from trials.records.record import record
 from trials.records.registry import Entry
 from trials.records.spec import Augmentation, Cell, Cube, Hyper, Recipe, Spacing, Times
@@ -42,10 +42,10 @@ __all__ = [
     "Cube",
     "DatasetEntry",
     "Entry",
-    "Family",
     "Grid",
     "MetricEntry",
     "ModelEntry",
+    "Question",
     "Range",
     "Recipe",
     "Spacing",
@@ -101,7 +101,8 @@ class Grid:
     recipes are keyed by model name, or by "2d" and "3d" for all other models. hyper overrides
     default settings and spaces overrides search ranges; both are keyed by model name, or by "*" for
     all models. tuning None trains each cell with its default setting only. generate holds the
-    arguments for a data set that is generated instead of downloaded.
+    arguments for a data set that is generated instead of downloaded. questions None asks, of each
+    factor that the grid varies, which of its levels scores higher.
     """
 
     name: Annotated[str, AfterValidator(folder_name)]
@@ -116,7 +117,7 @@ class Grid:
     hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     generate: Mapping[str, int] = field(default_factory=dict)
-    families: tuple[Family, ...] = DEFAULT_FAMILIES
+    questions: tuple[Question, ...] | None = None
 
 
 def product(

@@ -15,7 +15,7 @@ from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
 from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.grid.expand import count_trials, list_trials
-from bench.grid.own_data import on_data, run_name
+from bench.grid.own_data import num_test_patients, on_data, run_name
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
@@ -34,9 +34,10 @@ def run_grid(options: argparse.Namespace) -> int:
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
+        dataset = None
         if options.data and not grid.generate:
-            open_dataset(grid.dataset, options.data, grid.patients)
-        return print_trials(declared, options)
+            dataset = open_dataset(grid.dataset, options.data, grid.patients)
+        return print_trials(declared, options, num_test_patients(grid, dataset))
     from bench.tuning.execute import Request, execute
 
     name = run_name(grid, options.dataset, options.fold, options.data)
@@ -56,8 +57,12 @@ def run_grid(options: argparse.Namespace) -> int:
     return exit_code_of(out, finished, stopping.code)
 
 
-def print_trials(declared: ResolvedGrid, options: argparse.Namespace) -> int:
-    """Print every trial of a grid, one per line, and their number (--dry-run)."""
+def print_trials(declared: ResolvedGrid, options: argparse.Namespace, patients: int | None) -> int:
+    """Print every trial of a grid, one per line, their number, and what they can resolve with this
+    number of test patients, None if it is unknown (--dry-run).
+    """
+    from bench.commands.plan import resolvable_lines
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
         table.add_column(title, no_wrap=True)
@@ -72,6 +77,8 @@ def print_trials(declared: ResolvedGrid, options: argparse.Namespace) -> int:
         f"{count} {phase}" for phase, count in count_trials(declared).items() if count
     )
     console.print(f"{len(rows)} trials: {counts}; none was started")
+    for line in resolvable_lines(declared.grid, patients):
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(
         f"to estimate time, memory and disk on this hardware: {plan_command(options)}",
         highlight=False,

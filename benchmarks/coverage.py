@@ -1,5 +1,5 @@
-"""Do the report's intervals and claims hold their level? Simulated runs of skewed Dice, judged by
-the report's own functions.
+"""Do the report's intervals and claims hold their level, and does it resolve what it says that it
+can? Simulated runs, judged by the report's own functions.
 
     python benchmarks/coverage.py > benchmarks/results/coverage.txt
 
@@ -13,24 +13,29 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 
-from reports.analysis.comparisons import DEFAULT_FAMILIES, LEVEL, compare_family
-from reports.analysis.selection import select
+from reports.analysis.questions import answer_questions
+from reports.analysis.selection import judge_pairs, select
 from reports.analysis.summary import resample_ratio, resample_values
 from reports.load.counts import Counts
 from reports.load.run_folder import Run
+from reports.stats.power import Design, Spread, smallest_gap
 from trials.process.versions import processor_name
+from trials.records.questions import asked
 from trials.records.spec import Cell
 
 CASES, VALIDATION_CASES, REPLICATES, SEED = 81, 70, 2000, 20_261_123
 VOXELS = 10_000
 # Patients of whom there are several scans.
 CLUSTERS = 40
+# Standard deviations of a difference between patients and of a training between seeds.
+SPREAD, BETWEEN_SEEDS = 0.10, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,11 @@ def as_counts(dice: np.ndarray, patients: tuple[str, ...] = ()) -> Counts:
 
 def made_run(num_cells: int, num_seeds: int) -> Run:
     """A run without a folder: names alone."""
-    cells = tuple(Cell(model=str(i), loss="", sampling="") for i in range(num_cells))
+    # As square a grid as the number allows: 8 models x 8 losses, 3 x 4, or losses alone.
+    losses = next(n for n in range(math.isqrt(num_cells), 0, -1) if num_cells % n == 0)
+    cells = tuple(
+        Cell(model=str(i // losses), loss=str(i % losses), sampling="") for i in range(num_cells)
+    )
     names = dict.fromkeys(Run.__dataclass_fields__, ())
     fields = {"out": Path(), "record": {}, "grid_text": "", "classes": ("background", "lesion")}
     return Run(**(names | fields | {"cells": cells, "seeds": tuple(range(num_seeds))}))
@@ -134,7 +143,7 @@ def coverage(
 
 def clustered(rng: np.random.Generator, num_seeds: int, num_cells: int = 2) -> dict[str, bool]:
     """Intervals over 40 patients with one to four scans each, by patient as the report has them and
-    by scan, and the test of two equal configurations.
+    by scan, and the claims on equal configurations.
     """
     world = World()
     patients = np.repeat(np.arange(CLUSTERS), 1 + np.arange(CLUSTERS) % 4)
@@ -143,39 +152,65 @@ def clustered(rng: np.random.Generator, num_seeds: int, num_cells: int = 2) -> d
     found = {}
     for unit, names in (("patient", tuple(map(str, patients))), ("scan", ())):
         counts = as_counts(dice, names)
-        low, high = resample_ratio(counts, num_draws=2000).interval(1)
-        under, over = resample_ratio(counts, num_draws=2000).lead_interval(1, 0)
-        p = compare_family(DEFAULT_FAMILIES[0], made_run(num_cells, num_seeds).cells, counts, 0).p
+        resampled = resample_ratio(counts, num_draws=2000)
+        low, high = resampled.interval(1)
+        under, over = resampled.lead_interval(1, 0)
+        pairs = judge_pairs(counts, resampled)
         found |= {
             f"by {unit}: interval of a mean": bool(low[0] <= truth <= high[0]),
             f"by {unit}: interval of a difference": bool(under[1] <= 0 <= over[1]),
-            f"by {unit}: false claim": min(p.values()) < LEVEL,
+            f"by {unit}: any pair resolved": bool(pairs.verdicts.resolved.any()),
         }
     return found
 
 
 def claims(
-    rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, with_choice: bool
+    rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, scans: int = 1
 ) -> dict[str, bool]:
-    """Which false claims one simulated report of equal configurations makes."""
-    seed_effect = draw_luck(rng, world, num_cells, num_seeds)
-    validation, test = (
-        as_counts(draw_dice(rng, world, seed_effect, num)) for num in (VALIDATION_CASES, CASES)
-    )
-    run = made_run(num_cells, num_seeds)
-    found = {}
-    if with_choice:
-        selection = select(run, validation, test, resample_ratio(test, num_draws=500))
-        assert selection is not None
-        found = {
-            "no winner": not selection.winner,
-            "any rival called resolved": bool(selection.resolved.any()),
-        }
-    selected = int(np.argmax(validation.ratio(1).mean((1, 2))))
-    for family in DEFAULT_FAMILIES:
-        adjusted = compare_family(family, run.cells, test, selected).adjusted
-        found[f"any false claim, {family.name}"] = any(p < LEVEL for p in adjusted.values())
-    return found
+    """Which false claims one simulated report of equal configurations makes; scans is the number of
+    scans of each patient.
+    """
+    effect = draw_luck(rng, world, num_cells, num_seeds)
+    sizes = (VALIDATION_CASES, CASES) if scans == 1 else (VALIDATION_CASES, CLUSTERS)
+    validation, test = (_drawn(rng, world, effect, num, scans) for num in sizes)
+    run, resampled = made_run(num_cells, num_seeds), resample_ratio(test, num_draws=500)
+    answers = answer_questions(run, asked(None, run.cells), test, resampled)
+    pairs = judge_pairs(test, resampled)
+    selection = select(run, validation, test, resampled, pairs)
+    assert selection is not None
+    return {
+        "a false winner": selection.winner,
+        "any answer to a question resolved": any(
+            one.resolved for answer in answers for one in answer.found
+        ),
+        "any pair resolved": bool(pairs.verdicts.resolved.any()),
+    }
+
+
+def _drawn(
+    rng: np.random.Generator, world: World, effect: np.ndarray, num: int, scans: int
+) -> Counts:
+    if scans == 1:
+        return as_counts(draw_dice(rng, world, effect, num))
+    patients = np.repeat(np.arange(num), scans)
+    return as_counts(draw_scans(rng, world, effect, patients), tuple(map(str, patients)))
+
+
+def detected(rng: np.random.Generator, num_cases: int, num_seeds: int, times: float) -> dict:
+    """Whether one simulated report resolves a difference of `times` what smallest_gap says that it
+    finds with 80 % power: two losses, whose difference varies by SPREAD between patients.
+    """
+    design = Design(patients=num_cases, seeds=num_seeds, configurations=2)
+    seed_effect = 2 * BETWEEN_SEEDS**2
+    gap = times * smallest_gap(Spread(mix=SPREAD**2, rest=0.0, seed_effect=seed_effect), design)
+    shifts = rng.normal(0, BETWEEN_SEEDS, (2, num_seeds, 1))
+    own = rng.normal(0, SPREAD / math.sqrt(2), (2, 1, num_cases))
+    level = np.clip(rng.normal(0.6, 0.05, num_cases), 0, 1)
+    dice = level + shifts + own + np.reshape([0, gap], (2, 1, 1))
+    counts = as_counts(np.clip(dice, 0, 1))
+    resampled = resample_ratio(counts, num_draws=500)
+    found = judge_pairs(counts, resampled).verdicts.resolved
+    return {f"{num_cases} patients, gap {gap:.3f} resolved": bool(found[0])}
 
 
 def shares(
@@ -188,22 +223,40 @@ def shares(
         yield name, share, math.sqrt(share * (1 - share) / replicates)
 
 
-STUDIES: dict[str, Callable[[np.random.Generator], dict[str, bool]]] = {
-    "12 cells, 1 seed, no seed_effect": lambda rng: coverage(rng, World(seed_effect=0.0), 1),
-    "12 cells, 3 seeds, little seed_effect": lambda rng: coverage(rng, World(), 3),
-    "12 cells, 3 seeds, much seed_effect": lambda rng: coverage(rng, World(seed_effect=0.4), 3),
-    "2 cells, 3 seeds, much seed_effect": lambda rng: (
-        coverage(rng, World(seed_effect=0.4), 3, 2)
-        | claims(rng, World(seed_effect=0.4), 3, 2, True)
-    ),
-    "40 patients, 100 scans, 3 seeds": lambda rng: clustered(rng, 3),
-    "64 cells, 3 seeds, no seed_effect": lambda rng: claims(
-        rng, World(seed_effect=0.0), 3, 64, False
-    ),
-    "64 cells, 3 seeds, much seed_effect": lambda rng: claims(
-        rng, World(seed_effect=0.4), 3, 64, True
-    ),
-}
+Study = Callable[[np.random.Generator], dict[str, bool]]
+NONE, MUCH = World(seed_effect=0.0), World(seed_effect=0.4)
+
+
+def intervals() -> Iterator[tuple[str, float, Study]]:
+    """Whether intervals hold the truth: each study's title and its share of the simulated runs."""
+    yield "12 cells, 1 seed, no seed effect", 0.5, lambda rng: coverage(rng, NONE, 1)
+    yield "12 cells, 3 seeds, small seed effect", 0.5, lambda rng: coverage(rng, World(), 3)
+    yield "12 cells, 3 seeds, large seed effect", 0.5, lambda rng: coverage(rng, MUCH, 3)
+    yield "2 cells, 3 seeds, large seed effect", 1, lambda rng: coverage(rng, MUCH, 3, 2)
+    yield "40 patients, 100 scans, 3 seeds", 1, lambda rng: clustered(rng, 3)
+
+
+def equal_cells() -> Iterator[tuple[str, float, Study]]:
+    """What is claimed of equal configurations; the most pairs have the fewest simulated runs."""
+    worlds = (("no", NONE), ("large", MUCH))
+    for (num, share), (name, world) in product(EQUAL.items(), worlds):
+        for scans, patients in (
+            (1, f"{CASES} patients"),
+            (3, f"{CLUSTERS} patients, 3 scans each"),
+        ):
+            title = f"{num} equal cells, {patients}, {name} seed effect"
+            study = partial(claims, world=world, num_seeds=3, num_cells=num, scans=scans)
+            yield title, share, study
+
+
+def resolvable() -> Iterator[tuple[str, float, Study]]:
+    """How often the smallest differences of the report are resolved, and half of them."""
+    for num, times in product((6, 8, 10, 16, 25, 40, 81), (1.0, 0.5)):
+        title = f"{'smallest difference' if times == 1 else 'half of it'}, 2 cells, 3 seeds"
+        yield title, 0.25, partial(detected, num_cases=num, num_seeds=3, times=times)
+
+
+EQUAL = {2: 1.0, 3: 0.5, 12: 0.25, 64: 0.05}
 
 
 def main() -> None:
@@ -212,12 +265,14 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=REPLICATES)
     replicates = parser.parse_args().replicates
     print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, {replicates} simulated runs each, "
-        f"{CASES} patients, seed {SEED}"
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, up to {replicates} simulated runs "
+        f"each, seed {SEED}"
     )
-    for study, simulate in STUDIES.items():
-        for name, share, error in shares(simulate, replicates):
-            print(f"{study:32}{name:44}{100 * share:6.2f} % +/- {100 * error:.2f}", flush=True)
+    for study, share, simulate in (*equal_cells(), *resolvable(), *intervals()):
+        num = max(1, round(share * replicates))
+        for name, found, error in shares(simulate, num):
+            percent = f"{100 * found:6.2f} % +/- {100 * error:.2f}"
+            print(f"{study:56}{name:42}{percent}, {num} runs", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from reports.formatting import listed, many
 from reports.latex import LATEX, leaderboard_latex
 from reports.load.run_folder import Run, read_run
 from reports.page import render
-from reports.sections.registry import PARTS, SECTIONS
+from reports.sections.registry import PARTS, make_sections
 from reports.table import write_table, write_tables
 from trials.storage.atomic import write_text
 
@@ -40,8 +40,7 @@ def report_run(run: Run, images: str | None = None) -> Path:
         raise ValueError(f"unknown images {images!r}; known: {', '.join(IMAGES)}")
     context = build_context(run, *write_tables(run), images)
     write_table(run.out, "surfaces", context.surface_rows)
-    made = {name: make(context) for name, make in SECTIONS.items()}
-    shown = {name: section for name, section in made.items() if section is not None}
+    shown = make_sections(context)
     page = run.out / "report.html"
     if ranked(context):
         write_text(run.out / LATEX, leaderboard_latex(context))

@@ -13,12 +13,23 @@ LONGEST_TABLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """A number of the page that a check computes again: what it is ("mean", "difference" or
+    "first"), of which predictions, by place and weight, and its printed text.
+    """
+
+    what: str
+    of: tuple[tuple[int, float], ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableCell:
     """One table cell: its text, the value it sorts by, and its style.
 
     small follows the text in small print (an interval). look is "" or a class of the style sheet
     (good, bad, quiet, selected, code); swatch is a colour shown before the text; hint is shown on
-    hover.
+    hover. states says which number of the page the text is.
     """
 
     text: str
@@ -27,6 +38,7 @@ class TableCell:
     swatch: str = ""
     hint: str = ""
     small: str = ""
+    states: Stated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +147,20 @@ class Checklist:
 
 @dataclass(frozen=True, slots=True)
 class Caveats:
-    """Limitations to read first: (title, text, names)."""
+    """What to know before the numbers: (title, text, names)."""
 
     caveats: tuple[tuple[str, str, tuple[str, ...]], ...]
     kind: str = field(default="caveats", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Questions with their answers: (question, what to know first, lines); a line is (text,
+    verdict, whether it is resolved).
+    """
+
+    items: tuple[tuple[str, str, tuple[tuple[str, str, bool], ...]], ...]
+    kind: str = field(default="answers", init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +281,7 @@ Block = (
     | Text
     | Numbers
     | Checklist
+    | Answers
     | Caveats
     | Facts
     | Code
@@ -273,7 +296,8 @@ Block = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """One question with its answer: id is the deep link, question the small line above the title,
-    finding the answer in words.
+    finding the answer in words. states are the numbers in its sentences that a check computes
+    again.
     """
 
     id: str
@@ -281,3 +305,4 @@ class Section:
     question: str
     finding: str
     blocks: tuple[Block, ...] = ()
+    states: tuple[Stated, ...] = ()

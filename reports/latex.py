@@ -4,9 +4,8 @@ import math
 
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
-from reports.figures.cells import class_name, ranked
+from reports.figures.cells import class_name, is_external, ranked_all, summary_of
 from reports.formatting import MINUS
-from trials.records.result import NATIVE
 
 LATEX = "leaderboard.tex"
 SPECIAL = {
@@ -19,26 +18,26 @@ SPECIAL = {
 
 
 def leaderboard_latex(context: Context) -> str:
-    """Test Dice with its 95 % interval, native grid: one row per configuration, one column per
-    class, highest mean first.
+    """Test Dice with its 95 % interval, native grid: one row per configuration or set of external
+    predictions, one column per class, highest mean first.
     """
-    labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
-    order = ranked(context)
+    labels, order = (MEAN, *context.run.labels), ranked_all(context)
+    sizes = {label: summary_of(context, order[0], label).n for label in labels}
     names = [
-        f"{escape_latex(class_name(context, label))} ($n = {summaries[order[0], label].n}$)"
-        for label in labels
+        f"{escape_latex(class_name(context, label))} ($n = {size}$)"
+        for label, size in sizes.items()
     ]
-    rows = []
-    for i in order:
-        cell = context.run.cells[i]
-        scores = [_score(summaries[i, label]) for label in labels]
-        rows.append(
-            [*(escape_latex(name) for name in (cell.model, cell.loss, cell.sampling)), *scores]
-        )
+    rows = [
+        [
+            *(escape_latex(name) for name in names_of(context, i)),
+            *(_score(summary_of(context, i, label)) for label in labels),
+        ]
+        for i in order
+    ]
     lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
     return "\n".join(
         [
-            "% Mean test Dice with 95 % bootstrap interval over patients; needs "
+            "% Mean test Dice with 95 % bootstrap interval over patients and seeds; needs "
             "\\usepackage{booktabs}.",
             r"\begin{tabular}{lll" + "r" * len(labels) + "}",
             r"\toprule",
@@ -50,6 +49,14 @@ def leaderboard_latex(context: Context) -> str:
             "",
         ]
     )
+
+
+def names_of(context: Context, i: int) -> tuple[str, str, str]:
+    """Model, loss and sampling; external predictions have a name alone."""
+    if is_external(context, i):
+        return context.all_predictions.names[i], "external", "--"
+    cell = context.run.cells[i]
+    return cell.model, cell.loss, cell.sampling
 
 
 def escape_latex(name: str) -> str:

@@ -1,9 +1,13 @@
 """segbench plan: the flags. The work is in bench/plan."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bench.commands.verb import Verbs, add_grid_and_data, add_verb
 from trials.storage.probe import folder_or_url
+
+if TYPE_CHECKING:
+    from bench.grids import Grid
 
 
 def add(verbs: Verbs) -> None:
@@ -39,4 +43,13 @@ def run(options: argparse.Namespace) -> int:
     """segbench plan."""
     from bench.plan.plan import plan_grid
 
-    return plan_grid(options)
+    return plan_grid(options, resolvable_lines)
+
+
+def resolvable_lines(grid: "Grid", patients: int | None) -> list[str]:
+    """What a grid can resolve with this number of test patients, None if it is unknown."""
+    from reports.answer.resolution import planned_lines
+    from trials.records.questions import asked
+
+    questions = asked(grid.questions, grid.cells)
+    return planned_lines(questions, grid.cells, len(grid.seeds), patients)

@@ -13,6 +13,7 @@ from bench.execution.start_weights import digests, fetch_imagenet
 from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
 from trials.models.registry import check_channels
+from trials.records.questions import check_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ def make_ready(
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None
     dataset, scheme, split = open_grid_data(grid, places.data, places.made, console, skipped)
+    check_scores(f"grid {grid.name!r}: ", grid.questions, dataset.classes)
     for model in declared.models:
         check_channels(model, dataset.channels)
     files = dict(given) | fetch_imagenet(declared)

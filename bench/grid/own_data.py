@@ -1,13 +1,27 @@
-"""A grid on other data than its own: what --dataset, --fold and --data change in it."""
+"""A grid and the data that it is given: what --dataset, --fold and --data change in it, what it
+takes from the demo, how many test patients it will have.
+"""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-from bench.grids import Grid
-from trials.data.datasets.registry import DATASETS
-from trials.records.registry import pick
+from bench.grid.resolve import recipe_of
+from bench.grids import DEMO, Grid
+from trials.data.datasets.registry import (
+    DATASETS,
+    OWN,
+    Case,
+    Dataset,
+    Split,
+    default_scheme,
+)
+from trials.records.grouping import cases_by_patient
+from trials.records.registry import Entry, pick
 
+# A recipe with so many values of the demo's own was made from it.
+LEAST_EQUAL = 5
 OTHER = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -35,3 +49,71 @@ def run_name(grid: Grid, dataset: str | None, fold: int | None, data: Path | Non
     folder = OTHER.sub("-", data.absolute().name).strip("-.") if dataset and data else ""
     number = "" if fold is None else f"fold{fold}"
     return "-".join(part for part in (grid.name, folder, number) if part)
+
+
+def inherited(grid: Grid) -> list[str]:
+    """What a grid on other data takes from DEMO, whose settings were made for its own: a line for
+    each model's recipe, one for default settings and one for search ranges. Empty on DEMO's data.
+    """
+    if grid.dataset == DEMO.dataset:
+        return []
+    lines = []
+    for model in dict.fromkeys(cell.model for cell in grid.cells):
+        equal = _equal_values(recipe_of(grid, model), [*DEMO.recipes.values()])
+        if len(equal) >= LEAST_EQUAL:
+            lines.append(f"recipe of {model}: {', '.join(equal)}")
+    for name in ("hyper", "spaces"):
+        ours, theirs = getattr(grid, name), getattr(DEMO, name)
+        equal = [
+            f"{key}[{model!r}]"
+            for model, values in ours.items()
+            for key, value in values.items()
+            if theirs.get(model, {}).get(key) == value
+        ]
+        if equal:
+            lines.append(f"{name}: {', '.join(equal)}")
+    return lines
+
+
+def _equal_values(recipe: Any, of_demo: list[Any]) -> list[str]:
+    """The values of a recipe that are no default and equal those of a recipe of the demo: of the
+    one that it shares most with.
+    """
+    found = [
+        [
+            f"{field.name}={getattr(recipe, field.name)}"
+            for field in fields(recipe)
+            if getattr(recipe, field.name) == getattr(one, field.name) != field.default
+        ]
+        for one in of_demo
+    ]
+    return max(found, key=len)
+
+
+def num_test_patients(grid: Grid, dataset: Dataset | None) -> int | None:
+    """How many test patients a grid has, before its data are prepared; dataset None is generated.
+    About a fifth where a split depends on what the masks hold; None if the data are not known, or
+    hold no test case.
+    """
+    found = _generated(grid) if dataset is None else dataset
+    if found is None:
+        return None
+    scheme = grid.splits or default_scheme(found)
+    everyone = len(cases_by_patient(found.grouping, [case.case for case in found.cases]))
+    if scheme == "seeded":
+        return round(everyone / DATASETS[grid.dataset].folds[scheme])
+    if scheme == OWN:
+        given = found.own_splits[grid.fold if grid.fold < len(found.own_splits) else 0]
+        return len(cases_by_patient(found.grouping, given.test or given.val))
+    split: Split = Entry(DATASETS[grid.dataset].splits[scheme]).load()(found, grid.fold)
+    return len(cases_by_patient(found.grouping, split.test)) or None
+
+
+def _generated(grid: Grid) -> Dataset | None:
+    """The cases that a grid will generate, by name alone; None without their number."""
+    num = grid.generate.get("num_cases")
+    if num is None:
+        return None
+    names = [f"case_{i:05d}" for i in range(num)]
+    cases = tuple(Case(case=name, image=Path(), labels=Path()) for name in names)
+    return Dataset(name=grid.dataset, root=Path(), classes=(), cases=cases)

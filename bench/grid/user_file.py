@@ -19,7 +19,7 @@ from bench import grids
 from bench.grid.validate import check_entries
 from bench.grids import GRIDS, Cell, Cube, Grid, Range, Recipe, Tuning
 from trials.identity.source_text import TEXT
-from trials.records.comparisons import Family
+from trials.records.questions import Question
 from trials.records.registry import unknown
 from trials.storage.foreign_text import read_foreign_text
 from trials.storage.probe import to_local_path
@@ -28,7 +28,7 @@ MODULE = "user_grid"
 ROOMS = ("bench", "trials", "reports")
 # The records that a grid file creates: an error about a field of one of them lists all fields.
 _HELPER_FOLDERS: list[str] = []
-RECORDS = (Grid, Cell, Recipe, Cube, Tuning, Family, Range)
+RECORDS = (Grid, Cell, Recipe, Cube, Tuning, Question, Range)
 
 
 def load_grid(name: str) -> tuple[Grid, str]:

@@ -24,6 +24,7 @@ from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry, check_input
 from trials.records.codec import check_value
 from trials.records.metrics import METRICS, MetricEntry, check_metric
+from trials.records.questions import check_questions
 from trials.records.registry import Entry, pick, unknown
 
 # Each registry: its entries, their type, and the first arguments that its functions are called
@@ -73,6 +74,7 @@ def check_grid(grid: Grid) -> None:
         pick(LOSSES, "loss", cell.loss)
         pick(SAMPLINGS, "sampling", cell.sampling)
         check_recipe(grid, cell.model)
+    check_questions(f"grid {grid.name!r}", grid.questions, grid.cells)
     check_search(grid)
     check_size(resolve(grid, before_data(grid)))
 

@@ -5,6 +5,7 @@ on it.
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from bench.grid.resolve import (
 )
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
+from bench.grids import Grid
 from bench.plan.estimate import (
     CostEstimate,
     Measurements,
@@ -34,6 +36,7 @@ from bench.plan.estimate import (
     working_mib,
 )
 from trials.records.duration import duration
+from trials.records.grouping import cases_by_patient
 from trials.records.preparation import input_text
 from trials.records.spec import FINAL, PRETRAIN
 
@@ -44,11 +47,13 @@ if TYPE_CHECKING:
     from trials.records.job import Job
 
 SLOTS = (1, 4, 8)
+# What a grid can resolve with a number of test patients, as lines.
+Resolvable = Callable[[Grid, int | None], list[str]]
 
 
-def plan_grid(options: argparse.Namespace) -> int:
-    """Check and prepare a grid, time its models and print the estimate; returns 0. Raises
-    ValueError for a grid that cannot run.
+def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
+    """Check and prepare a grid, time its models and print the estimate, then the lines on what it
+    can resolve; returns 0. Raises ValueError for a grid that cannot run.
     """
     from bench.execution.ready import DataPlaces, make_ready
     from bench.execution.start_weights import weight_files
@@ -72,6 +77,9 @@ def plan_grid(options: argparse.Namespace) -> int:
     samples = [make_sample(ready, cluster, *one) for one in wanted]
     measured = gather_measurements(ready, wanted, measure(samples, grid_text), cluster)
     print_plan(ready.resolved, measured, cluster, time.monotonic() - clock)
+    prepared = ready.prepared
+    patients = cases_by_patient(prepared.dataset.grouping, prepared.split.test)
+    print(*resolvable(grid, len(patients)), sep="\n")
     return FINISHED
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import grids
 from bench.grid.expand import count_trials, studies
+from bench.grid.own_data import inherited
 from bench.grid.resolve import ResolvedGrid
 from trials.identity.code_identity import code_of_cell
 from trials.models.registry import MODELS
@@ -82,7 +83,9 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
         "seeds": list(grid.seeds),
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,
         "studies": studies(resolved) if grid.tuning else [],
-        "families": [dataclasses.asdict(family) for family in grid.families],
+        "questions": None
+        if grid.questions is None
+        else [dataclasses.asdict(question) for question in grid.questions],
         "planned": count_trials(resolved),
         "data": data,
         "preparations": [recipe["preparation"] for recipe in recipes.values()],
@@ -94,6 +97,7 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
         },
         "weights": dict(resolved.weights),
         "weights_notes": random_notes(resolved),
+        "inherited": inherited(grid),
         "command": command(),
         "commit": revision,
         "dirty": dirty,

@@ -1,8 +1,8 @@
 """External predictions: made by another program, scored by the run's rules and read from the run
 folder.
 
-They are shown with the configurations, but never selected, tuned or called a winner, because they
-have no validation scores.
+They are compared with the configurations as equals, but never selected or tuned, because they have
+no validation scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.analysis.summary import ScoreSummary, resample_ratio, summarise
+from reports.analysis.summary import ScoreSummary
 from reports.analysis.surfaces import (
     STORED,
     MetricSummaries,
@@ -31,7 +31,7 @@ from trials.storage.atomic import find_files, read_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
     """The names of the external predictions and their scores, in the form of configurations with
-    one seed; empty if there are none.
+    one seed; empty if there are none. summaries are by (place among them, label).
     """
 
     names: tuple[str, ...]
@@ -67,7 +67,7 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
         names=tuple(one.name for one in files),
         counts=counts,
         surfaces=blocks,
-        summaries=summarise(counts, resample_ratio(counts)) if files else {},
+        summaries={},
         metrics=metric_summaries(blocks, run.classes) if files else {},
         region_metrics=metric_summaries(blocks, ("", *run.regions)) if files else {},
     )

@@ -37,6 +37,25 @@ def patient_dice(counts: Counts, label: int) -> np.ndarray:
     return nan_mean(np.stack([counts.ratio(of)[:, :, cases] for of in held]), 0)
 
 
+def patient_parts(counts: Counts, label: int) -> np.ndarray:
+    """What each patient adds to a mean, [C, S, N]: the mean of these over N is the mean over the
+    patients that have the label, for MEAN the mean of the classes.
+
+    For MEAN a patient's own Dice of each class it has, times the share of that class's patients
+    that it is. Unlike patient_shares, a patient's part depends on no other patient's score, so the
+    sign of a difference can be flipped patient by patient. NaN if a seed is missing.
+    """
+    cases, held = counted_cases(counts, label), held_labels(counts)
+    if label != MEAN or not held:
+        return patient_dice(counts, label)
+    weighed = [
+        counts.ratio(of)[:, :, cases] * len(cases) / (len(held) * counts.num_holding(of))
+        for of in held
+    ]
+    known = counts.available[:, :, None]
+    return np.where(known, np.nan_to_num(weighed).sum(axis=0), np.nan)
+
+
 def patient_shares(counts: Counts) -> np.ndarray:
     """The contribution of each patient to the mean of the classes, [C, S, N]; the mean of these
     over N is that mean.

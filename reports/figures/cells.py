@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
+
 from reports.analysis.context import Context
-from reports.analysis.summary import MEAN
+from reports.analysis.summary import MEAN, ScoreSummary
 from reports.analysis.surfaces import MetricSummaries
 from reports.elements import Column, TableCell
 from reports.figures.colours import model_colour
@@ -23,6 +25,46 @@ def ranked(context: Context) -> list[int]:
         i for i in range(len(context.run.cells)) if not math.isnan(summaries[i, MEAN].dice)
     ]
     return sorted(with_score, key=lambda i: (-summaries[i, MEAN].dice, i))
+
+
+def ranked_all(context: Context) -> list[int]:
+    """The places in all_predictions that have a test score, configurations and external predictions
+    alike, best mean Dice on the native grid first.
+    """
+    means = context.resampled.estimates[MEAN]
+    return sorted(np.flatnonzero(~np.isnan(means)).tolist(), key=lambda i: (-means[i], i))
+
+
+def is_external(context: Context, i: int) -> bool:
+    """Whether a place in all_predictions is that of external predictions."""
+    return i >= len(context.run.cells)
+
+
+def prediction(context: Context, i: int) -> TableCell:
+    """The name of a configuration or of external predictions, by place in all_predictions."""
+    if is_external(context, i):
+        return external_name(context.all_predictions.names[i])
+    return configuration(context, i)
+
+
+def prediction_name(context: Context, i: int) -> str:
+    """Its name as text; external predictions may have the name of a configuration."""
+    name = context.all_predictions.names[i]
+    return f"{name} (external)" if is_external(context, i) else name
+
+
+def prediction_colour(context: Context, i: int) -> str:
+    """The colour of its model, grey for external predictions."""
+    if is_external(context, i):
+        return "var(--muted)"
+    return model_colour(context.run, context.run.cells[i].model)
+
+
+def summary_of(context: Context, i: int, label: int) -> ScoreSummary:
+    """The native test scores of a place in all_predictions."""
+    num = len(context.run.cells)
+    theirs = context.external.summaries
+    return theirs[i - num, label] if i >= num else context.summaries[NATIVE][i, label]
 
 
 def class_name(context: Context, label: int) -> str:

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.analysis.context import Context
-from reports.analysis.selection import SAME, Selection
+from reports.analysis.questions import SAME
+from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, Figure, Table, TableCell
-from reports.figures.cells import class_name, configuration, external_name, scored
-from reports.figures.colours import mark, model_colour
+from reports.estimands import mean_cell, states_pair
+from reports.figures.cells import (
+    class_name,
+    is_external,
+    prediction,
+    prediction_colour,
+    prediction_name,
+    scored,
+    summary_of,
+)
+from reports.figures.colours import mark
 from reports.formatting import cell_name, distinct, listed, many, plain, signed_range
 from trials.records.result import NATIVE
 
@@ -24,45 +34,41 @@ Estimate = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of the forest plot: its name in the figure and its cell in the table, its colour and
-    mark, its summary by label.
+    """One row of the forest plot: its place in all_predictions, its name in the figure, its colour
+    and mark, its summary by label.
     """
 
+    place: int
     name: str
-    cell: TableCell
     colour: str
     mark: str
     by_label: Mapping[int, ScoreSummary]
 
 
 def mean_figure(context: Context, order: list[int]) -> Figure:
-    """Mean test Dice of the configurations in this order and of the external predictions, one panel
-    per class.
+    """Mean test Dice of these predictions, places in all_predictions, in this order: one panel per
+    class.
     """
-    summaries = context.summaries[NATIVE]
-    labels = [label for label in (MEAN, *context.run.labels) if summaries[order[0], label].n]
+    sizes_of = {label: summary_of(context, order[0], label).n for label in _labels(context)}
+    labels = [label for label, size in sizes_of.items() if size]
     titles = [class_name(context, label) for label in labels]
-    sizes = listed(
-        [str(size) for size in sorted({summaries[order[0], label].n for label in labels})]
-    )
+    sizes = listed([str(size) for size in sorted({sizes_of[label] for label in labels})])
+    ours = sum(not is_external(context, i) for i in order)
     external = (
         f" and {many(len(context.external.names), 'set')} of external predictions (crosses)"
         if context.external.names
         else ""
     )
     caption = (
-        f"{many(len(order), 'configuration')}{external}, highest mean first. Where intervals "
+        f"{many(ours, 'configuration')}{external}, highest mean first. Where intervals "
         "overlap widely, the order of the rows is uncertain. Mean test Dice with 95 % interval, "
         f"n = {sizes} patients; {KEY}."
     )
     lines = _lines(context, order)
     rows = tuple(
         (
-            line.cell,
-            *(
-                scored(s.dice, s.dice_low, s.dice_high)
-                for s in (line.by_label[label] for label in labels)
-            ),
+            prediction(context, line.place),
+            *(_score(line, label) for label in labels),
         )
         for line in lines
     )
@@ -85,6 +91,12 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
     )
 
 
+def _score(line: Line, label: int) -> TableCell:
+    found = line.by_label[label]
+    cell = scored(found.dice, found.dice_low, found.dice_high)
+    return mean_cell(cell, line.place, found.dice) if label == MEAN else cell
+
+
 def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dict[str, Any]:
     """The panels of the means. A panel whose values are all equal gets the range 0 to 1, because
     plotly's own would start below 0.
@@ -98,40 +110,27 @@ def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dic
     return layout
 
 
+def _labels(context: Context) -> tuple[int, ...]:
+    return (MEAN, *context.run.labels)
+
+
 def _lines(context: Context, order: list[int]) -> list[Line]:
-    """Configurations and external predictions, highest mean first."""
-    labels, ours, theirs = (
-        (MEAN, *context.run.labels),
-        context.summaries[NATIVE],
-        context.external.summaries,
-    )
-    lines = [
+    """One row for each prediction in this order."""
+    return [
         Line(
-            name=plain(cell_name(context.run.cells[i])),
-            cell=configuration(context, i),
-            colour=model_colour(context.run, context.run.cells[i].model),
-            mark=mark(context.run, context.run.cells[i]),
-            by_label={label: ours[i, label] for label in labels},
+            place=i,
+            name=plain(prediction_name(context, i)),
+            colour=prediction_colour(context, i),
+            mark="x-thin" if is_external(context, i) else mark(context.run, context.run.cells[i]),
+            by_label={label: summary_of(context, i, label) for label in _labels(context)},
         )
         for i in order
     ]
-    lines += [
-        Line(
-            # External predictions may have the name of a configuration, but need their own row.
-            name=f"{plain(name)} (external)",
-            cell=external_name(name),
-            colour="var(--muted)",
-            mark="x-thin",
-            by_label={label: theirs[o, label] for label in labels},
-        )
-        for o, name in enumerate(context.external.names)
-    ]
-    return sorted(lines, key=lambda line: -line.by_label[MEAN].dice)
 
 
 def difference_figure(context: Context, selection: Selection, order: list[int]) -> Figure:
-    """The difference between the selected configuration and each rival; filled if it is
-    resolved.
+    """The difference between the selected configuration and each other prediction; filled if its
+    lead is resolved.
     """
     rivals = [i for i in order if i != selection.selected]
     data = []
@@ -170,7 +169,7 @@ def difference_figure(context: Context, selection: Selection, order: list[int]) 
 
 def _names(context: Context, order: list[int]) -> list[str]:
     """Row names from bottom to top, in plotly's order."""
-    return [plain(cell_name(context.run.cells[i])) for i in reversed(order)]
+    return [plain(prediction_name(context, i)) for i in reversed(order)]
 
 
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
@@ -273,10 +272,11 @@ def _difference_table(context: Context, selection: Selection, rivals: list[int])
     columns = (Column("rival"), Column("difference [95 % interval]", True), Column("verdict"))
     rows = tuple(
         (
-            configuration(context, i),
+            prediction(context, i),
             TableCell(
                 signed_range(selection.lead[i], selection.low[i], selection.high[i]),
                 selection.lead[i],
+                states=states_pair(selection.selected, i, float(selection.lead[i])),
             ),
             TableCell(
                 "resolved" if selection.resolved[i] else "not resolved",

@@ -4,8 +4,17 @@ from reports.analysis.context import Context
 from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN
 from reports.elements import Column, Figure, Picture, Sheet, Table
-from reports.figures.cells import configuration, scored
-from reports.figures.colours import label_colour, mark, model_colour
+from reports.estimands import mean_cell
+from reports.figures.cells import (
+    is_external,
+    prediction,
+    prediction_colour,
+    prediction_name,
+    ranked_all,
+    scored,
+    summary_of,
+)
+from reports.figures.colours import label_colour, mark
 from reports.figures.example_cases import Patient, patients_of
 from reports.figures.forest import panels, points
 from reports.figures.slices import image_notes, picture_case
@@ -18,7 +27,7 @@ ROW, FRAME = 20, 76
 
 
 def overview_figure(context: Context, selection: Selection) -> Figure:
-    """Mean test Dice of every configuration with its 95 % interval, best first; the selected one is
+    """Mean test Dice of every prediction with its 95 % interval, best first; the selected one is
     bold and highlighted. At most MOST_ROWS are shown, always including the selected one.
     """
     order, num_left_out = _shown(context, selection.selected)
@@ -56,9 +65,7 @@ def overview_figure(context: Context, selection: Selection) -> Figure:
 
 
 def _shown(context: Context, selected: int) -> tuple[list[int], int]:
-    summaries = context.summaries[NATIVE]
-    order = [i for i in range(len(context.run.cells)) if summaries[i, MEAN].n]
-    order.sort(key=lambda i: -summaries[i, MEAN].dice)
+    order = ranked_all(context)
     kept = order[:MOST_ROWS]
     if selected not in kept:
         kept[-1] = selected
@@ -66,32 +73,38 @@ def _shown(context: Context, selected: int) -> tuple[list[int], int]:
 
 
 def _row_name(context: Context, i: int, selected: int) -> str:
-    name = plain(cell_name(context.run.cells[i]))
+    name = plain(prediction_name(context, i))
     return f"<b>{name}</b>" if i == selected else name
 
 
 def _points(context: Context, order: list[int], rows: list[str]) -> tuple[dict[str, object], ...]:
     """One trace per model colour."""
-    run, summaries = context.run, context.summaries[NATIVE]
-    colours = [model_colour(run, run.cells[i].model) for i in order]
+    run = context.run
+    colours = [prediction_colour(context, i) for i in order]
     traces = []
     for colour in distinct(colours):
         mine = [place for place, own in enumerate(colours) if own == colour][::-1]
-        means = [summaries[order[place], MEAN] for place in mine]
+        means = [summary_of(context, order[place], MEAN) for place in mine]
         values = [(mean.dice, mean.dice_low, mean.dice_high) for mean in means]
-        marks = [mark(run, run.cells[order[place]]) for place in mine]
+        marks = [
+            "x-thin" if is_external(context, i) else mark(run, run.cells[i])
+            for i in (order[place] for place in mine)
+        ]
         traces.append(points([rows[place] for place in mine], values, colour, marks, 0))
     return tuple(traces)
 
 
 def _table(context: Context, order: list[int]) -> Table:
-    means = [context.summaries[NATIVE][i, MEAN] for i in order]
+    means = [summary_of(context, i, MEAN) for i in order]
     return Table(
         id="answer-overview-table",
         caption="The means and intervals of the figure.",
         columns=(Column("configuration"), Column("mean test Dice", True)),
         rows=tuple(
-            (configuration(context, i), scored(mean.dice, mean.dice_low, mean.dice_high))
+            (
+                prediction(context, i),
+                mean_cell(scored(mean.dice, mean.dice_low, mean.dice_high), i, mean.dice),
+            )
             for i, mean in zip(order, means, strict=True)
         ),
     )

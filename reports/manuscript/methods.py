@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.analysis.context import Context
-from reports.analysis.selection import SAME
+from reports.analysis.questions import SAME
 from reports.analysis.summary import MEAN
 from reports.figures.cells import has_surfaces
 from reports.formatting import (
@@ -31,6 +31,7 @@ from reports.manuscript.references import (
 from reports.stats.intervals import DRAWS
 from trials.records.grouping import cases_by_patient
 from trials.records.metrics import METRICS
+from trials.records.questions import comparisons
 from trials.records.result import NATIVE
 
 HYPER = {"lr": "the learning rate", "one_minus_beta": "1 - beta"}
@@ -136,13 +137,14 @@ def _preparation(recipe: Mapping[str, Any]) -> str:
 
 def _tuning(context: Context) -> str:
     tuning = context.run.record.get("tuning")
+    first = _first(context)
     if not tuning:
-        return "Hyperparameters were not tuned: every configuration used its default."
+        return f"Hyperparameters were not tuned: every configuration used its {first} setting."
     spaces = distinct(
         name for study in context.run.record.get("studies") or () for name in study["space"]
     )
     tuned = f"we tuned {listed([in_words(name) for name in spaces])} of each configuration"
-    budget = f"with {many(tuning['trials'], 'trial')}, the first of which is the default"
+    budget = f"with {many(tuning['trials'], 'trial')}, the first of which is the {first} setting"
     pruned = (
         f" Trials were stopped early by successive halving{cite('li2020')}."
         if tuning.get("prune")
@@ -154,6 +156,11 @@ def _tuning(context: Context) -> str:
         f"classes on the validation patients.{pruned} The best setting was then trained with "
         f"{many(len(context.run.seeds), 'seed')}. The test patients had no part in it."
     )
+
+
+def _first(context: Context) -> str:
+    """What the setting of a first trial is: settings of the demo on other data are inherited."""
+    return "inherited" if context.run.record.get("inherited") else "default"
 
 
 def in_words(hyper: str) -> str:
@@ -176,15 +183,18 @@ def _evaluation(context: Context) -> str:
 
 
 def _statistics(context: Context) -> str:
+    cells = context.run.cells
+    asked = sum(len(comparisons(answer.question, cells)) for answer in context.answers)
     return (
         f"Intervals are 95 % bootstrap intervals{cite('efron1993')} of {DRAWS:,} samples of "
         "patients, with the variance between seeds, widened by Student's t. Differences between "
         f"configurations were tested by Wilcoxon's signed-rank test{cite('wilcoxon1945')} over "
         "patients and by a t test with random patients and trainings, of which the larger p value "
-        f"counts, corrected by Holm's method{cite('holm1979')}. The configuration with the highest "
-        "Dice on the validation patients was selected; we call its lead resolved if the interval "
-        f"excludes zero and reaches beyond {SAME} Dice, the seeds alone show it, and it remains "
-        "after the correction."
+        f"counts, corrected by Holm's method{cite('holm1979')} over "
+        f"{many(asked, 'comparison')} declared before the run, and over all pairs for other pairs. "
+        "We call a difference resolved if its interval excludes zero and its corrected p is below "
+        "0.05. The configuration with the highest Dice on the validation patients was selected; it "
+        f"leads if its difference to every other one is resolved and may exceed {SAME} Dice."
     )
 
 

@@ -2,8 +2,9 @@
 
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
-from reports.figures.cells import class_name, ranked
+from reports.figures.cells import class_name, ranked_all, summary_of
 from reports.formatting import many, many_patients, ranged
+from reports.latex import names_of
 from reports.manuscript.document import DataTable, Paragraph, Part
 from reports.manuscript.methods import in_words
 from trials.records.result import NATIVE, TrialResult
@@ -19,17 +20,18 @@ def tables(context: Context) -> Part:
 
 
 def _scores(context: Context) -> DataTable:
-    labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
-    counts = context.test[NATIVE]
-    order = ranked(context)
+    labels, counts = (MEAN, *context.run.labels), context.test[NATIVE]
+    order = ranked_all(context)
     rows = []
     for i in order:
-        found = [summaries[i, label] for label in labels]
+        found = [summary_of(context, i, label) for label in labels]
         scores = [ranged(one.dice, one.dice_low, one.dice_high) for one in found]
-        rows.append((*_names(context.run.cells[i]), *scores))
+        rows.append((*names_of(context, i), *scores))
     patients = many_patients(len(counts.patients), len(counts.cases), "test")
     heads = [
-        f"{class_name(context, label)} (n = {summaries[order[0], label].n})" if order else ""
+        f"{class_name(context, label)} (n = {summary_of(context, order[0], label).n})"
+        if order
+        else ""
         for label in labels
     ]
     return DataTable(

@@ -9,30 +9,37 @@ from itertools import combinations
 import numpy as np
 
 from reports.analysis.context import Context
-from reports.analysis.levels import LevelPair, level_family, level_pairs, scored_levels
 from reports.analysis.patients import patient_dice
+from reports.analysis.questions import Answered
 from reports.analysis.summary import MEAN
-from reports.elements import Block, Column, Figure, Section, Table, TableCell, Text
+from reports.answer.questions import RULE, setting
+from reports.elements import Block, Column, Figure, Section, Stated, Table, TableCell, Text
+from reports.estimands import states_difference
 from reports.figures.cells import p_cell
 from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
-from reports.formatting import interval, listed, many, number, plain, signed, signed_range
-from reports.stats.effects import FACTORS, complete_blocks, contrast, level_weights
+from reports.formatting import (
+    distinct,
+    interval,
+    listed,
+    many,
+    number,
+    plain,
+    signed,
+    signed_range,
+)
+from reports.stats.effects import complete_blocks, contrast, level_weights
 from reports.stats.intervals import nan_mean
 from reports.stats.tests import critical_difference, friedman, mean_ranks
-from trials.records.comparisons import Family
+from trials.records.questions import FACTORS, MEAN_OF_CLASSES
 from trials.records.result import NATIVE
 
 PLURALS = {"model": "models", "loss": "losses", "sampling": "samplings"}
-RULE = (
-    "A block is one setting of the other two factors. Only complete blocks are used, in which "
-    "every level has a score, so that all levels are averaged over the same settings. Intervals "
-    "are 95 % over patients and seeds, each pair on its own. Each pair has two tests: Wilcoxon's "
-    "signed-rank test over patients (each patient averaged over blocks and seeds), and a t test "
-    "that treats patients and trainings as random. The table shows the larger of the two p "
-    "values. A pair is resolved if its interval excludes zero, its Holm-corrected p is below "
-    "0.05, and any configuration has two seeds. The difference is in the mean of the classes, "
-    "where each class has the same weight; the tests use each patient's mean over the classes it "
-    "has, so a class that few patients have has less weight."
+BLOCKS = (
+    "The figure averages over the other factors, so it hides an effect that depends on them; the "
+    "table of comparisons does not. A block is one setting of the other two factors. Only complete "
+    "blocks are used, in which every level has a score, so that all levels are averaged over the "
+    "same settings. Mean ranks and Friedman's test use each patient's mean over the classes it "
+    "has, so a class that few patients have has less weight there."
 )
 
 
@@ -55,7 +62,7 @@ class Effect:
 
 def effects(context: Context) -> Section | None:
     """One row per level; None if no factor has two levels with a score."""
-    varied = scored_levels(context.run.cells, _scored(context))
+    varied = _levels(context)
     if not varied:
         return None
     found = [
@@ -63,9 +70,8 @@ def effects(context: Context) -> Section | None:
         for factor, levels in varied.items()
         if (effect := _effect(context, factor, levels)) is not None
     ]
-    family, is_declared = level_family(context.run.record)
-    pairs = level_pairs(context.run.cells, context.test[NATIVE], context.resampled, family)
     blocks: list[Block] = [_figure(context, found), _rank_table(found)] if found else []
+    answered = [one for answer in context.answers for one in answer.found]
     missing = [factor for factor in varied if factor not in {effect.factor for effect in found}]
     holes = (
         f" No setting of the other factors has a score for every {' or '.join(missing)}."
@@ -76,39 +82,50 @@ def effects(context: Context) -> Section | None:
         id="effects",
         title="Effect of each factor",
         question="Which factor affects the score most?",
-        finding=_finding(pairs) + holes,
-        blocks=(*blocks, _pair_table(pairs), Text((RULE, _declared(family, is_declared, pairs)))),
+        finding=_finding(answered) + holes,
+        blocks=(*blocks, _pair_table(context, answered), Text((RULE, BLOCKS))),
+        states=_states(answered),
     )
 
 
-def _declared(family: Family, is_declared: bool, pairs: list[LevelPair]) -> str:
-    """A sentence on which pairs Holm's correction covers."""
-    if not is_declared:
-        return (
-            "The run declared no family for levels, so Holm's correction covers all "
-            f"{many(len(pairs), 'pair')} of this section."
-        )
-    tested = sum(not math.isnan(pair.p) for pair in pairs)
-    alone = f", which varies the {family.vary} only" if family.vary else ""
-    return (
-        f"Holm's correction covers the {many(tested, 'pair')} of the declared family "
-        f"'{family.name}'{alone}."
-    )
+def _states(answered: list[Answered]) -> tuple[Stated, ...]:
+    widest = _widest(answered)
+    return () if widest is None else tuple(filter(None, (_stated(widest),)))
+
+
+def _stated(one: Answered) -> Stated | None:
+    """The difference in the direction in which it is printed."""
+    if one.comparison.question.score != MEAN_OF_CLASSES:
+        return None
+    sign = 1 if one.gap >= 0 else -1
+    return states_difference(sign * one.weights, abs(one.gap))
+
+
+def _widest(answered: list[Answered]) -> Answered | None:
+    return max(answered, key=lambda one: (one.resolved, abs(one.gap)), default=None)
+
+
+def _levels(context: Context) -> dict[str, list[str]]:
+    """The levels with a score by factor, for factors with at least two of them."""
+    cells = [cell for cell, has in zip(context.run.cells, _scored(context), strict=True) if has]
+    found = {factor: distinct(getattr(cell, factor) for cell in cells) for factor in FACTORS}
+    return {factor: levels for factor, levels in found.items() if len(levels) > 1}
 
 
 def _scored(context: Context) -> np.ndarray:
-    return ~np.isnan(context.resampled.estimates[MEAN])
+    return ~np.isnan(context.resampled.estimates[MEAN][: len(context.run.cells)])
 
 
 def _effect(context: Context, factor: str, levels: list[str]) -> Effect | None:
     blocks = complete_blocks(context.run.cells, factor, levels, _scored(context))
     if not blocks:
         return None
-    weights = level_weights(blocks, len(context.run.cells))
+    weights = level_weights(blocks, len(context.all_predictions.names))
     estimates = contrast(weights, context.resampled.estimates[MEAN])
     from_average = weights - weights.mean(axis=0)
     low, high = context.resampled.contrast_interval(MEAN, from_average)
-    by_patient = contrast(weights, nan_mean(patient_dice(context.test[NATIVE], MEAN), 1).T)
+    counts = context.all_predictions.counts
+    by_patient = contrast(weights, nan_mean(patient_dice(counts, MEAN), 1).T)
     return Effect(
         factor=factor,
         levels=levels,
@@ -121,22 +138,32 @@ def _effect(context: Context, factor: str, levels: list[str]) -> Effect | None:
     )
 
 
-def _finding(pairs: list[LevelPair]) -> str:
-    if not pairs:
+def _finding(answered: list[Answered]) -> str:
+    widest = _widest(answered)
+    if widest is None:
         return (
-            "No two levels of a factor have a score in the same setting of the other factors, so "
-            "no factor can be compared on its own."
+            "No two levels of a factor that the run compares have a score in the same setting of "
+            "the other factors."
         )
-    widest = max(pairs, key=lambda pair: (pair.resolved, pair.gap))
-    resolved = sum(pair.resolved for pair in pairs)
-    verdict = "" if widest.resolved else " (not resolved)"
+    resolved = sum(one.resolved for one in answered)
+    verdict = "resolved" if widest.resolved else "not resolved"
+    plural, where = PLURALS[widest.comparison.question.factor], setting(widest)
     return (
-        f"The largest difference is between the {PLURALS[widest.factor]} {widest.first} and "
-        f"{widest.second}: {signed_range(widest.gap, widest.low, widest.high)} Dice over "
-        f"{many(widest.blocks, 'shared setting')}{verdict}. {resolved} of "
-        f"{many(len(pairs), 'pair')} of levels "
-        f"{'is' if resolved == 1 or len(pairs) == 1 else 'are'} resolved."
+        f"The largest difference is between the {plural} {widest.higher} and {widest.lower}"
+        f"{f' {where}' if where else ''}: {_span(widest)} Dice ({verdict}). {resolved} of "
+        f"{many(len(answered), 'declared comparison')} "
+        f"{'is' if resolved == 1 or len(answered) == 1 else 'are'} resolved."
     )
+
+
+def _span(one: Answered) -> str:
+    low, high = _bounds(one)
+    return signed_range(abs(one.gap), low, high)
+
+
+def _bounds(one: Answered) -> tuple[float, float]:
+    """The interval of the higher level minus the lower one."""
+    return (one.low, one.high) if one.gap >= 0 else (-one.high, -one.low)
 
 
 def _figure(context: Context, found: list[Effect]) -> Figure:
@@ -246,30 +273,42 @@ def _rank_table(found: list[Effect]) -> Table:
     return Table(id="effects-ranks", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def _pair_table(pairs: list[LevelPair]) -> Table:
-    names = ("factor", "higher", "lower")
+def _pair_table(context: Context, answered: list[Answered]) -> Table:
+    """One row for each comparison that the run declared."""
     columns = (
-        *map(Column, names),
-        Column("shared settings", True),
+        Column("factor"),
+        Column("setting"),
+        Column("higher"),
+        Column("lower"),
+        Column("shared settings", True, "settings of the remaining factors that both levels have"),
         Column("difference [95 % interval]", True),
+        Column("p", True),
+        Column("Holm p", True, "corrected over all comparisons that the run declared"),
+        Column("verdict"),
     )
-    columns = (*columns, Column("p", True), Column("Holm p", True), Column("verdict"))
     rows = tuple(
         (
-            TableCell(pair.factor),
-            TableCell(pair.first),
-            TableCell(pair.second),
-            TableCell(str(pair.blocks), pair.blocks),
-            TableCell(f"{signed(pair.gap)}", pair.gap, small=interval(pair.low, pair.high)),
-            *(p_cell(p) for p in (pair.p, pair.adjusted)),
+            TableCell(one.comparison.question.factor),
+            TableCell(", ".join(level for _, level in one.comparison.at) or "all"),
+            TableCell(one.higher),
+            TableCell(one.lower),
+            TableCell(str(len(one.comparison.pairs)), len(one.comparison.pairs)),
             TableCell(
-                "resolved" if pair.resolved else "not resolved",
-                look="" if pair.resolved else "quiet",
+                signed(abs(one.gap)),
+                abs(one.gap),
+                small=interval(*_bounds(one)),
+                states=_stated(one),
+            ),
+            p_cell(one.p),
+            p_cell(one.adjusted),
+            TableCell(
+                "resolved" if one.resolved else "not resolved", look="" if one.resolved else "quiet"
             ),
         )
-        for pair in sorted(pairs, key=lambda pair: (FACTORS.index(pair.factor), -pair.gap))
+        for one in answered
     )
     caption = (
-        "Every pair of levels, over the settings of the other factors that both have in common."
+        f"The {many(len(answered), 'comparison')} that the run declared, with the mean over the "
+        "settings that both levels have in common."
     )
     return Table(id="effects-pairs", caption=caption, columns=columns, rows=rows)

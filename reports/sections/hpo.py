@@ -45,10 +45,17 @@ def hpo(context: Context) -> Section | None:
         id="hpo",
         title="Tuning",
         question="How much did tuning improve the score, and which hyperparameters mattered?",
-        finding=f"{_gain_words(studies)} "
+        finding=f"{_gain_words(studies, first_setting(context))} "
         f"{importance_words(importance, max(map(len, studies.values())))}",
         blocks=tuple(blocks),
     )
+
+
+def first_setting(context: Context) -> str:
+    """The word for the setting of a study's first trial: settings of the demo on other data are
+    inherited.
+    """
+    return "inherited" if context.run.record.get("inherited") else "default"
 
 
 def _studies(context: Context) -> Studies:
@@ -87,17 +94,17 @@ def _gains(studies: Studies) -> dict[Cell, float]:
     }
 
 
-def _gain_words(studies: Studies) -> str:
+def _gain_words(studies: Studies, first: str) -> str:
     gains = _gains(studies)
     if not gains:
-        return "No study has a completed default trial, so the gain of tuning is unknown."
+        return f"No study has a completed {first} trial, so the gain of tuning is unknown."
     sizes = sorted({len(trials) for trials in studies.values()})
     kept = sum(gain == 0 for gain in gains.values())
     budget = many(sizes[0], "setting") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} settings"
     better = len(gains) - kept
     text = (
-        f"With {budget} per configuration, tuning improved the validation score over the default "
-        f"in {better} of {many(len(gains), 'configuration')}"
+        f"With {budget} per configuration, tuning improved the validation score over the "
+        f"{first} setting in {better} of {many(len(gains), 'configuration')}"
     )
     return (
         f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)."
@@ -113,10 +120,10 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     order = sorted(gains, key=lambda cell: (-gains[cell], context.run.cells.index(cell)))
     names = [plain(cell_name(cell)) for cell in order]
     caption = (
-        "Validation Dice of the default setting (the first trial of each study) and of the best "
-        "setting, trained for the same number of epochs. The best score of several is biased "
-        "upwards, because it was selected on these validation cases. Validation Dice on the "
-        "cube, one seed."
+        f"Validation Dice of the {first_setting(context)} setting (the first trial of each study) "
+        "and of the best setting, trained for the same number of epochs. The best score of several "
+        "is biased upwards, because it was selected on these validation cases. Validation Dice on "
+        "the cube, one seed."
     )
     layout = {
         "margin": {"l": 10, "r": 10, "t": 40, "b": 44},
@@ -132,7 +139,7 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     return Figure(
         id="gain",
         caption=caption,
-        data=_gain_traces(names, [studies[cell] for cell in order]),
+        data=_gain_traces(names, [studies[cell] for cell in order], first_setting(context)),
         layout=layout,
         table=_gain_table(context, studies, order),
         height=110 + 24 * len(order),
@@ -140,7 +147,9 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     )
 
 
-def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[dict[str, Any], ...]:
+def _gain_traces(
+    names: list[str], studies: list[list[TrialResult]], first: str
+) -> tuple[dict[str, Any], ...]:
     """One line per configuration from the default to the best score, with markers at both ends."""
     defaults = [round(_score(trials[0]), 4) for trials in studies]
     bests = [round(_score(_best(trials)), 4) for trials in studies]
@@ -156,7 +165,7 @@ def _gain_traces(names: list[str], studies: list[list[TrialResult]]) -> tuple[di
         }
     ]
     for title, values, symbol in (
-        ("default", defaults, "circle-open"),
+        (first, defaults, "circle-open"),
         ("best of its study", bests, "circle"),
     ):
         data.append(
@@ -183,7 +192,13 @@ def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
         Column("configuration"),
         *(
             Column(name, True)
-            for name in ("complete trials", "default", "best", "gain", "number of the best trial")
+            for name in (
+                "complete trials",
+                first_setting(context),
+                "best",
+                "gain",
+                "number of the best trial",
+            )
         ),
         Column("best setting"),
     )
@@ -204,7 +219,7 @@ def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
         )
     return Table(
         id="gain-table",
-        caption="The best setting of each study and its default.",
+        caption=f"The best setting of each study and its {first_setting(context)} one.",
         columns=columns,
         rows=tuple(rows),
     )

@@ -1,31 +1,37 @@
-"""The leaderboard: a table of all configurations, their forest plots, and a table per class."""
+"""The leaderboard: a table of all configurations and external predictions, their forest plots, and
+a table per class.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from reports.analysis.context import Context
+from reports.analysis.contrasts import against
+from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN
 from reports.elements import Block, Column, Section, Table, TableCell, Text
+from reports.estimands import mean_cell, states_first
 from reports.figures.cells import (
     class_name,
     configuration,
     ensemble_cells,
     ensemble_column,
-    external_name,
     has_surfaces,
+    is_external,
     nothing_known,
+    prediction,
+    prediction_name,
     ranked,
+    ranked_all,
     scored,
+    summary_of,
     surface_cells,
 )
 from reports.figures.forest import difference_figure, mean_figure
-from reports.formatting import cell_name, listed, many_patients, number, percent
-from trials.records.comparisons import CLASSES, SELECTED
+from reports.formatting import listed, many_patients, number, percent
 from trials.records.result import NATIVE, PREPARED
 
 CONFIGURATION = ["space", "model", "loss", "sampling"]
-TableRow = tuple[TableCell, ...]
-MakeRow = Callable[[int], TableRow]
 # With more configurations than this, the tables by class are folded.
 OPEN_ROWS = 16
 RULE = (
@@ -34,8 +40,8 @@ RULE = (
     "the seeds; a patient's scans are averaged first. Intervals are 95 % bootstrap intervals over "
     "patients, with the same draws for "
     "each of them. They include "
-    "the variance between seeds, estimated from all trainings, and are widened for its degrees of "
-    "freedom (Student's t). "
+    "the variance between seeds, estimated from all trainings (external predictions count as one "
+    "training), and are widened for its degrees of freedom (Student's t). "
     "False alarms are patients without the class in whom it was predicted."
 )
 
@@ -48,15 +54,18 @@ SURFACE_RULE = (
 
 
 def leaderboard(context: Context) -> Section | None:
-    """Every configuration, best mean first; None before the first final trial."""
-    order = ranked(context)
-    if not order:
+    """Every configuration and all external predictions, best mean first; None before the first
+    final trial.
+    """
+    if not ranked(context):
         return None
+    order = ranked_all(context)
     blocks: list[Block] = [_overview(context, order), mean_figure(context, order)]
     if context.selection is not None and len(order) > 1:
         blocks.append(difference_figure(context, context.selection, order))
-    blocks += [_class_table(context, order, label) for label in context.run.labels]
-    blocks.append(_background_table(context, order))
+    p = {} if context.selection is None else _p_against_selected(context, context.selection)
+    blocks += [_class_table(context, order, label, p) for label in context.run.labels]
+    blocks.append(_background_table(context, ranked(context)))
     return Section(
         id="leaderboard",
         title="Leaderboard",
@@ -64,6 +73,10 @@ def leaderboard(context: Context) -> Section | None:
         finding=_finding(context, order),
         blocks=(*blocks, Text((RULE, *_tolerances(context)))),
     )
+
+
+def _p_against_selected(context: Context, selection: Selection) -> dict[tuple[int, int], float]:
+    return against(selection.selected, context.all_predictions.counts, context.resampled)
 
 
 def _tolerances(context: Context) -> tuple[str, ...]:
@@ -80,13 +93,13 @@ def _tolerances(context: Context) -> tuple[str, ...]:
 
 
 def _finding(context: Context, order: list[int]) -> str:
-    summaries, leaders = context.summaries[NATIVE], []
+    leaders = []
     for label in context.run.labels:
-        if summaries[order[0], label].n:
-            best = max(order, key=lambda i: summaries[i, label].dice)
-            dice = number(summaries[best, label].dice)
+        if summary_of(context, order[0], label).n:
+            best = max(order, key=lambda i: summary_of(context, i, label).dice)
+            dice = number(summary_of(context, best, label).dice)
             leader = (
-                f"{cell_name(context.run.cells[best])} ({dice})"
+                f"{prediction_name(context, best)} ({dice})"
                 if float(dice)
                 else "none (0.000 throughout)"
             )
@@ -100,11 +113,12 @@ def _finding(context: Context, order: list[int]) -> str:
 
 
 def _overview(context: Context, order: list[int]) -> Table:
-    labels, summaries = (MEAN, *context.run.labels), context.summaries[NATIVE]
+    labels = (MEAN, *context.run.labels)
+    sizes = {label: summary_of(context, order[0], label).n for label in labels}
     columns = (
         Column("configuration"),
         *(
-            Column(class_name(context, label), True, f"Dice, n = {summaries[order[0], label].n}")
+            Column(class_name(context, label), True, f"Dice, n = {sizes[label]}")
             for label in labels
         ),
         *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
@@ -117,15 +131,13 @@ def _overview(context: Context, order: list[int]) -> Table:
         Column(
             "ranks first",
             True,
-            "share of the resamples in which this configuration has the highest mean Dice",
+            "share of the bootstrap samples in which it has the highest mean, see Ranking "
+            "stability",
         ),
         Column("seeds", True),
     )
     held = listed(
-        [
-            f"{context.run.classes[label]} n = {summaries[order[0], label].n}"
-            for label in context.run.labels
-        ]
+        [f"{context.run.classes[label]} n = {sizes[label]}" for label in context.run.labels]
     )
     caption = (
         f"Test Dice with 95 % interval, native grid ({held}). The one selected on validation "
@@ -133,91 +145,45 @@ def _overview(context: Context, order: list[int]) -> Table:
     )
     if context.external.names:
         caption += (
-            " External predictions, scored by the same rules and never selected: "
+            " External predictions, scored and compared by the same rules but never selected: "
             f"{listed(context.external.names)}."
         )
     return Table(
         id="leaderboard-table",
         caption=caption,
         columns=columns,
-        rows=_merge_rows(
-            context,
-            order,
-            lambda i: _row(context, i, labels),
-            lambda o: _external_row(context, o, labels),
-        ),
+        rows=tuple(_row(context, i, labels) for i in order),
     )
 
 
 def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, ...]:
-    summaries = [context.summaries[NATIVE][i, label] for label in labels]
-    cube, seeds = context.summaries[PREPARED][i, MEAN].dice, summaries[0].seeds
-    first = float(context.selection.first[i]) if context.selection else math.nan
-    scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
-    tail = (
-        TableCell(number(cube), cube),
-        TableCell(percent(first), first),
-        TableCell(str(seeds), seeds),
-    )
+    mean, *of_classes = (summary_of(context, i, label) for label in labels)
+    first = float(context.first[i])
+    cube = () if is_external(context, i) else (context.summaries[PREPARED][i, MEAN].dice,)
     return (
-        configuration(context, i),
-        *scores,
-        *surface_cells(context, context.metrics, i, MEAN),
-        *ensemble_cells(context, i, MEAN),
-        *tail,
+        prediction(context, i),
+        mean_cell(scored(mean.dice, mean.dice_low, mean.dice_high), i, mean.dice),
+        *(scored(of.dice, of.dice_low, of.dice_high) for of in of_classes),
+        *_surfaces(context, i, MEAN),
+        *ensemble_cells(context, None if is_external(context, i) else i, MEAN),
+        *(TableCell(number(value), value) for value in cube),
+        *(() if cube else (nothing_known(),)),
+        TableCell(percent(first), first, states=states_first(i, first)),
+        TableCell(str(mean.seeds), mean.seeds),
     )
 
 
-def _merge_rows(
-    context: Context, order: list[int], ours: MakeRow, theirs: MakeRow
-) -> tuple[TableRow, ...]:
-    """The rows of the configurations in their order, with the rows of external predictions sorted
-    in by mean Dice.
-    """
-    rows = [(context.summaries[NATIVE][i, MEAN].dice, ours(i)) for i in order]
-    rows += [
-        (context.external.summaries[o, MEAN].dice, theirs(o))
-        for o in range(len(context.external.names))
-    ]
-    return tuple(row for _, row in sorted(rows, key=lambda row: -row[0]))
+def _surfaces(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
+    """The Surface Dice of a place in all_predictions."""
+    num = len(context.run.cells)
+    metrics = context.external.metrics if i >= num else context.metrics
+    return surface_cells(context, metrics, i - num if i >= num else i, label)
 
 
-def _external_row(context: Context, o: int, labels: tuple[int, ...]) -> TableRow:
-    summaries = [context.external.summaries[o, label] for label in labels]
-    scores = [scored(summary.dice, summary.dice_low, summary.dice_high) for summary in summaries]
-    surfaces = surface_cells(context, context.external.metrics, o, MEAN)
-    ensemble = ensemble_cells(context, None, MEAN)
-    return (
-        external_name(context.external.names[o]),
-        *scores,
-        *surfaces,
-        *ensemble,
-        *[nothing_known()] * 3,
-    )
-
-
-def _external_class_row(context: Context, o: int, label: int) -> TableRow:
-    summary = context.external.summaries[o, label]
-    share, voxels = summary.fp_share, summary.fp_voxels
-    return (
-        external_name(context.external.names[o]),
-        scored(summary.dice, summary.dice_low, summary.dice_high),
-        scored(summary.iou, summary.iou_low, summary.iou_high),
-        *surface_cells(context, context.external.metrics, o, label),
-        *ensemble_cells(context, None, label),
-        nothing_known(),
-        *(
-            (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
-            if summary.label_free
-            else ()
-        ),
-        nothing_known(),
-        nothing_known(),
-    )
-
-
-def _class_table(context: Context, order: list[int], label: int) -> Table:
-    first = context.summaries[NATIVE][order[0], label]
+def _class_table(
+    context: Context, order: list[int], label: int, p: Mapping[tuple[int, int], float]
+) -> Table:
+    first = summary_of(context, order[0], label)
     test = (
         "the larger p of the signed-rank test over patients (seeds averaged, zeros by Pratt) and "
         "of Student's t over patients "
@@ -252,29 +218,25 @@ def _class_table(context: Context, order: list[int], label: int) -> Table:
         f"{context.run.classes[label]}: n = {patients} hold it, "
         f"{first.label_free} {'have a scan without it' if counts.patient_of else 'do not'}."
     )
-    rows = _merge_rows(
-        context,
-        order,
-        lambda i: _class_row(context, i, label),
-        lambda o: _external_class_row(context, o, label),
-    )
+    rows = tuple(_class_row(context, i, label, p.get((i, label), math.nan)) for i in order)
     folded = len(order) > OPEN_ROWS
     return Table(
         id=f"leaderboard-class-{label}", caption=caption, columns=columns, rows=rows, folded=folded
     )
 
 
-def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
-    summary, cube = context.summaries[NATIVE][i, label], context.summaries[PREPARED][i, label]
-    p = _p_against_selected(context, i, label)
+def _class_row(context: Context, i: int, label: int, p: float) -> tuple[TableCell, ...]:
+    summary = summary_of(context, i, label)
     share, voxels = summary.fp_share, summary.fp_voxels
+    external = is_external(context, i)
+    cube = None if external else context.summaries[PREPARED][i, label]
     return (
-        configuration(context, i),
+        prediction(context, i),
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
-        *surface_cells(context, context.metrics, i, label),
-        *ensemble_cells(context, i, label),
-        scored(cube.dice, cube.dice_low, cube.dice_high),
+        *_surfaces(context, i, label),
+        *ensemble_cells(context, None if external else i, label),
+        scored(cube.dice, cube.dice_low, cube.dice_high) if cube else nothing_known(),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))
             if summary.label_free
@@ -283,16 +245,6 @@ def _class_row(context: Context, i: int, label: int) -> tuple[TableCell, ...]:
         TableCell("" if math.isnan(p) else "below 0.001" if p < 0.001 else number(p), p),
         TableCell(str(summary.seeds), summary.seeds),
     )
-
-
-def _p_against_selected(context: Context, i: int, label: int) -> float:
-    """The Holm-adjusted p value, from the declared family that compares the selected configuration
-    with all others per class; NaN without one.
-    """
-    for family in context.families:
-        if context.selection and family.family.pairs == SELECTED and family.family.score == CLASSES:
-            return family.adjusted.get((context.selection.selected, i, label), math.nan)
-    return math.nan
 
 
 def _background_table(context: Context, order: list[int]) -> Table:

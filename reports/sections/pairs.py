@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from reports.analysis.comparisons import FamilyResult
 from reports.analysis.context import Context
-from reports.analysis.patients import patient_dice
+from reports.analysis.contrasts import by_patient
+from reports.analysis.patients import patient_dice, patient_parts
+from reports.analysis.selection import Pairs
 from reports.analysis.summary import MEAN
 from reports.elements import Column, Figure, Section, Table, TableCell, Text
-from reports.figures.cells import p_cell, ranked
-from reports.formatting import cell_name, interval, many, number, percent, plain, signed
+from reports.estimands import states_pair
+from reports.figures.cells import p_cell, prediction, prediction_name, ranked_all
+from reports.formatting import interval, many, number, plain, signed
 from reports.stats.intervals import nan_mean
-from reports.stats.pairs import hodges_lehmann, superiority
+from reports.stats.pairs import hodges_lehmann
 from reports.stats.tests import sign_flip
-from trials.records.comparisons import PATIENTS, SELECTED
 from trials.records.result import NATIVE
 
 # The table shows at most this many pairs, those with the smallest p.
@@ -24,78 +25,61 @@ MOST_ROWS = 300
 # With at most this many configurations the map shows the differences as text.
 PRINTED = 14
 RULE = (
-    "A patient's score is the mean Dice of the classes its reference has, averaged over seeds. "
-    "Each pair has two tests: Wilcoxon's signed-rank test over patients (zeros by Pratt), which "
-    "asks whether these trainings differ, and a t test that treats patients and trainings as "
-    "random, which asks whether new trainings would differ. Each is corrected by Holm within the "
-    "family that the run declared, and the table shows the larger p value. A pair is resolved if "
-    "its corrected p is below 0.05 and any configuration has two seeds. The shift is the "
-    "Hodges-Lehmann estimate. The probability of a higher score is the share of patients on "
-    "which the first configuration scores higher (ties count half), with Wilson's interval. As a "
-    "check of Wilcoxon's test, the last p flips the sign of every patient's difference at random "
-    "10,000 times; it is not corrected."
+    "The difference is in the mean Dice of the classes, as everywhere on this page. Each pair has "
+    "two tests, paired by patient: Wilcoxon's signed-rank test (zeros by Pratt) on what each "
+    "patient adds to the difference, which asks whether these trainings differ, and a t test that "
+    "treats patients and trainings as random, which asks whether new trainings would differ. The "
+    "table shows the larger p value. Holm's correction is over all pairs; a pair that a declared "
+    "question compares has the p value and the verdict of that question. A pair is resolved if its "
+    "corrected p is below 0.05, its 95 % interval excludes zero and any configuration has two "
+    "seeds. External predictions count as one training. Two further columns say other things: the "
+    "median difference (Hodges and Lehmann) is less sensitive to single patients than the mean, "
+    "and the number of patients in whom the first scores higher compares their own means over the "
+    "classes that they have. As a check of Wilcoxon's test, the last p flips the sign of every "
+    "patient's difference at random 10,000 times; it is not corrected."
 )
 
 
 def pairs(context: Context) -> Section | None:
-    """The map of the first declared family that compares patients' means; None if no family has a
-    pair with scores.
-    """
-    tested = next((of for of in context.families if of.family.score == PATIENTS and of.p), None)
-    if tested is None:
+    """The map and the table of every pair of predictions; None without a pair with scores."""
+    if not context.pairs.rows or np.isnan(context.pairs.found.p).all():
         return None
-    table, agreeing = _table(context, tested)
+    table, agreeing = _table(context)
     return Section(
         id="pairs",
         title="Pairwise differences",
         question="Which differences between configurations are resolved?",
-        finding=_finding(tested, agreeing),
-        blocks=(_figure(context, tested, table), Text((RULE,))),
+        finding=_finding(context.pairs, agreeing),
+        blocks=(_figure(context, table), Text((RULE,))),
     )
 
 
-def _resolved(tested: FamilyResult) -> list[tuple[int, int, int]]:
-    return [key for key in tested.p if tested.resolved(*key)]
-
-
-def _finding(tested: FamilyResult, agreeing: str) -> str:
-    resolved = len(_resolved(tested))
-    kind = (
-        "against the selected configuration"
-        if tested.family.pairs == SELECTED
-        else "of configurations"
-    )
-    if not tested.seed_variance_known:
+def _finding(pairs: Pairs, agreeing: str) -> str:
+    resolved, num = int(pairs.verdicts.resolved.sum()), len(pairs.rows)
+    if not pairs.found.seeds_known:
         return (
-            f"None of {many(len(tested.p), 'pair')} {kind} is resolved: with one seed each, a "
-            f"difference cannot be told from random variation between trainings. {agreeing}"
+            f"None of {many(num, 'pair')} is resolved: with one seed each, a difference cannot be "
+            f"told from random variation between trainings. {agreeing}"
         )
-    verb = "is" if resolved == 1 or len(tested.p) == 1 else "are"
-    return f"{resolved} of {many(len(tested.p), 'pair')} {kind} {verb} resolved. {agreeing}"
+    verb = "is" if resolved == 1 or num == 1 else "are"
+    return f"{resolved} of {many(num, 'pair')} {verb} resolved. {agreeing}"
 
 
-def _by_patient(context: Context) -> np.ndarray:
-    return nan_mean(patient_dice(context.test[NATIVE], MEAN), 1)
-
-
-def _figure(context: Context, tested: FamilyResult, table: Table) -> Figure:
-    num, patients, resolved = (
-        len(ranked(context)),
-        _by_patient(context).shape[1],
-        len(_resolved(tested)),
-    )
+def _figure(context: Context, table: Table) -> Figure:
+    num, patients = len(ranked_all(context)), len(context.test[NATIVE].patients)
+    resolved = int(context.pairs.verdicts.resolved.sum())
     side = max(13, min(34, 700 // num))
     caption = (
-        f"{resolved} of {many(len(tested.p), 'pair')} resolved (family '{tested.family.name}'), n "
-        f"= {patients} patients. Rows and columns are in order of the mean, the highest first; "
-        "column numbers are the row numbers. Blue: the row scores higher; orange: lower; grey: "
-        "not resolved. Holm-corrected signed-rank and t tests."
+        f"{resolved} of {many(len(context.pairs.rows), 'pair')} resolved, n = {patients} patients. "
+        "Rows and columns are in order of the mean, the highest first; column numbers are the row "
+        "numbers. Blue: the row scores higher; orange: lower; grey: not resolved. Holm-corrected "
+        "signed-rank and t tests."
     )
     axis = {"showgrid": False, "zeroline": False, "ticks": ""}
     return Figure(
         id="pairs-map",
         caption=caption,
-        data=(_map(context, tested),),
+        data=(_map(context),),
         layout={
             "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
             "xaxis": axis
@@ -108,18 +92,17 @@ def _figure(context: Context, tested: FamilyResult, table: Table) -> Figure:
     )
 
 
-def _map(context: Context, tested: FamilyResult) -> dict[str, Any]:
+def _map(context: Context) -> dict[str, Any]:
     """Every pair in both directions as a plotly heatmap: 1 if the row scores higher, -1 if lower, 0
     if not resolved.
     """
-    order, scores = ranked(context), _by_patient(context)
-    names, num = [plain(cell_name(context.run.cells[i])) for i in order], len(order)
+    order, found, verdicts = ranked_all(context), context.pairs.found, context.pairs.verdicts
+    names, num = [plain(prediction_name(context, i)) for i in order], len(order)
     colours, texts, hovers = (np.full((num, num), blank, object) for blank in (None, "", ""))
-    for i, j, label in tested.p:
-        row, column = order.index(i), order.index(j)
-        gap = float((scores[i] - scores[j]).mean())
-        verdict = "resolved" if tested.resolved(i, j, label) else "not resolved"
-        p = number(tested.adjusted[i, j, label], 4)
+    for (i, j), at in context.pairs.rows.items():
+        row, column, gap = order.index(i), order.index(j), float(found.gap[at])
+        verdict = "resolved" if verdicts.resolved[at] else "not resolved"
+        p = number(verdicts.adjusted[at], 4)
         for y, x, way in ((row, column, 1), (column, row, -1)):
             colours[y, x] = int(np.sign(gap)) * way if verdict == "resolved" else 0
             texts[y, x] = signed(way * gap, 2) if num <= PRINTED else ""
@@ -153,66 +136,59 @@ def _map(context: Context, tested: FamilyResult) -> dict[str, Any]:
     }
 
 
-def _table(context: Context, tested: FamilyResult) -> tuple[Table, str]:
+def _table(context: Context) -> tuple[Table, str]:
     """The pairs with the smallest p, the higher mean first, and how often the sign-flip test agrees
     with Wilcoxon's test.
     """
-    scores = _by_patient(context)
-    kept = sorted(tested.p, key=lambda key: (tested.p[key], key))[:MOST_ROWS]
-    better = [
-        (i, j, label) if scores[i].mean() >= scores[j].mean() else (j, i, label)
-        for i, j, label in kept
-    ]
-    differences = np.array([scores[i] - scores[j] for i, j, _ in better])
-    shift, share, flips = (
-        hodges_lehmann(differences),
-        superiority(differences),
-        sign_flip(differences),
-    )
+    pairs, found = context.pairs, context.pairs.found
+    places = list(pairs.rows)
+    kept = sorted(range(len(places)), key=lambda row: (found.p[row], places[row]))[:MOST_ROWS]
+    signs = np.where(found.gap[kept] < 0, -1, 1)
+    weights = found.weights[kept] * signs[:, None]
+    counts = context.all_predictions.counts
+    parts = by_patient(weights, patient_parts(counts, MEAN))
+    own = nan_mean(patient_dice(counts, MEAN), 1)
+    shift, flips = hodges_lehmann(parts), sign_flip(parts)
     columns = (
         Column("higher"),
         Column("lower"),
-        Column("mean difference", True),
-        Column("shift", True, "Hodges-Lehmann, with its 95 % interval"),
-        Column("probability of a higher score", True, "on a new patient, with its 95 % interval"),
+        Column("mean difference", True, "mean Dice of the classes, with its 95 % interval"),
+        Column("median difference", True, "Hodges and Lehmann, with its 95 % interval"),
+        Column("patients with a higher score", True, "patients in whom the first scores higher"),
         Column("p", True),
-        Column("Holm p", True),
+        Column("Holm p", True, "over all pairs, or over the questions for a declared pair"),
         Column("sign-flip p", True),
+        Column("asked", False, "whether a declared question compares this pair"),
         Column("verdict"),
     )
     rows = []
-    for row, ((i, j, _), key) in enumerate(zip(better, kept, strict=True)):
-        verdict = "resolved" if tested.resolved(*key) else "not resolved"
-        mean, moved, chance = (
-            float(differences[row].mean()),
-            float(shift[0][row]),
-            float(share[0][row]),
-        )
+    for row, (at, sign) in enumerate(zip(kept, signs.tolist(), strict=True)):
+        i, j = places[at] if sign > 0 else places[at][::-1]
+        mean, moved = float(sign * found.gap[at]), float(shift[0][row])
+        bounds = sorted(sign * float(of[at]) for of in (pairs.verdicts.low, pairs.verdicts.high))
+        higher = int((own[i] > own[j] + 1e-12).sum())
+        verdict = "resolved" if pairs.verdicts.resolved[at] else "not resolved"
         rows.append(
             (
-                TableCell(cell_name(context.run.cells[i])),
-                TableCell(cell_name(context.run.cells[j])),
-                TableCell(signed(mean), mean),
+                prediction(context, i),
+                prediction(context, j),
+                TableCell(
+                    signed(mean), mean, small=interval(*bounds), states=states_pair(i, j, mean)
+                ),
                 TableCell(
                     signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))
                 ),
-                TableCell(
-                    percent(chance),
-                    chance,
-                    small=f"{percent(float(share[1][row]))} to {percent(float(share[2][row]))}",
-                ),
-                *(p_cell(p) for p in (tested.p[key], tested.adjusted[key], float(flips[row]))),
+                TableCell(f"{higher} of {own.shape[1]}", higher),
+                *(p_cell(float(p)) for p in (found.p[at], pairs.verdicts.adjusted[at], flips[row])),
+                TableCell("yes" if pairs.declared[at] else "", look="quiet"),
                 TableCell(verdict, look="" if verdict == "resolved" else "quiet"),
             )
         )
-    left = len(tested.p) - len(kept)
+    left = len(places) - len(kept)
     caption = f"{many(len(kept), 'pair')}, smallest p first" + (
         f"; {left} more with larger p are not shown." if left else "."
     )
-    agree = sum(
-        (tested.over_cases[key] < 0.05) == (p < 0.05)
-        for key, p in zip(kept, flips.tolist(), strict=True)
-    )
+    agree = int(((found.over_cases[kept] < 0.05) == (flips < 0.05)).sum())
     words = (
         f"A sign-flip permutation test agrees with Wilcoxon's test in {agree} of "
         f"{many(len(kept), 'pair')} (significant or not at 5 %, both uncorrected)."

@@ -49,7 +49,8 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
     tuning = (
         as_words(record["tuning"])
         if record.get("tuning")
-        else "none: every configuration used its default"
+        else "none: every configuration used its "
+        f"{'inherited' if record.get('inherited') else 'default'} setting"
     )
     return (
         ("grid", str(record["grid"])),
@@ -61,8 +62,10 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("planned trials", as_words(record.get("planned") or {})),
         ("initial weights", as_words(record.get("weights") or {})),
         (
-            "declared families",
-            ", ".join(str(family.get("name")) for family in record.get("families") or ()) or "none",
+            "questions",
+            "of the grid's shape, since it declares none"
+            if record.get("questions") is None
+            else "; ".join(as_words(question) for question in record["questions"]) or "none",
         ),
     )
 

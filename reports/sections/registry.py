@@ -5,8 +5,8 @@ nothing to show in it. Those of PARTS answer; the others stand below them, close
 from collections.abc import Callable
 
 from reports.analysis.context import Context
+from reports.answer.section import answer
 from reports.elements import Section
-from reports.sections.answer import answer
 from reports.sections.attainable import attainable
 from reports.sections.conventions import conventions
 from reports.sections.curves import curves
@@ -56,3 +56,13 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "provenance": provenance,
     "downloads": downloads,
 }
+
+
+def make_sections(context: Context) -> dict[str, Section]:
+    """The sections of a page by name, in their order; the checks are made last, because one of them
+    compares the numbers of all the others.
+    """
+    made = {name: make(context) for name, make in SECTIONS.items() if name != "validity"}
+    others = [section for section in made.values() if section is not None]
+    made["validity"] = validity(context, others)
+    return {name: section for name in SECTIONS if (section := made[name]) is not None}

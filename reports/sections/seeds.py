@@ -7,14 +7,23 @@ import math
 import numpy as np
 
 from reports.analysis.context import Context
+from reports.analysis.contrasts import pair_weights, spreads
 from reports.analysis.patients import patient_shares
-from reports.analysis.selection import Selection, gap_to
-from reports.elements import Block, Column, Figure, Section, Table, TableCell
-from reports.figures.cells import configuration, ranked
+from reports.analysis.selection import Selection
+from reports.analysis.summary import MEAN
+from reports.elements import Block, Column, Figure, Section, Stated, Table, TableCell
+from reports.estimands import states_pair
+from reports.figures.cells import configuration, prediction, ranked, ranked_all
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, many, number, percent, plain, signed
 from reports.stats.intervals import nan_mean, seed_variance
-from reports.stats.power import VarianceSplit, cases_needed, seeds_needed, variance_split
+from reports.stats.power import (
+    Design,
+    VarianceSplit,
+    patients_needed,
+    seeds_needed,
+    variance_split,
+)
 from trials.records.result import NATIVE
 
 PARTS = {
@@ -38,7 +47,7 @@ def seeds(context: Context) -> Section | None:
     split = _split(context, order, shares)
     if split is not None:
         blocks.append(_split_table(split))
-    if context.selection is not None and len(order) > 1:
+    if context.selection is not None and context.pairs.rows:
         blocks.append(_needs_table(context, context.selection, order))
     if not blocks:
         return None
@@ -48,7 +57,17 @@ def seeds(context: Context) -> Section | None:
         question="Is the difference larger than the variation between seeds?",
         finding=_finding(context, math.sqrt(seed_effect), df),
         blocks=tuple(blocks),
+        states=_states(context, df),
     )
+
+
+def _states(context: Context, df: int) -> tuple[Stated, ...]:
+    """The difference in the finding."""
+    selection = context.selection
+    if not df or selection is None or selection.runner_up is None:
+        return ()
+    i = selection.runner_up
+    return (states_pair(selection.selected, i, float(selection.lead[i])),)
 
 
 def _finding(context: Context, seed_effect: float, df: int) -> str:
@@ -190,35 +209,32 @@ def _split_table(split: VarianceSplit) -> Table:
 
 
 def _needs_table(context: Context, selection: Selection, order: list[int]) -> Table:
-    counts = context.test[NATIVE]
+    counts = context.all_predictions.counts
+    rivals = [i for i in ranked_all(context) if i != selection.selected]
+    weights = pair_weights([(selection.selected, i) for i in rivals], len(counts.available))
+    design = Design(
+        patients=len(context.test[NATIVE].patients),
+        seeds=len(context.run.seeds),
+        configurations=len(order),
+        comparisons=len(context.pairs.rows),
+    )
     rows = []
-    for i in order:
-        gap = gap_to(counts, selection.selected, i)
-        if i == selection.selected or gap is None:
-            continue
-        cases, trainings = (
-            cases_needed(gap, len(context.run.seeds)),
-            seeds_needed(gap, len(counts.patients)),
-        )
-        verdict = "resolved" if selection.resolved[i] else "not resolved"
-        seed_variance_known = (counts.available.sum(axis=1) > 1).any()
+    for i, spread in zip(rivals, spreads(weights, counts, MEAN), strict=True):
+        lead = float(selection.lead[i])
+        row = context.pairs.rows[min(i, selection.selected), max(i, selection.selected)]
+        resolved = bool(context.pairs.verdicts.resolved[row])
+        known = context.pairs.found.seeds_known and not math.isnan(spread.mix)
+        patients = patients_needed(lead, spread, design) if known else None
+        trainings = seeds_needed(lead, spread, design) if known else None
         rows.append(
             (
-                configuration(context, i),
-                TableCell(signed(gap.gap), gap.gap),
-                TableCell(verdict, look="" if selection.resolved[i] else "quiet"),
+                prediction(context, i),
+                TableCell(signed(lead), lead, states=states_pair(selection.selected, i, lead)),
                 TableCell(
-                    describe_needed(cases, len(counts.patients))
-                    if seed_variance_known
-                    else "not measured",
-                    cases,
+                    "resolved" if resolved else "not resolved", look="" if resolved else "quiet"
                 ),
-                TableCell(
-                    describe_needed(trainings, len(context.run.seeds))
-                    if seed_variance_known
-                    else "not measured",
-                    trainings,
-                ),
+                _needed(patients, design.patients, known),
+                _needed(trainings, design.seeds, known),
             )
         )
     columns = (
@@ -231,26 +247,26 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
             "with the present number of seeds, if the true difference equals the observed one",
         ),
         Column(
-            "seeds for 80 % power", True, ("per configuration, with the present number of patients")
+            "seeds for 80 % power", True, "per configuration, with the present number of patients"
         ),
     )
     caption = (
-        f"How many test patients (here {len(counts.patients)}) or how many seeds (here "
-        f"{len(context.run.seeds)}) a two-sided 5 % test needs to detect the difference with 80 % "
-        "power, if the true difference equals the observed one and only this pair is tested. The "
-        "verdict also corrects for the number of comparisons."
+        f"How many test patients (here {design.patients}) or how many seeds (here {design.seeds}) "
+        "resolve the difference with 80 % power, if the true difference equals the observed one, "
+        f"after Holm's correction over {many(design.comparisons, 'pair')}."
     )
     return Table(id="seeds-needs", caption=caption, columns=columns, rows=tuple(rows))
 
 
-def describe_needed(count: float, at_hand: int) -> str:
-    """A number of patients or seeds as text: a number, that the present one is enough, or that none
-    is enough.
+def _needed(count: int | None, at_hand: int, known: bool) -> TableCell:
+    text = describe_needed(count, at_hand) if known else "not measured"
+    return TableCell(text, math.inf if count is None else count)
+
+
+def describe_needed(count: int | None, at_hand: int) -> str:
+    """A number of patients or seeds as text: a number, that the present one is enough, or that more
+    of them do not help.
     """
-    return (
-        "no number is enough"
-        if math.isinf(count)
-        else f"{count:,.0f}"
-        if count > at_hand
-        else f"at most the present {at_hand}"
-    )
+    if count is None:
+        return "more do not help"
+    return f"{count:,}" if count > at_hand else f"at most the present {at_hand}"

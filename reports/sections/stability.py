@@ -7,9 +7,9 @@ import numpy as np
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN
 from reports.elements import Column, Figure, Section, Table, TableCell
-from reports.figures.cells import configuration, ranked
-from reports.figures.colours import model_colour
-from reports.formatting import cell_name, distinct, many, number, percent, plain
+from reports.estimands import states_first
+from reports.figures.cells import prediction, prediction_colour, prediction_name, ranked_all
+from reports.formatting import distinct, many, number, percent, plain
 from reports.stats.intervals import DRAWS
 from reports.stats.ranks import Stability, stability
 from trials.records.result import NATIVE
@@ -22,36 +22,42 @@ def ranking_stability(context: Context) -> Section | None:
     """How often each configuration takes each rank; None for fewer than two configurations with a
     score, or fewer than two patients.
     """
-    order, patients = ranked(context), len(context.test[NATIVE].patients)
+    order, patients = ranked_all(context), len(context.test[NATIVE].patients)
     if len(order) < 2 or patients < 2:
         return None
-    # Without the effect of the seeds: the question is about other patients.
-    draws = (context.resampled.draws[MEAN] - context.resampled.seed_effect[MEAN])[:, order]
-    found = stability(context.resampled.estimates[MEAN][order], draws)
+    resampled = context.resampled
+    found = stability(resampled.estimates[MEAN][order], resampled.draws[MEAN][:, order])
     if found is None:
         return None
-    best = cell_name(context.run.cells[order[0]])
+    best, first = prediction_name(context, order[0]), float(context.first[order[0]])
     return Section(
         id="stability",
         title="Ranking stability",
         question="Would the ranking be the same on other patients?",
         finding=(
-            f"{best} ranks first in {percent(float(found.share[0, 0]))} of {DRAWS:,} bootstrap "
-            "samples of the patients. Kendall's tau between the observed ranking and the ranking "
-            f"of a sample is {number(found.tau, 2)} on average (95 % range "
+            f"{best} ranks first in {percent(first)} of {DRAWS:,} bootstrap "
+            f"samples of {drawn(context)}. Kendall's tau between the observed ranking and the "
+            f"ranking of a sample is {number(found.tau, 2)} on average (95 % range "
             f"{number(found.tau_low, 2)} to {number(found.tau_high, 2)}); 1 means the same order, "
             "0 means no relation."
         ),
         blocks=(_figure(context, order, found),),
+        states=(states_first(order[0], first),),
     )
 
 
+def drawn(context: Context) -> str:
+    """What a bootstrap sample draws; the variance between seeds is unknown with one seed."""
+    return "patients and seeds" if context.pairs.found.seeds_known else "patients"
+
+
 def _figure(context: Context, order: list[int], found: Stability) -> Figure:
-    names = [plain(cell_name(context.run.cells[i])) for i in order]
+    names = [plain(prediction_name(context, i)) for i in order]
     num, step = len(order), max(16, min(30, 760 // len(order)))
     data = []
-    for model in distinct(cell.model for cell in context.run.cells):
-        rows = [row for row, i in enumerate(order) if context.run.cells[i].model == model]
+    colours = [prediction_colour(context, i) for i in order]
+    for colour in distinct(colours):
+        rows = [row for row, own in enumerate(colours) if own == colour]
         circles = [
             (row, rank) for row in rows for rank in range(num) if found.share[row, rank] >= RARE
         ]
@@ -65,7 +71,7 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
                 "customdata": [percent(float(share)) for share in shares],
                 "marker": {
                     "size": [round(float(size), 1) for size in 3 + (step - 3) * np.sqrt(shares)],
-                    "color": model_colour(context.run, model),
+                    "color": colour,
                     "opacity": 0.75,
                     "line": {"width": 0},
                 },
@@ -78,9 +84,9 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
         caption=(
             f"The widest 95 % range of ranks covers {wide} of {many(num, 'rank')}. The area of a "
             f"circle is the share of {DRAWS:,} bootstrap samples of n = "
-            f"{len(context.test[NATIVE].patients)} patients in which the configuration takes that "
-            "rank (mean Dice of the classes, averaged over seeds, native grid); shares below 0.5 "
-            "% are not drawn."
+            f"{len(context.test[NATIVE].patients)} patients in which it takes that rank (mean "
+            f"Dice of the classes, native grid; drawn are {drawn(context)}); shares below 0.5 % "
+            "are not drawn."
         ),
         data=tuple(trace for trace in data if trace["y"]),
         layout={
@@ -116,16 +122,19 @@ def _table(context: Context, order: list[int], found: Stability) -> Table:
     rows = []
     for row, i in enumerate(order):
         low, high = int(found.low[row]), int(found.high[row])
-        first, three = float(found.share[row, 0]), float(found.share[row, :3].sum())
+        first, three = float(context.first[i]), float(found.share[row, :3].sum())
         span = str(low) if low == high else f"{low} to {high}"
-        shares = (TableCell(percent(first), first), TableCell(percent(min(1.0, three)), three))
+        shares = (
+            TableCell(percent(first), first, states=states_first(i, first)),
+            TableCell(percent(min(1.0, three)), three),
+        )
         rows.append(
             (
-                configuration(context, i),
+                prediction(context, i),
                 TableCell(str(row + 1), row + 1),
                 TableCell(span, high),
                 *shares,
             )
         )
-    caption = "Ranks by mean test Dice over bootstrap samples of the patients."
+    caption = f"Ranks by mean test Dice over bootstrap samples of {drawn(context)}."
     return Table(id="stability-table", caption=caption, columns=columns, rows=tuple(rows))

@@ -1,6 +1,7 @@
 """The checks that were run on this run folder, with the result of each."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from reports.analysis.caveats import num_states
 from reports.analysis.conditions import (
@@ -13,6 +14,7 @@ from reports.analysis.context import Context
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.analysis.precision import precision_check
 from reports.elements import Check, Checklist, Section, Text
+from reports.estimands import estimand_check
 from reports.formatting import listed, many, many_patients
 from reports.load.run_folder import Run
 from trials.records.grouping import SUSPECTED, cases_by_patient, divided_patients
@@ -28,9 +30,13 @@ REFUSALS = (
 )
 
 
-def validity(context: Context) -> Section:
-    """A checklist of what limits the numbers; what would make them wrong raises an error before."""
+def validity(context: Context, others: Sequence[Section] = ()) -> Section:
+    """A checklist of what limits the numbers; what would make them wrong raises an error before.
+
+    others are the other sections of the page: the numbers that they state are compared.
+    """
     checks = [*_data_checks(context), *_trial_checks(context), *_number_checks(context)]
+    checks.append(estimand_check(context, others))
     failed = [check for check in checks if check.holds is False]
     unknown = sum(check.holds is None for check in checks)
     finding = (

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trials.records.questions import FACTORS
 from trials.records.spec import Cell
-
-FACTORS = ("model", "loss", "sampling")
 
 
 def complete_blocks(

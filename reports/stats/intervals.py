@@ -2,7 +2,7 @@
 numpy and scipy.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -147,10 +147,10 @@ def student_interval(
     uncertainty of few patients and seeds.
 
     seed_effect [B, C] is the part of the draws that is due to seeds; df are the degrees of freedom
-    of the patients' part and of the seeds' part. The factor is the ratio of the Student t quantile
-    to the normal quantile at Satterthwaite's (1946) degrees of freedom of the sum, times sqrt(n /
-    (n - 1)), because a bootstrap of n patients is too narrow by that factor (Hesterberg 2015). NaN
-    where the draws are NaN, and with fewer than two patients.
+    of the patients' part and of the seeds' part. The factor is the ratio of critical() to the
+    quantile of the normal distribution, times sqrt(n / (n - 1)), because a bootstrap of n patients
+    is too narrow by that factor (Hesterberg 2015). NaN where the draws are NaN, and with fewer than
+    two patients.
     """
     low, high = interval(draws, level)
     if df[0] < 1:
@@ -160,51 +160,37 @@ def student_interval(
         nan_variance(draws - seed_effect) * (df[0] + 1) / df[0],
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        together = (of_cases + of_seeds) ** 2 / (of_cases**2 / df[0] + of_seeds**2 / max(df[1], 1))
         narrow = np.sqrt((of_cases + of_seeds) / nan_variance(draws))
-    tail = (1 + level) / 2
-    factor = stats.t.ppf(tail, np.where(np.isnan(together), df[0], together)) / stats.norm.ppf(tail)
+    tail = (1 - level) / 2
+    factor = critical(of_cases, of_seeds, df, tail) / stats.norm.isf(tail)
     factor = factor * np.where(np.isfinite(narrow), narrow, 1)
     return estimates + factor * (low - estimates), estimates + factor * (high - estimates)
+
+
+def critical(
+    of_cases: np.ndarray, of_seeds: np.ndarray, df: tuple[int, int], tail: float
+) -> np.ndarray:
+    """How many standard errors an estimate must exceed to be significant in one tail, for a
+    variance that is the sum of a part of patients and a part of seeds, each estimated with its own
+    degrees of freedom.
+
+    Student's quantile of each part weighted by its variance: sqrt(sum(t_i^2 v_i) / sum(v_i)), which
+    keeps the level whatever the true parts are (Banerjee 1960, Sankhya 22:357). The level of
+    Satterthwaite's approximation is exceeded where few seeds are the larger part.
+    """
+    of_patients = stats.t.isf(tail, df[0])
+    of_trainings = stats.t.isf(tail, df[1]) if df[1] else of_patients
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = (of_patients**2 * of_cases + of_trainings**2 * of_seeds) / (of_cases + of_seeds)
+    return np.sqrt(np.where(np.isnan(squared), of_patients**2, squared))
 
 
 def rank_first(samples: np.ndarray) -> np.ndarray:
     """Share of draws in which each column of [B, C] is the largest; tied columns share a draw, NaN
     columns get 0.
     """
-    kept = samples[~np.isnan(samples).all(axis=1)]
+    kept = np.round(samples[~np.isnan(samples).all(axis=1)], 12)
     if len(kept) == 0:
         return np.zeros(samples.shape[1])
     first = kept == np.nanmax(kept, axis=1, keepdims=True)
     return (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
-
-
-def seed_interval(differences: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of the mean of one paired difference per seed, [S]; unbounded for fewer
-    than two.
-    """
-    num = len(differences)
-    if num < 2:
-        return -np.inf, np.inf
-    half = _student_quantile((1 + level) / 2, num - 1) * differences.std(ddof=1) / np.sqrt(num)
-    return float(differences.mean() - half), float(differences.mean() + half)
-
-
-@cache
-def _student_quantile(share: float, df: int) -> float:
-    return float(stats.t.ppf(share, df))
-
-
-def smallest_gap(samples: np.ndarray, power: float = 0.8) -> float:
-    """The difference that a two-sided 5 % test detects with that power: (1.96 + 0.84) standard
-    errors at 80 %.
-
-    samples [B, C] are resampled paired differences; the standard error is the median over the
-    columns. NaN if there are none.
-    """
-    errors = np.array([np.nanstd(column) for column in samples.T if not np.isnan(column).all()])
-    return (
-        float((stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.median(errors))
-        if len(errors)
-        else float("nan")
-    )

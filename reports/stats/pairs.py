@@ -2,10 +2,16 @@
 patients are the unit.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import stats
 
 from reports.stats.tests import EXACT_CASES, flip_distribution
+
+# From 1 to 1e-15: p is interpolated between them, right to a relative error of 1e-5.
+LOG_P = np.linspace(0, np.log(1e-15), 2000)
+P_GRID = np.exp(LOG_P)
 
 
 def hodges_lehmann(
@@ -24,7 +30,7 @@ def hodges_lehmann(
         return nothing, nothing, nothing
     first, second = np.triu_indices(num)
     estimate, low, high = (np.full(len(differences), np.nan) for _ in range(3))
-    bound = _walsh_bound(num, level)
+    bound = walsh_bound(num, level)
     # A thousand pairs of 81 patients have 3 million averages, so they are sorted in blocks.
     for start in range(0, len(differences), 256):
         rows = slice(start, start + 256)
@@ -35,7 +41,7 @@ def hodges_lehmann(
     return estimate, low, high
 
 
-def _walsh_bound(num: int, level: float) -> int:
+def walsh_bound(num: int, level: float) -> int:
     """Which Walsh average from either end bounds the interval, counted from 1; 0 if the level
     cannot be reached.
     """
@@ -68,21 +74,29 @@ def superiority(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     return share, (middle - half) / (1 + z**2 / num), (middle + half) / (1 + z**2 / num)
 
 
-def crossed_p(differences: np.ndarray, variance: np.ndarray, seed_df: int) -> np.ndarray:
+@lru_cache(maxsize=16)
+def _quantiles(df: int) -> np.ndarray:
+    """Student's two-sided quantiles at every p of P_GRID."""
+    return np.asarray(stats.t.isf(P_GRID / 2, df))
+
+
+def crossed_p(differences: np.ndarray, of_seeds: np.ndarray, df: tuple[int, int]) -> np.ndarray:
     """Two-sided p of the mean difference of every pair, with patients and trainings random.
 
-    differences [P, N] are averages over seeds; variance [P] is the variance of their mean that is
-    due to seeds (seed_variance over the number of seeds, for both sides), with its degrees of
-    freedom. Student's t test with Satterthwaite's (1946) degrees of freedom. 1 if nothing differs;
-    NaN for fewer than two patients.
+    differences [P, N] are averages over seeds; of_seeds [P] is the variance of their mean that is
+    due to seeds (seed_variance over the number of seeds, for both sides). df are the degrees of
+    freedom of patients and of seeds, 0 where the variance between seeds is unknown. The p at which
+    the difference reaches critical() standard errors (Banerjee 1960). 1 if nothing differs; NaN for
+    fewer than two patients.
     """
     num = differences.shape[1]
-    if num < 2:
+    if num < 2 or df[0] < 1:
         return np.full(len(differences), np.nan)
-    mean = differences.mean(axis=1)
+    mean = np.abs(differences.mean(axis=1))
     of_cases = differences.var(axis=1, ddof=1) / num
-    with np.errstate(invalid="ignore", divide="ignore"):
-        df = (of_cases + variance) ** 2 / (of_cases**2 / (num - 1) + variance**2 / max(seed_df, 1))
-        t = np.abs(mean) / np.sqrt(of_cases + variance)
-    p = 2 * stats.t.sf(t, np.where(np.isnan(df), num - 1, df))
-    return np.where(np.abs(mean) < 1e-12, 1.0, np.where(np.isnan(p), 0.0, p))
+    squared = _quantiles(df[0]) ** 2 * of_cases[:, None]
+    if df[1]:
+        squared = squared + _quantiles(df[1]) ** 2 * of_seeds[:, None]
+    limits = np.sqrt(squared)
+    p = np.array([np.interp(m, row, LOG_P) for m, row in zip(mean, limits, strict=True)])
+    return np.where(mean < 1e-12, 1.0, np.where(limits[:, -1] == 0, 0.0, np.exp(p)))

@@ -29,26 +29,41 @@ def stability(estimates: np.ndarray, draws: np.ndarray) -> Stability | None:
     """Compare the ranking of estimates [C] with that of every draw [B, C]; None for fewer than two
     configurations or without a draw.
 
-    Only draws without any patient may be NaN; they are ignored. Tied configurations share the
-    better rank.
+    Only draws without any patient may be NaN; they are ignored. Tied configurations share their
+    ranks.
     """
     kept = draws[~np.isnan(draws).any(axis=1)]
     num = len(estimates)
     if num < 2 or len(kept) == 0:
         return None
-    ranks = stats.rankdata(-np.round(kept, 12), axis=1, method="min").astype(np.int64)
-    counts = np.stack([np.bincount(ranks[:, c], minlength=num + 1)[1:] for c in range(num)])
-    low, high = np.quantile(ranks, [0.025, 0.975], axis=0, method="inverted_cdf")
+    best, worst = (
+        stats.rankdata(-np.round(kept, 12), axis=1, method=way).astype(np.int64)
+        for way in ("min", "max")
+    )
+    low, high = np.quantile(best, [0.025, 0.975], axis=0, method="inverted_cdf")
     taus = kendall(estimates, kept)
     tau_low, tau_high = np.quantile(taus, [0.025, 0.975])
     return Stability(
-        share=counts / len(kept),
+        share=_shares(best, worst),
         low=low,
         high=high,
         tau=float(taus.mean()),
         tau_low=float(tau_low),
         tau_high=float(tau_high),
     )
+
+
+def _shares(best: np.ndarray, worst: np.ndarray) -> np.ndarray:
+    """How often each configuration has each rank, [C, C]; a draw in which it is tied counts in
+    equal parts for its ranks from best to worst, [B, C] each.
+    """
+    num, weight = best.shape[1], 1 / (worst - best + 1)
+    steps = [
+        np.bincount(best[:, c], weight[:, c], num + 2)
+        - np.bincount(worst[:, c] + 1, weight[:, c], num + 2)
+        for c in range(num)
+    ]
+    return np.cumsum(steps, axis=1)[:, 1 : num + 1] / len(best)
 
 
 def kendall(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:

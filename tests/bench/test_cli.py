@@ -120,6 +120,11 @@ def test_dry_run_of_full_lists_every_trial_and_starts_nothing(tmp_path, monkeypa
     text = capsys.readouterr().out
     assert text.count(" final ") + text.count("\nfinal ") == 144
     assert "1299 trials: 3 pretrain, 1152 tune, 144 final; none was started" in text
+    assert "One answer for each model. 24 comparisons" in text
+    assert "nothing can be resolved with fewer than 12 test patients" in text
+    # Without data the number of test patients is not known; ten are too few.
+    assert "10 test patients, 3 seeds: nothing can be resolved (smallest p 0.00195)" in text
+    assert "80 test patients, 3 seeds: smallest p 0.000001, smallest difference" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -128,6 +133,7 @@ def test_bench_run_is_segbench_run(tmp_path):
 
     assert done.returncode == 0
     assert "none was started" in done.stdout
+    assert "one seed: nothing can be resolved" in done.stdout
 
 
 def test_a_users_grid_file_names_its_line_when_it_is_wrong(tmp_path, capsys):

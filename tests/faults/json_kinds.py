@@ -44,7 +44,8 @@ DATASET = {
 }
 # What a small run may record besides what every run does.
 RECORD = {
-    "families": [{"name": "all", "pairs": "all", "score": "mean", "vary": None}],
+    "questions": [{"factor": "model", "levels": None, "within": [], "score": "mean"}],
+    "inherited": ["recipe of unet3d: epochs=16"],
     "hyper": {"*": {"lr": 0.01}},
     "spaces": {"*": {"lr": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False}}},
     "weights_notes": ["random"],

@@ -54,7 +54,7 @@ MISTAKES = [
     (
         "MINE = Grid(",
         "DEMO.lossy\nMINE = Grid(",
-        "line 5: unknown key of Grid 'lossy'; known: cells, dataset, families, fold, ",
+        "line 5: unknown key of Grid 'lossy'; known: cells, dataset, fold, generate, ",
     ),
     (
         "RECIPE = ",

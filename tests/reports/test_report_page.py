@@ -62,7 +62,8 @@ def test_no_winner_is_crowned_under_one_seed(tmp_path):
     words = words_of(page_of(tmp_path, made))
 
     assert "No winner among 4 configurations" in words
-    assert " leads " not in words.partition("A lead is called resolved")[0]
+    assert " leads " not in words.partition("A configuration leads if")[0]
+    assert "a second seed is needed" in words
 
 
 def test_a_run_without_final_trials_says_so_and_shows_its_tuning(tmp_path):

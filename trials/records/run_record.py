@@ -11,6 +11,7 @@ from typing import Any
 
 from trials.records.codec import check_kinds, parsed, refuse_huge
 from trials.records.grouping import Grouping
+from trials.records.questions import Question
 from trials.records.record import Count, record, shown
 from trials.records.spec import Cell
 from trials.storage.atomic import exists, read_text, write_text
@@ -19,6 +20,8 @@ from trials.storage.checksum import add_checksum
 NAME = "run.json"
 # The series of this version; a test compares it with the version itself.
 FORMAT = "segbench 0.1"
+# A key that only unreleased versions of this series wrote.
+BEFORE = "families"
 # What the run.json of every version holds.
 OF_A_RUN = {"grid", "dataset", "cells", "seeds"}
 
@@ -51,9 +54,10 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
     "tuning.trials": int,
     **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
-    **dict.fromkeys(("studies", "families", "preparations"), tuple[Mapping[str, object], ...]),
+    **dict.fromkeys(("studies", "preparations"), tuple[Mapping[str, object], ...]),
+    "questions": tuple[Question, ...] | None,
     "weights": Mapping[str, str],
-    "weights_notes": tuple[str, ...],
+    **dict.fromkeys(("weights_notes", "inherited"), tuple[str, ...]),
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest", "data.split_rule"), str),
     **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
     "merged": tuple[Mapping[str, object], ...],
@@ -106,10 +110,12 @@ def write_run_record(out: Path, values: Mapping[str, Any]) -> None:
 def refuse_other_format(out: Path, document: Mapping[str, Any]) -> None:
     """Raise OtherFormat for a run.json of another series, ValueError for one of another program."""
     found = document.get("format")
-    if found == FORMAT:
+    if found == FORMAT and BEFORE not in document:
         return
     if found is None and not document.keys() >= OF_A_RUN:
         raise ValueError("no run of segbench wrote it")
+    if found == FORMAT:
+        found = f"an unreleased version of {FORMAT}"
     wrote = f"{found} wrote" if found else f"a version before {FORMAT} wrote"
     raise OtherFormat(
         f"{wrote} {out}, and {FORMAT} reads its own run folders alone; use that version for it, or "

@@ -9,7 +9,7 @@ import pytest
 from bench.grid.expand import count_trials, list_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grid.validate import check_grid
-from bench.grids import DEMO, FULL, GRIDS, PAPER, Family, product
+from bench.grids import DEMO, FULL, GRIDS, PAPER, product
 from bench.spaces import ModelSettings, Range, cell_space, check_setting, default_hyper
 from trials.data.sampling import SAMPLINGS, ClassCounts
 from trials.losses import LOSSES, is_plain_focal
@@ -208,10 +208,3 @@ def test_what_a_recipe_may_name_is_what_the_code_knows():
     assert {name: set(hints[name].__metadata__[0].words) for name in known} == {
         name: set(words) for name, words in known.items()
     }
-
-
-def test_a_family_in_unknown_words_is_refused():
-    with pytest.raises(ValueError, match=r"unknown Family\.pairs 'some'; known: all"):
-        Family(name="mine", pairs="some", score="mean")
-    with pytest.raises(ValueError, match="levels are compared by score 'mean' alone; got 'classes"):
-        Family(name="mine", pairs="levels", score="classes")

@@ -1,12 +1,13 @@
 """One command for one's own data: a built-in grid on another data set or fold, without a file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.cli import main
-from bench.grid.own_data import on_data, run_name
+from bench.grid.own_data import inherited, num_test_patients, on_data, run_name
 from bench.grids import DEMO, FULL
 
 
@@ -20,6 +21,26 @@ def test_another_data_set_takes_its_own_split_and_no_settings_of_other_classes()
     assert on_data(FULL, "kits23", None) is FULL
     with pytest.raises(ValueError, match="did you mean 'nnunet'"):
         on_data(FULL, "nnunt", None)
+
+
+def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
+    lines = inherited(on_data(DEMO, "nnunet", 0))
+
+    assert inherited(DEMO) == inherited(FULL) == []
+    assert [line.partition(":")[0] for line in lines] == [
+        *(f"recipe of {model}" for model in ("vnet", "segresnet", "unet2d_resnet18", "unet3d")),
+        "hyper",
+        "spaces",
+    ]
+    assert "epochs=36" in lines[0]
+    assert "Cube(edge=32" in lines[0]
+    own = replace(FULL, dataset="nnunet", splits=None)
+    assert inherited(own) == []
+
+
+def test_a_generated_grid_knows_its_test_patients_before_it_runs():
+    assert num_test_patients(DEMO, None) == 16
+    assert num_test_patients(FULL, None) is None
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_a_file_that_is_no_grid_is_refused_in_one_line(content, told, tmp_path, 
 
 
 def test_grids_holds_every_record_that_a_grid_is_made_of_and_every_registry():
-    records = {"Grid", "Cell", "Recipe", "Cube", "Range", "Tuning", "Family"}
+    records = {"Grid", "Cell", "Recipe", "Cube", "Range", "Tuning", "Question"}
     registries = {"MODELS", "LOSSES", "SAMPLINGS", "DATASETS"}
     entries = {"Entry", "ModelEntry", "DatasetEntry"}
 
@@ -201,11 +201,11 @@ def test_grids_holds_every_record_that_a_grid_is_made_of_and_every_registry():
 
 
 @pytest.mark.skipif("SEGBENCH_FIXTURES" not in os.environ, reason="SEGBENCH_FIXTURES is not set")
-def test_a_grid_file_of_an_earlier_version_needs_other_imports_alone():
+def test_a_grid_file_of_an_earlier_version_needs_other_imports_and_names_alone():
     text = (Path(os.environ["SEGBENCH_FIXTURES"]) / "cases/tiny_grid.py").read_text()
     imports = "from bench.grids import DEMO, Cube, product\n"
     text = re.sub(r"(from (bench|trials)\S* import .*\n)+", imports, text)
-    text = text.replace("Preparation(cube=", "Cube(edge=")
+    text = text.replace("Preparation(cube=", "Cube(edge=").replace("families=", "questions=")
 
     grid = load_grid_text(text)
 

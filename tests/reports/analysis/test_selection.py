@@ -5,7 +5,8 @@ import pytest
 from made_up import MadeUp, write_run
 
 from reports.analysis.context import Context, build_context
-from reports.analysis.selection import Selection, select
+from reports.analysis.contrasts import against
+from reports.analysis.selection import Selection, judge_pairs, select
 from reports.analysis.summary import MEAN, resample_ratio
 from reports.load.counts import Counts
 from reports.load.run_folder import Run, read_run
@@ -62,7 +63,7 @@ def test_a_clear_lead_in_every_seed_is_a_winner(tmp_path):
     assert context.selection.winner
     assert context.run.cells[context.selection.selected].loss == "focal"
     assert context.selection.lead[0] == pytest.approx(0.2)
-    assert context.selection.first.tolist() == [0, 1]
+    assert context.first.tolist() == [0, 1]
 
 
 def test_the_same_lead_under_one_seed_is_no_winner(tmp_path):
@@ -111,9 +112,9 @@ def test_p_values_are_paired_over_patients_and_adjusted(tmp_path):
     )
 
     # Eight patients, all better: 2 / 2^8; four with a cyst: 2 / 2^4. Holm over three classes.
-    against_chosen = context.families[0].adjusted
-    assert against_chosen[1, 0, 1] == pytest.approx(3 * 2 / 2**8)
-    assert against_chosen[1, 0, 3] == pytest.approx(2 / 2**4)
+    p = against(1, context.all_predictions.counts, context.resampled)
+    assert p[0, 1] == pytest.approx(3 * 2 / 2**8)
+    assert p[0, 3] == pytest.approx(2 / 2**4)
 
 
 def counts(rng: np.random.Generator, seed_effect: np.ndarray, num_cases: int) -> Counts:
@@ -151,12 +152,14 @@ def null_run(seed: int, num_cells: int, num_seeds: int) -> Selection | None:
     run = Run(**fields, cells=cells, seeds=tuple(range(num_seeds)))
     seed_effect = rng.normal(0, 0.04, (num_cells, num_seeds))
     validation, test = counts(rng, seed_effect, 20), counts(rng, seed_effect, 30)
-    return select(run, validation, test, resample_ratio(test, num_draws=1000))
+    resampled = resample_ratio(test, num_draws=1000)
+    return select(run, validation, test, resampled, judge_pairs(test, resampled))
 
 
 @pytest.mark.parametrize(("num_cells", "num_seeds"), [(2, 3), (12, 2)])
 def test_equal_configurations_have_no_winner_and_no_resolved_rival(num_cells, num_seeds):
     choices = [null_run(seed, num_cells, num_seeds) for seed in range(40)]
 
-    assert sum(selection.winner for selection in choices) <= 2
-    assert sum(bool(selection.resolved.any()) for selection in choices) <= 2
+    # A chance of 5 % makes more than 5 of 40 a matter of one in a hundred.
+    assert sum(selection.winner for selection in choices) <= 5
+    assert sum(bool(selection.resolved.any()) for selection in choices) <= 5

@@ -11,7 +11,7 @@ from made_up_record import run_record
 from page_tables import frames
 from scipy import stats
 
-from reports.analysis.comparisons import compare_family
+from reports.analysis.contrasts import compare, pair_weights
 from reports.analysis.groups import MIXED, group_of_patients
 from reports.analysis.patients import counted_cases, patient_dice, patient_shares
 from reports.analysis.summary import resample_ratio, summarise
@@ -22,14 +22,11 @@ from reports.load.run_folder import read_run
 from reports.stats.conventions import CONVENTIONS
 from reports.stats.intervals import case_weights
 from reports.table import scores_table
-from trials.records.comparisons import Family
 from trials.records.grouping import Grouping
-from trials.records.spec import Cell
 
 # Patient a has three scans, b one and c two; the last scan of c lacks the label.
 SCANS = ("a", "b", "a", "c", "a", "c")
 DICE = np.array([0.9, 0.5, 0.6, 0.8, 0.3, 0.0])
-CELLS = tuple(Cell(model=str(i), loss="", sampling="") for i in range(2))
 
 
 def counts_of(dice, patients, held=None):
@@ -100,19 +97,20 @@ def test_the_interval_is_that_of_a_bootstrap_of_whole_patients():
 
 def test_equal_scans_of_a_patient_add_no_certainty():
     dice = np.random.default_rng(1).uniform(0.2, 0.9, (2, 2, 10)).round(3)
-    family = Family(name="every pair", pairs="all", score="classes", vary=None)
     names = tuple("abcdefghij")
     single, fourfold = counts_of(dice, ()), counts_of(np.tile(dice, 4), names * 4)
 
     one, four = (resample_ratio(of, num_draws=500) for of in (single, fourfold))
-    p_one, p_four = (compare_family(family, CELLS, of, None) for of in (single, fourfold))
+    weights = pair_weights([(0, 1)], 2)
+    p_one = compare(weights, single, one, 1)
+    p_four = compare(weights, fourfold, four, 1)
 
     assert four.interval(1)[0] == pytest.approx(one.interval(1)[0])
     assert four.interval(1)[1] == pytest.approx(one.interval(1)[1])
-    assert p_four.p[0, 1, 1] == pytest.approx(p_one.p[0, 1, 1])
+    assert p_four.p == pytest.approx(p_one.p)
     by_seed = dice.mean(axis=1)
     expected = stats.wilcoxon(by_seed[0] - by_seed[1], zero_method="pratt", method="exact").pvalue
-    assert p_four.over_cases[0, 1, 1] == pytest.approx(expected)
+    assert p_four.over_cases[0] == pytest.approx(expected)
 
 
 def test_a_convention_averages_scans_of_a_patient_first():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from page_tables import agrees, numbers
+from printed_run import STRANGER
 from scipy import stats
 
 pytest_plugins = ("printed_fixture",)
@@ -89,31 +90,46 @@ def test_the_selecteds_lead_lies_in_students_paired_interval_or_a_wider_one(prin
             assert not resolved or low > 0
 
 
+def added(printed):
+    """What each patient adds to the mean of the classes, [C, N]: all 16 hold a kidney and a tumour,
+    8 a cyst.
+    """
+    kidney, tumor, cyst = (by_patient(printed, label) for label in CLASSES)
+    cases = sorted(printed.record["data"]["split_cases"]["test"])
+    geometry = printed.record["data"]["geometry"]
+    total = (kidney + tumor) / 3
+    held = [place for place, case in enumerate(cases) if geometry[case]["class_voxels"][3]]
+    total[:, held] += cyst * 16 / 8 / 3
+    return total
+
+
 def test_pairs(printed, patients):
     texts, small = printed.texts["pairs-table"], printed.small["pairs-table"]
     scores = dict(zip(printed.names, patients, strict=True))
+    parts = dict(zip(printed.names, added(printed), strict=True))
     pairs = set(itertools.combinations(printed.names, 2))
 
-    assert len(texts) == len(pairs)
+    # Six configurations and one set of external predictions: 21 pairs.
+    assert len(texts) == len(pairs) + len(printed.names) == 21
+    ours = ~(texts.higher.eq(STRANGER) | texts.lower.eq(STRANGER))
+    texts, small = (of[ours].reset_index(drop=True) for of in (texts, small))
     for row, pair in enumerate(zip(texts.higher, texts.lower, strict=True)):
         assert pair in pairs or pair[::-1] in pairs
-        differences = scores[pair[0]] - scores[pair[1]]
+        differences = parts[pair[0]] - parts[pair[1]]
         walsh = [(a + b) / 2 for i, a in enumerate(differences) for b in differences[i:]]
-        wins = (differences > 0).mean()
-        wilson = stats.binomtest(round(16 * wins), 16).proportion_ci(method="wilson")
         agrees(texts["mean difference"][row], differences.mean())
-        agrees(texts["shift"][row], np.median(walsh))
-        low, high = numbers(small["shift"][row])
+        agrees(texts["median difference"][row], np.median(walsh))
+        low, high = numbers(small["median difference"][row])
         assert low < np.median(walsh) < high
-        agrees(texts["probability of a higher score"][row], wins, digits=2)
-        agrees(small["probability of a higher score"][row], *wilson, digits=2)
+        higher = (scores[pair[0]] > scores[pair[1]]).sum()
+        agrees(texts["patients with a higher score"][row], higher, 16, digits=0)
         # The larger of Wilcoxon's p and of a t test that also counts the trainings.
         least = max(
             stats.wilcoxon(differences, zero_method="pratt", method="exact").pvalue,
             stats.ttest_1samp(differences, 0).pvalue,
         )
         p, adjusted = (numbers(texts[column][row])[0] for column in ("p", "Holm p"))
-        assert least - 0.0005 <= p <= adjusted <= 15 * (p + 0.0005) + 0.0005
+        assert least - 0.002 <= p <= adjusted <= 21 * (p + 0.0005) + 0.0005
         flips = stats.permutation_test(
             (differences, 0 * differences),
             lambda a, b, axis: np.mean(a - b, axis=axis),
@@ -123,7 +139,7 @@ def test_pairs(printed, patients):
             rng=np.random.default_rng(0),
         )
         assert numbers(texts["sign-flip p"][row])[0] == pytest.approx(flips.pvalue, abs=0.06)
-        assert texts.verdict[row] == ("resolved" if adjusted < 0.05 else "not resolved")
+        assert adjusted < 0.05 or texts.verdict[row] == "not resolved"
 
 
 def test_levels_of_a_factor(printed, patients):

@@ -64,14 +64,16 @@ def test_effects_of_a_sum_are_its_terms(context):
     found = effects(context)
 
     rows = table_of(found, "effects-pairs").rows
-    assert [[entry.text for entry in row[:4]] for row in rows] == [
-        ["model", "vnet", "unet3d", "2"],
-        ["loss", "focal", "combined", "2"],
+    assert [[entry.text for entry in row[:5]] for row in rows] == [
+        ["model", "combined", "vnet", "unet3d", "1"],
+        ["model", "focal", "vnet", "unet3d", "1"],
+        ["loss", "unet3d", "focal", "combined", "1"],
+        ["loss", "vnet", "focal", "combined", "1"],
     ]
-    assert [row[4].sort for row in rows] == pytest.approx([0.1, 0.04], abs=0.003)
-    assert [row[7].text for row in rows] == ["resolved", "resolved"]
-    # Sixteen patients, every one better under both: 2 / 2^16, two pairs in the declared family.
-    assert [row[6].sort for row in rows] == pytest.approx([2 * 2 / 2**16] * 2, rel=0.01)
+    assert [row[5].sort for row in rows] == pytest.approx([0.1, 0.1, 0.04, 0.04], abs=0.003)
+    assert {row[8].text for row in rows} == {"resolved"}
+    # Sixteen patients, every one better: 2 / 2^16, four comparisons asked.
+    assert [row[7].sort for row in rows] == pytest.approx([4 * 2 / 2**16] * 4, rel=0.01)
     assert found.finding.startswith("The largest difference is between the models vnet and unet3d")
 
 
@@ -82,7 +84,7 @@ def test_every_pair_stands_in_the_map_both_ways_and_none_with_itself(context):
     shades = np.array(figure.data[0]["z"], float)
     assert np.isnan(np.diag(shades)).all()
     np.testing.assert_array_equal(np.nan_to_num(shades), -np.nan_to_num(shades).T)
-    assert found.finding.startswith("6 of 6 pairs of configurations are resolved")
+    assert found.finding.startswith("6 of 6 pairs are resolved")
     first = table_of(found, "pairs-table").rows[0]
     assert first[0].text != first[1].text
     assert first[2].sort > 0
@@ -118,9 +120,9 @@ def test_the_seeds_section_names_every_training_and_splits_the_variance(context)
 
 
 def test_what_would_separate_is_said_in_words_where_no_number_does():
-    assert describe_needed(float("inf"), 81) == "no number is enough"
-    assert describe_needed(120.0, 81) == "120"
-    assert describe_needed(12.0, 81) == "at most the present 81"
+    assert describe_needed(None, 81) == "more do not help"
+    assert describe_needed(120, 81) == "120"
+    assert describe_needed(12, 81) == "at most the present 81"
 
 
 def test_size_bins_by_this_splits_quartiles_in_ml_where_voxels_are_known(tmp_path, monkeypatch):
@@ -181,9 +183,7 @@ def test_patients_are_grouped_by_thickness_and_by_what_the_run_recorded_of_them(
 def test_one_seed_is_said_to_resolve_nothing(tmp_path):
     context = board_of(tmp_path, MadeUp(seeds=(0,), num_test=16, quality=added))
 
-    assert pairs(context).finding.startswith(
-        "None of 6 pairs of configurations is resolved: with one seed each"
-    )
+    assert pairs(context).finding.startswith("None of 6 pairs is resolved: with one seed each")
     assert seeds(context).finding.startswith("Each configuration was trained once")
     assert {row[-1] for row in texts(table_of(effects(context), "effects-pairs"))} == {
         "not resolved"
@@ -230,7 +230,7 @@ def test_a_grid_with_holes_compares_what_is_shared(tmp_path):
 
     assert found.finding.endswith("No setting of the other factors has a score for every model.")
     assert {
-        frozenset(row[1:3]) for row in texts(table_of(found, "effects-pairs")) if row[0] == "model"
+        frozenset(row[2:4]) for row in texts(table_of(found, "effects-pairs")) if row[0] == "model"
     } == {
         frozenset({"unet3d", "segresnet"}),
         frozenset({"vnet", "segresnet"}),

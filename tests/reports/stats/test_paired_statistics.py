@@ -1,5 +1,5 @@
-"""Pairs, ranks, families and power against hand answers and against figures frozen from statsmodels
-and scikit-posthocs.
+"""Pairs, ranks, corrections and power against hand answers and against figures frozen from
+statsmodels and scikit-posthocs.
 """
 
 import itertools
@@ -10,8 +10,20 @@ import pytest
 from scipy import stats
 
 from reports.stats.effects import complete_blocks, contrast, level_weights
-from reports.stats.pairs import crossed_p, hodges_lehmann, superiority
-from reports.stats.power import ERRORS, Gap, cases_needed, gap_of, seeds_needed, variance_split
+from reports.stats.intervals import critical
+from reports.stats.pairs import crossed_p, hodges_lehmann
+from reports.stats.power import (
+    Design,
+    Spread,
+    fewest_patients,
+    patients_needed,
+    seeds_needed,
+    signed_rank_gap,
+    smallest_gap,
+    smallest_p,
+    spread_of,
+    variance_split,
+)
 from reports.stats.ranks import interquartile_mean, kendall, stability
 from reports.stats.tests import (
     critical_difference,
@@ -134,15 +146,6 @@ def test_five_patients_give_hodges_and_lehmann_no_interval_at_95_percent():
     assert np.isnan(low[0])
 
 
-def test_the_chance_to_win_on_a_new_patient_counts_ties_half_and_has_wilsons_interval():
-    differences = np.array([[1.0] * 12 + [0.0] * 2 + [-1.0] * 6])
-
-    share, low, high = superiority(differences)
-
-    # statsmodels 0.15.0, proportion_confint(13, 20, method="wilson").
-    assert (share[0], low[0], high[0]) == pytest.approx((0.65, 0.432854276685, 0.818808175899))
-
-
 def test_critical_differences_agree_with_nemenyis_p_values():
     ranks = mean_ranks(SCORES)
     limit = critical_difference(4, 12)
@@ -180,34 +183,55 @@ def test_with_one_seed_the_split_knows_no_seed():
     assert variance_split(BLOCK[:1]) is None
 
 
+def test_six_patients_are_the_fewest_that_resolve_one_comparison():
+    assert smallest_p(6) == 2 / 2**6 == signed_rank(np.arange(1.0, 7)[None])[0]
+    assert [fewest_patients(num) for num in (1, 2, 4, 24, 60)] == [6, 7, 8, 10, 12]
+
+
 def test_a_known_gap_needs_as_many_patients_as_statsmodels_says():
-    # statsmodels 0.15.0, NormalIndPower().solve_power(effect_size=0.3, alpha=0.05, power=0.8,
-    # ratio=0): 87.2.
-    assert cases_needed(Gap(gap=0.03, mix=0.1**2, rest=0.0, seed_effect=0.0), 1) == 88
-
-
-def test_luck_that_no_number_of_patients_removes_asks_for_seeds():
-    gap = Gap(gap=0.03, mix=0.05**2, rest=0.0, seed_effect=0.02**2)
-
-    assert cases_needed(gap, 3) == math.inf
-    # Solve (0.03 / 2.80)^2 = 0.05^2 / 81 + 0.02^2 / S.
-    assert seeds_needed(gap, 81) == math.ceil(0.02**2 / ((0.03 / ERRORS) ** 2 - 0.05**2 / 81))
-    assert (
-        ERRORS * gap.error(81, seeds_needed(gap, 81))
-        <= 0.03
-        < ERRORS * gap.error(81, seeds_needed(gap, 81) - 1)
+    # statsmodels 0.15.0, TTestPower().solve_power(effect_size=0.3, alpha=0.05, power=0.8): 89.1.
+    # The signed-rank test needs pi / 3 times as many of normal differences.
+    spread, design = (
+        Spread(mix=0.01, rest=0.0, seed_effect=0.0),
+        Design(patients=9, seeds=3, configurations=2),
     )
+
+    assert patients_needed(0.03, spread, design) == pytest.approx(89.1 * math.pi / 3, abs=3)
+
+
+def test_the_smallest_gap_of_few_patients_is_that_of_equal_signs():
+    # Six patients: the test finds a difference where all six agree, which has a chance of 80 %
+    # where each agrees with a chance of 0.8^(1/6).
+    found = signed_rank_gap(6, 0.025)
+
+    assert found == pytest.approx(stats.norm.ppf(0.8 ** (1 / 6)), abs=0.05)
+    assert signed_rank_gap(5, 0.025) == math.inf
+    assert signed_rank_gap(30, 0.025) == pytest.approx(signed_rank_gap(31, 0.025), rel=0.08)
+
+
+def test_advice_names_no_number_that_cannot_help():
+    spread = Spread(mix=0.05**2, rest=0.0, seed_effect=2 * 0.02**2)
+    design = Design(patients=81, seeds=3, configurations=4)
+
+    # The variance between seeds alone, over three seeds, hides a difference of 0.04.
+    assert patients_needed(0.04, spread, design) is None
+    assert seeds_needed(0.04, spread, design) == 6
+    # With five patients no p is below 5 %, whatever the number of seeds.
+    few = Design(patients=5, seeds=3, configurations=4)
+    assert smallest_gap(spread, few) == math.inf
+    assert seeds_needed(0.5, spread, few) is None
+    assert patients_needed(0.5, spread, few) == 6
+    assert smallest_gap(spread, Design(patients=81, seeds=1, configurations=4)) == math.inf
 
 
 def test_a_gap_is_split_into_what_patients_and_what_trainings_cause():
     rng = np.random.default_rng(6)
     differences = 0.02 + rng.normal(0, 0.1, 4000) + rng.normal(0, 0.05, (3, 4000))
 
-    gap = gap_of(differences, seed_effect=0.0)
+    spread = spread_of(differences, seed_effect=0.0)
 
-    assert gap.gap == pytest.approx(0.02, abs=0.005)
-    assert gap.mix == pytest.approx(0.01, rel=0.06)
-    assert gap.rest == pytest.approx(0.0025, rel=0.06)
+    assert spread.mix == pytest.approx(0.01, rel=0.06)
+    assert spread.rest == pytest.approx(0.0025, rel=0.06)
 
 
 def test_kendalls_tau_is_scipys():
@@ -226,7 +250,9 @@ def test_ranks_in_the_resamples_are_counted():
 
     found = stability(np.array([0.3, 0.2, 0.1]), draws)
 
-    np.testing.assert_allclose(found.share, [[0.75, 0.25, 0], [0.5, 0.25, 0.25], [0, 0.25, 0.75]])
+    # The tie of the last draw counts half for each of its two ranks.
+    share = [[0.625, 0.375, 0], [0.375, 0.375, 0.25], [0, 0.25, 0.75]]
+    np.testing.assert_allclose(found.share, share)
     assert found.low.tolist() == [1, 1, 2]
     assert found.high.tolist() == [2, 3, 3]
     assert stability(np.array([0.3]), draws[:, :1]) is None
@@ -246,8 +272,17 @@ def test_the_crossed_test_of_one_seeds_worth_of_patients_is_students():
 
     theirs = stats.ttest_1samp(differences, 0, axis=1).pvalue
 
-    assert crossed_p(differences, np.zeros(2), 0) == pytest.approx(theirs)
-    assert (crossed_p(differences, np.full(2, 0.01), 4) > theirs).all()
+    assert crossed_p(differences, np.zeros(2), (29, 0)) == pytest.approx(theirs, rel=1e-4)
+    assert (crossed_p(differences, np.full(2, 0.01), (29, 4)) > theirs).all()
+
+
+def test_a_critical_value_lies_between_students_of_patients_and_of_seeds():
+    equal = critical(np.array([1.0]), np.array([1.0]), (80, 4), 0.025)[0]
+
+    # Banerjee 1960: the root of the mean of 1.990^2 and 2.776^2.
+    assert equal == pytest.approx(math.sqrt((1.9901**2 + 2.7764**2) / 2), rel=1e-4)
+    assert critical(np.ones(1), np.zeros(1), (80, 4), 0.025)[0] == pytest.approx(1.9901, rel=1e-4)
+    assert critical(np.zeros(1), np.ones(1), (80, 4), 0.025)[0] == pytest.approx(2.7764, rel=1e-4)
 
 
 def test_an_effect_is_taken_over_complete_blocks_alone():

@@ -14,8 +14,6 @@ from reports.stats.intervals import (
     rank_first,
     resample,
     seed_effects,
-    seed_interval,
-    smallest_gap,
 )
 from reports.stats.tests import holm, wilcoxon
 
@@ -100,23 +98,6 @@ def test_rank_first_shares_ties():
     )
 
     np.testing.assert_allclose(rank_first(samples), [2 / 3, 1 / 6, 1 / 6])
-
-
-def test_the_interval_of_three_seed_differences_is_students():
-    differences = np.array([0.02, 0.05, 0.08])
-
-    low, high = seed_interval(differences)
-
-    theirs = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert (low, high) == pytest.approx((theirs.low, theirs.high))
-    assert seed_interval(differences[:1]) == (-np.inf, np.inf)
-
-
-def test_the_smallest_gap_is_2_8_standard_errors():
-    samples = np.random.default_rng(4).normal(0, 0.01, (20_000, 3))
-
-    assert smallest_gap(samples) == pytest.approx(0.028, rel=0.02)
-    assert np.isnan(smallest_gap(samples[:, :0]))
 
 
 def test_nan_mean_says_nothing_where_nothing_is():

@@ -31,6 +31,10 @@ def test_the_format_is_the_series_of_this_version():
             f"^a version before {FORMAT} wrote RUN, and {FORMAT} reads its own run folders alone; "
             "use that version for it, or run the grid again into a new --out$",
         ),
+        (
+            f'{{"format": "{FORMAT}", "families": []}}',
+            f"^an unreleased version of {FORMAT} wrote RUN, and {FORMAT} reads its own",
+        ),
         ('{"format": "segbench 7", "grid": "demo"}', f"^segbench 7 wrote RUN, and {FORMAT} reads"),
     ],
 )

@@ -1,5 +1,5 @@
-"""What to use, how certain that is and what it costs: a few sentences and three numbers, then what
-limits them.
+"""The first screen: the answers to the run's questions, what to use, how certain that is, what it
+costs and what limits it.
 """
 
 import math
@@ -7,8 +7,12 @@ import math
 from reports.analysis.caveats import missing_finals
 from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
-from reports.analysis.selection import SAME, Selection, gap_to
+from reports.analysis.questions import SAME
+from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN
+from reports.answer.know_first import know_first
+from reports.answer.questions import RULE, answered_numbers, answers_block, dependence
+from reports.answer.resolution import Resolution, resolution, resolution_sentences
 from reports.elements import (
     Block,
     Caveats,
@@ -16,14 +20,15 @@ from reports.elements import (
     Numbers,
     Section,
     SideBySide,
+    Stated,
     Table,
     TableCell,
     Text,
 )
-from reports.figures.cells import scored
+from reports.estimands import states_mean, states_pair
+from reports.figures.cells import prediction_name, scored, summary_of
 from reports.figures.overview import overview_figure, patient_sheet
 from reports.formatting import (
-    cell_name,
     listed,
     many,
     many_patients,
@@ -34,26 +39,26 @@ from reports.formatting import (
     signed,
     signed_range,
 )
-from reports.stats.intervals import DRAWS, nan_mean
-from reports.stats.pairs import superiority
-from reports.stats.power import cases_needed, seeds_needed
+from reports.stats.intervals import nan_mean
 from trials.records.duration import duration
 from trials.records.result import NATIVE
 
 MEANING = (
-    "A lead is called resolved when three conditions hold: its 95 % interval over patients and "
-    f"seeds excludes zero and reaches beyond ±{SAME}; the seeds alone show it (97.5 % t interval); "
-    "and it remains after correction for the number of comparisons (Holm, over all pairs), or the "
-    "configuration leads every rival. A lead that is not resolved does not prove that two "
-    "configurations are equal."
+    "A configuration leads if its difference to every other one, and to every set of external "
+    f"predictions, is resolved and may exceed {SAME} Dice. Every pair has one verdict on this "
+    "page: p values of pairs that no question compares are corrected over all pairs."
 )
+# More external predictions than this have their place in the leaderboard alone.
+MOST_EXTERNAL = 3
 
 
 def answer(context: Context) -> Section:
     """The first screen; without a selected configuration it gives the reason."""
     selection = context.selection
     question = "What should I use, and how sure is that?"
-    caveats = Caveats(tuple((one.title, one.text, one.names) for one in context.caveats))
+    found = resolution(context)
+    limits = know_first(context, found)
+    caveats = Caveats(tuple((one.title, one.text, one.names) for one in limits))
     if selection is None:
         return Section(
             id="answer",
@@ -62,20 +67,50 @@ def answer(context: Context) -> Section:
             finding=_why_none(context),
             blocks=(caveats,),
         )
+    turned = _first(context)
+    answers = answers_block(context, turned)
     blocks: tuple[Block, ...] = (
-        _numbers(context, selection),
+        *((answers,) if answers else ()),
+        _numbers(context, selection, found),
+        *((Text(resolution_sentences(found)),) if found else ()),
+        caveats,
         _pictures(context, selection),
         Text(_sentences(context, selection)),
-        caveats,
         _by_class(context, selection),
     )
     return Section(
         id="answer",
         title=_headline(context, selection),
         question=question,
-        finding=_recommendation(context, selection),
+        finding=" ".join(filter(None, (turned, _recommendation(context, selection)))),
         blocks=blocks,
+        states=(*answered_numbers(context), *_states(context, selection)),
     )
+
+
+def _first(context: Context) -> str:
+    """The first answer that depends on a setting, a resolved one before others; "" without one."""
+    turned = [answer for answer in context.answers if answer.reversal]
+    turned.sort(key=lambda answer: not answer.reversal.resolved if answer.reversal else True)
+    return dependence(turned[0]) if turned else ""
+
+
+def _states(context: Context, selection: Selection) -> tuple[Stated, ...]:
+    """The numbers of the first screen's sentences."""
+    i, selected = selection.runner_up, selection.selected
+    row = context.summaries[NATIVE][selected, MEAN]
+    rivals = [*([] if i is None else [i]), *_external(context)]
+    return (
+        states_mean(selected, row.dice),
+        *(states_pair(selected, rival, float(selection.lead[rival])) for rival in rivals),
+        *(states_mean(o, summary_of(context, o, MEAN).dice) for o in _external(context)),
+    )
+
+
+def _external(context: Context) -> list[int]:
+    """The places of the external predictions that the first screen names."""
+    num = len(context.run.cells)
+    return list(range(num, len(context.all_predictions.names)))[:MOST_EXTERNAL]
 
 
 def _pictures(context: Context, selection: Selection) -> Block:
@@ -97,7 +132,7 @@ def _why_none(context: Context) -> str:
 
 
 def _name(context: Context, i: int) -> str:
-    return cell_name(context.run.cells[i])
+    return prediction_name(context, i)
 
 
 def _one_seed(context: Context) -> bool:
@@ -105,12 +140,19 @@ def _one_seed(context: Context) -> bool:
 
 
 def _headline(context: Context, selection: Selection) -> str:
+    for answer in context.answers:
+        if answer.reversal and answer.reversal.resolved:
+            factors = listed(answer.question.within_factors)
+            return f"The better {answer.question.factor} depends on the {factors}"
     if selection.winner:
         return f"{_name(context, selection.selected)} leads"
-    if len(context.run.cells) == 1:
+    if len(context.all_predictions.names) == 1:
         return "One configuration, nothing to compare"
     unfinished = " yet" if missing_finals(context.run) else ""
-    return f"No winner{unfinished} among {len(context.run.cells)} configurations"
+    external = len(context.external.names)
+    added = f" and {many(external, 'set')} of external predictions" if external else ""
+    configurations = many(len(context.run.cells), "configuration")
+    return f"No winner{unfinished} among {configurations}{added}"
 
 
 def _recommendation(context: Context, selection: Selection) -> str:
@@ -143,40 +185,34 @@ def _all(rivals: int) -> str:
 
 
 def _rivals(context: Context, selection: Selection) -> list[int]:
+    """The other configurations and the external predictions that have a score."""
     return [
         i
-        for i in range(len(context.run.cells))
+        for i in range(len(context.all_predictions.names))
         if i != selection.selected and not math.isnan(selection.lead[i])
     ]
 
 
-def _numbers(context: Context, selection: Selection) -> Numbers:
+def _numbers(context: Context, selection: Selection, found: Resolution | None) -> Numbers:
     row = context.summaries[NATIVE][selection.selected, MEAN]
     size = f"{many(row.n, 'patient')}, {many(row.seeds, 'seed')}"
     items = [
         (
             number(row.dice),
-            "Test Dice, mean of classes",
+            f"Test Dice of {_name(context, selection.selected)}, mean of classes",
             _bounds(row.dice_low, row.dice_high) + size,
         )
     ]
     if (i := selection.runner_up) is not None:
         verdict = "resolved" if selection.resolved[i] else "not resolved"
         ahead = _bounds(float(selection.low[i]), float(selection.high[i])) + verdict
-        items.append((signed(selection.lead[i]), "Lead over the runner-up, Dice", ahead))
-        drawn = f"of {DRAWS:,} bootstrap samples of {_drawn(context)}"
-        items.append(
-            (
-                percent(selection.first[selection.selected]),
-                "Ranks first in",
-                drawn,
-            )
-        )
+        label = f"Its difference to {_name(context, i)}, second on validation"
+        items.append((signed(selection.lead[i]), label, ahead))
+    if found is not None and not math.isnan(found.gap):
+        label = "Smallest difference that this run resolves, Dice"
+        small = f"with 80 % power, {many(found.design.patients, 'test patient')}"
+        items.append(("none" if math.isinf(found.gap) else number(found.gap), label, small))
     return Numbers(tuple(items))
-
-
-def _drawn(context: Context) -> str:
-    return "patients; one seed" if _one_seed(context) else "patients and seeds"
 
 
 def _bounds(low: float, high: float) -> str:
@@ -185,8 +221,8 @@ def _bounds(low: float, high: float) -> str:
 
 def _sentences(context: Context, selection: Selection) -> tuple[str, ...]:
     first = f"{_validated(context, selection)} {_tested(context, selection)}"
-    certainty = (_certainty(context, selection), MEANING) if _rivals(context, selection) else ()
-    return (first, *certainty[:1], _cost(context, selection), *certainty[1:])
+    rules = (f"{RULE} {MEANING}",) if _rivals(context, selection) else ()
+    return (first, *_externally(context, selection), _cost(context, selection), *rules)
 
 
 def _validated(context: Context, selection: Selection) -> str:
@@ -208,70 +244,28 @@ def _tested(context: Context, selection: Selection) -> str:
     if (i := selection.runner_up) is None:
         return text
     lead = signed_range(selection.lead[i], selection.low[i], selection.high[i])
+    by_patient = nan_mean(patient_dice(counts, MEAN), 1)
+    higher = int((by_patient[selection.selected] > by_patient[i] + 1e-12).sum())
     return (
-        f"{text} Its difference to the runner-up on validation, {_name(context, i)}, is {lead}. "
-        "The chance that it scores higher on a new patient is "
-        f"{_chance(context, selection.selected, i)}."
+        f"{text} Its difference to the second on validation, {_name(context, i)}, is {lead}. It "
+        f"scores higher in {higher} of these {many(by_patient.shape[1], 'patient')}."
     )
 
 
-def _chance(context: Context, selected: int, rival: int) -> str:
-    by_patient = nan_mean(patient_dice(context.test[NATIVE], MEAN), 1)
-    share, low, high = (
-        float(of[0]) for of in superiority((by_patient[selected] - by_patient[rival])[None])
-    )
-    return f"{percent(share)} ({percent(low)} to {percent(high)})"
-
-
-def _more(context: Context, selection: Selection) -> str:
-    """How many more patients or seeds would resolve the lead over the runner-up, "" where none is
-    needed.
-    """
-    i, num_cases, num_seeds = (
-        selection.runner_up,
-        len(context.test[NATIVE].patients),
-        len(context.run.seeds),
-    )
-    gap = (
-        None
-        if i is None or selection.resolved[i]
-        else gap_to(context.test[NATIVE], selection.selected, i)
-    )
-    if gap is None or _one_seed(context):
-        return ""
-    cases, seeds = cases_needed(gap, num_seeds), seeds_needed(gap, num_cases)
-    ways = [
-        f"{count - at_hand:,.0f} more {word}"
-        for count, at_hand, word in (
-            (cases, num_cases, "patients"),
-            (seeds, num_seeds, "seeds per configuration"),
+def _externally(context: Context, selection: Selection) -> tuple[str, ...]:
+    """A sentence on each set of external predictions."""
+    sentences = []
+    for o in _external(context):
+        row = summary_of(context, o, MEAN)
+        lead = signed_range(selection.lead[o], selection.low[o], selection.high[o])
+        row_of = context.pairs.rows[selection.selected, o]
+        verdict = "resolved" if context.pairs.verdicts.resolved[row_of] else "not resolved"
+        sentences.append(
+            f"The external predictions {context.all_predictions.names[o]} reach "
+            f"{ranged(row.dice, row.dice_low, row.dice_high)} on the same patients; "
+            f"{_name(context, selection.selected)} minus them is {lead}, {verdict}."
         )
-        if at_hand < count < math.inf
-    ]
-    if ways:
-        return (
-            " If the true difference to the runner-up equals the observed one, about "
-            f"{' or '.join(ways)} would be needed to resolve it."
-        )
-    return (
-        " Neither more patients alone nor more seeds alone would resolve the lead over the "
-        "runner-up."
-        if math.inf in (cases, seeds)
-        else ""
-    )
-
-
-def _certainty(context: Context, selection: Selection) -> str:
-    rivals = _rivals(context, selection)
-    resolved = sum(bool(selection.resolved[i]) for i in rivals)
-    aside = " (variance between seeds is not included)" if _one_seed(context) else ""
-    drawn = "patients" if _one_seed(context) else "patients and seeds"
-    return (
-        f"It ranks first in {percent(selection.first[selection.selected])} of {DRAWS:,} bootstrap "
-        f"samples of {drawn}{aside}. Its lead is resolved against {resolved} of "
-        f"{many(len(rivals), 'rival')}. With 80 % power this run detects a difference of about "
-        f"{number(selection.smallest_gap)} Dice{aside}.{_more(context, selection)}"
-    )
+    return (" ".join(sentences),) if sentences else ()
 
 
 def _cost(context: Context, selection: Selection) -> str:
