@@ -21,6 +21,7 @@ from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
+from bench.tracking.trackers import check_tracker
 from trials.data.datasets.registry import open_dataset
 
 
@@ -31,6 +32,8 @@ def run_grid(options: argparse.Namespace) -> int:
     grid, grid_text = load_grid(options.grid)
     grid = on_data(grid, options.dataset, options.fold)
     check_grid(grid)
+    for name in options.track:
+        check_tracker(name)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:

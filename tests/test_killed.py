@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from by_hand import run_by_hand
 from conftest import ROOT, bench_run, on_one_core
+from event_files import scalars
 
 from bench.cli import main
 from bench.execution.results import read_results
@@ -125,7 +126,7 @@ def story(module_on_cpu, tmp_path_factory):
     stops["Ctrl-C, SIGTERM"] = stop(last, out, lambda: send_twice(last))
     edited = edit(place, out)
     arguments = ("--grid", place / "grid.py", "--out", out, "--rerun-changed")
-    ended = bench_run(*arguments, cwd=ROOT, under=on_one_core())
+    ended = bench_run(*arguments, "--track", "tensorboard", cwd=ROOT, under=on_one_core())
     assert ended.code == 0, ended.stderr[-3000:]
     run_by_hand(place, place / "by_hand")
     write_tables(read_run(place / "by_hand"))
@@ -162,6 +163,8 @@ def start(place, out):
         str(place / "grid.py"),
         "--out",
         str(out),
+        "--track",
+        "tensorboard",
     ]
     return subprocess.Popen(
         command,
@@ -198,6 +201,16 @@ def stop(run, out, how):
 def test_f65_a_killed_run_started_again_ends_with_the_same_scores(story):
     assert (story.out / "scores.parquet").read_bytes() == story.scores_by_hand
     assert pd.read_parquet(story.out / "trials.parquet").state.tolist() == ["COMPLETE"] * TRIALS
+
+
+def test_a_tracker_holds_each_final_trial_once_with_every_epoch(story):
+    folders = sorted((story.out / "tensorboard").glob("*/*/*/final-*"))
+
+    assert len(folders) == 3
+    for folder in folders:
+        shown = scalars(folder)
+        assert sorted(shown["train/loss"]) == [1, 2]
+        assert "final/test_dice/kidney" in shown
 
 
 def test_no_finished_trial_is_lost_or_run_again(story):

@@ -3,6 +3,7 @@
 import argparse
 
 from bench.commands.verb import SKIP_BAD, Verbs, add_grid_and_data, add_verb, minutes
+from bench.tracking.trackers import TRACKERS
 from trials.storage.probe import folder_or_url
 
 MODELS_EXAMPLE = "segresnet=PATH"
@@ -52,6 +53,14 @@ def add(verbs: Verbs) -> None:
         action="store_true",
         help="delete and rerun the trials whose code has changed since they ran, and those that "
         "depend on them",
+    )
+    verb.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        choices=sorted(TRACKERS),
+        help="show each trial in a tracker too; may be repeated. mlflow takes its server from "
+        "MLFLOW_TRACKING_URI, wandb its key from WANDB_API_KEY",
     )
     verb.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     verb.add_argument(

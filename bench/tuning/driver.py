@@ -26,12 +26,10 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 
 from bench.execution.signals import Stopping
 from bench.grids import Grid
-from bench.tuning.live_view import LiveView
 from bench.tuning.node_checks import join, start_alone
-from bench.tuning.preflight import Preflight
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
-from trials.records.codec import from_json
+from trials.records.codec import from_json, to_json
 from trials.records.job import Job
 from trials.records.result import EpochScore
 from trials.training.attempt import attempt
@@ -180,7 +178,13 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
 
     def report(score: EpochScore, reached: float) -> None:
         tune.report(
-            {"epoch": score.epoch + 1, "score": reached, "state": "", "seconds": score.seconds}
+            {
+                "epoch": score.epoch + 1,
+                "score": reached,
+                "state": "",
+                "seconds": score.seconds,
+                "epoch_score": to_json(score),
+            }
         )
         if is_raised(config["run"]):
             raise Asked
@@ -214,13 +218,13 @@ def run_cell_trial(config: Mapping[str, Any]) -> None:
 
 def drive(
     searcher: GridSearcher,
-    view: LiveView,
     cluster: Cluster,
     grid_file: str,
     stopping: Stopping,
-    preflight: Preflight,
+    callbacks: Sequence[tune.Callback],
 ) -> None:
-    """Run every trial that is due until the queue is finished, or until the user asks to stop.
+    """Run every trial that is due until the queue is finished, or until the user asks to stop;
+    callbacks are told of each.
 
     Trials that fail leave a result and the others go on; a lost worker is tried again and continues
     from its checkpoint. Raises ValueError naming the trials whose files found no place.
@@ -249,7 +253,7 @@ def drive(
                     if cluster.is_shared
                     else RETRIES_OF_LOST_WORKERS
                 ),
-                callbacks=[preflight, view, StopWatch(stopping, searcher, run)],
+                callbacks=[*callbacks, StopWatch(stopping, searcher, run)],
                 verbose=0,
             ),
         )

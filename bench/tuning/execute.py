@@ -5,6 +5,7 @@ trained, and the attainable scores measured.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -20,10 +21,13 @@ from bench.run_folder.continuing import resume_queue
 from bench.run_folder.heartbeat import send_heartbeats
 from bench.run_folder.lock import hold_lock
 from bench.run_folder.provenance import commit, run_record, write_provenance
+from bench.tracking.feed import Feed
+from bench.tracking.trackers import TRACKERS
 from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
 from bench.tuning.live_view import LiveView
 from bench.tuning.preflight import Preflight
 from bench.tuning.searcher import GridSearcher
+from bench.tuning.tracking import Tracking
 from trials.storage.atomic import remove_abandoned
 from trials.storage.probe import check_run_folder, check_scratch, local_parent
 
@@ -62,8 +66,10 @@ def execute(asked: Request, stopping: Stopping) -> bool:
         if cluster:
             view = LiveView(queue, console, cluster.slots(smallest_share(queue.grid)))
             searcher = make_searcher(asked, ready, queue, cluster)
-            with view, send_heartbeats(lock, view.status, view.changed):
-                drive(searcher, view, cluster, asked.grid_text, stopping, preflight)
+            tracking = make_tracking(asked, ready, console)
+            with view, tracking, send_heartbeats(lock, view.status, view.changed):
+                callbacks = (preflight, view, tracking)
+                drive(searcher, cluster, asked.grid_text, stopping, callbacks)
         if queue.finished():
             write_ceilings(out, ready.prepared)
     return queue.finished()
@@ -97,3 +103,18 @@ def make_searcher(
     cores = cluster.cores_per_trial(smallest_share(queue.grid))
     make_job = job_maker(asked.places, ready, asked.options, commit()[0], cores)
     return GridSearcher(queue, make_job, asked.places.out)
+
+
+def make_tracking(asked: Request, ready: ReadyGrid, console: Console) -> Tracking:
+    """The trackers that --track names, each in a thread of its own."""
+    out = asked.places.out
+
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+    feeds = [
+        Feed(name, partial(TRACKERS[name][0], out), tell)
+        for name in dict.fromkeys(asked.options.track)
+    ]
+    classes = ready.prepared.dataset.classes
+    return Tracking(feeds, out, ready.resolved.grid.name, classes)
