@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from trials.records.result import COMPLETE, PRUNED
 
 # A server that does not answer must not keep the thread for MLflow's own two minutes and more.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 # Between two writes of TensorBoard's values.
 FLUSH_SECONDS = 5
 # What MLflow takes in the name of a metric.
