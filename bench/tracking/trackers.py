@@ -13,8 +13,13 @@ from typing import Any, Protocol
 
 from trials.records.result import COMPLETE, PRUNED
 
-# A server that does not answer must not keep the thread for MLflow's own two minutes and more.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+# A server that does not answer must not keep the thread for MLflow's own minutes, and stdout belongs
+# to the run.
+MLFLOW_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 # Between two writes of TensorBoard's values.
 FLUSH_SECONDS = 5
 # What MLflow takes in the name of a metric.
@@ -107,7 +112,7 @@ class MLflow:
     """
 
     def __init__(self, out: Path):
-        for name, value in PATIENCE.items():
+        for name, value in MLFLOW_SETTINGS.items():
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
