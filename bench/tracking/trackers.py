@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from trials.records.result import COMPLETE, PRUNED
 
-# A server that does not answer must not keep the thread for MLflow's own minutes, and stdout belongs
-# to the run.
+# A server that does not answer must not keep the thread for MLflow's own minutes; stdout is the
+# run's.
 MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
