@@ -203,6 +203,8 @@ def test_f14_trailing_data_after_the_voxels_is_listed_and_ignored(root):
     image(root).write_bytes(gzip.compress(content + b"more", mtime=0))
 
     assert_warned(root, image(root), "trailing", "4 bytes follow")
+    image(root).write_bytes(gzip.compress(content, mtime=0) + bytes(9) + b"--signature--")
+    assert_warned(root, image(root), "trailing", "13 bytes follow")
 
 
 def test_a_case_is_never_held_whole(tmp_path):

@@ -59,7 +59,8 @@ def is_finished(path: Path, scan: Sequence[Header], num_classes: int) -> bool:
         for _ in label_slabs(found, num_classes):
             pass
         written = path.stat().st_mtime_ns
-        is_newer = all(written >= one.path.stat().st_mtime_ns for one in scan)
+        files = [file for one in scan for file in (one.path, one.data.path)]
+        is_newer = all(written >= file.stat().st_mtime_ns for file in files)
     except (ValueError, OSError):
         return False
     return is_newer and grid_fault(scan[0], found, "scan", "") is None

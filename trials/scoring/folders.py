@@ -1,4 +1,4 @@
-"""Scores two folders of NIfTI masks from any program: each case's reference and prediction give one
+"""Scores two folders of masks from any program: each case's reference and prediction give one
 row.
 """
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from trials.data.datasets.class_rules import check_classes
 from trials.data.datasets.label_set import LabelSet, Region
+from trials.data.datasets.nearby_cases import refuse_dicom
 from trials.data.datasets.registry import DATASETS
 from trials.data.nifti.header import Header, read_header
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ending_of
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import Volume, file_axes, from_dhw, read_mask, to_dhw
 from trials.process.workers import run_on_cases
@@ -154,8 +155,8 @@ def renamed(pairs: Iterable[MaskPair]) -> str:
 def mask_files(
     folder: Path, mask_file: str = MASK_FILE, classes: Sequence[str] = ()
 ) -> dict[str, Path]:
-    """Find masks by case: CASE.nii.gz or CASE.nii in the folder, CASE/mask_file, or a folder CASE
-    with a mask of each of the classes; other files are ignored.
+    """Find masks by case: CASE.nii.gz, or another known ending, in the folder, CASE/mask_file, or a
+    folder CASE with a mask of each of the classes; other files are ignored.
 
     Raises ValueError for a folder without masks, and for a case that occurs twice.
     """
@@ -165,7 +166,7 @@ def mask_files(
         )
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()):
-        ending = next((ending for ending in ENDINGS if entry.name.endswith(ending)), "")
+        ending = ending_of(entry.name)
         path = entry / mask_file if entry.is_dir() else entry
         if entry.is_dir() and not path.exists() and classes and class_masks(entry, classes):
             found[entry.name] = entry
@@ -180,6 +181,7 @@ def mask_files(
             )
         found[case] = path
     if not found:
+        refuse_dicom(folder)
         raise ValueError(
             f"{folder} holds no masks; expected files are CASE.nii.gz or CASE/{mask_file}"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ending_of
 from trials.records.faults import FileFault, printable
 
 # A mask of one class may mark it with any one value.
@@ -46,7 +46,7 @@ def class_masks(folder: Path, classes: Sequence[str]) -> tuple[Path, ...]:
     """
     files: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), None)
+        ending = ending_of(file.name)
         if ending and not file.name.startswith("."):
             files[_word(file.name.removesuffix(ending))] = file
     found = {name: files.get(_word(name)) for name in classes[1:]}

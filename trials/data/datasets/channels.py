@@ -16,9 +16,12 @@ CHANNEL_SUFFIX = re.compile(r"(.+)_([0-9]{4})", re.DOTALL)
 def channel_names(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
     """The names of the channels in the order of their numbers, from dataset.json at path.
 
-    Raises ValueError naming the key unless it numbers them 0, 1, 2, ..., up to 64.
+    One name alone is that of the only channel. Raises ValueError naming the key unless it numbers
+    them 0, 1, 2, ..., up to 64.
     """
     channels = facts.get("channel_names", facts.get("modality"))
+    if isinstance(channels, str) and channels:
+        channels = {"0": channels}
     if not isinstance(channels, dict) or not channels:
         raise ValueError(
             f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trials.data.datasets.class_rules import check_classes
 from trials.data.datasets.label_set import LabelSet, Region
-from trials.data.datasets.nearby_cases import found_instead
+from trials.data.datasets.nearby_cases import found_instead, refuse_dicom
 from trials.records.faults import Fault, refuse, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
 from trials.records.registry import Entry, pick, unknown
@@ -23,7 +23,7 @@ OWN = "own"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One study of a patient: its name and its NIfTI files.
+    """One study of a patient: its name and its files.
 
     image holds the first channel, or all of them along a fourth axis; other_images are the files of
     the further channels, in their order.
@@ -182,8 +182,13 @@ def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder, so it holds no {name}; {part.how_to_get}")
-    dataset: Dataset = part.load()(root)
+    try:
+        dataset: Dataset = part.load()(root)
+    except ValueError:
+        refuse_dicom(root)
+        raise
     if not dataset.cases:
+        refuse_dicom(root)
         refuse(root, dataset.faults)
         raise ValueError(
             f"{root} holds no case of {name}{found_instead(part.load(), root)}; {_hint(part, root)}"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trials.data.datasets.channels import CHANNEL_SUFFIX, channel_files
 from trials.data.datasets.kits23 import IMAGE
-from trials.data.nifti.opening import ENDINGS
+from trials.data.datasets.nearby_cases import refuse_dicom
+from trials.data.nifti.opening import ending_of
 from trials.records.faults import printable
 
 NNUNET_FOLDERS = ("imagesTs", "imagesTr")
@@ -41,9 +42,10 @@ def find_scans(place: Path, channels: int) -> tuple[Scan, ...]:
                 f"and {printable(after.images[0].name)}; remove one"
             )
     if not scans:
+        refuse_dicom(place)
         raise ValueError(
-            f"{place} must be a NIfTI file, or a folder that holds NIfTI files, imagesTs, or "
-            f"CASE/{IMAGE}; it is none of them"
+            f"{place} must be a NIfTI, NRRD or MetaImage file, or a folder that holds such files, "
+            f"imagesTs, or CASE/{IMAGE}; it is none of them"
         )
     return tuple(scans)
 
@@ -52,7 +54,7 @@ def _scans_at(place: Path, channels: int) -> list[Scan]:
     if place.is_file():
         return _of_files(place.parent, _stems([place]), channels)
     if not place.is_dir():
-        raise ValueError(f"{place} does not exist; name a NIfTI file or a folder of them")
+        raise ValueError(f"{place} does not exist; name a file or a folder of them")
     if (place / IMAGE).is_file():
         return [Scan(case=place.resolve().name, images=(place / IMAGE,))]
     if (place / "dataset.json").is_file() and (place / NNUNET_FOLDERS[0]).is_dir():
@@ -81,7 +83,7 @@ def _of_files(place: Path, stems: Mapping[Path, str], channels: int) -> list[Sca
             f"NAME_0000 to NAME_{channels - 1:04d}; it holds {printable(further[0])} too; remove "
             "what is no channel of it"
         )
-    cases = {(part[1], _ending(path)) for path, part in parts.items() if part}
+    cases = {(part[1], ending_of(path.name)) for path, part in parts.items() if part}
     return [
         Scan(case=case, images=channel_files(place, case, ending, channels))
         for case, ending in cases
@@ -89,12 +91,10 @@ def _of_files(place: Path, stems: Mapping[Path, str], channels: int) -> list[Sca
 
 
 def _stems(files: Iterable[Path]) -> dict[Path, str]:
-    return {path: path.name.removesuffix(_ending(path)) for path in files if _ending(path)}
+    return {
+        path: path.name.removesuffix(ending) for path in files if (ending := ending_of(path.name))
+    }
 
 
 def _visible(place: Path) -> Iterator[Path]:
     return (path for path in place.iterdir() if not path.name.startswith("."))
-
-
-def _ending(path: Path) -> str:
-    return next((ending for ending in ENDINGS if path.name.endswith(ending)), "")

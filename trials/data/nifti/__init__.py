@@ -1,1 +1,1 @@
-"""NIfTI files: validated on opening, read by their header, oriented by their affine."""
+"""Files of volumes (NIfTI, NRRD, MetaImage): validated on opening, oriented by their affine."""

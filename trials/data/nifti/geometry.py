@@ -57,9 +57,16 @@ def read_geometry(path: Path, raw: nib.Nifti1Header, shape: tuple[int, int, int]
     """
     power = UNITS.get(int(raw["xyzt_units"]) & 7, 0)
     spacing = _pixdim_mm(path, raw, power)
+    if raw["sform_code"] <= 0 and raw["qform_code"] <= 0:
+        return _without_forms(path, spacing, shape)
     sform, qform = _forms(path, raw, power)
     affine, other = _taken_first(raw, sform, qform)
     remarks = []
+    if (raw["pixdim"][1:4] < 0).any():
+        text = (
+            f"pixdim is negative, {raw['pixdim'][1:4].tolist()}; its size and the sform are taken"
+        )
+        remarks.append(_remark(path, "pixdim", text, REWRITE))
     if sform is not None and (qform is None or int(raw["sform_code"]) == SCANNER):
         check_shear(path, sform)
     if sform is not None and (gap := _spacing_gap(path, sform, spacing, shape, qform)):
@@ -149,13 +156,51 @@ def times(numbers: tuple[float, ...]) -> str:
     return " x ".join(f"{number:.4g}" for number in numbers)
 
 
+def unknown_orientation(path: Path, why: str) -> FileFault:
+    """The remark on a file that does not say where its axes run."""
+    text = (
+        f"{why}; its axes are taken as SimpleITK takes them: to the left, to the back and to the "
+        "head"
+    )
+    return _remark(path, "orientation", text, "look whether left and right are right")
+
+
+def is_sound(affine: np.ndarray) -> bool:
+    """Whether an affine is finite and can be inverted."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(affine).all() and np.linalg.cond(affine[:3, :3]) <= MAX_CONDITION)
+
+
 def _pixdim_mm(path: Path, raw: nib.Nifti1Header, power: int) -> tuple[float, float, float]:
+    """The voxel edges. Those of a file with an sform may have a sign: nibabel drops it, SimpleITK
+    mirrors the axis, and only an sform tells the side.
+    """
     pixdim = raw["pixdim"][1:4]
-    if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
+    if not (
+        np.isfinite(pixdim).all() and pixdim.all() and (raw["sform_code"] > 0 or (pixdim > 0).all())
+    ):
         text = f"voxel edges (pixdim) must be positive; got {pixdim.tolist()}"
         raise FileFault(path, "spacing", text, REWRITE)
-    x, y, z = (decimal_mm(edge, power) for edge in pixdim)
+    x, y, z = (decimal_mm(edge, power) for edge in np.abs(pixdim))
     return x, y, z
+
+
+def _without_forms(
+    path: Path, spacing: tuple[float, float, float], shape: tuple[int, int, int]
+) -> Geometry:
+    """The geometry that SimpleITK gives a file without forms; the other affine is nibabel's, so
+    that a mask written by either lies on its image.
+    """
+    other = np.diag([-spacing[0], spacing[1], spacing[2], 1.0])
+    other[:3, 3] = other[:3, :3] @ (1 - np.array(shape)) / 2
+    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    unknown = unknown_orientation(path, "has neither sform nor qform")
+    return Geometry(
+        affine=affine,
+        spacing_mm=spacing,
+        other_affine=other,
+        remarks=(unknown, *check_grid(path, affine, spacing)),
+    )
 
 
 def _forms(
@@ -164,19 +209,17 @@ def _forms(
     """sform and qform in mm, None where one is not set or has no sense. Raises FileFault if neither
     can be taken.
     """
-    if raw["sform_code"] <= 0 and raw["qform_code"] <= 0:
-        text = "has neither sform nor qform, so its orientation is unknown"
-        raise FileFault(path, "orientation", text, "set one")
     sform = _in_mm(raw.get_sform(), power) if raw["sform_code"] > 0 else None
     qform, why = None, ""
-    if raw["qform_code"] > 0:
+    # The side of a qform is unknown where an edge is negative.
+    if raw["qform_code"] > 0 and (raw["pixdim"][1:4] > 0).all():
         try:
             qform = _in_mm(_qform(raw), power)
         except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError) as error:
             why = f"its qform is not a rotation ({error})"
     stated = qform if sform is None else sform
     sform, qform = (
-        form if form is not None and _is_sound(form) else None for form in (sform, qform)
+        form if form is not None and is_sound(form) else None for form in (sform, qform)
     )
     if sform is None and qform is None:
         shown = "" if stated is None else stated[:3].tolist()
@@ -198,11 +241,6 @@ def _qform(raw: nib.Nifti1Header) -> np.ndarray:
     sided = raw.copy()
     sided["pixdim"][0] = -1 if raw["pixdim"][0] < 0 else 1
     return sided.get_qform()
-
-
-def _is_sound(affine: np.ndarray) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(affine).all() and np.linalg.cond(affine[:3, :3]) <= MAX_CONDITION)
 
 
 def _taken_first(

@@ -1,6 +1,6 @@
-"""Streams the voxels of a NIfTI file in slabs of a few planes, so that no whole case is in memory.
+"""Streams the voxels of a file in slabs of a few planes, so that no whole case is in memory.
 
-A gzip stream is read to its end, where its checksum is.
+A compressed stream is read to its end, where its checksum is.
 """
 
 import io
@@ -13,7 +13,7 @@ import numpy as np
 
 from trials.data.nifti.header import Header
 from trials.data.nifti.header import read_header as read_header
-from trials.data.nifti.opening import FETCH, open_nifti
+from trials.data.nifti.opening import FETCH, DigestingFile, open_voxels
 from trials.records.faults import FileFault
 
 # Bytes allowed after the voxels before the file counts as a decompression bomb.
@@ -114,7 +114,7 @@ def _ranged_slabs(header: Header, stats: StreamStats) -> Iterator[tuple[np.ndarr
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
     planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
     bad = _BadVoxels()
-    with open_nifti(header.path) as (file, source):
+    with open_voxels(header.data) as (file, source):
         _skip(file, header.offset)
         for first in range(0, planes, step := _planes_of_slab(header)):
             slab = _slab(header, file, min(step, planes - first))
@@ -128,7 +128,7 @@ def _ranged_slabs(header: Header, stats: StreamStats) -> Iterator[tuple[np.ndarr
             lowest, highest = sorted(float(end) * header.slope + header.inter for end in stored)
             stats.low, stats.high = min(stats.low, lowest), max(stats.high, highest)
             yield slab, lowest, highest
-        stats.trailing_bytes = _to_the_end(header, file)
+        stats.trailing_bytes = _to_the_end(header, file, source)
         stats.digest = source.digest()
     if bad.count:
         text = (
@@ -178,22 +178,24 @@ def _skip(file: io.BufferedIOBase, count: int) -> None:
 def _slab(header: Header, file: io.BufferedIOBase, count: int) -> np.ndarray:
     """The next `count` planes of a file. Raises FileFault if the stream ends early."""
     columns, rows, planes = header.shape
-    size = columns * rows * header.dtype.itemsize
+    size = header.plane_bytes
     try:
         piece = file.read(size * count)
     except EOFError:
         piece = b""
     if len(piece) < size * count:
-        reached, total = file.tell(), header.offset + size * planes
+        start = 0 if header.data.encoding else header.data.start
+        reached, total = file.tell() - start, header.offset + size * planes
         plane = max(0, reached - header.offset) // size
         text = f"ends early, in plane {plane} of {planes}, at about {reached} of {total} bytes"
         raise FileFault(header.path, "cut", text, FETCH)
-    return np.frombuffer(piece, header.dtype).reshape(count, rows, columns)
+    numbers = np.frombuffer(piece, header.dtype)
+    return numbers[header.channel :: header.num_interleaved].reshape(count, rows, columns)
 
 
-def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:
-    """Read to the end, so that the checksum is verified, and return the number of bytes. Raises
-    FileFault for too many.
+def _to_the_end(header: Header, file: io.BufferedIOBase, source: DigestingFile) -> int:
+    """Read to the end, so that the checksum is verified, and return the number of bytes, with those
+    behind a compressed stream. Raises FileFault for too many.
     """
     trailing = -header.following
     while piece := file.read(CHUNK_BYTES):
@@ -204,4 +206,7 @@ def _to_the_end(header: Header, file: io.BufferedIOBase) -> int:
     if trailing < 0:
         text = f"ends early: {-trailing} bytes of its last channels are missing"
         raise FileFault(header.path, "cut", text, FETCH)
-    return trailing
+    if header.is_exact and trailing:
+        text = f"vox_offset is 0 and {trailing} bytes are left, so nothing says where voxels start"
+        raise FileFault(header.path, "offset", text, "write the file again")
+    return trailing + source.left_over

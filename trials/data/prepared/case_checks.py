@@ -198,7 +198,7 @@ def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
             "dropped"
         )
         notes.append(_note(case, header.path, "extra_axes", text, "nothing needs to be done"))
-    ratio = int(np.prod(header.shape)) * header.dtype.itemsize / header.path.stat().st_size
+    ratio = header.plane_bytes * header.shape[2] / header.data.path.stat().st_size
     if ratio > UNUSUAL_RATIO:
         text = f"unpacks to {ratio:.0f} times its size"
         notes.append(

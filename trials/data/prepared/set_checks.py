@@ -13,13 +13,13 @@ from trials.data.datasets.registry import Case, Dataset
 from trials.data.prepared.case_checks import Rules, examine_case, rules_of
 from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
 from trials.data.prepared.set_summary import CaseLook, look_at_case
+from trials.data.prepared.sources import look_at, unread
 from trials.process.workers import try_on_cases
 from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, FaultyData, bad_cases, refuse
 from trials.records.spec import Cube
-from trials.storage.atomic import fingerprint
 
 # Entry of every verdict's key: raise it when a rule changes.
-FORMAT = 2
+FORMAT = 3
 
 OnCase = Callable[[], None]
 
@@ -111,12 +111,12 @@ def twin_images(dataset: Dataset) -> list[Fault]:
     """
     by_size = defaultdict(list)
     for case in dataset.cases:
-        with suppress(OSError):
-            by_size[case.image.stat().st_size].append(case)
+        with suppress(ValueError, OSError):
+            by_size[unread(case.image).size].append(case)
     digests: dict[str, tuple[Path, str]] = {}
     for case in (case for cases in by_size.values() if len(cases) > 1 for case in cases):
-        with suppress(OSError):
-            digests[case.case] = (case.image, fingerprint(case.image))
+        with suppress(ValueError, OSError):
+            digests[case.case] = (case.image, look_at(case.image).digest)
     return twins(digests)
 
 

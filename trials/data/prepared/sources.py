@@ -1,17 +1,17 @@
-"""What a file held when it was last read: its digest, and the size and time that spare reading it
-again.
+"""What the file of a volume held when it was last read: its digest, and the size and time that
+spare reading it again.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trials.storage.atomic import fingerprint
+from trials.data.nifti.header import volume_files, volume_fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A file as it was: where, its size in bytes, when it was modified (ns), and the fingerprint of
-    its bytes.
+    its bytes. If its voxels lie in another file, size and time are sums over both.
     """
 
     path: str
@@ -30,7 +30,7 @@ def look_at(path: Path, known: Source | None = None) -> Source:
     if known and (known.path, known.size, known.mtime_ns) == (now.path, now.size, now.mtime_ns):
         return known
     try:
-        return replace(now, digest=fingerprint(path))
+        return replace(now, digest=volume_fingerprint(path))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
 
@@ -51,7 +51,12 @@ def unread(path: Path) -> Source:
     """
     path = path.absolute()
     try:
-        stat = path.stat()
+        stats = [file.stat() for file in volume_files(path)]
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    return Source(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest="")
+    return Source(
+        path=str(path),
+        size=sum(stat.st_size for stat in stats),
+        mtime_ns=sum(stat.st_mtime_ns for stat in stats),
+        digest="",
+    )

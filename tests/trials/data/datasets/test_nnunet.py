@@ -177,7 +177,7 @@ def test_a_three_class_ras_set_goes_all_the_way(tmp_path):
         ({"labels": {"background": 0}}, "the background and a class"),
         ({"labels": {"background": 0, "liver": 0.5}}, "'liver' must have a whole number"),
         ({"labels": ["background", "liver"]}, "key 'labels'"),
-        ({"file_ending": ".png"}, "key 'file_ending' must be .nii.gz or .nii; got '.png'"),
+        ({"file_ending": ".png"}, "key 'file_ending' must be one of .nii.gz, .nii, .*; got '.png'"),
     ],
 )
 def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
@@ -196,7 +196,10 @@ def test_an_unfit_dataset_json_is_refused_by_its_key(tmp_path, changes, word):
             {"image": "/etc/a.nii.gz", "label": "./labelsTr/toy_0.nii.gz"},
             "must lie inside the folder",
         ),
-        ({"image": "imagesTr/a.png", "label": "labelsTr/a.png"}, "must end in .nii.gz or .nii"),
+        (
+            {"image": "imagesTr/a.png", "label": "labelsTr/a.png"},
+            "must end in one of .nii.gz",
+        ),
         (
             {"image": "imagesTr/toy_0.nii.gz", "label": "labelsTr/a\u202eb.nii.gz"},
             "case names are up to 200",

@@ -8,6 +8,7 @@ import pytest
 
 from trials.data.datasets.registry import default_scheme, find_dataset, num_folds, split_cases
 from trials.data.datasets.splits import explain
+from trials.data.nifti.opening import ENDINGS
 
 V2 = {
     "channel_names": {"0": "CT"},
@@ -77,9 +78,16 @@ def test_a_wrong_count_is_named(tmp_path, facts):
     assert told["warning"] == ["'numTraining' is 10, but 8 cases are here"]
 
 
+@pytest.mark.parametrize("modality", ["CT", {"0": "CT"}])
+def test_one_channel_may_be_named_as_text(tmp_path, modality):
+    dataset, _ = opened(folder(tmp_path, V1 | {"modality": modality} | {"training": []}, []))
+
+    assert dataset.channels == ("CT",)
+
+
 def test_files_that_nobody_reads_are_named(tmp_path):
     folder(tmp_path, V1 | {"training": [listed(name) for name in TEN[:9]], "test": ["x.nii.gz"]})
-    (tmp_path / "imagesTr" / "notes.nrrd").touch()
+    (tmp_path / "imagesTr" / "notes.png").touch()
     (tmp_path / "imagesVal").mkdir()
     (tmp_path / "imagesTs").mkdir()
     (tmp_path / "imagesTs" / "new.nii.gz").touch()
@@ -91,7 +99,8 @@ def test_files_that_nobody_reads_are_named(tmp_path):
         "2 images without a mask are not used, first x.nii.gz",
         "2 files belong to no case that dataset.json lists and are not used, first "
         "imagesTr/toy_9_0000.nii.gz",
-        "1 files do not end in .nii.gz or .nii and are not used, first imagesTr/notes.nrrd",
+        f"1 files do not end in one of {', '.join(ENDINGS)} and are not used, first "
+        "imagesTr/notes.png",
         "1 folders are not read, first imagesVal",
     ]
 

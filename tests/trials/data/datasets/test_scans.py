@@ -11,6 +11,10 @@ LAYOUTS = {
     "root": (["dataset.json", "imagesTs/a_0000.nii.gz", "labelsTr/b.nii.gz"], ["a"]),
     "Decathlon/imagesTs": (["liver_1.nii.gz"], ["liver_1"]),
     "KiTS": (["case_1/imaging.nii.gz", "case_1/segmentation.nii.gz", "x.nii"], ["case_1"]),
+    "other formats": (
+        ["a.nrrd", "b.mha", "c.mhd", "c.raw", "d.hdr", "d.img", "e.seg.nrrd"],
+        ["a", "b", "c", "d", "e"],
+    ),
     "case_2": (["imaging.nii.gz", "segmentation.nii.gz"], ["case_2"]),
 }
 NONE = {

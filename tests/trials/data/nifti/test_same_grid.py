@@ -11,6 +11,7 @@ from nifti_toys import IPL, asymmetric, blocks, save, turned
 
 from trials.data.nifti.geometry import Geometry, corner_shift_mm
 from trials.data.nifti.header import Header, read_header
+from trials.data.nifti.opening import VoxelFile
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import image_and_labels, read_mask, to_dhw
 from trials.records.faults import FileFault
@@ -22,6 +23,7 @@ def header(spacing_mm=1.0, shape=(100, 10, 10), scale=1.0):
         path=Path("a.nii"),
         shape=shape,
         dtype=np.dtype(np.uint8),
+        data=VoxelFile(path=Path("a.nii")),
         offset=352,
         slope=1.0,
         inter=0.0,

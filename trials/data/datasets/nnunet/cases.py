@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from trials.data.datasets.channels import channel_files, split_channel, undeclared
+from trials.data.datasets.nearby_cases import dicom_files
 from trials.data.datasets.registry import DATASETS, Case
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ENDINGS, TO_NIFTI, ending_of
 from trials.records.faults import FATAL, Fault, FileFault, printable, why_no_file
 from trials.records.record import shown
 
@@ -157,7 +158,7 @@ def named_files(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), None)
+        ending = ending_of(file.name)
         if ending and not file.name.startswith("."):
             stem = unicodedata.normalize("NFC", file.name.removesuffix(ending))
             found.setdefault(stem, []).append(file)
@@ -185,7 +186,9 @@ def missing_files(case: Case) -> list[Fault]:
     for file in (*case.images, case.labels):
         if why := why_no_file(file):
             fix = "add the file or remove the case"
-            ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), "")
+            if next(dicom_files(file), None):
+                why, fix = "is a folder of DICOM files", TO_NIFTI
+            ending = ending_of(file.name)
             stem = file.name.removesuffix(ending)
             bare = file.with_name(stem.removesuffix(SUFFIX) + ending)
             if stem.endswith(SUFFIX) and file == case.image and bare.is_file():
@@ -229,7 +232,7 @@ def _join(path: Path, found: Sequence[Layout]) -> Layout:
 def _check_ending(path: Path, ending: Any) -> None:
     if ending not in ENDINGS:
         raise ValueError(
-            f"{path}: key 'file_ending' must be {' or '.join(ENDINGS)}; got {shown(ending)}; "
+            f"{path}: key 'file_ending' must be one of {', '.join(ENDINGS)}; got {shown(ending)}; "
             "convert the files"
         )
 
@@ -253,7 +256,7 @@ def _listed_case(path: Path, key: str, entry: Any, channels: int) -> Case:
         )
         raise FileFault(path, "layout", text, "correct it", FATAL)
     *images, labels = (_inside(path, str(file)) for file in files)
-    endings = [_ending_of(path, file.name) for file in (*images, labels)]
+    endings = [_ending_of(path, file) for file in (*images, labels)]
     if len(images) == 1:
         images = _with_suffix(images[0], endings[0], channels)
     name = labels.name.removesuffix(endings[-1])
@@ -277,7 +280,7 @@ def _mapped_case(path: Path, name: str, entry: Any, channels: int) -> Case:
         raise FileFault(path, "layout", text, "correct it", FATAL)
     paths = [path.parent / os.path.expandvars(file) for file in files]
     for file in paths:
-        _ending_of(path, file.name)
+        _ending_of(path, file)
     image, *others, labels = paths
     return Case(case=check_name(path, name), image=image, labels=labels, other_images=tuple(others))
 
@@ -309,17 +312,21 @@ def _as_stored(file: Path) -> Path:
     return next((form for form in (file, *forms) if os.path.lexists(form)), file)
 
 
-def _ending_of(path: Path, file: str) -> str:
-    ending = next((ending for ending in ENDINGS if file.endswith(ending)), None)
-    if ending is None:
-        text = f"files must end in {' or '.join(ENDINGS)}; got {shown(file)}"
-        raise FileFault(path, "wrong_name", text, "convert it", FATAL)
-    return ending
+def _ending_of(path: Path, file: Path) -> str:
+    """The ending of a file that a list names. Raises FileFault for one that is not read, as is a
+    folder of DICOM.
+    """
+    if ending := ending_of(file.name):
+        return ending
+    if next(dicom_files(file), None):
+        text = f"{shown(file.name)} is DICOM, which is not read"
+        raise FileFault(path, "dicom", text, TO_NIFTI, FATAL)
+    text = f"files must end in one of {', '.join(ENDINGS)}; got {shown(file.name)}"
+    raise FileFault(path, "wrong_name", text, "convert it", FATAL)
 
 
 def _stem(file: Path) -> str:
-    ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), "")
-    return unicodedata.normalize("NFC", file.name.removesuffix(ending))
+    return unicodedata.normalize("NFC", file.name.removesuffix(ending_of(file.name)))
 
 
 def _twice(files: Mapping[str, Sequence[Path]]) -> list[Fault]:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from trials.data.datasets.nearby_cases import dicom_files
 from trials.data.datasets.nnunet.cases import FOLDERS, Layout
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ENDINGS, TO_NIFTI, VOXEL_ENDINGS, ending_of
 from trials.records.faults import WARNING, Fault, printable
 from trials.records.record import shown
 
@@ -57,7 +58,15 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
         if not entry.name.startswith(".") and entry not in used
     ]
     known = [entry for entry in entries if entry.name.endswith(ENDINGS)]
-    foreign = [entry for entry in entries if not entry.name.endswith(ENDINGS)]
+    beside = {
+        (entry.parent, entry.name.removesuffix(ending_of(entry.name))) for entry in (*used, *known)
+    }
+    foreign = [
+        entry
+        for entry in entries
+        if not entry.name.endswith(ENDINGS) and not _is_voxels(entry, beside)
+    ]
+    dicom = [entry for entry in foreign if next(dicom_files(entry), None)]
     unlabelled = dict.fromkeys(
         (*layout.unlabelled, *(entry for entry in known if entry.parent.name == "imagesTs"))
     )
@@ -70,7 +79,10 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
     told = {
         "images without a mask are not used": list(unlabelled),
         "files belong to no case that dataset.json lists and are not used": others,
-        f"files do not end in {' or '.join(ENDINGS)} and are not used": foreign,
+        f"files or folders are DICOM and are not used; {TO_NIFTI}": dicom,
+        f"files do not end in one of {', '.join(ENDINGS)} and are not used": [
+            entry for entry in foreign if entry not in dicom
+        ],
         "folders are not read": folders,
     }
     return [
@@ -78,6 +90,14 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
         for text, files in told.items()
         if files
     ]
+
+
+def _is_voxels(entry: Path, headers: Collection[tuple[Path, str]]) -> bool:
+    """Whether a file holds the voxels of a header beside it, by its name."""
+    return any(
+        entry.name.endswith(ending) and (entry.parent, entry.name.removesuffix(ending)) in headers
+        for ending in VOXEL_ENDINGS
+    )
 
 
 def outside_files(path: Path, layout: Layout) -> list[Fault]:

@@ -29,7 +29,7 @@ from trials.data.datasets.phantoms.record import (
 )
 from trials.data.datasets.phantoms.shapes import FRAME_MM, Canvas, blank_canvas
 from trials.data.nifti.header import read_header
-from trials.data.nifti.opening import open_nifti
+from trials.data.nifti.opening import nifti_file, open_voxels
 from trials.data.own_folder import list_contents, refuse_foreign
 from trials.process.workers import num_cores
 from trials.records.faults import FileFault
@@ -192,7 +192,7 @@ def _origin(number: int, seed: int) -> str:
 def _origin_of(path: Path) -> str:
     """The origin stored in a file. Raises FileFault for an invalid header."""
     read_header(path)
-    with open_nifti(path) as (file, _):
+    with open_voxels(nifti_file(path)) as (file, _):
         return file.read(DESCRIP.stop)[DESCRIP].rstrip(b"\0").decode("latin-1")
 
 
