@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import Verbs, add_grid_and_data, add_verb
+from bench.commands.verb import Verbs, add_grid_and_data, add_verb, named_folder
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """segbench plan."""
     from bench.plan.plan import plan_grid
 
+    options.data = named_folder(options)
     return plan_grid(options, resolvable_lines)
 
 

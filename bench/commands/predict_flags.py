@@ -19,7 +19,8 @@ def add(verbs: Verbs) -> None:
         "images",
         type=local_path_argument,
         metavar="IMAGES",
-        help="a NIfTI file, or a folder with NIfTI files, imagesTs, or CASE/imaging.nii.gz",
+        help="a NIfTI, NRRD or MetaImage file, or a folder with such files, imagesTs, or "
+        "CASE/imaging.nii.gz",
     )
     verb.add_argument(
         "out",

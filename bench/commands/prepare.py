@@ -3,9 +3,18 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import FETCHED, NAMES, SKIP_BAD, Verbs, add_verb, add_workers
+from bench.commands.verb import (
+    FETCHED,
+    NAMES,
+    SKIP_BAD,
+    Verbs,
+    add_data,
+    add_verb,
+    add_workers,
+    required_folder,
+)
 from bench.exit_codes import FINISHED, WITH_FAILURES
-from trials.storage.probe import folder_or_url, local_path_argument
+from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +24,7 @@ def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "prepare", "check a data set and prepare it for all trials", run)
     verb.add_argument("dataset", help=NAMES)
-    verb.add_argument("folder", type=local_path_argument, help="the data set's folder")
+    add_data(verb)
     verb.add_argument(
         "--cache",
         type=folder_or_url,
@@ -75,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(stderr=True, markup=False, emoji=False)
     pick(DATASETS, "data set", options.dataset)
+    options.folder = required_folder(options)
     refuse_cache(options.cache, options.folder)
     if options.download:
         download(options, console)

@@ -2,7 +2,14 @@
 
 import argparse
 
-from bench.commands.verb import SKIP_BAD, Verbs, add_grid_and_data, add_verb, minutes
+from bench.commands.verb import (
+    SKIP_BAD,
+    Verbs,
+    add_grid_and_data,
+    add_verb,
+    minutes,
+    named_folder,
+)
 from bench.tracking.trackers import TRACKERS
 from trials.storage.probe import folder_or_url
 
@@ -74,4 +81,5 @@ def run(options: argparse.Namespace) -> int:
     """segbench run."""
     from bench.run import run_grid
 
+    options.data = named_folder(options)
     return run_grid(options)

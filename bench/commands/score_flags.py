@@ -22,7 +22,7 @@ def add(verbs: Verbs) -> None:
         type=local_path_argument,
         required=True,
         metavar="DIR",
-        help="reference masks, as CASE.nii.gz or CASE/segmentation.nii.gz",
+        help="reference masks, as CASE.nii.gz (or .nrrd, .mha, ...) or CASE/segmentation.nii.gz",
     )
     verb.add_argument(
         "--prediction",

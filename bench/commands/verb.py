@@ -5,6 +5,7 @@ rule.
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 from trials.data.datasets.registry import DATASETS, default_dataset
@@ -38,16 +39,34 @@ def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE.py",
         help="demo, paper, full, or a Python file that defines one Grid",
     )
-    verb.add_argument(
-        "--data",
-        type=local_path_argument,
-        metavar="DIR",
-        help="the data set's folder (demo: generated if missing)",
-    )
+    add_data(verb, "the data set's folder (demo: generated if missing)")
     verb.add_argument("--dataset", metavar="NAME", help=f"run the grid on this data set: {NAMES}")
     verb.add_argument(
         "--fold", type=int, metavar="K", help="the fold of the split (default: the grid's)"
     )
+
+
+def add_data(verb: argparse.ArgumentParser, about: str = "the data set's folder") -> None:
+    """The folder of a data set, as an argument or as --data; named_folder() says which."""
+    verb.add_argument("folder", nargs="?", type=local_path_argument, metavar="DATA", help=about)
+    verb.add_argument("--data", type=local_path_argument, metavar="DIR", help="the same as DATA")
+
+
+def named_folder(options: argparse.Namespace) -> Path | None:
+    """The folder given as DATA or as --data; None for neither. Raises ValueError for both."""
+    if options.folder and options.data:
+        raise ValueError(
+            f"the data set's folder is named twice, {options.folder} and --data {options.data}; "
+            "name it once"
+        )
+    return options.folder or options.data
+
+
+def required_folder(options: argparse.Namespace) -> Path:
+    """The same, for verbs that need one. Raises ValueError for none."""
+    if (folder := named_folder(options)) is None:
+        raise ValueError("name the data set's folder, as an argument or with --data DIR")
+    return folder
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:

@@ -36,6 +36,19 @@ def test_a_folder_without_a_case_is_a_fault_in_json_too(tmp_path, capsys, name, 
     assert f"fatal: {tmp_path / name}" in capsys.readouterr().out
 
 
+def test_the_folder_may_be_named_with_a_flag_but_once(tmp_path, capsys):
+    dataset_of(tmp_path / "data", 1)
+
+    assert main(["check", "--data", str(tmp_path / "data"), "--dataset", "phantoms"]) == 0
+    assert main(["check", "a", "--data", "b"]) == 2
+    assert "is named twice, a and --data b; name it once" in capsys.readouterr().err
+    assert main(["check"]) == 2
+    assert "name the data set's folder" in capsys.readouterr().err
+    assert main(["run", "x", "--data", "y", "--grid", "demo", "--dry-run"]) == 2
+    assert main(["run", str(tmp_path), "--grid", "full", "--dry-run"]) == 2
+    assert f"{tmp_path} holds no case of kits23" in capsys.readouterr().err
+
+
 def test_a_warning_that_many_files_share_is_one_line_and_a_fault_never_is():
     warnings = [
         Fault(case=f"c{i}", file=f"c{i}.nii", code="w", message="odd", fix="look", level="warning")
