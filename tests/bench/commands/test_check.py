@@ -37,9 +37,10 @@ def test_a_folder_without_a_case_is_a_fault_in_json_too(tmp_path, capsys, name, 
 
 
 def test_the_folder_may_be_named_with_a_flag_but_once(tmp_path, capsys):
-    dataset_of(tmp_path / "data", 1)
+    flags = ["--dataset", "phantoms", "--workers", "1"]
+    dataset_of(tmp_path / "data")
 
-    assert main(["check", "--data", str(tmp_path / "data"), "--dataset", "phantoms"]) == 0
+    assert main(["check", "--data", str(tmp_path / "data"), *flags]) == 0
     assert main(["check", "a", "--data", "b"]) == 2
     assert "is named twice, a and --data b; name it once" in capsys.readouterr().err
     assert main(["check"]) == 2

@@ -80,7 +80,8 @@ def test_a_wrong_count_is_named(tmp_path, facts):
 
 @pytest.mark.parametrize("modality", ["CT", {"0": "CT"}])
 def test_one_channel_may_be_named_as_text(tmp_path, modality):
-    dataset, _ = opened(folder(tmp_path, V1 | {"modality": modality} | {"training": []}, []))
+    facts = V1 | {"modality": modality, "training": [listed(TEN[0])]}
+    dataset, _ = opened(folder(tmp_path, facts, TEN[:1]))
 
     assert dataset.channels == ("CT",)
 
