@@ -132,7 +132,7 @@ def test_holes_in_the_grid_say_why(tmp_path):
 def test_small_and_odd_runs_have_a_page(tmp_path, made):
     page = page_of(tmp_path, made)
 
-    assert section_ids(page)[:2] == ["answer", "validity"]
+    assert section_ids(page)[:2] == ["answer", "leaderboard"]
     assert not re.search(r"\bnan\b", words_of(page))
 
 
