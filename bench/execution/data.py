@@ -63,6 +63,10 @@ class Prepared:
             splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights
         )
 
+    def training_voxels(self) -> list[object]:
+        """Each training case's voxels by class, on its native grid."""
+        return [self.geometry[case]["class_voxels"] for case in self.split.train]
+
     def needed(self) -> tuple[Path, ...]:
         """The paths that every node must see: the data set's folder and the manifest of each
         preparation.

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.execution.data import Prepared, open_grid_data, prepare_grid
 from bench.execution.start_weights import digests, fetch_imagenet
+from bench.grid.part_checks import check_parts
 from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
 from trials.models.registry import check_channels
@@ -62,4 +63,5 @@ def make_ready(
     prepared = prepare_grid(declared, dataset, scheme, split, places.cache, console)
     resolved = resolve(grid, prepared.facts(digests(files)))
     check_settings(resolved)
+    check_parts(resolved, dataset, prepared.training_voxels())
     return ReadyGrid(resolved=resolved, prepared=prepared, files=files)
