@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import Verbs, add_grid_and_data, add_verb, named_folder
+from bench.commands.verb import Verbs, add_grid_and_data, add_verb, named_folder, processes
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def add(verbs: Verbs) -> None:
         default=[],
         metavar="MODEL=PATH",
         help="initial weights of a model; may be repeated",
+    )
+    verb.add_argument(
+        "--gpus",
+        type=processes,
+        metavar="N",
+        help="with --like: plan for so many GPUs that are not here (default: 1)",
+    )
+    verb.add_argument(
+        "--like",
+        metavar="GPU",
+        help="take the times of a GPU whose steps are on file, such as 'NVIDIA H200'; on this "
+        "machine only scoring is timed",
     )
 
 

@@ -30,6 +30,7 @@ class Timing(Protocol):
     test_case: float
     steps: dict[str, int]
     peak_gib: float
+    gpu_gib: float
     precision: str
     checkpoint_mib: float
     weights_mib: float
@@ -56,14 +57,16 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostEstimate:
-    """The cost of a cell, or of all pretrainings of a model. hours count shares of a slot; disk_mib
-    is what remains in the run folder.
+    """The cost of a cell, or of all pretrainings of a model. hours count shares of a slot. gpu_gib
+    is the memory of a GPU that a trial takes, an estimate where none is there. disk_mib is what
+    remains in the run folder.
     """
 
     name: str
     trials: int
     hours: float
     peak_gib: float
+    gpu_gib: float
     disk_mib: float
 
 
@@ -156,6 +159,7 @@ def _pretraining_cost(
         trials=number,
         hours=seconds * _share(one, on_cpu) / 3600,
         peak_gib=timing.peak_gib,
+        gpu_gib=timing.gpu_gib,
         disk_mib=number * timing.weights_mib,
     )
 
@@ -170,6 +174,7 @@ def _cell_cost(grid: Grid, one: ResolvedCell, measured: Measurements, on_cpu: bo
         trials=tunes + finals,
         hours=seconds * _share(one, on_cpu) / 3600,
         peak_gib=timing.peak_gib,
+        gpu_gib=timing.gpu_gib,
         disk_mib=finals * (timing.weights_mib + measured.num_test * timing.test_case_mib)
         + (tunes + finals) * measured.num_val * timing.val_case_mib,
     )

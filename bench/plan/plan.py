@@ -3,15 +3,13 @@ on it.
 """
 
 import argparse
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.exit_codes import FINISHED
 from bench.grid.own_data import on_data
@@ -26,27 +24,19 @@ from bench.grid.resolve import (
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from bench.grids import Grid
-from bench.plan.estimate import (
-    CostEstimate,
-    Measurements,
-    cheaper_grids,
-    estimate_costs,
-    estimate_wall_seconds,
-    models_to_time,
-    working_mib,
-)
-from trials.records.duration import duration
+from bench.plan.estimate import Measurements, models_to_time
+from bench.plan.printing import print_plan, timed_text
 from trials.records.grouping import cases_by_patient
 from trials.records.preparation import input_text
-from trials.records.spec import FINAL, PRETRAIN
+from trials.records.spec import FINAL
 
 if TYPE_CHECKING:
     from bench.execution.ready import ReadyGrid
+    from bench.plan.other_gpu import KnownStep
     from bench.tuning.driver import Cluster
     from bench.tuning.measure import Sample
     from trials.records.job import Job
 
-SLOTS = (1, 4, 8)
 # What a grid can resolve with a number of test patients, as lines.
 Resolvable = Callable[[Grid, int | None], list[str]]
 
@@ -61,6 +51,7 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
     from bench.tuning.driver import check_room, connect
     from bench.tuning.measure import measure
 
+    refuse_flags(options)
     grid, grid_text = load_grid(options.grid)
     grid = on_data(grid, options.dataset, options.fold)
     check_grid(grid)
@@ -70,17 +61,102 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
     refuse_cache(cache, options.data)
     places = DataPlaces(data=options.data, made=runs / "data", cache=cache)
     ready = make_ready(resolve(grid, before_data(grid, given)), given, places, console)
+    if options.like:
+        plan_like(ready, options.like, options.gpus or 1)
+        print_resolvable(ready, resolvable)
+        return FINISHED
     cluster = connect(options.address)
     check_room(grid, cluster.most)
     clock = time.monotonic()
     wanted = models_to_time(ready.resolved)
     samples = [make_sample(ready, cluster, *one) for one in wanted]
     measured = gather_measurements(ready, wanted, measure(samples, grid_text), cluster)
-    print_plan(ready.resolved, measured, cluster, time.monotonic() - clock)
-    prepared = ready.prepared
-    patients = cases_by_patient(prepared.dataset.grouping, prepared.split.test)
-    print(*resolvable(grid, len(patients)), sep="\n")
+    print_plan(ready.resolved, measured, cluster, timed_text(measured, time.monotonic() - clock))
+    print_resolvable(ready, resolvable)
     return FINISHED
+
+
+def print_resolvable(ready: "ReadyGrid", resolvable: Resolvable) -> None:
+    """Print what the grid can resolve with the patients of its test split."""
+    dataset, split = ready.prepared.dataset, ready.prepared.split
+    patients = cases_by_patient(dataset.grouping, split.test)
+    print(*resolvable(ready.resolved.grid, len(patients)), sep="\n")
+
+
+def refuse_flags(options: argparse.Namespace) -> None:
+    """Raise ValueError for --gpus without --like, for --like with --address, and for a GPU without
+    figures.
+    """
+    from bench.plan.other_gpu import gpus_known, steps_of
+
+    if options.gpus and not options.like:
+        raise ValueError(
+            "--gpus N plans for GPUs that are not here, so it needs --like, the name of a GPU "
+            f"whose steps are on file: {gpus_known()}"
+        )
+    if options.like and options.address:
+        raise ValueError("--like plans without any hardware; leave out --address")
+    if options.like:
+        steps_of(options.like)
+
+
+def plan_like(ready: "ReadyGrid", gpu: str, number: int) -> None:
+    """Print the estimate for so many GPUs of a name, from the figures on file."""
+    from bench.plan.other_gpu import CORES_OF_A_GPU, FIGURES, PROCESS_SECONDS, steps_of, timing_on
+    from bench.tuning.driver import Cluster, check_room, smallest_share
+
+    resolved, split, steps = ready.resolved, ready.prepared.split, steps_of(gpu)
+    cluster = Cluster(cpus=CORES_OF_A_GPU * number, gpus=float(number), most=float(number))
+    check_room(resolved.grid, cluster.most)
+    timings: dict[tuple[str, str], Any] = {
+        (phase, model): timing_on(
+            make_timed_job(ready, resolved.models[model], phase), samplings_of(ready, model), steps
+        )
+        for phase, model in models_to_time(resolved)
+    }
+    measured = Measurements(
+        timings=timings,
+        num_val=len(split.val),
+        num_test=len(split.test),
+        start=PROCESS_SECONDS,
+        scoring_threads=cluster.cores_per_trial(smallest_share(resolved.grid)),
+    )
+    text = (
+        f"nothing was timed on a GPU here: these are another machine's figures, of one "
+        f"{steps[0].gpu} ({FIGURES.name}), scaled by multiply-adds; scoring was timed on this "
+        "machine's processor, and peak GiB are estimates"
+    )
+    print_plan(resolved, measured, cluster, "\n".join([text, *remarks(resolved, timings, steps)]))
+
+
+def remarks(
+    resolved: ResolvedGrid,
+    timings: Mapping[tuple[str, str], Any],
+    steps: "Sequence[KnownStep]",
+) -> list[str]:
+    """A line on each model without a step on file, and on each that may need more memory than its
+    share of the GPU.
+    """
+    recorded, found = {step.model for step in steps}, []
+    for model, one in resolved.models.items():
+        if model not in recorded:
+            found.append(
+                f"no step of {model} is on file; it takes the lowest rate of the other models"
+            )
+        needed = max(timing.gpu_gib for (_, name), timing in timings.items() if name == model)
+        share = steps[0].memory_gib * min(1.0, one.recipe.gpu_share)
+        if needed > share:
+            found.append(
+                f"{model} takes about {needed:.0f} GiB, more than its share of {share:.0f}; lower "
+                "its batch_size or size, or raise gpu_share"
+            )
+    return found
+
+
+def samplings_of(ready: "ReadyGrid", model: str) -> tuple[str, ...]:
+    """The samplings whose steps are counted for a model: "none", and those of its cells."""
+    cells = ready.resolved.grid.cells
+    return tuple(dict.fromkeys(["none", *(c.sampling for c in cells if c.model == model)]))
 
 
 def make_sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) -> "Sample":
@@ -88,13 +164,12 @@ def make_sample(ready: "ReadyGrid", cluster: "Cluster", phase: str, model: str) 
     from bench.tuning.measure import Sample, node_cpus
     from trials.records.codec import to_json
 
-    one, cells = ready.resolved.models[model], ready.resolved.grid.cells
-    samplings = dict.fromkeys(cell.sampling for cell in cells if cell.model == model)
+    one = ready.resolved.models[model]
     gpu_share = one.recipe.gpu_share if cluster.gpus else 0.0
     copies = node_cpus() if not cluster.gpus else max(1, int(1 / gpu_share)) if gpu_share else 1
     return Sample(
         job=to_json(make_timed_job(ready, one, phase)),
-        samplings=("none", *samplings),
+        samplings=samplings_of(ready, model),
         gpu_share=gpu_share,
         copies=copies,
     )
@@ -179,90 +254,3 @@ def check_memory(
                 else "or run on a machine with more memory per core"
             )
         )
-
-
-def print_plan(
-    resolved: ResolvedGrid, measured: Measurements, cluster: "Cluster", spent: float
-) -> None:
-    """Print the estimate to standard output."""
-    on_cpu = not cluster.gpus
-    unit, word = ("core", "cores") if on_cpu else ("GPU", "GPUs")
-    rows = estimate_costs(resolved, measured, on_cpu)
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(cost_table(rows, unit))
-    here = float(cluster.cpus if on_cpu else cluster.gpus)
-    total, now = (
-        sum(row.hours for row in rows),
-        estimate_wall_seconds(resolved, measured, here, on_cpu),
-    )
-    device = next(iter(measured.timings.values())).device  # type: ignore[attr-defined]
-    console.print(f"\ntimed on {device} in {spent:.0f} s, {samples_text(measured)}")
-    for (phase, model), timing in measured.timings.items():
-        console.print(f"{timed_name(phase, model)} trains in {timing.precision}")
-    walls = [
-        f"{duration(estimate_wall_seconds(resolved, measured, slots, on_cpu))} on {slots:g}"
-        for slots in sorted({*SLOTS, here})
-    ]
-    console.print(f"wall time: {', '.join(walls)} {word}; this hardware has {here:g}")
-    disk = sum(row.disk_mib for row in rows) + working_mib(measured, here)
-    console.print(
-        f"disk: {disk / 1024:.2f} GiB in the run folder, including checkpoints during the run"
-    )
-    for words, less in cheaper_grids(resolved).items():
-        hours = total - sum(row.hours for row in estimate_costs(less, measured, on_cpu))
-        saved = now - estimate_wall_seconds(less, measured, here, on_cpu)
-        console.print(
-            f"{words} would save {hours:.3g} {unit}-hours ({hours / total:.0%}) and "
-            f"{duration(saved)} here"
-        )
-    console.print(excluded_text(resolved))
-
-
-def samples_text(measured: Measurements) -> str:
-    """The text that says what was timed."""
-    names = (timed_name(phase, model) for phase, model in measured.timings)
-    return f"a few steps each of {', '.join(names)}"
-
-
-def timed_name(phase: str, model: str) -> str:
-    """The name of a model, or of its pretraining."""
-    return f"{model} pretraining" if phase == PRETRAIN else model
-
-
-def excluded_text(resolved: ResolvedGrid) -> str:
-    """The text that says what the estimate excludes."""
-    tuning = resolved.grid.tuning
-    pruned = (
-        " Pruning stops trials early, so the cost is an upper bound."
-        if tuning and tuning.prune
-        else ""
-    )
-    return (
-        "Not included: preparing the data, which is done, starting Ray and writing the "
-        f"report.{pruned}"
-    )
-
-
-def cost_table(rows: list[CostEstimate], unit: str) -> Table:
-    """A table with a row per cell and the total."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("cell", no_wrap=True)
-    for title in ("trials", f"{unit}-hours", "peak GiB", "disk MiB"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row.name,
-            str(row.trials),
-            f"{row.hours:.3g}",
-            f"{row.peak_gib:.2f}",
-            f"{row.disk_mib:.1f}",
-        )
-    hours, disk = sum(row.hours for row in rows), sum(row.disk_mib for row in rows)
-    table.add_row(
-        "all",
-        str(sum(row.trials for row in rows)),
-        f"{hours:.3g}",
-        f"{max(row.peak_gib for row in rows):.2f}",
-        f"{disk:.1f}",
-    )
-    return table

@@ -39,6 +39,14 @@ def should_compile(recipe: Recipe, network: Network, items: int) -> bool:
     )
 
 
+def compiles_on_gpu(recipe: Recipe, multiply_adds: int) -> bool:
+    """should_compile() for a GPU that is not there, in a training of that many forward
+    multiply-adds.
+    """
+    is_worth = recipe.compile == "auto" and is_worth_compiling(multiply_adds)
+    return recipe.compile == "always" or is_worth
+
+
 def is_worth_compiling(multiply_adds: int) -> bool:
     """Whether compiling saves time in a training of that many forward multiply-adds over all
     items.

@@ -16,6 +16,8 @@ OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adamw": (torch.optim.AdamW, {}),
     "sgd": (torch.optim.SGD, {"momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}),
 }
+# The numbers that each keeps of a trained parameter: two moments, or the momentum.
+MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}
 SCHEDULES = ("fixed", "onecycle", "poly", "cosine")
 POLY_POWER = 0.9
 WARM_UP_SHARE = 0.05
@@ -40,6 +42,12 @@ def make_optimizer(
     given = {} if recipe.weight_decay is None else {"weight_decay": recipe.weight_decay}
     optimizer = function(trained, lr=lr, fused=True, **settings | given)
     return optimizer, make_schedule(optimizer, lr, planned_steps, recipe.schedule)
+
+
+def moment_bytes(module: nn.Module, recipe: Recipe) -> int:
+    """The bytes that the recipe's optimizer keeps of a module from its first step on."""
+    trained = sum(one.numel() for one in module.parameters() if one.requires_grad)
+    return 4 * MOMENTS[recipe.optimizer] * trained
 
 
 def make_schedule(

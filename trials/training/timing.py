@@ -39,9 +39,10 @@ from trials.records.spec import PRETRAIN
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation, training_items
 from trials.training.checkpoint import Checkpoints, save_weights
+from trials.training.compiling import compiles_on_gpu
 from trials.training.loop import train_epoch
-from trials.training.memory import limit_share
-from trials.training.optimizer import make_optimizer
+from trials.training.memory import limit_share, step_gib
+from trials.training.optimizer import make_optimizer, moment_bytes
 from trials.training.pretraining import Restoration
 from trials.training.progress import Progress, checkpoint_state
 from trials.training.segmentation import Segmentation
@@ -60,7 +61,8 @@ class Timing:
     epoch's validation, a checkpoint, and scoring a case of a split.
 
     steps gives the steps per epoch of each sampling. precision gives the training precision and the
-    result of its check. memory_gib is the total memory of the GPU, or else of the machine.
+    result of its check. gpu_gib is the memory of a GPU that a step takes: the peak where there is
+    one, else an estimate. memory_gib is the total memory of the GPU, or else of the machine.
     checkpoint_mib and weights_mib are file sizes; the other mib are the files of a scored case.
     """
 
@@ -73,6 +75,7 @@ class Timing:
     test_case: float = 0.0
     steps: dict[str, int]
     peak_gib: float
+    gpu_gib: float
     memory_gib: float
     device: str
     precision: str
@@ -99,6 +102,7 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
         scored = (
             {} if job.spec.phase == PRETRAIN else scoring_cost(network, cache, job, Path(folder))
         )
+        peak = peak_gib(network.device)
         return Timing(
             first=max(0.0, first - setup),
             setup=setup + counting_seconds(network, job),
@@ -106,7 +110,8 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
             validation=validation,
             checkpoint=saving,
             steps=steps_by_sampling(task, cache, job, samplings),
-            peak_gib=peak_gib(network.device),
+            peak_gib=peak,
+            gpu_gib=peak if network.device.type == "cuda" else gpu_estimate(network, task, job),
             memory_gib=memory_gib(network.device),
             device=device_name(network.device),
             precision=precision,
@@ -114,6 +119,15 @@ def time_trial(job: Job, samplings: Sequence[str]) -> Timing:
             weights_mib=weights_mib,
             **scored,
         )
+
+
+def gpu_estimate(network: Network, task: Segmentation | Restoration, job: Job) -> float:
+    """The estimated GiB of a GPU that a training step of a job takes."""
+    model, recipe, channels = job.spec.cell.model, job.spec.recipe, network.channels
+    work = item_multiply_adds(network.module, network.dims, recipe, channels)
+    is_compiled = compiles_on_gpu(recipe, work * task.epochs * task.steps * recipe.batch_size)
+    classes = len(open_cache(to_path(job.cache)).classes)
+    return step_gib(model, recipe, channels, classes, is_compiled)
 
 
 def set_up(job: Job) -> tuple[Cache, Segmentation | Restoration, Network, str]:
@@ -206,16 +220,8 @@ def saving_cost(
     kept = Checkpoints(folder=folder / "checkpoints", spec=job.spec)
     seconds, _ = timed(lambda: kept.save(0, state))
     save_weights(folder / "best.pt", best)
-    # Adam stores two more numbers per trained parameter, but only from its first step on.
-    moments = (
-        8
-        * sum(
-            parameter.numel()
-            for parameter in network.module.parameters()
-            if parameter.requires_grad
-        )
-        / 2**20
-    )
+    # The optimizer keeps these only from its first step on.
+    moments = moment_bytes(network.module, job.spec.recipe) / 2**20
     return seconds, size_mib(folder / "checkpoints") + moments, size_mib(folder / "best.pt")
 
 
@@ -223,7 +229,40 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
     """Seconds of scoring a validation and a test case of average size, and the MiB of their
     files.
     """
-    plan = Evaluation(
+    plan, cost = evaluation(cache, job, folder), counting_cost(cache, job, folder)
+    for split, cases in scored_cases(job).items():
+        case = middle_case(cache, cases)
+        forward, _ = timed(partial(_predict, network, plan, case, split))
+        cost[f"{split}_case"] += forward * mean_voxels(cache, cases) / voxels(cache, case)
+    return cost
+
+
+def counting_cost(cache: Cache, job: Job, folder: Path) -> dict[str, float]:
+    """scoring_cost without the network: what the processor does, and the files."""
+    plan, cost = evaluation(cache, job, folder), {}
+    for split, cases in scored_cases(job).items():
+        case = middle_case(cache, cases)
+        shifted = partial(predicted_labels, cache, case, shifted_logits(cache, case))
+        # Of a case larger than a patch this is part of its prediction, timed elsewhere.
+        shifted = shifted if job.spec.recipe.patch is None else partial(replace, shifted())
+        counting, evaluated = timed(partial(_score, plan, shifted, case, split))
+        cost[f"{split}_case"] = counting * mean_voxels(cache, cases) / voxels(cache, case)
+        cost[f"{split}_case_mib"] = len(json.dumps(asdict(evaluated), indent=1)) / 2**20
+    if job.test:
+        cost["test_case_mib"] += size_mib(folder / "pictures") + size_mib(folder / "predictions")
+    return cost
+
+
+def scored_cases(job: Job) -> dict[str, tuple[str, ...]]:
+    """The cases of a job that are scored at its end, by split; without the splits that have
+    none.
+    """
+    return {split: cases for split, cases in (("val", job.val), ("test", job.test)) if cases}
+
+
+def evaluation(cache: Cache, job: Job, folder: Path) -> Evaluation:
+    """How the job's cases are scored, with all files below folder."""
+    return Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
         overlap=job.spec.recipe.overlap,
@@ -231,23 +270,6 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
         pictures=folder / "pictures",
         predictions=folder / "predictions" if job.save_predictions else None,
     )
-    splits, cost = {"val": job.val, "test": job.test}, {}
-    for split, cases in splits.items():
-        if not cases:
-            continue
-        case = middle_case(cache, cases)
-        forward, _ = timed(partial(_predict, network, plan, case, split))
-        shifted = partial(predicted_labels, cache, case, shifted_logits(cache, case))
-        # Of a case larger than a patch this is part of its prediction, timed above.
-        shifted = shifted if network.patch is None else partial(replace, shifted())
-        counting, evaluated = timed(partial(_score, plan, shifted, case, split))
-        cost[f"{split}_case"] = (
-            (forward + counting) * mean_voxels(cache, cases) / voxels(cache, case)
-        )
-        cost[f"{split}_case_mib"] = len(json.dumps(asdict(evaluated), indent=1)) / 2**20
-    if job.test:
-        cost["test_case_mib"] += size_mib(folder / "pictures") + size_mib(folder / "predictions")
-    return cost
 
 
 def _predict(network: Network, plan: Evaluation, case: str, split: str) -> None:

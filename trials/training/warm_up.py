@@ -14,6 +14,7 @@ from trials.inference.network import Network, memory_format, untouched
 from trials.models.registry import MODELS
 from trials.records.spec import TrialSpec
 from trials.training.compiling import should_compile, try_compile
+from trials.training.optimizer import moment_bytes
 from trials.training.precision import Arithmetic, WrongArithmetic, check_arithmetic
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
@@ -71,8 +72,7 @@ def beside_network(
         network.train()
         task.loss(network, images, labels).backward()
         peak = torch.cuda.max_memory_allocated(network.device)
-    # The optimizer keeps up to two numbers a parameter.
-    kept = 8 * sum(parameter.numel() for parameter in network.module.parameters())
+    kept = moment_bytes(network.module, spec.recipe)
     return replace(task, feed=beside_model(feed, peak + kept))
 
 

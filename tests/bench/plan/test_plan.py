@@ -21,11 +21,13 @@ from bench.plan.estimate import (
     models_to_time,
     trial_seconds,
 )
+from bench.plan.other_gpu import known_steps, step_seconds, steps_of
 from bench.plan.plan import check_memory
 from bench.plan.schedule import ScheduledTrial, wall_seconds
 from bench.tuning.driver import Cluster
+from trials.models.registry import MODELS
 from trials.records.duration import duration
-from trials.records.spec import FINAL, PRETRAIN, TUNE, Recipe
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Cube, Recipe
 
 TIMED = SimpleNamespace(
     setup=1.0,
@@ -36,6 +38,7 @@ TIMED = SimpleNamespace(
     test_case=0.25,
     steps={"none": 10, "subsample": 5},
     peak_gib=2.0,
+    gpu_gib=3.0,
     checkpoint_mib=30.0,
     weights_mib=10.0,
     val_case_mib=0.0,
@@ -141,6 +144,28 @@ def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
     ):
         check_memory(RESOLVED, "unet3d", copies, Cluster(cpus=2, gpus=0.0))
     check_memory(RESOLVED, "unet3d", copies[:1], Cluster(cpus=1, gpus=0.0))
+
+
+def test_a_recorded_step_counts_as_it_was_measured_and_scales_with_its_items():
+    steps = steps_of("nvidia h200")
+    recipe = Recipe(epochs=1, batch_size=4, preparation=Cube(edge=128))
+
+    eager, compiled = (step_seconds("unet3d", recipe, steps, items) for items in (1, 100_000))
+
+    assert (eager[1], compiled[1]) == (False, True)
+    assert (eager[0], compiled[0]) == (pytest.approx(0.1086), pytest.approx(0.0726))
+    half = replace(recipe, preparation=Cube(edge=64))
+    assert step_seconds("unet3d", half, steps, 1)[0] == pytest.approx(0.1086 / 8)
+    twice = replace(recipe, batch_size=8, compile="never")
+    assert step_seconds("unet3d", twice, steps, 100_000)[0] == pytest.approx(2 * 0.1086)
+    # A model without a step on file takes the lowest rate of the others, of 3D models alone.
+    two = [step for step in steps if step.model == "unet3d" or step.edge != 128 or step.batch == 64]
+    slowest = step_seconds("vnet", half, two, 1)[0]
+    assert slowest == max(step_seconds("vnet", half, [one], 1)[0] for one in two[:2])
+
+
+def test_every_step_on_file_is_of_a_model_that_is_registered():
+    assert {step.model for step in known_steps()} <= set(MODELS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The optimizers and schedules of a recipe, against hand computations and torch."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import PolynomialLR
 
 from trials.records.spec import Recipe
-from trials.training.optimizer import make_optimizer, poly, warm_up_and_cosine
+from trials.training.optimizer import make_optimizer, moment_bytes, poly, warm_up_and_cosine
 
 NNUNET = Recipe(epochs=1, batch_size=2, optimizer="sgd", schedule="poly", clip_gradient=12.0)
 
@@ -58,3 +59,19 @@ def test_two_steps_of_nesterov_momentum_by_hand():
         weight -= 0.1 * (1 - step / 4) ** 0.9 * (slope + 0.99 * velocity)
 
     assert layer.weight.item() == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("adam", 2), ("adamw", 2), ("sgd", 1)])
+def test_an_optimizer_keeps_as_many_numbers_as_are_counted(name, numbers):
+    module, recipe = torch.nn.Linear(5, 3), replace(NNUNET, optimizer=name)
+    optimizer, _ = make_optimizer(module, 0.1, 1, recipe)
+    module(torch.ones(1, 5)).sum().backward()
+    optimizer.step()
+
+    kept = [
+        value
+        for state in optimizer.state.values()
+        for key, value in state.items()
+        if key != "step" and value is not None
+    ]
+    assert sum(one.nbytes for one in kept) == moment_bytes(module, recipe) == 4 * 18 * numbers
