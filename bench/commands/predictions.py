@@ -52,7 +52,7 @@ def _score(
     record: dict[str, Any],
     labels: LabelSet,
 ) -> ExternalPredictions:
-    pairs = external_pairs(references, folder, name, labels.classes)
+    pairs = external_pairs(references, folder, f"--add {name}", labels.classes)
     if told := renamed(pairs):
         print(f"--add {name}: {told}", file=sys.stderr)
     regions = every_region(labels, official_regions(record["dataset"]))

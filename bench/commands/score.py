@@ -9,22 +9,33 @@ import math
 import os
 import re
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.commands.predictions import open_data_of, test_cases
 from bench.execution.progress_bar import progress_bar
 from bench.grid.user_file import load_own_parts
 from reports.load.by_patient import patients_of
+from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.patients import group_cases, grouping_faults
 from trials.data.datasets.registry import DATASETS, official_regions
+from trials.records.codec import rebuild
 from trials.records.faults import printable
+from trials.records.grouping import NO_RULE, Grouping
+from trials.records.run_record import read_run_record
+from trials.scoring.external import external_pairs
 from trials.scoring.folders import (
+    MASK_FILE,
+    MaskPair,
     ScoreTable,
     find_pairs,
     header_remarks,
-    labels_of,
+    list_cases,
+    predicted_files,
     renamed,
     score_pairs,
 )
+from trials.scoring.layouts import layout_of
 from trials.storage.atomic import write_text
 from trials.storage.probe import check_writable
 from trials.storage.spreadsheet import as_text
@@ -33,9 +44,31 @@ from trials.storage.spreadsheet import as_text
 FIRST_COLUMNS = re.compile(rb'case,"?dice_')
 
 
-def score_folders(options: argparse.Namespace) -> tuple[ScoreTable, tuple[str, ...]]:
-    """Score options.prediction against options.reference and write options.csv; returns the table
-    and the patient of each row. Raises ValueError listing every fault.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A table of scores, the patient of each row (empty if each case is one), and one line on how
+    the masks were read.
+    """
+
+    table: ScoreTable
+    patients: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ToScore:
+    """What is scored: pairs of masks, what their labels mean, and of which data set they are."""
+
+    pairs: tuple[MaskPair, ...]
+    dataset: str
+    labels: LabelSet
+    patients: tuple[str, ...]
+    text: str
+
+
+def score_folders(options: argparse.Namespace) -> Scored:
+    """Score options.prediction against options.reference, or against the test cases of options.run,
+    and write options.csv. Raises ValueError listing every fault.
 
     Checks that the table can be written, and who the patients are, before scoring, which may take
     hours.
@@ -43,29 +76,74 @@ def score_folders(options: argparse.Namespace) -> tuple[ScoreTable, tuple[str, .
     load_own_parts(options.grid)
     if options.csv:
         refuse_place(options.csv)
-    labels = labels_of(options.dataset, options.reference)
-    pairs = find_pairs(
-        options.reference, options.prediction, options.dataset, options.cases, labels.classes
-    )
-    patients = patients_of_pairs(options, [pair.case for pair in pairs])
-    if told := renamed(pairs):
+    asked = pairs_of_run(options) if options.run else pairs_of_folders(options)
+    if told := renamed(asked.pairs):
         print(told, file=sys.stderr)
-    for remark in header_remarks(pairs):
+    for remark in header_remarks(asked.pairs):
         print(printable(f"warning: {remark}"), file=sys.stderr)
-    with progress_bar("scoring", len(pairs)) as tick:
-        official = official_regions(options.dataset)
-        table = score_pairs(pairs, labels, official, options.workers, on_done=tick)
+    with progress_bar("scoring", len(asked.pairs)) as tick:
+        official = official_regions(asked.dataset)
+        table = score_pairs(asked.pairs, asked.labels, official, options.workers, on_done=tick)
     if options.csv:
         write_csv(options.csv, table)
-    return table, patients
+    return Scored(table=table, patients=asked.patients, text=asked.text)
 
 
-def patients_of_pairs(options: argparse.Namespace, names: list[str]) -> tuple[str, ...]:
+def pairs_of_folders(options: argparse.Namespace) -> _ToScore:
+    """The pairs of two folders, whose layout is found out unless options.dataset names it."""
+    if options.reference is None:
+        raise ValueError("score needs the reference masks: give --reference DIR, or --run RUN")
+    layout = layout_of(options.reference, options.dataset, options.workers)
+    classes = layout.labels.classes
+    pairs = find_pairs(
+        options.reference, options.prediction, layout.dataset, options.cases, classes
+    )
+    names = [pair.case for pair in pairs]
+    return _ToScore(
+        pairs=pairs,
+        dataset=layout.dataset,
+        labels=layout.labels,
+        patients=patients_of_pairs(options, layout.dataset, names),
+        text=layout.text,
+    )
+
+
+def pairs_of_run(options: argparse.Namespace) -> _ToScore:
+    """The test cases of a run with their predictions. Raises ValueError naming every prediction
+    that is missing; those of other cases are named and left out.
+    """
+    if options.cases or options.dataset or options.patients:
+        raise ValueError(
+            "--run scores exactly the test cases of the run by its own data set and patients; "
+            "leave out --cases, --dataset and --patients"
+        )
+    record = read_run_record(options.run, ("dataset", "classes", "data.root", "data.split_cases"))
+    dataset = open_data_of(record, options.reference or Path(record["data"]["root"]))
+    references = {name: case.labels for name, case in test_cases(record, dataset).items()}
+    classes = dataset.labels.classes
+    pairs = external_pairs(references, options.prediction, f"--run {options.run}", classes)
+    found = predicted_files(options.prediction, references, MASK_FILE, classes)
+    if others := set(found) - set(references):
+        text = f"not scored, since no test case of the run: {list_cases(others)}"
+        print(printable(text), file=sys.stderr)
+    grouping = rebuild(Grouping, record["data"].get("grouping", asdict(NO_RULE)), "data.grouping")
+    return _ToScore(
+        pairs=pairs,
+        dataset=record["dataset"],
+        labels=dataset.labels,
+        patients=patients_of(grouping, [pair.case for pair in pairs]),
+        text=f"scored: the test cases of {options.run}, {list_cases(references)}",
+    )
+
+
+def patients_of_pairs(
+    options: argparse.Namespace, dataset: str, names: list[str]
+) -> tuple[str, ...]:
     """The patient of each case, by --patients, patients.csv in the reference's folder, the data
     set's rule or a convention of names; empty if each case is a patient. Prints a warning if
     several scans of a patient are suspected. Raises ValueError for a rule that does not fit.
     """
-    own = DATASETS[options.dataset].patients if options.dataset in DATASETS else ""
+    own = DATASETS[dataset].patients if dataset in DATASETS else ""
     grouping = group_cases(names, options.reference, options.patients, own)
     for fault in grouping_faults(grouping, options.reference):
         print(f"warning: {fault.message}; give --patients", file=sys.stderr)

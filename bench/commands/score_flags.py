@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from bench.commands.verb import DEFAULT, NAMES, OWN_METRICS, Verbs, add_verb, add_workers
+from bench.commands.verb import NAMES, OWN_METRICS, Verbs, add_verb, add_workers
 from bench.exit_codes import FINISHED
 from trials.data.datasets.patients import checked_rule
-from trials.storage.probe import local_path_argument
+from trials.storage.probe import folder_or_url, local_path_argument
 
 
 def add(verbs: Verbs) -> None:
@@ -20,9 +20,9 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--reference",
         type=local_path_argument,
-        required=True,
         metavar="DIR",
-        help="reference masks, as CASE.nii.gz (or .nrrd, .mha, ...) or CASE/segmentation.nii.gz",
+        help="reference masks, as CASE.nii.gz (or .nrrd, .mha, ...), CASE/segmentation.nii.gz or "
+        "CASE/CLASS.nii.gz; with --run the data set's folder, if it has moved",
     )
     verb.add_argument(
         "--prediction",
@@ -33,8 +33,13 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument(
         "--dataset",
-        default=DEFAULT,
-        help=f"the data set that defines the classes: {NAMES} (default: {DEFAULT})",
+        help=f"the data set that defines the classes: {NAMES} (default: told by the layout)",
+    )
+    verb.add_argument(
+        "--run",
+        type=folder_or_url,
+        metavar="RUN",
+        help="score exactly the test cases of this run, against its data",
     )
     verb.add_argument(
         "--cases",
@@ -77,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
     from bench.commands.score import score_folders
     from reports.stats.score_means import means_text, score_means
 
-    table, patients = score_folders(options)
-    print(means_text(score_means(table.rows, table.official, table.labels, patients)))
+    found = score_folders(options)
+    table = found.table
+    print(found.text)
+    print(means_text(score_means(table.rows, table.official, table.labels, found.patients)))
     return FINISHED

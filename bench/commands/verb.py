@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from trials.data.datasets.registry import DATASETS, default_dataset
+from trials.data.datasets.registry import DATASETS
 from trials.storage.probe import local_path_argument
 
 SKIP_BAD = "exclude cases that cannot be used, name them in the report, and return exit code 3"
-NAMES, DEFAULT = ", ".join(DATASETS), default_dataset()
+NAMES = ", ".join(DATASETS)
 FETCHED = ", ".join(name for name, part in DATASETS.items() if part.download)
 OWN_METRICS = "a grid file whose metrics are added; the file is executed"
 

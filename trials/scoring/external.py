@@ -36,15 +36,15 @@ class CaseCounts:
 
 
 def external_pairs(
-    references: Mapping[str, Path], predictions: Path, name: str, classes: Sequence[str] = ()
+    references: Mapping[str, Path], predictions: Path, flag: str, classes: Sequence[str] = ()
 ) -> tuple[MaskPair, ...]:
-    """Pair each test case's reference with its prediction, as find_pairs() does. Raises ValueError
-    naming every prediction that is missing.
+    """Pair each test case's reference with its prediction, as find_pairs() does; other predictions
+    are left out. Raises ValueError naming every prediction that is missing; it begins with flag.
     """
     found = predicted_files(predictions, references, MASK_FILE, classes)
     if missing := set(references) - set(found):
         raise ValueError(
-            f"--add {name}: {predictions} has no prediction for {list_cases(missing)}; add "
+            f"{flag}: {predictions} has no prediction for {list_cases(missing)}; add "
             "one for every test case"
         )
     return tuple(

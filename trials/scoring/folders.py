@@ -38,14 +38,16 @@ MASK_FILE = "segmentation.nii.gz"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPair:
-    """A case's reference and predicted mask; class_masks are the files of a prediction that is a
-    folder with one mask for each class.
+    """A case's reference and predicted mask. class_masks are the files of a prediction that is a
+    folder with one mask for each class, reference_masks those of such a reference, of which
+    reference is the first.
     """
 
     case: str
     reference: Path
     prediction: Path
     class_masks: tuple[Path, ...] = ()
+    reference_masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +82,17 @@ def find_pairs(
     classes: Sequence[str] = (),
 ) -> tuple[MaskPair, ...]:
     """Pair the masks of two folders by case, sorted; cases limits both to these names. A prediction
-    may be named as match_cases() knows, or be a folder with a mask of each of the classes.
+    may be named as match_cases() knows. Either may be a folder with a mask of each of the classes.
+    dataset "" is none: CASE.nii.gz, CASE/segmentation.nii.gz, or such folders.
 
     Raises ValueError naming every reference without a prediction, and every prediction without a
     reference.
     """
-    part = pick(DATASETS, "data set", dataset)
-    masks = reference / part.mask_folder
-    references = mask_files(masks if masks.is_dir() else reference, part.mask_file)
-    predictions = predicted_files(prediction, references, part.mask_file, classes)
+    part = pick(DATASETS, "data set", dataset) if dataset else None
+    masks = reference / (part.mask_folder if part else "")
+    mask_file = part.mask_file if part else MASK_FILE
+    references = mask_files(masks if masks.is_dir() else reference, mask_file, classes)
+    predictions = predicted_files(prediction, references, mask_file, classes)
     wanted = set(cases) if cases else set(references) | set(predictions)
     if missing := wanted - set(references):
         raise ValueError(
@@ -113,7 +117,10 @@ def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
     paths = (
         path
         for pair in pairs
-        for path in (pair.reference, *(pair.class_masks or (pair.prediction,)))
+        for path in (
+            *(pair.reference_masks or (pair.reference,)),
+            *(pair.class_masks or (pair.prediction,)),
+        )
     )
     for path in paths:
         with suppress(ValueError, OSError):
@@ -126,9 +133,17 @@ def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
 
 
 def pair_of(case: str, reference: Path, prediction: Path, classes: Sequence[str]) -> MaskPair:
-    """The pair of a reference and a prediction, a file or a folder with a mask of each class."""
-    masks = class_masks(prediction, classes) if prediction.is_dir() else ()
-    return MaskPair(case=case, reference=reference, prediction=prediction, class_masks=masks)
+    """The pair of a reference and a prediction, each a file or a folder with a mask of each
+    class.
+    """
+    true = class_masks(reference, classes) if reference.is_dir() else ()
+    return MaskPair(
+        case=case,
+        reference=true[0] if true else reference,
+        prediction=prediction,
+        class_masks=class_masks(prediction, classes) if prediction.is_dir() else (),
+        reference_masks=true,
+    )
 
 
 def predicted_files(
@@ -254,8 +269,12 @@ def read_pair(pair: MaskPair, labels: LabelSet) -> tuple[np.ndarray, np.ndarray,
     file whose shape, affine or labels do not match the reference.
     """
     reference = read_header(pair.reference)
-    whole = read_mask(reference, labels.num_labels).voxels.T
-    voxels = (whole, predicted_labels(pair, reference, len(labels.classes)).T)
+    whole = (
+        joined(reference, pair.reference_masks)
+        if pair.reference_masks
+        else read_mask(reference, labels.num_labels).voxels
+    )
+    voxels = (whole.T, predicted_labels(pair, reference, len(labels.classes)).T)
     boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -279,7 +298,14 @@ def predicted_labels(pair: MaskPair, reference: Header, num_classes: int) -> np.
     """
     if not pair.class_masks:
         return _on_grid(reference, pair.prediction, num_classes)
-    return join_classes((path, _on_grid(reference, path, ANY_VALUE)) for path in pair.class_masks)
+    return joined(reference, pair.class_masks)
+
+
+def joined(reference: Header, masks: Sequence[Path]) -> np.ndarray:
+    """The labels of masks of one class each, uint8 along the axes of the reference's file. Raises
+    ValueError naming the file at fault.
+    """
+    return join_classes((path, _on_grid(reference, path, ANY_VALUE)) for path in masks)
 
 
 def _on_grid(reference: Header, path: Path, num_labels: int) -> np.ndarray:

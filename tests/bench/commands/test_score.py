@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
+from trials.records.run_record import write_run_record
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 
@@ -143,24 +144,83 @@ def test_ones_own_data_set_has_its_own_classes_and_no_official_scores(two_cases)
         json.dumps({"labels": {"background": 0, "a": 1, "b": 2, "c": 3}})
     )
 
-    assert (
-        main(
-            arguments(
-                two_cases,
-                "--dataset",
-                "nnunet",
-                "--csv",
-                str(two_cases / "scores.csv"),
-                "--workers",
-                "1",
-            )
-        )
-        == 0
-    )
+    assert main(arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1")) == 0
 
     right, wrong = read(two_cases / "scores.csv")
     assert {name.rpartition("_")[2] for name in right if name != "case"} == {"a", "b", "c"}
     assert math.isclose(float(wrong["dice_a"]), 2 / 3)
+
+
+def write_masks(folder, layout, **boxes):
+    """A case `a` with a kidney and a tumour in one of the layouts that score finds out."""
+    if layout == "values":
+        save(folder / "a.nii.gz", **boxes)
+    elif layout == "classes":
+        for name in ("kidney", "tumor"):
+            save(folder / "a" / f"{name}.nii.gz", **{name: boxes[name]})
+    else:
+        save(folder / "labelsTr" / "a.nii.gz", **boxes)
+        names = {"background": 0, "kidney": 1, "tumor": 2}
+        (folder / "dataset.json").write_text(json.dumps({"labels": names}))
+
+
+@pytest.mark.parametrize(
+    ("layout", "below", "classes", "told"),
+    [
+        ("values", "", {"label 1", "label 2"}, "masks read by their values: label 1, label 2"),
+        ("classes", "", {"kidney", "tumor"}, "masks read of one file a class: kidney, tumor"),
+        ("nnunet", "", {"kidney", "tumor"}, "masks read as nnunet: kidney, tumor"),
+        ("nnunet", "labelsTr", {"kidney", "tumor"}, "masks read as nnunet: kidney, tumor"),
+    ],
+)
+def test_the_layout_is_found_out_without_a_flag(tmp_path, layout, below, classes, told, capsys):
+    write_masks(tmp_path / "reference", layout, kidney=(2, 6), tumor=(6, 8))
+    of_classes = "classes" if layout == "classes" else "values"
+    write_masks(tmp_path / "prediction", of_classes, kidney=(4, 6), tumor=(6, 8))
+    place = ["--reference", str(tmp_path / "reference" / below)]
+    place += ["--prediction", str(tmp_path / "prediction")]
+
+    assert main(["score", *place, "--csv", str(tmp_path / "scores.csv"), "--workers", "1"]) == 0
+
+    (row,) = read(tmp_path / "scores.csv")
+    assert {name.removeprefix("dice_") for name in row if name.startswith("dice_")} == classes
+    # Four slices of a kidney, of which two are found; the tumour is right.
+    assert [float(row[f"dice_{name}"]) for name in sorted(classes)] == [2 / 3, 1.0]
+    assert capsys.readouterr().out.startswith(told)
+
+
+@pytest.fixture
+def run_of_one(two_cases):
+    """A run whose only test case is the second of the two."""
+    for case in ("case_00001", "case_00002"):
+        save(two_cases / "reference" / case / "imaging.nii.gz")
+    data = {
+        "root": str(two_cases / "reference"),
+        "split_cases": {"train": ["case_00001"], "test": ["case_00002"]},
+    }
+    classes = ["background", "kidney", "tumor", "cyst"]
+    run = {"grid": "g", "dataset": "kits23", "classes": classes, "cells": [], "seeds": [0]}
+    write_run_record(two_cases / "run", run | {"data": data})
+    return two_cases
+
+
+def test_of_a_run_exactly_its_test_cases_are_scored(run_of_one, capsys):
+    asked = ["score", "--run", str(run_of_one / "run"), "--workers", "1"]
+    asked += ["--prediction", str(run_of_one / "prediction")]
+
+    assert main([*asked, "--csv", str(run_of_one / "scores.csv")]) == 0
+
+    (row,) = read(run_of_one / "scores.csv")
+    assert (row["case"], float(row["dice_kidney_and_mass"])) == ("case_00002", 2 / 3)
+    told = capsys.readouterr()
+    assert told.out.startswith("scored: the test cases of ")
+    assert "1 case: case_00002" in told.out
+    assert "not scored, since no test case of the run: 1 case: case_00001" in told.err
+    (run_of_one / "prediction" / "case_00002.nii.gz").unlink()
+    assert main(asked) == 2
+    assert "prediction has no prediction for 1 case: case_00002" in capsys.readouterr().err
+    assert main([*asked, "--cases", "case_00002"]) == 2
+    assert "leave out --cases, --dataset and --patients" in capsys.readouterr().err
 
 
 def test_a_mask_named_like_a_formula_is_a_row_that_no_spreadsheet_runs(two_cases):
@@ -219,9 +279,7 @@ def test_a_table_of_ours_is_replaced_and_so_is_an_empty_file(two_cases, labels):
     names = {name: label for label, name in enumerate(["background", *labels])}
     (two_cases / "reference" / "dataset.json").write_text(json.dumps({"labels": names}))
     (two_cases / "scores.csv").touch()
-    command = arguments(
-        two_cases, "--dataset", "nnunet", "--csv", str(two_cases / "scores.csv"), "--workers", "1"
-    )
+    command = arguments(two_cases, "--csv", str(two_cases / "scores.csv"), "--workers", "1")
     assert main(command) == 0
     first = (two_cases / "scores.csv").read_bytes()
     save(two_cases / "prediction" / "case_00001.nii.gz")
