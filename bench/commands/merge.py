@@ -11,9 +11,6 @@ from trials.storage.probe import folder_or_url
 if TYPE_CHECKING:
     from bench.run_folder.merging import Part, Whole
 
-# What a trial needs only while it runs.
-LEFT_OUT = ("checkpoint-", "attempts", ".")
-
 
 def add(verbs: Verbs) -> None:
     """The verb and its flags."""
@@ -65,6 +62,7 @@ def copy_trials(out: Path, whole: "Whole", parts: "list[Part]") -> None:
     were added to one of the runs.
     """
     from bench.execution.progress_bar import progress_bar
+    from bench.run_folder.reuse import copy_folder
     from trials.records.job import trial_folder
     from trials.records.run_record import write_run_record
 
@@ -78,25 +76,6 @@ def copy_trials(out: Path, whole: "Whole", parts: "list[Part]") -> None:
         for name in ("cases", "external", "ensembles"):
             copy_folder(part.out / name, out / name)
     write_all_ceilings(out, parts)
-
-
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy the files of a folder that are not in the target yet, result.json last."""
-    from trials.storage.atomic import exists, find_files
-
-    files = [path for path in find_files(source, "**/*") if not path.name.startswith(LEFT_OUT)]
-    for path in sorted(files, key=lambda path: path.name == "result.json"):
-        copy = target / str(path.relative_to(source))
-        if exists(path) and not exists(copy):
-            copy_file(path, copy)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, each of the two local or at a URL."""
-    from trials.storage.atomic import read_bytes, write_whole
-
-    content = read_bytes(source)
-    write_whole(target, lambda file: file.write(content))
 
 
 def write_grids(out: Path, parts: "list[Part]") -> None:

@@ -69,6 +69,15 @@ def add(verbs: Verbs) -> None:
         help="show each trial in a tracker too; may be repeated. mlflow takes its server from "
         "MLFLOW_TRACKING_URI, wandb its key from WANDB_API_KEY",
     )
+    verb.add_argument(
+        "--reuse",
+        type=folder_or_url,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="take over every result of another run folder whose spec, data and code are those of "
+        "this grid; may be repeated",
+    )
     verb.add_argument("--dry-run", action="store_true", help="print every trial and start nothing")
     verb.add_argument(
         "--save-predictions",

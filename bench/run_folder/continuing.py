@@ -77,7 +77,8 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise ValueError(
             f"{out} holds trials of another grid: {'; '.join(changed[:SHOWN])}{more}; "
-            "choose another --out, or restore the original grid"
+            f"choose another --out, with --reuse {out} to take over the results of all trials that "
+            "stay as they were, or restore the original grid"
         )
 
 

@@ -151,6 +151,7 @@ def merged_record(
         "commit": commits[0] if len(commits) == 1 else "",
         "dirty": any(record.get("dirty") for record in records),
         "started": min(str(record.get("started", "")) for record in records),
+        "reused": _unique(run for record in records for run in record.get("reused") or ()),
         "merged": [
             {key: record.get(key) for key in ("grid", "command", "commit", "started", "machine")}
             for record in records

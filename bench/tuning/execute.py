@@ -21,6 +21,7 @@ from bench.run_folder.continuing import resume_queue
 from bench.run_folder.heartbeat import send_heartbeats
 from bench.run_folder.lock import hold_lock
 from bench.run_folder.provenance import commit, run_record, write_provenance
+from bench.run_folder.reuse import Reuse, open_run
 from bench.tracking.feed import Feed
 from bench.tracking.trackers import TRACKERS
 from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
@@ -58,18 +59,26 @@ def execute(asked: Request, stopping: Stopping) -> bool:
         record = run_record(ready.resolved, ready.prepared.record())
         reruns = asked.options.rerun_changed
         queue, changed = resume_queue(out, ready.resolved, record, asked.grid_text, reruns)
+        runs = [open_run(run, out, record["data"]) for run in asked.options.reuse]
+        reuse = Reuse(out, runs)
+        reuse.add_to(queue)
         preflight = Preflight(out, ready.needed())
         cluster = None if queue.finished() else checked_cluster(asked, preflight)
         # From here on nothing is refused any more.
         delete_trials(out, changed)
-        write_provenance(out, record, asked.grid_text)
+        write_provenance(out, record | {"reused": reuse.record()}, asked.grid_text)
+        if runs:
+            console.print(reuse.text(queue), highlight=False, soft_wrap=True)
+            reuse.copy()
         if cluster:
             view = LiveView(queue, console, cluster.slots(smallest_share(queue.grid)))
-            searcher = make_searcher(asked, ready, queue, cluster)
+            searcher = make_searcher(asked, ready, queue, cluster, reuse)
             tracking = make_tracking(asked, ready, console)
             with view, tracking, send_heartbeats(lock, view.status, view.changed):
                 callbacks = (preflight, view, tracking)
                 drive(searcher, cluster, asked.grid_text, stopping, callbacks)
+            if runs:  # some trials were due only after others had run
+                write_provenance(out, record | {"reused": reuse.record()}, asked.grid_text)
         if queue.finished():
             write_ceilings(out, ready.prepared)
     return queue.finished()
@@ -97,12 +106,12 @@ def checked_cluster(asked: Request, preflight: Preflight) -> Cluster:
 
 
 def make_searcher(
-    asked: Request, ready: ReadyGrid, queue: TrialQueue, cluster: Cluster
+    asked: Request, ready: ReadyGrid, queue: TrialQueue, cluster: Cluster, reuse: Reuse
 ) -> GridSearcher:
     """The searcher of a run: what its queue says is due, as jobs."""
     cores = cluster.cores_per_trial(smallest_share(queue.grid))
     make_job = job_maker(asked.places, ready, asked.options, commit()[0], cores)
-    return GridSearcher(queue, make_job, asked.places.out)
+    return GridSearcher(queue, make_job, asked.places.out, reuse.take)
 
 
 def make_tracking(asked: Request, ready: ReadyGrid, console: Console) -> Tracking:

@@ -25,11 +25,18 @@ class GridSearcher(Searcher):
 
     hindered maps a trial to why it has no result although it ended: its files find no place. It is
     due again as soon as another trial's result found one, and in the next run; a result that was
-    made waits on its node.
+    made waits on its node. reuse gives the result of a due trial that another run has.
     """
 
-    def __init__(self, queue: TrialQueue, make_job: Callable[[Due], Job], out: Path):
+    def __init__(
+        self,
+        queue: TrialQueue,
+        make_job: Callable[[Due], Job],
+        out: Path,
+        reuse: Callable[[Due], TrialResult | None] = lambda due: None,
+    ):
         super().__init__(metric="score", mode="max")
+        self.reuse = reuse
         self.queue, self.make_job, self.out = queue, make_job, out
         self.running: dict[str, Due] = {}
         self.hindered: dict[str, str] = {}
@@ -50,11 +57,20 @@ class GridSearcher(Searcher):
         start.
         """
         busy = {running.trial for running in self.running.values()} | self.hindered.keys()
-        due = None if self.is_stopping else self.queue.next(busy)
+        due = None if self.is_stopping else self._next(busy)
         if due is None:
             return None if self.running else Searcher.FINISHED  # type: ignore[return-value]
         self.running[trial_id] = due
         return {"job": to_json(self.make_job(due)), "gpu_share": due.spec.recipe.gpu_share}
+
+    def _next(self, busy: set[str]) -> Due | None:
+        """The next due trial that no other run has a result of."""
+        while (due := self.queue.next(busy)) is not None:
+            result = self.reuse(due)
+            if result is None:
+                return due
+            self.queue.add(result)
+        return None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

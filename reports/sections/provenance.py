@@ -61,12 +61,22 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("tuning", tuning),
         ("planned trials", as_words(record.get("planned") or {})),
         ("initial weights", as_words(record.get("weights") or {})),
+        *(("taken over", _reused_text(run)) for run in record.get("reused") or ()),
         (
             "questions",
             "of the grid's shape, since it declares none"
             if record.get("questions") is None
             else "; ".join(as_words(question) for question in record["questions"]) or "none",
         ),
+    )
+
+
+def _reused_text(run: Mapping[str, Any]) -> str:
+    """How many trials were taken over from another run, which is named by its folder."""
+    folder = str(run.get("run", "")).rstrip("/").rpartition("/")[2]
+    return (
+        f"{many(int(run.get('trials', 0)), 'trial')} of the run {folder} (grid {run.get('grid')}, "
+        f"commit {run.get('commit') or 'unknown'}, started {run.get('started')})"
     )
 
 

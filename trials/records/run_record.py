@@ -60,7 +60,7 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("weights_notes", "inherited"), tuple[str, ...]),
     **dict.fromkeys(("data.root", "data.licence", "data.data_digest", "data.split_rule"), str),
     **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
-    "merged": tuple[Mapping[str, object], ...],
+    **dict.fromkeys(("merged", "reused"), tuple[Mapping[str, object], ...]),
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
     "data.geometry": Mapping[str, Geometry],
     "data.grouping": Grouping,
