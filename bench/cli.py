@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from bench.commands import (
     audit,
-    check_flags,
+    check,
     doctor,
     export,
+    init,
     merge,
     plan,
     predict_flags,
@@ -28,11 +29,12 @@ from trials.process.versions import own_version
 
 # In the order in which --help lists them.
 VERBS = (
+    init,
     run,
     plan,
     status,
     ls,
-    check_flags,
+    check,
     prepare,
     report,
     merge,

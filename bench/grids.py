@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 from bench.spaces import Range
 from trials.data.datasets.patients import checked_rule
-from trials.data.datasets.registry import DATASETS, DatasetEntry
+from trials.data.datasets.registry import DATASETS, Case, Dataset, DatasetEntry
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
@@ -38,8 +38,10 @@ __all__ = [
     "STRONG",
     "STRONG_FULLRES",
     "Augmentation",
+    "Case",
     "Cell",
     "Cube",
+    "Dataset",
     "DatasetEntry",
     "Entry",
     "Grid",
@@ -101,8 +103,8 @@ class Grid:
     recipes are keyed by model name, or by "2d" and "3d" for all other models. hyper overrides
     default settings and spaces overrides search ranges; both are keyed by model name, or by "*" for
     all models. tuning None trains each cell with its default setting only. generate holds the
-    arguments for a data set that is generated instead of downloaded. questions None asks, of each
-    factor that the grid varies, which of its levels scores higher.
+    arguments for a data set that is generated instead of downloaded; any other ignores it.
+    questions None asks, of each factor that the grid varies, which of its levels scores higher.
     """
 
     name: Annotated[str, AfterValidator(folder_name)]

@@ -22,7 +22,7 @@ from bench.grid.validate import check_grid
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
 from bench.tracking.trackers import check_tracker
-from trials.data.datasets.registry import open_dataset
+from trials.data.datasets.registry import DATASETS, open_dataset
 
 
 def run_grid(options: argparse.Namespace) -> int:
@@ -37,8 +37,8 @@ def run_grid(options: argparse.Namespace) -> int:
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
-        dataset = None
-        if options.data and not grid.generate:
+        dataset, is_made = None, grid.generate and DATASETS[grid.dataset].generate
+        if options.data and not is_made:
             dataset = open_dataset(grid.dataset, options.data, grid.patients)
         return print_trials(declared, options, num_test_patients(grid, dataset))
     from bench.tuning.execute import Request, execute

@@ -5,12 +5,11 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.execution.progress_bar import progress_bar
+from bench.commands.verb import NAMES, Verbs, add_verb, add_workers
 from bench.exit_codes import FINISHED, USER_ERROR
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
-from trials.data.prepared.set_checks import DatasetCheck, check_dataset
-from trials.data.prepared.set_summary import summarise
 from trials.records.faults import (
     FATAL,
     WARNING,
@@ -20,15 +19,37 @@ from trials.records.faults import (
     printable,
 )
 from trials.records.registry import pick
+from trials.storage.probe import local_path_argument
+
+if TYPE_CHECKING:
+    from trials.data.prepared.set_checks import DatasetCheck
 
 # Up to so many warnings with the same words are printed one by one.
 MOST_ALIKE = 3
+
+
+def add(verbs: Verbs) -> None:
+    """The verb and its flags."""
+    verb = add_verb(verbs, "check", "list all faults of a data set", check_folder)
+    verb.epilog = "Exit code: 0 without faults, with or without warnings; 2 with faults."
+    verb.add_argument(
+        "folder", type=local_path_argument, metavar="DATA", help="the data set's folder"
+    )
+    verb.add_argument("--dataset", help=f"{NAMES} (default: detected from the folder)")
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help='print {"faults": [{case, file, code, message, fix, level}, ...]} instead of text',
+    )
+    add_workers(verb)
 
 
 def check_folder(options: argparse.Namespace) -> int:
     """Print every fault and warning of options.folder, and what it was understood to be; returns 2
     if there is a fault. Raises ValueError for an unknown data set.
     """
+    from trials.data.prepared.set_summary import summarise
+
     name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
     understood: dict[str, str] = {}
@@ -101,7 +122,10 @@ def summary(num_cases: int, faults: Sequence[Fault]) -> str:
     return f"{num_cases} cases, {len(wrong)} faults{of_cases}, {len(faults) - len(wrong)} warnings"
 
 
-def check_with_bar(dataset: Dataset, workers: int | None) -> DatasetCheck:
+def check_with_bar(dataset: Dataset, workers: int | None) -> "DatasetCheck":
     """check_dataset with a progress bar and the remaining time."""
+    from bench.execution.progress_bar import progress_bar
+    from trials.data.prepared.set_checks import check_dataset
+
     with progress_bar("checking", len(dataset.cases)) as tick:
         return check_dataset(dataset, workers, tick)

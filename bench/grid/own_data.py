@@ -112,7 +112,7 @@ def num_test_patients(grid: Grid, dataset: Dataset | None) -> int | None:
 def _generated(grid: Grid) -> Dataset | None:
     """The cases that a grid will generate, by name alone; None without their number."""
     num = grid.generate.get("num_cases")
-    if num is None:
+    if num is None or not DATASETS[grid.dataset].generate:
         return None
     names = [f"case_{i:05d}" for i in range(num)]
     cases = tuple(Case(case=name, image=Path(), labels=Path()) for name in names)

@@ -127,12 +127,8 @@ def check_dataset(grid: Grid) -> None:
     if grid.fold < 0 or not (is_own or grid.fold < part.folds[splits]):
         text = f"fold of split {splits!r} must be in 0..{part.folds[splits] - 1}; got {grid.fold}"
         raise ValueError(f"grid {grid.name!r}: {text}")
-    if grid.generate and not part.generate:
-        raise ValueError(
-            f"grid {grid.name!r}: generate needs a generated data set; {grid.dataset} is not one; "
-            "remove it"
-        )
-    if grid.generate:
+    # A grid that was derived from DEMO keeps its `generate`, which another data set does not need.
+    if grid.generate and part.generate:
         _, *accepted = signature(Entry(part.generate).load()).parameters
         for name, value in grid.generate.items():
             if name not in accepted:

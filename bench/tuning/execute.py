@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -59,15 +60,13 @@ def execute(asked: Request, stopping: Stopping) -> bool:
         record = run_record(ready.resolved, ready.prepared.record())
         reruns = asked.options.rerun_changed
         queue, changed = resume_queue(out, ready.resolved, record, asked.grid_text, reruns)
-        runs = [open_run(run, out, record["data"]) for run in asked.options.reuse]
-        reuse = Reuse(out, runs)
-        reuse.add_to(queue)
+        reuse = open_reuse(asked, record, queue)
         preflight = Preflight(out, ready.needed())
         cluster = None if queue.finished() else checked_cluster(asked, preflight)
         # From here on nothing is refused any more.
         delete_trials(out, changed)
         write_provenance(out, record | {"reused": reuse.record()}, asked.grid_text)
-        if runs:
+        if reuse.runs:
             console.print(reuse.text(queue), highlight=False, soft_wrap=True)
             reuse.copy()
         if cluster:
@@ -77,11 +76,19 @@ def execute(asked: Request, stopping: Stopping) -> bool:
             with view, tracking, send_heartbeats(lock, view.status, view.changed):
                 callbacks = (preflight, view, tracking)
                 drive(searcher, cluster, asked.grid_text, stopping, callbacks)
-            if runs:  # some trials were due only after others had run
+            if reuse.runs:  # some trials were due only after others had run
                 write_provenance(out, record | {"reused": reuse.record()}, asked.grid_text)
         if queue.finished():
             write_ceilings(out, ready.prepared)
     return queue.finished()
+
+
+def open_reuse(asked: Request, record: Mapping[str, Any], queue: TrialQueue) -> Reuse:
+    """What --reuse takes over from other runs; the queue has it already. Writes nothing."""
+    out = asked.places.out
+    reuse = Reuse(out, [open_run(run, out, record["data"]) for run in asked.options.reuse])
+    reuse.add_to(queue)
+    return reuse
 
 
 def data_places(asked: Request) -> DataPlaces:

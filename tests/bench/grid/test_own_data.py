@@ -8,6 +8,7 @@ import pytest
 
 from bench.cli import main
 from bench.grid.own_data import inherited, num_test_patients, on_data, run_name
+from bench.grid.validate import check_grid
 from bench.grids import DEMO, FULL
 
 
@@ -41,6 +42,10 @@ def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
 def test_a_generated_grid_knows_its_test_patients_before_it_runs():
     assert num_test_patients(DEMO, None) == 16
     assert num_test_patients(FULL, None) is None
+
+
+def test_what_only_generated_data_need_may_stay_in_a_grid_on_other_data():
+    check_grid(replace(DEMO, dataset="nnunet"))
 
 
 @pytest.mark.parametrize(

@@ -157,10 +157,17 @@ def present_classes(case: Case, labels: LabelSet) -> tuple[bool, ...]:
     """Whether each class occurs in a case's mask. Raises ValueError naming the file for any fault
     in it.
     """
+    return tuple(count > 0 for count in class_voxels(case, labels))
+
+
+def class_voxels(case: Case, labels: LabelSet) -> tuple[int, ...]:
+    """The voxels of each class in a case's mask, on its native grid. Raises ValueError as
+    present_classes() does.
+    """
     counts = np.zeros(labels.num_labels, np.int64)
     for slab in label_slabs(read_header(case.labels), labels.num_labels):
         counts += count_labels(slab, labels.num_labels)
-    return tuple((counts[: len(labels.classes)] > 0).tolist())
+    return tuple(counts[: len(labels.classes)].tolist())
 
 
 def deal(strata: Mapping[str, tuple[Any, ...]], num_groups: int) -> tuple[tuple[str, ...], ...]:
