@@ -4,6 +4,7 @@ goes on where it was.
 
 import json
 import re
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -176,7 +177,14 @@ def test_the_readmes_grid_runs_from_the_wheel_beside_files_named_like_our_packag
     printed = called([*segbench, "run", "--grid", "my_grid.py", "--out", out], tmp_path)
 
     assert printed == f"{out / 'report.html'}\n"
-    assert [(one.state, one.spec.phase) for one in results(out)] == [("COMPLETE", "final")] * 2
+    found = Counter((one.state, one.spec.phase, one.spec.cell.loss) for one in results(out))
+    # Each loss is tuned by two trials.
+    assert found == {
+        ("COMPLETE", phase, loss): number
+        for phase, number in (("tune", 2), ("final", 1))
+        for loss in ("tversky", "combined")
+    }
+    assert len({one.spec.hyper.get("missed") for one in results(out)}) == 3
     assert "tversky" in (out / "report.html").read_text()
 
 

@@ -60,14 +60,26 @@ GRID = Grid(
 {recipe}
         )
     }},
-    # The report compares every pair of cells and every two levels of a factor (docs/grids.md).
+    # What the report answers first, and corrects for: which loss scores higher with each model, and
+    # which model with each loss. levels=(...) names two or more, score="{last}" asks of one class.
+    questions=(
+        Question(factor="loss", within="model"),
+        Question(factor="model", within="loss"),
+    ),
 )
 '''
 
 
 def grid_text(data: OwnData, fitted: Fit, folder: Path, out: Path, name: str) -> str:
     """The text of the grid file out, for the data set at folder."""
-    used = ["Grid", "Recipe", "Tuning", "product", type(fitted.recipe.preparation).__name__]
+    used = [
+        "Grid",
+        "Question",
+        "Recipe",
+        "Tuning",
+        "product",
+        type(fitted.recipe.preparation).__name__,
+    ]
     used += ["Augmentation"] if fitted.recipe.augment is not True else []
     return FILE.format(
         data=printable(folder.name),
@@ -80,6 +92,7 @@ def grid_text(data: OwnData, fitted: Fit, folder: Path, out: Path, name: str) ->
         losses=tuple_text(fitted.losses),
         samplings=tuple_text(SAMPLINGS),
         seeds=SEEDS,
+        last=printable(data.dataset.classes[-1]).replace('"', "'"),
         trials=fitted.tuning.trials,
         tuned=fitted.tuning.epochs,
         recipe=textwrap.indent("\n".join(recipe_lines(data, fitted.recipe)), " " * 12),

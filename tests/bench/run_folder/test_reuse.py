@@ -19,7 +19,8 @@ from trials.records.run_record import read_run_record, write_run_record
 DATA = {"fingerprint": "f" * 16, "split_hash": "s" * 16}
 RECORD = {"grid": "toy", "dataset": "phantoms", "cells": [], "seeds": [0, 1], "data": DATA}
 # Only the focal loss has a gamma.
-OTHER_RANGE = replace(GRID, spaces={**GRID.spaces, "*": {"gamma": Range(low=0.1, high=0.9)}})
+NARROW = {**GRID.spaces["*"], "gamma": Range(low=0.1, high=0.9)}
+OTHER_RANGE = replace(GRID, spaces={**GRID.spaces, "*": NARROW})
 
 
 def result_of(spec, state=COMPLETE):
