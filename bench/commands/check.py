@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import NAMES, Verbs, add_verb, add_workers
+from bench.commands.verb import (
+    NAMES,
+    Verbs,
+    add_data,
+    add_verb,
+    add_workers,
+    required_folder,
+)
 from bench.exit_codes import FINISHED, USER_ERROR
 from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
 from trials.records.faults import (
@@ -19,7 +26,6 @@ from trials.records.faults import (
     printable,
 )
 from trials.records.registry import pick
-from trials.storage.probe import local_path_argument
 
 if TYPE_CHECKING:
     from trials.data.prepared.set_checks import DatasetCheck
@@ -32,9 +38,7 @@ def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "check", "list all faults of a data set", check_folder)
     verb.epilog = "Exit code: 0 without faults, with or without warnings; 2 with faults."
-    verb.add_argument(
-        "folder", type=local_path_argument, metavar="DATA", help="the data set's folder"
-    )
+    add_data(verb)
     verb.add_argument("--dataset", help=f"{NAMES} (default: detected from the folder)")
     verb.add_argument(
         "--json",
@@ -50,6 +54,7 @@ def check_folder(options: argparse.Namespace) -> int:
     """
     from trials.data.prepared.set_summary import summarise
 
+    options.folder = required_folder(options)
     name = options.dataset or detect_dataset(options.folder)
     pick(DATASETS, "data set", name)
     understood: dict[str, str] = {}

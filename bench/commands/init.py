@@ -5,7 +5,14 @@ import os
 import re
 from pathlib import Path
 
-from bench.commands.verb import NAMES, Verbs, add_verb, add_workers
+from bench.commands.verb import (
+    NAMES,
+    Verbs,
+    add_data,
+    add_verb,
+    add_workers,
+    required_folder,
+)
 from bench.exit_codes import FINISHED
 from trials.storage.probe import local_path_argument
 
@@ -17,9 +24,7 @@ def add(verbs: Verbs) -> None:
     """The verb and its flags."""
     verb = add_verb(verbs, "init", "write a grid file for data of your own", run)
     verb.epilog = "It reads every mask once, trains nothing, and never overwrites a file."
-    verb.add_argument(
-        "data", type=local_path_argument, metavar="DATA", help="the data set's folder"
-    )
+    add_data(verb)
     verb.add_argument(
         "--out",
         type=local_path_argument,
@@ -62,7 +67,7 @@ def hours(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write options.out for options.data and print what to do next. Raises ValueError for data that
+    """Write options.out for a data set and print what to do next. Raises ValueError for data that
     cannot be read, and for a file that exists.
     """
     import torch
@@ -71,19 +76,20 @@ def run(options: argparse.Namespace) -> int:
     from bench.init.grid_text import commands, grid_text
 
     out: Path = options.out
+    folder = required_folder(options)
     refuse_file(out)
-    data = read_data(options.data, options.dataset, options.workers)
+    data = read_data(folder, options.dataset, options.workers)
     number = torch.cuda.device_count() if options.gpus is None else options.gpus
     fitted = fit(data, number, os.cpu_count() or 1, options.hours)
     name = OTHER.sub("-", out.stem).strip("-")[:60] or "mine"
     with out.open("x", encoding="utf-8") as file:
-        file.write(grid_text(data, fitted, options.data, out, name))
+        file.write(grid_text(data, fitted, folder, out, name))
     if fitted.hours > fitted.budget:
         print(
             f"warning: {fitted.recipe.epochs} epochs take about {fitted.hours:.2g} hours, more "
             f"than {fitted.budget:g}; take cells or seeds out, or plan for GPUs with --gpus"
         )
-    print(f"wrote {out}\n{commands(options.data, out)}")
+    print(f"wrote {out}\n{commands(folder, out)}")
     return FINISHED
 
 

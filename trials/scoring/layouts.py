@@ -8,7 +8,7 @@ from pathlib import Path
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import DATASETS, default_dataset, detect_dataset
 from trials.data.nifti.header import read_header
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ending_of
 from trials.data.nifti.volume import read_mask
 from trials.process.workers import run_on_cases
 from trials.records.faults import printable
@@ -95,12 +95,12 @@ def _niftis(folder: Path) -> list[Path]:
     return [
         path
         for path in folder.iterdir()
-        if path.is_file() and path.name.endswith(tuple(ENDINGS)) and not path.name.startswith(".")
+        if path.is_file() and ending_of(path.name) and not path.name.startswith(".")
     ]
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(next(end for end in ENDINGS if path.name.endswith(end)))
+    return path.name.removesuffix(ending_of(path.name))
 
 
 def _text(how: str, classes: Sequence[str]) -> str:
