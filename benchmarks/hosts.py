@@ -126,6 +126,12 @@ def three_hosts(folder: Path) -> Iterator[Hosts]:
             hosts.call("down")
 
 
+def copy_project(folder: Path) -> None:
+    """Copy the project as git sees it."""
+    filtered = ["rsync", "-a", "--filter=dir-merge,- .gitignore", f"{ROOT}/", f"{folder}/"]
+    subprocess.run(filtered, check=True)
+
+
 @dataclass(frozen=True, slots=True)
 class OnPremises:
     """clusters/onprem.yaml with its values changed for hosts, and the commands of a user who sits
@@ -138,12 +144,11 @@ class OnPremises:
 
     @classmethod
     def on(cls, hosts: Hosts) -> "OnPremises":
-        """Copy the project beside the hosts, as git sees it, and change the values at the top of
-        its cluster file.
+        """Copy the project beside the hosts and change the values at the top of its cluster
+        file.
         """
         project = hosts.folder / "project"
-        filtered = ["rsync", "-a", "--filter=dir-merge,- .gitignore", f"{ROOT}/", f"{project}/"]
-        subprocess.run(filtered, check=True)
+        copy_project(project)
         file = project / "clusters" / "onprem.yaml"
         file.write_text(changed(file.read_text(), hosts))
         (project / "my_grid.py").write_text(GRID)

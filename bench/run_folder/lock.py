@@ -41,7 +41,7 @@ STALE_SECONDS = 180
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """A driver. token is unique; born, its start time, detects a reused PID; place identifies the
-    machine.
+    machine; job is its SLURM job, "" for none, and restart how often SLURM had queued it again.
     """
 
     host: str
@@ -50,6 +50,8 @@ class Owner:
     place: str
     since: str
     token: str
+    job: str = ""
+    restart: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ def this_process() -> Owner:
         place=machine_id(),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         token=secrets.token_hex(8),
+        job=slurm_job(),
+        restart=slurm_restart(),
     )
 
 
@@ -128,10 +132,12 @@ def find_lock(out: Path) -> FoundLock | None:
 
 def is_alive(held: FoundLock) -> bool:
     """Whether the driver is alive: its process exists, or on another machine its last heartbeat is
-    recent.
+    recent and this process is no later start of the same SLURM job.
     """
     if held.owner is not None and held.owner.place == machine_id():
         return process_start(held.owner.pid) == held.owner.born
+    if held.owner is not None and held.owner.job and held.owner.job == slurm_job():
+        return held.owner.restart >= slurm_restart()
     return held.silent_seconds < STALE_SECONDS
 
 
@@ -198,6 +204,17 @@ def machine_id() -> str:
             os.readlink("/proc/self/ns/pid"),
         ]
     return " ".join(parts)
+
+
+def slurm_job() -> str:
+    """The SLURM job that this process belongs to, "" for none."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return job and f"{os.environ.get('SLURM_CLUSTER_NAME', '')} {job}"
+
+
+def slurm_restart() -> int:
+    """How often SLURM has queued this process's job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def next_lock(path: Path) -> Path:

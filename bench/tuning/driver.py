@@ -90,16 +90,34 @@ def connect(address: str | None) -> Cluster:
         cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None
     )
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    cluster_file = Path(os.path.expanduser(CLUSTER_FILE))
-    if address is None or not cluster_file.is_file():
-        return replace(there, most=most_gpus(nodes, {}))
-    config = json.loads(cluster_file.read_text())
-    own = config.get("provider", {}).get("type") == "local"
-    full = all_joined(config, there, len(nodes)) if own else full_size(config)
-    most = most_gpus(nodes, config)
-    return Cluster(
-        cpus=max(there.cpus, full.cpus), gpus=max(there.gpus, full.gpus), is_shared=True, most=most
+    config = {} if address is None else cluster_file()
+    if address is not None and (machines := num_machines(config)):
+        full = all_joined(machines, there, len(nodes))
+    else:
+        full = full_size(config) if config else there
+    return replace(
+        there,
+        cpus=max(there.cpus, full.cpus),
+        gpus=max(there.gpus, full.gpus),
+        most=most_gpus(nodes, config),
     )
+
+
+def cluster_file() -> Mapping[str, Any]:
+    """The cluster file that `ray up` left on this machine, {} without one."""
+    path = Path(os.path.expanduser(CLUSTER_FILE))
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def num_machines(config: Mapping[str, Any]) -> int:
+    """How many machines a cluster has once all have joined: the nodes of this SLURM job, or those
+    that a cluster file lists; 0 for a cluster that the autoscaler changes.
+    """
+    if nodes := os.environ.get("SLURM_JOB_NUM_NODES"):
+        return int(nodes)
+    if config.get("provider", {}).get("type") != "local":
+        return 0
+    return 1 + len(config["provider"]["worker_ips"])
 
 
 def full_size(config: Mapping[str, Any]) -> Cluster:
@@ -142,11 +160,11 @@ def check_room(grid: Grid, most: float) -> None:
             )
 
 
-def all_joined(config: Mapping[str, Any], there: Cluster, num_nodes: int) -> Cluster:
-    """What machines of one's own offer once all have joined: those that lack yet are taken to be
-    like the num_nodes there.
+def all_joined(machines: int, there: Cluster, num_nodes: int) -> Cluster:
+    """What so many machines offer once all have joined: those that lack yet are taken to be like
+    the num_nodes there.
     """
-    machines = 1 + len(config["provider"]["worker_ips"])
+    machines = max(machines, num_nodes)
     return Cluster(
         cpus=there.cpus * machines // num_nodes,
         gpus=there.gpus * machines / num_nodes,

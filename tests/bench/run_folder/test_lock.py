@@ -101,6 +101,18 @@ def test_a_driver_on_another_machine_is_alive_as_long_as_it_gives_signs(
     assert is_alive(find_lock(tmp_path)) == alive
 
 
+def test_a_later_start_of_the_same_slurm_job_takes_over_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "hpc")
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    leave(tmp_path, replace(ELSEWHERE, job="hpc 42", restart=0))
+
+    assert is_alive(find_lock(tmp_path))  # started once: another node of the same start
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not is_alive(find_lock(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "43")
+    assert is_alive(find_lock(tmp_path))
+
+
 def test_a_sign_of_life_makes_a_lock_young_again(tmp_path):
     path = leave(tmp_path, ELSEWHERE, STALE_SECONDS + 5)
 

@@ -11,6 +11,7 @@ from bench.tuning.driver import (
     check_room,
     full_size,
     most_gpus,
+    num_machines,
     resources,
     smallest_share,
 )
@@ -68,15 +69,17 @@ def test_a_cluster_counts_with_the_workers_that_it_may_still_start():
     assert full_size({**config, "max_workers": 3}) == Cluster(cpus=12, gpus=3.0)
 
 
-def test_machines_of_ones_own_count_before_they_have_joined():
-    config = {"provider": {"type": "local", "worker_ips": ["a", "b"]}}
+def test_machines_count_before_they_have_joined(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    own = {"provider": {"type": "local", "worker_ips": ["a", "b"]}}
+    whole = Cluster(cpus=24, gpus=3.0, is_shared=True)
 
-    assert all_joined(config, Cluster(cpus=8, gpus=1.0), num_nodes=1) == Cluster(
-        cpus=24, gpus=3.0, is_shared=True
-    )
-    assert all_joined(config, Cluster(cpus=24, gpus=3.0), num_nodes=3) == Cluster(
-        cpus=24, gpus=3.0, is_shared=True
-    )
+    assert num_machines(own) == 3
+    assert num_machines({"provider": {"type": "aws"}}) == num_machines({}) == 0
+    assert all_joined(3, Cluster(cpus=8, gpus=1.0), num_nodes=1) == whole
+    assert all_joined(3, whole, num_nodes=3) == all_joined(2, whole, num_nodes=3) == whole
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "4")
+    assert num_machines({}) == num_machines(own) == 4
 
 
 def test_f59_a_trial_that_no_machine_can_hold_is_refused_and_does_not_wait_for_ever():
