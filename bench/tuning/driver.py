@@ -27,6 +27,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from bench.execution.signals import Stopping
 from bench.grids import Grid
 from bench.tuning.node_checks import join, start_alone
+from bench.tuning.ray_private import kuberay_file
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
 from trials.records.codec import from_json, to_json
@@ -104,9 +105,11 @@ def connect(address: str | None) -> Cluster:
 
 
 def cluster_file() -> Mapping[str, Any]:
-    """The cluster file that `ray up` left on this machine, {} without one."""
+    """What Ray's autoscaler may start: the cluster file that `ray up` left on this machine, or what
+    KubeRay was told; {} where there is neither.
+    """
     path = Path(os.path.expanduser(CLUSTER_FILE))
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text()) if path.is_file() else kuberay_file()
 
 
 def num_machines(config: Mapping[str, Any]) -> int:
