@@ -48,6 +48,8 @@ run_ray() {
     --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 --disable-usage-stats "$@" > "$RAY_FOLDER/start.log" 2>&1
 }
 
+why_ray_ended() { echo "Ray on $(hostname) ended: $(tail --lines=1 "$RAY_FOLDER/start.log")" >&2; }
+
 make_folder() { rm -rf "$RAY_FOLDER" && mkdir -m 700 "$RAY_FOLDER"; }
 
 # Whether Ray on the head answers: three calls, since it may be busy.
@@ -68,14 +70,14 @@ work() {
   while [ -z "$stopped" ] && head_answers; do
     run_ray --address="$RAY_HEAD" &
     wait $!
-    [ -n "$stopped" ] || cat "$RAY_FOLDER/start.log"
+    [ -n "$stopped" ] || why_ray_ended
   done
   wait
   rm -rf "$RAY_FOLDER"
   [ -n "$stopped" ] || { sleep 120 & wait $!; }
   [ -n "$stopped" ] || scontrol requeue "$SLURM_JOB_ID"
 }
-export -f run_ray make_folder head_answers work
+export -f run_ray why_ray_ended make_folder head_answers work
 
 # ---- The head, on the job's first node -------------------------------------------------------------------------------------
 # Ends Ray on every node. Of a node that has failed nothing is awaited for more than 20 seconds.
@@ -104,7 +106,7 @@ for _ in 1 2 3; do  # `ray start` gives up after 30 seconds on a busy machine
   until [ -e "$RAY_FOLDER/ray/ray_current_cluster" ] || ! kill -0 $ray 2> /dev/null; do sleep 0.5; done
   [ ! -e "$RAY_FOLDER/ray/ray_current_cluster" ] || break
 done
-kill -0 $ray 2> /dev/null || { cat "$RAY_FOLDER/start.log"; exit 1; }
+kill -0 $ray 2> /dev/null || { why_ray_ended; exit 1; }
 for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
   [ "$node" = "$SLURMD_NODENAME" ] ||
     srun --nodes=1 --ntasks=1 --nodelist="$node" --cpu-bind=none --no-kill --input=none bash -c work &
