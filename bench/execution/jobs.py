@@ -38,6 +38,12 @@ def job_maker(
     from trials.records.spec import FINAL
 
     prepared, files = ready.prepared, ready.files
+    known = {*prepared.split.train, *prepared.split.val}
+    patients = {
+        case: patient
+        for case, patient in prepared.dataset.grouping.patients.items()
+        if case in known
+    }
     digests = ready.resolved.weights
 
     def make_job(due: "Due") -> Job:
@@ -54,6 +60,7 @@ def job_maker(
             train=prepared.split.train,
             val=prepared.split.val,
             test=prepared.split.test if spec.phase == FINAL else (),
+            patients=patients,
             rungs=due.rungs,
             weights=None if weights is None or spec.weights == "random" else str(weights),
             weights_sha256=digest_of(places.out, trial)

@@ -11,6 +11,7 @@ from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
 from bench.run_folder.changed_code import Changed, changed_code_message, changed_trials
+from trials.data.datasets.splits import split_hash
 from trials.records.codec import flat
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_text
@@ -88,6 +89,9 @@ def settings(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: record[key] for key in KEPT if key in record} | {
         "tuning": record.get("tuning") or {"trials": 0}
     }
+    if "grouping" in data:
+        # Validation scores are means over patients.
+        kept["data.patients"] = split_hash(data["grouping"].get("patients") or {})
     return flat(
         kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data}
     )

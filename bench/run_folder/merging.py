@@ -21,7 +21,7 @@ SAME = (
     *("dataset", "splits", "fold", "classes", "tuning", "questions"),
     *("recipes", "hyper", "spaces", "weights", "code"),
 )
-OF_THE_DATA = ("fingerprint", "split_hash", "channels", "has_ignore")
+OF_THE_DATA = ("fingerprint", "split_hash", "channels", "has_ignore", "grouping")
 BY_NAME = ("recipes", "hyper", "spaces", "weights", "code")
 SHOWN = 5
 

@@ -22,8 +22,9 @@ class Job:
     path or a URL.
 
     test is empty unless the spec's phase is final: other trials are not given the test cases at
-    all. rungs prune a search trial; they follow from its study's earlier results and are no part of
-    the spec, whose hash names it. weights is the file that spec.weights names, or None, and
+    all. patients maps a training or validation case to its patient, where a patient has several
+    cases. rungs prune a search trial; they follow from its study's earlier results and are no part
+    of the spec, whose hash names it. weights is the file that spec.weights names, or None, and
     weights_sha256 the file's digest where it is known. checkpoint_minutes is the least time between
     two checkpoints, 0 for one after every epoch. threads is the number of CPU threads, which
     results depend on; scoring_threads how many cases are counted at once. accumulation_steps is how
@@ -39,6 +40,7 @@ class Job:
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...] = ()
+    patients: Mapping[str, str] = field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
     weights: str | None = None
     weights_sha256: str = ""

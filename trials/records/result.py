@@ -105,8 +105,8 @@ def headline(dice_by_label: Mapping[int, float | None]) -> float:
 
 @record
 class EpochScore:
-    """One epoch: mean training loss and mean Dice a label (prepared space) over the
-    reference-positive cases.
+    """One epoch: mean training loss and mean Dice a label (prepared space) over the patients whose
+    reference has it.
 
     Dice maps a foreground label to 0..1, or to None where no case holds the label. An epoch without
     validation has no val_loss and empty mappings.

@@ -2,6 +2,8 @@
 derived.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor, arange, maximum, stack, uint8, zeros
 
@@ -110,12 +112,19 @@ def case_scores(counts: np.ndarray, case: str, split: str, space: str) -> list[C
     ]
 
 
-def mean_dice_by_label(counts: list[np.ndarray]) -> dict[int, float | None]:
-    """Mean case Dice of each foreground label over the cases whose reference contains it; None if
-    none does.
+def mean_dice_by_label(
+    counts: Sequence[np.ndarray], patients: Sequence[str]
+) -> dict[int, float | None]:
+    """Mean Dice of each foreground label over the patients whose reference contains it; None if
+    none does. patients [N] names the patient of each case; a patient's Dice is the mean over its
+    cases that contain the label.
     """
     means: dict[int, float | None] = {}
     for label in range(1, len(counts[0]) if counts else 1):
-        present = [dice(*map(int, case[label])) for case in counts if case[label, 0] > 0]
+        by_patient: dict[str, list[float]] = {}
+        for patient, case in zip(patients, counts, strict=True):
+            if case[label, 0] > 0:
+                by_patient.setdefault(patient, []).append(dice(*map(int, case[label])))
+        present = [sum(of_cases) / len(of_cases) for of_cases in by_patient.values()]
         means[label] = sum(present) / len(present) if present else None
     return means

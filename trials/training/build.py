@@ -108,6 +108,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
         rungs=job.rungs,
         val=validation_cases(cache, job.val, recipe.validation_cases),
         train_scored=job.train[: recipe.train_cases_scored],
+        patients=job.patients,
     )
     facts: dict[str, object] = drawn | {
         "class_counts": {unit: list(getattr(counts, unit)) for unit in UNITS},

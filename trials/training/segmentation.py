@@ -2,8 +2,8 @@
 each epoch.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,7 +29,9 @@ from trials.training.progress import Validation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """A Task. val and train_scored are the cases scored in each validation."""
+    """A Task. val and train_scored are the cases scored in each validation; patients names the
+    patient of a case that is not a patient of its own.
+    """
 
     cache: Cache
     feed: Feed
@@ -41,6 +43,7 @@ class Segmentation:
     rungs: Sequence[Rung]
     val: Sequence[str]
     train_scored: Sequence[str]
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
         """One epoch of batches, drawn as the cell's sampling says."""
@@ -53,18 +56,23 @@ class Segmentation:
         return supervised_loss(self.loss_function, network.outputs(images), labels)
 
     def validate(self, network: Network) -> Validation:
-        """Mean Dice by label on the prepared grid of whole cases, over the validation cases and a
-        fixed few training cases.
+        """Mean Dice by label on the prepared grid of whole cases, over the patients of the
+        validation cases and of a fixed few training cases.
         """
         val_counts, val_loss = self._score(network, self.val)
         train_counts, _ = self._score(network, self.train_scored)
-        val_dice = mean_dice_by_label(val_counts)
+        val_dice = self._mean_dice(val_counts, self.val)
         return Validation(
             score=headline(val_dice),
             val_loss=val_loss,
-            train_dice=mean_dice_by_label(train_counts),
+            train_dice=self._mean_dice(train_counts, self.train_scored),
             val_dice=val_dice,
         )
+
+    def _mean_dice(
+        self, counts: Sequence[np.ndarray], cases: Sequence[str]
+    ) -> dict[int, float | None]:
+        return mean_dice_by_label(counts, [self.patients.get(case, case) for case in cases])
 
     def _score(self, network: Network, cases: Sequence[str]) -> tuple[list[np.ndarray], float]:
         """Counts of each case and the mean of their losses; on a GPU both are computed there and

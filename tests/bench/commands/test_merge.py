@@ -68,6 +68,7 @@ def damage(record, key, value):
     [
         ("data.fingerprint", "other"),
         ("data.split_hash", "other"),
+        ("data.grouping.state", "assumed"),
         ("tuning.trials", 9),
         ("code.segbench", "0.1.0 other"),
         ("recipes.unet3d.epochs", 99),

@@ -5,6 +5,7 @@ import pytest
 from bench.run_folder.continuing import refuse_other_grid
 from trials.records.run_record import write_run_record
 
+GROUPING = {"rule": "patients.csv", "state": "known", "patients": {}}
 RECORD = {
     "grid": "mine",
     "dataset": "phantoms",
@@ -13,7 +14,7 @@ RECORD = {
     "tuning": {"trials": 2, "epochs": 1},
     "recipes": {"unet3d": {"epochs": 8, "preparation": {"kind": "cube", "edge": 32}}},
     "hyper": {"*": {"lr": 0.01, "alpha": [1.0, 2.0]}},
-    "data": {"data_digest": "abc", "split_hash": "def", "root": "/somewhere"},
+    "data": {"data_digest": "abc", "split_hash": "def", "root": "/somewhere", "grouping": GROUPING},
     "commit": "1234",
     "versions": {"torch": "2.14"},
 }
@@ -43,6 +44,13 @@ def out(tmp_path):
         ({"hyper": {"*": {"lr": 0.02, "alpha": [1.0, 2.0]}}}, r"hyper\.\*\.lr 0.01 -> 0.02"),
         ({"tuning": None}, "tuning.trials 2 -> 0"),
         ({"data": {"data_digest": "xyz", "split_hash": "def"}}, "data.data_digest abc -> xyz"),
+        (
+            {
+                "data": RECORD["data"]
+                | {"grouping": GROUPING | {"patients": {"c1": "p", "c2": "p"}}}
+            },
+            "data.patients 44136fa355b3678a -> [0-9a-f]{16}",
+        ),
     ],
 )
 def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change, difference):
@@ -59,6 +67,7 @@ def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change
         {"seeds": [0, 1, 2], "cells": []},
         {"commit": "5678", "versions": {"torch": "3.0"}},
         {"data": {**RECORD["data"], "root": "/elsewhere"}},
+        {"data": RECORD["data"] | {"grouping": GROUPING | {"rule": "in other words"}}},
         {"hyper": {"*": {"lr": 0.01, "alpha": (1.0, 2.0)}}},
         {"recipes": {**RECORD["recipes"], "vnet": {"epochs": 1}}},
     ],

@@ -151,10 +151,22 @@ def test_mean_dice_is_over_the_cases_that_hold_the_label():
     held = label_counts(box(2), box(4), 3)
     empty = label_counts(box(2), np.zeros_like(box(2)), 3)
 
-    means = mean_dice_by_label([held, empty])
+    means = mean_dice_by_label([held, empty], ["a", "b"])
 
     assert means == {1: 0.5, 2: None}
     assert headline(means) == 0.5
+
+
+def test_a_patients_scans_are_averaged_before_the_patients():
+    # Patient a's scans have a Dice of 1 and 0, and one that lacks the label; b's scan has 1.
+    scans = [box(2), box(2), np.zeros_like(box(2)), box(2)]
+    counts = [
+        label_counts(pred, true, 2)
+        for pred, true in zip([box(2), np.zeros_like(box(2)), box(2), box(2)], scans, strict=True)
+    ]
+
+    assert mean_dice_by_label(counts, ["a", "a", "a", "b"]) == {1: 0.75}
+    assert mean_dice_by_label(counts, ["a", "b", "c", "d"]) == {1: pytest.approx(2 / 3)}
 
 
 def test_scores_keep_the_counts_of_every_label():
