@@ -22,16 +22,13 @@ from trials.records.faults import (
     WARNING,
     Fault,
     FaultyData,
-    fault_line,
+    fault_lines,
     printable,
 )
 from trials.records.registry import pick
 
 if TYPE_CHECKING:
     from trials.data.prepared.set_checks import DatasetCheck
-
-# Up to so many warnings with the same words are printed one by one.
-MOST_ALIKE = 3
 
 
 def add(verbs: Verbs) -> None:
@@ -83,23 +80,6 @@ def check_folder(options: argparse.Namespace) -> int:
     return USER_ERROR if any(fault.level != WARNING for fault in faults) else FINISHED
 
 
-def fault_lines(faults: Sequence[Fault]) -> list[str]:
-    """A line a fault. Warnings with the same words, of more than MOST_ALIKE files, are one line:
-    the first, and how many files are like it.
-    """
-    alike: dict[object, list[Fault]] = {}
-    for i, fault in enumerate(faults):
-        key = (fault.message, fault.fix) if fault.level == WARNING else i
-        alike.setdefault(key, []).append(fault)
-    lines = []
-    for of_kind in alike.values():
-        shown = of_kind if len(of_kind) <= MOST_ALIKE else of_kind[:1]
-        lines += [f"{fault.level}: {fault_line(fault)}" for fault in shown]
-        if more := len(of_kind) - len(shown):
-            lines[-1] += f" (the same in {more} more files; --json lists them)"
-    return lines
-
-
 def folder_fault(error: Exception, folder: Path) -> Fault:
     """An error about a data set as a whole, such as a folder without cases, as a fault."""
     rule, _, fix = str(error).rpartition("; ")
@@ -123,7 +103,7 @@ def summary(num_cases: int, faults: Sequence[Fault]) -> str:
     """One line: the number of cases, faults and warnings."""
     wrong = [fault for fault in faults if fault.level != WARNING]
     in_cases = len({fault.case for fault in wrong if fault.case})
-    of_cases = f" in {in_cases} of them" if num_cases else ""
+    of_cases = f" in {in_cases} of them" if in_cases and num_cases else ""
     return f"{num_cases} cases, {len(wrong)} faults{of_cases}, {len(faults) - len(wrong)} warnings"
 
 

@@ -24,14 +24,14 @@ from trials.data.datasets.registry import (
     open_dataset,
     split_cases,
 )
-from trials.data.datasets.splits import explain, split_hash
+from trials.data.datasets.splits import explain, sizes, split_hash
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
 from trials.data.prepared.grids import resolved, set_bytes
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
-from trials.records.faults import WARNING, Fault, bad_cases, fault_line
+from trials.records.faults import WARNING, Fault, bad_cases, fault_lines, printable
 from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
 from trials.records.spec import Cube, Preparation
@@ -82,6 +82,7 @@ class Prepared:
         left_out = bad_cases(self.dataset.faults)
         return {
             "root": str(self.dataset.root),
+            "title": self.dataset.title,
             "splits": self.scheme,
             "split_rule": self.split_rule,
             "classes": list(self.dataset.classes),
@@ -228,10 +229,7 @@ def case_count(dataset: Dataset, split: Split) -> str:
         if split.excluded
         else ""
     )
-    return (
-        f"{len(dataset.cases)}{of} cases: {len(split.train)} train, {len(split.val)} "
-        f"validation, {len(split.test)} test{out}"
-    )
+    return f"{len(dataset.cases)}{of} cases: {sizes(dataset, split)}{out}"
 
 
 def prepare_with_bar(
@@ -310,8 +308,6 @@ def print_patients(dataset: Dataset, console: Console) -> None:
 
 
 def print_warnings(faults: Iterable[Fault], console: Console) -> None:
-    """Print a line for each warning."""
-    for note in faults:
-        if note.level != WARNING:
-            continue
-        console.print(f"warning: {fault_line(note)}", highlight=False, markup=False, soft_wrap=True)
+    """Print a line for each warning; one for those that many files share."""
+    for line in fault_lines([fault for fault in faults if fault.level == WARNING]):
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)

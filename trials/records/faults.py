@@ -11,6 +11,8 @@ from pathlib import Path
 
 # A warning is listed and no more; a bad case may be left out; what is fatal never is.
 WARNING, BAD_CASE, FATAL = "warning", "bad case", "fatal"
+# Up to so many warnings with the same words are printed one by one.
+MOST_ALIKE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,13 @@ class Fault:
     message: str
     fix: str
     level: str = BAD_CASE
+
+
+def set_warning(file: Path, code: str, message: str, fix: str = "") -> Fault:
+    """A warning about a data set as a whole, and the file or folder that it is about."""
+    return Fault(
+        case="", file=printable(str(file)), code=code, message=message, fix=fix, level=WARNING
+    )
 
 
 class FileFault(ValueError):
@@ -70,6 +79,23 @@ def fault_line(fault: Fault) -> str:
     """A fault in one line: case, file, what is wrong, the fix; what is empty is left out."""
     where = ": ".join(part for part in (fault.case, fault.file, fault.message) if part)
     return f"{where}; {fault.fix}" if fault.fix else where
+
+
+def fault_lines(faults: Sequence[Fault]) -> list[str]:
+    """A line a fault. Warnings with the same words, of more than MOST_ALIKE files, are one line:
+    the first, and how many files are like it.
+    """
+    alike: dict[object, list[Fault]] = {}
+    for i, fault in enumerate(faults):
+        key = (fault.message, fault.fix) if fault.level == WARNING else i
+        alike.setdefault(key, []).append(fault)
+    lines = []
+    for of_kind in alike.values():
+        shown = of_kind if len(of_kind) <= MOST_ALIKE else of_kind[:1]
+        lines += [f"{fault.level}: {fault_line(fault)}" for fault in shown]
+        if more := len(of_kind) - len(shown):
+            lines[-1] += f" (the same in {more} more files; segbench check --json lists them)"
+    return lines
 
 
 def fault_of(error: Exception, case: str) -> Fault:

@@ -58,7 +58,9 @@ RUN_KEYS: dict[str, Any] = {
     "questions": tuple[Question, ...] | None,
     "weights": Mapping[str, str],
     **dict.fromkeys(("weights_notes", "inherited"), tuple[str, ...]),
-    **dict.fromkeys(("data.root", "data.licence", "data.data_digest", "data.split_rule"), str),
+    **dict.fromkeys(
+        ("data.root", "data.title", "data.licence", "data.data_digest", "data.split_rule"), str
+    ),
     **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
     **dict.fromkeys(("merged", "reused"), tuple[Mapping[str, object], ...]),
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),

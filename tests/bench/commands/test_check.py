@@ -9,8 +9,7 @@ import pytest
 from nifti_toys import dataset_of
 
 from bench.cli import main
-from bench.commands.check import fault_lines
-from trials.records.faults import Fault
+from trials.records.faults import Fault, fault_lines
 
 
 def listed(capsys, *arguments: object) -> list[dict[str, str]]:
@@ -62,7 +61,8 @@ def test_a_warning_that_many_files_share_is_one_line_and_a_fault_never_is():
 
     assert fault_lines([*faults, *warnings]) == [
         *(f"bad case: c{i}: c{i}.nii: cut; copy it" for i in range(4)),
-        "warning: c0: c0.nii: odd; look (the same in 4 more files; --json lists them)",
+        "warning: c0: c0.nii: odd; look (the same in 4 more files; segbench check "
+        "--json lists them)",
     ]
     assert len(fault_lines(warnings[:3])) == 3
 

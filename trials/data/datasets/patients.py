@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trials.data.datasets.likely_patients import likely_patients
-from trials.records.faults import WARNING, Fault, printable, why_no_file
+from trials.records.faults import Fault, printable, set_warning, why_no_file
 from trials.records.grouping import (
     EACH_CASE,
     KNOWN,
@@ -83,16 +83,7 @@ def grouping_faults(grouping: Grouping, root: Path) -> tuple[Fault, ...]:
         f"add {FILE} with the columns case and patient to this folder, or set patients in the "
         f"grid; {EACH_CASE!r} says that each case is a patient"
     )
-    return (
-        Fault(
-            case="",
-            file=printable(str(root)),
-            code="patients",
-            message=message,
-            fix=fix,
-            level=WARNING,
-        ),
-    )
+    return (set_warning(root, "patients", message, fix),)
 
 
 def grouping_line(grouping: Grouping, names: Sequence[str]) -> str:

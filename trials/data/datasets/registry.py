@@ -45,7 +45,8 @@ class Dataset:
     """Cases of one kind, in the order of their names. classes, has_ignore, regions and class_order
     are those of its LabelSet.
 
-    channels names the channels of every image; one named CT is in HU (see is_ct). published is the
+    title is what people call the data, "" for the name of its kind. channels names the channels of
+    every image; one named CT is in HU (see is_ct). published is the
     number of cases in the full data set, None if unknown. class_voxels holds each case's native
     voxels per class if already counted, else None. own_splits are the splits that the data set
     brings itself, one a fold, see splits.own(). faults lists problems of names and layout; cases
@@ -57,6 +58,7 @@ class Dataset:
     root: Path
     classes: tuple[str, ...]
     cases: tuple[Case, ...]
+    title: str = ""
     channels: tuple[str, ...] = ("CT",)
     has_ignore: bool = False
     regions: tuple[Region, ...] = ()

@@ -102,6 +102,16 @@ def own(dataset: Dataset, fold: int) -> Split:
     )
 
 
+def sizes(dataset: Dataset, split: Split) -> str:
+    """The number of cases in each part, and of patients where a patient has several."""
+    parts = {"train": split.train, "validation": split.val, "test": split.test}
+    counts = ", ".join(f"{len(cases)} {name}" for name, cases in parts.items())
+    if not dataset.grouping.patients:
+        return counts
+    train, val, test = (len(cases_by_patient(dataset.grouping, cases)) for cases in parts.values())
+    return f"{counts} (of {train}, {val} and {test} patients)"
+
+
 def explain(dataset: Dataset, scheme: str, fold: int) -> str:
     """One sentence on where the parts of a split come from."""
     if scheme != OWN:

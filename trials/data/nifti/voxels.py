@@ -146,7 +146,10 @@ def _rounded(header: Header, slab: np.ndarray, stats: StreamStats) -> np.ndarray
     if stats.rounded > LABEL_TOLERANCE:
         value = values.flat[np.abs(values - labels).argmax()]
         text = f"labels must be integers; got {value:g} ({stats.rounded:.2g} off)"
-        raise FileFault(header.path, "labels", text, "correct the mask; was it resampled?")
+        fix = "correct the mask; was it resampled?"
+        if (header.slope, header.inter) != (1, 0):
+            fix = f"store it without scl_slope {header.slope:g} and scl_inter {header.inter:g}"
+        raise FileFault(header.path, "labels", text, fix)
     return labels
 
 

@@ -3,7 +3,7 @@ under two names.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,17 @@ from trials.data.prepared.case_store import Store, content_hash, open_folder, ve
 from trials.data.prepared.set_summary import CaseLook, look_at_case
 from trials.data.prepared.sources import look_at, unread
 from trials.process.workers import try_on_cases
-from trials.records.faults import BAD_CASE, FATAL, WARNING, Fault, FaultyData, bad_cases, refuse
+from trials.records.faults import (
+    BAD_CASE,
+    FATAL,
+    WARNING,
+    Fault,
+    FaultyData,
+    bad_cases,
+    printable,
+    refuse,
+    set_warning,
+)
 from trials.records.spec import Cube
 
 # Entry of every verdict's key: raise it when a rule changes.
@@ -40,16 +50,32 @@ def check_dataset(
     """Read every file of every case to its end."""
     work = partial(_check_case, rules_of(dataset))
     found, failed = try_on_cases(dataset.cases, work, workers, on_case)
+    looks = {case: look for case, (_, look) in found.items() if look}
     faults = [
         *dataset.faults,
         *failed,
         *(fault for faults, _ in found.values() for fault in faults),
         *twin_images(dataset),
+        *empty_classes(dataset, looks.values()),
     ]
     return DatasetCheck(
-        faults=tuple(sorted(faults, key=lambda fault: (fault.case, fault.file))),
-        looks={case: look for case, (_, look) in found.items() if look},
+        faults=tuple(sorted(faults, key=lambda fault: (fault.case, fault.file))), looks=looks
     )
+
+
+def empty_classes(dataset: Dataset, looks: Collection[CaseLook]) -> list[Fault]:
+    """A warning for each class that none of the cases holds."""
+    return [
+        set_warning(
+            dataset.root,
+            "empty_class",
+            f"no case holds label {label}, {printable(name)}; nothing can be learned of it, and "
+            "it has no score",
+            "remove the class if it is not used",
+        )
+        for label, name in enumerate(dataset.classes)
+        if looks and not any(look.present[label] for look in looks)
+    ]
 
 
 def _check_case(rules: Rules, case: Case) -> tuple[tuple[Fault, ...], CaseLook | None]:

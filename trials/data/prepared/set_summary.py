@@ -16,7 +16,7 @@ from trials.data.datasets.registry import (
     official_regions,
     split_cases,
 )
-from trials.data.datasets.splits import explain, present_classes
+from trials.data.datasets.splits import explain, present_classes, sizes
 from trials.data.nifti.header import read_header
 from trials.data.nifti.volume import file_axes, spacing_dhw
 from trials.records.faults import printable
@@ -92,5 +92,5 @@ def _splits(dataset: Dataset) -> str:
     except ValueError as error:
         return f"{scheme}: {error}"
     excluded = f", {len(split.excluded)} excluded" if split.excluded else ""
-    counts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
-    return f"{scheme}, fold 0: {counts}{excluded}; {explain(dataset, scheme, 0)}"
+    counted = sizes(dataset, split)
+    return f"{scheme}, fold 0: {counted}{excluded}; {explain(dataset, scheme, 0)}"

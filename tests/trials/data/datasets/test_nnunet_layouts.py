@@ -54,7 +54,7 @@ def test_files_of_a_second_ending_are_used_and_named(tmp_path):
 
     assert [case.case for case in dataset.cases] == TEN
     assert told["warning"] == [
-        "'file_ending' is .nii.gz, but 10 files end otherwise and are used, first "
+        "'file_ending' is .nii.gz, but files end otherwise and are used: 10, first "
         "imagesTr/toy_0_0000.nii"
     ]
 
@@ -97,12 +97,11 @@ def test_files_that_nobody_reads_are_named(tmp_path):
 
     assert told["warning"] == [
         "'numTraining' is 10, but 9 cases are here",
-        "2 images without a mask are not used, first x.nii.gz",
-        "2 files belong to no case that dataset.json lists and are not used, first "
+        "images without a mask are not used: 2, first x.nii.gz",
+        "files belong to no case that dataset.json lists and are not used: 2, first "
         "imagesTr/toy_9_0000.nii.gz",
-        f"1 files do not end in one of {', '.join(ENDINGS)} and are not used, first "
-        "imagesTr/notes.png",
-        "1 folders are not read, first imagesVal",
+        f"files do not end in one of {', '.join(ENDINGS)} and are not used: imagesTr/notes.png",
+        "folders are not read: imagesVal",
     ]
 
 
@@ -139,7 +138,7 @@ def test_the_dataset_key_names_files_anywhere(tmp_path, monkeypatch):
 
     assert [case.case for case in dataset.cases] == TEN
     assert told["warning"] == [
-        f"'dataset' names 20 files outside of the folder, first {tmp_path}/b/imagesTr/"
+        f"'dataset' names files outside of the folder: 20, first {tmp_path}/b/imagesTr/"
         "toy_0_0000.nii.gz"
     ]
 
@@ -224,9 +223,7 @@ def test_labels_for_the_test_are_the_test_part(tmp_path):
     dataset, told = opened(root)
 
     assert dataset.published == 12
-    assert told["warning"] == [
-        "1 images without a mask are not used, first imagesTs/new_3_0000.nii.gz"
-    ]
+    assert told["warning"] == ["images without a mask are not used: imagesTs/new_3_0000.nii.gz"]
     assert num_folds(dataset, "own") == 5
     seen = [parts(dataset, fold) for fold in range(5)]
     assert all(test == {"new_1", "new_2"} for _, _, test, _ in seen)

@@ -12,9 +12,12 @@ from trials.data.datasets.nnunet.unused import unused
 from trials.data.datasets.phantoms.record import RECORD
 from trials.data.datasets.registry import Dataset
 from trials.records.codec import parsed
-from trials.records.faults import WARNING, Fault, printable, why_no_file
+from trials.records.faults import Fault, printable, set_warning, why_no_file
 from trials.records.record import shown
 from trials.storage.foreign_text import read_foreign_text
+
+# Of a title that a page shows.
+LONGEST = 60
 
 
 def nnunet(root: Path) -> Dataset:
@@ -34,6 +37,7 @@ def nnunet(root: Path) -> Dataset:
     published = facts.get("numTraining")
     return Dataset(
         name="nnunet",
+        title=_title(root, facts),
         root=root,
         classes=labels.classes,
         has_ignore=labels.has_ignore,
@@ -66,16 +70,7 @@ def _phantoms_beside(root: Path) -> list[Fault]:
         "set and are not read"
     )
     fix = "delete it and the case_XXXXX folders beside it"
-    return [
-        Fault(
-            case="",
-            file=printable(str(path)),
-            code="phantoms",
-            message=text,
-            fix=fix,
-            level=WARNING,
-        )
-    ]
+    return [set_warning(path, "phantoms", text, fix)]
 
 
 def labels_of_masks(folder: Path) -> LabelSet:
@@ -99,6 +94,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or not isinstance(facts.get("labels"), dict):
         raise ValueError(f"{path}: key 'labels' must map class names to numbers; add it")
     return facts
+
+
+def _title(root: Path, facts: dict[str, Any]) -> str:
+    """The name that dataset.json gives the data, or else its folder."""
+    name = facts.get("name")
+    return printable(name if isinstance(name, str) and name else root.absolute().name)[:LONGEST]
 
 
 def _as_text(value: Any) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from trials.data.datasets.nnunet.cases import Layout
-from trials.data.datasets.nnunet.unused import warn
 from trials.data.datasets.registry import Split
 from trials.records.codec import parsed
-from trials.records.faults import BAD_CASE, FATAL, Fault, FileFault, printable
+from trials.records.faults import BAD_CASE, FATAL, Fault, FileFault, printable, set_warning
 from trials.records.record import shown
 from trials.storage.foreign_text import read_foreign_text
 
@@ -34,7 +33,7 @@ def own_splits(root: Path, layout: Layout) -> tuple[tuple[Split, ...], list[Faul
             return (), [fault.of_case("")]
     if (root / PICKLE).is_file():
         text = f"{PICKLE} is a pickle and is not read; write its folds as {NAME}"
-        faults.append(warn(root / PICKLE, "unused", text))
+        faults.append(set_warning(root / PICKLE, "unused", text))
     if layout.folds:
         return _numbered_folds(layout), faults
     train, val, test = (layout.names(part) for part in ("train", "val", "test"))

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trials.data.datasets.nearby_cases import dicom_files
 from trials.data.datasets.nnunet.cases import FOLDERS, Layout
 from trials.data.nifti.opening import ENDINGS, TO_NIFTI, VOXEL_ENDINGS, ending_of
-from trials.records.faults import WARNING, Fault, printable
+from trials.records.faults import Fault, printable, set_warning
 from trials.records.record import shown
 
 
@@ -30,7 +30,7 @@ def wrong_counts(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[F
     if number is None or number in (train, found, str(train)):
         return []
     text = f"'numTraining' is {shown(number)}, but {found} cases are here"
-    return [warn(path, "count", text)]
+    return [set_warning(path, "count", text)]
 
 
 def second_endings(path: Path, ending: str, layout: Layout) -> list[Fault]:
@@ -39,11 +39,9 @@ def second_endings(path: Path, ending: str, layout: Layout) -> list[Fault]:
     others = sorted(file for file in files if ending and not file.name.endswith(ending))
     if not others:
         return []
-    text = (
-        f"'file_ending' is {ending}, but {len(others)} files end otherwise and are used, first "
-        f"{_relative(path.parent, others[0])}"
-    )
-    return [warn(path, "ending", text)]
+    listed = _listed(path.parent, others)
+    text = f"'file_ending' is {ending}, but files end otherwise and are used: {listed}"
+    return [set_warning(path, "ending", text)]
 
 
 def unused_files(path: Path, layout: Layout) -> list[Fault]:
@@ -86,7 +84,7 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
         "folders are not read": folders,
     }
     return [
-        warn(path, "unused", f"{len(files)} {text}, first {_relative(root, files[0])}")
+        set_warning(path, "unused", f"{text}: {_listed(root, files)}")
         for text, files in told.items()
         if files
     ]
@@ -111,13 +109,13 @@ def outside_files(path: Path, layout: Layout) -> list[Fault]:
     ]
     if not outside:
         return []
-    text = f"'dataset' names {len(outside)} files outside of the folder, first {outside[0]}"
-    return [warn(path, "outside", printable(text))]
+    text = f"'dataset' names files outside of the folder: {_listed(path.parent, outside)}"
+    return [set_warning(path, "outside", text)]
 
 
-def warn(path: Path, code: str, message: str) -> Fault:
-    """A warning about the data set as a whole."""
-    return Fault(case="", file=str(path), code=code, message=message, fix="", level=WARNING)
+def _listed(root: Path, files: Sequence[Path]) -> str:
+    number = f"{len(files)}, first " if len(files) > 1 else ""
+    return number + _relative(root, files[0])
 
 
 def _relative(root: Path, file: Path) -> str:
