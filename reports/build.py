@@ -47,7 +47,7 @@ def report_run(run: Run, images: str | None = None) -> Path:
     write_text(
         page,
         render(
-            f"{run.record['grid']} on {run.record['dataset']}",
+            f"{run.record['grid']} on {run.title}",
             _subtitle(context),
             [section for name, section in shown.items() if name in PARTS],
             stamp(run),

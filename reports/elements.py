@@ -192,12 +192,12 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One axial slice: its image (data URI, "" if left out), its panels (name, shapes over the
-    image), and a description.
+    """One axial slice: its images (data URIs, one a channel; () if left out), its panels (name,
+    shapes over the image), and a description.
     """
 
     index: int
-    image: str
+    images: tuple[str, ...]
     panels: tuple[tuple[str, tuple[Shape, ...]], ...]
     text: str
 
@@ -219,13 +219,14 @@ class Pictured:
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """Images of patients; legends (title, (name, css colour), ...) name each colour; the licence is
-    shown below.
+    shown below; a reader chooses between the channels.
     """
 
     caption: str
     legends: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     patients: tuple[Pictured, ...]
     licence: str
+    channels: tuple[str, ...] = ()
     kind: str = field(default="gallery", init=False)
 
 
@@ -241,11 +242,11 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image: data URI ("" for none), a description, and shapes in a frame; without a frame it
-    is drawn on the page background.
+    """One image: a data URI for each channel (() for none), a description, and shapes in a frame;
+    without a frame it is drawn on the page background.
     """
 
-    image: str
+    images: tuple[str, ...]
     text: str
     shapes: tuple[Shape, ...] = ()
     frame: Frame | None = None
@@ -254,7 +255,7 @@ class Picture:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """Images side by side under one title, in this many columns on a wide page; legend names
-    colours (name, css colour).
+    colours (name, css colour); a reader chooses between the channels.
     """
 
     id: str
@@ -263,6 +264,7 @@ class Sheet:
     pictures: tuple[Picture, ...]
     columns: int
     legend: tuple[tuple[str, str], ...] = ()
+    channels: tuple[str, ...] = ()
     kind: str = field(default="sheet", init=False)
 
 

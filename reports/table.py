@@ -23,7 +23,10 @@ from trials.storage.spreadsheet import as_text
 
 IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
 COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")
-SCORE_COLUMNS = (*IDENTITY, "split", "case", "label", "class_name", "space", *COUNTS, "dice", "iou")
+SCORE_COLUMNS = (
+    *(*IDENTITY, "split", "case", "patient", "label", "class_name", "space"),
+    *(*COUNTS, "dice", "iou"),
+)
 IDENTITY_TYPES = {name: "int64" if name in ("seed", "fold") else "str" for name in IDENTITY}
 DTYPES = {str: "str", int: "int64", float: "float64"}
 
@@ -61,8 +64,8 @@ def scores_table(run: Run) -> pd.DataFrame:
 def rows_table(
     run: Run, kind: str, types: Mapping[str, type], order: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per record of every trial: IDENTITY, then the record's fields. kind is "scores" or
-    "surfaces".
+    """One row per record of every trial: IDENTITY, the record's fields, and the patient of its
+    case. kind is "scores" or "surfaces".
 
     Rows are sorted by trial, then by the fields of order.
     """
@@ -73,8 +76,17 @@ def rows_table(
         name: pd.Series(list(map(attrgetter(name), rows)), dtype=DTYPES[of])
         for name, of in types.items()
     }
+    columns["patient"] = _patients(run, columns["case"])
     places = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
     return trials.take(places).reset_index(drop=True).assign(**columns)
+
+
+def _patients(run: Run, cases: pd.Series) -> pd.Series:
+    """The patient of each case. A large run has a million rows, but few cases."""
+    codes, names = cases.factorize()
+    patient_of = run.grouping.patients
+    patients = pd.Series([patient_of.get(name, name) for name in names], dtype="str")
+    return patients.take(codes).reset_index(drop=True)
 
 
 def identity(result: TrialResult) -> tuple[str | int, ...]:

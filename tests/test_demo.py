@@ -33,6 +33,7 @@ SCORE_COLUMNS = [
         "fold",
         "split",
         "case",
+        "patient",
         "label",
         "class_name",
     ),

@@ -16,7 +16,7 @@ from reports.table import COUNTS, IDENTITY, rows_table
 from trials.records.metrics import ALL, AREAS, BOTH, METRICS, MetricEntry, value_of
 
 LESIONS = ("lesions", "lesions_found", "lesions_false")
-KEYS = ("split", "case", "region", "tolerance_mm")
+KEYS = ("split", "case", "patient", "region", "tolerance_mm")
 STORED = (*COUNTS, *AREAS, *LESIONS, "voxel_mm3")
 
 

@@ -28,6 +28,11 @@ class Patient:
         return [label for label, value in enumerate(self.by_label, 1) if not np.isnan(value)]
 
 
+def unit_of(context: Context) -> str:
+    """What a test case is: a patient, or one scan of a patient who has several."""
+    return "scan" if context.test[NATIVE].patient_of else "patient"
+
+
 def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
     """Every test patient, worst first; those without any label come last."""
     scores = {

@@ -15,9 +15,9 @@ from reports.figures.cells import (
     summary_of,
 )
 from reports.figures.colours import label_colour, mark
-from reports.figures.example_cases import Patient, patients_of
+from reports.figures.example_cases import Patient, patients_of, unit_of
 from reports.figures.forest import panels, points
-from reports.figures.slices import image_notes, picture_case
+from reports.figures.slices import image_notes, picture_case, shown_channels
 from reports.formatting import cell_name, distinct, listed, many, many_patients, number, plain
 from trials.records.result import NATIVE
 
@@ -131,17 +131,19 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
     shapes = next(shapes for name, shapes in one.panels if name.startswith("reference"))
     text = f"slice {one.index}: solid reference, dashed prediction"
     names = [context.run.classes[label] for label in found.held]
+    channels = shown_channels(context.run.record, [one.images])
     return Sheet(
         id="answer-patient",
-        title=f"{found.case}, the median patient",
+        title=f"{found.case}, the median {unit_of(context)}",
         caption=f"Mean Dice {number(found.mean)} over {listed(names)}, {cell_name(cell)}."
-        + (image_notes(context.run.record) if one.image else ""),
-        pictures=(Picture(one.image, text, shapes, drawn.frame),),
+        + (image_notes(context.run.record, channels) if one.images else ""),
+        pictures=(Picture(one.images, text, shapes, drawn.frame),),
         columns=1,
         legend=tuple(
             (context.run.classes[label], f"rgb{label_colour(label)}")
             for label in context.run.labels
         ),
+        channels=channels,
     )
 
 

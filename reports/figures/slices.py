@@ -1,9 +1,9 @@
-"""Stored slices of a patient as small images: the CT with the outlines of reference and prediction,
-and the errors.
+"""Stored slices of a patient as small images: every channel, the outlines of reference and
+prediction, and the errors.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -60,13 +60,13 @@ class PicturedCase:
 
 
 def picture_case(
-    out: Path, trial: str, case: str, images: str, classes: tuple[str, ...]
+    out: Path, trial: str, case: str, images: str, classes: tuple[str, ...], name: str = "CT"
 ) -> PicturedCase | None:
     """Draw the stored slices of one patient in one trial; None if there are none, see
     why_no_slices().
 
-    images "masks" leaves the CT out. Raises ValueError naming the file if the arrays do not fit
-    each other.
+    images "masks" leaves the image out; name is what its panel is called. Raises ValueError naming
+    the file if the arrays do not fit each other.
     """
     found = read_slices(out, trial, case)
     if found is None:
@@ -83,17 +83,15 @@ def picture_case(
     sizes = [sum(len(shape.path) for _, shapes in each for shape in shapes) for each in panels]
     kept = _affordable(sizes, wrong)
     most = (PATIENT_BYTES - sum(sizes[i] for i in kept)) // len(kept)
-    uris = (
-        ct_uris([planes.image[i][box] for i in kept], most) if images == "ct" else [""] * len(kept)
-    )
+    pictures = channel_uris(planes, kept, box, most) if images == "ct" else [()] * len(kept)
     slices = tuple(
         Slice(
             index=int(planes.index[i]),
-            image=uri,
-            panels=(("CT", ()), *panels[i]) if images == "ct" else panels[i],
+            images=uris,
+            panels=((name, ()), *panels[i]) if images == "ct" else panels[i],
             text=_words(errors[i]),
         )
-        for i, uri in zip(kept, uris, strict=True)
+        for i, uris in zip(kept, pictures, strict=True)
     )
     return PicturedCase(
         slices=slices,
@@ -107,7 +105,7 @@ def picture_case(
 def box_of(planes: Planes, images: str, *masks: np.ndarray) -> Box:
     """The rows and columns that are shown: the body of a CT, or the surroundings of masks."""
     is_held = np.max([mask.max(0) for mask in (planes.reference, *masks)], axis=0) > 0
-    is_body = planes.image.max(0) > AIR if images == "ct" else np.zeros_like(is_held)
+    is_body = planes.images.max((0, 1)) > AIR if images == "ct" else np.zeros_like(is_held)
     return _extent(is_held, is_body, 1), _extent(is_held, is_body, 0)
 
 
@@ -195,18 +193,42 @@ def _words(errors: np.ndarray) -> str:
     return f"{missed} missed, {false} false, {confused} of another class"
 
 
-def image_notes(record: Mapping[str, Any]) -> str:
+def channels_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the images' channels in run.json; () if they are not recorded."""
+    return tuple((record.get("data") or {}).get("channels") or ())
+
+
+def image_name(record: Mapping[str, Any]) -> str:
+    """What the page calls an image: a CT, unless run.json names other channels."""
+    return "CT" if channels_of(record) in ((), ("CT",)) else "image"
+
+
+def shown_channels(record: Mapping[str, Any], pictures: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The channels between which a reader chooses, of pictures with an image each; () for one."""
+    num = min(map(len, pictures), default=0)
+    return channels_of(record)[:num] if num > 1 else ()
+
+
+def image_notes(record: Mapping[str, Any], shown: Sequence[str]) -> str:
     """Sentences about the images below contours: which of several channels they show, and the veil
-    over ignored voxels; record is run.json.
+    over ignored voxels; record is run.json, shown the channels between which a reader chooses.
     """
-    data = record.get("data") or {}
-    channels: Sequence[str] = data.get("channels") or ()
-    text = ""
-    if len(channels) > 1:
-        text += f" Of {len(channels)} channels the first is shown, {channels[0]}."
-    if data.get("has_ignore"):
+    channels, text = channels_of(record), ""
+    if len(channels) > max(1, len(shown)):
+        some = f"{len(shown)} can be chosen" if shown else f"is shown, {channels[0]}"
+        text += f" Of {len(channels)} channels the first {some}."
+    if (record.get("data") or {}).get("has_ignore"):
         text += " Voxels with the ignore label have a grey veil."
     return text
+
+
+def channel_uris(planes: Planes, kept: Sequence[int], box: Box, most: int) -> list[tuple[str, ...]]:
+    """The images of some slices, one a channel, as data URIs that have at most this many bytes in a
+    slice, see ct_uris().
+    """
+    each = most // len(planes.images)
+    of_channels = [ct_uris([channel[i][box] for i in kept], each) for channel in planes.images]
+    return list(zip(*of_channels, strict=True))
 
 
 def ct_uris(images: Sequence[np.ndarray], most: int) -> list[str]:

@@ -74,6 +74,11 @@ class Run:
     other_trials: tuple[str, ...]
 
     @property
+    def title(self) -> str:
+        """What people call the data: "Hippocampus", or else the name of the data set's kind."""
+        return (self.record.get("data") or {}).get("title") or self.record["dataset"]
+
+    @property
     def labels(self) -> tuple[int, ...]:
         """The foreground labels: every class except the first."""
         return tuple(range(1, len(self.classes)))

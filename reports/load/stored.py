@@ -20,6 +20,7 @@ WITHOUT_BOTH = "delete both, and the page is made without these slices"
 # The dtype kinds and the number of axes of each stored array.
 STORED = {
     **dict.fromkeys(("image", "sheet"), ("u", 3)),
+    **dict.fromkeys(("other_images", "other_sheets"), ("u", 4)),
     **dict.fromkeys(("reference", "prediction", "volume", "sheet_reference"), ("ui", 3)),
     **dict.fromkeys(("index", "sheet_index"), ("ui", 1)),
     **dict.fromkeys(("size_mm", "pixel_mm"), ("f", 1)),
@@ -29,13 +30,14 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planes:
-    """Axial slices of a patient: image and reference uint8 [n, H, W], and their slice indices.
+    """Axial slices of a patient: images uint8 [C, n, H, W] of one or more channels, reference uint8
+    [n, H, W], and their slice indices.
 
     pixel_mm is the edge of a pixel in H and W. is_native is False for slices of the cube, which
-    older versions stored.
+    older versions stored; these stored the first channel alone.
     """
 
-    image: np.ndarray
+    images: np.ndarray
     reference: np.ndarray
     index: np.ndarray
     pixel_mm: tuple[float, float]
@@ -126,7 +128,8 @@ def read_slices(out: Path, trial: str, case: str) -> tuple[Planes, np.ndarray] |
         )
     if not np.array_equal(predicted_arrays.get("index", index), index):
         raise ValueError(f"{predicted}: index names other slices than {source}; {WITHOUT_BOTH}")
-    return _planes(source, image, reference, index, stored), prediction
+    images = _channels(source, image, stored.get("other_images"))
+    return _planes(source, images, reference, index, stored), prediction
 
 
 def read_sheet(out: Path, trial: str, case: str) -> Planes:
@@ -144,7 +147,8 @@ def read_sheet(out: Path, trial: str, case: str) -> Planes:
         raise ValueError(
             f"{source}: its sheet, sheet_index and reference do not fit each other; {WITHOUT}"
         )
-    return _planes(source, image, reference, index, stored)
+    images = _channels(source, image, stored.get("other_sheets"))
+    return _planes(source, images, reference, index, stored)
 
 
 def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
@@ -173,19 +177,35 @@ def read_volumes(out: Path, trial: str, case: str) -> Volumes | None:
     return Volumes(stored["volume"], prediction, stored["size_mm"])
 
 
+def _channels(source: Path, first: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+    """The slices of all stored channels, [C, n, H, W]."""
+    if others is None:
+        return first[None]
+    if others.shape[1:] != first.shape:
+        raise ValueError(
+            f"{source}: slices of further channels {others.shape} do not fit those of the first "
+            f"{first.shape}; {WITHOUT}"
+        )
+    return np.concatenate([first[None], others])
+
+
 def _planes(
-    source: Path, image: np.ndarray, reference: np.ndarray, index: np.ndarray, stored: Arrays
+    source: Path, images: np.ndarray, reference: np.ndarray, index: np.ndarray, stored: Arrays
 ) -> Planes:
     """Slices with the edges of their pixels; an older file gives them by the extent of its cube."""
     is_native = "pixel_mm" in stored
-    edges = stored["pixel_mm"] if is_native else stored["size_mm"][1:] / image.shape[1:]
+    edges = stored["pixel_mm"] if is_native else stored["size_mm"][1:] / images.shape[2:]
     if len(edges) != 2 or not (np.isfinite(edges).all() and (edges > 0).all()):
         raise ValueError(
             f"{source}: pixel_mm must hold two positive lengths; got {edges.tolist()}; {WITHOUT}"
         )
     row, column = edges.tolist()
     return Planes(
-        image=image, reference=reference, index=index, pixel_mm=(row, column), is_native=is_native
+        images=images,
+        reference=reference,
+        index=index,
+        pixel_mm=(row, column),
+        is_native=is_native,
     )
 
 

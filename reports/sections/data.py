@@ -54,14 +54,16 @@ def data(context: Context) -> Section | None:
         id="data",
         title="Data",
         question="Which cases were used for training, validation and test?",
-        finding=_finding(record, splits, excluded),
+        finding=_finding(context, splits, excluded),
         blocks=tuple(blocks),
     )
 
 
 def _finding(
-    record: Mapping[str, Any], splits: Mapping[str, Sequence[str]], excluded: Mapping[str, str]
+    context: Context, splits: Mapping[str, Sequence[str]], excluded: Mapping[str, str]
 ) -> str:
+    record: Mapping[str, Any] = context.run.record.get("data") or {}
+    grouping = context.run.grouping
     sizes = listed([f"{len(cases)} {name}" for name, cases in splits.items()])
     published = f" of {record['published']} published" if record.get("published") else ""
     out = (
@@ -73,8 +75,13 @@ def _finding(
     of_images = f" Images have {len(channels)} channels: {listed(channels)}." * (len(channels) > 1)
     ignored = _ignored(record) if record.get("has_ignore") else ""
     rule = f" Split: {record['split_rule']}." if record.get("split_rule") else ""
+    scans = ""
+    if grouping.patients:
+        patients = [cases_by_patient(grouping, cases) for cases in splits.values()]
+        each = listed([f"{len(of)} {name}" for name, of in zip(splits, patients, strict=True)])
+        scans = f" They are scans of {sum(map(len, patients))} patients ({each}): {grouping.rule}."
     counts = f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}."
-    return f"{counts}{of_images}{ignored}{rule}"
+    return f"{counts}{scans}{of_images}{ignored}{rule}"
 
 
 def _ignored(record: Mapping[str, Any]) -> str:

@@ -6,9 +6,18 @@ import numpy as np
 
 from reports.analysis.context import Context
 from reports.elements import Picture, Section, Sheet
-from reports.figures.example_cases import Patient, patients_of
+from reports.figures.example_cases import Patient, patients_of, unit_of
 from reports.figures.shading import SIDES, render_mask
-from reports.figures.slices import Box, borders, box_of, ct_uris, frame_of, image_notes
+from reports.figures.slices import (
+    Box,
+    borders,
+    box_of,
+    channel_uris,
+    frame_of,
+    image_name,
+    image_notes,
+    shown_channels,
+)
 from reports.formatting import cell_name, listed, number
 from reports.load.stored import (
     Planes,
@@ -22,7 +31,7 @@ from reports.load.stored import (
 from trials.records.result import TrialResult
 
 UNET = "unet3d"
-# Largest size of one CT image, which is shown about 150 pixels wide.
+# Largest size of the images of a slice, which is shown about 150 pixels wide.
 SHEET_BYTES = 20_000
 
 
@@ -58,11 +67,10 @@ def figures(context: Context) -> Section | None:
         _slices(context, trial, fullest),
         _results(context, trial, known),
     )
-    unet = (
-        "the 3D U-Net"
-        if trial.spec.cell.model == UNET
-        else f"{trial.spec.cell.model} (this grid has no {UNET})"
-    )
+    unet = _model_name(trial)
+    if trial.spec.cell.model != UNET:
+        has_unet = any(cell.model == UNET for cell in context.run.cells)
+        unet += f" (no {UNET} has finished yet)" if has_unet else f" (this grid has no {UNET})"
     return Section(
         id="figures",
         title="The paper's figures" if is_paper else "Example images",
@@ -104,7 +112,7 @@ def _unet_trial(context: Context) -> TrialResult | None:
 
 def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
     pictures = tuple(
-        Picture(render_mask(volumes.reference, volumes.size_mm, axis), side)
+        Picture((render_mask(volumes.reference, volumes.size_mm, axis),), side)
         for side, axis in SIDES.items()
     )
     size = " x ".join(f"{size:.0f}" for size in volumes.size_mm)
@@ -128,19 +136,22 @@ def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
         _picture(context, planes, box, i, planes.reference[i], f"slice {index}")
         for i, index in enumerate(planes.index.tolist())
     )
-    below = " on the CT" if context.images == "ct" else "; --images ct shows the CT below"
+    name = image_name(context.run.record)
+    channels = shown_channels(context.run.record, [picture.images for picture in pictures])
+    below = f" on the {name}" if context.images == "ct" else f"; --images ct shows the {name} below"
     caption = (
         f"{patient.case}, {len(pictures)} equidistant slices from head to feet: the "
         f"reference{below}."
     )
     if context.images == "ct":
-        caption += image_notes(context.run.record)
+        caption += image_notes(context.run.record, channels)
     return Sheet(
         id="figure-2",
         title="Figure 2. Equidistant axial slices",
         caption=caption,
         pictures=pictures,
         columns=8,
+        channels=channels,
     )
 
 
@@ -164,23 +175,29 @@ def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Shee
         )
     caption = (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: reference and prediction side by "
-        f"side for the worst, the median and the best of {len(known)} test patients by mean Dice "
-        "over the classes they have, in the slice with the most foreground."
+        f"side for the worst, the median and the best of {len(known)} test {unit_of(context)}s by "
+        "mean Dice over the classes they have, in the slice with the most foreground."
     )
     return Sheet(
         id="figure-3",
-        title="Figure 3. Results of the 3D U-Net",
+        title=f"Figure 3. Results of {_model_name(trial)}",
         caption=caption,
         pictures=tuple(pictures),
         columns=6,
+        channels=shown_channels(context.run.record, [picture.images for picture in pictures]),
     )
+
+
+def _model_name(trial: TrialResult) -> str:
+    """The 3D U-Net as the paper calls it, any other model by its name in a grid."""
+    return "the 3D U-Net" if trial.spec.cell.model == UNET else trial.spec.cell.model
 
 
 def _picture(
     context: Context, planes: Planes, box: Box, i: int, labels: np.ndarray, text: str
 ) -> Picture:
-    """One slice: the outlines of its labels [H, W], on the CT if the page shows it."""
-    image = ct_uris([planes.image[i][box]], SHEET_BYTES)[0] if context.images == "ct" else ""
+    """One slice: the outlines of its labels [H, W], on the image if the page shows it."""
+    images = channel_uris(planes, [i], box, SHEET_BYTES)[0] if context.images == "ct" else ()
     return Picture(
-        image, text, borders(labels[box], len(context.run.classes), "solid"), frame_of(planes, box)
+        images, text, borders(labels[box], len(context.run.classes), "solid"), frame_of(planes, box)
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import Block, Code, Column, Facts, Section, Table, TableCell
-from reports.formatting import cell_name, many
+from reports.formatting import cell_name, many, many_patients
 from reports.table import compact_json
+from trials.records.grouping import cases_by_patient
 from trials.records.spec import FINAL
 
 
@@ -20,7 +21,7 @@ def provenance(context: Context) -> Section:
     blocks: list[Block] = [
         Code("Command", str(record.get("command", "not recorded"))),
         Facts("Run", _run_facts(record, dirty)),
-        Facts("Data", _data_facts(record.get("data") or {}, record)),
+        Facts("Data", _data_facts(context)),
         Facts("Machine", _facts(record.get("machine") or {})),
         Facts("Versions", _facts(record.get("versions") or {})),
         _recipes(record.get("recipes") or {}),
@@ -80,16 +81,20 @@ def _reused_text(run: Mapping[str, Any]) -> str:
     )
 
 
-def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _data_facts(context: Context) -> tuple[tuple[str, str], ...]:
     """The entries of the data record; case lists as their lengths (run.json has them in full), and
     no path of the machine.
     """
+    record = context.run.record
+    data = record.get("data") or {}
     facts = [
         ("dataset", str(record["dataset"])),
         ("splits", f"{record['splits']}, fold {record['fold']}"),
     ]
     for name, value in data.items():
-        if name == "split_cases":
+        if name == "grouping":
+            facts.append(("patients", _patients(context)))
+        elif name == "split_cases":
             facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
         elif value and name not in (
             "root",
@@ -100,9 +105,18 @@ def _data_facts(data: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[tup
             "geometry",
             "case_metadata",
         ):
-            facts.append((name.replace("_", " "), as_words(value)))
+            facts.append((name.replace("_", " "), "yes" if value is True else as_words(value)))
     preparations = dict.fromkeys(as_words(one) for one in record.get("preparations") or ())
     return (*facts, *(("preparation", one) for one in preparations))
+
+
+def _patients(context: Context) -> str:
+    """How many patients the cases are of, and how that is known."""
+    grouping, data = context.run.grouping, context.run.record["data"]
+    cases = [case for part in (data.get("split_cases") or {}).values() for case in part]
+    cases += sorted(data.get("excluded") or {})
+    number = len(cases_by_patient(grouping, cases))
+    return f"{many_patients(number, len(cases))}: {grouping.rule}"
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

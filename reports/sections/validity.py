@@ -130,7 +130,7 @@ def _trial_checks(context: Context) -> list[Check]:
         ),
         Check(
             "The code was committed",
-            not run.record.get("dirty"),
+            not run.record.get("dirty") if run.record.get("commit") else None,
             f"commit {run.record.get('commit') or 'unknown'}",
         ),
     ]

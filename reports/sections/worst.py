@@ -24,9 +24,17 @@ from reports.figures.example_cases import (
     Patient,
     patients_of,
     select_example_cases,
+    unit_of,
 )
 from reports.figures.scene import scene
-from reports.figures.slices import ERRORS, PicturedCase, image_notes, picture_case
+from reports.figures.slices import (
+    ERRORS,
+    PicturedCase,
+    image_name,
+    image_notes,
+    picture_case,
+    shown_channels,
+)
 from reports.formatting import cell_name, listed, many, number, plain
 from reports.load.counts import Counts
 from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
@@ -49,10 +57,11 @@ def worst(context: Context) -> Section | None:
         key=lambda result: result.spec.seed,
     )
     patients = patients_of(context, trial)
+    noun = unit_of(context)
     example_cases = select_example_cases(patients)
     blocks: list[Block] = [
-        _figure(context, trial, patients),
-        *_gallery(context, trial, example_cases, len(patients)),
+        _figure(context, trial, patients, noun),
+        *_gallery(context, trial, example_cases, many(len(patients), noun)),
     ]
     if context.images != "none" and (
         drawn := scene(context, _volumes(context, trial, example_cases))
@@ -62,7 +71,7 @@ def worst(context: Context) -> Section | None:
         id="worst",
         title="Worst cases",
         question="Which patients have the worst segmentations, and what do the errors look like?",
-        finding=_finding(patients, trial, "scan" if context.test[NATIVE].patient_of else "patient"),
+        finding=_finding(context, patients, trial, noun),
         blocks=tuple(blocks),
     )
 
@@ -89,19 +98,27 @@ def _volumes(
     ]
 
 
-def _finding(patients: list[Patient], trial: TrialResult, noun: str) -> str:
+def _patient_of(context: Context, case: str) -> str:
+    """The patient of a scan; "" where each case is a patient."""
+    if not context.test[NATIVE].patient_of:
+        return ""
+    return context.run.grouping.patients.get(case, case)
+
+
+def _finding(context: Context, patients: list[Patient], trial: TrialResult, noun: str) -> str:
     held = [patient for patient in patients if not np.isnan(patient.mean)]
     if not held:
         return "No test patient has any of the classes."
     low = sum(patient.mean < LOW for patient in held)
+    of = f" of patient {name}" if (name := _patient_of(context, held[0].case)) else ""
     return (
         f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of "
         f"{many(len(held), noun)} have a mean Dice below "
-        f"{LOW}; the worst is {held[0].case} with {number(held[0].mean)}."
+        f"{LOW}; the worst is {held[0].case}{of} with {number(held[0].mean)}."
     )
 
 
-def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Figure:
+def _figure(context: Context, trial: TrialResult, patients: list[Patient], noun: str) -> Figure:
     counts: Counts = context.test[NATIVE]
     shown = [label for label in context.run.labels if counts.num_holding(label)]
     data = []
@@ -136,8 +153,9 @@ def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Fi
         ]
     )
     caption = (
-        f"Patients below a Dice of {LOW}: {tails or 'no class is present'}. Every test patient "
-        f"whose reference has the class, {cell_name(trial.spec.cell)}, seed {trial.spec.seed}, "
+        f"{noun.capitalize()}s below a Dice of {LOW}: {tails or 'no class is present'}. Every test "
+        f"{noun} whose reference has the class, {cell_name(trial.spec.cell)}, seed "
+        f"{trial.spec.seed}, "
         "native grid; the box spans the quartiles."
     )
     layout = {
@@ -151,30 +169,34 @@ def _figure(context: Context, trial: TrialResult, patients: list[Patient]) -> Fi
         caption=caption,
         data=tuple(data),
         layout=layout,
-        table=_table(context, patients),
+        table=_table(context, patients, noun),
         height=360,
     )
 
 
-def _table(context: Context, patients: list[Patient]) -> Table:
+def _table(context: Context, patients: list[Patient], noun: str) -> Table:
     names = [context.run.classes[label] for label in context.run.labels]
+    of_patients = [_patient_of(context, patient.case) for patient in patients]
+    has_scans = any(of_patients)
     columns = (
-        Column("patient"),
-        Column("mean of its classes", True, "over the classes that the patient's reference has"),
+        *((Column("patient"),) if has_scans else ()),
+        Column(noun),
+        Column("mean of its classes", True, f"over the classes that the {noun}'s reference has"),
         *(Column(name, True) for name in names),
     )
     rows = tuple(
         (
+            *((TableCell(name),) if has_scans else ()),
             TableCell(patient.case),
             TableCell(number(patient.mean), patient.mean),
             *(TableCell(number(value), value) for value in patient.by_label),
         )
-        for patient in patients
+        for name, patient in zip(of_patients, patients, strict=True)
     )
     return Table(
         id="patients-table",
         caption=(
-            "Dice of every test patient, worst first; n/a if the reference does not have the class."
+            f"Dice of every test {noun}, worst first; n/a if the reference does not have the class."
         ),
         columns=columns,
         rows=rows,
@@ -182,15 +204,21 @@ def _table(context: Context, patients: list[Patient]) -> Table:
 
 
 def _gallery(
-    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]], total: int
+    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]], total: str
 ) -> list[Block]:
+    """total is the number of test patients, or of their scans, in words."""
     if context.images == "none":
         return [Text(("Images were left out of this page on request (--images none).",))]
     drawn: dict[str, PicturedCase] = {}
     missing = []
     for patient, _ in example_cases:
         case = picture_case(
-            context.run.out, trial.trial, patient.case, context.images, context.run.classes
+            context.run.out,
+            trial.trial,
+            patient.case,
+            context.images,
+            context.run.classes,
+            image_name(context.run.record),
         )
         if case is None:
             missing.append(patient.case)
@@ -212,7 +240,9 @@ def _gallery(
     labels = [
         (context.run.classes[label], f"rgb{label_colour(label)}") for label in context.run.labels
     ]
-    caption = _gallery_caption(context, total, drawn)
+    pictures = [slice_.images for case in drawn.values() for slice_ in case.slices]
+    channels = shown_channels(context.run.record, pictures)
+    caption = _gallery_caption(context, total, drawn, channels)
     if missing:
         caption += f" No slices are shown of {listed(missing)}.{left_out}"
     pictured = [
@@ -221,33 +251,31 @@ def _gallery(
         if patient.case in drawn
     ]
     licence = (context.run.record.get("data") or {}).get("licence") or "not recorded in run.json"
-    terms = (
-        f"The images are derived from the data set {context.run.record['dataset']}. Licence: "
-        f"{licence}."
-    )
-    return [
-        Gallery(caption, (("Classes", tuple(labels)), ("Errors", ERRORS)), tuple(pictured), terms)
-    ]
+    terms = f"The images are derived from the data set {context.run.title}. Licence: {licence}."
+    legends = (("Classes", tuple(labels)), ("Errors", ERRORS))
+    return [Gallery(caption, legends, tuple(pictured), terms, channels)]
 
 
-def _gallery_caption(context: Context, total: int, drawn: dict[str, PicturedCase]) -> str:
+def _gallery_caption(
+    context: Context, total: str, drawn: dict[str, PicturedCase], channels: tuple[str, ...]
+) -> str:
     """Which patients are shown, on which grid, and what is left out."""
     grid = "each patient's own grid, the grid of the headline scores"
     if of_cube := [name for name, case in drawn.items() if not case.is_native]:
         grid = f"the cube, as older versions stored them ({listed(of_cube)}), otherwise of {grid}"
     caption = (
-        f"The {min(NUM_WORST, total)} patients with the lowest mean Dice over the classes they "
-        f"have, then up to {NUM_RANDOM} others drawn at random with a fixed seed, to show typical "
+        f"Of {total}, up to {NUM_WORST} with the lowest mean Dice over the classes they have, then "
+        f"up to {NUM_RANDOM} others drawn at random with a fixed seed, to show typical "
         f"cases too. Axial slices of {grid}; the first slice shown is the one with the most wrong "
         "voxels."
     )
     if context.images == "masks":
         caption += (
-            " The CT is not shown; to show it below the contours, run: segbench report RUN "
-            "--images ct"
+            f" The {image_name(context.run.record)} is not shown; to show it below the contours, "
+            "run: segbench report RUN --images ct"
         )
     else:
-        caption += image_notes(context.run.record)
+        caption += image_notes(context.run.record, channels)
     if num := sum(case.num_left_out for case in drawn.values()):
         caption += (
             f" {many(num, 'slice')} with fewer wrong voxels {'is' if num == 1 else 'are'} left "
@@ -257,7 +285,8 @@ def _gallery_caption(context: Context, total: int, drawn: dict[str, PicturedCase
 
 
 def _pictured(context: Context, patient: Patient, why: str, case: PicturedCase) -> Pictured:
-    parts = [f"mean Dice {number(patient.mean)}"]
+    parts = [f"patient {name}"] if (name := _patient_of(context, patient.case)) else []
+    parts.append(f"mean Dice {number(patient.mean)}")
     for label, value, false in zip(
         context.run.labels, patient.by_label, patient.false_voxels, strict=True
     ):

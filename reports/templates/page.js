@@ -179,8 +179,18 @@ openContents(false);
 contentsButton.addEventListener("click", () => openContents(contentsButton.getAttribute("aria-expanded") === "false"));
 document.querySelector("nav ol").addEventListener("click", () => openContents(false));
 
-for (const select of document.querySelectorAll(".picker select")) {
+for (const select of document.querySelectorAll(".plot .picker select")) {
   select.addEventListener("change", () => draw(select.closest("figure")));
+}
+
+// The channel of all images of patients is chosen at any of its pickers.
+const pickers = [...document.querySelectorAll(".channel select")];
+for (const picker of pickers) {
+  picker.parentElement.hidden = false;
+  picker.addEventListener("change", () => {
+    pickers.forEach((other) => { other.value = picker.value; });
+    document.querySelectorAll("[data-channels]").forEach((picture) => picture.style.setProperty("--image", `var(--image${picker.value})`));
+  });
 }
 
 // Numbers sort by value, anything else by text; rows without a value are last in both directions.

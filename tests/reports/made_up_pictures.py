@@ -53,6 +53,16 @@ def write_slices(out: Path, edge: int, cases: list[str], trial: str) -> None:
         write_arrays(path, {"prediction": shifted[index], "index": index, "volume": shifted})
 
 
+def add_channel(out: Path) -> None:
+    """A second channel of every patient: the first one, mirrored."""
+    for path in (out / "cases").glob("*.npz"):
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["other_images"] = arrays["image"][None, ..., ::-1]
+        arrays["other_sheets"] = arrays["sheet"][None, ..., ::-1]
+        write_arrays(path, arrays)
+
+
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Arrays with their digest behind them, as a trial writes them."""
     content = BytesIO()

@@ -1,5 +1,6 @@
 """The page in headless Chromium: quiet, add_checksum, drawn, sortable, light and dark."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from chromium import ARGUMENTS, CHROMIUM, DESKTOP, IN_CI, TOO_WIDE, opened, scroll_through
 from made_up import MODELS, MadeUp, plausible_quality, write_run
+from made_up_pictures import add_channel
+from made_up_record import run_record
 
 from bench.execution.results import read_results
 from bench.search.importance import write_studies
@@ -34,9 +37,11 @@ def report(tmp_path_factory):
         quality=plausible_quality,
         dataset="kits23",
     )
-    out = write_run(tmp_path_factory.mktemp("run"), made)
+    record = {"data": run_record(made)["data"] | {"channels": ["CT", "<i>PET</i>"]}}
+    out = write_run(tmp_path_factory.mktemp("run"), dataclasses.replace(made, record=record))
+    add_channel(out)
     write_studies(out, read_results(out).values())
-    return build_report(out)
+    return build_report(out, "ct")
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +295,28 @@ def test_the_slider_walks_the_slices(page):
     assert article.locator(".slice:not([hidden])").count() == 1
     assert after.startswith("slice 10:")
     assert before.startswith("slice ")
+
+
+def test_the_channel_of_all_images_is_chosen_at_any_of_them(page):
+    def shown():
+        read = "all => all.map(one => getComputedStyle(one).backgroundImage)"
+        return page.eval_on_selector_all("[data-channels] .layers", read)
+
+    page.evaluate("location.hash = '#figures'")
+    pickers = page.locator(".channel select")
+    pickers.last.wait_for()
+    first = shown()
+    pickers.last.select_option(label="<i>PET</i>")
+    second = shown()
+
+    assert len(first) > 20
+    assert all("data:image" in uri for uri in first)
+    assert not set(first) & set(second)
+    values = "all => all.map(one => one.value)"
+    assert set(page.eval_on_selector_all(".channel select", values)) == {"1"}
+    pickers.last.select_option(index=0)
+    assert shown() == first
+    assert page.heard == []
 
 
 def test_nothing_is_wider_than_a_phone(page):

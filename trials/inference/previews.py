@@ -21,6 +21,8 @@ SHEET_SLICES = 16
 SHEET_EDGE = 256
 # What an ignored voxel's grey is raised by after it is divided by 3.
 VEIL = 85
+# Images of more channels would cost a page more than they tell.
+NUM_CHANNELS = 4
 
 
 def telling_slices(labels: np.ndarray) -> np.ndarray:
@@ -44,9 +46,10 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
 
     On the case's own grid image and reference uint8 [n, H, W] are the slices that index names, and
     pixel_mm the edges of a pixel in H and W; sheet and sheet_reference uint8 [16, h, w] are
-    equidistant slices, sheet_index, thinned to 256 pixels. On the cube volume uint8 [n, n, n] is
-    the whole reference, and size_mm its extent in D, H and W. Ignored voxels are background here,
-    and have a grey veil in images.
+    equidistant slices, sheet_index, thinned to 256 pixels. image and sheet are the first channel;
+    other_images and other_sheets uint8 [C - 1, ...] hold the next ones, up to 4 in all. On the cube
+    volume uint8 [n, n, n] is the whole reference, and size_mm its extent in D, H and W. Ignored
+    voxels are background here, and have a grey veil in images.
     """
     if exists(path):
         return
@@ -54,15 +57,22 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
     ignored = find_ignored(reference, labels)
     reference = as_background(reference, ignored)
     index, sheet_index = telling_slices(reference), equidistant_slices(len(reference))
-    planes = native_planes(record, np.concatenate([index, sheet_index]))
-    part = DATASETS.get(cache.dataset.name)
-    grey = display_window(planes, part.window if part else None)
-    if ignored is not None:
-        shown = np.concatenate([index, sheet_index])
-        grey = np.where(ignored[shown], grey // 3 + VEIL, grey)
-    sheet, sheet_reference = thinned(grey[len(index) :], reference[sheet_index])
-    arrays = {
-        "image": grey[: len(index)],
+    shown = np.concatenate([index, sheet_index])
+    veiled = None if ignored is None else ignored[shown]
+    greys = [
+        grey_planes(cache, case, shown, channel, veiled)
+        for channel in range(min(len(record.mean), NUM_CHANNELS))
+    ]
+    sheets = [thinned(grey[len(index) :], reference[sheet_index]) for grey in greys]
+    sheet, sheet_reference = sheets[0]
+    further: dict[str, Any] = {}
+    if len(greys) > 1:
+        further = {
+            "other_images": np.stack([grey[: len(index)] for grey in greys[1:]]),
+            "other_sheets": np.stack([other for other, _ in sheets[1:]]),
+        }
+    arrays = further | {
+        "image": greys[0][: len(index)],
         "reference": reference[index],
         "index": index,
         "pixel_mm": np.array(record.spacing_mm[1:]),
@@ -73,6 +83,18 @@ def save_reference(path: Path, cache: Cache, case: str, reference: np.ndarray) -
         "size_mm": np.multiply(record.shape, record.spacing_mm),
     }
     _write(path, arrays)
+
+
+def grey_planes(
+    cache: Cache, case: str, wanted: np.ndarray, channel: int, veiled: np.ndarray | None
+) -> np.ndarray:
+    """Axial planes of a channel as grey values, uint8 [n, H, W]; veiled bool [n, H, W] marks
+    ignored voxels.
+    """
+    part = DATASETS.get(cache.dataset.name)
+    planes = native_planes(cache.cases[case], wanted, channel)
+    grey = display_window(planes, part.window if part else None)
+    return grey if veiled is None else np.where(veiled, grey // 3 + VEIL, grey)
 
 
 def save_prediction(

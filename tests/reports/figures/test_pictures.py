@@ -11,7 +11,13 @@ from made_up import MadeUp, write_run
 from made_up_pictures import write_arrays
 
 from reports.build import build_report
-from reports.figures.slices import PATIENT_BYTES, ct_uris, picture_case
+from reports.figures.slices import (
+    PATIENT_BYTES,
+    ct_uris,
+    image_notes,
+    picture_case,
+    shown_channels,
+)
 from reports.load.stored import read_slices
 
 MADE = MadeUp(models=("unet3d",), losses=("focal",), seeds=(0,), num_val=1, num_test=3, edge=16)
@@ -110,9 +116,48 @@ def test_masks_alone_are_shown_with_their_surroundings_and_without_the_image(tmp
 
     case = picture_case(tmp_path, "t", "one", "masks", CLASSES)
 
-    assert case.slices[0].image == ""
+    assert case.slices[0].images == ()
     # 20 pixels and a tenth of them on each side, in tenths.
     assert (case.frame.width, case.frame.height) == (240, 240)
+
+
+def test_every_stored_channel_is_drawn_within_the_bytes_of_a_patient(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 4, 240, 240)).astype(np.uint8)
+    disks = np.repeat(square(240, 80, 160), 4, 0)
+    write_patient(tmp_path, noise[0], disks, disks, np.arange(4), other_images=noise[1:])
+
+    case = picture_case(tmp_path, "t", "one", "ct", CLASSES, "image")
+
+    images = [slice_.images for slice_ in case.slices]
+    assert [len(set(of)) for of in images] == [3] * 4
+    assert sum(len(uri) for of in images for uri in of) <= PATIENT_BYTES
+    assert case.slices[0].panels[0] == ("image", ())
+
+
+def test_channels_of_other_slices_are_an_error_by_name(tmp_path):
+    write_patient(
+        tmp_path, square(), square(), square(), np.array([7]), other_images=square()[None, :, 1:]
+    )
+
+    with pytest.raises(ValueError, match=r"one\.npz: slices of further channels \(1, 1, 31, 32\)"):
+        read_slices(tmp_path, "t", "one")
+
+
+@pytest.mark.parametrize(
+    ("channels", "stored", "shown", "told"),
+    [
+        (["CT"], 1, (), ""),
+        (["T1", "T2"], 2, ("T1", "T2"), ""),
+        (["T1", "T2"], 1, (), " Of 2 channels the first is shown, T1."),
+        (list("abcdef"), 4, tuple("abcd"), " Of 6 channels the first 4 can be chosen."),
+    ],
+)
+def test_a_page_says_which_channels_it_shows(channels, stored, shown, told):
+    record = {"data": {"channels": channels}}
+
+    found = shown_channels(record, [("uri",) * stored])
+
+    assert (found, image_notes(record, found)) == (shown, told)
 
 
 def test_of_a_ct_the_body_is_shown_without_the_air_in_true_proportions(tmp_path):

@@ -147,6 +147,14 @@ def test_the_page_of_a_run_with_several_scans_says_patients_and_scans(tmp_path):
     assert "8 test patients, 16 scans" in page
     assert "n = 8 test patients, 16 scans hold it" in page
     assert "No patient is in two splits" in page
+    worst = frames(page)["patients-table"][0]
+    assert list(worst.columns)[:2] == ["patient", "scan"]
+    assert worst.patient.tolist() == worst.scan.map(patients).tolist()
+    assert f"the worst is {worst.scan[0]} of patient {worst.patient[0]} with" in page
+    num = sum(map(len, made.splits.values()))
+    assert f"{num - 8} patients, {num} scans: patients.csv" in page
+    table = scores_table(run)
+    assert table.patient.tolist() == [patients.get(case, case) for case in table.case]
     texts = frames(page)["leaderboard-class-1"][0]
     splits = frames(page)["splits"][0].set_index("split")
     assert splits.loc["test", ["cases", "patients"]].tolist() == ["16", "8"]

@@ -25,6 +25,7 @@ ORDER = [
     "fold",
     "split",
     "case",
+    "patient",
     "label",
     "class_name",
     "space",
