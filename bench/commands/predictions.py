@@ -11,10 +11,11 @@ from bench.execution.progress_bar import progress_bar
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import Case, Dataset, official_regions, open_dataset
 from trials.records.codec import record_hash, to_json
+from trials.records.faults import printable
 from trials.records.result import ExternalPredictions
 from trials.records.run_record import read_run_record
 from trials.scoring.external import count_external, external_pairs
-from trials.scoring.folders import renamed
+from trials.scoring.folders import header_remarks, renamed
 from trials.scoring.regions import every_region
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
@@ -55,6 +56,8 @@ def _score(
     pairs = external_pairs(references, folder, f"--add {name}", labels.classes)
     if told := renamed(pairs):
         print(f"--add {name}: {told}", file=sys.stderr)
+    for remark in header_remarks(path for pair in pairs for path in pair.predicted):
+        print(printable(f"warning: --add {name}: {remark}"), file=sys.stderr)
     regions = every_region(labels, official_regions(record["dataset"]))
     with progress_bar(f"scoring {name}", len(pairs)) as tick:
         return count_external(name, pairs, labels, regions, tick)

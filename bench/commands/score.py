@@ -79,7 +79,8 @@ def score_folders(options: argparse.Namespace) -> Scored:
     asked = pairs_of_run(options) if options.run else pairs_of_folders(options)
     if told := renamed(asked.pairs):
         print(told, file=sys.stderr)
-    for remark in header_remarks(asked.pairs):
+    masks = (path for pair in asked.pairs for path in (*pair.referenced, *pair.predicted))
+    for remark in header_remarks(masks):
         print(printable(f"warning: {remark}"), file=sys.stderr)
     with progress_bar("scoring", len(asked.pairs)) as tick:
         official = official_regions(asked.dataset)

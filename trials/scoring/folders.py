@@ -49,6 +49,16 @@ class MaskPair:
     class_masks: tuple[Path, ...] = ()
     reference_masks: tuple[Path, ...] = ()
 
+    @property
+    def referenced(self) -> tuple[Path, ...]:
+        """The files of the reference."""
+        return self.reference_masks or (self.reference,)
+
+    @property
+    def predicted(self) -> tuple[Path, ...]:
+        """The files of the prediction."""
+        return self.class_masks or (self.prediction,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
@@ -109,25 +119,17 @@ def find_pairs(
     )
 
 
-def header_remarks(pairs: Iterable[MaskPair]) -> list[str]:
-    """What is worth a look in the geometry of all masks: a line for each kind, with the first file
-    and the number of others. A file that cannot be read is left to score_pairs().
+def header_remarks(masks: Iterable[Path]) -> list[str]:
+    """What is worth a look in the geometry of masks: a line for each kind, with the first file and
+    the number of others. A file that cannot be read is left to whoever reads its voxels.
     """
     found: dict[str, list[FileFault]] = {}
-    paths = (
-        path
-        for pair in pairs
-        for path in (
-            *(pair.reference_masks or (pair.reference,)),
-            *(pair.class_masks or (pair.prediction,)),
-        )
-    )
-    for path in paths:
+    for path in masks:
         with suppress(ValueError, OSError):
             for remark in read_header(path).geometry.remarks:
                 found.setdefault(remark.code, []).append(remark)
     return [
-        str(alike[0]) + (f" (and {len(alike) - 1} more files)" if len(alike) > 1 else "")
+        str(alike[0]) + (f" (the first of {len(alike)} files)" if len(alike) > 1 else "")
         for alike in found.values()
     ]
 
@@ -163,8 +165,9 @@ def renamed(pairs: Iterable[MaskPair]) -> str:
     others = [pair for pair in others if pair.case not in pair.prediction.parts]
     if not others:
         return ""
+    number = f"{len(others)} predictions, first " if len(others) > 1 else ""
     first = f"{printable(others[0].prediction.name)} as {printable(others[0].case)}"
-    return f"{len(others)} predictions are scored under another name, first {first}"
+    return f"scored under another name: {number}{first}"
 
 
 def mask_files(

@@ -99,8 +99,16 @@ def test_an_outsider_is_compared_with_the_answer_and_never_selected(run, capsys)
 
 
 def test_counts_are_those_of_the_masks_with_the_background(run, capsys):
+    odd = run.parent / "nothing" / f"{MADE.splits['test'][0]}.nii.gz"
+    image = nibabel.load(odd)
+    image.set_qform(np.diag([1.0, 1.0, 2.0, 1.0]) + np.eye(4, k=3) * 20, 1)
+    image.set_sform(image.affine, 1)
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), None, image.header), odd)
+
     add(run, f"x={run.parent / 'nothing'}")
 
+    warned = capsys.readouterr().err
+    assert f"warning: --add x: {odd}: sform and qform place a corner 20 mm apart" in warned
     (file,) = (run / "external").iterdir()
     kept = json.loads(file.read_text())
     assert [row["case"] for row in kept["scores"][::4]] == MADE.splits["test"]

@@ -363,9 +363,7 @@ def test_predictions_of_kits19_are_scored_and_told(tmp_path):
     (found,) = find_pairs(reference, prediction, "kits23")
 
     assert (found.case, found.prediction.name) == ("case_00001", "prediction_00001.nii.gz")
-    assert renamed([found]) == (
-        "1 predictions are scored under another name, first prediction_00001.nii.gz as case_00001"
-    )
+    assert renamed([found]) == ("scored under another name: prediction_00001.nii.gz as case_00001")
 
 
 def classwise(folder, labels, classes=LABELS.classes, value=1):
