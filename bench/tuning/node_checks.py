@@ -44,6 +44,7 @@ def start_alone() -> None:
     waits half a minute.
     """
     bind_to_loopback()
+    forgive_warnings()
     folder = ray_folder()
     try:
         with our_packages_first() as job_config:
@@ -62,6 +63,14 @@ def start_alone() -> None:
         raise ValueError(
             f"Ray did not start on this machine: {told}; try again when it has less to do"
         ) from wrong
+
+
+def forgive_warnings() -> None:
+    """Drop a PYTHONWARNINGS that makes errors of warnings: Ray's own processes would inherit it and
+    end at their first deprecation. This process keeps what it was started with.
+    """
+    if "error" in os.environ.get("PYTHONWARNINGS", ""):
+        del os.environ["PYTHONWARNINGS"]
 
 
 def join(address: str) -> None:

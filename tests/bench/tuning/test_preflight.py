@@ -1,12 +1,23 @@
 """What the nodes of a cluster see, and the one sentence that is said where storage is
 not shared."""
 
+import os
+
 import pytest
 
-from bench.tuning.node_checks import join, look
+from bench.tuning.node_checks import forgive_warnings, join, look
 from bench.tuning.node_report import NodeReport, complaint
 from trials.identity.code_identity import own_code
 from trials.storage.atomic import write_text
+
+
+@pytest.mark.parametrize(("asked", "left"), [("error", None), ("default", "default"), ("", "")])
+def test_rays_own_processes_do_not_end_at_a_warning(monkeypatch, asked, left):
+    monkeypatch.setenv("PYTHONWARNINGS", asked)
+
+    forgive_warnings()
+
+    assert os.environ.get("PYTHONWARNINGS") == left
 
 
 def test_a_node_on_shared_storage_writes_its_marker_beside_the_drivers(tmp_path):
