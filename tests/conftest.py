@@ -101,9 +101,9 @@ def on_one_core() -> list[str]:
     return ["taskset", "--cpu-list", str(cores[process % len(cores)])] if cores else []
 
 
-def bench_run(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> Ran:
-    """Run `python -m bench.run` as a user does who has secrets in the environment; under is what
-    the command starts with.
+def bench_run(*arguments: object, cwd: Path, under: Sequence[str] = (), **variables: str) -> Ran:
+    """Run `python -m bench.run` as a user does who has secrets and further variables in the
+    environment; under is what the command starts with.
     """
     command = [*under, sys.executable, "-m", "bench.run", *map(str, arguments)]
     started = time.monotonic()
@@ -112,7 +112,7 @@ def bench_run(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> Ran:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=os.environ | dict.fromkeys(SECRETS, SECRET),
+        env=os.environ | dict.fromkeys(SECRETS, SECRET) | variables,
     )
     out = (
         Path(arguments[arguments.index("--out") + 1])

@@ -1,5 +1,6 @@
-"""A data set that is not KiTS: three channels and classes, RAS axes, nnU-Net's layout with its own
-splits, a name as people write it and a second ending, from folder to report.
+"""A data set that is not KiTS: three channels and classes, RAS axes, thick slices, nnU-Net's layout
+with its own splits, patients of two scans, a name as people write it and a second ending, from
+folder to report.
 
 Three of its cells must fail: they are results with their reasons, and the others go on. A worker is
 killed and goes on from its checkpoint. One case is damaged, and left out.
@@ -84,7 +85,7 @@ def write_livers(root, num_cases=10):
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True)
     generator = np.random.default_rng(0)
-    affine = np.diag([1.5, 1.25, 3.0, 1.0])
+    affine = np.diag([1.5, 1.25, 9.0, 1.0])
     for number in range(num_cases):
         labels = np.zeros((40, 36, 24), np.uint8)
         x, y, z = generator.integers(4, 10, 3)
@@ -116,6 +117,9 @@ def write_livers(root, num_cases=10):
         stored.with_name(name).write_bytes(gzip.decompress(stored.read_bytes()))
         stored.unlink()
     names = [f"liver_{number:03d}" for number in range(num_cases) if number != 3]
+    patients = {"liver_001": "liver_000", "liver_008": "liver_007"}
+    lines = [f"{name},{patients.get(name, name)}" for name in (*names, ODD)]
+    (root / "patients.csv").write_text("\n".join(["case,patient", *lines]))
     fold = {"train": names[2:], "val": [*names[:2], ODD]}
     (root / "splits_final.json").write_text(json.dumps([fold]))
 
@@ -128,7 +132,11 @@ def livers(module_on_cpu, tmp_path_factory):
     (place / "grid.py").write_text(GRID)
     where = ("--grid", place / "grid.py", "--data", place / "data", "--out", place / "out")
     flags = ("--save-predictions", "--skip-bad", "--checkpoint-minutes", "0")
-    return bench_run(*where, *flags, cwd=ROOT, under=on_one_core())
+    # As a job of a queue starts it: beside somebody's cluster, with a folder of its own.
+    own_folder = place / ("job_of_a_queue_" * 8)
+    own_folder.mkdir()
+    around = {"RAY_ADDRESS": "http://127.0.0.1:8265", "TMPDIR": str(own_folder)}
+    return bench_run(*where, *flags, cwd=ROOT, under=on_one_core(), **around)
 
 
 def test_three_classes_reach_the_report_by_their_names(livers):
@@ -147,6 +155,34 @@ def test_the_three_channels_reach_every_model_and_the_report_names_them(livers):
         json.loads, map(Path.read_text, livers.out.parent.glob("**/cases/liver_004.json"))
     )
     assert {(len(one["images"]), len(one["mean"])) for one in records} == {(3, 3)}
+
+
+def test_a_page_can_show_every_channel_and_names_the_folder(livers):
+    stored = [np.load(path) for path in sorted((livers.out / "cases").glob("*.npz"))]
+
+    assert len(stored) == 3
+    for arrays in stored:
+        assert arrays["other_images"].shape == (2, *arrays["image"].shape)
+        assert arrays["other_sheets"].shape == (2, *arrays["sheet"].shape)
+        # The second channel is made of the first, turned round.
+        first, second = (one.ravel() for one in (arrays["image"], arrays["other_images"][0]))
+        assert np.corrcoef(first, second)[0, 1] < -0.3
+    assert "<title>tiny on data" in (livers.out / "report.html").read_text()
+
+
+def test_two_scans_of_a_patient_count_as_one_in_the_score_that_selects(livers):
+    scores = pd.read_parquet(livers.out / "scores.parquet")
+    trials = pd.read_parquet(livers.out / "trials.parquet").query("state == 'COMPLETE'")
+    rows = scores.query("split == 'val' and space == 'prepared' and label and true_voxels")
+
+    of_patients = rows.groupby(["trial", "label", "patient"]).dice.mean()
+    by_hand = of_patients.groupby(["trial", "label"]).mean().groupby("trial").mean()
+
+    assert set(rows.patient) == {"liver_007", "liver_009"}
+    assert by_hand[trials.trial].tolist() == pytest.approx(trials.val_score.tolist(), abs=1e-3)
+    assert "11 cases: 4 train, 3 validation, 3 test (of 4, 2 and 2 patients)" in livers.stderr
+    page = (livers.out / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "2 test patients, 3 scans" in page
 
 
 def test_voxels_that_are_not_annotated_count_in_no_table(livers):
@@ -176,10 +212,10 @@ def test_the_data_sets_own_split_is_used_and_told(livers):
 
     assert record["splits"] == "own"
     assert record["data"]["split_cases"]["test"] == [ODD, "liver_000", "liver_001"]
-    assert [len(record["data"]["split_cases"][part]) for part in ("train", "val")] == [5, 2]
+    assert [len(record["data"]["split_cases"][part]) for part in ("train", "val")] == [4, 3]
     assert "its val is the test part, and a fifth of its train validates" in page
     for told in (livers.stderr, page):
-        assert "4 files end otherwise and are used, first imagesTr/Leber 3" in told
+        assert "files end otherwise and are used: 4, first imagesTr/Leber 3" in told
 
 
 def test_predictions_come_back_to_the_files_own_axes(livers):
