@@ -20,7 +20,6 @@ from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
 from trials.data.prepared.manifest import CaseFindings, CaseMoments, CaseRecord, lies_inside
 from trials.data.prepared.preprocess import (
-    PreparedCase,
     Statistics,
     foreground_moments,
     matching_headers,
@@ -177,22 +176,25 @@ def _examine(store: Store, case: Case) -> CaseFindings:
     )
 
 
-def _prepare(store: Store, case: Case) -> PreparedCase:
-    if isinstance(store.preparation, Cube):
-        return prepare_case(case, store.rules, store.preparation, store.statistics)
-    return prepare_spaced(case, store.rules, store.preparation)
-
-
 def _make_arrays(store: Store, case: Case) -> CaseRecord:
-    """Prepare a case and write its arrays, under names that other content never takes."""
+    """Prepare a case and write its arrays, under names that other content never takes. At a spacing
+    the image is written before the labels are made.
+    """
     images, labels = tuple(map(unread, case.images)), unread(case.labels)
-    prepared = _prepare(store, case)
-    name = f"{file_name(case.case)}-{content_hash(prepared.digests, 12)}"
-    written = {
-        f"{name}.{kind}.npy": write_array(store.folder / f"{name}.{kind}.npy", array)
-        for kind in ARRAYS
-        if (array := getattr(prepared, kind)) is not None
-    }
+    written: dict[str, str] = {}
+
+    def write(kind: str, array: np.ndarray, digests: tuple[str, ...]) -> None:
+        name = f"{file_name(case.case)}-{content_hash(digests, 12)}.{kind}.npy"
+        written[name] = write_array(store.folder / name, array)
+
+    if isinstance(store.preparation, Cube):
+        prepared = prepare_case(case, store.rules, store.preparation, store.statistics)
+    else:
+        put_aside = partial(write, "image")
+        prepared = prepare_spaced(case, store.rules, store.preparation, put_aside)
+    for kind in ARRAYS:
+        if (array := getattr(prepared, kind)) is not None:
+            write(kind, array, prepared.digests)
     header, num_labels = prepared.header, store.rules.labels.num_labels
     d, h, w = file_axes(header.affine).order
     return CaseRecord(

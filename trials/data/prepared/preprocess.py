@@ -60,10 +60,11 @@ class PreparedCase:
     mean and sd are what each channel was normalised by. notes say what is worth a look in its
     files; digests are the fingerprints of the image's files and of the mask as they were read.
     index and foreground, of a case at a spacing, are what class_voxel_index() gives, and int32 [n,
-    3] of a CT channel, a value and how often its foreground holds it.
+    3] of a CT channel, a value and how often its foreground holds it. image is None where it was
+    put aside before the labels were made.
     """
 
-    image: np.ndarray
+    image: np.ndarray | None
     labels: np.ndarray
     header: Header
     class_voxels: np.ndarray

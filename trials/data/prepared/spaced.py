@@ -3,7 +3,7 @@ scaling intensities need to know of it. It writes nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +39,30 @@ class SpacedChannel:
     foreground: Histogram
 
 
-def prepare_spaced(case: Case, rules: Rules, preparation: Spacing) -> PreparedCase:
+# Takes an image and the digests of its files.
+PutAside = Callable[[np.ndarray, tuple[str, ...]], None]
+
+
+def prepare_spaced(
+    case: Case, rules: Rules, preparation: Spacing, put_aside: PutAside | None = None
+) -> PreparedCase:
     """Prepare one case at a spacing: a CT channel as int16 HU, any other as thousandths of the
     volume's own deviation from its mean. Raises FileFault, a ValueError.
+
+    put_aside is given the image before the labels are made, and the case then holds none: the two
+    never lie in memory together.
     """
     headers, label_header = matching_headers(case, rules)
+    image: np.ndarray | None
     image, channels = spaced_image(headers, rules, preparation, label_header)
-    met, label_met = [channel.met for channel in channels], StreamStats()
-    labels, voxels = resample_labels(
-        label_header, image.shape[1:], rules.labels.num_labels, label_met
-    )
-    class_voxels = voxels[: len(rules.classes)]
+    size, met = image.shape[1:], [channel.met for channel in channels]
     digests = {header.path: one.digest for header, one in zip(headers, met, strict=True)}
+    if put_aside is not None:
+        put_aside(image, tuple(digests.values()))
+        image = None
+    label_met = StreamStats()
+    labels, voxels = resample_labels(label_header, size, rules.labels.num_labels, label_met)
+    class_voxels = voxels[: len(rules.classes)]
     notes = [
         *channel_notes(rules, case.case, headers, met),
         *label_notes(rules, case.case, label_header, label_met, class_voxels),
@@ -66,13 +78,19 @@ def prepare_spaced(case: Case, rules: Rules, preparation: Spacing) -> PreparedCa
         notes=tuple(notes),
         digests=(*digests.values(), label_met.digest),
         index=class_voxel_index(labels, len(rules.classes)),
-        foreground=np.concatenate(
-            [
-                np.insert(channel.foreground.pairs(), 0, number, axis=1)
-                for number, channel in enumerate(channels)
-            ]
-        ),
+        foreground=foreground_rows(channels),
     )
+
+
+def foreground_rows(channels: Sequence[SpacedChannel]) -> np.ndarray:
+    """The intensities of the foreground, int32 [n, 3]: a channel's number, a value and how often
+    it occurs.
+    """
+    rows = [
+        np.insert(channel.foreground.pairs(), 0, number, axis=1)
+        for number, channel in enumerate(channels)
+    ]
+    return np.concatenate(rows)
 
 
 def spaced_image(

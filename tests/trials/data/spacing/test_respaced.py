@@ -106,6 +106,19 @@ def test_memory_is_that_of_the_result_and_some_planes(tmp_path):
     assert peak < prepared.image.nbytes + prepared.labels.nbytes + native / 2
 
 
+def test_the_image_is_put_aside_before_the_labels_are_made(tmp_path):
+    case, aside = case_of(tmp_path, asymmetric(), blocks()), []
+
+    prepared = prepare_spaced(case, RULES, TARGET, lambda *given: aside.append(given))
+
+    whole = prepare_spaced(case, RULES, TARGET)
+    ((image, digests),) = aside
+    assert prepared.image is None
+    assert np.array_equal(image, whole.image)
+    assert np.array_equal(prepared.labels, whole.labels)
+    assert (*digests, whole.digests[-1]) == prepared.digests == whole.digests
+
+
 def test_the_index_names_voxels_of_each_class_and_at_most_ten_thousand():
     labels = np.zeros((30, 40, 50), np.uint8)
     labels[2:, :, :20], labels[:2, 5, 3:9] = 1, 3
