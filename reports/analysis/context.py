@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.analysis.caveats import Caveat, page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
-from reports.analysis.ensembles import ensemble_summaries
+from reports.analysis.ensembles import ensemble_summaries, mirrored_summaries
 from reports.analysis.external import AllPredictions, External, gather_external, join_predictions
 from reports.analysis.questions import Answer, answer_questions, read_questions
 from reports.analysis.selection import Pairs, Selection, judge_pairs, select
@@ -38,10 +38,11 @@ class Context:
     cases as one block, metrics the mean of each metric by (configuration, label), region_metrics by
     (configuration, number of the region from 1); all are empty for a run without surfaces. external
     are predictions that the run did not make; ensembles are the test scores of a configuration's
-    seeds as one prediction by (configuration, label), for those that were scored so;
-    all_predictions are those of its configurations, then the external ones, and resampled is their
-    native test Dice in that order. answers are those to the run's questions, pairs the verdict on
-    every two predictions, first the share of resamples in which each ranks first.
+    seeds as one prediction by (configuration, label), mirrored those of predictions with mirroring,
+    for those that were scored so; all_predictions are those of its configurations, then the
+    external ones, and resampled is their native test Dice in that order. answers are those to the
+    run's questions, pairs the verdict on every two predictions, first the share of resamples in
+    which each ranks first.
     """
 
     run: Run
@@ -57,6 +58,7 @@ class Context:
     resampled: Resampled
     external: External
     ensembles: Mapping[tuple[int, int], ScoreSummary]
+    mirrored: Mapping[tuple[int, int], ScoreSummary]
     all_predictions: AllPredictions
     selection: Selection | None
     answers: tuple[Answer, ...]
@@ -100,6 +102,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         region_metrics=metric_summaries(surfaces, ("", *run.regions)),
         external=replace(external, summaries=theirs),
         ensembles=ensemble_summaries(run, test[NATIVE]),
+        mirrored=mirrored_summaries(run, test[NATIVE]),
         all_predictions=together,
         resampled=resampled,
         selection=select(run, validation, together.counts, resampled, pairs),

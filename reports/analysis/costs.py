@@ -18,8 +18,10 @@ class Cost:
     """One configuration: validation Dice (mean of classes, native grid) and what it takes to train.
 
     seconds is the mean duration of a final training, hours its mean device time, search_hours the
-    device time of its whole study, peak_gib the largest of its trainings; parameters and what is
-    read from one are equal in all its trainings.
+    device time of its whole study, peak_gib the largest of its trainings; case_seconds and case_gib
+    are the mean seconds of predicting a case and the largest memory while cases are predicted, None
+    in results of versions that did not record them; parameters and what is read from one are equal
+    in all its trainings.
     """
 
     i: int
@@ -28,6 +30,8 @@ class Cost:
     hours: float
     search_hours: float
     peak_gib: float
+    case_seconds: float | None = None
+    case_gib: float | None = None
     one: TrialResult
 
     @property
@@ -57,10 +61,23 @@ def costs_of(context: Context) -> list[Cost]:
                     hours=sum(map(device_hours, mine)) / len(mine),
                     search_hours=sum(map(device_hours, search)),
                     peak_gib=max(result.peak_gib for result in mine),
+                    case_seconds=mean_of(facts_of(mine, "prediction_seconds_a_case")),
+                    case_gib=max(facts_of(mine, "prediction_peak_gib"), default=None),
                     one=mine[0],
                 )
             )
     return costs
+
+
+def facts_of(results: Sequence[TrialResult], name: str) -> list[float]:
+    """A number that results recorded among their facts, of those that did."""
+    found = [result.facts.get(name) for result in results]
+    return [float(value) for value in found if isinstance(value, int | float)]
+
+
+def mean_of(values: Sequence[float]) -> float | None:
+    """The mean, None of nothing."""
+    return sum(values) / len(values) if values else None
 
 
 def device_hours(result: TrialResult) -> float:

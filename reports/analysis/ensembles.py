@@ -1,9 +1,11 @@
-"""The seeds of a configuration as an ensemble, read from the run folder: shown beside the
-configuration, never selected, compared or ranked.
+"""Other ways to predict with what was trained, the seeds of a configuration as an ensemble and
+mirroring: shown beside the configuration, never selected, compared or ranked.
 """
 
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from reports.analysis.external import counts_like, refuse_other_ground
 from reports.analysis.summary import ScoreSummary, resample_ratio, summarise
@@ -35,6 +37,32 @@ def ensemble_summaries(run: Run, test: Counts) -> dict[tuple[int, int], ScoreSum
         (places[i], label): replace(summary, seeds=len(current[i].trials))
         for (i, label), summary in summarise(counts, resample_ratio(counts)).items()
     }
+
+
+def mirrored_summaries(run: Run, test: Counts) -> dict[tuple[int, int], ScoreSummary]:
+    """The test scores with mirroring by (configuration, label), MEAN included, over the seeds that
+    have them. Raises ValueError for scores on other test cases.
+    """
+    made = [result for result in run.finals if test.cases and result.mirrored]
+    for result in made:
+        what = f"trial {result.trial}: its mirrored predictions"
+        refuse_overlaps(result.mirrored)
+        refuse_other_ground(what, result.mirrored, test, run)
+    if not made:
+        return {}
+    found = counts_like(test, [result.mirrored for result in made])
+    counts = replace(
+        test,
+        pred=np.zeros_like(test.pred),
+        overlap=np.zeros_like(test.overlap),
+        available=np.zeros_like(test.available),
+    )
+    for number, result in enumerate(made):
+        at = run.cells.index(result.spec.cell), run.seeds.index(result.spec.seed)
+        counts.pred[at], counts.overlap[at] = found.pred[number, 0], found.overlap[number, 0]
+        counts.available[at] = True
+    summaries = summarise(counts, resample_ratio(counts))
+    return {at: one for at, one in summaries.items() if counts.available[at[0]].any()}
 
 
 def members(run: Run, ensemble: EnsembleScores) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Table cells that several sections share: a configuration, and a score with its interval."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,6 +17,11 @@ ENSEMBLE_RULE = (
     "Dice of the mean probability of the seeds, scored as one prediction, with its 95 % interval "
     "over patients; never selected, ranked or tested, and without variance between seeds"
 )
+MIRROR_RULE = (
+    "Dice where each seed predicts a case as the mean over its mirror images, with its 95 % "
+    "interval; never selected, ranked or tested"
+)
+Summaries = Mapping[tuple[int, int], ScoreSummary]
 
 
 def ranked(context: Context) -> list[int]:
@@ -131,16 +137,25 @@ def nothing_known() -> TableCell:
     return TableCell("", math.nan)
 
 
-def ensemble_column(context: Context) -> tuple[Column, ...]:
-    """The column of the seeds as ensembles; none if no ensemble was scored."""
-    return (Column("seeds as an ensemble", True, ENSEMBLE_RULE),) if context.ensembles else ()
+def further_columns(context: Context) -> tuple[Column, ...]:
+    """The columns of other ways to predict with what was trained, of those that were scored."""
+    return tuple(Column(name, True, rule) for name, rule, _ in _further(context))
 
 
-def ensemble_cells(context: Context, i: int | None, label: int) -> tuple[TableCell, ...]:
-    """The Dice of a configuration's ensemble, empty where there is none; None stands for external
-    predictions.
+def further_cells(context: Context, i: int | None, label: int) -> tuple[TableCell, ...]:
+    """The Dice of a configuration in these columns, empty where there is none; None stands for
+    external predictions.
     """
-    if not context.ensembles:
-        return ()
-    found = None if i is None else context.ensembles.get((i, label))
-    return (scored(found.dice, found.dice_low, found.dice_high) if found else nothing_known(),)
+    found = [None if i is None else of.get((i, label)) for _, _, of in _further(context)]
+    return tuple(
+        scored(one.dice, one.dice_low, one.dice_high) if one else nothing_known() for one in found
+    )
+
+
+def _further(context: Context) -> list[tuple[str, str, Summaries]]:
+    """The name, rule and scores of each column that has any."""
+    columns = [
+        ("seeds as an ensemble", ENSEMBLE_RULE, context.ensembles),
+        ("mirrored", MIRROR_RULE, context.mirrored),
+    ]
+    return [column for column in columns if column[2]]

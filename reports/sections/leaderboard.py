@@ -14,8 +14,8 @@ from reports.estimands import mean_cell, states_first
 from reports.figures.cells import (
     class_name,
     configuration,
-    ensemble_cells,
-    ensemble_column,
+    further_cells,
+    further_columns,
     has_surfaces,
     is_external,
     nothing_known,
@@ -122,7 +122,7 @@ def _overview(context: Context, order: list[int]) -> Table:
             for label in labels
         ),
         *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
-        *ensemble_column(context),
+        *further_columns(context),
         Column(
             "on the cube",
             True,
@@ -165,7 +165,7 @@ def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, 
         mean_cell(scored(mean.dice, mean.dice_low, mean.dice_high), i, mean.dice),
         *(scored(of.dice, of.dice_low, of.dice_high) for of in of_classes),
         *_surfaces(context, i, MEAN),
-        *ensemble_cells(context, None if is_external(context, i) else i, MEAN),
+        *further_cells(context, None if is_external(context, i) else i, MEAN),
         *(TableCell(number(value), value) for value in cube),
         *(() if cube else (nothing_known(),)),
         TableCell(percent(first), first, states=states_first(i, first)),
@@ -206,7 +206,7 @@ def _class_table(
         Column("Dice", True, "native grid, with its 95 % interval"),
         Column("IoU", True, "native grid, with its 95 % interval"),
         *((Column("Surface Dice", True, SURFACE_RULE),) if has_surfaces(context) else ()),
-        *ensemble_column(context),
+        *further_columns(context),
         Column("Dice on the cube", True, "the resampled cube, with its 95 % interval"),
         *(alarms if first.label_free else ()),
         Column("p against selected", True, test),
@@ -235,7 +235,7 @@ def _class_row(context: Context, i: int, label: int, p: float) -> tuple[TableCel
         scored(summary.dice, summary.dice_low, summary.dice_high),
         scored(summary.iou, summary.iou_low, summary.iou_high),
         *_surfaces(context, i, label),
-        *ensemble_cells(context, None if external else i, label),
+        *further_cells(context, None if external else i, label),
         scored(cube.dice, cube.dice_low, cube.dice_high) if cube else nothing_known(),
         *(
             (TableCell(percent(share), share), TableCell(number(voxels, 0), voxels))

@@ -9,11 +9,16 @@ from typing import Any
 from reports.analysis.context import Context
 from reports.analysis.costs import Cost, costs_of, pareto_front, unit_of
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
-from reports.figures.cells import configuration
+from reports.figures.cells import configuration, nothing_known
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import KEY
 from reports.formatting import cell_name, distinct, listed, many, number, plain, quantity
 from trials.records.duration import duration
+
+PREDICTION = (
+    Column("seconds per prediction", True, "mean seconds of predicting a case of the run"),
+    Column("GiB of predicting", True, "peak memory while cases are predicted"),
+)
 
 
 def pareto(context: Context) -> Section | None:
@@ -191,18 +196,26 @@ def _decades(sizes: list[float]) -> dict[str, Any]:
     }
 
 
+def known(value: float | None) -> TableCell:
+    """A number of two digits after the point; empty where no result recorded it."""
+    return nothing_known() if value is None else TableCell(number(value, 2), value)
+
+
 def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Table:
     searched = any(cost.search_hours for cost in costs)
     on = {
         name: {cost.i for cost in pareto_front(costs, of)}
         for name, of in (("time", _hours), ("memory", _memory), ("size", _size))
     }
+    is_predicted = any(cost.case_seconds is not None for cost in costs)
     columns = (
         Column("configuration"),
         Column("validation Dice", True),
         Column(f"{unit} per training", True),
         *((Column(f"{unit} for tuning", True),) if searched else ()),
-        *(Column(name, True) for name in ("peak GiB", "parameters", "trainable", "multiply-adds")),
+        Column("peak GiB", True),
+        *(PREDICTION if is_predicted else ()),
+        *(Column(name, True) for name in ("parameters", "trainable", "multiply-adds")),
         Column("on the Pareto front for"),
     )
     rows = tuple(
@@ -216,6 +229,7 @@ def _table(context: Context, costs: list[Cost], factor: float, unit: str) -> Tab
                 else ()
             ),
             TableCell(f"{cost.peak_gib:.2f}", cost.peak_gib),
+            *((known(cost.case_seconds), known(cost.case_gib)) if is_predicted else ()),
             TableCell(quantity(cost.one.num_parameters), cost.one.num_parameters),
             TableCell(quantity(cost.one.num_trainable), cost.one.num_trainable),
             TableCell(quantity(cost.one.multiply_adds), cost.one.multiply_adds),

@@ -18,7 +18,7 @@ from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels, to_file_axes
 from trials.inference.native_slabs import slabs_on_native_grid
-from trials.inference.network import Network
+from trials.inference.network import Network, mirrored
 from trials.inference.previews import save_prediction, save_reference
 from trials.inference.whole_cases import case_logits
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
@@ -102,6 +102,18 @@ def predicted(
                 logits = (slab.logits for slab in slabs)
                 made = predicted_labels(plan.cache, case, logits)
                 yield case, split, partial(replace, made)
+
+
+def mirrored_scores(
+    network: Network, plan: Evaluation, cases: Sequence[str]
+) -> Iterator[CaseScore]:
+    """Yield the native scores of every label of test cases that are predicted as the mean over
+    their mirror images.
+    """
+    for case, split, predict in predicted(mirrored(network), plan, {"test": cases}):
+        reference = native_labels(plan.cache.cases[case])
+        counts = label_counts(predict().native, reference, len(plan.cache.classes))
+        yield from case_scores(counts, case, split, NATIVE)
 
 
 def predicted_labels(cache: Cache, case: str, slabs: Iterable[Tensor]) -> Prediction:

@@ -4,7 +4,8 @@ patches or on slices.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,31 @@ def untouched(network: Network) -> Iterator[None]:
                 buffer.copy_(before)
         del kept
         reset_peak()
+
+
+class Mirrored(nn.Module):
+    """The mean of a module's logits [B, K, ...] over all mirror images of its input, each turned
+    back.
+    """
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> Tensor:
+        axes = range(2, images.dim())
+        total, count = torch.zeros(()), 0
+        for number in range(len(axes) + 1):
+            for flipped in combinations(axes, number):
+                found = self.module(images.flip(flipped))
+                logits = found[0] if isinstance(found, list | tuple) else found
+                total, count = total.to(logits.device) + logits.flip(flipped), count + 1
+        return total / count
+
+
+def mirrored(network: Network) -> Network:
+    """The network as it predicts with mirroring: eight passes of a volume, four of a slice."""
+    return replace(network, module=Mirrored(network.module))
 
 
 def memory_format(layout: str, dims: int) -> torch.memory_format:

@@ -128,9 +128,11 @@ class TrialResult:
     val_score is the mean over foreground labels of the validation Dice at best_epoch (for a
     pretraining minus the restoration loss), NaN-free: None if the trial failed before a first
     epoch. A pruned trial keeps its curve and its val_score so far, and has no scores. surfaces
-    holds every region of every test case, of a final trial alone. facts holds what explains the
-    trial: class weights, draw histogram, dropped items, parameters, multiply-adds, device, threads,
-    versions, host, seconds by part. code holds the digests of the code that ran, by part:
+    holds every region of every test case, of a final trial alone; mirrored the native scores of the
+    test cases predicted as the mean over their mirror images, where the recipe asks for them. facts
+    holds what explains the trial: class weights, draw histogram, dropped items, parameters,
+    multiply-adds, device, threads, versions, host, seconds by part. code holds the digests of the
+    code that ran, by part:
     "segbench" for ours, and "loss tversky" or the like for each part that a grid file defines;
     empty in results of versions that did not record it.
     """
@@ -144,6 +146,7 @@ class TrialResult:
     best_epoch: int | None = None
     scores: tuple[CaseScore, ...] = ()
     surfaces: tuple[SurfaceScore, ...] = ()
+    mirrored: tuple[CaseScore, ...] = ()
     curve: tuple[EpochScore, ...] = ()
     seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] = 0.0
     peak_gib: Amount = 0.0

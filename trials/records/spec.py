@@ -126,6 +126,8 @@ class Recipe:
     "oversample": of a class of the drawn case ("case"), or of one of the data set and then of a
     case that holds it ("set"), as oversample_classes says. subsample_background is the largest
     share of background that the sampling "subsample" takes.
+    mirror_test predicts the test cases a second time, as the mean over all mirror images, for a
+    column of its own; no other score changes.
     weights is "default" (what the model's registry entry asks for) or "random" (asked for by name).
     augment True flips, shifts and changes intensities at random; with it rotate_zoom_prob of the
     items are turned and zoomed too. augment=Augmentation() is nnU-Net's augmentation instead.
@@ -145,6 +147,7 @@ class Recipe:
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     validation_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
     validation_cases: Times | None = None
+    mirror_test: bool = False
     oversample_share: Share = 1 / 3
     oversample_classes: Annotated[str, OneOf("case", "set")] = "case"
     width: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -4,21 +4,21 @@ into results.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import torch
 
 from trials.data.batches.patches import PatchFeed
 from trials.data.prepared.cache import Cache, open_cache
-from trials.inference.evaluate import Evaluated, Evaluation, evaluate
+from trials.inference.evaluate import Evaluated, Evaluation, evaluate, mirrored_scores
 from trials.inference.network import Network
 from trials.models.build import item_multiply_adds, num_parameters, num_trainable
 from trials.process.environment import machine_facts, peak_gib, reset_peak
 from trials.process.versions import versions
 from trials.records.job import Job, best_path, trial_folder
 from trials.records.preparation import input_shape
-from trials.records.result import COMPLETE, PRUNED, EpochScore, TrialResult
+from trials.records.result import COMPLETE, PRUNED, CaseScore, EpochScore, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Spacing
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation
@@ -62,12 +62,10 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     trained = time.perf_counter()
     facts |= save_best_weights(job, network) | ({"checkpoints": kept.notes} if kept.notes else {})
     is_scored = job.spec.phase != PRETRAIN and not progress.is_pruned(job.rungs)
-    facts["training_peak_gib"] = peak_gib(network.device)
-    cases = score_cases(job, network, cache) if is_scored else ()
-    if cases:
-        mean = sum(case.seconds for case in cases) / len(cases)
-        facts["prediction_seconds_a_case"] = round(mean, 3)
-    seconds = {
+    facts["training_peak_gib"] = peak = peak_gib(network.device)
+    reset_peak()
+    cases, mirrored, cost = score_cases(job, network, cache) if is_scored else ((), (), {})
+    seconds = cost | {
         "seconds_to_first_step": round(clock - start_clock, 3),
         "train_seconds": round(trained - clock, 2),
         "score_seconds": round(time.perf_counter() - trained, 2),
@@ -76,7 +74,8 @@ def run_trial(job: Job, on_epoch: OnEpoch, on_note: OnNote = lambda note: None) 
     repairs: dict[str, object] = (
         {"cases_prepared_again": cache.made_again} if cache.made_again else {}
     )
-    return trained_result(job, network, progress, cases, facts | seconds | repairs, started)
+    result = trained_result(job, network, progress, cases, facts | seconds | repairs, started)
+    return replace(result, mirrored=mirrored, peak_gib=max(peak, result.peak_gib))
 
 
 def input_facts(cache: Cache) -> dict[str, object]:
@@ -107,23 +106,38 @@ def save_best_weights(job: Job, network: Network) -> dict[str, object]:
     }
 
 
-def score_cases(job: Job, network: Network, cache: Cache) -> tuple[Evaluated, ...]:
+def score_cases(
+    job: Job, network: Network, cache: Cache
+) -> tuple[tuple[Evaluated, ...], tuple[CaseScore, ...], dict[str, object]]:
     """Counts of every validation case and, in the final phase, of every test case, for which files
-    are written for the report.
+    are written for the report; their mirrored scores, where the recipe asks for them; and what the
+    predictions cost.
     """
+    folder, plan = trial_folder(job.out, job.trial), evaluation(job, cache)
+    splits, is_final = {"val": job.val}, job.spec.phase == FINAL
+    if is_final:
+        splits["test"] = job.test
+        plan = replace(plan, references=to_path(job.out) / "cases", pictures=folder / "cases")
+    cases = tuple(evaluate(network, plan, splits))
+    cost: dict[str, object] = {
+        "prediction_seconds_a_case": round(sum(case.seconds for case in cases) / len(cases), 3),
+        "prediction_peak_gib": peak_gib(network.device),
+    }
+    if not (is_final and job.spec.recipe.mirror_test):
+        return cases, (), cost
+    return cases, tuple(mirrored_scores(network, evaluation(job, cache), job.test)), cost
+
+
+def evaluation(job: Job, cache: Cache) -> Evaluation:
+    """How a job's cases are predicted and scored, without the report's files."""
     folder = trial_folder(job.out, job.trial)
-    is_final = job.spec.phase == FINAL
-    plan = Evaluation(
+    return Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
         overlap=job.spec.recipe.overlap,
         threads=job.scoring_threads,
-        references=to_path(job.out) / "cases" if is_final else None,
-        pictures=folder / "cases" if is_final else None,
         predictions=folder / "predictions" if job.save_predictions else None,
     )
-    splits = {"val": job.val} | ({"test": job.test} if is_final else {})
-    return tuple(evaluate(network, plan, splits))
 
 
 def trained_result(

@@ -29,7 +29,7 @@ from trials.inference.evaluate import (
     predicted_labels,
     score_case,
 )
-from trials.inference.network import Network
+from trials.inference.network import Network, mirrored
 from trials.models.build import build, item_edges, item_multiply_adds
 from trials.models.registry import MODELS
 from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
@@ -233,6 +233,8 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
     for split, cases in scored_cases(job).items():
         case = middle_case(cache, cases)
         forward, _ = timed(partial(_predict, network, plan, case, split))
+        if split == "test" and job.spec.recipe.mirror_test:
+            forward += timed(partial(_predict, mirrored(network), plan, case, split))[0]
         cost[f"{split}_case"] += forward * mean_voxels(cache, cases) / voxels(cache, case)
     return cost
 

@@ -152,6 +152,7 @@ def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_
         weights="random",
         validation_cases=1,
         log_frequency_bias=True,
+        mirror_test=True,
     )
     cell = Cell(model="segresnet", loss="combined", sampling="oversample")
     straight, broken = (
@@ -176,6 +177,12 @@ def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_
     assert whole.facts["draws"]["patches_counted"] == 2
     assert whole.facts["intensities"][0]["low"] < 0 < whole.facts["intensities"][0]["mean"]
     assert whole.facts["prediction_seconds_a_case"] > 0
+    assert 0 < whole.facts["prediction_peak_gib"] <= whole.peak_gib
+    native = [score for score in whole.scores if (score.split, score.space) == ("test", "native")]
+    assert [replace(score, pred_voxels=0, overlap_voxels=0) for score in whole.mirrored] == [
+        replace(score, pred_voxels=0, overlap_voxels=0) for score in native
+    ]
+    assert list(whole.mirrored) != native
     assert_predicts_its_own_labels(straight, whole, cache)
 
 
