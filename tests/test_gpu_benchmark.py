@@ -1,19 +1,20 @@
-"""benchmarks/gpu in its short form on the CPU: every row has a number, and a row without one says
-why.
+"""benchmarks/gpu and gpu_strong in their short form on the CPU: every row has a number, and a row
+without one says why.
 """
 
 import re
 
 import pytest
 
+from benchmarks import gpu_strong
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.rows import NOT_MEASURED, ROWS, SLICE_MODEL, Row, Sheet
 from trials.models.registry import MODELS
 
 
-def rows_of(path) -> dict[str, str]:
+def rows_of(path, table=ROWS) -> dict[str, str]:
     """What stands behind the name of each row of a file."""
-    names = [row.name for part in ROWS.values() for row in part]
+    names = [row.name for part in table.values() for row in part]
     lines = path.read_text().splitlines()
     return {
         name: line[len(name) :].strip()
@@ -35,6 +36,20 @@ def test_the_short_form_of_the_steps_gives_every_row_a_number(on_cpu, tmp_path, 
     found = rows_of(path)
     assert list(found) == [row.name for row in ROWS["steps"]]
     assert [name for name, line in found.items() if not re.match(r"-?\d[\d.e+-]*( |$)", line)] == []
+
+
+def test_the_short_form_of_a_strong_network_gives_every_row_a_number_but_that_of_the_gpu(
+    on_cpu, tmp_path
+):
+    path = tmp_path / "gpu_strong.txt"
+
+    assert gpu_strong.main(["dynunet", "--short", "--seconds", "600", "--out", str(path)]) == 0
+
+    found = rows_of(path, gpu_strong.TABLE)
+    assert list(found) == [row.name for row in gpu_strong.TABLE["dynunet"]]
+    unknown = [name for name, line in found.items() if not re.match(r"\d[\d.e+-]*( |$)", line)]
+    assert unknown == ["dynunet: GPU busy while it trains, %"]
+    assert found[unknown[0]].startswith(NOT_MEASURED)
 
 
 def test_a_part_without_time_says_so_in_every_row(on_cpu, tmp_path):

@@ -119,13 +119,15 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
 @dataclass(slots=True, kw_only=True)
 class Sheet:
     """The rows of one part. path None keeps nothing on disk; seconds is the time that the part may
-    take from now.
+    take from now; table holds the rows of all parts of the file, about says what it is.
     """
 
     part: str
     stamp: str
     path: Path | None
     seconds: float
+    table: Mapping[str, tuple[Row, ...]] = field(default_factory=lambda: ROWS)
+    about: str = ABOUT
     started: float = field(default_factory=time.perf_counter)
     lines: dict[str, tuple[float | None, str]] = field(default_factory=dict)
 
@@ -170,7 +172,7 @@ class Sheet:
     def text(self) -> str:
         """The part as it stands in the file: a stamp, then every row of the table,
         measured or not."""
-        rows = [self._line(row) for row in ROWS[self.part]]
+        rows = [self._line(row) for row in self.table[self.part]]
         return (
             "\n".join(
                 [
@@ -192,11 +194,14 @@ class Sheet:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(
-            self.path, "\n".join([ABOUT + "\n", *(blocks[part] for part in ROWS if part in blocks)])
+            self.path,
+            "\n".join(
+                [self.about + "\n", *(blocks[part] for part in self.table if part in blocks)]
+            ),
         )
 
     def _keep(self, name: str, value: float | None, detail: str) -> None:
-        (row,) = (row for row in ROWS[self.part] if row.name == name)
+        (row,) = (row for row in self.table[self.part] if row.name == name)
         self.lines[name] = (value, detail)
         print(self._line(row), flush=True)
         self.save()
