@@ -21,7 +21,7 @@ from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry
 from trials.records.metrics import METRICS, MetricEntry
 from trials.records.questions import Question
-from trials.records.record import record
+from trials.records.record import OneOf, record
 from trials.records.registry import Entry
 from trials.records.spec import Augmentation, Cell, Cube, Hyper, Recipe, Spacing, Times
 
@@ -95,6 +95,9 @@ class Tuning:
 class Grid:
     """A benchmark. splits None is the data set's default.
 
+    targets is what networks predict and are selected and ranked by: "labels" (one softmax), or
+    "regions" (one sigmoid each): those of dataset.json, else those of the data set's entry.
+
     patients says which cases are scans of one patient: a regular expression that matches the start
     of each case's name, whose first group is the patient, or the path, from the data set's folder,
     of a CSV file with the columns case, patient and, if known, site. "" takes patients.csv in the
@@ -113,6 +116,7 @@ class Grid:
     recipes: Mapping[str, Recipe]
     seeds: tuple[Seed, ...] = (0,)
     tuning: Tuning | None = None
+    targets: Annotated[str, OneOf("labels", "regions")] = "labels"
     splits: str | None = None
     fold: int = 0
     patients: Annotated[str, AfterValidator(checked_rule)] = ""

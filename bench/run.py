@@ -23,6 +23,11 @@ from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
 from bench.tracking.trackers import check_tracker
 from trials.data.datasets.registry import DATASETS, open_dataset
+from trials.data.datasets.targets import target_regions
+from trials.records.targets import LABELS, REGIONS, targets_text
+
+# What networks predict, as far as it is known before the data are.
+TARGETS = {LABELS: targets_text(()), REGIONS: "the regions of the data set, each with a sigmoid"}
 
 
 def run_grid(options: argparse.Namespace) -> int:
@@ -30,20 +35,22 @@ def run_grid(options: argparse.Namespace) -> int:
     Raises ValueError for what the user can fix.
     """
     grid, grid_text = load_grid(options.grid)
-    grid = on_data(grid, options.dataset, options.fold)
+    grid = on_data(grid, options.dataset, options.fold, options.targets)
     check_grid(grid)
     for name in options.track:
         check_tracker(name)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
     if options.dry_run:
-        dataset, is_made = None, grid.generate and DATASETS[grid.dataset].generate
+        dataset, told = None, TARGETS[grid.targets]
+        is_made = grid.generate and DATASETS[grid.dataset].generate
         if options.data and not is_made:
             dataset = open_dataset(grid.dataset, options.data, grid.patients)
-        return print_trials(declared, options, num_test_patients(grid, dataset))
+            told = targets_text(target_regions(dataset, grid.targets))
+        return print_trials(declared, options, num_test_patients(grid, dataset), told)
     from bench.tuning.execute import Request, execute
 
-    name = run_name(grid, options.dataset, options.fold, options.data)
+    name = run_name(grid, options.dataset, options.fold, options.data, options.targets)
     out = (options.out or Path("runs") / name).absolute()
     places = Places(
         out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
@@ -60,9 +67,11 @@ def run_grid(options: argparse.Namespace) -> int:
     return exit_code_of(out, finished, stopping.code)
 
 
-def print_trials(declared: ResolvedGrid, options: argparse.Namespace, patients: int | None) -> int:
-    """Print every trial of a grid, one per line, their number, and what they can resolve with this
-    number of test patients, None if it is unknown (--dry-run).
+def print_trials(
+    declared: ResolvedGrid, options: argparse.Namespace, patients: int | None, told: str
+) -> int:
+    """Print every trial of a grid, one per line, their number, what networks predict, and what the
+    trials can resolve with this number of test patients, None if it is unknown (--dry-run).
     """
     from bench.commands.plan import resolvable_lines
 
@@ -80,6 +89,7 @@ def print_trials(declared: ResolvedGrid, options: argparse.Namespace, patients: 
         f"{count} {phase}" for phase, count in count_trials(declared).items() if count
     )
     console.print(f"{len(rows)} trials: {counts}; none was started")
+    console.print(f"networks predict {told}", highlight=False, markup=False, soft_wrap=True)
     for line in resolvable_lines(declared.grid, patients):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(
@@ -92,7 +102,8 @@ def print_trials(declared: ResolvedGrid, options: argparse.Namespace, patients: 
 
 def plan_command(options: argparse.Namespace) -> str:
     """The command that estimates the same run."""
-    flags = {name: getattr(options, name) for name in ("grid", "dataset", "fold", "data")}
+    names = ("grid", "dataset", "fold", "targets", "data")
+    flags = {name: getattr(options, name) for name in names}
     given = [
         text
         for name, value in flags.items()

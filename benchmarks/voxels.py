@@ -20,7 +20,8 @@ from benchmarks.compare import compare, keep, table
 from trials.data.batches.augment import TURN_DEGREES, ZOOM, turned
 from trials.inference.predict import on_native_grid
 from trials.process.environment import reset_peak
-from trials.scoring.overlap import argmax_labels, label_counts
+from trials.scoring.decision import labels_of
+from trials.scoring.overlap import label_counts
 from trials.voxel_losses import Combined, Focal
 
 CLASSES, EDGE, NATIVE = 4, 128, (178, 512, 512)
@@ -59,9 +60,7 @@ def augmentation(edge: int = 96) -> Measured:
 def count(logits: torch.Tensor, labels: np.ndarray) -> np.ndarray:
     """True, predicted and overlapping voxels of every cube and class."""
     pairs = zip(logits, labels, strict=True)
-    return np.stack(
-        [label_counts(argmax_labels(one).numpy(), true, CLASSES) for one, true in pairs]
-    )
+    return np.stack([label_counts(labels_of(one).numpy(), true, CLASSES) for one, true in pairs])
 
 
 def monai_scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

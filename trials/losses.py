@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trials.data.sampling import ClassCounts
 from trials.records.registry import Entry, pick
+from trials.records.targets import Targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,11 +44,45 @@ def build_loss(name: str, counts: ClassCounts, hyper: Mapping[str, Any]) -> "Los
     return function(counts, **arguments)
 
 
+def build_target_loss(
+    name: str, counts: ClassCounts, hyper: Mapping[str, Any], targets: Targets
+) -> "Loss":
+    """The loss of a trial: that of build_loss() or, where networks predict regions, the mean over
+    them of a loss for each, built from its own counts. See voxel_losses.ByRegion.
+
+    alpha, a weight for each class, holds that of the rest and then those of the regions.
+    """
+    if not targets.regions:
+        return build_loss(name, counts, hyper)
+    from trials.voxel_losses import ByRegion
+
+    losses = tuple(
+        build_loss(name, one, _of_region(hyper, number, len(targets.regions)))
+        for number, one in enumerate(counts.regions, start=1)
+    )
+    return ByRegion(losses, tuple(region.labels for region in targets.regions))
+
+
+def _of_region(hyper: Mapping[str, Any], number: int, num_regions: int) -> Mapping[str, Any]:
+    """The hyperparameters of the number-th region's loss, counted from 1."""
+    alpha = hyper.get("alpha")
+    if not isinstance(alpha, tuple | list):
+        return hyper
+    if len(alpha) != num_regions + 1:
+        raise ValueError(
+            f"alpha must hold one weight for the rest and one for each of {num_regions} regions; "
+            f"got {len(alpha)}: {tuple(alpha)}"
+        )
+    return {**hyper, "alpha": (alpha[0], alpha[number])}
+
+
 def combined(counts: ClassCounts) -> "Loss":
-    """Half Dice, half cross-entropy. See voxel_losses.Combined."""
+    """Half Dice, half cross-entropy; of a region its own Dice, without that of the rest. See
+    voxel_losses.Combined.
+    """
     from trials.voxel_losses import Combined
 
-    return Combined()
+    return Combined(first_class=int(counts.is_region))
 
 
 def focal(counts: ClassCounts, gamma: float) -> "Loss":
@@ -73,9 +108,9 @@ def weighted_focal(
 
 def class_balanced(counts: ClassCounts, one_minus_beta: float, gamma: float) -> "Loss":
     """Focal loss weighted by the inverse effective number of samples; raises ValueError for a
-    setting whose weights are all equal.
+    setting whose weights are all equal. Those of one region may be.
     """
-    if is_plain_focal(counts, one_minus_beta):
+    if not counts.is_region and is_plain_focal(counts, one_minus_beta):
         raise ValueError(_plain_refusal(counts, one_minus_beta))
     return _focal(gamma, class_balanced_weights(counts, one_minus_beta))
 
@@ -110,18 +145,21 @@ def inverse_frequency_weights(counts: ClassCounts) -> tuple[float, ...]:
 
 def one_minus_beta_range(counts: ClassCounts) -> tuple[float, float]:
     """Return the range (low, high) in which 1 - beta matters: 1 / the largest and 1 / the smallest
-    class count.
+    class count, of all regions where networks predict these.
     """
-    present = [count for count in counts.of_unit if count]
+    present = [count for one in counts.of_each_loss for count in one.of_unit if count]
     return 1 / max(present), 1 / min(present)
 
 
 def is_plain_focal(counts: ClassCounts, one_minus_beta: float) -> bool:
-    """Whether the weights are within 1 % of each other, so that the class-balanced loss equals the
-    focal loss.
+    """Whether the weights are within 1 % of each other, in every region, so that the class-balanced
+    loss equals the focal loss.
     """
-    present = [weight for weight in class_balanced_weights(counts, one_minus_beta) if weight]
-    return max(present) / min(present) <= PLAIN_RATIO
+    for one in counts.of_each_loss:
+        present = [weight for weight in class_balanced_weights(one, one_minus_beta) if weight]
+        if max(present) / min(present) > PLAIN_RATIO:
+            return False
+    return True
 
 
 def _focal(gamma: float, weights: tuple[float, ...] | None) -> "Loss":

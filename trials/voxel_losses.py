@@ -9,7 +9,7 @@ only tensor allocated at the size of the logits is their gradient.
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,11 @@ class Combined:
     p.
 
     Dice_c = 2 sum(p_c t_c) / (sum p_c + sum t_c) is pooled over the batch's voxels and averaged
-    over all K classes including the background; a class absent from the batch has Dice 0 and no
-    gradient from its Dice.
+    over the classes from first_class on, by default all K including the background; a class absent
+    from the batch has Dice 0 and no gradient from its Dice.
     """
+
+    first_class: int = 0
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss as a scalar."""
@@ -45,7 +47,9 @@ class Combined:
                 logits.flatten(2), labels.flatten(1)
             )
             dice = 2 * overlap / (predicted + true + SMOOTHING)
-            return 0.5 * (1 - dice.mean()) - 0.5 * log_true.sum() / labels.numel()
+            return (
+                0.5 * (1 - dice[self.first_class :].mean()) - 0.5 * log_true.sum() / labels.numel()
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +85,59 @@ class Focal:
 
 @dataclass(frozen=True, slots=True)
 class OnAnnotated:
-    """A loss of the annotated voxels alone, whatever the loss: those labelled K or above are taken
-    out of the batch before it sees them, so they have no gradient and no part in any sum or mean.
+    """A loss of the annotated voxels alone, whatever the loss: those labelled num_labels or above
+    are taken out of the batch before it sees them, so they have no gradient and no part in any sum
+    or mean.
 
     loss is given the others as one row of voxels, logits [1, K, V] and labels [1, V]. Without any
     the loss is 0.
     """
 
     loss: Callable[[Tensor, Tensor], Tensor]
+    num_labels: int
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss as a scalar."""
-        is_annotated = labels < logits.shape[1]
+        is_annotated = labels < self.num_labels
         chosen = logits.movedim(1, -1)[is_annotated]
         if not len(chosen):
             return logits.sum() * 0
         return self.loss(chosen.T[None], labels[is_annotated][None])
+
+
+@dataclass(frozen=True, slots=True)
+class ByRegion:
+    """Losses in their binary form: the mean over regions of a loss of each against the rest.
+
+    losses holds one for each channel of the logits, groups the labels that its region is made of. A
+    loss is given two classes, logits [B, 2, ...] that are 0 for the rest and the channel for the
+    region, whose softmax is the channel's sigmoid, and labels [B, ...] that are 1 in the region.
+    """
+
+    losses: tuple[Callable[[Tensor, Tensor], Tensor], ...]
+    groups: tuple[tuple[int, ...], ...]
+
+    @property
+    def weights(self) -> tuple[Any, ...] | None:
+        """The class weights of each region's loss, (rest, region); None if they have none."""
+        found = tuple(getattr(loss, "weights", None) for loss in self.losses)
+        return found if all(found) else None
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss as a scalar."""
+        rest = torch.zeros_like(logits[:, :1])
+        values = [
+            loss(torch.cat([rest, channel], 1), is_in(labels, group).to(torch.uint8))
+            for loss, group, channel in zip(
+                self.losses, self.groups, logits.split(1, dim=1), strict=True
+            )
+        ]
+        return torch.stack(values).mean()
+
+
+def is_in(labels: Tensor, group: Sequence[int]) -> Tensor:
+    """Where labels are of a group: bool, of their shape."""
+    return functools.reduce(torch.logical_or, (labels == label for label in group))
 
 
 class SoftmaxSums(torch.autograd.Function):

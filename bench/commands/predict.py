@@ -61,7 +61,7 @@ def predict_folder(options: argparse.Namespace) -> int:
     load_recorded_parts(run, finals)
     trained = [load_trained(run.out, result, rules) for result in finals]
     open_out(options.out, finals)
-    write_label_files(options.out, run.classes)
+    write_label_files(options.out, run.label_names)
     console.print(f"{len(scans)} scans, predicted by {described(finals)}", highlight=False)
     failed = predict_and_print(trained, scans, options.out, rules, console)
     print(options.out)
@@ -95,7 +95,7 @@ def chosen_finals(run: Run, names: Sequence[str], seed: int | None) -> list[Tria
 def rules_of_run(run: Run) -> Rules:
     """What is known of the cases of a run's data set."""
     data = run.record.get("data") or {}
-    labels = LabelSet(classes=run.classes, has_ignore=data.get("has_ignore", False))
+    labels = LabelSet(classes=run.label_names, has_ignore=data.get("has_ignore", False))
     return rules_for(run.record["dataset"], labels, tuple(data.get("channels") or ("CT",)))
 
 

@@ -13,7 +13,7 @@ from trials.data.datasets.registry import Case, Dataset, official_regions, open_
 from trials.records.codec import record_hash, to_json
 from trials.records.faults import printable
 from trials.records.result import ExternalPredictions
-from trials.records.run_record import read_run_record
+from trials.records.run_record import label_names, read_run_record, target_regions_in
 from trials.scoring.external import count_external, external_pairs
 from trials.scoring.folders import header_remarks, renamed
 from trials.scoring.regions import every_region
@@ -60,7 +60,7 @@ def _score(
         print(printable(f"warning: --add {name}: {remark}"), file=sys.stderr)
     regions = every_region(labels, official_regions(record["dataset"]))
     with progress_bar(f"scoring {name}", len(pairs)) as tick:
-        return count_external(name, pairs, labels, regions, tick)
+        return count_external(name, pairs, labels, regions, tick, target_regions_in(record))
 
 
 def _name_and_folder(pair: str, record: dict[str, Any]) -> tuple[str, Path]:
@@ -89,10 +89,10 @@ def open_data_of(record: Mapping[str, Any], root: Path) -> Dataset:
             "--data DIR"
         )
     dataset = open_dataset(record["dataset"], root)
-    if dataset.classes != tuple(record["classes"]):
+    if dataset.classes != (classes := label_names(record)):
         raise ValueError(
             f"{root} has the classes {', '.join(dataset.classes)}, the run "
-            f"{', '.join(record['classes'])}; give the run's own data with --data DIR"
+            f"{', '.join(classes)}; give the run's own data with --data DIR"
         )
     return dataset
 

@@ -44,6 +44,11 @@ def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--fold", type=int, metavar="K", help="the fold of the split (default: the grid's)"
     )
+    verb.add_argument(
+        "--targets",
+        choices=("labels", "regions"),
+        help="what networks predict and are ranked by (default: the grid's)",
+    )
 
 
 def add_data(verb: argparse.ArgumentParser, about: str = "the data set's folder") -> None:

@@ -23,7 +23,7 @@ def write_ceilings(out: Path, prepared: Prepared) -> None:
         digest = prepared.digests[preparation]
         if digest not in known:
             cache = open_cache(folder)
-            scores = tuple(ceiling_scores(cache, prepared.split.test))
+            scores = tuple(ceiling_scores(cache, prepared.split.test, prepared.regions))
             known[digest] = Ceiling(data=digest, preparation=cache.preparation, scores=scores)
         ceilings.append(known[digest])
     write_ceiling_file(path, ceilings)

@@ -25,6 +25,7 @@ from trials.data.datasets.registry import (
     split_cases,
 )
 from trials.data.datasets.splits import explain, sizes, split_hash
+from trials.data.datasets.targets import target_regions
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
@@ -35,6 +36,7 @@ from trials.records.faults import WARNING, Fault, bad_cases, fault_lines, printa
 from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
 from trials.records.spec import Cube, Preparation
+from trials.records.targets import TargetRegion, targets_text
 from trials.storage.mirror import local_cache
 
 UNUSED_SPLITS = "the data set's own splits are not used: the grid names others"
@@ -42,8 +44,8 @@ UNUSED_SPLITS = "the data set's own splits are not used: the grid names others"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A data set that is ready for trials: its split, and the folder and digest of each
-    preparation.
+    """A data set that is ready for trials: its split, the folder and digest of each preparation,
+    and the regions that networks predict, none where they predict its labels.
     """
 
     dataset: Dataset
@@ -53,6 +55,7 @@ class Prepared:
     digests: Mapping[Preparation, str]
     counts: Mapping[tuple[Preparation, str], ClassCounts]
     geometry: Mapping[str, Mapping[str, object]]
+    regions: tuple[TargetRegion, ...] = ()
     fingerprint: str = ""
     split_rule: str = ""
     notes: tuple[Fault, ...] = ()
@@ -60,7 +63,11 @@ class Prepared:
     def facts(self, weights: Mapping[str, str]) -> GridFacts:
         """What the trial queue needs to know of the data and of the given weights."""
         return GridFacts(
-            splits=self.scheme, digests=self.digests, counts=self.counts, weights=weights
+            splits=self.scheme,
+            digests=self.digests,
+            counts=self.counts,
+            weights=weights,
+            regions=self.regions,
         )
 
     def training_voxels(self) -> list[object]:
@@ -135,6 +142,9 @@ def open_grid_data(
         else open_sound_part(grid.dataset, root, skip_bad, console, patients=grid.patients)
     )
     print_patients(dataset, console)
+    if regions := target_regions(dataset, grid.targets):
+        told = f"networks predict {targets_text(regions)}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     scheme = grid.splits or default_scheme(dataset)
     split = split_cases(dataset, scheme, grid.fold)
     console.print(case_count(dataset, split), highlight=False)
@@ -173,6 +183,7 @@ def prepare_grid(
     faulty case.
     """
     recipes = dict.fromkeys(one.recipe for one in resolved.cells)
+    regions = target_regions(dataset, resolved.grid.targets)
     folders = {
         preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
         for preparation in dict.fromkeys(recipe.preparation for recipe in recipes)
@@ -180,7 +191,7 @@ def prepare_grid(
     caches = {preparation: open_cache(folder) for preparation, folder in folders.items()}
     counts = {
         (recipe.preparation, recipe.class_unit): count_classes(
-            caches[recipe.preparation], split.train, recipe.class_unit
+            caches[recipe.preparation], split.train, recipe.class_unit, regions
         )
         for recipe in recipes
     }
@@ -193,6 +204,7 @@ def prepare_grid(
         digests={preparation: opened.digest for preparation, opened in caches.items()},
         counts=counts,
         geometry=geometry(next(iter(caches.values()))),
+        regions=regions,
         fingerprint=fingerprint_of_files(next(iter(caches.values()))),
         notes=notes_of(next(iter(caches.values()))),
     )

@@ -13,8 +13,10 @@ from bench.execution.start_weights import digests, fetch_imagenet
 from bench.grid.part_checks import check_parts
 from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
+from trials.data.datasets.targets import target_regions
 from trials.models.registry import check_channels
 from trials.records.questions import check_scores
+from trials.records.targets import target_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ def make_ready(
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None
     dataset, scheme, split = open_grid_data(grid, places.data, places.made, console, skipped)
-    check_scores(f"grid {grid.name!r}: ", grid.questions, dataset.classes)
+    scored = target_names(dataset.classes, target_regions(dataset, grid.targets))
+    check_scores(f"grid {grid.name!r}: ", grid.questions, scored)
     for model in declared.models:
         check_channels(model, dataset.channels)
     files = dict(given) | fetch_imagenet(declared)

@@ -1,5 +1,5 @@
-"""A grid and the data that it is given: what --dataset, --fold and --data change in it, what it
-takes from the demo, how many test patients it will have.
+"""A grid and the data that it is given: what --dataset, --fold, --targets and --data change in
+it, what it takes from the demo, how many test patients it will have.
 """
 
 import re
@@ -25,30 +25,39 @@ LEAST_EQUAL = 5
 OTHER = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 
-def on_data(grid: Grid, dataset: str | None, fold: int | None) -> Grid:
-    """The grid with another data set or fold; None keeps its own. Raises ValueError for an unknown
-    data set.
+def on_data(grid: Grid, dataset: str | None, fold: int | None, targets: str | None = None) -> Grid:
+    """The grid with another data set, fold or targets; None keeps its own. Raises ValueError for an
+    unknown data set.
 
-    With another data set the split is that set's default, and settings with a value for each class
-    of the grid's own data set are dropped.
+    With another data set the split is that set's default. Settings with a value for each class are
+    dropped where the classes are others than those of the grid.
     """
     if dataset and dataset != grid.dataset:
         pick(DATASETS, "data set", dataset)
-        hyper = {
-            model: {name: value for name, value in values.items() if not isinstance(value, tuple)}
-            for model, values in grid.hyper.items()
-        }
-        grid = replace(grid, dataset=dataset, splits=None, fold=0, generate={}, hyper=hyper)
+        grid = replace(_of_any_class(grid), dataset=dataset, splits=None, fold=0, generate={})
+    if targets and targets != grid.targets:
+        grid = replace(_of_any_class(grid), targets=targets)
     return grid if fold is None else replace(grid, fold=fold)
 
 
-def run_name(grid: Grid, dataset: str | None, fold: int | None, data: Path | None) -> str:
-    """The name of the default run folder: the grid's, with that of the folder of another data set
-    and the fold if they were given.
+def _of_any_class(grid: Grid) -> Grid:
+    """The grid without settings that have a value for each class."""
+    hyper = {
+        model: {name: value for name, value in values.items() if not isinstance(value, tuple)}
+        for model, values in grid.hyper.items()
+    }
+    return replace(grid, hyper=hyper)
+
+
+def run_name(
+    grid: Grid, dataset: str | None, fold: int | None, data: Path | None, targets: str | None = None
+) -> str:
+    """The name of the default run folder: the grid's, with that of the folder of another data set,
+    the fold and the targets if they were given.
     """
     folder = OTHER.sub("-", data.absolute().name).strip("-.") if dataset and data else ""
     number = "" if fold is None else f"fold{fold}"
-    return "-".join(part for part in (grid.name, folder, number) if part)
+    return "-".join(part for part in (grid.name, folder, number, targets) if part)
 
 
 def inherited(grid: Grid) -> list[str]:

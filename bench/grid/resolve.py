@@ -13,6 +13,7 @@ from trials.models.registry import MODELS
 from trials.records.codec import record_hash
 from trials.records.registry import pick
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Hyper, Preparation, Recipe, TrialSpec
+from trials.records.targets import TargetRegion
 
 RESTORATION = "restoration"
 ONE_VOXEL = ClassCounts(voxels=(1,), slices=(1,), cases=(1,))
@@ -23,13 +24,15 @@ class GridFacts:
     """The facts about the data that a grid needs: the split scheme, and each preparation's digest
     and training class counts by unit.
 
-    weights maps a model to the digest of the file given for it.
+    weights maps a model to the digest of the file given for it. regions are what networks predict,
+    none where they predict the labels.
     """
 
     splits: str
     digests: Mapping[Preparation, str]
     counts: Mapping[tuple[Preparation, str], ClassCounts]
     weights: Mapping[str, str]
+    regions: tuple[TargetRegion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +61,14 @@ class ResolvedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedGrid:
-    """A grid and its resolved cells. weights maps a model to the digest of its given file."""
+    """A grid and its resolved cells. weights maps a model to the digest of its given file; regions
+    are those of its facts.
+    """
 
     grid: Grid
     cells: tuple[ResolvedCell, ...]
     weights: Mapping[str, str]
+    regions: tuple[TargetRegion, ...] = ()
 
     @property
     def models(self) -> dict[str, ResolvedCell]:
@@ -80,7 +86,7 @@ def resolve(grid: Grid, facts: GridFacts) -> ResolvedGrid:
     recipe, or a tuned parameter without a default or a range.
     """
     cells = tuple(_resolved(grid, facts, cell) for cell in grid.cells)
-    return ResolvedGrid(grid=grid, cells=cells, weights=facts.weights)
+    return ResolvedGrid(grid=grid, cells=cells, weights=facts.weights, regions=facts.regions)
 
 
 def before_data(grid: Grid, given: Collection[str] = ()) -> GridFacts:
@@ -208,6 +214,7 @@ def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
         recipe=with_numbers(recipe, default),
         seed=grid.seeds[0],
         phase=FINAL,
+        regions=facts.regions,
     )
     return ResolvedCell(
         cell=cell,
@@ -240,4 +247,5 @@ def _pretraining(template: TrialSpec, recipe: Recipe) -> TrialSpec:
         hyper=hyper,
         recipe=with_numbers(recipe, hyper),
         phase=PRETRAIN,
+        regions=(),
     )

@@ -19,6 +19,7 @@ from bench.grid.resolve import ResolvedGrid, before_data, numbers_of, recipe_of,
 from bench.grids import MOST_TRIALS, Grid, Seed
 from bench.spaces import Range, check_setting, settable_names
 from trials.data.datasets.registry import DATASETS, OWN, DatasetEntry
+from trials.data.datasets.targets import check_regions
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES
 from trials.models.registry import MODELS, ModelEntry, check_input
@@ -104,9 +105,10 @@ def check_settings(resolved: ResolvedGrid) -> None:
     for one in resolved.cells:
         cell, counts = one.cell, one.counts
         if cell.loss == "class_balanced" and 0 in counts.of_unit:
+            noun = "region" if counts.regions else "class"
             raise ValueError(
-                f"cell {cell.model}, {cell.loss}, {cell.sampling}: class {counts.of_unit.index(0)} "
-                "occurs in no training case, "
+                f"cell {cell.model}, {cell.loss}, {cell.sampling}: {noun} "
+                f"{counts.of_unit.index(0)} occurs in no training case, "
                 "so its weight is undefined; choose another split or another loss"
             )
         check_setting(cell, counts, one.default)
@@ -262,6 +264,8 @@ def check_entry(part: Any, kind: type[Entry], given: tuple[str, ...]) -> None:
         check_model(part)
     if isinstance(part, MetricEntry):
         check_metric(part)
+    if isinstance(part, DatasetEntry):
+        check_regions(part)
     if str(part.target).startswith(OUR_MODELS):
         check_defined(str(part.target))
     elif not accepts(part.load(), len(given)):

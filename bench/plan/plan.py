@@ -53,7 +53,7 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
 
     refuse_flags(options)
     grid, grid_text = load_grid(options.grid)
-    grid = on_data(grid, options.dataset, options.fold)
+    grid = on_data(grid, options.dataset, options.fold, options.targets)
     check_grid(grid)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     console, runs = Console(stderr=True, markup=False, emoji=False), Path("runs").absolute()

@@ -17,6 +17,7 @@ from bench.plan.estimate import (
 )
 from trials.records.duration import duration
 from trials.records.spec import PRETRAIN
+from trials.records.targets import targets_text
 
 if TYPE_CHECKING:
     from bench.tuning.driver import Cluster
@@ -39,6 +40,9 @@ def print_plan(
         estimate_wall_seconds(resolved, measured, here, on_cpu),
     )
     console.print(f"\n{source}", soft_wrap=True)
+    if resolved.regions:
+        told = f"networks predict {targets_text(resolved.regions)}"
+        console.print(told, markup=False, soft_wrap=True)
     for (phase, model), timing in measured.timings.items():
         console.print(f"{timed_name(phase, model)} trains in {timing.precision}")
     walls = [

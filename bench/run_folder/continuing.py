@@ -24,6 +24,7 @@ KEPT = (
     "splits",
     "fold",
     "classes",
+    "target_regions",
     "tuning",
     "recipes",
     "hyper",

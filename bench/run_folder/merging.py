@@ -18,7 +18,7 @@ from trials.storage.atomic import find_files
 
 # What must be equal in all runs. Of a mapping, the keys that two runs share must be equal.
 SAME = (
-    *("dataset", "splits", "fold", "classes", "tuning", "questions"),
+    *("dataset", "splits", "fold", "classes", "target_regions", "tuning", "questions"),
     *("recipes", "hyper", "spaces", "weights", "code"),
 )
 OF_THE_DATA = ("fingerprint", "split_hash", "channels", "has_ignore", "grouping")

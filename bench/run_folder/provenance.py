@@ -20,6 +20,7 @@ from trials.identity.code_identity import code_of_cell
 from trials.models.registry import MODELS
 from trials.process.versions import processor_name, versions
 from trials.records.run_record import write_run_record
+from trials.records.targets import target_names
 from trials.storage.atomic import write_text
 
 
@@ -78,7 +79,8 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
         "dataset": grid.dataset,
         "splits": data["splits"],
         "fold": grid.fold,
-        "classes": data["classes"],
+        "classes": list(target_names(data["classes"], resolved.regions)),
+        "target_regions": [dataclasses.asdict(region) for region in resolved.regions],
         "cells": [dataclasses.asdict(cell) for cell in grid.cells],
         "seeds": list(grid.seeds),
         "tuning": dataclasses.asdict(grid.tuning) if grid.tuning else None,

@@ -13,7 +13,8 @@ from trials.data.sampling import ClassCounts
 from trials.inference.network import pick_device
 from trials.losses import build_loss
 from trials.models.build import build
-from trials.scoring.overlap import argmax_labels, device_counts, label_counts, read_counts
+from trials.scoring.decision import labels_of
+from trials.scoring.overlap import device_counts, label_counts, read_counts
 from trials.voxel_losses import Combined
 
 COUNTS = ClassCounts(
@@ -41,7 +42,7 @@ def compare_devices(sheet: Sheet, sizes: Sizes, cache: Cache) -> None:
     )
     pairs = zip(logits, labels, strict=True)
     by_hand = [
-        label_counts(argmax_labels(scores).numpy(), true.numpy(), CLASSES) for scores, true in pairs
+        label_counts(labels_of(scores).numpy(), true.numpy(), CLASSES) for scores, true in pairs
     ]
     sheet.write(COUNTS_ROW, int((counted != np.stack(by_hand)).sum()), f"of {counted.size}")
     sheet.write(

@@ -34,7 +34,7 @@ def own_tables(
         if np.isnan(summaries[i, MEAN].dice):
             continue
         named = {label: run.classes[label] for label in run.labels if summaries[i, label].n} | {
-            MEAN: "mean of classes"
+            MEAN: f"mean of {run.nouns}"
         }
         rows = [
             _row(line, name, summaries[i, label].dice, summaries[i, label].iou)
@@ -54,7 +54,7 @@ def audit_own_tables(
     tables = own_tables(run, test, summaries)
     if not tables:
         return []
-    floor = background_floor(test)
+    floor = background_floor(test, run.annotated_voxels(test.cases))
     dice, iou = (
         read_number(f"{value:.{BACKGROUND_DECIMALS}f}") for value in (floor.dice, floor.iou)
     )

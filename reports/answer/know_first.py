@@ -103,8 +103,8 @@ def _cube_voxels(run: Run, label: int, edge: int) -> list[float]:
     """The voxels of a class in the cube, of every case that holds it."""
     geometry: Mapping[str, Any] = (run.record.get("data") or {}).get("geometry") or {}
     voxels = []
-    for grid in geometry.values():
+    for grid, counts in zip(geometry.values(), run.class_voxels(geometry), strict=True):
         depth, height, width = grid["shape"]
-        if (count := grid["class_voxels"][label]) > 0:
-            voxels.append(count * edge**3 / (depth * height * width))
+        if counts[label] > 0:
+            voxels.append(counts[label] * edge**3 / (depth * height * width))
     return voxels

@@ -199,7 +199,7 @@ def _numbers(context: Context, selection: Selection, found: Resolution | None) -
     items = [
         (
             number(row.dice),
-            f"Test Dice of {_name(context, selection.selected)}, mean of classes",
+            f"Test Dice of {_name(context, selection.selected)}, mean of {context.run.nouns}",
             _bounds(row.dice_low, row.dice_high) + size,
         )
     ]
@@ -305,7 +305,7 @@ def _by_class(context: Context, selection: Selection) -> Table:
         Column(
             "false positives",
             True,
-            "share of the patients without the class in whom it was predicted",
+            f"share of the patients without the {context.run.noun} in whom it was predicted",
         ),
     )
     rows = []

@@ -74,8 +74,8 @@ def summary_of(context: Context, i: int, label: int) -> ScoreSummary:
 
 
 def class_name(context: Context, label: int) -> str:
-    """The name of a label, or of the mean over the labels."""
-    return "mean of classes" if label == MEAN else context.run.classes[label]
+    """The name of a class, or of the mean over the classes."""
+    return f"mean of {context.run.nouns}" if label == MEAN else context.run.classes[label]
 
 
 def configuration(context: Context, i: int) -> TableCell:

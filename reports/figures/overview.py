@@ -123,7 +123,7 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
         None if context.images == "none" else _median_patient(context, patients_of(context, trial))
     )
     drawn = found and picture_case(
-        context.run.out, trial.trial, found.case, context.images, context.run.classes
+        context.run.out, trial.trial, found.case, context.images, context.run.label_names
     )
     if not found or not drawn:
         return None
@@ -140,8 +140,8 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
         pictures=(Picture(one.images, text, shapes, drawn.frame),),
         columns=1,
         legend=tuple(
-            (context.run.classes[label], f"rgb{label_colour(label)}")
-            for label in context.run.labels
+            (name, f"rgb{label_colour(label)}")
+            for label, name in enumerate(context.run.label_names[1:], start=1)
         ),
         channels=channels,
     )

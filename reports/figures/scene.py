@@ -27,7 +27,8 @@ def scene(context: Context, volumes: Sequence[tuple[str, str, Volumes]]) -> Figu
             *_traces(context, both.prediction, both, APART * both.size_mm[2]),
         ]
         views.append(View(name=f"{case}, {why}", data=tuple(traces), layout=_layout(both, traces)))
-        rows += [_row(context, case, label, both) for label in context.run.labels]
+        labels = range(1, len(context.run.label_names))
+        rows += [_row(context, case, label, both) for label in labels]
     caption = (
         f"{many(len(views), 'patient')} in 3D: reference on the left, prediction on the right; "
         "drag to rotate both. The surfaces of the masks on the cube, in mm, smoothed and reduced "
@@ -60,7 +61,7 @@ def _traces(
     context: Context, labels: np.ndarray, both: Volumes, shift: float
 ) -> list[dict[str, Any]]:
     traces = []
-    for label in context.run.labels:
+    for label, name in enumerate(context.run.label_names[1:], start=1):
         mesh = surface(labels == label, both.voxel_mm)
         if mesh is None:
             continue
@@ -77,10 +78,10 @@ def _traces(
                 "j": j.tolist(),
                 "k": k.tolist(),
                 "color": f"rgb{label_colour(label)}",
-                "opacity": 0.35 if label == 1 and len(context.run.labels) > 1 else 1.0,
+                "opacity": 0.35 if label == 1 and len(context.run.label_names) > 2 else 1.0,
                 "flatshading": False,
                 "lighting": {"ambient": 0.55, "diffuse": 0.7, "specular": 0.1, "roughness": 0.9},
-                "name": plain(context.run.classes[label]),
+                "name": plain(name),
                 "hoverinfo": "name",
             }
         )
@@ -127,6 +128,6 @@ def _row(context: Context, case: str, label: int, both: Volumes) -> tuple[TableC
     ]
     return (
         TableCell(case),
-        TableCell(context.run.classes[label]),
+        TableCell(context.run.label_names[label]),
         *(TableCell(f"{volume:.1f}", volume) for volume in volumes),
     )

@@ -2,7 +2,7 @@
 prediction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -73,11 +73,13 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
     }
 
 
-def background_floor(test: Counts) -> LabelScore:
+def background_floor(test: Counts, annotated: Sequence[int] = ()) -> LabelScore:
     """The background scores of an empty prediction, averaged over the test patients; it scores 0 in
-    every other class.
+    every other class. annotated counts the voxels of each case; by default it is the sum of the
+    classes, which is too much where regions overlap.
     """
-    background, voxels = test.true[:, 0], test.true.sum(axis=1)
+    background = test.true[:, 0]
+    voxels = np.array(annotated) if len(annotated) == len(background) else test.true.sum(axis=1)
     return LabelScore(
         dice=float(np.mean(by_patient(dice_of(background, voxels, background), test.patient_of))),
         iou=float(np.mean(by_patient(iou_of(background, voxels, background), test.patient_of))),

@@ -3,7 +3,7 @@ result.
 """
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from trials.records.result import (
     TrialResult,
 )
 from trials.records.result_file import read_result
-from trials.records.run_record import read_run_record
+from trials.records.run_record import label_names, read_run_record, target_regions_in
 from trials.records.spec import FINAL, PRETRAIN, Cell
+from trials.records.targets import TargetRegion, Targets
 from trials.storage.atomic import exists, find_files, read_text
 
 REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
@@ -59,9 +60,10 @@ SURFACE_TYPES = {
 class Run:
     """The content of a run folder.
 
-    record is run.json; classes, cells and seeds are in its order. results are the trials of this
-    grid, sorted by trial; other_trials are those in the folder that belong to another grid or
-    split.
+    record is run.json; classes, cells and seeds are in its order. classes are what the networks
+    predict and what is scored: the background, then every label or region. results are the trials
+    of this grid, sorted by trial; other_trials are those in the folder that belong to another grid
+    or split.
     """
 
     out: Path
@@ -90,10 +92,54 @@ class Run:
         return NOT_RECORDED if found is None else Grouping(**found)
 
     @property
+    def target_regions(self) -> tuple[TargetRegion, ...]:
+        """The regions that the networks predict; none where they predict labels."""
+        return target_regions_in(self.record)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the labels of masks and pictures, the background first."""
+        return label_names(self.record)
+
+    @property
+    def noun(self) -> str:
+        """What a class of this run is: "class" or "region"."""
+        return "region" if self.target_regions else "class"
+
+    @property
+    def nouns(self) -> str:
+        """The plural of noun."""
+        return "regions" if self.target_regions else "classes"
+
+    @property
     def regions(self) -> tuple[str, ...]:
-        """The regions of several labels that the data set's dataset.json declares."""
+        """What is scored besides the classes: the regions that the data set's dataset.json declares
+        or, where networks predict regions, the labels that they tell apart.
+        """
         declared = (self.record.get("data") or {}).get("regions") or ()
-        return tuple(name for name in declared if name not in self.classes)
+        restored = {region.label for region in self.target_regions}
+        labels = (name for label, name in enumerate(self.label_names) if label in restored)
+        return tuple(
+            name for name in dict.fromkeys((*declared, *labels)) if name not in self.classes
+        )
+
+    def class_voxels(self, cases: Iterable[str]) -> tuple[tuple[int, ...], ...]:
+        """The native reference voxels of every class in each of these cases that recorded them."""
+        groups = Targets(len(self.label_names), self.target_regions).groups
+        return tuple(
+            tuple(sum(of_labels[label] for label in group) for group in groups)
+            for of_labels in self._label_voxels(cases)
+        )
+
+    def annotated_voxels(self, cases: Iterable[str]) -> tuple[int, ...]:
+        """The native annotated voxels of each of these cases where classes are regions, whose
+        voxels do not add up to them; () where classes are labels.
+        """
+        return tuple(map(sum, self._label_voxels(cases))) if self.target_regions else ()
+
+    def _label_voxels(self, cases: Iterable[str]) -> list[Sequence[int]]:
+        geometry = (self.record.get("data") or {}).get("geometry") or {}
+        return [geometry[case]["class_voxels"] for case in cases if case in geometry]
 
     @property
     def finals(self) -> tuple[TrialResult, ...]:
@@ -164,8 +210,8 @@ def refuse_overlaps(scores: Sequence[CaseScore]) -> None:
 
 
 def _refuse_other_classes(path: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError unless run.json has a voxel count for every class, if it has any."""
-    num = len(record["classes"])
+    """Raise ValueError unless run.json has a voxel count for every label, if it has any."""
+    num = len(label_names(record))
     for case, grid in ((record.get("data") or {}).get("geometry") or {}).items():
         if len(grid["class_voxels"]) != num:
             key = f"data.geometry.{shown(case)}.class_voxels"
@@ -207,5 +253,7 @@ def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, 
         record["splits"],
         record["fold"],
     )
-    same_grid = spec.phase == PRETRAIN or spec.cell in cells
+    same_grid = spec.phase == PRETRAIN or (
+        spec.cell in cells and spec.regions == target_regions_in(record)
+    )
     return same_data and same_grid and (spec.phase != FINAL or spec.seed in record["seeds"])

@@ -48,13 +48,13 @@ def _table(label: str, caption: str, items: list[tuple[str, str]]) -> DataTable:
 
 def _metrics_reloaded(context: Context) -> list[tuple[str, str]]:
     counts = context.test[NATIVE]
-    titles = listed([entry.title_of(name) for name, entry in METRICS.items()])
+    noun, titles = context.run.noun, listed([one.title_of(name) for name, one in METRICS.items()])
     return [
         ("Category of the problem", "Semantic segmentation."),
         ("Target structures", f"{listed(context.run.classes[1:])}."),
         ("Importance of boundaries, volume and centre for the application", ""),
         ("Size of structures relative to the grid", _sizes(context)),
-        ("Metric of overlap", "Dice and IoU from the same voxel counts of each class."),
+        ("Metric of overlap", f"Dice and IoU from the same voxel counts of each {noun}."),
         (
             "Metric of boundaries",
             "Surface Dice and HD95 in mm." if has_surfaces(context) else "None was computed.",
@@ -62,12 +62,13 @@ def _metrics_reloaded(context: Context) -> list[tuple[str, str]]:
         ("All metrics reported", f"{titles}." if has_surfaces(context) else "Dice and IoU."),
         (
             "Structures absent from the reference or the prediction",
-            "A class counts in the mean over the patients whose reference holds it; false "
+            f"A {noun} counts in the mean over the patients whose reference holds it; false "
             "positives in other patients are counted apart.",
         ),
         (
             "Aggregation",
-            "Scans of a patient first, then patients, then seeds; classes have equal weight.",
+            f"Scans of a patient first, then patients, then seeds; {context.run.nouns} have equal "
+            "weight.",
         ),
         (
             "Number of test cases",
@@ -82,12 +83,8 @@ def _metrics_reloaded(context: Context) -> list[tuple[str, str]]:
 
 def _sizes(context: Context) -> str:
     geometry = (context.run.record.get("data") or {}).get("geometry") or {}
-    voxels = [
-        sorted(
-            one["class_voxels"][label] for one in geometry.values() if one["class_voxels"][label]
-        )
-        for label in context.run.labels
-    ]
+    of_cases = context.run.class_voxels(geometry)
+    voxels = [sorted(one[label] for one in of_cases if one[label]) for label in context.run.labels]
     found = [
         f"{context.run.classes[label]} {of[len(of) // 2]:,}"
         for label, of in zip(context.run.labels, voxels, strict=True)

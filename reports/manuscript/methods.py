@@ -33,6 +33,7 @@ from trials.records.grouping import cases_by_patient
 from trials.records.metrics import METRICS
 from trials.records.questions import comparisons
 from trials.records.result import NATIVE
+from trials.records.targets import targets_text
 
 HYPER = {"lr": "the learning rate", "one_minus_beta": "1 - beta"}
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -66,7 +67,7 @@ def _data(context: Context) -> str:
     size = f"{many(data.get('cases', 0), 'case')}{published}"
     parts = [
         f"The data set {name}{cite(*DATASETS.get(name, ()))} holds {size}, labelled with "
-        f"{listed(run.classes[1:])}.",
+        f"{listed(run.label_names[1:])}.",
         _splits(context, data),
     ]
     if excluded := data.get("excluded"):
@@ -98,6 +99,7 @@ def _networks(context: Context) -> str:
         f"We compared {many(len(cells), 'configuration')} of a network, a loss and a sampling of "
         f"the training data. The networks were {listed(with_references(models, MODELS))}; the "
         f"losses {listed(with_references(losses, LOSSES))}; the samplings {listed(samplings)}."
+        f" Networks predicted {targets_text(context.run.target_regions)}."
     )
 
 
@@ -152,9 +154,9 @@ def _tuning(context: Context) -> str:
     )
     return (
         f"With Optuna{cite('akiba2019')} and its tree-structured Parzen estimator"
-        f"{cite('bergstra2011')}, {tuned} {budget}. A trial's score was the mean Dice over the "
-        f"classes on the validation patients.{pruned} The best setting was then trained with "
-        f"{many(len(context.run.seeds), 'seed')}. The test patients had no part in it."
+        f"{cite('bergstra2011')}, {tuned} {budget}. A trial's score was the mean Dice over "
+        f"the {context.run.nouns} on the validation patients.{pruned} The best setting was then "
+        f"trained with {many(len(context.run.seeds), 'seed')}. The test patients had no part in it."
     )
 
 
@@ -177,8 +179,8 @@ def _evaluation(context: Context) -> str:
     surfaces = f" Other metrics were {listed(others)}." if has_surfaces(context) else ""
     return (
         "Predictions were compared with the reference on the grid of the scan. The Dice score of a "
-        "class is the mean over the patients whose reference holds it, then over the seeds; false "
-        f"positives in the other patients were counted apart.{surfaces}"
+        f"{context.run.noun} is the mean over the patients whose reference holds it, then over the "
+        f"seeds; false positives in the other patients were counted apart.{surfaces}"
     )
 
 

@@ -87,8 +87,8 @@ def captions(context: Context) -> Part:
     patients = many_patients(len(counts.patients), len(counts.cases), "test")
     seeds = many(len(context.run.seeds), "seed")
     texts = [
-        f"All configurations: mean Dice over the classes of {patients}, {seeds}, with 95 % "
-        "bootstrap intervals. The filled mark is the configuration selected on the validation "
+        f"All configurations: mean Dice over the {context.run.nouns} of {patients}, {seeds}, with "
+        "95 % bootstrap intervals. The filled mark is the configuration selected on the validation "
         "patients.",
         "One test patient: contours of the reference and of the prediction of the selected "
         "configuration, in axial slices on the grid of the scan.",

@@ -33,7 +33,8 @@ def attainable(context: Context) -> Section | None:
     if not order:
         return None
     labels = [label for label in context.run.labels if label in ceilings[order[0]].by_label]
-    floor = background_floor(context.test[NATIVE])
+    test = context.test[NATIVE]
+    floor = background_floor(test, context.run.annotated_voxels(test.cases))
     background = (
         f"For the background, an empty prediction scores Dice {number(floor.dice, 4)} and IoU "
         f"{number(floor.iou, 4)} on these patients, so the background is left out of every mean."

@@ -28,6 +28,11 @@ RULES = (
     "external predictions within every patient and class (averaged over seeds) and sorts the "
     "mean ranks. Pooled voxels have no score per patient, and so no 'rank then mean'."
 )
+REGIONS_RULE = (
+    "The classes of this page are the regions that the networks predict. They are counted in the "
+    "masks put together from them, as nnU-Net evaluates regions: a region's mask is the union of "
+    "its labels."
+)
 CHALLENGE_RULE = (
     "The rank by the challenge's rule is the mean of two ranks, by Dice and by Surface Dice over "
     "its three nested regions (1 if both masks are empty); ties are broken by tumor Dice."
@@ -78,11 +83,16 @@ def conventions(context: Context) -> Section | None:
         question="Do the ranks depend on the rule for empty classes or on the ranking rule?",
         finding=_finding(context, results, official, order),
         blocks=(
-            Switch("convention", "Convention for empty classes", options),
+            Switch("convention", f"Convention for empty {context.run.nouns}", options),
             _ranks_table(context, results, official, order),
-            Text((RULES,) if official is None else (RULES, CHALLENGE_RULE)),
+            Text(_rules(context, official)),
         ),
     )
+
+
+def _rules(context: Context, official: np.ndarray | None) -> tuple[str, ...]:
+    of_regions = (REGIONS_RULE,) if context.run.target_regions else ()
+    return (RULES, *of_regions, *(() if official is None else (CHALLENGE_RULE,)))
 
 
 def apply_convention(predictions: AllPredictions, convention: Convention) -> ConventionResult:
@@ -191,7 +201,7 @@ def _means_table(context: Context, name: str, results: ConventionResult, order: 
     ]
     columns = (
         Column("configuration"),
-        Column("mean", True, "over the classes, then over the seeds"),
+        Column("mean", True, f"over the {context.run.nouns}, then over the seeds"),
         *(Column(context.run.classes[label], True) for label in shown),
         Column("rank", True, "mean then rank"),
         Column("rank, rank then mean", True),

@@ -97,7 +97,7 @@ def _figure(context: Context, model: str, shown: Shown) -> Figure:
     band = ", the band spans the lowest to the highest" if seeds > 1 else ""
     caption = (
         f"{model}: {_gap(cells, shown)} Solid lines are validation, dotted lines training. Above: "
-        "mean Dice of the classes on the cube; below: the training loss. Mean of "
+        f"mean Dice of the {context.run.nouns} on the cube; below: the training loss. Mean of "
         f"{many(seeds, 'seed')}{band}."
     )
     return Figure(

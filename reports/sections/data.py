@@ -9,6 +9,7 @@ from reports.analysis.context import Context
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
 from reports.formatting import listed, many, number, percent
 from trials.records.grouping import cases_by_patient
+from trials.records.targets import targets_text
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
@@ -54,7 +55,7 @@ def data(context: Context) -> Section | None:
         id="data",
         title="Data",
         question="Which cases were used for training, validation and test?",
-        finding=_finding(context, splits, excluded),
+        finding=_finding(context, splits, excluded) + _targets(context),
         blocks=tuple(blocks),
     )
 
@@ -84,6 +85,20 @@ def _finding(
     return f"{counts}{scans}{of_images}{ignored}{rule}"
 
 
+def _targets(context: Context) -> str:
+    if not context.run.target_regions:
+        return ""
+    masks = [
+        f"{region.name} as label {region.label}, {context.run.label_names[region.label]}"
+        for region in context.run.target_regions
+    ]
+    return (
+        f" Networks predict {targets_text(context.run.target_regions)}. Where this page says class "
+        "it means region, and selection, tuning and ranks are by the mean of the regions. In a "
+        f"mask a voxel takes the label of its last region: {'; '.join(masks)}."
+    )
+
+
 def _ignored(record: Mapping[str, Any]) -> str:
     grids = (record.get("geometry") or {}).values()
     total = sum(prod(grid["shape"]) for grid in grids)
@@ -111,13 +126,14 @@ def _table(
     rows = []
     for name, cases in splits.items():
         known = [geometry[case] for case in cases if case in geometry]
+        voxels = context.run.class_voxels(cases)
         row = [TableCell(name), TableCell(str(len(cases)), len(cases))]
         if grouping.patients:
             num = len(cases_by_patient(grouping, cases))
             row.append(TableCell(str(num), num))
         if geometry:
             for label in context.run.labels:
-                holding = sum(one["class_voxels"][label] > 0 for one in known)
+                holding = sum(one[label] > 0 for one in voxels)
                 row.append(TableCell(str(holding), holding))
             row += [
                 _spread([one["spacing_mm"][0] for one in known], 2),

@@ -199,5 +199,8 @@ def _picture(
     """One slice: the outlines of its labels [H, W], on the image if the page shows it."""
     images = channel_uris(planes, [i], box, SHEET_BYTES)[0] if context.images == "ct" else ()
     return Picture(
-        images, text, borders(labels[box], len(context.run.classes), "solid"), frame_of(planes, box)
+        images,
+        text,
+        borders(labels[box], len(context.run.label_names), "solid"),
+        frame_of(planes, box),
     )

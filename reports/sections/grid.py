@@ -8,6 +8,7 @@ from collections.abc import Callable
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, HeatMap, Section, Table, TableCell, Text
+from reports.figures.cells import class_name
 from reports.figures.colours import heat_colour, model_colour
 from reports.formatting import cell_name, distinct, listed, many, number, ranged, span
 from trials.records.result import COMPLETE, NATIVE
@@ -35,6 +36,8 @@ def grid(context: Context) -> Section:
     finding = f"{scored} of {many(len(context.run.cells), 'configuration')} have a test score."
     if holes:
         finding += f" {holes} {'has' if holes == 1 else 'have'} none; the maps show the reason."
+    if context.run.target_regions:
+        finding += " Networks predict regions, and each score is that of a region."
     return Section(
         id="grid",
         title="The grid",
@@ -66,7 +69,7 @@ def _map(context: Context, label: int, ratio: str) -> HeatMap:
         {(cell.loss, cell.sampling) for cell in context.run.cells}, key=_column_order(context)
     )
     losses = [loss for loss, _ in columns]
-    title = "mean of classes" if label == MEAN else context.run.classes[label]
+    title = class_name(context, label)
     rows = []
     for model in distinct(cell.model for cell in context.run.cells):
         cells = tuple(
@@ -141,7 +144,7 @@ def _hole(context: Context, cell: Cell) -> str:
 
 def _table(context: Context) -> Table:
     labels = (MEAN, *context.run.labels)
-    names = ["mean of classes", *(context.run.classes[label] for label in context.run.labels)]
+    names = [class_name(context, label) for label in labels]
     columns = [Column("model"), Column("loss"), Column("sampling")]
     columns += [Column(f"{name} {ratio}", True) for name in names for ratio in ("Dice", "IoU")]
     rows = []

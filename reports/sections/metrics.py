@@ -83,7 +83,7 @@ def _finding(context: Context, order: list[int]) -> str:
         if costs:
             leads[min(costs, key=costs.__getitem__)].append(entry.title_of(name))
     parts = [f"{cell_name(context.run.cells[i])} in {listed(names)}" for i, names in leads.items()]
-    return f"Best mean of the classes: {'; '.join(parts)}."
+    return f"Best mean of the {context.run.nouns}: {'; '.join(parts)}."
 
 
 def _cost(entry: MetricEntry, value: float) -> float:
@@ -104,9 +104,10 @@ def _table(context: Context, order: list[int], label: int) -> Table:
 
 def _region_table(context: Context, order: list[int], number: int) -> Table:
     both = context.region_metrics, context.external.region_metrics
+    kind = "Label" if context.run.regions[number - 1] in context.run.label_names else "Region"
     return Table(
         id=f"metrics-region-{number}",
-        caption=f"Region {context.run.regions[number - 1]}: {CAPTION}",
+        caption=f"{kind} {context.run.regions[number - 1]}: {CAPTION}",
         columns=_columns(context.region_metrics, order, number),
         rows=_rows(context, both, order, number),
         folded=True,

@@ -117,7 +117,8 @@ def verdict(row: Published, copies: dict[int, int], ours: ScoreSummary | None) -
 
 
 def _ours(context: Context, row: Published) -> ScoreSummary | None:
-    if row.cell not in context.run.cells or row.label >= len(context.run.classes):
+    is_comparable = not context.run.target_regions and row.label < len(context.run.classes)
+    if row.cell not in context.run.cells or not is_comparable:
         return None
     return context.summaries[PREPARED][context.run.cells.index(row.cell), row.label]
 

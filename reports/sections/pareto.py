@@ -97,9 +97,9 @@ def _figure(context: Context, costs: list[Cost]) -> Figure:
     caption = (
         "Large marks on the line are on the Pareto front: no other configuration reaches their "
         f"Dice at the same or a lower cost ({listed(fronts)}, of "
-        f"{many(len(costs), 'configuration')}). Mean validation Dice of the classes, native grid, "
-        f"n = {len(context.validation.patients)} patients; test scores are not used here. "
-        f"{KEY[0].upper()}{KEY[1:]}."
+        f"{many(len(costs), 'configuration')}). Mean validation Dice of the {context.run.nouns}, "
+        f"native grid, n = {len(context.validation.patients)} patients; test scores are not used "
+        f"here. {KEY[0].upper()}{KEY[1:]}."
     )
     return Figure(
         id="front",

@@ -125,8 +125,8 @@ def _figure(context: Context, order: list[int], shares: np.ndarray) -> Figure:
         id="seeds-strip",
         caption=(
             f"{widest}; the means of the configurations differ by up to {number(between)}. One "
-            f"point per training: its mean test Dice of the classes over n = {shares.shape[2]} "
-            "patients, native grid; highest mean first."
+            f"point per training: its mean test Dice of the {context.run.nouns} over "
+            f"n = {shares.shape[2]} patients, native grid; highest mean first."
         ),
         data=tuple(data),
         layout={
@@ -165,7 +165,7 @@ def _seed_table(context: Context, order: list[int], by_seed: np.ndarray) -> Tabl
             for value in values
         ]
         rows.append((configuration(context, i), *cells, TableCell(number(width), width)))
-    caption = "Mean test Dice of the classes, one number per training."
+    caption = f"Mean test Dice of the {context.run.nouns}, one number per training."
     return Table(id="seeds-table", caption=caption, columns=columns, rows=tuple(rows))
 
 

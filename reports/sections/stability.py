@@ -85,8 +85,8 @@ def _figure(context: Context, order: list[int], found: Stability) -> Figure:
             f"The widest 95 % range of ranks covers {wide} of {many(num, 'rank')}. The area of a "
             f"circle is the share of {DRAWS:,} bootstrap samples of n = "
             f"{len(context.test[NATIVE].patients)} patients in which it takes that rank (mean "
-            f"Dice of the classes, native grid; drawn are {drawn(context)}); shares below 0.5 % "
-            "are not drawn."
+            f"Dice of the {context.run.nouns}, native grid; drawn are {drawn(context)}); shares "
+            "below 0.5 % are not drawn."
         ),
         data=tuple(trace for trace in data if trace["y"]),
         layout={

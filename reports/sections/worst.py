@@ -217,7 +217,7 @@ def _gallery(
             trial.trial,
             patient.case,
             context.images,
-            context.run.classes,
+            context.run.label_names,
             image_name(context.run.record),
         )
         if case is None:
@@ -238,7 +238,8 @@ def _gallery(
             )
         ]
     labels = [
-        (context.run.classes[label], f"rgb{label_colour(label)}") for label in context.run.labels
+        (name, f"rgb{label_colour(label)}")
+        for label, name in enumerate(context.run.label_names[1:], start=1)
     ]
     pictures = [slice_.images for case in drawn.values() for slice_ in case.slices]
     channels = shown_channels(context.run.record, pictures)

@@ -9,6 +9,7 @@ from trials.records.codec import record_hash
 from trials.records.job import Job
 from trials.records.result import TrialResult
 from trials.records.spec import FINAL, Cell, Cube, Recipe, TrialSpec
+from trials.records.targets import TargetRegion
 
 RECIPE = Recipe(
     epochs=3,
@@ -37,6 +38,12 @@ SMALL = {
     "mednext_s": {"width": 4},
     "unet2d_resnet18": {"width": None, "weights": "random", "model_options": (("depth", 3.0),)},
 }
+# Those of KiTS23, whose labels are kidney, tumour and cyst.
+NESTED = (
+    TargetRegion(name="kidney_and_mass", labels=(1, 2, 3), label=1),
+    TargetRegion(name="mass", labels=(2, 3), label=3),
+    TargetRegion(name="tumor", labels=(2,), label=2),
+)
 CELL = Cell(model="unet3d", loss="combined", sampling="none")
 # A trial that is named and never trained.
 SPEC = TrialSpec(
@@ -53,7 +60,7 @@ SPEC = TrialSpec(
 
 
 def make_job(
-    cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, **more
+    cache: Path, out: Path, cell=CELL, recipe=RECIPE, phase=FINAL, hyper=None, regions=(), **more
 ) -> Job:
     cases = sorted(open_cache(cache).cases)
     spec = TrialSpec(
@@ -66,6 +73,7 @@ def make_job(
         recipe=recipe,
         seed=0,
         phase=phase,
+        regions=regions,
     )
     test = tuple(cases[10:]) if phase == FINAL else ()
     trial = record_hash(spec)

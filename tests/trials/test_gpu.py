@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from small_jobs import CELL, RECIPE, SMALL, interrupt, make_job
+from small_jobs import CELL, NESTED, RECIPE, SMALL, interrupt, make_job
 from torch import nn
 from torch._dynamo.utils import counters
 
@@ -23,6 +23,7 @@ from trials.models.registry import MODELS, ModelEntry
 from trials.records.codec import from_json, to_json
 from trials.records.job import result_path
 from trials.records.result import COMPLETE, TrialResult
+from trials.records.targets import Targets
 from trials.training.attempt import attempt
 from trials.training.build import make_network, make_segmentation
 from trials.training.loop import add_gradients
@@ -191,7 +192,11 @@ def test_voxels_counted_on_the_gpu_are_those_counted_on_the_cpu(small_cache, tmp
     ):
         labels = torch.from_numpy(np.array(cache.labels(case)))
         assert logits.device.type == "cuda"
-        assert torch.equal(counts_of(logits, labels.to(GPU)).cpu(), counts_of(logits.cpu(), labels))
+        for targets in (Targets(4), Targets(4, NESTED)):
+            assert torch.equal(
+                counts_of(logits[: targets.channels], labels.to(GPU), targets).cpu(),
+                counts_of(logits[: targets.channels].cpu(), labels, targets),
+            )
 
 
 def job_of(cache, out, model):

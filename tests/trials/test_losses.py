@@ -52,7 +52,7 @@ def test_every_loss_of_annotated_voxels_is_that_of_a_batch_without_the_others(na
     wild = logits.masked_fill(is_ignored[:, None], 1e3).requires_grad_()
     loss = build_loss(name, KITS, HYPER)
 
-    value = voxel_losses.OnAnnotated(loss)(wild, masked)
+    value = voxel_losses.OnAnnotated(loss, 4)(wild, masked)
     value.backward()
 
     assert float(value) == pytest.approx(float(loss(*one_row)), rel=1e-12)
@@ -64,7 +64,7 @@ def test_a_batch_without_an_annotated_voxel_has_loss_and_gradient_zero():
     logits, labels = random_batch()
     logits.requires_grad_()
 
-    value = voxel_losses.OnAnnotated(build_loss("focal", KITS, HYPER))(logits, labels * 0 + 4)
+    value = voxel_losses.OnAnnotated(build_loss("focal", KITS, HYPER), 4)(logits, labels * 0 + 4)
     value.backward()
 
     assert value == 0

@@ -24,13 +24,18 @@ class ClassCounts:
     """How often each class occurs in the training split on the cube: in voxels, axial slices and
     cases.
 
-    unit says which of the three the class-balanced loss uses. Raises ValueError for another unit.
+    unit says which of the three the class-balanced loss uses. Where networks predict regions, the
+    classes are the background and the regions, and regions holds the counts from which the loss of
+    each is built: two classes, the rest and the region, with is_region. Raises ValueError for
+    another unit.
     """
 
     voxels: tuple[int, ...]
     slices: tuple[int, ...]
     cases: tuple[int, ...]
     unit: str = "voxels"
+    regions: tuple["ClassCounts", ...] = ()
+    is_region: bool = False
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -40,6 +45,11 @@ class ClassCounts:
     def of_unit(self) -> tuple[int, ...]:
         """The counts in the selected unit."""
         return {"voxels": self.voxels, "slices": self.slices, "cases": self.cases}[self.unit]
+
+    @property
+    def of_each_loss(self) -> tuple["ClassCounts", ...]:
+        """The counts of every loss that is built from these: one for each region, or themselves."""
+        return self.regions or (self,)
 
 
 def none(item_voxels: Counts, recipe: Recipe) -> Weights:

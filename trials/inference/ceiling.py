@@ -2,7 +2,7 @@
 back to their own, a plane at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,35 +13,47 @@ from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels
 from trials.inference.native_slabs import Size, slabs_on_native_grid
 from trials.records.result import NATIVE, CaseScore, dice
+from trials.records.targets import TargetRegion, Targets
 from trials.scoring.overlap import case_scores, label_counts
 
 
-def ceiling_scores(cache: Cache, cases: Sequence[str]) -> Iterator[CaseScore]:
-    """Yield the ceiling of every label of the cases on their native grids.
+def ceiling_scores(
+    cache: Cache, cases: Sequence[str], regions: tuple[TargetRegion, ...] = ()
+) -> Iterator[CaseScore]:
+    """Yield the ceiling of every label, or of every region where networks predict these, of the
+    cases on their native grids.
 
     It is the better of two networks that know the reference, each taken back up as a prediction is
-    (probabilities linear, then argmax): one that gives every prepared voxel its resampled label,
+    (probabilities linear, then labels): one that gives every prepared voxel its resampled label,
     one that gives it each class's share of what the voxel covers. A network cannot know more of a
     voxel; single scores may still exceed it by luck.
     """
+    targets = Targets(len(cache.classes), regions)
     for case in cases:
         reference, labels = native_labels(cache.cases[case]), cache.labels(case)
         num_classes, size = len(cache.classes), cache.shape(case)
-        attempts = [
-            case_scores(
-                label_counts(
-                    slabs_on_native_grid(probs, size, reference.shape), reference, num_classes
-                ),
-                case,
-                "test",
-                NATIVE,
-            )
-            for probs in (
-                certain_planes(labels, num_classes),
-                class_shares(reference, size, num_classes),
-            )
-        ]
+        attempts = []
+        for planes in (
+            certain_planes(labels, num_classes),
+            class_shares(reference, size, num_classes),
+        ):
+            known = certainties(planes, targets)
+            back = slabs_on_native_grid(known, size, reference.shape, targets.order)
+            counts = label_counts(back, reference, num_classes, regions)
+            attempts.append(case_scores(counts, case, "test", NATIVE))
         yield from (max(pair, key=_dice_or_zero) for pair in zip(*attempts, strict=True))
+
+
+def certainties(planes: Iterable[Tensor], targets: Targets) -> Iterator[Tensor]:
+    """What a network says that gives classes these probabilities [K, 1, H, W]: the same, or the
+    certainty of each region.
+    """
+    for probs in planes:
+        if not targets.regions:
+            yield probs
+        else:
+            of_regions = [probs[list(region.labels)].sum(0) for region in targets.regions]
+            yield torch.stack(of_regions) - 0.5
 
 
 def certain_planes(labels: np.ndarray, num_classes: int) -> Iterator[Tensor]:

@@ -28,7 +28,7 @@ def score_ensemble(
         labels, _ = predict_labels(trained, headers, rules)
         mask = read_mask(label_header, rules.labels.num_labels)
         reference = to_dhw(mask.voxels, mask.affine)
-        counts = label_counts(labels, reference, len(rules.classes))
+        counts = label_counts(labels, reference, len(rules.classes), trained[0].targets.regions)
         edges, ignored = spacing_dhw(label_header), find_ignored(reference, rules.labels)
         yield Evaluated(
             scores=tuple(case_scores(counts, case.case, "test", NATIVE)),

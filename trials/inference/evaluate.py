@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, softmax
+from torch import Tensor
 
 from trials.data.datasets.registry import official_regions
 from trials.data.nifti.volume import write_labels
@@ -22,9 +22,11 @@ from trials.inference.network import Network, mirrored
 from trials.inference.previews import save_prediction, save_reference
 from trials.inference.whole_cases import case_logits
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
+from trials.records.targets import TargetRegion, Targets
 from trials.scoring.case import surface_scores
+from trials.scoring.decision import certainty, labels_of
 from trials.scoring.ignored import find_ignored
-from trials.scoring.overlap import argmax_labels, case_scores, label_counts
+from trials.scoring.overlap import case_scores, label_counts
 from trials.scoring.regions import every_region
 from trials.storage.file_names import file_name
 
@@ -34,12 +36,14 @@ class Evaluation:
     """Where the files of an evaluation go. pictures and predictions are folders, or None to leave
     none.
 
-    threads is how many cases are counted at once, while the network predicts the next ones. overlap
-    is that of the windows of cases that are larger than a patch.
+    regions are what the network predicts, none for the labels. threads is how many cases are
+    counted at once, while the network predicts the next ones. overlap is that of the windows of
+    cases that are larger than a patch.
     """
 
     cache: Cache
     batch_size: int
+    regions: tuple[TargetRegion, ...] = ()
     overlap: float = 0.5
     threads: int = 1
     references: Path | None = None
@@ -49,9 +53,9 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """The counts of one case: every label in both spaces and, of a test case, every region's
-    surfaces on the native grid. seconds is how long its prediction took; of cubes, which go through
-    in batches, the first of a batch has them all.
+    """The counts of one case: every label, or region that is predicted, in both spaces and, of a
+    test case, every region's surfaces on the native grid. seconds is how long its prediction took;
+    of cubes, which go through in batches, the first of a batch has them all.
     """
 
     scores: tuple[CaseScore, ...]
@@ -97,10 +101,10 @@ def predicted(
         ):
             if network.patch is None:
                 on_cpu = [slab.logits.cpu() for slab in slabs]
-                yield case, split, partial(predicted_labels, plan.cache, case, on_cpu)
+                yield case, split, partial(predicted_labels, plan, case, on_cpu)
             else:
                 logits = (slab.logits for slab in slabs)
-                made = predicted_labels(plan.cache, case, logits)
+                made = predicted_labels(plan, case, logits)
                 yield case, split, partial(replace, made)
 
 
@@ -112,20 +116,21 @@ def mirrored_scores(
     """
     for case, split, predict in predicted(mirrored(network), plan, {"test": cases}):
         reference = native_labels(plan.cache.cases[case])
-        counts = label_counts(predict().native, reference, len(plan.cache.classes))
+        counts = label_counts(predict().native, reference, len(plan.cache.classes), plan.regions)
         yield from case_scores(counts, case, split, NATIVE)
 
 
-def predicted_labels(cache: Cache, case: str, slabs: Iterable[Tensor]) -> Prediction:
+def predicted_labels(plan: Evaluation, case: str, slabs: Iterable[Tensor]) -> Prediction:
     """The labels of a case from its logits [K, n, H, W], slab after slab, on any device."""
-    prepared = []
+    cache, prepared = plan.cache, []
+    order = Targets(len(cache.classes), plan.regions).order
 
-    def probabilities() -> Iterator[Tensor]:
+    def certainties() -> Iterator[Tensor]:
         for logits in slabs:
-            prepared.append(argmax_labels(logits).cpu().numpy())
-            yield softmax(logits, 0)
+            prepared.append(labels_of(logits, order).cpu().numpy())
+            yield certainty(logits, order)
 
-    native = slabs_on_native_grid(probabilities(), cache.shape(case), cache.cases[case].shape)
+    native = slabs_on_native_grid(certainties(), cache.shape(case), cache.cases[case].shape, order)
     return Prediction(np.concatenate(prepared), native)
 
 
@@ -138,13 +143,18 @@ def _scored(
 def score_case(plan: Evaluation, prediction: Prediction, case: str, split: str) -> Evaluated:
     """The counts of one case from its predicted labels."""
     cache, record = plan.cache, plan.cache.cases[case]
-    num_classes, reference = len(cache.classes), native_labels(record)
+    reference = native_labels(record)
     on_prepared, on_native = prediction.prepared, prediction.native
+    both = {
+        PREPARED: (on_prepared, cache.labels(case)),
+        NATIVE: (on_native, reference),
+    }
     scores = [
-        *case_scores(
-            label_counts(on_prepared, cache.labels(case), num_classes), case, split, PREPARED
-        ),
-        *case_scores(label_counts(on_native, reference, num_classes), case, split, NATIVE),
+        score
+        for space, (pred, true) in both.items()
+        for score in case_scores(
+            label_counts(pred, true, len(cache.classes), plan.regions), case, split, space
+        )
     ]
     surfaces: list[SurfaceScore] = []
     if split == "test":

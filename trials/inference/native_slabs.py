@@ -1,22 +1,24 @@
-"""From probabilities that come slab by slab to labels on the case's own grid, in the memory of a
+"""From certainties that come slab by slab to labels on the case's own grid, in the memory of a
 slab: those of a large case never exist together.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trials.data.prepared.resample import linear_taps
-from trials.inference.predict import interpolation, reached_box
-from trials.scoring.overlap import argmax_labels
+from trials.inference.predict import Box, interpolation, reached_box
+from trials.scoring.decision import is_foreground, labels_of
 
 Size = tuple[int, int, int]
 
 
-def slabs_on_native_grid(slabs: Iterable[Tensor], size: Size, shape: Size) -> np.ndarray:
-    """What on_native_grid() gives for probabilities [K, n, H, W] that follow each other along D,
+def slabs_on_native_grid(
+    slabs: Iterable[Tensor], size: Size, shape: Size, order: Sequence[int] = ()
+) -> np.ndarray:
+    """What on_native_grid() gives for certainties [K, n, H, W] that follow each other along D,
     together of this size, on any device: uint8 of that shape.
     """
     depth, height, width = shape
@@ -28,8 +30,11 @@ def slabs_on_native_grid(slabs: Iterable[Tensor], size: Size, shape: Size) -> np
     for number, prepared in enumerate(_planes(slabs)):
         held[number] = prepared
         while plane < depth and high[plane] <= number:
-            blended = _blended(held[int(low[plane])], held[int(high[plane])], float(share[plane]))
-            _write_plane(labels[plane], *blended, rows, columns)
+            between = held[int(low[plane])], held[int(high[plane])]
+            box = reached_box(_foreground(*between, order).cpu(), rows, columns)
+            if box is not None:
+                fine = _fine(torch.lerp(*between, float(share[plane])), box, rows, columns)
+                labels[plane, box[0], box[1]] = labels_of(fine, order).cpu().numpy()
             plane += 1
         held = {kept: held[kept] for kept in held if plane < depth and kept >= low[plane]}
     return labels
@@ -39,28 +44,12 @@ def _planes(slabs: Iterable[Tensor]) -> Iterator[Tensor]:
     return (plane for slab in slabs for plane in slab.unbind(1))
 
 
-def _blended(low: Tensor, high: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """The probabilities [K, H, W] between two planes, and where one of them prefers some class to
-    the background.
-    """
-    preferred = [
-        (plane[1:] > plane[:1]).any(0)
-        if len(plane) > 1
-        else torch.zeros(plane.shape[1:], dtype=torch.bool, device=plane.device)
-        for plane in (low, high)
-    ]
-    return torch.lerp(low, high, share), preferred[0] | preferred[1]
+def _foreground(low: Tensor, high: Tensor, order: Sequence[int]) -> Tensor:
+    """Where one of two planes [K, H, W] may be foreground: bool [H, W]."""
+    return is_foreground(low, order) | is_foreground(high, order)
 
 
-def _write_plane(
-    labels: np.ndarray, blended: Tensor, preferred: Tensor, rows: Tensor, columns: Tensor
-) -> None:
-    """Write the labels of one native plane [H, W] from a plane [K, h, w] at its height."""
-    box = reached_box(preferred.cpu(), rows, columns)
-    if box is None:
-        return
-    at_rows, at_columns = box
-    by_rows, by_columns = (
-        part.to(blended.device) for part in (rows[at_rows], columns[at_columns].T)
-    )
-    labels[at_rows, at_columns] = argmax_labels(by_rows @ blended @ by_columns).cpu().numpy()
+def _fine(blended: Tensor, box: Box, rows: Tensor, columns: Tensor) -> Tensor:
+    """The certainties [K, h, w] in a box of a native plane, from a plane at its height."""
+    by_rows, by_columns = (part.to(blended.device) for part in (rows[box[0]], columns[box[1]].T))
+    return by_rows @ blended @ by_columns

@@ -1,5 +1,5 @@
-"""From logits on the cube to labels on the case's own grid: probabilities first, then argmax, a
-plane at a time.
+"""From logits on the cube to labels on the case's own grid: certainties first, then labels, a plane
+at a time.
 """
 
 from collections.abc import Sequence
@@ -11,33 +11,37 @@ import torch
 from torch import Tensor
 
 from trials.data.prepared.resample import linear_taps
-from trials.scoring.overlap import argmax_labels
+from trials.scoring.decision import is_foreground, labels_of
 
 
-def on_native_grid(probs: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
-    """Resample class probabilities [K, n, n, n] trilinearly (half-pixel centres) to shape and take
-    the argmax: uint8 [D, H, W].
+def on_native_grid(
+    probs: Tensor, shape: tuple[int, int, int], order: Sequence[int] = ()
+) -> np.ndarray:
+    """Resample certainties [K, n, n, n] (see decision.certainty, and there for order) trilinearly
+    (half-pixel centres) to shape and take the labels: uint8 [D, H, W].
 
     All classes never exist at full size at once: one plane of the case is interpolated at a time,
-    and only inside the box around the cube's voxels where some class beats the background.
-    Outside it the result is background without computing: a convex combination of
-    corners that all prefer background prefers background.
+    and only inside the box around the cube's voxels that are foreground. Outside it the result is
+    background without computing: a convex combination of corners that are all background is
+    background.
     """
-    return summed_on_native_grid([probs], shape)
+    return summed_on_native_grid([probs], shape, order)
 
 
-def summed_on_native_grid(several: Sequence[Tensor], shape: tuple[int, int, int]) -> np.ndarray:
-    """The same for the sum of several probabilities, each [K, d, h, w] on a grid of its own; a sum
-    has the argmax of the mean.
+def summed_on_native_grid(
+    several: Sequence[Tensor], shape: tuple[int, int, int], order: Sequence[int] = ()
+) -> np.ndarray:
+    """The same for the sum of several certainties, each [K, d, h, w] on a grid of its own; a sum
+    has the labels of the mean.
     """
     labels = np.zeros(shape, np.uint8)
-    grids = [_prepared_grid(probs, shape) for probs in several]
+    grids = [_prepared_grid(probs, shape, order) for probs in several]
     for plane in range(shape[0]):
         boxes = [box for grid in grids if (box := grid.box(plane)) is not None]
         if boxes:
             at = _around(boxes)
             fine = reduce(torch.add, (grid.fine(plane, at) for grid in grids))
-            labels[plane, at[0], at[1]] = argmax_labels(fine).numpy()
+            labels[plane, at[0], at[1]] = labels_of(fine, order).numpy()
     return labels
 
 
@@ -46,8 +50,8 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PreparedGrid:
-    """Probabilities [K, d, h, w], where some class beats the background [d, h, w], and the way to
-    the native grid: taps along D, matrices along H and W.
+    """Certainties [K, d, h, w], where they are foreground [d, h, w], and the way to the native
+    grid: taps along D, matrices along H and W.
     """
 
     probs: Tensor
@@ -66,7 +70,7 @@ class _PreparedGrid:
         )
 
     def fine(self, plane: int, at: Box) -> Tensor:
-        """The probabilities [K, h, w] in a box of a native plane."""
+        """The certainties [K, h, w] in a box of a native plane."""
         low, high, share = self.taps
         blended = torch.lerp(
             self.probs[:, int(low[plane])], self.probs[:, int(high[plane])], float(share[plane])
@@ -74,16 +78,13 @@ class _PreparedGrid:
         return self.rows[at[0]] @ blended @ self.columns[at[1]].T
 
 
-def _prepared_grid(probs: Tensor, shape: tuple[int, int, int]) -> _PreparedGrid:
+def _prepared_grid(
+    probs: Tensor, shape: tuple[int, int, int], order: Sequence[int]
+) -> _PreparedGrid:
     depth, height, width = shape
-    preferred = (
-        (probs[1:] > probs[:1]).any(0)
-        if len(probs) > 1
-        else torch.zeros(probs.shape[1:], dtype=torch.bool)
-    )
     return _PreparedGrid(
         probs=probs,
-        preferred=preferred,
+        preferred=is_foreground(probs, order),
         taps=linear_taps(probs.shape[1], depth),
         rows=interpolation(height, probs.shape[2]),
         columns=interpolation(width, probs.shape[3]),

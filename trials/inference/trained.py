@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, softmax
+from torch import Tensor
 
 from trials.data.nifti.header import Header
 from trials.data.nifti.voxels import StreamStats
@@ -28,6 +28,8 @@ from trials.records.codec import rebuild
 from trials.records.job import best_path
 from trials.records.result import TrialResult
 from trials.records.spec import Cube, Preparation
+from trials.records.targets import Targets
+from trials.scoring.decision import certainty
 from trials.storage.atomic import exists, read_bytes
 
 
@@ -35,11 +37,13 @@ from trials.storage.atomic import exists, read_bytes
 class Trained:
     """A final trial's network with its best weights, and how an image is prepared for it.
 
-    preparation names its spacing in mm. overlap is that of the windows of an image that is larger
-    than a patch. threads is the number of CPU threads that the trial had, which its sums depend on.
+    targets is what its channels stand for. preparation names its spacing in mm. overlap is that of
+    the windows of an image that is larger than a patch. threads is the number of CPU threads that
+    the trial had, which its sums depend on.
     """
 
     network: Network
+    targets: Targets
     preparation: Preparation
     statistics: tuple[Statistics | None, ...]
     batch_size: int
@@ -57,8 +61,9 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
     refuse_other_code(out, result)
     tensors = best_weights(out, result)
     spec, channels = result.spec, len(rules.channels)
+    targets = Targets(len(rules.classes), spec.regions)
     form = form_of(spec.cell.model, spec.recipe, channels)
-    module = build_like(spec.cell.model, tensors, len(rules.classes), form)
+    module = build_like(spec.cell.model, tensors, targets.channels, form)
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
@@ -69,6 +74,7 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
         ) from None
     return Trained(
         network=as_it_ran(on_best_device(module, spec, channels), result),
+        targets=targets,
         preparation=preparation_of(result),
         statistics=rebuild(
             tuple[Statistics | None, ...],
@@ -144,25 +150,26 @@ def preparation_of(result: TrialResult) -> Preparation:
 def predict_labels(
     trained: Sequence[Trained], headers: Sequence[Header], rules: Rules
 ) -> tuple[np.ndarray, list[StreamStats]]:
-    """Predict an image by the mean probability of several networks: uint8 [D, H, W] on its own
-    grid, and what was met in each of its channels. headers are those of its channels. Raises
-    FileFault, a ValueError, for an image that cannot be used.
+    """Predict an image by the mean probability of several networks, which predict the same targets:
+    uint8 [D, H, W] on its own grid, and what was met in each of its channels. headers are those of
+    its channels. Raises FileFault, a ValueError, for an image that cannot be used.
 
     Networks of one preparation are averaged on its grid, plane by plane, those of several on the
     image's own grid, with all their probabilities in memory; interpolation is linear, so both give
     the same mean.
     """
+    (order,) = {one.targets.order for one in trained}
     sums: list[Iterator[Tensor]] = []
     for way in dict.fromkeys((one.preparation, one.statistics) for one in trained):
         image, met = prepared_image(headers, rules, *way)
         alike = [one for one in trained if (one.preparation, one.statistics) == way]
-        sums.append(_summed([_probabilities(one, image) for one in alike]))
+        sums.append(_summed([_certainties(one, image) for one in alike]))
     shape = native_grid(headers[0]).shape
     if len(sums) == 1:
         _, depth, height, width = image.shape
-        return slabs_on_native_grid(sums[0], (depth, height, width), shape), met
+        return slabs_on_native_grid(sums[0], (depth, height, width), shape, order), met
     whole = [torch.cat([slab.cpu() for slab in slabs], 1) for slabs in sums]
-    return summed_on_native_grid(whole, shape), met
+    return summed_on_native_grid(whole, shape, order), met
 
 
 def prepared_image(
@@ -179,12 +186,12 @@ def prepared_image(
     return image, [channel.met for channel in channels]
 
 
-def _probabilities(trained: Trained, image: np.ndarray) -> Iterator[Tensor]:
+def _certainties(trained: Trained, image: np.ndarray) -> Iterator[Tensor]:
     """The planes [K, H, W] of an image in order; those of cubes on the CPU, as in a trial."""
     torch.set_num_threads(trained.threads)
     for slab in next(case_logits(trained.network, [image], trained.batch_size, trained.overlap)):
         logits = slab.logits.cpu() if trained.network.patch is None else slab.logits
-        yield from softmax(logits, 0).unbind(1)
+        yield from certainty(logits, trained.targets.order).unbind(1)
 
 
 def _summed(streams: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:

@@ -134,7 +134,20 @@ def bias_from_frequencies(heads: Sequence[Convolution], class_fractions: Sequenc
     """
     present = [fraction for fraction in class_fractions if fraction > 0]
     floor = min(present) / 100
-    logits = [math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]
+    _set_bias(
+        heads, [math.log(max(fraction, floor) / sum(present)) for fraction in class_fractions]
+    )
+
+
+def bias_from_shares(heads: Sequence[Convolution], shares: Sequence[float]) -> None:
+    """The same for regions: the bias of each channel becomes the logit of its region's share of the
+    voxels. An absent region, or rest, gets a hundredth of the rarest region's share.
+    """
+    floor = min((share for share in shares if share > 0), default=0.01) / 100
+    _set_bias(heads, [math.log(max(share, floor) / max(1 - share, floor)) for share in shares])
+
+
+def _set_bias(heads: Sequence[Convolution], logits: Sequence[float]) -> None:
     for head in heads:
         assert head.bias is not None
         with torch.no_grad():

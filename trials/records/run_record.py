@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trials.records.codec import check_kinds, parsed, refuse_huge
+from trials.records.codec import check_kinds, parsed, rebuild, refuse_huge
 from trials.records.grouping import Grouping
 from trials.records.questions import Question
 from trials.records.record import Count, record, shown
 from trials.records.spec import Cell
+from trials.records.targets import TargetRegion
 from trials.storage.atomic import exists, read_text, write_text
 from trials.storage.checksum import add_checksum
 
@@ -46,6 +47,8 @@ RUN_KEYS: dict[str, Any] = {
     "fold": int,
     "dirty": bool,
     "classes": tuple[str, ...],
+    "target_regions": tuple[TargetRegion, ...],
+    "data.classes": tuple[str, ...],
     "cells": tuple[Cell, ...],
     "seeds": tuple[int, ...],
     "commit": str | None,
@@ -101,6 +104,21 @@ def read_run_record(out: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
             f"{path} cannot be read ({error}); run the grid again to rewrite it"
         ) from None
     return document
+
+
+def label_names(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the labels of a run's masks. Its classes are others where networks predict
+    regions.
+    """
+    return tuple((document.get("data") or {}).get("classes") or document["classes"])
+
+
+def target_regions_in(document: Mapping[str, Any]) -> tuple[TargetRegion, ...]:
+    """The regions that a run's networks predict; none where they predict labels."""
+    found: tuple[TargetRegion, ...] = rebuild(
+        tuple[TargetRegion, ...], document.get("target_regions") or [], "target_regions"
+    )
+    return found
 
 
 def write_run_record(out: Path, values: Mapping[str, Any]) -> None:

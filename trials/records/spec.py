@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trials.records.record import OneOf, record
+from trials.records.targets import TargetRegion
 
 PRETRAIN, TUNE, FINAL = "pretrain", "tune", "final"
 Phase = Annotated[str, OneOf("pretrain", "tune", "final")]
@@ -196,7 +197,8 @@ class TrialSpec:
     apply; those of them that are numbers of the recipe stand in it too. weights says where the
     first weights come from: "random", "imagenet", "pretrain:<trial hash>" or "file:<sha256, first
     16 digits>". number is the trial's place in its cell's study (0 is the default). Only phase
-    "final" opens the test split.
+    "final" opens the test split. regions are what the network predicts; none where it predicts the
+    labels, and in a pretraining.
     """
 
     dataset: str
@@ -210,3 +212,4 @@ class TrialSpec:
     phase: Phase
     number: int = 0
     weights: str = "random"
+    regions: tuple[TargetRegion, ...] = ()

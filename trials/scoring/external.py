@@ -11,6 +11,7 @@ from trials.data.datasets.label_set import LabelSet, Region
 from trials.data.nifti.voxels import read_header
 from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
+from trials.records.targets import TargetRegion
 from trials.scoring.case import surface_scores
 from trials.scoring.folders import (
     MASK_FILE,
@@ -29,7 +30,9 @@ FEW_CASES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseCounts:
-    """The counts of one test case: every label and every region, on the case's own grid."""
+    """The counts of one test case: every label, or every region that the run's networks predict,
+    and the surfaces of every region, on the case's own grid.
+    """
 
     scores: tuple[CaseScore, ...]
     surfaces: tuple[SurfaceScore, ...]
@@ -58,14 +61,15 @@ def count_external(
     labels: LabelSet,
     regions: tuple[Region, ...],
     on_done: Callable[[], None],
+    predicted: tuple[TargetRegion, ...] = (),
 ) -> ExternalPredictions:
-    """Count every pair on its own grid. Raises one ValueError naming every case that cannot be
+    """Count every pair on its own grid; predicted are the regions that the run's networks predict,
+    none for the labels. Raises one ValueError naming every case that cannot be
     scored.
     """
     workers = 1 if len(pairs) <= FEW_CASES else None
-    counted = run_on_cases(
-        pairs, partial(count_pair, labels=labels, regions=regions), workers, on_done, "scored"
-    ).values()
+    count = partial(count_pair, labels=labels, regions=regions, predicted=predicted)
+    counted = run_on_cases(pairs, count, workers, on_done, "scored").values()
     return ExternalPredictions(
         name=name,
         scores=tuple(score for one in counted for score in one.scores),
@@ -73,12 +77,17 @@ def count_external(
     )
 
 
-def count_pair(pair: MaskPair, labels: LabelSet, regions: tuple[Region, ...]) -> CaseCounts:
-    """Count one case: every label and every region."""
+def count_pair(
+    pair: MaskPair,
+    labels: LabelSet,
+    regions: tuple[Region, ...],
+    predicted: tuple[TargetRegion, ...] = (),
+) -> CaseCounts:
+    """Count one case."""
     true, pred, spacing_mm = read_pair(pair, labels)
     ignored = find_ignored(true, labels)
     surfaces = surface_scores(true, pred, spacing_mm, regions, pair.case, "test", ignored)
-    counts = label_counts(pred, true, len(labels.classes))
+    counts = label_counts(pred, true, len(labels.classes), predicted)
     # The voxels cropped off are background in both.
     counts[0] += int(np.prod(read_header(pair.reference).shape)) - true.size
     return CaseCounts(

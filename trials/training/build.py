@@ -18,14 +18,23 @@ from trials.data.prepared.cache import Cache
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.data.spacing.intensities import pads_of
 from trials.inference.network import Network, on_best_device, pick_device
-from trials.losses import build_loss
-from trials.models.build import bias_from_frequencies, build, build_with, form_of, heads_of
+from trials.losses import build_target_loss
+from trials.models.build import (
+    bias_from_frequencies,
+    bias_from_shares,
+    build,
+    build_with,
+    form_of,
+    heads_of,
+)
 from trials.models.freezing import freeze, stages_of
+from trials.models.initialise import Convolution
 from trials.models.registry import MODELS
 from trials.models.weights import check_digest
 from trials.records.job import Job
 from trials.records.registry import pick
 from trials.records.spec import PRETRAIN, Hyper
+from trials.records.targets import Targets, targets_text
 from trials.storage.atomic import to_path
 from trials.training.pretraining import Restoration
 from trials.training.segmentation import Segmentation
@@ -61,19 +70,34 @@ def first_weights(job: Job, cache: Cache) -> nn.Module:
     form = form_of(spec.cell.model, recipe, cache.channels)
     if spec.phase == PRETRAIN:
         return build(spec.cell.model, cache.channels, **form)
-    has_new_head = True
+    has_new_head, targets = True, targets_of(job, cache)
     if job.weights is None:
-        module = build(spec.cell.model, len(cache.classes), **form)
+        module = build(spec.cell.model, targets.channels, **form)
     else:
         path = to_path(job.weights)
         if job.weights_sha256:
             check_digest(path, job.weights_sha256)
-        module, loaded = build_with(spec.cell.model, path, len(cache.classes), **form)
+        module, loaded = build_with(spec.cell.model, path, targets.channels, **form)
         has_new_head = loaded.num_fitting < loaded.num_tensors
     if recipe.log_frequency_bias and has_new_head:
-        voxels = np.array(count_classes(cache, job.train).voxels, float)
-        bias_from_frequencies(heads_of(spec.cell.model, module), (voxels / voxels.sum()).tolist())
+        set_bias(heads_of(spec.cell.model, module), job, cache)
     return module
+
+
+def set_bias(heads: Sequence[Convolution], job: Job, cache: Cache) -> None:
+    """Let training start from how often each class, or each region, occurs."""
+    voxels = np.array(count_classes(cache, job.train).voxels, float)
+    shares = voxels / voxels.sum()
+    if not job.spec.regions:
+        bias_from_frequencies(heads, shares.tolist())
+        return
+    of_regions = [float(shares[list(region.labels)].sum()) for region in job.spec.regions]
+    bias_from_shares(heads, of_regions)
+
+
+def targets_of(job: Job, cache: Cache) -> Targets:
+    """What a trial's network predicts."""
+    return Targets(len(cache.classes), job.spec.regions)
 
 
 def frozen_stages(job: Job, module: nn.Module) -> list[nn.Module]:
@@ -94,13 +118,15 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     items.
     """
     spec, recipe = job.spec, job.spec.recipe
-    counts = count_classes(cache, job.train, recipe.class_unit)
-    loss = build_loss(spec.cell.loss, counts, spec.hyper)
+    targets = targets_of(job, cache)
+    counts = count_classes(cache, job.train, recipe.class_unit, targets.regions)
+    loss = build_target_loss(spec.cell.loss, counts, spec.hyper, targets)
     feed, steps, drawn = make_feed(job, cache, spec.cell.sampling)
     task = Segmentation(
         cache=cache,
         feed=feed,
-        loss_function=OnAnnotated(loss) if cache.dataset.has_ignore else loss,
+        targets=targets,
+        loss_function=OnAnnotated(loss, targets.num_labels) if cache.dataset.has_ignore else loss,
         recipe=recipe,
         lr=scalar(spec.hyper, "lr"),
         epochs=recipe.epochs,
@@ -113,6 +139,7 @@ def make_segmentation(job: Job, cache: Cache) -> tuple[Segmentation, dict[str, o
     facts: dict[str, object] = drawn | {
         "class_counts": {unit: list(getattr(counts, unit)) for unit in UNITS},
         "class_weights": list(getattr(loss, "weights", None) or []),
+        "targets": targets_text(targets.regions),
     }
     return task, facts
 

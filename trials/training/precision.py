@@ -122,6 +122,7 @@ def _key(network: Network, images: Tensor, spec: TrialSpec) -> Hashable:
         recipe.width,
         recipe.model_options,
         spec.phase,
+        spec.regions,
         trainable,
         tuple(images.shape),
     )

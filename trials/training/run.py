@@ -134,6 +134,7 @@ def evaluation(job: Job, cache: Cache) -> Evaluation:
     return Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
+        regions=job.spec.regions,
         overlap=job.spec.recipe.overlap,
         threads=job.scoring_threads,
         predictions=folder / "predictions" if job.save_predictions else None,

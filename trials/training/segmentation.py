@@ -16,13 +16,9 @@ from trials.inference.whole_cases import Slab, case_logits
 from trials.records.job import Rung
 from trials.records.result import headline
 from trials.records.spec import Recipe
-from trials.scoring.overlap import (
-    argmax_labels,
-    device_counts,
-    label_counts,
-    mean_dice_by_label,
-    read_counts,
-)
+from trials.records.targets import Targets
+from trials.scoring.decision import labels_of
+from trials.scoring.overlap import device_counts, label_counts, mean_dice_by_label, read_counts
 from trials.training.deep_supervision import Loss, supervised_loss
 from trials.training.progress import Validation
 
@@ -34,6 +30,7 @@ class Segmentation:
     """
 
     cache: Cache
+    targets: Targets
     feed: Feed
     loss_function: Loss
     recipe: Recipe
@@ -56,8 +53,8 @@ class Segmentation:
         return supervised_loss(self.loss_function, network.outputs(images), labels)
 
     def validate(self, network: Network) -> Validation:
-        """Mean Dice by label on the prepared grid of whole cases, over the patients of the
-        validation cases and of a fixed few training cases.
+        """Mean Dice by label, or region, on the prepared grid of whole cases, over the patients of
+        the validation cases and of a fixed few training cases.
         """
         val_counts, val_loss = self._score(network, self.val)
         train_counts, _ = self._score(network, self.train_scored)
@@ -102,15 +99,15 @@ class Segmentation:
         reference = reference.to(network.device, non_blocking=True)
         logits = slab.logits.to(network.device)
         loss = self.loss_function(logits[None], reference[None])
-        return counts_of(logits, reference), loss * len(planes)
+        return counts_of(logits, reference, self.targets), loss * len(planes)
 
 
-def counts_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count each label's voxels in one case, on the device of its logits: [K, D, H, W] and [D, H,
-    W] to int64 [K, 3].
+def counts_of(logits: Tensor, labels: Tensor, targets: Targets) -> Tensor:
+    """Count each label's, or region's, voxels in one case, on the device of its logits: [K, D, H,
+    W] and [D, H, W] to int64 [G, 3].
     """
     if logits.device.type == "cpu":
-        return torch.from_numpy(
-            label_counts(argmax_labels(logits).numpy(), labels.numpy(), len(logits))
-        )
-    return device_counts(logits[None], labels[None], len(logits))[0]
+        pred = labels_of(logits, targets.order).numpy()
+        counts = label_counts(pred, labels.numpy(), targets.num_labels, targets.regions)
+        return torch.from_numpy(counts)
+    return device_counts(logits[None], labels[None], targets.num_labels, targets.regions)[0]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trials.data.prepared.cache import Cache, open_cache
 from trials.data.sampling import SAMPLINGS
-from trials.inference.ceiling import certain_planes
+from trials.inference.ceiling import certain_planes, certainties
 from trials.inference.evaluate import (
     Evaluated,
     Evaluation,
@@ -36,6 +36,7 @@ from trials.process.environment import device_name, memory_gib, peak_gib, reset_
 from trials.records.job import Job
 from trials.records.registry import pick
 from trials.records.spec import PRETRAIN
+from trials.records.targets import Targets
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation, training_items
 from trials.training.checkpoint import Checkpoints, save_weights
@@ -244,7 +245,7 @@ def counting_cost(cache: Cache, job: Job, folder: Path) -> dict[str, float]:
     plan, cost = evaluation(cache, job, folder), {}
     for split, cases in scored_cases(job).items():
         case = middle_case(cache, cases)
-        shifted = partial(predicted_labels, cache, case, shifted_logits(cache, case))
+        shifted = partial(predicted_labels, plan, case, shifted_logits(plan, case))
         # Of a case larger than a patch this is part of its prediction, timed elsewhere.
         shifted = shifted if job.spec.recipe.patch is None else partial(replace, shifted())
         counting, evaluated = timed(partial(_score, plan, shifted, case, split))
@@ -267,6 +268,7 @@ def evaluation(cache: Cache, job: Job, folder: Path) -> Evaluation:
     return Evaluation(
         cache=cache,
         batch_size=job.spec.recipe.batch_size,
+        regions=job.spec.regions,
         overlap=job.spec.recipe.overlap,
         references=folder / "cases",
         pictures=folder / "pictures",
@@ -282,12 +284,14 @@ def _score(plan: Evaluation, predict: Callable[[], Prediction], case: str, split
     return score_case(plan, predict(), case, split)
 
 
-def shifted_logits(cache: Cache, case: str) -> Iterator[Tensor]:
+def shifted_logits(plan: Evaluation, case: str) -> Iterator[Tensor]:
     """Logits [K, 1, H, W] of each plane of a prediction that is the reference shifted by a
     voxel.
     """
-    shifted = np.roll(cache.labels(case), 1, axis=0)
-    return (probs * 8 for probs in certain_planes(shifted, len(cache.classes)))
+    targets = Targets(len(plan.cache.classes), plan.regions)
+    shifted = np.roll(plan.cache.labels(case), 1, axis=0)
+    planes = certain_planes(shifted, targets.num_labels)
+    return (8 * known for known in certainties(planes, targets))
 
 
 def middle_case(cache: Cache, cases: Sequence[str]) -> str:

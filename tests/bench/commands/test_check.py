@@ -114,7 +114,8 @@ def test_what_was_understood_is_told_in_nine_lines(tmp_path, capsys):
         "patients: 3, one a case",
         "channels: 1: CT",
         "classes:  0 background (3 cases), 1 kidney (3 cases), 2 tumor (3 cases), 3 cyst (3 cases)",
-        "regions:  kidney_and_mass (1+2+3), mass (2+3), tumor (2)",
+        "regions:  kidney_and_mass (1+2+3), mass (2+3), tumor (2); with targets='regions' networks "
+        "predict kidney_and_mass, mass, tumor",
         "spacing:  3 x 2 x 1.5 mm (D x H x W) in every case",
         "size:     11 x 14 x 9 voxels (D x H x W) in every case",
         "splits:   sequential, fold 0: 1 train, 1 validation, 1 test; drawn by the rule "

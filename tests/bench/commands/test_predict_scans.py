@@ -30,7 +30,7 @@ from trials.training.checkpoint import save_weights
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "trials")]
 from own_parts import grid_text, own_cell, registries
-from small_jobs import CELL, RECIPE, SMALL, make_job
+from small_jobs import CELL, NESTED, RECIPE, SMALL, make_job
 
 # Selected, since it has more seeds than the other.
 SLICES = Cell(model="unet2d_resnet18", loss="focal", sampling="none")
@@ -188,6 +188,35 @@ def test_the_ensemble_of_the_seeds_is_scored_once_as_predict_predicts_it(
     first = file.stat().st_mtime_ns
     add_ensembles(run, None)
     assert file.stat().st_mtime_ns == first
+
+
+def test_an_ensemble_of_networks_that_predict_regions_predicts_labels_and_is_scored_by_region(
+    ran, scans, small_cache, tmp_path, on_cpu
+):
+    run, out = tmp_path / "run", tmp_path / "out"
+    first = make_job(small_cache, run, recipe=SHORT, regions=NESTED)
+    for seed in (0, 1):
+        attempt(on_few_cases(replace(first, spec=replace(first.spec, seed=seed))))
+    record = read_run_record(ran[0])
+    regions = {
+        "classes": ["background", "kidney_and_mass", "mass", "tumor"],
+        "target_regions": [asdict(region) for region in NESTED],
+        "cells": [asdict(CELL)],
+        "data": record["data"] | {"classes": ["background", "kidney", "tumor", "cyst"]},
+    }
+    write_run_record(run, record | regions)
+
+    assert main(["predict", str(run), str(scans), str(out)]) == 0
+    add_ensembles(run, None)
+
+    volume = read_labels(out / f"{TEST}.nii.gz", 4)
+    reference = native_labels(open_cache(small_cache).cases[TEST])
+    counts = label_counts(to_dhw(volume.voxels, volume.affine), reference, 4, NESTED)
+    (file,) = (run / "ensembles").iterdir()
+    assert counts_of(from_json(EnsembleScores, file.read_text()).scores) == counts.tolist()
+    assert [line.split()[-1] for line in (out / "labels.txt").read_text().splitlines()[1:]] == [
+        *('"background"', '"kidney"', '"tumor"', '"cyst"')
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ def test_another_data_set_takes_its_own_split_and_no_settings_of_other_classes()
     assert on_data(FULL, "nnunet", None).cells == FULL.cells
     assert on_data(FULL, None, None) is FULL
     assert on_data(FULL, "kits23", None) is FULL
+    on_regions = on_data(DEMO, None, None, "regions")
+    assert (on_regions.targets, "alpha" in on_regions.hyper["*"]) == ("regions", False)
+    assert on_data(DEMO, None, None, "labels") is DEMO
     with pytest.raises(ValueError, match="did you mean 'nnunet'"):
         on_data(FULL, "nnunt", None)
 
@@ -66,14 +69,24 @@ def test_one_command_lists_the_trials_and_names_the_plan(tmp_path, capsys):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}}
-    (tmp_path / "dataset.json").write_text(json.dumps(facts | {"file_ending": ".nii"}))
+    facts |= {"file_ending": ".nii"}
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
     asked = ["--grid", "full", "--dataset", "nnunet", "--data", str(tmp_path), "--fold", "1"]
 
     assert main(["run", *asked, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert f"segbench plan --grid full --dataset nnunet --fold 1 --data {tmp_path}" in told
+    assert "networks predict labels, with a softmax" in told
 
-    assert f"segbench plan --grid full --dataset nnunet --fold 1 --data {tmp_path}" in (
-        capsys.readouterr().out
-    )
+    assert main(["run", *asked, "--targets", "regions", "--dry-run"]) == 2
+    assert f"needs regions, and nnunet in {tmp_path} has none" in capsys.readouterr().err
+    facts |= {"labels": {"background": 0, "all": [1, 2], "a": 2}, "regions_class_order": [1, 2]}
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+
+    assert main(["run", *asked, "--targets", "regions", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "networks predict regions all (1+2), a (2), each with a sigmoid" in told
+    assert f"--fold 1 --targets regions --data {tmp_path}" in told
 
 
 def test_a_folder_of_another_data_set_names_the_flag(tmp_path, capsys):

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from trials.records.result import dice, headline, iou
+from trials.scoring.decision import device_labels, labels_of
 from trials.scoring.overlap import (
-    argmax_labels,
     case_scores,
-    device_argmax,
     device_counts,
     label_counts,
     mean_dice_by_label,
@@ -81,8 +80,8 @@ def test_dice_and_iou_agree_by_their_identity():
 def test_argmax_takes_the_lowest_label_of_equal_scores_and_equals_torch():
     logits = torch.randn((5, 6, 7, 8), generator=torch.Generator().manual_seed(0))
 
-    assert torch.equal(argmax_labels(logits).long(), logits.argmax(0))
-    assert not argmax_labels(torch.ones(4, 2, 2, 2)).any()
+    assert torch.equal(labels_of(logits).long(), logits.argmax(0))
+    assert not labels_of(torch.ones(4, 2, 2, 2)).any()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -91,7 +90,7 @@ def test_a_diverged_output_does_not_pass_for_background(value):
     logits[1, 2, 3, 0] = value
 
     with pytest.raises(FloatingPointError):
-        argmax_labels(logits)
+        labels_of(logits)
 
 
 def tied_batch(shape, num_classes):
@@ -111,7 +110,7 @@ def test_counts_on_the_device_are_those_of_the_labels(shape, num_classes):
 
     assert counts.dtype == torch.int64
     for item, (scores, true) in enumerate(zip(logits, labels, strict=True)):
-        pred = argmax_labels(scores)
+        pred = labels_of(scores)
         assert torch.equal(pred.long(), scores.argmax(0))
         assert np.array_equal(
             counts[item].numpy(), label_counts(pred.numpy(), true.numpy(), num_classes)
@@ -137,7 +136,7 @@ def test_counts_of_a_diverged_item_cannot_be_read(value):
     logits, labels = tied_batch((6, 7, 8), 4)
     logits[1, 2, 3, 0, 5] = value
 
-    _, is_finite = device_argmax(logits)
+    _, is_finite = device_labels(logits)
     counts = device_counts(logits, labels, 4)
 
     assert is_finite.tolist() == [True, False, True]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_jobs import CELL, RECIPE, SMALL, comparable, interrupt, make_job
+from small_jobs import CELL, NESTED, RECIPE, SMALL, comparable, interrupt, make_job
 
 from trials.data.nifti.volume import read_labels, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
@@ -53,7 +53,10 @@ def test_a_final_trial_leaves_counts_of_every_case_label_and_space(small_cache, 
     assert result.multiply_adds > 0
 
 
-def assert_surfaces_agree_with_the_counts(result, test):
+LABELS = {"kidney": 1, "tumor": 2, "cyst": 3}
+
+
+def assert_surfaces_agree_with_the_counts(result, test, labels=LABELS):
     regions = ["kidney_and_mass", "mass", "tumor", "kidney", "cyst"]
     assert [(surface.case, surface.region) for surface in result.surfaces] == [
         (case, name) for case in test for name in regions
@@ -62,7 +65,7 @@ def assert_surfaces_agree_with_the_counts(result, test):
         (score.case, score.label): score for score in result.scores if score.space == "native"
     }
     for surface in result.surfaces:
-        if surface.region in (labels := {"kidney": 1, "tumor": 2, "cyst": 3}):
+        if surface.region in labels:
             score = native[surface.case, labels[surface.region]]
             assert surface.true_voxels == score.true_voxels
             assert (surface.pred_voxels, surface.overlap_voxels) == (
@@ -134,13 +137,16 @@ def test_f64_resumed_equals_straight_bit_for_bit(small_cache, tmp_path, on_cpu, 
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.fixture(scope="module")
+def spaced(small_cache, tmp_path_factory) -> Path:
+    """The same cases at a spacing."""
+    place, spacing = tmp_path_factory.mktemp("spaced"), Spacing(mm=(8.0, 5.0, 5.0))
+    return prepare_dataset(open_cache(small_cache).dataset, spacing, place, workers=1)
+
+
 def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_new_scans(
-    small_cache, tmp_path, on_cpu
+    spaced, tmp_path, on_cpu
 ):
-    spacing = Spacing(mm=(8.0, 5.0, 5.0))
-    prepared = prepare_dataset(
-        open_cache(small_cache).dataset, spacing, tmp_path / "cache", workers=1
-    )
     recipe = replace(
         RECIPE,
         # A rule that gives another spacing for these cases: it must not be applied again.
@@ -156,7 +162,7 @@ def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_
     )
     cell = Cell(model="segresnet", loss="combined", sampling="oversample")
     straight, broken = (
-        make_job(prepared, tmp_path / name, cell, recipe, save_predictions=True)
+        make_job(spaced, tmp_path / name, cell, recipe, save_predictions=True)
         for name in ("straight", "broken")
     )
 
@@ -167,7 +173,7 @@ def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_
 
     assert whole.state == COMPLETE, whole.error
     assert comparable(resumed) == comparable(whole)
-    cache = open_cache(prepared)
+    cache = open_cache(spaced)
     assert {cache.shape(case) for case in straight.test} != {(16, 24, 24)}
     for score in whole.scores:
         record = cache.cases[score.case]
@@ -186,7 +192,62 @@ def test_patches_train_resume_bit_for_bit_score_whole_cases_and_predict_them_as_
     assert_predicts_its_own_labels(straight, whole, cache)
 
 
-def assert_predicts_its_own_labels(job, result, cache):
+REGION_ARMS = {
+    "slices": ("unet2d_resnet18", {**SMALL["unet2d_resnet18"], "class_unit": "slices"}, 1),
+    # Deep supervision.
+    "patches": (
+        "segresnet_ds",
+        {"preparation": Spacing(mm="fullres"), "patch": (16, 24, 24), **SMALL["segresnet_ds"]},
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("arm", REGION_ARMS)
+def test_networks_that_predict_regions_train_resume_bit_for_bit_score_and_predict_them(
+    arm, small_cache, spaced, tmp_path, on_cpu
+):
+    (model, form, epochs), folder = REGION_ARMS[arm], spaced if arm == "patches" else small_cache
+    recipe = replace(RECIPE, epochs=epochs, steps_per_epoch=1, **form)
+    cell = Cell(model=model, loss="class_balanced", sampling="oversample")
+    about = {"hyper": {"lr": 0.01, "gamma": 2.0, "one_minus_beta": 0.1}, "regions": NESTED}
+    straight, broken = (
+        make_job(folder, tmp_path / name, cell, recipe, save_predictions=True, **about)
+        for name in ("straight", "broken")
+    )
+
+    whole = attempt(straight)
+    if epochs > 1:
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(broken, lambda score, reached: interrupt())
+        assert comparable(attempt(broken)) == comparable(whole)
+
+    assert whole.state == COMPLETE, whole.error
+    assert whole.facts["targets"].startswith("regions kidney_and_mass (1+2+3), mass (2+3), tumor")
+    assert len(whole.facts["class_weights"]) == 3
+    best = whole.curve[whole.best_epoch].val_dice
+    assert whole.val_score == headline(best)
+    assert set(best) == {1, 2, 3}
+    cache = open_cache(folder)
+    assert_counts_are_those_of_regions(whole, cache)
+    assert_surfaces_agree_with_the_counts(whole, straight.test, NAMED_REGIONS)
+    if arm == "patches":
+        assert_predicts_its_own_labels(straight, whole, cache, channels=3)
+
+
+# As they are numbered in the scores.
+NAMED_REGIONS = {"kidney_and_mass": 1, "mass": 2, "tumor": 3}
+
+
+def assert_counts_are_those_of_regions(result, cache):
+    groups = [(0,), (1, 2, 3), (2, 3), (2,)]
+    for score in result.scores:
+        record = cache.cases[score.case]
+        truth = record.class_voxels if score.space == "native" else record.cube_class_voxels
+        assert score.true_voxels == sum(truth[label] for label in groups[score.label])
+
+
+def assert_predicts_its_own_labels(job, result, cache, channels=4):
     rules, kept = rules_of(cache.dataset), trial_folder(job.out, job.trial) / "predictions"
     one = load_trained(Path(job.out), result, rules)
     # The same network, as if on a grid of its own: it is averaged on the scan's grid.
@@ -198,16 +259,18 @@ def assert_predicts_its_own_labels(job, result, cache):
             labels, _ = predict_labels(ensemble, headers, rules)
             assert np.array_equal(labels, to_dhw(own.voxels, own.affine))
         assert labels.any()
-    # No mean of two is above that of the class of which one is certain.
-    certain = replace(one, network=replace(one.network, module=certain_of_3(), patch=(8, 24, 24)))
+    # No mean of two is above that of the class of which one is certain; as channels are classes or
+    # regions, the last one is label 3 or 2.
+    module = certain_of_the_last(channels)
+    certain = replace(one, network=replace(one.network, module=module, patch=(8, 24, 24)))
     labels, _ = predict_labels([one, certain], headers, rules)
-    assert np.all(labels == 3)
+    assert np.all(labels == {4: 3, 3: 2}[channels])
 
 
-def certain_of_3() -> torch.nn.Module:
-    module = torch.nn.Conv3d(1, 4, 1)
+def certain_of_the_last(channels: int) -> torch.nn.Module:
+    module = torch.nn.Conv3d(1, channels, 1)
     torch.nn.init.zeros_(module.weight)
-    module.bias.data = torch.tensor([0.0, 0.0, 0.0, 100.0])
+    module.bias.data = torch.tensor([0.0] * (channels - 1) + [100.0])
     return module
 
 

@@ -3,6 +3,7 @@ of a split.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,24 +11,45 @@ from trials.data.datasets.label_set import LabelSet
 from trials.data.prepared.cache import Cache
 from trials.data.sampling import ClassCounts
 from trials.records.spec import Cube
+from trials.records.targets import TargetRegion, Targets, membership
 
 
-def count_classes(cache: Cache, cases: Sequence[str], unit: str = "voxels") -> ClassCounts:
-    """How often each class occurs in these cases on the prepared grid: voxels, axial slices that
-    hold it, cases that hold it. Slices of a set at a spacing, whose labels are too many to read for
-    nothing, are counted for the unit "slices" alone; they are empty otherwise.
+def count_classes(
+    cache: Cache,
+    cases: Sequence[str],
+    unit: str = "voxels",
+    regions: Sequence[TargetRegion] = (),
+) -> ClassCounts:
+    """How often each class, or the background and each region, occurs in these cases on the
+    prepared grid: voxels, axial slices that hold it, cases that hold it.
+
+    Slices of a set at a spacing, whose labels are too many to read for nothing, are counted for the
+    unit "slices" alone; they are empty otherwise.
     """
-    voxels = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
-    slices = np.zeros(len(cache.classes), np.int64)
-    is_counted = isinstance(cache.preparation, Cube) or unit == "slices"
-    for case in cases if is_counted else ():
-        slices += (slice_class_voxels(cache.labels(case), cache.dataset.labels, 0) > 0).sum(0)
-    return ClassCounts(
-        voxels=tuple(voxels.sum(0).tolist()),
-        slices=tuple(slices.tolist()) if is_counted else (),
-        cases=tuple((voxels > 0).sum(0).tolist()),
-        unit=unit,
-    )
+    targets = Targets(len(cache.classes), tuple(regions))
+    of_cases = np.array([cache.cases[case].cube_class_voxels for case in cases], np.int64)
+    of_slices = None
+    if isinstance(cache.preparation, Cube) or unit == "slices":
+        names = cache.dataset.labels
+        of_slices = np.concatenate(
+            [slice_class_voxels(cache.labels(case), names, 0) for case in cases]
+        )
+
+    def counts_of(groups: Sequence[Sequence[int]], **more: Any) -> ClassCounts:
+        members = np.array(membership(groups, targets.num_labels), np.int64).T
+        voxels = of_cases @ members
+        slices = () if of_slices is None else (of_slices @ members > 0).sum(0).tolist()
+        return ClassCounts(
+            voxels=tuple(voxels.sum(0).tolist()),
+            slices=tuple(slices),
+            cases=tuple((voxels > 0).sum(0).tolist()),
+            unit=unit,
+            **more,
+        )
+
+    pairs = [(targets.outside(region.labels), region.labels) for region in regions]
+    of_regions = tuple(counts_of(pair, is_region=True) for pair in pairs)
+    return counts_of(targets.groups, regions=of_regions)
 
 
 def slice_class_voxels(labels: np.ndarray, names: LabelSet, axis: int = 0) -> np.ndarray:

@@ -102,18 +102,18 @@ class DatasetEntry(Entry):
     "module:function", (root, on_case=), for downloadable data, with on_case(done, total) called
     after each case. how_to_get says how to obtain the data. marker_file is a file whose presence
     identifies the data set. label_set is "module:function", (folder of masks) -> LabelSet; by
-    default it is that of the data set found there. regions are what its challenge
-    scores besides the labels. mask_folder is the folder of its masks below its root, mask_file
-    their name if every case has its own folder. case_names is the pattern of case names. patients
-    says which cases are scans of one patient, in the same form as Grid.patients; "" if the data set
-    has no rule. intensity
-    (low, high): a valid image has values below low and above high; None if the unit is unknown.
-    within maps a class to the class it grows in. case_metadata is "module:function", Dataset ->
-    trait to case to value, for data sets with metadata. window (low, high) is the intensity range
-    that a picture shows from black to white, None if the unit is unknown. shows_images lets a
-    report show image slices by default. It is for synthetic images only: a licence may allow
-    sharing patients' images under conditions (CC BY-NC-SA: attribution, no commercial use), but
-    whether a report meets them is its author's decision.
+    default it is that of the data set found there. regions are what its challenge scores besides
+    the labels, and class_order the label of each one's voxels where they are in no later one, for
+    targets="regions". mask_folder is the folder of its masks below its root, mask_file their name
+    if every case has its own folder. case_names is the pattern of case names. patients says which
+    cases are scans of one patient, in the same form as Grid.patients; "" if the data set has no
+    rule. intensity (low, high): a valid image has values below low and above high; None if the
+    unit is unknown. within maps a class to the class it grows in. case_metadata is
+    "module:function", Dataset -> trait to case to value, for data sets with metadata. window (low,
+    high) is the intensity range that a picture shows from black to white, None if the unit is
+    unknown. shows_images lets a report show image slices by default. It is for synthetic images
+    only: a licence may allow sharing patients' images under conditions (CC BY-NC-SA: attribution,
+    no commercial use), but whether a report meets them is its author's decision.
     """
 
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +125,7 @@ class DatasetEntry(Entry):
     marker_file: str = ""
     label_set: str = ""
     regions: tuple[Region, ...] = ()
+    class_order: tuple[int, ...] = ()
     mask_folder: str = ""
     mask_file: str = "segmentation.nii.gz"
     case_names: str = CASE_NAMES
@@ -280,6 +281,8 @@ KITS23_REGIONS = (
     Region(name="mass", labels=(2, 3), tolerance_mm=1.1328796488598762),
     Region(name="tumor", labels=(2,), tolerance_mm=1.1498198361434828),
 )
+# Kidney, cyst, tumour: what is left of each region outside the next.
+KITS23_ORDER = (1, 3, 2)
 IN_A_KIDNEY = {"tumor": "kidney", "cyst": "kidney"}
 
 DATASETS: dict[str, DatasetEntry] = {
@@ -293,6 +296,7 @@ DATASETS: dict[str, DatasetEntry] = {
         how_to_get="the demo generates them: `segbench run --grid demo`",
         marker_file="phantoms.json",
         regions=KITS23_REGIONS,
+        class_order=KITS23_ORDER,
         case_names=r"case_\d{5}",
         patients=EACH_CASE,
         intensity=HU,
@@ -313,6 +317,7 @@ DATASETS: dict[str, DatasetEntry] = {
         how_to_get="point to the folder that holds its case_XXXXX folders, or run "
         "`segbench prepare kits23 FOLDER --cache DIR --download` to download it there (30 GB)",
         regions=KITS23_REGIONS,
+        class_order=KITS23_ORDER,
         case_names=r"case_\d{5}",
         patients=EACH_CASE,
         intensity=HU,

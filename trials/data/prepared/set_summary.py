@@ -17,9 +17,11 @@ from trials.data.datasets.registry import (
     split_cases,
 )
 from trials.data.datasets.splits import explain, present_classes, sizes
+from trials.data.datasets.targets import target_regions
 from trials.data.nifti.header import read_header
 from trials.data.nifti.volume import file_axes, spacing_dhw
 from trials.records.faults import printable
+from trials.records.targets import REGIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,6 @@ def summarise(dataset: Dataset, looks: Mapping[str, CaseLook]) -> dict[str, str]
     names = sorted(looks)
     shown = f", {printable(names[0])} to {printable(names[-1])}" if names else ""
     told = grouping_line(dataset.grouping, names)
-    regions = (*official_regions(dataset.name), *dataset.regions)
     return {
         "cases": f"{len(looks)}{published} can be used{shown}",
         "patients": told.replace(" patients", "", 1) or f"{len(names)}, one a case",
@@ -64,14 +65,24 @@ def summarise(dataset: Dataset, looks: Mapping[str, CaseLook]) -> dict[str, str]
             for label, name in enumerate(dataset.classes)
         )
         + (f", {len(dataset.classes)} ignore" if dataset.has_ignore else ""),
-        "regions": ", ".join(
-            f"{region.name} ({'+'.join(map(str, region.labels))})" for region in regions
-        )
-        or "none besides the classes",
+        "regions": _regions(dataset),
         "spacing": _range([look.spacing_mm for look in found], "{:.4g}", "mm"),
         "size": _range([look.shape for look in found], "{:.0f}", "voxels"),
         "splits": _splits(sound),
     }
+
+
+def _regions(dataset: Dataset) -> str:
+    """The regions that are scored, and those that networks predict if a grid asks for regions."""
+    regions = (*official_regions(dataset.name), *dataset.regions)
+    if not regions:
+        return "none besides the classes"
+    names = ", ".join(f"{region.name} ({'+'.join(map(str, region.labels))})" for region in regions)
+    try:
+        predicted = ", ".join(region.name for region in target_regions(dataset, REGIONS))
+    except ValueError as error:
+        return f"{printable(names)}; no network can predict them: {error}"
+    return printable(f"{names}; with targets='regions' networks predict {predicted}")
 
 
 def _range(values: Sequence[Sequence[float]], form: str, unit: str) -> str:
