@@ -11,11 +11,12 @@ from bench.grid.resolve import ResolvedCell, ResolvedGrid
 from trials.data.datasets.registry import Dataset
 from trials.data.sampling import SAMPLINGS
 from trials.identity.code_identity import BUILT_IN, REGISTRIES
-from trials.losses import build_loss
+from trials.losses import build_target_loss
 from trials.models.registry import MODELS
 from trials.records.preparation import input_shape
 from trials.records.registry import pick
 from trials.records.spec import Recipe
+from trials.records.targets import Targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ def check_parts(
 
     training_voxels holds each training case's voxels by class.
     """
-    seen = set()
+    targets, seen = Targets(len(dataset.classes), resolved.regions), set()
     for one in resolved.cells:
         for kind in REGISTRIES:
             name = getattr(one.cell, kind)
@@ -46,16 +47,16 @@ def check_parts(
                 continue
             seen.add((kind, name, one.recipe))
             if kind == "model":
-                check_model(name, one.recipe, len(dataset.channels), len(dataset.classes))
+                check_model(name, one.recipe, len(dataset.channels), targets.channels)
             elif kind == "loss":
-                check_loss(one, dataset.has_ignore)
+                check_loss(one, targets, dataset.has_ignore)
             else:
                 check_sampling(name, one.recipe, np.array(training_voxels, np.int64))
 
 
 def check_model(name: str, recipe: Recipe, channels: int, classes: int) -> None:
     """Raise ValueError unless a model maps images of the recipe's size to logits of that size, one
-    a class, in training and in evaluation.
+    a class or region, in training and in evaluation.
     """
     edges = input_shape(recipe)[-pick(MODELS, "model", name).dims :]
     batch = min(2, recipe.batch_size)
@@ -72,20 +73,21 @@ def check_model(name: str, recipe: Recipe, channels: int, classes: int) -> None:
             raise ValueError(f"{rule}; in {mode} it gave {found}")
 
 
-def check_loss(one: ResolvedCell, has_ignore: bool) -> None:
+def check_loss(one: ResolvedCell, targets: Targets, has_ignore: bool) -> None:
     """Raise ValueError unless a cell's loss gives one finite number with a gradient. Where batches
     without any class are common, of slices and patches, it must be finite for them too.
     """
     import torch
 
-    name, classes = one.cell.loss, len(one.counts.voxels)
+    name, num_labels = one.cell.loss, targets.num_labels
     dims = pick(MODELS, "model", one.cell.model).dims
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn((2, classes, *(EDGE,) * dims), generator=generator).requires_grad_()
-    labels = torch.randint(0, classes, (2, *(EDGE,) * dims), generator=generator).to(torch.uint8)
+    size = (EDGE,) * dims
+    logits = torch.randn((2, targets.channels, *size), generator=generator).requires_grad_()
+    labels = torch.randint(0, num_labels, (2, *size), generator=generator).to(torch.uint8)
     rule = f"loss {name!r} must give one finite number with a gradient"
     given = f"for logits {list(logits.shape)} and labels {list(labels.shape)}"
-    loss = _called(f"{rule} {given}", lambda: _built(one, has_ignore))
+    loss = _called(f"{rule} {given}", lambda: _built(one, targets, has_ignore))
     value = _value(f"{rule} {given}", loss, logits, labels)
     gradient = _called(f"{rule} {given}", lambda: _gradient(value, logits))
     if gradient is None or not gradient.isfinite().all() or not gradient.any():
@@ -138,13 +140,13 @@ def _outputs(name: str, recipe: Recipe, classes: int, images: list[int]) -> dict
         return run("cpu")
 
 
-def _built(one: ResolvedCell, has_ignore: bool) -> "Loss":
-    loss = build_loss(one.cell.loss, one.counts, one.default)
+def _built(one: ResolvedCell, targets: Targets, has_ignore: bool) -> "Loss":
+    loss = build_target_loss(one.cell.loss, one.counts, one.default, targets)
     if not has_ignore:
         return loss
     from trials.voxel_losses import OnAnnotated
 
-    return OnAnnotated(loss)
+    return OnAnnotated(loss, targets.num_labels)
 
 
 def _value(rule: str, loss: "Loss", logits: "Tensor", labels: "Tensor") -> "Tensor":
