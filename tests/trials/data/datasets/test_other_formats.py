@@ -17,6 +17,7 @@ from trials.data.prepared.cache import open_cache
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.preprocess import prepare_case
 from trials.data.prepared.set_checks import check_dataset
+from trials.records.faults import fault_line
 from trials.records.spec import Cube
 from trials.scoring.folders import find_pairs, labels_of, mask_files, score_pair
 
@@ -124,9 +125,8 @@ def test_a_case_that_is_dicom_is_named_as_such(dicom, tmp_path):
 
     dataset = find_dataset("nnunet", root)
 
-    assert "1 files or folders are DICOM and are not used; convert each series to NIfTI: dcm" in (
-        " ".join(fault.message for fault in dataset.faults)
-    )
+    told = " ".join(map(fault_line, dataset.faults))
+    assert "files or folders are DICOM and are not used: imagesTr/a0; convert each series" in told
     found = {fault.code: fault.message for fault in check_dataset(dataset, 1).faults}
     assert found["dicom"] == "is a DICOM file"
     facts = json.loads((root / "dataset.json").read_text())

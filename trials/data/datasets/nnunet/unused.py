@@ -12,6 +12,8 @@ from trials.data.nifti.opening import ENDINGS, TO_NIFTI, VOXEL_ENDINGS, ending_o
 from trials.records.faults import Fault, printable, set_warning
 from trials.records.record import shown
 
+DICOM = "files or folders are DICOM and are not used"
+
 
 def unused(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
     """All warnings of a dataset.json and its folder."""
@@ -77,14 +79,16 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
     told = {
         "images without a mask are not used": list(unlabelled),
         "files belong to no case that dataset.json lists and are not used": others,
-        f"files or folders are DICOM and are not used; {TO_NIFTI}": dicom,
+        DICOM: dicom,
         f"files do not end in one of {', '.join(ENDINGS)} and are not used": [
             entry for entry in foreign if entry not in dicom
         ],
         "folders are not read": folders,
     }
     return [
-        set_warning(path, "unused", f"{text}: {_listed(root, files)}")
+        set_warning(
+            path, "unused", f"{text}: {_listed(root, files)}", TO_NIFTI if text == DICOM else ""
+        )
         for text, files in told.items()
         if files
     ]
