@@ -59,6 +59,7 @@ MOST_TRIALS = 10_000
 # The seeds that both numpy and torch accept.
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Trials = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
+Fold = Annotated[int, Field(ge=0)]
 # The name is also that of the run folder, in runs/.
 NAME = re.compile(r"\w[\w .+-]{0,59}")
 
@@ -93,7 +94,8 @@ class Tuning:
 
 @record
 class Grid:
-    """A benchmark. splits None is the data set's default.
+    """A benchmark. splits None is the data set's default. folds are those of the split; several are
+    a cross-validation, in which each fold has trials of its own.
 
     targets is what networks predict and are selected and ranked by: "labels" (one softmax), or
     "regions" (one sigmoid each): those of dataset.json, else those of the data set's entry.
@@ -118,7 +120,7 @@ class Grid:
     tuning: Tuning | None = None
     targets: Annotated[str, OneOf("labels", "regions")] = "labels"
     splits: str | None = None
-    fold: int = 0
+    folds: tuple[Fold, ...] = (0,)
     patients: Annotated[str, AfterValidator(checked_rule)] = ""
     hyper: Mapping[str, Hyper] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)

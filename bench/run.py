@@ -19,6 +19,7 @@ from bench.grid.own_data import num_test_patients, on_data, run_name
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
+from bench.plan.budget import buy
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
 from bench.tracking.trackers import check_tracker
@@ -41,25 +42,34 @@ def run_grid(options: argparse.Namespace) -> int:
         check_tracker(name)
     given = weight_files(options.weights, resolve(grid, before_data(grid)))
     declared = resolve(grid, before_data(grid, given))
-    if options.dry_run:
+    name = run_name(grid, options.dataset, options.fold, options.data, options.targets)
+    out = (options.out or Path("runs") / name).absolute()
+    places = Places(
+        out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
+    )
+    if options.dry_run and options.gpu_hours is None:
         dataset, told = None, TARGETS[grid.targets]
         is_made = grid.generate and DATASETS[grid.dataset].generate
         if options.data and not is_made:
             dataset = open_dataset(grid.dataset, options.data, grid.patients)
             told = targets_text(target_regions(dataset, grid.targets))
         return print_trials(declared, options, num_test_patients(grid, dataset), told)
-    from bench.tuning.execute import Request, execute
+    from bench.tuning.execute import Request, execute, prepare
 
-    name = run_name(grid, options.dataset, options.fold, options.data, options.targets)
-    out = (options.out or Path("runs") / name).absolute()
-    places = Places(
-        out=out, cache=(options.cache or out.parent / "cache").absolute(), data=options.data
-    )
     refuse_places(places)
     refuse_second_driver(out)
     asked = Request(
-        declared=declared, grid_text=grid_text, given=given, places=places, options=options
+        declared=declared,
+        grid_text=grid_text,
+        given=given,
+        places=places,
+        options=options,
+        buy=buy if options.gpu_hours is not None else None,
     )
+    if options.dry_run:
+        ready = prepare(asked).ready
+        told = targets_text(ready.resolved.regions)
+        return print_trials(ready.resolved, options, len(ready.test_patients()), told)
     with Stopping() as stopping:
         finished = execute(asked, stopping)
         report = write_report(out)
@@ -76,12 +86,14 @@ def print_trials(
     from bench.commands.plan import resolvable_lines
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("phase", "model", "loss", "sampling", "seed", "setting"):
+    several = ["fold"] if len(declared.grid.folds) > 1 else []
+    for title in ("phase", "model", "loss", "sampling", *several, "seed", "setting"):
         table.add_column(title, no_wrap=True)
     rows = list(list_trials(declared))
     for row in rows:
+        cell, numbers = row.cell, [row.fold, row.seed] if several else [row.seed]
         table.add_row(
-            row.phase, row.cell.model, row.cell.loss, row.cell.sampling, str(row.seed), row.setting
+            row.phase, cell.model, cell.loss, cell.sampling, *map(str, numbers), row.setting
         )
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
@@ -102,13 +114,13 @@ def print_trials(
 
 def plan_command(options: argparse.Namespace) -> str:
     """The command that estimates the same run."""
-    names = ("grid", "dataset", "fold", "targets", "data")
-    flags = {name: getattr(options, name) for name in names}
+    names = ("grid", "dataset", "fold", "targets", "data", "gpu_hours")
+    flags = {name.replace("_", "-"): getattr(options, name) for name in names}
     given = [
         text
         for name, value in flags.items()
         if value is not None
-        for text in (f"--{name}", str(value))
+        for text in (f"--{name}", *map(str, value if name == "fold" else [value]))
     ]
     return shlex.join(["segbench", "plan", *given])
 

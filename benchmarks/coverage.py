@@ -31,6 +31,7 @@ from trials.records.questions import asked
 from trials.records.spec import Cell
 
 CASES, VALIDATION_CASES, REPLICATES, SEED = 81, 70, 2000, 20_261_123
+FOLDS, CASES_OF_FOLD = 5, 20
 VOXELS = 10_000
 # Patients of whom there are several scans.
 CLUSTERS = 40
@@ -41,7 +42,8 @@ SPREAD, BETWEEN_SEEDS = 0.10, 0.01
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Standard deviations on the logit of Dice, and the share of patients in whom the lesion is
-    missed. scan is that of a patient's scans, where patients have several.
+    missed. scan is that of a patient's scans, where patients have several; training_set that of
+    the training cases of a fold, which all seeds of a configuration share.
     """
 
     level: float = 1.3
@@ -51,6 +53,7 @@ class World:
     rest: float = 0.4
     missed: float = 0.06
     scan: float = 0.3
+    training_set: float = 0.2
 
 
 @cache
@@ -97,7 +100,29 @@ def draw_scans(
     return np.where(missed[patients], 0.0, expit(logit))
 
 
-def as_counts(dice: np.ndarray, patients: tuple[str, ...] = ()) -> Counts:
+def draw_folds(
+    rng: np.random.Generator, world: World, num_cells: int, num_seeds: int, folds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Validation and test Dice of equal configurations in a cross-validation, [C, S, N] each; folds
+    [N] is each patient's. A patient is tested by the trainings of its fold and validates those of
+    the fold before, so both scores share what the patient is to a configuration.
+    """
+    num = len(folds)
+    case, missed = rng.normal(0, world.case, num), rng.random(num) < world.missed
+    mix = rng.normal(0, world.mix, (num_cells, 1, num))
+    training = rng.normal(0, world.seed_effect, (num_cells, num_seeds, FOLDS))
+    training = training + rng.normal(0, world.training_set, (num_cells, 1, FOLDS))
+    scores = []
+    for by in ((folds - 1) % FOLDS, folds):
+        rest = rng.normal(0, world.rest, (num_cells, num_seeds, num))
+        logit = world.level + case + mix + training[:, :, by] + rest
+        scores.append(np.where(missed, 0.0, expit(logit)))
+    return scores[0], scores[1]
+
+
+def as_counts(
+    dice: np.ndarray, patients: tuple[str, ...] = (), folds: tuple[int, ...] = ()
+) -> Counts:
     """One class, every case's lesion of 10,000 voxels predicted at its size: the overlap is the
     Dice.
     """
@@ -112,6 +137,7 @@ def as_counts(dice: np.ndarray, patients: tuple[str, ...] = ()) -> Counts:
         overlap=overlap,
         available=available,
         patient_of=patients,
+        fold_of=folds,
     )
 
 
@@ -124,6 +150,7 @@ def made_run(num_cells: int, num_seeds: int) -> Run:
     )
     names = dict.fromkeys(Run.__dataclass_fields__, ())
     fields = {"out": Path(), "record": {}, "grid_text": "", "classes": ("background", "lesion")}
+    fields |= {"folds": (0,)}
     return Run(**(names | fields | {"cells": cells, "seeds": tuple(range(num_seeds))}))
 
 
@@ -164,6 +191,29 @@ def clustered(rng: np.random.Generator, num_seeds: int, num_cells: int = 2) -> d
     return found
 
 
+def crossed(
+    rng: np.random.Generator, world: World, num_seeds: int, num_cells: int
+) -> dict[str, bool]:
+    """A cross-validation of 5 folds of 20 patients: the intervals with what trainings add, as the
+    report has them, and without; and the false claims of a report of equal configurations.
+    """
+    folds = np.arange(FOLDS * CASES_OF_FOLD) % FOLDS
+    names = tuple(folds.tolist())
+    validation, test = draw_folds(rng, world, num_cells, num_seeds, folds)
+    truth = mean_dice(replace(world, seed_effect=math.hypot(world.seed_effect, world.training_set)))
+    found = {}
+    for how, of_folds in (("", names), (", folds ignored", ())):
+        resampled = resample_ratio(as_counts(test, folds=of_folds), num_draws=2000)
+        (low, high), (under, over) = resampled.interval(1), resampled.lead_interval(1, 0)
+        found |= {
+            f"interval of a mean{how}": bool(low[0] <= truth <= high[0]),
+            f"interval of a difference{how}": bool(under[1] <= 0 <= over[1]),
+        }
+    run = replace(made_run(num_cells, num_seeds), folds=tuple(range(FOLDS)))
+    counts = [as_counts(dice, folds=names) for dice in (validation, test)]
+    return found | _claimed(run, *counts)
+
+
 def claims(
     rng: np.random.Generator, world: World, num_seeds: int, num_cells: int, scans: int = 1
 ) -> dict[str, bool]:
@@ -173,7 +223,12 @@ def claims(
     effect = draw_luck(rng, world, num_cells, num_seeds)
     sizes = (VALIDATION_CASES, CASES) if scans == 1 else (VALIDATION_CASES, CLUSTERS)
     validation, test = (_drawn(rng, world, effect, num, scans) for num in sizes)
-    run, resampled = made_run(num_cells, num_seeds), resample_ratio(test, num_draws=500)
+    return _claimed(made_run(num_cells, num_seeds), validation, test)
+
+
+def _claimed(run: Run, validation: Counts, test: Counts) -> dict[str, bool]:
+    """What a report claims of equal configurations."""
+    resampled = resample_ratio(test, num_draws=500)
     answers = answer_questions(run, asked(None, run.cells), test, resampled)
     pairs = judge_pairs(test, resampled)
     selection = select(run, validation, test, resampled, pairs)
@@ -236,6 +291,14 @@ def intervals() -> Iterator[tuple[str, float, Study]]:
     yield "40 patients, 100 scans, 3 seeds", 1, lambda rng: clustered(rng, 3)
 
 
+def crossed_cells() -> Iterator[tuple[str, float, Study]]:
+    """Intervals and claims of a cross-validation, with and without what trainings add."""
+    yield "12 cells, 5 folds, 1 seed, small effect", 0.4, lambda rng: crossed(rng, World(), 1, 12)
+    yield "12 cells, 5 folds, 1 seed, large effect", 0.4, lambda rng: crossed(rng, MUCH, 1, 12)
+    yield "2 cells, 5 folds, 1 seed, large effect", 0.4, lambda rng: crossed(rng, MUCH, 1, 2)
+    yield "2 cells, 5 folds, 3 seeds, large effect", 0.4, lambda rng: crossed(rng, MUCH, 3, 2)
+
+
 def equal_cells() -> Iterator[tuple[str, float, Study]]:
     """What is claimed of equal configurations; the most pairs have the fewest simulated runs."""
     worlds = (("no", NONE), ("large", MUCH))
@@ -263,12 +326,17 @@ def main() -> None:
     """Print every study's shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=REPLICATES)
-    replicates = parser.parse_args().replicates
+    parser.add_argument("--studies", default="", help="only those whose title holds this text")
+    options = parser.parse_args()
+    replicates = options.replicates
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {processor_name()}, up to {replicates} simulated runs "
         f"each, seed {SEED}"
     )
-    for study, share, simulate in (*equal_cells(), *resolvable(), *intervals()):
+    studies = (*equal_cells(), *resolvable(), *intervals(), *crossed_cells())
+    for study, share, simulate in studies:
+        if options.studies not in study:
+            continue
         num = max(1, round(share * replicates))
         for name, found, error in shares(simulate, num):
             percent = f"{100 * found:6.2f} % +/- {100 * error:.2f}"

@@ -4,12 +4,12 @@ run.
 
 from pathlib import Path
 
-from reports.analysis.caveats import num_missing
 from reports.analysis.context import Context, build_context
 from reports.figures.cells import ranked
 from reports.formatting import listed, many
 from reports.latex import LATEX, leaderboard_latex
 from reports.load.run_folder import Run, read_run
+from reports.load.unfinished import num_missing
 from reports.page import render
 from reports.sections.registry import PARTS, make_sections
 from reports.table import write_table, write_tables
@@ -71,9 +71,9 @@ def stamp(run: Run) -> str:
 
 def _subtitle(context: Context) -> str:
     record = context.run.record
-    size = (
-        f"{many(len(context.run.cells), 'configuration')}, {many(len(context.run.seeds), 'seed')}"
-    )
+    run = context.run
+    folds = f", {len(run.folds)} folds" if len(run.folds) > 1 else ""
+    size = f"{many(len(run.cells), 'configuration')}, {many(len(run.seeds), 'seed')}{folds}"
     parts = [
         size,
         str(record.get("started", ""))[:16].replace("T", " "),

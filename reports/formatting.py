@@ -4,7 +4,7 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-from trials.records.spec import Cell
+from trials.records.spec import Cell, TrialSpec
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
@@ -12,6 +12,12 @@ MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 def cell_name(cell: Cell) -> str:
     """A configuration in one line."""
     return f"{cell.model} / {cell.loss} / {cell.sampling}"
+
+
+def training_name(spec: TrialSpec, folds: Sequence[int]) -> str:
+    """A final trial in words: its configuration and seed, and its fold if the run has several."""
+    fold = f", fold {spec.fold}" if len(folds) > 1 else ""
+    return f"{cell_name(spec.cell)}, seed {spec.seed}{fold}"
 
 
 def number(value: float, digits: int = 3) -> str:

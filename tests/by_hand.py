@@ -12,6 +12,7 @@ from bench.execution.ready import DataPlaces, make_ready
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
+from bench.run_folder.data_record import data_record
 from bench.run_folder.provenance import run_record, write_provenance
 from trials.training.attempt import attempt
 
@@ -24,7 +25,7 @@ def run_by_hand(place: Path, out: Path, data: Path | None = None) -> str:
     printed, cache = StringIO(), place / "cache"
     places = DataPlaces(data=data, made=place / "data", cache=cache)
     ready = make_ready(resolve(grid, before_data(grid)), {}, places, Console(file=printed))
-    write_provenance(out, run_record(ready.resolved, ready.prepared.record()), text)
+    write_provenance(out, run_record(ready.resolved, data_record(ready.prepared)), text)
     options = Namespace(save_predictions=False, checkpoint_minutes=1.0)
     make_job = job_maker(Places(out=out, cache=cache, data=data), ready, options, "")
     queue = TrialQueue(ready.resolved, {})

@@ -145,7 +145,7 @@ def test_provenance_says_what_ran(demo):
 
     assert record["grid"] == "demo"
     assert record["planned"] == PLANNED
-    assert len(record["data"]["split_cases"]["test"]) == 16
+    assert len(record["data"]["fold_cases"]["0"]["test"]) == 16
     assert (demo.out / "grid.py").read_text() == (ROOT / "bench" / "grids.py").read_text()
     assert any(
         "unet2d_resnet18 starts from random weights" in note for note in record["weights_notes"]

@@ -225,8 +225,9 @@ def test_the_data_sets_own_split_is_used_and_told(livers):
     page = (livers.out / "report.html").read_text()
 
     assert record["splits"] == "own"
-    assert record["data"]["split_cases"]["test"] == [ODD, "liver_000", "liver_001"]
-    assert [len(record["data"]["split_cases"][part]) for part in ("train", "val")] == [4, 3]
+    parts = record["data"]["fold_cases"]["0"]
+    assert parts["test"] == [ODD, "liver_000", "liver_001"]
+    assert [len(parts[part]) for part in ("train", "val")] == [4, 3]
     assert "its val is the test part, and a fifth of its train validates" in page
     for told in (livers.stderr, page):
         assert "files end otherwise and are used: 4, first imagesTr/Leber 3" in told
@@ -286,7 +287,7 @@ def test_a_damaged_case_is_left_out_by_name_wherever_one_looks(livers):
 
     assert "left out: liver_010; the report gives the reasons" in livers.stderr
     assert reason in record["bad_cases"]["liver_010"]
-    assert all("liver_010" not in cases for cases in record["split_cases"].values())
+    assert all("liver_010" not in cases for cases in record["fold_cases"]["0"].values())
     assert f"liver_010: {reason}" in (livers.out / "report.html").read_text()
     assert "liver_010" not in set(pd.read_parquet(livers.out / "scores.parquet").case)
 

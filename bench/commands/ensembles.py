@@ -1,5 +1,6 @@
 """segbench report --ensembles: the seeds of each configuration as an ensemble, scored on the run's
-test cases and stored in the run folder.
+test cases and stored in the run folder. A fold's test cases are predicted by the seeds of that fold
+alone: the trials of other folds trained on them.
 """
 
 from pathlib import Path
@@ -41,13 +42,13 @@ def add_ensembles(out: Path, data: Path | None) -> None:
 
 
 def due_finals(run: Run, cell: Cell) -> list[TrialResult]:
-    """The complete final trials of a configuration that are to be scored as an ensemble; none if
-    there are fewer than two, or if they have been.
+    """The pooled final trials of a configuration that are to be scored as an ensemble; none if a
+    fold has fewer than two, or if they have been.
     """
-    finals = [result for result in run.finals if result.spec.cell == cell]
+    finals = [result for result in run.pooled if result.spec.cell == cell]
     path = ensemble_path(run.out, cell)
     is_done = exists(path) and from_json(EnsembleScores, read_text(path)).trials == weights(finals)
-    return [] if len(finals) < 2 or is_done else finals
+    return [] if len(finals) < 2 * len(run.pooled_folds) or is_done else finals
 
 
 def weights(finals: list[TrialResult]) -> dict[str, str]:
@@ -63,16 +64,20 @@ def ensemble_path(out: Path, cell: Cell) -> Path:
 def score_cell(
     run: Run, cell: Cell, finals: list[TrialResult], dataset: Dataset, doing: str
 ) -> EnsembleScores:
-    """Load the trials of a configuration and score their ensemble, with a progress bar."""
+    """Load the trials of a configuration and score their ensemble fold by fold, with a progress
+    bar.
+    """
     rules: Rules = rules_of_run(run)
-    trained = [load_trained(run.out, result, rules) for result in finals]
     regions = every_region(dataset.labels, official_regions(dataset.name))
-    cases = list(test_cases(run.record, dataset).values())
+    tests = test_cases(run.record, dataset)
     scored = []
-    with progress_bar(doing, len(cases)) as tick:
-        for one in score_ensemble(trained, cases, rules, regions):
-            scored.append(one)
-            tick()
+    with progress_bar(doing, sum(len(tests[fold]) for fold in run.pooled_folds)) as tick:
+        for fold in run.pooled_folds:
+            mine = [result for result in finals if result.spec.fold == fold]
+            trained = [load_trained(run.out, result, rules) for result in mine]
+            for one in score_ensemble(trained, list(tests[fold].values()), rules, regions):
+                scored.append(one)
+                tick()
     return EnsembleScores(
         cell=cell,
         trials=weights(finals),

@@ -97,10 +97,11 @@ def grids() -> Iterator[str]:
     for name, grid in GRIDS.items():
         trials = count_trials(resolve(grid, before_data(grid)))
         counts = ", ".join(f"{count} {phase}" for phase, count in trials.items() if count)
-        seeds = ", ".join(map(str, grid.seeds))
+        seeds, folds = (", ".join(map(str, values)) for values in (grid.seeds, grid.folds))
+        several = f"folds {folds}, " if len(grid.folds) > 1 else ""
         yield (
-            f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, seeds {seeds}; trials: "
-            f"{counts}"
+            f"  {name:<17}{len(grid.cells)} cells on {grid.dataset}, {several}seeds {seeds}; "
+            f"trials: {counts}"
         )
     yield ""
     yield "SEARCHED (default; range)"

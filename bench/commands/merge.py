@@ -91,6 +91,6 @@ def write_all_ceilings(out: Path, parts: "list[Part]") -> None:
     """Write ceiling.json with the ceilings of every run, if any has them."""
     from bench.execution.ceilings import read_ceilings, write_ceiling_file
 
-    found = {one.data: one for part in parts for one in read_ceilings(part.out / "ceiling.json")}
+    found = [one for part in parts for one in read_ceilings(part.out / "ceiling.json")]
     if found:
-        write_ceiling_file(out / "ceiling.json", list(found.values()))
+        write_ceiling_file(out / "ceiling.json", found)

@@ -65,4 +65,5 @@ def resolvable_lines(grid: "Grid", patients: int | None) -> list[str]:
     from trials.records.questions import asked
 
     questions = asked(grid.questions, grid.cells)
-    return planned_lines(questions, grid.cells, len(grid.seeds), patients)
+    seeds, folds = len(grid.seeds), len(grid.folds)
+    return planned_lines(questions, grid.cells, seeds, patients, folds)

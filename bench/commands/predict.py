@@ -57,7 +57,7 @@ def predict_folder(options: argparse.Namespace) -> int:
     run = read_run(options.run)
     rules = rules_of_run(run)
     scans = find_scans(options.images, len(rules.channels))
-    finals = chosen_finals(run, options.cell, options.seed)
+    finals = chosen_finals(run, options.cell, options.seed, options.fold)
     load_recorded_parts(run, finals)
     trained = [load_trained(run.out, result, rules) for result in finals]
     open_out(options.out, finals)
@@ -68,9 +68,11 @@ def predict_folder(options: argparse.Namespace) -> int:
     return WITH_FAILURES if failed else FINISHED
 
 
-def chosen_finals(run: Run, names: Sequence[str], seed: int | None) -> list[TrialResult]:
+def chosen_finals(
+    run: Run, names: Sequence[str], seed: int | None, fold: int | None = None
+) -> list[TrialResult]:
     """The complete final trials of the named configurations, by default of the one that the report
-    selects; of every seed, or of one.
+    selects; of every seed and fold, or of one.
 
     Raises ValueError where one is unknown, or has no such trial.
     """
@@ -80,16 +82,31 @@ def chosen_finals(run: Run, names: Sequence[str], seed: int | None) -> list[Tria
     finals: list[TrialResult] = []
     for cell in dict.fromkeys(cells):
         of_cell = [result for result in run.finals if result.spec.cell == cell]
-        wanted = [result for result in of_cell if seed in (None, result.spec.seed)]
+        wanted = [
+            result
+            for result in of_cell
+            if seed in (None, result.spec.seed) and fold in (None, result.spec.fold)
+        ]
         if not wanted:
-            seeds = ", ".join(map(str, sorted(result.spec.seed for result in of_cell))) or "none"
-            which = "" if seed is None else f" of seed {seed}"
+            asked = {"seed": seed, "fold": fold}
+            which = "".join(
+                f" of {name} {value}" for name, value in asked.items() if value is not None
+            )
             raise ValueError(
                 f"{run.out}: {cell_text(cell)} has no complete final trial{which}; complete "
-                f"seeds: {seeds}"
+                f"{_complete(run, of_cell)}"
             )
-        finals += sorted(wanted, key=lambda result: result.spec.seed)
+        finals += sorted(wanted, key=lambda result: (result.spec.fold, result.spec.seed))
     return finals
+
+
+def _complete(run: Run, finals: Sequence[TrialResult]) -> str:
+    """The seeds that have a trial, and of several folds each with its fold."""
+    several = len(run.folds) > 1
+    names = sorted(
+        (result.spec.seed, f" in fold {result.spec.fold}" if several else "") for result in finals
+    )
+    return "seeds: " + (", ".join(f"{seed}{fold}" for seed, fold in names) or "none")
 
 
 def rules_of_run(run: Run) -> Rules:

@@ -42,6 +42,12 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="the trials of this seed alone (default: all seeds, averaged)",
     )
+    verb.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="the trials of this fold alone (default: all folds, averaged)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

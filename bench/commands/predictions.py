@@ -32,12 +32,13 @@ def add_predictions(run: Path, pairs: list[str], data: Path | None) -> None:
     replaced. Raises ValueError, before anything is written, for an invalid name or folder, and for
     missing cases, which it names.
     """
-    record = read_run_record(run, ("dataset", "classes", "cells", "data.root", "data.split_cases"))
+    record = read_run_record(run, ("dataset", "classes", "cells", "data.root", "data.fold_cases"))
     named = [_name_and_folder(pair, record) for pair in pairs]
     if len({name for name, _ in named}) < len(named):
         raise ValueError("--add names must be unique; two are equal; rename one")
     dataset = open_data_of(record, data or Path(record["data"]["root"]))
-    references = {name: case.labels for name, case in test_cases(record, dataset).items()}
+    tests = test_cases(record, dataset)
+    references = {name: case.labels for of_fold in tests.values() for name, case in of_fold.items()}
     scored = [_score(*one, references, record, dataset.labels) for one in named]
     for external in scored:
         write_text(
@@ -97,13 +98,17 @@ def open_data_of(record: Mapping[str, Any], root: Path) -> Dataset:
     return dataset
 
 
-def test_cases(record: Mapping[str, Any], dataset: Dataset) -> dict[str, Case]:
-    """Every test case of a run by its name. Raises ValueError if the data set lacks one."""
+def test_cases(record: Mapping[str, Any], dataset: Dataset) -> dict[int, dict[str, Case]]:
+    """The test cases of each fold of a run by their names. Raises ValueError if the data set lacks
+    one.
+    """
     cases = {case.case: case for case in dataset.cases}
-    test = record["data"]["split_cases"].get("test", ())
-    if missing := sorted(set(test) - set(cases)):
+    tests = {
+        int(fold): parts.get("test", ()) for fold, parts in record["data"]["fold_cases"].items()
+    }
+    if missing := sorted({case for test in tests.values() for case in test} - set(cases)):
         raise ValueError(
             f"{dataset.root} must hold all test cases of the run; {len(missing)} are missing, "
             f"first {missing[0]}; give a --data DIR that has them"
         )
-    return {case: cases[case] for case in test}
+    return {fold: {case: cases[case] for case in test} for fold, test in tests.items()}

@@ -118,9 +118,10 @@ def pairs_of_run(options: argparse.Namespace) -> _ToScore:
             "--run scores exactly the test cases of the run by its own data set and patients; "
             "leave out --cases, --dataset and --patients"
         )
-    record = read_run_record(options.run, ("dataset", "classes", "data.root", "data.split_cases"))
+    record = read_run_record(options.run, ("dataset", "classes", "data.root", "data.fold_cases"))
     dataset = open_data_of(record, options.reference or Path(record["data"]["root"]))
-    references = {name: case.labels for name, case in test_cases(record, dataset).items()}
+    tests = test_cases(record, dataset).values()
+    references = {name: case.labels for test in tests for name, case in test.items()}
     classes = dataset.labels.classes
     pairs = external_pairs(references, options.prediction, f"--run {options.run}", classes)
     found = predicted_files(options.prediction, references, MASK_FILE, classes)

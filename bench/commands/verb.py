@@ -32,7 +32,7 @@ def add_verb(
 
 
 def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
-    """The --grid and --data flags, for verbs that need a grid."""
+    """The flags that say which grid, on which data, for how many hours."""
     verb.add_argument(
         "--grid",
         required=True,
@@ -42,7 +42,19 @@ def add_grid_and_data(verb: argparse.ArgumentParser) -> None:
     add_data(verb, "the data set's folder (demo: generated if missing)")
     verb.add_argument("--dataset", metavar="NAME", help=f"run the grid on this data set: {NAMES}")
     verb.add_argument(
-        "--fold", type=int, metavar="K", help="the fold of the split (default: the grid's)"
+        "--fold",
+        type=int,
+        nargs="+",
+        metavar="K",
+        help="the fold of the split, or several for a cross-validation (default: the grid's)",
+    )
+
+    verb.add_argument(
+        "--gpu-hours",
+        type=hours,
+        metavar="N",
+        help="cut the grid to so many GPU-hours, or core-hours on a machine without a GPU: tuning "
+        "trials first, then seeds, the same for every cell; a few steps of each model are timed",
     )
     verb.add_argument(
         "--targets",
@@ -88,6 +100,14 @@ def minutes(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"minutes must be a finite number of at least 0; got {text}"
         )
+    return value
+
+
+def hours(text: str) -> float:
+    """An argparse type: hours, above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"hours must be a finite number above 0; got {text}")
     return value
 
 

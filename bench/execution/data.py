@@ -3,7 +3,7 @@ cube of the grid's recipes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +12,6 @@ from bench.execution.progress_bar import progress_bar
 from bench.grid.resolve import GridFacts, ResolvedGrid
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
-from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import (
     DATASETS,
@@ -24,10 +23,10 @@ from trials.data.datasets.registry import (
     open_dataset,
     split_cases,
 )
-from trials.data.datasets.splits import explain, sizes, split_hash
+from trials.data.datasets.splits import explain, refuse_shared_tests, sizes
 from trials.data.datasets.targets import target_regions
 from trials.data.own_folder import list_contents
-from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
+from trials.data.prepared.cache import Cache, depends_on_split, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
 from trials.data.prepared.grids import resolved, set_bytes
 from trials.data.prepared.set_checks import without_bad_cases
@@ -35,7 +34,7 @@ from trials.data.sampling import ClassCounts
 from trials.records.faults import WARNING, Fault, bad_cases, fault_lines, printable
 from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
-from trials.records.spec import Cube, Preparation
+from trials.records.spec import Cube, Preparation, Recipe
 from trials.records.targets import TargetRegion, targets_text
 from trials.storage.mirror import local_cache
 
@@ -44,8 +43,8 @@ UNUSED_SPLITS = "the data set's own splits are not used: the grid names others"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A data set that is ready for trials: its split, the folder and digest of each preparation,
-    and the regions that networks predict, none where they predict its labels.
+    """A data set that is ready for the trials of one fold: its split, the folder and digest of each
+    preparation, and the regions that networks predict, none where they predict its labels.
     """
 
     dataset: Dataset
@@ -61,7 +60,7 @@ class Prepared:
     notes: tuple[Fault, ...] = ()
 
     def facts(self, weights: Mapping[str, str]) -> GridFacts:
-        """What the trial queue needs to know of the data and of the given weights."""
+        """What the trial queue needs to know of the fold's data and of the given weights."""
         return GridFacts(
             splits=self.scheme,
             digests=self.digests,
@@ -83,42 +82,12 @@ class Prepared:
             *(folder / "manifest.json" for folder in self.folders.values()),
         )
 
-    def record(self) -> dict[str, object]:
-        """The data entry of run.json."""
-        splits = {name: list(getattr(self.split, name)) for name in ("train", "val", "test")}
-        left_out = bad_cases(self.dataset.faults)
-        return {
-            "root": str(self.dataset.root),
-            "title": self.dataset.title,
-            "splits": self.scheme,
-            "split_rule": self.split_rule,
-            "classes": list(self.dataset.classes),
-            "channels": list(self.dataset.channels),
-            "has_ignore": self.dataset.has_ignore,
-            "regions": [region.name for region in self.dataset.regions],
-            "cases": len(self.dataset.cases),
-            "published": self.dataset.published,
-            "split_cases": splits,
-            "split_hash": split_hash(splits),
-            "data_digest": " ".join(self.digests.values()),
-            "fingerprint": self.fingerprint,
-            "excluded": dict(self.split.excluded) | left_out,
-            "bad_cases": left_out,
-            "warnings": warnings_by_case(self.notes),
-            "notes": set_notes(self.dataset, self.scheme),
-            "licence": self.dataset.licence,
-            "shows_images": pick(DATASETS, "data set", self.dataset.name).shows_images,
-            "geometry": dict(self.geometry),
-            "case_metadata": case_metadata(self.dataset),
-            "grouping": asdict(self.dataset.grouping),
-        }
-
 
 def open_grid_data(
     grid: Grid, root: Path | None, parent: Path, console: Console, skip_bad: Path | None = None
-) -> tuple[Dataset, str, Split]:
+) -> tuple[Dataset, str, dict[int, Split]]:
     """Open and split a grid's data set: the one at root, or one that is generated below parent.
-    Returns the data set, its split scheme and its split.
+    Returns the data set, its split scheme and the split of each fold.
 
     skip_bad is the cache folder that remembers which cases cannot be used; these are excluded from
     the data set and its splits. Raises ValueError if the data set is missing, saying how to get it,
@@ -146,12 +115,14 @@ def open_grid_data(
         told = f"networks predict {targets_text(regions)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     scheme = grid.splits or default_scheme(dataset)
-    split = split_cases(dataset, scheme, grid.fold)
-    console.print(case_count(dataset, split), highlight=False)
-    console.print(explain(dataset, scheme, grid.fold), highlight=False)
+    splits = {fold: split_cases(dataset, scheme, fold) for fold in grid.folds}
+    refuse_shared_tests(dataset, scheme, splits)
+    for fold, split in splits.items():
+        console.print(case_count(dataset, split), highlight=False)
+        console.print(explain(dataset, scheme, fold), highlight=False)
     if is_own_unused(dataset, scheme):
         console.print(f"warning: {UNUSED_SPLITS}", highlight=False)
-    return dataset, scheme, split
+    return dataset, scheme, splits
 
 
 def open_sound_part(
@@ -175,38 +146,59 @@ def prepare_grid(
     resolved: ResolvedGrid,
     dataset: Dataset,
     scheme: str,
-    split: Split,
+    splits: Mapping[int, Split],
     cache: Path,
     console: Console,
-) -> Prepared:
-    """Resample every case to every cube of the grid's recipes. Raises ValueError naming every
-    faulty case.
+) -> dict[int, Prepared]:
+    """Resample every case to every cube of the grid's recipes, once for all folds that allow it.
+    Returns the data of each fold. Raises ValueError naming every faulty case.
     """
     recipes = dict.fromkeys(one.recipe for one in resolved.cells)
     regions = target_regions(dataset, resolved.grid.targets)
-    folders = {
-        preparation: prepare_with_bar(dataset, preparation, cache, split.train, console)
-        for preparation in dict.fromkeys(recipe.preparation for recipe in recipes)
-    }
-    caches = {preparation: open_cache(folder) for preparation, folder in folders.items()}
-    counts = {
-        (recipe.preparation, recipe.class_unit): count_classes(
-            caches[recipe.preparation], split.train, recipe.class_unit, regions
-        )
-        for recipe in recipes
-    }
+    opened: dict[tuple[Preparation, tuple[str, ...]], tuple[Path, Cache]] = {}
+    found = {}
+    for fold, split in splits.items():
+        caches = {}
+        for preparation in dict.fromkeys(recipe.preparation for recipe in recipes):
+            # Only the cubes that are normalised by the training cases differ between folds.
+            key = preparation, split.train if depends_on_split(preparation) else ()
+            if key not in opened:
+                folder = prepare_with_bar(dataset, preparation, cache, split.train, console)
+                opened[key] = folder, open_cache(folder)
+            caches[preparation] = opened[key]
+        rule = explain(dataset, scheme, fold)
+        found[fold] = prepared_fold(dataset, scheme, split, rule, recipes, caches, regions)
+    return found
+
+
+def prepared_fold(
+    dataset: Dataset,
+    scheme: str,
+    split: Split,
+    rule: str,
+    recipes: Iterable[Recipe],
+    caches: Mapping[Preparation, tuple[Path, Cache]],
+    regions: tuple[TargetRegion, ...],
+) -> Prepared:
+    """The data of one fold; caches holds the folder of each preparation and what it holds."""
+    first = next(iter(caches.values()))[1]
     return Prepared(
         dataset=dataset,
         scheme=scheme,
         split=split,
-        split_rule=explain(dataset, scheme, resolved.grid.fold),
-        folders=folders,
-        digests={preparation: opened.digest for preparation, opened in caches.items()},
-        counts=counts,
-        geometry=geometry(next(iter(caches.values()))),
+        split_rule=rule,
+        folders={preparation: folder for preparation, (folder, _) in caches.items()},
+        digests={preparation: opened.digest for preparation, (_, opened) in caches.items()},
+        counts={
+            (recipe.preparation, recipe.class_unit): count_classes(
+                caches[recipe.preparation][1], split.train, recipe.class_unit, regions
+            )
+            for recipe in recipes
+        },
+        geometry=geometry(first),
         regions=regions,
-        fingerprint=fingerprint_of_files(next(iter(caches.values()))),
-        notes=notes_of(next(iter(caches.values()))),
+        fingerprint=fingerprint_of_files(first),
+        notes=notes_of(first),
     )
 
 
@@ -273,18 +265,6 @@ def prepare_with_bar(
     return cache / folder.relative_to(local).as_posix()
 
 
-def set_notes(dataset: Dataset, scheme: str) -> list[str]:
-    """The warnings about a data set as a whole: what it names or holds and is not used. The report
-    speaks of patients elsewhere.
-    """
-    notes = [
-        f"{Path(fault.file).name}: {fault.message}"
-        for fault in dataset.faults
-        if fault.level == WARNING and fault.code != "patients"
-    ]
-    return [*notes, *([UNUSED_SPLITS] if is_own_unused(dataset, scheme) else ())]
-
-
 def is_own_unused(dataset: Dataset, scheme: str) -> bool:
     """Whether a data set brings splits of its own that a grid does not use."""
     return bool(dataset.own_splits) and scheme != OWN
@@ -293,16 +273,6 @@ def is_own_unused(dataset: Dataset, scheme: str) -> bool:
 def notes_of(cache: Cache) -> tuple[Fault, ...]:
     """The warnings about the files of a prepared data set."""
     return tuple(note for record in cache.cases.values() for note in record.notes)
-
-
-def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
-    """Case to its warnings, which name files without their folders."""
-    texts_by_case: dict[str, list[str]] = {}
-    for note in notes:
-        if note.level == WARNING:
-            text = f"{Path(note.file).name}: {note.message}"
-            texts_by_case.setdefault(note.case, []).append(text)
-    return {case: "; ".join(texts) for case, texts in texts_by_case.items()}
 
 
 def print_notes(cache: Cache, console: Console) -> None:

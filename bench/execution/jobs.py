@@ -37,17 +37,13 @@ def job_maker(
     from trials.records.job import Job, best_path
     from trials.records.spec import FINAL
 
-    prepared, files = ready.prepared, ready.files
-    known = {*prepared.split.train, *prepared.split.val}
-    patients = {
-        case: patient
-        for case, patient in prepared.dataset.grouping.patients.items()
-        if case in known
-    }
-    digests = ready.resolved.weights
+    files, digests = ready.files, ready.resolved.weights
 
     def make_job(due: "Due") -> Job:
         spec = due.spec
+        prepared = ready.prepared[spec.fold]
+        known = {*prepared.split.train, *prepared.split.val}
+        patients = prepared.dataset.grouping.patients
         source, _, trial = spec.weights.partition(":")
         weights = (
             best_path(places.out, trial) if source == "pretrain" else files.get(spec.cell.model)
@@ -60,7 +56,7 @@ def job_maker(
             train=prepared.split.train,
             val=prepared.split.val,
             test=prepared.split.test if spec.phase == FINAL else (),
-            patients=patients,
+            patients={case: patient for case, patient in patients.items() if case in known},
             rungs=due.rungs,
             weights=None if weights is None or spec.weights == "random" else str(weights),
             weights_sha256=digest_of(places.out, trial)

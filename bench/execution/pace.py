@@ -71,7 +71,7 @@ def work_left(
     )
     lengths = {phase: share if phase == TUNE else 1.0 for phase in counts}
     left: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    in_cells = [cell.model for cell in queue.grid.cells]
+    in_cells = [one.cell.model for one in queue.resolved.cells]
     pretrained = [spec.cell.model for spec in pretrainings(queue.resolved)]
     for phase, count in counts.items():
         wanted = pretrained if phase == PRETRAIN else in_cells

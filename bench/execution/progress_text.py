@@ -63,9 +63,10 @@ def num_planned(queue: TrialQueue) -> int:
 
 
 def cells_done(queue: TrialQueue) -> int:
-    """The number of cells that have a result under each seed."""
+    """The number of cells that have a result under each seed in each fold."""
     finals = Counter(one.spec.cell for one in queue.results.values() if one.spec.phase == FINAL)
-    return sum(finals[cell] >= len(queue.grid.seeds) for cell in queue.grid.cells)
+    wanted = len(queue.grid.seeds) * len(queue.grid.folds)
+    return sum(finals[cell] >= wanted for cell in queue.grid.cells)
 
 
 def view(queue: TrialQueue, running: list[RunningTrial], end: datetime | None) -> Group:
@@ -117,6 +118,7 @@ def describe(spec: TrialSpec) -> str:
     """A trial as text."""
     cell = spec.cell
     which = "" if spec.phase == PRETRAIN else f" {cell.loss} {cell.sampling}"
-    return f"{spec.phase} {cell.model}{which} seed {spec.seed}" + (
+    fold = f" fold {spec.fold}" if spec.fold else ""
+    return f"{spec.phase} {cell.model}{which} seed {spec.seed}{fold}" + (
         f" setting {spec.number}" if spec.phase == TUNE else ""
     )

@@ -15,25 +15,38 @@ from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
 from trials.data.datasets.targets import target_regions
 from trials.models.registry import check_channels
+from trials.records.grouping import cases_by_patient
 from trials.records.questions import check_scores
 from trials.records.targets import target_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyGrid:
-    """A resolved grid with its prepared data. files maps a model to the file of its initial
-    weights.
+    """A resolved grid with the prepared data of each fold. files maps a model to the file of its
+    initial weights.
     """
 
     resolved: ResolvedGrid
-    prepared: Prepared
+    prepared: Mapping[int, Prepared]
     files: Mapping[str, Path]
 
     def needed(self) -> list[str]:
         """The paths that every node must see: files of weights, the data set's folder, and the
         manifest of each preparation.
         """
-        return [str(path) for path in (*self.files.values(), *self.prepared.needed())]
+        of_folds = (path for one in self.prepared.values() for path in one.needed())
+        return list(dict.fromkeys(map(str, (*self.files.values(), *of_folds))))
+
+    def test_patients(self) -> dict[str, list[str]]:
+        """The test cases of all folds by patient."""
+        grouping = next(iter(self.prepared.values())).dataset.grouping
+        return cases_by_patient(
+            grouping, (case for one in self.prepared.values() for case in one.split.test)
+        )
+
+    def largest(self, part: str) -> int:
+        """The most cases that "train", "val" or "test" has in any fold."""
+        return max(len(getattr(one.split, part)) for one in self.prepared.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +70,15 @@ def make_ready(
     """
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None
-    dataset, scheme, split = open_grid_data(grid, places.data, places.made, console, skipped)
+    dataset, scheme, splits = open_grid_data(grid, places.data, places.made, console, skipped)
     scored = target_names(dataset.classes, target_regions(dataset, grid.targets))
     check_scores(f"grid {grid.name!r}: ", grid.questions, scored)
     for model in declared.models:
         check_channels(model, dataset.channels)
     files = dict(given) | fetch_imagenet(declared)
-    prepared = prepare_grid(declared, dataset, scheme, split, places.cache, console)
-    resolved = resolve(grid, prepared.facts(digests(files)))
+    prepared = prepare_grid(declared, dataset, scheme, splits, places.cache, console)
+    weights = digests(files)
+    resolved = resolve(grid, *(one.facts(weights) for one in prepared.values()))
     check_settings(resolved)
-    check_parts(resolved, dataset, prepared.training_voxels())
+    check_parts(resolved, dataset, next(iter(prepared.values())).training_voxels())
     return ReadyGrid(resolved=resolved, prepared=prepared, files=files)

@@ -1,5 +1,5 @@
 """The next due trial: first pretraining, then the trials of all studies in turn, then the best
-setting of each cell under all seeds.
+setting of each cell under all seeds; a fold's trials come before those of the next fold.
 
 The queue is a function of the grid and the results so far: built again from the results on disk, it
 continues where it stopped.
@@ -48,8 +48,10 @@ class TrialQueue:
             trial: result for trial, result in results.items() if prunes or result.state != PRUNED
         }
         self._pretrainings = [due(spec) for spec in pretrainings(resolved)]
-        self._studies: dict[Cell, list[Due]] = {cell: [] for cell in self.grid.cells}
-        self._finals: dict[tuple[Cell, int], Due] = {}
+        self._studies: dict[tuple[Cell, int], list[Due]] = {
+            (one.cell, one.fold): [] for one in resolved.cells
+        }
+        self._finals: dict[tuple[Cell, int, int], Due] = {}
         self._open: list[Due] | None = None
 
     def add(self, result: TrialResult) -> None:
@@ -77,10 +79,15 @@ class TrialQueue:
         """Every trial whose setting is known and whose pretraining has finished, in order; includes
         finished trials.
         """
-        yield from self._pretrainings
-        studies = [self._study(one) for one in self.resolved.cells] if self.grid.tuning else []
+        for fold in self.grid.folds:
+            yield from self._due_of_fold(fold)
+
+    def _due_of_fold(self, fold: int) -> Iterator[Due]:
+        cells = [one for one in self.resolved.cells if one.fold == fold]
+        yield from (one for one in self._pretrainings if one.spec.fold == fold)
+        studies = [self._study(one) for one in cells] if self.grid.tuning else []
         yield from (one for turn in zip_longest(*studies) for one in turn if one is not None)
-        for cell in self.resolved.cells:
+        for cell in cells:
             best = self.best(cell)
             if best is None:
                 continue
@@ -112,9 +119,10 @@ class TrialQueue:
 
     def _final(self, cell: ResolvedCell, number: int, hyper: Hyper, seed: int) -> Due:
         """Cached: a grid of a thousand trials is asked for its due trials at every step."""
-        if (cell.cell, seed) not in self._finals:
-            self._finals[cell.cell, seed] = due(final_spec(cell, number, hyper, seed))
-        return self._finals[cell.cell, seed]
+        key = cell.cell, cell.fold, seed
+        if key not in self._finals:
+            self._finals[key] = due(final_spec(cell, number, hyper, seed))
+        return self._finals[key]
 
     def _study(self, cell: ResolvedCell) -> list[Due]:
         """The trials of a cell's study that are known so far; the grid limits how many are open at
@@ -122,7 +130,7 @@ class TrialQueue:
 
         A trial depends only on those before its batch, which have all finished, in any order.
         """
-        tuning, study = self.grid.tuning, self._studies[cell.cell]
+        tuning, study = self.grid.tuning, self._studies[cell.cell, cell.fold]
         assert tuning is not None
         if not study and not self._is_pretrained(cell, tuning.seed):
             return study

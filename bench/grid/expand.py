@@ -16,6 +16,7 @@ class PlannedTrial:
 
     phase: str
     cell: Cell
+    fold: int
     number: int | None
     seed: int
     setting: str
@@ -26,9 +27,9 @@ def count_trials(resolved: ResolvedGrid) -> dict[str, int]:
     grid = resolved.grid
     pretrained = sum(one.pretraining is not None for one in resolved.models.values())
     return {
-        PRETRAIN: pretrained * len(pretrain_seeds(grid)),
-        TUNE: grid.tuning.trials * len(grid.cells) if grid.tuning else 0,
-        FINAL: len(grid.cells) * len(grid.seeds),
+        PRETRAIN: pretrained * len(pretrain_seeds(grid)) * len(grid.folds),
+        TUNE: grid.tuning.trials * len(resolved.cells) if grid.tuning else 0,
+        FINAL: len(resolved.cells) * len(grid.seeds),
     }
 
 
@@ -36,29 +37,40 @@ def list_trials(resolved: ResolvedGrid) -> Iterator[PlannedTrial]:
     """Every trial of a grid in the order in which they become due. A setting that depends on
     results or data is described in words.
     """
-    grid = resolved.grid
-    for spec in pretrainings(resolved):
-        setting = f"lr={spec.recipe.pretrain_lr:g}"
-        yield PlannedTrial(
-            phase=PRETRAIN, cell=spec.cell, number=None, seed=spec.seed, setting=setting
+    for fold in resolved.grid.folds:
+        yield from _list_fold(resolved, fold)
+
+
+def _list_fold(resolved: ResolvedGrid, fold: int) -> Iterator[PlannedTrial]:
+    grid, cells = resolved.grid, [one for one in resolved.cells if one.fold == fold]
+
+    def planned(phase: str, cell: Cell, number: int | None, seed: int, text: str) -> PlannedTrial:
+        return PlannedTrial(
+            phase=phase, cell=cell, fold=fold, number=number, seed=seed, setting=text
         )
+
+    for spec in pretrainings(resolved):
+        if spec.fold == fold:
+            text = f"lr={spec.recipe.pretrain_lr:g}"
+            yield planned(PRETRAIN, spec.cell, None, spec.seed, text)
     trials, seed = (grid.tuning.trials, grid.tuning.seed) if grid.tuning else (0, 0)
     for number in range(trials):
-        for one in resolved.cells:
-            setting = "proposed by Optuna" if number else default_text(one)
-            yield PlannedTrial(phase=TUNE, cell=one.cell, number=number, seed=seed, setting=setting)
-    for one in resolved.cells:
+        for one in cells:
+            text = "proposed by Optuna" if number else default_text(one)
+            yield planned(TUNE, one.cell, number, seed, text)
+    for one in cells:
         for seed in grid.seeds:
-            setting = "best of the cell's study" if grid.tuning else default_text(one)
-            yield PlannedTrial(phase=FINAL, cell=one.cell, number=None, seed=seed, setting=setting)
+            text = "best of the cell's study" if grid.tuning else default_text(one)
+            yield planned(FINAL, one.cell, None, seed, text)
 
 
 def studies(resolved: ResolvedGrid) -> list[dict[str, Any]]:
-    """Every study as JSON values: its name, its cell and the ranges that it searches."""
+    """Every study as JSON values: its name, its cell and fold, and the ranges that it searches."""
     return [
         {
             "name": one.study,
             "cell": asdict(one.cell),
+            "fold": one.fold,
             "space": {name: asdict(bounds) for name, bounds in one.space.items()},
         }
         for one in resolved.cells

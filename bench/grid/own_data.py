@@ -3,6 +3,7 @@ it, what it takes from the demo, how many test patients it will have.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,21 @@ LEAST_EQUAL = 5
 OTHER = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 
-def on_data(grid: Grid, dataset: str | None, fold: int | None, targets: str | None = None) -> Grid:
-    """The grid with another data set, fold or targets; None keeps its own. Raises ValueError for an
-    unknown data set.
+def on_data(
+    grid: Grid, dataset: str | None, folds: Sequence[int] | None, targets: str | None = None
+) -> Grid:
+    """The grid with another data set, folds or targets; None keeps its own. Raises ValueError for
+    an unknown data set.
 
     With another data set the split is that set's default. Settings with a value for each class are
     dropped where the classes are others than those of the grid.
     """
     if dataset and dataset != grid.dataset:
         pick(DATASETS, "data set", dataset)
-        grid = replace(_of_any_class(grid), dataset=dataset, splits=None, fold=0, generate={})
+        grid = replace(_of_any_class(grid), dataset=dataset, splits=None, folds=(0,), generate={})
     if targets and targets != grid.targets:
         grid = replace(_of_any_class(grid), targets=targets)
-    return grid if fold is None else replace(grid, fold=fold)
+    return grid if folds is None else replace(grid, folds=tuple(folds))
 
 
 def _of_any_class(grid: Grid) -> Grid:
@@ -50,13 +53,17 @@ def _of_any_class(grid: Grid) -> Grid:
 
 
 def run_name(
-    grid: Grid, dataset: str | None, fold: int | None, data: Path | None, targets: str | None = None
+    grid: Grid,
+    dataset: str | None,
+    folds: Sequence[int] | None,
+    data: Path | None,
+    targets: str | None = None,
 ) -> str:
     """The name of the default run folder: the grid's, with that of the folder of another data set,
-    the fold and the targets if they were given.
+    the folds and the targets if they were given.
     """
     folder = OTHER.sub("-", data.absolute().name).strip("-.") if dataset and data else ""
-    number = "" if fold is None else f"fold{fold}"
+    number = f"fold{'-'.join(map(str, folds))}" if folds else ""
     return "-".join(part for part in (grid.name, folder, number, targets) if part)
 
 
@@ -110,12 +117,17 @@ def num_test_patients(grid: Grid, dataset: Dataset | None) -> int | None:
     scheme = grid.splits or default_scheme(found)
     everyone = len(cases_by_patient(found.grouping, [case.case for case in found.cases]))
     if scheme == "seeded":
-        return round(everyone / DATASETS[grid.dataset].folds[scheme])
+        return round(everyone * len(grid.folds) / DATASETS[grid.dataset].folds[scheme])
     if scheme == OWN:
-        given = found.own_splits[grid.fold if grid.fold < len(found.own_splits) else 0]
-        return len(cases_by_patient(found.grouping, given.test or given.val))
-    split: Split = Entry(DATASETS[grid.dataset].splits[scheme]).load()(found, grid.fold)
-    return len(cases_by_patient(found.grouping, split.test)) or None
+        given = [
+            found.own_splits[fold if fold < len(found.own_splits) else 0] for fold in grid.folds
+        ]
+        tested = [case for one in given for case in one.test or one.val]
+    else:
+        draw = Entry(DATASETS[grid.dataset].splits[scheme]).load()
+        splits: list[Split] = [draw(found, fold) for fold in grid.folds]
+        tested = [case for split in splits for case in split.test]
+    return len(cases_by_patient(found.grouping, tested)) or None
 
 
 def _generated(grid: Grid) -> Dataset | None:

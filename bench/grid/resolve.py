@@ -21,8 +21,8 @@ ONE_VOXEL = ClassCounts(voxels=(1,), slices=(1,), cases=(1,))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridFacts:
-    """The facts about the data that a grid needs: the split scheme, and each preparation's digest
-    and training class counts by unit.
+    """The facts about one fold's data that a grid needs: the split scheme, and each preparation's
+    digest and training class counts by unit.
 
     weights maps a model to the digest of the file given for it. regions are what networks predict,
     none where they predict the labels.
@@ -37,16 +37,18 @@ class GridFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedCell:
-    """A cell with everything that its trials need.
+    """A cell in one fold with everything that its trials need.
 
-    study is its name in Optuna. declared holds the settings that the grid itself gives, default the
-    setting of the first trial, space the ranges that the study searches, empty without tuning.
-    weights says where trials start: "random", "imagenet", "file:<digest>", or "pretrain" for the
-    pretraining of their own seed. template is the base of the specs of trials, pretraining that of
-    the specs of pretrainings; it is None without pretraining.
+    study is its name in Optuna: each fold is tuned on its own, so that no test case of a fold has
+    informed the settings that are tested on it. declared holds the settings that the grid itself
+    gives, default the setting of the first trial, space the ranges that the study searches, empty
+    without tuning. weights says where trials start: "random", "imagenet", "file:<digest>", or
+    "pretrain" for the pretraining of their own seed. template is the base of the specs of trials,
+    pretraining that of the specs of pretrainings; it is None without pretraining.
     """
 
     cell: Cell
+    fold: int
     study: str
     recipe: Recipe
     tune_epochs: int
@@ -61,8 +63,8 @@ class ResolvedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedGrid:
-    """A grid and its resolved cells. weights maps a model to the digest of its given file; regions
-    are those of its facts.
+    """A grid and its cells, each once for every fold, fold by fold. weights maps a model to the
+    digest of its given file; regions are those of its facts.
     """
 
     grid: Grid
@@ -81,12 +83,16 @@ class ResolvedGrid:
         return found
 
 
-def resolve(grid: Grid, facts: GridFacts) -> ResolvedGrid:
-    """Derive every cell's recipe, default, space and specs. Raises ValueError for a model without a
+def resolve(grid: Grid, *facts: GridFacts) -> ResolvedGrid:
+    """Derive every cell's recipe, default, space and specs. facts are those of each fold in the
+    grid's order, or one of which all folds are alike. Raises ValueError for a model without a
     recipe, or a tuned parameter without a default or a range.
     """
-    cells = tuple(_resolved(grid, facts, cell) for cell in grid.cells)
-    return ResolvedGrid(grid=grid, cells=cells, weights=facts.weights, regions=facts.regions)
+    of_folds = zip(grid.folds, facts * len(grid.folds) if len(facts) == 1 else facts, strict=True)
+    cells = tuple(
+        _resolved(grid, fold, known, cell) for fold, known in of_folds for cell in grid.cells
+    )
+    return ResolvedGrid(grid=grid, cells=cells, weights=facts[0].weights, regions=facts[0].regions)
 
 
 def before_data(grid: Grid, given: Collection[str] = ()) -> GridFacts:
@@ -147,11 +153,13 @@ def pretrain_seeds(grid: Grid) -> list[int]:
 
 
 def pretrainings(resolved: ResolvedGrid) -> list[TrialSpec]:
-    """Every pretraining: one per pretrained model and seed."""
+    """Every pretraining: one per fold, pretrained model and seed."""
+    first = {(one.fold, one.cell.model): one for one in reversed(resolved.cells)}
     return [
         replace(one.pretraining, seed=seed)
-        for one in resolved.models.values()
-        if one.pretraining
+        for fold in resolved.grid.folds
+        for model in resolved.models
+        if (one := first[fold, model]).pretraining
         for seed in pretrain_seeds(resolved.grid)
     ]
 
@@ -193,7 +201,7 @@ def with_numbers(recipe: Recipe, setting: Hyper) -> Recipe:
     )
 
 
-def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
+def _resolved(grid: Grid, fold: int, facts: GridFacts, cell: Cell) -> ResolvedCell:
     recipe = recipe_of(grid, cell.model)
     counts = facts.counts[recipe.preparation, recipe.class_unit]
     weights = _weights(recipe, cell.model, facts.weights)
@@ -208,7 +216,7 @@ def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
         dataset=grid.dataset,
         data=facts.digests[recipe.preparation],
         splits=facts.splits,
-        fold=grid.fold,
+        fold=fold,
         cell=cell,
         hyper=default,
         recipe=with_numbers(recipe, default),
@@ -218,7 +226,9 @@ def _resolved(grid: Grid, facts: GridFacts, cell: Cell) -> ResolvedCell:
     )
     return ResolvedCell(
         cell=cell,
-        study=f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}",
+        fold=fold,
+        study=f"{grid.name}/{cell.model}/{cell.loss}/{cell.sampling}"
+        + (f"/fold {fold}" if fold else ""),
         recipe=recipe,
         tune_epochs=(grid.tuning and grid.tuning.epochs) or recipe.epochs,
         counts=counts,

@@ -66,10 +66,11 @@ def check_grid(grid: Grid) -> None:
             raise ValueError(
                 f"grid {grid.name!r}: {unknown('key of recipes', key, (*MODELS, '2d', '3d'))}"
             )
-    if not grid.cells or not grid.seeds:
-        raise ValueError(f"grid {grid.name!r} needs at least one cell and one seed")
-    if len(set(grid.cells)) < len(grid.cells) or len(set(grid.seeds)) < len(grid.seeds):
-        raise ValueError(f"grid {grid.name!r} names a cell or a seed twice; each runs once")
+    several = (grid.cells, grid.seeds, grid.folds)
+    if not all(several):
+        raise ValueError(f"grid {grid.name!r} needs at least one cell, one seed and one fold")
+    if any(len(set(values)) < len(values) for values in several):
+        raise ValueError(f"grid {grid.name!r} names a cell, seed or fold twice; each runs once")
     for cell in grid.cells:
         pick(MODELS, "model", cell.model)
         pick(LOSSES, "loss", cell.loss)
@@ -126,9 +127,10 @@ def check_dataset(grid: Grid) -> None:
         )
     # Only the data know how many folds they bring themselves.
     is_own = OWN in part.splits and grid.splits in (None, OWN)
-    if grid.fold < 0 or not (is_own or grid.fold < part.folds[splits]):
-        text = f"fold of split {splits!r} must be in 0..{part.folds[splits] - 1}; got {grid.fold}"
-        raise ValueError(f"grid {grid.name!r}: {text}")
+    for fold in grid.folds:
+        if fold < 0 or not (is_own or fold < part.folds[splits]):
+            text = f"folds of split {splits!r} must be in 0..{part.folds[splits] - 1}; got {fold}"
+            raise ValueError(f"grid {grid.name!r}: {text}")
     # A grid that was derived from DEMO keeps its `generate`, which another data set does not need.
     if grid.generate and part.generate:
         _, *accepted = signature(Entry(part.generate).load()).parameters
@@ -147,7 +149,7 @@ def check_size(resolved: ResolvedGrid) -> None:
     if number > MOST_TRIALS:
         raise ValueError(
             f"grid {grid.name!r} must plan at most {MOST_TRIALS} trials; got {number}, which take "
-            f"{number / 6:.0f} GPU-hours at ten minutes each; use fewer cells, seeds or "
+            f"{number / 6:.0f} GPU-hours at ten minutes each; use fewer cells, folds, seeds or "
             "tuning.trials"
         )
 

@@ -96,26 +96,35 @@ def collect_trials(resolved: ResolvedGrid, measured: Measurements) -> list[Sched
     """Every trial of a grid in the order in which they become due, with the trials that it waits
     for.
     """
-    grid, models = resolved.grid, resolved.models
     found: list[ScheduledTrial] = []
+    for fold in resolved.grid.folds:
+        _collect_fold(resolved, fold, measured, found)
+    return found
+
+
+def _collect_fold(
+    resolved: ResolvedGrid, fold: int, measured: Measurements, found: list[ScheduledTrial]
+) -> None:
+    """Add the trials of a fold; they wait for none of another."""
+    grid, models = resolved.grid, resolved.models
+    cells = [one for one in resolved.cells if one.fold == fold]
     pretrained: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for spec in pretrainings(resolved):
+    for spec in (spec for spec in pretrainings(resolved) if spec.fold == fold):
         model = spec.cell.model
         pretrained[model, spec.seed].append(len(found))
         found.append(_scheduled(models[model], PRETRAIN, measured))
     studies: dict[Cell, list[int]] = defaultdict(list)
     for number in range(grid.tuning.trials if grid.tuning else 0):
         assert grid.tuning is not None
-        for one in resolved.cells:
+        for one in cells:
             earlier = studies[one.cell][: number // grid.tuning.parallel * grid.tuning.parallel]
             first = pretrained[one.cell.model, grid.tuning.seed]
             studies[one.cell].append(len(found))
             found.append(_scheduled(one, TUNE, measured, (*first, *earlier)))
-    for one in resolved.cells:
+    for one in cells:
         for seed in grid.seeds:
             first = pretrained[one.cell.model, seed]
             found.append(_scheduled(one, FINAL, measured, (*first, *studies[one.cell])))
-    return found
 
 
 def _scheduled(
@@ -140,12 +149,13 @@ def estimate_wall_seconds(
 def estimate_costs(
     resolved: ResolvedGrid, measured: Measurements, on_cpu: bool
 ) -> list[CostEstimate]:
-    """The cost of each pretrained model, then of each cell."""
+    """The cost of each pretrained model, then of each cell, all folds together."""
     pretrained = [one for one in resolved.models.values() if one.pretraining]
-    number = len(pretrain_seeds(resolved.grid))
+    number = len(pretrain_seeds(resolved.grid)) * len(resolved.grid.folds)
+    cells = {one.cell: one for one in resolved.cells}.values()
     return [
         *(_pretraining_cost(one, number, measured, on_cpu) for one in pretrained),
-        *(_cell_cost(resolved.grid, one, measured, on_cpu) for one in resolved.cells),
+        *(_cell_cost(resolved.grid, one, measured, on_cpu) for one in cells),
     ]
 
 
@@ -165,8 +175,8 @@ def _pretraining_cost(
 
 
 def _cell_cost(grid: Grid, one: ResolvedCell, measured: Measurements, on_cpu: bool) -> CostEstimate:
-    timing, finals = measured.timings[FINAL, one.cell.model], len(grid.seeds)
-    tunes = grid.tuning.trials if grid.tuning else 0
+    timing, folds = measured.timings[FINAL, one.cell.model], len(grid.folds)
+    finals, tunes = len(grid.seeds) * folds, grid.tuning.trials * folds if grid.tuning else 0
     tuning = tunes * trial_seconds(one, TUNE, measured) if tunes else 0.0
     seconds = finals * trial_seconds(one, FINAL, measured) + tuning
     return CostEstimate(

@@ -5,6 +5,7 @@ on it.
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ from bench.grid.resolve import (
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from bench.grids import Grid
+from bench.plan.budget import cut_to
 from bench.plan.estimate import Measurements, models_to_time
 from bench.plan.printing import print_plan, timed_text
-from trials.records.grouping import cases_by_patient
 from trials.records.preparation import input_text
 from trials.records.spec import FINAL
 
@@ -49,7 +50,6 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
     from bench.execution.start_weights import weight_files
     from bench.run_folder.own_places import refuse_cache
     from bench.tuning.driver import check_room, connect
-    from bench.tuning.measure import measure
 
     refuse_flags(options)
     grid, grid_text = load_grid(options.grid)
@@ -62,25 +62,29 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
     places = DataPlaces(data=options.data, made=runs / "data", cache=cache)
     ready = make_ready(resolve(grid, before_data(grid, given)), given, places, console)
     if options.like:
-        plan_like(ready, options.like, options.gpus or 1)
-        print_resolvable(ready, resolvable)
-        return FINISHED
-    cluster = connect(options.address)
-    check_room(grid, cluster.most)
-    clock = time.monotonic()
-    wanted = models_to_time(ready.resolved)
-    samples = [make_sample(ready, cluster, *one) for one in wanted]
-    measured = gather_measurements(ready, wanted, measure(samples, grid_text), cluster)
-    print_plan(ready.resolved, measured, cluster, timed_text(measured, time.monotonic() - clock))
-    print_resolvable(ready, resolvable)
+        cluster, measured, source = measure_like(ready, options.like, options.gpus or 1)
+    else:
+        cluster, clock = connect(options.address), time.monotonic()
+        check_room(grid, cluster.most)
+        measured = measure_grid(ready, cluster, grid_text)
+        source = timed_text(measured, time.monotonic() - clock)
+    resolved = ready.resolved
+    if options.gpu_hours is not None:
+        bought = cut_to(options.gpu_hours, resolved, measured, on_cpu=not cluster.gpus)
+        print(bought)
+        resolved = replace(resolved, grid=bought.grid(grid))
+    print_plan(resolved, measured, cluster, source)
+    print(*resolvable(resolved.grid, len(ready.test_patients())), sep="\n")
     return FINISHED
 
 
-def print_resolvable(ready: "ReadyGrid", resolvable: Resolvable) -> None:
-    """Print what the grid can resolve with the patients of its test split."""
-    dataset, split = ready.prepared.dataset, ready.prepared.split
-    patients = cases_by_patient(dataset.grouping, split.test)
-    print(*resolvable(ready.resolved.grid, len(patients)), sep="\n")
+def measure_grid(ready: "ReadyGrid", cluster: "Cluster", grid_text: str) -> Measurements:
+    """Time a few steps of each model of a grid where its trials would run."""
+    from bench.tuning.measure import measure
+
+    wanted = models_to_time(ready.resolved)
+    samples = [make_sample(ready, cluster, *one) for one in wanted]
+    return gather_measurements(ready, wanted, measure(samples, grid_text), cluster)
 
 
 def refuse_flags(options: argparse.Namespace) -> None:
@@ -100,12 +104,12 @@ def refuse_flags(options: argparse.Namespace) -> None:
         steps_of(options.like)
 
 
-def plan_like(ready: "ReadyGrid", gpu: str, number: int) -> None:
-    """Print the estimate for so many GPUs of a name, from the figures on file."""
+def measure_like(ready: "ReadyGrid", gpu: str, number: int) -> tuple["Cluster", Measurements, str]:
+    """So many GPUs of a name, the timings from the figures on file, and the text that says so."""
     from bench.plan.other_gpu import CORES_OF_A_GPU, FIGURES, PROCESS_SECONDS, steps_of, timing_on
     from bench.tuning.driver import Cluster, check_room, smallest_share
 
-    resolved, split, steps = ready.resolved, ready.prepared.split, steps_of(gpu)
+    resolved, steps = ready.resolved, steps_of(gpu)
     cluster = Cluster(cpus=CORES_OF_A_GPU * number, gpus=float(number), most=float(number))
     check_room(resolved.grid, cluster.most)
     timings: dict[tuple[str, str], Any] = {
@@ -116,8 +120,8 @@ def plan_like(ready: "ReadyGrid", gpu: str, number: int) -> None:
     }
     measured = Measurements(
         timings=timings,
-        num_val=len(split.val),
-        num_test=len(split.test),
+        num_val=ready.largest("val"),
+        num_test=ready.largest("test"),
         start=PROCESS_SECONDS,
         scoring_threads=cluster.cores_per_trial(smallest_share(resolved.grid)),
     )
@@ -126,7 +130,7 @@ def plan_like(ready: "ReadyGrid", gpu: str, number: int) -> None:
         f"{steps[0].gpu} ({FIGURES.name}), scaled by multiply-adds; scoring was timed on this "
         "machine's processor, and peak GiB are estimates"
     )
-    print_plan(resolved, measured, cluster, "\n".join([text, *remarks(resolved, timings, steps)]))
+    return cluster, measured, "\n".join([text, *remarks(resolved, timings, steps)])
 
 
 def remarks(
@@ -179,7 +183,8 @@ def make_timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
     """The job of a trial of this phase, without a run folder."""
     from trials.records.job import Job
 
-    seed, split, is_final = ready.resolved.grid.seeds[0], ready.prepared.split, phase == FINAL
+    seed, prepared = ready.resolved.grid.seeds[0], ready.prepared[one.fold]
+    split, is_final = prepared.split, phase == FINAL
     spec = final_spec(one, 0, one.default, seed) if is_final else pretrain_spec(one, seed)
     assert spec is not None
     file = ready.files.get(one.cell.model) if is_final and spec.weights != "random" else None
@@ -187,7 +192,7 @@ def make_timed_job(ready: "ReadyGrid", one: ResolvedCell, phase: str) -> "Job":
         trial="plan",
         spec=spec,
         out="",
-        cache=str(ready.prepared.folders[spec.recipe.preparation]),
+        cache=str(prepared.folders[spec.recipe.preparation]),
         train=split.train,
         val=split.val,
         test=split.test if is_final else (),
@@ -204,7 +209,7 @@ def gather_measurements(
     """The measurements of the estimate: the mean over each model's copies. Raises ValueError for a
     model that cannot run or does not fit into memory.
     """
-    resolved, split = ready.resolved, ready.prepared.split
+    resolved = ready.resolved
     for (_, model), copies in zip(wanted, taken, strict=True):
         if errors := [copy["error"] for copy in copies if "error" in copy]:
             raise ValueError(f"grid {resolved.grid.name!r}: {model} cannot run here: {errors[0]}")
@@ -212,8 +217,8 @@ def gather_measurements(
     timings = {key: average_timings(copies) for key, copies in zip(wanted, taken, strict=True)}
     return Measurements(
         timings=timings,
-        num_val=len(split.val),
-        num_test=len(split.test),
+        num_val=ready.largest("val"),
+        num_test=ready.largest("test"),
         start=max(copy["start"] + copy["first"] for copies in taken for copy in copies),
         scoring_threads=cluster.cores_per_trial(
             min(recipe.gpu_share for recipe in resolved.grid.recipes.values())

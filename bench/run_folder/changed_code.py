@@ -62,11 +62,12 @@ def changed_trials(
 
 
 def is_used(spec: TrialSpec, grid: Grid) -> bool:
-    """Whether a grid contains the cell and seed of a trial. Every pretraining counts, because the
-    report shows it.
+    """Whether a grid contains the cell, fold and seed of a trial. Every pretraining counts, because
+    the report shows it.
     """
+    is_of_cell = spec.cell in grid.cells and spec.fold in grid.folds
     return spec.phase == PRETRAIN or (
-        spec.cell in grid.cells and (spec.phase == TUNE or spec.seed in grid.seeds)
+        is_of_cell and (spec.phase == TUNE or spec.seed in grid.seeds)
     )
 
 
@@ -88,12 +89,13 @@ def dependent_trials(results: Mapping[str, TrialResult], changed: set[str]) -> s
     found = {trial for trial, one in results.items() if one.spec.weights in weights}
     first: dict[object, int] = {}
     for trial, one in results.items():
+        study = one.spec.cell, one.spec.fold
         if one.spec.phase == TUNE and trial in changed | found:
-            first[one.spec.cell] = min(one.spec.number, first.get(one.spec.cell, one.spec.number))
+            first[study] = min(one.spec.number, first.get(study, one.spec.number))
     for trial, one in results.items():
-        cell = one.spec.cell
-        if cell in first and (
-            one.spec.phase == FINAL or (one.spec.phase == TUNE and one.spec.number > first[cell])
+        study = one.spec.cell, one.spec.fold
+        if study in first and (
+            one.spec.phase == FINAL or (one.spec.phase == TUNE and one.spec.number > first[study])
         ):
             found.add(trial)
     return found - changed

@@ -16,13 +16,12 @@ from trials.records.codec import flat
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_text
 
-# Cells and seeds may change: a trial is identified by its hash, and the report names what it
+# Cells, folds and seeds may change: a trial is identified by its hash, and the report names what it
 # excludes.
 KEPT = (
     "grid",
     "dataset",
     "splits",
-    "fold",
     "classes",
     "target_regions",
     "tuning",
@@ -69,7 +68,11 @@ def refuse_other_grid(out: Path, record: Mapping[str, Any]) -> None:
     """
     if not exists(out / NAME) or not find_files(out, "trials/*/result.json"):
         return
-    before, now = settings(read_run_record(out)), settings(json.loads(json.dumps(record)))
+    records = read_run_record(out), json.loads(json.dumps(record))
+    before, now = (settings(one) for one in records)
+    if records[0].get("folds") != records[1].get("folds"):
+        # The prepared sets of other folds are others; the files and each fold's cases are compared.
+        before.pop("data.data_digest", None)
     changed = [
         f"{key} {before[key]} -> {now[key]}"
         for key in before
@@ -94,5 +97,10 @@ def settings(record: Mapping[str, Any]) -> dict[str, Any]:
         # Validation scores are means over patients.
         kept["data.patients"] = split_hash(data["grouping"].get("patients") or {})
     return flat(
-        kept | {f"data.{key}": data[key] for key in ("data_digest", "split_hash") if key in data}
+        kept
+        | {
+            f"data.{key}": data[key]
+            for key in ("fingerprint", "data_digest", "split_hash")
+            if key in data
+        }
     )

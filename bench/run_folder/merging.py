@@ -18,11 +18,14 @@ from trials.storage.atomic import find_files
 
 # What must be equal in all runs. Of a mapping, the keys that two runs share must be equal.
 SAME = (
-    *("dataset", "splits", "fold", "classes", "target_regions", "tuning", "questions"),
+    *("dataset", "splits", "classes", "target_regions", "tuning", "questions"),
     *("recipes", "hyper", "spaces", "weights", "code"),
 )
 OF_THE_DATA = ("fingerprint", "split_hash", "channels", "has_ignore", "grouping")
 BY_NAME = ("recipes", "hyper", "spaces", "weights", "code")
+# Entries of the data by fold or case, which the runs may hold for other folds.
+BY_FOLD = ("fold_cases", "split_hash", "excluded")
+MAY_LACK = (*(f"{name}." for name in BY_NAME), "data.split_hash.")
 SHOWN = 5
 
 
@@ -90,7 +93,7 @@ def refuse_differences(first: Part, other: Part) -> None:
         f"{key} {shown(before.get(key))} and {shown(now.get(key))}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
-        and (key.partition(".")[0] not in BY_NAME or (key in before and key in now))
+        and (not key.startswith(MAY_LACK) or (key in before and key in now))
     ]
     if changed:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
@@ -101,20 +104,21 @@ def refuse_differences(first: Part, other: Part) -> None:
 
 
 def refuse_other_settings(trials: Mapping[str, Part]) -> None:
-    """Raise ValueError if the final trials of a configuration were trained with several settings of
-    hyperparameters.
+    """Raise ValueError if the final trials of a configuration in one fold were trained with several
+    settings of hyperparameters.
     """
-    seen: dict[Cell, tuple[Part, TrialResult]] = {}
+    seen: dict[tuple[Cell, int], tuple[Part, TrialResult]] = {}
     for trial, part in trials.items():
         result = part.results[trial]
         if result.spec.phase != FINAL:
             continue
-        other, first = seen.setdefault(result.spec.cell, (part, result))
+        cell, fold = result.spec.cell, result.spec.fold
+        other, first = seen.setdefault((cell, fold), (part, result))
         if first.spec.hyper != result.spec.hyper:
-            cell = result.spec.cell
+            where = f" in fold {fold}" if fold else ""
             raise ValueError(
-                f"{cell.model}/{cell.loss}/{cell.sampling} was trained with other settings in "
-                f"{other.out} ({shown(first.spec.hyper)}) than in {part.out} "
+                f"{cell.model}/{cell.loss}/{cell.sampling}{where} was trained with other settings "
+                f"in {other.out} ({shown(first.spec.hyper)}) than in {part.out} "
                 f"({shown(result.spec.hyper)}); merge runs that each tuned whole configurations"
             )
 
@@ -129,11 +133,13 @@ def merged_record(
     recipes = _union(record["recipes"] for record in records if record.get("recipes"))
     commits = _unique(record.get("commit") or "" for record in records)
     digests = _unique(digest for one in records for digest in one["data"]["data_digest"].split())
+    budgets = _unique(record.get("budget") for record in records)
     return {
-        **first,
+        **{key: value for key, value in first.items() if key != "budget" or len(budgets) == 1},
         "grid": " and ".join(_unique(record["grid"] for record in records)),
         "cells": _unique(cell for record in records for cell in record["cells"]),
         "seeds": sorted({seed for record in records for seed in record["seeds"]}),
+        "folds": sorted({fold for record in records for fold in record["folds"]}),
         "studies": _unique(study for record in records for study in record.get("studies") or ()),
         "planned": {
             phase: sum(record["planned"].get(phase, 0) for record in records) - shared.get(phase, 0)
@@ -146,7 +152,14 @@ def merged_record(
         "weights_notes": _unique(
             n for record in records for n in record.get("weights_notes") or ()
         ),
-        "data": first["data"] | {"data_digest": " ".join(digests)},
+        "data": first["data"]
+        | {key: _union(record["data"].get(key) or {} for record in records) for key in BY_FOLD}
+        | {
+            "data_digest": " ".join(digests),
+            "split_rule": "; ".join(
+                _unique(record["data"].get("split_rule", "") for record in records)
+            ),
+        },
         "command": command,
         "commit": commits[0] if len(commits) == 1 else "",
         "dirty": any(record.get("dirty") for record in records),
@@ -167,6 +180,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
 def _is_of_grid(result: TrialResult, record: Mapping[str, Any]) -> bool:
     cells = {record_hash(Cell(**cell)) for cell in record["cells"]}
     is_ours = result.spec.phase == PRETRAIN or record_hash(result.spec.cell) in cells
+    is_ours = is_ours and result.spec.fold in record["folds"]
     return is_ours and (result.spec.phase != FINAL or result.spec.seed in record["seeds"])
 
 

@@ -78,7 +78,7 @@ def run_record(resolved: ResolvedGrid, data: Mapping[str, Any]) -> dict[str, Any
         "grid": grid.name,
         "dataset": grid.dataset,
         "splits": data["splits"],
-        "fold": grid.fold,
+        "folds": list(grid.folds),
         "classes": list(target_names(data["classes"], resolved.regions)),
         "target_regions": [dataclasses.asdict(region) for region in resolved.regions],
         "cells": [dataclasses.asdict(cell) for cell in grid.cells],

@@ -44,10 +44,11 @@ def open_run(folder: Path, out: Path, data: Mapping[str, Any]) -> ReusableRun:
     refuse_overlap("--reuse", folder, "--out", out)
     record = read_run_record(folder, [f"data.{key}" for key in OF_THE_DATA])
     for key in OF_THE_DATA:
-        if record["data"][key] != data[key]:
+        theirs, ours = _of_shared_folds(record["data"][key], data[key])
+        if theirs != ours:
             raise ValueError(
                 f"--reuse {folder} must be a run on the same cases and splits; its data.{key} is "
-                f"{shown(record['data'][key])}, that of this run {shown(data[key])}; leave it out"
+                f"{shown(theirs)}, that of this run {shown(ours)}; leave it out"
             )
     found = read_results(folder)
     usable = {
@@ -58,6 +59,14 @@ def open_run(folder: Path, out: Path, data: Mapping[str, Any]) -> ReusableRun:
     return ReusableRun(
         folder=folder, record=record, results=usable, others=len(found) - len(usable)
     )
+
+
+def _of_shared_folds(theirs: Any, ours: Any) -> tuple[Any, Any]:
+    """Two entries of data, those by fold without the folds that only one run has."""
+    if not isinstance(theirs, Mapping):
+        return theirs, ours
+    shared = sorted(theirs.keys() & ours.keys())
+    return {fold: theirs[fold] for fold in shared}, {fold: ours[fold] for fold in shared}
 
 
 class Reuse:

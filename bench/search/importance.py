@@ -15,7 +15,7 @@ from bench.spaces import Range
 from trials.records.codec import rebuild
 from trials.records.result import COMPLETE, TrialResult
 from trials.records.run_record import NAME, read_run_record
-from trials.records.spec import TUNE, Cell, Hyper
+from trials.records.spec import TUNE, Cell, Hyper, TrialSpec
 from trials.storage.atomic import write_text
 from trials.storage.checksum import add_checksum
 
@@ -28,15 +28,20 @@ Scored = tuple[Hyper, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredStudy:
-    """A study of run.json: a cell and the ranges of its trials."""
+    """A study of run.json: a cell in one fold and the ranges of its trials."""
 
     name: str
     cell: Cell
     space: Mapping[str, Range]
+    fold: int | None = None
+
+    def holds(self, spec: TrialSpec) -> bool:
+        """Whether a trial is one of the study's."""
+        return (spec.cell, spec.phase) == (self.cell, TUNE) and self.fold in (None, spec.fold)
 
 
 def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
-    """Write studies.json: for every cell of a tuned run, the number of its complete trials and the
+    """Write studies.json: for every study of a tuned run, the number of its complete trials and the
     importances, None with too few trials.
 
     results are those of the run folder; some may be missing. Raises ValueError naming a damaged
@@ -45,12 +50,13 @@ def write_studies(out: Path, results: Iterable[TrialResult]) -> None:
     declared = read_declared_studies(out)
     if not declared:
         return
-    scored, studies = _scored(results), []
+    tuned, studies = [one for one in results if one.spec.phase == TUNE], []
     for study in declared:
-        trials = scored.get(study.cell, [])
+        trials = _scored(one for one in tuned if study.holds(one.spec))
         studies.append(
             {
                 "cell": asdict(study.cell),
+                "fold": study.fold,
                 "trials": len(trials),
                 "importance": importance(trials, study.space),
             }
@@ -99,17 +105,11 @@ def importance(trials: Sequence[Scored], space: Mapping[str, Range]) -> dict[str
     return {name: round(share, 6) for name, share in sorted(found.items())}
 
 
-def _scored(results: Iterable[TrialResult]) -> dict[Cell, list[Scored]]:
-    """Setting and validation score of the complete tuning trials of each cell, in the order of its
-    study.
-    """
-    numbered: dict[Cell, dict[int, Scored]] = {}
-    for result in results:
-        if result.spec.phase == TUNE and result.state == COMPLETE and result.val_score is not None:
-            numbered.setdefault(result.spec.cell, {})[result.spec.number] = (
-                result.spec.hyper,
-                result.val_score,
-            )
-    return {
-        cell: [trial for _, trial in sorted(trials.items())] for cell, trials in numbered.items()
+def _scored(results: Iterable[TrialResult]) -> list[Scored]:
+    """Setting and validation score of the complete trials of a study, in its order."""
+    numbered = {
+        result.spec.number: (result.spec.hyper, result.val_score)
+        for result in results
+        if result.state == COMPLETE and result.val_score is not None
     }
+    return [trial for _, trial in sorted(numbered.items())]

@@ -64,7 +64,7 @@ def journal_lines(studies: Sequence[DeclaredStudy], tuned: Sequence[TrialResult]
         distributions = distributions_of(declared.space)
         study = optuna.create_study(storage=storage, study_name=declared.name, direction="maximize")
         for result in tuned:
-            if result.spec.cell == declared.cell:
+            if declared.holds(result.spec):
                 study.add_trial(with_times(result, frozen_trial(tried_of(result), distributions)))
     for log in backend.logs:
         # Optuna gives each writer a random name.

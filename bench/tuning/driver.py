@@ -80,12 +80,11 @@ def connect(address: str | None) -> Cluster:
     """Join the cluster at address, or start Ray on this machine alone, reachable from nowhere else.
 
     A cluster counts with the nodes that it may still start, so that a grid begins with no worker
-    there and asks for all. Raises ValueError in one sentence where there is no Ray to be had.
+    there and asks for all. Where this process has joined before, as to time what a budget buys, it
+    stays. Raises ValueError in one sentence where there is no Ray to be had.
     """
-    if address is None:
-        start_alone()
-    else:
-        join(address)
+    if not ray.is_initialized():
+        join(address) if address else start_alone()
     found = ray.cluster_resources()
     there = Cluster(
         cpus=int(found.get("CPU", 1)), gpus=found.get("GPU", 0.0), is_shared=address is not None

@@ -3,11 +3,11 @@ trained, and the attainable scores measured.
 """
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
 from bench.run_folder.changed_code import delete_trials
 from bench.run_folder.continuing import resume_queue
+from bench.run_folder.data_record import data_record
 from bench.run_folder.heartbeat import send_heartbeats
 from bench.run_folder.lock import hold_lock
 from bench.run_folder.provenance import commit, run_record, write_provenance
@@ -33,11 +34,15 @@ from bench.tuning.tracking import Tracking
 from trials.storage.atomic import remove_abandoned
 from trials.storage.probe import check_run_folder, check_scratch, local_parent
 
+if TYPE_CHECKING:
+    from bench.plan.budget import Bought
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What was asked for: a checked grid, resolved before its data are open, and its file's text;
-    first weights by model; where the run lies; and the flags.
+    first weights by model; where the run lies; and the flags. buy says what a budget buys of the
+    grid (bench/plan/budget.py), None for the whole grid.
     """
 
     declared: ResolvedGrid
@@ -45,6 +50,26 @@ class Request:
     given: Mapping[str, Path]
     places: Places
     options: argparse.Namespace
+    buy: "Callable[..., Bought] | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A grid that is ready to run, cut to its budget, and the budget's entry of run.json."""
+
+    ready: ReadyGrid
+    budget: dict[str, Any]
+
+
+def prepare(asked: Request) -> Start:
+    """Prepare the data of a grid, and cut the grid to its budget."""
+    console = Console(stderr=True, markup=False, emoji=False)
+    ready = make_ready(asked.declared, asked.given, data_places(asked), console)
+    if asked.buy is None:
+        return Start(ready=ready, budget={})
+    bought = asked.buy(ready, asked.options, asked.grid_text, console, asked.places.out)
+    less = replace(ready.resolved, grid=bought.grid(ready.resolved.grid))
+    return Start(ready=replace(ready, resolved=less), budget={"budget": asdict(bought)})
 
 
 def execute(asked: Request, stopping: Stopping) -> bool:
@@ -54,10 +79,11 @@ def execute(asked: Request, stopping: Stopping) -> bool:
     out, console = asked.places.out, Console(stderr=True, markup=False, emoji=False)
     check_run_folder(out)
     check_scratch()
-    ready = make_ready(asked.declared, asked.given, data_places(asked), console)
+    start = prepare(asked)
+    ready = start.ready
     with hold_lock(out) as lock:
         remove_abandoned(out)
-        record = run_record(ready.resolved, ready.prepared.record())
+        record = run_record(ready.resolved, data_record(ready.prepared)) | start.budget
         reruns = asked.options.rerun_changed
         queue, changed = resume_queue(out, ready.resolved, record, asked.grid_text, reruns)
         reuse = open_reuse(asked, record, queue)
@@ -132,5 +158,5 @@ def make_tracking(asked: Request, ready: ReadyGrid, console: Console) -> Trackin
         Feed(name, partial(TRACKERS[name][0], out), tell)
         for name in dict.fromkeys(asked.options.track)
     ]
-    classes = ready.prepared.dataset.classes
+    classes = next(iter(ready.prepared.values())).dataset.classes
     return Tracking(feeds, out, ready.resolved.grid.name, classes)

@@ -3,15 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from reports.analysis.conditions import differences
-from reports.formatting import cell_name, listed, many
+from reports.formatting import listed, many, training_name
 from reports.load.run_folder import Run
+from reports.load.unfinished import missing_finals, num_finals, numbered
 from trials.records.grouping import SUSPECTED
-from trials.records.result import COMPLETE, FAILED, TrialResult
+from trials.records.result import FAILED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 ZERO_WITH_INTERVAL = (
@@ -34,6 +36,8 @@ def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
     """Everything that limits what the page can show, the most serious first."""
     sources = (
         _missing,
+        _unpooled,
+        _budget,
         _failed,
         _short,
         _twins,
@@ -53,43 +57,45 @@ def page_one_caveats(run: Run, scores: pd.DataFrame) -> tuple[Caveat, ...]:
     return (*caveats, *_unscored(run, scores), *_other_trials(run), *_dirty(run))
 
 
-def missing_finals(run: Run) -> list[str]:
-    """The planned final trials without a complete result, one line per configuration with its
-    seeds.
-    """
-    done = {(result.spec.cell, result.spec.seed) for result in run.finals}
-    lines = []
-    for cell in run.cells:
-        seeds = [str(seed) for seed in run.seeds if (cell, seed) not in done]
-        if seeds:
-            lines.append(
-                f"{cell_name(cell)}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
-            )
-    return lines
-
-
-def num_missing(run: Run) -> dict[str, int]:
-    """How many planned trials of each phase (pretraining, tuning, final) have no result; phases
-    without any are left out.
-    """
-    planned = dict(run.record.get("planned") or {}) | {FINAL: len(run.cells) * len(run.seeds)}
-    there = Counter(result.spec.phase for result in run.results)
-    words = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
-    return {
-        word: planned[phase] - there[phase]
-        for phase, word in words.items()
-        if planned.get(phase, 0) > there[phase]
-    }
-
-
 def _missing(run: Run) -> Iterator[Caveat]:
-    total = len(run.cells) * len(run.seeds)
     if missing := missing_finals(run):
-        count = total - len({(result.spec.cell, result.spec.seed) for result in run.finals})
+        whole = (
+            " A configuration counts under a seed only with all of the folds that are pooled."
+            if len(run.folds) > 1
+            else ""
+        )
         yield Caveat(
             "Unfinished",
-            f"{count} of {total} final trials have no complete result.",
+            f"{num_finals(run) - len(run.finals)} of {num_finals(run)} final trials have no "
+            f"complete result.{whole}",
             tuple(missing),
+        )
+
+
+def _unpooled(run: Run) -> Iterator[Caveat]:
+    """Folds that the page leaves out, while no configuration has all of them."""
+    if run.finals and run.pooled_folds != run.folds:
+        yield Caveat(
+            "Part of the folds",
+            f"No configuration has a result in all {len(run.folds)} folds yet: this page shows the "
+            f"patients that {numbered('fold', run.pooled_folds)} "
+            f"{'tests' if len(run.pooled_folds) == 1 else 'test'}.",
+        )
+
+
+def _budget(run: Run) -> Iterator[Caveat]:
+    """What a budget left out of the grid."""
+    budget = run.record.get("budget")
+    if not budget:
+        return
+    (trials, kept_trials), (seeds, kept_seeds) = budget["tuning_trials"], budget["seeds"]
+    if (trials, seeds) != (kept_trials, kept_seeds):
+        unit = budget["unit"]
+        yield Caveat(
+            "Cut to a budget",
+            f"{budget['hours']:g} {unit} buy {kept_trials} of {trials} tuning trials of each "
+            f"configuration and {kept_seeds} of {many(seeds, 'seed')}; the whole grid was "
+            f"estimated at {budget['whole']:.3g} {unit}.",
         )
 
 
@@ -99,8 +105,8 @@ def _failed(run: Run) -> Iterator[Caveat]:
         reasons = Counter(result.reason or "no reason recorded" for result in failed)
         text = listed([f"{count} {reason}" for reason, count in sorted(reasons.items())])
         names = tuple(
-            f"{result.spec.phase} {result.trial}, {cell_name(result.spec.cell)}, seed "
-            f"{result.spec.seed}: {result.reason}"
+            f"{result.spec.phase} {result.trial}, {training_name(result.spec, run.folds)}: "
+            f"{result.reason}"
             for result in failed
         )
         yield Caveat("Failed trials", f"{many(len(failed), 'trial')} failed ({text}).", names)
@@ -125,7 +131,7 @@ def _twins(run: Run) -> Iterator[Caveat]:
             (s.split, s.space, s.case, s.label, s.pred_voxels, s.overlap_voxels)
             for s in result.scores
         )
-        groups[tuple(counts)].append(f"{cell_name(result.spec.cell)}, seed {result.spec.seed}")
+        groups[tuple(counts)].append(training_name(result.spec, run.folds))
     twins = [group for counts, group in groups.items() if len(group) > 1 and counts]
     if twins:
         text = (
@@ -137,7 +143,7 @@ def _twins(run: Run) -> Iterator[Caveat]:
 
 def _collapsed(run: Run) -> Iterator[Caveat]:
     empty = [
-        f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
+        training_name(result.spec, run.folds)
         for result in run.finals
         if all(_never_predicts(result, label) for label in run.labels)
     ]
@@ -149,12 +155,12 @@ def _collapsed(run: Run) -> Iterator[Caveat]:
         )
     for label in run.labels:
         names = tuple(
-            f"{cell_name(result.spec.cell)}, seed {result.spec.seed}"
+            training_name(result.spec, run.folds)
             for result in run.finals
             if _never_predicts(result, label)
         )
         if len(names) > len(empty):
-            interval = ZERO_WITH_INTERVAL if len(run.seeds) > 1 else ""
+            interval = "" if run.is_trained_once else ZERO_WITH_INTERVAL
             text = (
                 f"{len(names)} of {many(len(run.finals), 'final trial')} predict no "
                 f"{run.classes[label]} in any patient.{interval}"
@@ -187,13 +193,13 @@ def _conditions(run: Run) -> Iterator[Caveat]:
 
 
 def _seeds(run: Run) -> Iterator[Caveat]:
-    if len(run.seeds) == 1:
+    if run.is_trained_once:
         yield Caveat(
             "One seed",
             "Each configuration was trained once: a difference between two configurations cannot "
             "be told from the variance between seeds.",
         )
-    elif len(run.seeds) == 2:
+    elif len(run.seeds) == 2 and len(run.folds) == 1:
         yield Caveat(
             "Two seeds",
             "With two trainings per configuration the variance between seeds is only roughly "
@@ -299,17 +305,17 @@ def _excluded(run: Run) -> Iterator[Caveat]:
 
 def _unscored(run: Run, scores: pd.DataFrame) -> Iterator[Caveat]:
     """Validation and test cases without any score, once a final trial has ended."""
-    wanted = (run.record.get("data") or {}).get("split_cases") or {}
     complete = {result.trial for result in run.finals}
     finals = scores[(scores["phase"] == FINAL) & scores["trial"].isin(complete)]
-    for split in ("val", "test"):
-        unscored = sorted(
-            set(wanted.get(split, ())) - set(finals.loc[finals["split"] == split, "case"].unique())
-        )
-        if complete and unscored:
+    for (fold, wanted), split in product(run.split_cases.items(), ("val", "test")):
+        of_fold = finals[(finals["fold"] == fold) & (finals["split"] == split)]
+        unscored = sorted(set(wanted.get(split, ())) - set(of_fold["case"].unique()))
+        is_trained = any(result.spec.fold == fold for result in run.finals)
+        if is_trained and unscored:
             yield Caveat(
                 "Unscored cases",
-                f"{many(len(unscored), f'{split} case')} of the split "
+                f"{many(len(unscored), f'{split} case')} of "
+                f"{'the split' if len(run.folds) == 1 else f'fold {fold}'} "
                 f"{'has' if len(unscored) == 1 else 'have'} no score.",
                 tuple(unscored),
             )
@@ -332,12 +338,3 @@ def _dirty(run: Run) -> Iterator[Caveat]:
             "The code had uncommitted changes relative to commit "
             f"{run.record.get('commit') or 'unknown'}.",
         )
-
-
-def num_states(run: Run, phase: str) -> dict[str, int]:
-    """How many trials of a phase ended in each state, COMPLETE first."""
-    states = Counter(result.state for result in run.results if result.spec.phase == phase)
-    return {
-        state: states[state]
-        for state in sorted(states, key=lambda state: (state != COMPLETE, state))
-    }

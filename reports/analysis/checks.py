@@ -3,6 +3,7 @@ fix.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from reports.analysis.summary import ScoreSummary
 from reports.audit.rules import feasible
 from reports.formatting import cell_name
 from reports.load.run_folder import Run
+from trials.records.grouping import divided_patients
 from trials.records.result import TrialResult
 from trials.records.spec import FINAL
 
@@ -21,9 +23,9 @@ PLACE = ["split", "space", "case", "label"]
 def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
     """Raise ValueError if the results in this folder cannot be compared on one page.
 
-    A patient counts once per trial; a cell has one final trial per seed; counts are possible; final
-    trials were scored on the same patients against the same references; only final trials used the
-    test split.
+    A patient counts once per trial; a cell has one final trial per seed and fold; counts are
+    possible; final trials of a fold were scored on the same patients, all against the same
+    references; a patient is tested in one fold; only final trials used the test split.
     """
     _refuse_impossible_counts(scores)
     _refuse_double_cases(scores)
@@ -33,6 +35,7 @@ def refuse_unsound(run: Run, scores: pd.DataFrame) -> None:
     finals = scores[scores["trial"].isin(complete)]
     _refuse_missing_labels(run, finals)
     _refuse_other_cases(run, finals)
+    _refuse_shared_tests(run, finals)
     _refuse_other_references(finals)
 
 
@@ -73,15 +76,16 @@ def _refuse_double_cases(scores: pd.DataFrame) -> None:
 
 
 def _refuse_double_trials(run: Run) -> None:
-    seen: dict[tuple[object, int], TrialResult] = {}
+    seen: dict[tuple[object, int, int], TrialResult] = {}
     for result in run.results:
         if result.spec.phase != FINAL:
             continue
-        other = seen.setdefault((result.spec.cell, result.spec.seed), result)
+        spec = result.spec
+        other = seen.setdefault((spec.cell, spec.seed, spec.fold), result)
         if other is not result:
             raise ValueError(
-                f"{_name(result)} has two final trials, {other.trial} and {result.trial}, so its "
-                "patients would count twice; delete the folder of the older one"
+                f"{_name(run, result)} has two final trials, {other.trial} and {result.trial}, so "
+                "its patients would count twice; delete the folder of the older one"
             )
 
 
@@ -108,17 +112,29 @@ def _refuse_missing_labels(run: Run, finals: pd.DataFrame) -> None:
 
 
 def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
-    times = finals.groupby(PLACE)["trial"].nunique().reset_index()
-    lacking = times[times["trial"] != len(run.finals)]
+    trained = Counter(result.spec.fold for result in run.finals)
+    times = finals.groupby(["fold", *PLACE])["trial"].nunique().reset_index()
+    lacking = times[times["trial"] != times["fold"].map(trained)]
     if len(lacking):
         place = lacking.iloc[0]
+        of_fold = [result for result in run.finals if result.spec.fold == place["fold"]]
         with_it = set(finals.loc[(finals[PLACE] == place[PLACE]).all(axis=1), "trial"])
-        one = next(result for result in run.finals if result.trial in with_it)
-        other = next(result for result in run.finals if result.trial not in with_it)
+        one = next(result for result in of_fold if result.trial in with_it)
+        other = next(result for result in of_fold if result.trial not in with_it)
         raise ValueError(
-            f"{_name(one)} and {_name(other)} were scored on different {place['split']} cases "
-            f"({place['space']} space): only the first has {place['case']}, label "
+            f"{_name(run, one)} and {_name(run, other)} were scored on different {place['split']} "
+            f"cases ({place['space']} space): only the first has {place['case']}, label "
             f"{place['label']}; score both on the same cases"
+        )
+
+
+def _refuse_shared_tests(run: Run, finals: pd.DataFrame) -> None:
+    tested = finals.loc[finals["split"] == "test", ["fold", "case"]].drop_duplicates()
+    parts = {str(fold): cases for fold, cases in tested.groupby("fold")["case"]}
+    for patient, folds in divided_patients(run.grouping, parts).items():
+        raise ValueError(
+            f"patient {patient} was tested in folds {' and '.join(folds)}, so it would count "
+            "twice; each patient must be in the test part of one fold"
         )
 
 
@@ -134,5 +150,6 @@ def _refuse_other_references(finals: pd.DataFrame) -> None:
         )
 
 
-def _name(result: TrialResult) -> str:
-    return f"{cell_name(result.spec.cell)} seed {result.spec.seed}"
+def _name(run: Run, result: TrialResult) -> str:
+    fold = f" fold {result.spec.fold}" if len(run.folds) > 1 else ""
+    return f"{cell_name(result.spec.cell)} seed {result.spec.seed}{fold}"

@@ -8,14 +8,20 @@ from itertools import combinations
 
 import numpy as np
 
-from reports.analysis.patients import patient_dice, patient_parts, patient_shares
+from reports.analysis.patients import (
+    counted_folds,
+    patient_dice,
+    patient_parts,
+    patient_shares,
+)
 from reports.analysis.summary import MEAN, Resampled
 from reports.load.counts import Counts
 from reports.stats.effects import contrast
-from reports.stats.intervals import nan_mean, seed_variance
+from reports.stats.intervals import nan_mean
 from reports.stats.pairs import crossed_p
 from reports.stats.power import LEVEL, Spread, spread_of
 from reports.stats.tests import holm, signed_rank
+from reports.stats.trainings import training_variance
 
 # A pair of 64 configurations is one of 2,016: their resamples are summed in blocks.
 BLOCK = 256
@@ -27,9 +33,9 @@ class Contrasts:
 
     over_cases is Wilcoxon's signed-rank test over patients with Pratt's zeros (do these trainings
     differ?), over_seeds a t test with patients and trainings random (would new trainings differ?);
-    NaN for fewer than two patients. seeds_known says that a configuration has two seeds: otherwise
-    nothing is resolved. weights [P, C] are those of the predictions in each difference, label is a
-    class or MEAN, the mean of the classes.
+    NaN for fewer than two patients. seeds_known says that a configuration has two trainings:
+    otherwise nothing is resolved. weights [P, C] are those of the predictions in each difference,
+    label is a class or MEAN, the mean of the classes.
     """
 
     weights: np.ndarray
@@ -122,9 +128,9 @@ def _over_seeds(
     weights: np.ndarray, counts: Counts, resampled: Resampled, label: int
 ) -> np.ndarray:
     shares = patient_shares(counts) if label == MEAN else patient_dice(counts, label)
-    num_seeds = np.maximum(counts.available.sum(axis=1), 1)
-    of_seeds = contrast(weights**2, 1 / num_seeds) * seed_variance(shares)[0]
-    return crossed_p(by_patient(weights, shares), of_seeds, resampled.df[label])
+    variance, _ = training_variance(shares, counted_folds(counts, label))
+    of_trainings = contrast(weights**2, variance)
+    return crossed_p(by_patient(weights, shares), of_trainings, resampled.df[label])
 
 
 def _verdicts(found: Contrasts, adjusted: np.ndarray, resampled: Resampled) -> Verdicts:
@@ -170,17 +176,18 @@ def spreads(weights: np.ndarray, counts: Counts, label: int) -> list[Spread]:
     predictions have.
     """
     values = patient_shares(counts) if label == MEAN else patient_dice(counts, label)
-    effect, _ = seed_variance(values)
+    variance, _ = training_variance(values, counted_folds(counts, label))
+    by_seed = variance * counts.available.sum(axis=1)
     several = []
     for row in weights:
         used = row != 0
         shared = counts.available[used].all(axis=0)
         block = values[used][:, shared] if shared.any() else nan_mean(values[used], 1)[:, None]
-        by_seed = np.einsum("c,csn->sn", row[used], block)
-        several.append(spread_of(by_seed, float((row**2).sum()) * effect))
+        differences = np.einsum("c,csn->sn", row[used], block)
+        several.append(spread_of(differences, float((row**2) @ by_seed)))
     return several
 
 
 def seeds_known(counts: Counts) -> bool:
-    """Whether any configuration has two seeds."""
-    return bool((counts.available.sum(axis=1) > 1).any())
+    """Whether any configuration has two trainings: two seeds, or one seed in two folds."""
+    return len(set(counts.fold_of)) > 1 or bool((counts.available.sum(axis=1) > 1).any())

@@ -66,10 +66,10 @@ def mirrored_summaries(run: Run, test: Counts) -> dict[tuple[int, int], ScoreSum
 
 
 def members(run: Run, ensemble: EnsembleScores) -> dict[str, str]:
-    """The complete final trials of an ensemble's configuration, each with its weights' digest."""
+    """The pooled final trials of an ensemble's configuration, each with its weights' digest."""
     return {
         result.trial: str(result.facts.get("weights_sha256"))
-        for result in run.finals
+        for result in run.pooled
         if result.spec.cell == ensemble.cell
     }
 

@@ -59,6 +59,7 @@ def gather_external(run: Run, test: Counts, surfaces: Surfaces) -> External:
     """
     files = [read_external(path) for path in find_files(run.out, "external/*.json")]
     files = sorted(files, key=lambda one: one.name) if test.cases else []
+    files = [replace(one, scores=of_pooled_folds(one.scores, test, run)) for one in files]
     for one in files:
         refuse_other_ground(f"external predictions {one.name!r}", one.scores, test, run)
     counts = counts_like(test, [one.scores for one in files])
@@ -139,6 +140,13 @@ def counts_like(test: Counts, several: Sequence[Sequence[CaseScore]]) -> Counts:
     )
 
 
+def of_pooled_folds(scores: tuple[CaseScore, ...], test: Counts, run: Run) -> tuple[CaseScore, ...]:
+    """The scores without those of test cases whose fold is not pooled yet."""
+    tested = {case for parts in run.split_cases.values() for case in parts.get("test", ())}
+    later = tested - {*test.cases} if len(run.folds) > 1 else set()
+    return tuple(score for score in scores if score.case not in later)
+
+
 def _surfaces(files: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfaces:
     shape = (len(files), 1, len(surfaces.cases), len(surfaces.regions))
     numbers = empty_numbers(shape)
@@ -151,7 +159,7 @@ def _surfaces(files: Sequence[ExternalPredictions], surfaces: Surfaces) -> Surfa
                     numbers[name][at] = getattr(row, name)
                 for name, entry in METRICS.items():
                     numbers[name][at] = metric_of(entry, row)
-    return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool))
+    return replace(surfaces, numbers=numbers, available=np.ones(shape[:2], bool), fold_of=())
 
 
 def refuse_other_ground(what: str, scores: Sequence[CaseScore], test: Counts, run: Run) -> None:

@@ -22,6 +22,12 @@ def counted_cases(counts: Counts, label: int) -> np.ndarray:
     return np.flatnonzero(np.any([counts.holding(of) for of in labels], axis=0))
 
 
+def counted_folds(counts: Counts, label: int) -> tuple[int, ...]:
+    """The fold of each counted patient; empty for a run of one fold."""
+    folds = counts.patient_folds
+    return tuple(folds[n] for n in counted_cases(counts, label) if folds)
+
+
 def patient_dice(counts: Counts, label: int) -> np.ndarray:
     """Dice of every counted patient, [C, S, N]; for MEAN a patient's mean over the labels its
     reference has.

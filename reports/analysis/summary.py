@@ -12,13 +12,15 @@ from reports.stats.effects import contrast
 from reports.stats.intervals import (
     DRAWS,
     case_weights,
-    draw_seeds,
     nan_mean,
     point,
     resample,
-    seed_effects,
-    seed_variance,
     student_interval,
+)
+from reports.stats.trainings import (
+    draw_trainings,
+    training_effects,
+    training_variance,
 )
 from reports.table import dice_of, iou_of
 
@@ -52,8 +54,8 @@ class ScoreSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
     """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and
-    seed_effect [B, C], the part of the draws that is due to seeds. df are the degrees of freedom of
-    the patients and of the seeds.
+    seed_effect [B, C], the part of the draws that is due to trainings. df are the degrees of
+    freedom of the patients and of the trainings.
     """
 
     estimates: Mapping[int, np.ndarray]
@@ -79,7 +81,10 @@ class Resampled:
         )
         lead = estimates[i] - estimates
         return student_interval(
-            lead, draws[:, [i]] - draws, seed_effect[:, [i]] - seed_effect, self.df[label]
+            lead,
+            draws[:, [i]] - draws,
+            seed_effect[:, [i]] - seed_effect,
+            self.df[label],
         )
 
     def contrast_interval(
@@ -101,24 +106,30 @@ def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAW
     unscored = np.full((*counts.available.shape, 1), np.nan)
     labels = range(counts.true.shape[1])
     values = {label: counts.ratio(label, ratio) if counts.cases else unscored for label in labels}
-    return resample_values(values, counts.available, num_draws)
+    return resample_values(values, counts.available, num_draws, counts.patient_folds)
 
 
 def resample_values(
-    values: Mapping[int, np.ndarray], available: np.ndarray, num_draws: int = DRAWS
+    values: Mapping[int, np.ndarray],
+    available: np.ndarray,
+    num_draws: int = DRAWS,
+    folds: tuple[int, ...] = (),
 ) -> Resampled:
     """Estimate and resample scores by label, each [C, S, N] with NaN if a patient does not count or
     a seed is missing.
 
-    available [C, S] says which seeds exist. MEAN is over the labels above 0 that some patient has.
+    available [C, S] says which seeds exist; folds [N] names the fold of each patient, empty for one
+    split. MEAN is over the labels above 0 that some patient has.
     """
     num_cases = next(iter(values.values())).shape[2]
-    cases, picks = case_weights(num_cases, num_draws), draw_seeds(available, num_draws)
+    cases = case_weights(num_cases, num_draws)
+    picks = draw_trainings(available, folds, num_draws)
     estimates, draws, seed_effect, df = {}, {}, {}, {}
     for label, of in values.items():
-        estimates[label], seed_effect[label] = point(of), seed_effects(of, picks)
+        estimates[label], seed_effect[label] = point(of), training_effects(of, picks, folds)
         draws[label] = resample(of, cases) + seed_effect[label]
-        df[label] = (int((~np.isnan(of)).any(axis=(0, 1)).sum()) - 1, seed_variance(of)[1])
+        num_counted = int((~np.isnan(of)).any(axis=(0, 1)).sum())
+        df[label] = (num_counted - 1, training_variance(of, folds)[1])
     held = [label for label in values if label > 0 and df[label][0] >= 0]
     nothing = np.full(len(available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.summary import MEAN, resample_values
-from reports.load.by_patient import by_patient, patients_of
-from reports.load.counts import places
+from reports.load.by_patient import by_patient, folds_of_patients, patients_of
+from reports.load.counts import cases_by_fold, places, trial_places
 from reports.load.run_folder import SURFACE_TYPES, Run
 from reports.table import COUNTS, IDENTITY, rows_table
 from trials.records.metrics import ALL, AREAS, BOTH, METRICS, MetricEntry, value_of
@@ -27,6 +27,7 @@ class Surfaces:
     true_voxels [N, R] is the reference. numbers holds every other column by name as [C, S, N, R]; C
     and S are the cells and seeds of the run. available [C, S] says which were scored; the others
     hold zeros. patient_of [N] names the patient of each case; it is empty if each case is one.
+    fold_of [N] is as in Counts.
     """
 
     regions: tuple[str, ...]
@@ -35,6 +36,7 @@ class Surfaces:
     numbers: dict[str, np.ndarray]
     available: np.ndarray
     patient_of: tuple[str, ...] = ()
+    fold_of: tuple[int, ...] = ()
 
     def metric(self, name: str, region: str) -> np.ndarray:
         """A metric of METRICS for a region as [C, S, N]; NaN if it is not defined or the seed is
@@ -135,18 +137,17 @@ def refuse_unsound_surfaces(table: pd.DataFrame) -> None:
 
 
 def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
-    """The test rows of the final trials as one dense array; no regions if no trial has any."""
-    finals = {
-        result.trial: (run.cells.index(result.spec.cell), run.seeds.index(result.spec.seed))
-        for result in run.finals
-    }
-    rows = table[(table["split"] == "test") & table["trial"].isin(finals)]
-    regions, cases = (tuple(sorted(rows[name].unique())) for name in ("region", "case"))
+    """The test rows of the pooled final trials as one dense array; no regions if no trial has
+    any.
+    """
+    pooled = {result.trial for result in run.pooled}
+    rows = table[(table["split"] == "test") & table["trial"].isin(pooled)]
+    regions = tuple(sorted(rows["region"].unique()))
+    cases, folds, at_case = cases_by_fold(run, rows)
     shape = (len(run.cells), len(run.seeds), len(cases), len(regions))
     at = (
-        places(rows["trial"], {trial: cell for trial, (cell, _) in finals.items()}),
-        places(rows["trial"], {trial: seed for trial, (_, seed) in finals.items()}),
-        places(rows["case"], {case: i for i, case in enumerate(cases)}),
+        *trial_places(run, rows["trial"]),
+        at_case,
         places(rows["region"], {region: i for i, region in enumerate(regions)}),
     )
     numbers = empty_numbers(shape)
@@ -162,6 +163,7 @@ def gather_surfaces(run: Run, table: pd.DataFrame) -> Surfaces:
         numbers=numbers,
         available=available,
         patient_of=patients_of(run.grouping, cases),
+        fold_of=folds,
     )
 
 
@@ -192,7 +194,8 @@ def _summaries(
         label: by_patient(surfaces.counted(metric, name), surfaces.patient_of)
         for label, name in labels.items()
     }
-    resampled = resample_values(values, surfaces.available)
+    folds = folds_of_patients(surfaces.fold_of, surfaces.patient_of)
+    resampled = resample_values(values, surfaces.available, folds=folds)
     held = {label: (~np.isnan(of)).any(axis=1) for label, of in values.items()}
     held[MEAN] = np.any(list(held.values()), axis=0)
     found = {}

@@ -67,7 +67,8 @@ def resolution(context: Context) -> Resolution | None:
     design = Design(
         patients=min(len(counted_cases(counts, label)) for label in labels),
         seeds=int(available.max(initial=0)),
-        configurations=int((available > 1).sum()),
+        configurations=int((available > (len(context.run.folds) == 1)).sum()),
+        folds=len(context.run.pooled_folds),
         comparisons=sum(
             len(comparisons(answer.question, context.run.cells)) for answer in context.answers
         ),
@@ -117,7 +118,7 @@ def _seen(found: Resolution) -> str:
             f"So nothing can be resolved here: {PATIENTS_HELP}. More seeds do not help, because "
             "the number of patients bounds p."
         )
-    if design.seeds < 2:
+    if design.training_df < 1:
         reasons.append(
             "With one seed of each configuration nothing can be resolved, because the variance "
             "between trainings is unknown: a second seed is needed."
@@ -133,7 +134,12 @@ def _advice(found: Resolution) -> str:
     seed, where the variance between seeds is unknown.
     """
     design, one = found.design, found.largest
-    if one is None or found.spread is None or design.seeds < 2 or math.isnan(found.spread.mix):
+    if (
+        one is None
+        or found.spread is None
+        or design.training_df < 1
+        or math.isnan(found.spread.mix)
+    ):
         return ""
     patients = patients_needed(one.gap, found.spread, design)
     seeds = seeds_needed(one.gap, found.spread, design)
@@ -160,7 +166,11 @@ def _advice(found: Resolution) -> str:
 
 
 def planned_lines(
-    questions: Sequence[Question], cells: Sequence[Cell], num_seeds: int, patients: int | None
+    questions: Sequence[Question],
+    cells: Sequence[Cell],
+    num_seeds: int,
+    patients: int | None,
+    num_folds: int = 1,
 ) -> list[str]:
     """What a grid can resolve, before anything is trained; patients is the number of test patients,
     None if it is not known yet. Empty for a grid without a comparison.
@@ -168,7 +178,13 @@ def planned_lines(
     counts = [len(comparisons(question, cells)) for question in questions]
     if not sum(counts):
         return []
-    design = Design(patients=0, seeds=num_seeds, configurations=len(cells), comparisons=sum(counts))
+    design = Design(
+        patients=0,
+        seeds=num_seeds,
+        configurations=len(cells),
+        comparisons=sum(counts),
+        folds=num_folds,
+    )
     lines = [
         f"question: {question_text(question)} {many(count, 'comparison')}"
         for question, count in zip(questions, counts, strict=True)
@@ -177,7 +193,7 @@ def planned_lines(
         f"{many(sum(counts), 'comparison')}: after Holm's correction for them, nothing can be "
         f"resolved with fewer than {fewest_patients(sum(counts))} test patients"
     )
-    if num_seeds < 2:
+    if design.training_df < 1:
         return [
             *lines,
             "one seed: nothing can be resolved, because the variance between trainings "

@@ -4,7 +4,6 @@ costs and what limits it.
 
 import math
 
-from reports.analysis.caveats import missing_finals
 from reports.analysis.context import Context
 from reports.analysis.patients import patient_dice
 from reports.analysis.questions import SAME
@@ -39,6 +38,7 @@ from reports.formatting import (
     signed,
     signed_range,
 )
+from reports.load.unfinished import missing_finals
 from reports.stats.intervals import nan_mean
 from trials.records.duration import duration
 from trials.records.result import NATIVE
@@ -135,10 +135,6 @@ def _name(context: Context, i: int) -> str:
     return prediction_name(context, i)
 
 
-def _one_seed(context: Context) -> bool:
-    return len(context.run.seeds) == 1
-
-
 def _headline(context: Context, selection: Selection) -> str:
     for answer in context.answers:
         if answer.reversal and answer.reversal.resolved:
@@ -171,7 +167,7 @@ def _recommendation(context: Context, selection: Selection) -> str:
     reason = (
         " With one seed per configuration, a real difference cannot be told from random variation "
         "between trainings."
-        if _one_seed(context)
+        if context.run.is_trained_once
         else ""
     )
     return (
@@ -241,6 +237,9 @@ def _tested(context: Context, selection: Selection) -> str:
     counts = context.test[NATIVE]
     patients = many_patients(len(counts.patients), len(counts.cases), "test")
     text = f"On {patients}, used for neither training nor selection, it reaches {reached}."
+    if len(context.run.folds) > 1:
+        seen = "each predicted by trainings that never saw it"
+        text = f"Out of fold, on {patients}, {seen}, it reaches {reached}."
     if (i := selection.runner_up) is None:
         return text
     lead = signed_range(selection.lead[i], selection.low[i], selection.high[i])

@@ -1,11 +1,15 @@
-"""The test patients of one trial, worst first, and which of them are shown as images."""
+"""The test patients of a configuration's first seed, worst first, and which of them are shown as
+images.
+"""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reports.analysis.context import Context
 from trials.records.result import NATIVE, TrialResult, dice
+from trials.records.spec import Cell
 
 NUM_WORST, NUM_RANDOM = 12, 4
 RANDOM = "drawn at random"
@@ -13,10 +17,11 @@ RANDOM = "drawn at random"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """One test patient in one trial: mean Dice over the labels it has, and each label's Dice (NaN
-    if absent).
+    """One test patient in the trial that predicted it: mean Dice over the labels it has, and each
+    label's Dice (NaN if absent).
     """
 
+    trial: str
     case: str
     mean: float
     by_label: tuple[float, ...]
@@ -33,14 +38,27 @@ def unit_of(context: Context) -> str:
     return "scan" if context.test[NATIVE].patient_of else "patient"
 
 
-def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
-    """Every test patient, worst first; those without any label come last."""
+def first_seed(context: Context, cell: Cell) -> list[TrialResult]:
+    """The trials of a configuration's first complete seed, one for each pooled fold."""
+    mine = [result for result in context.run.pooled if result.spec.cell == cell]
+    first = min(result.spec.seed for result in mine)
+    return [result for result in mine if result.spec.seed == first]
+
+
+def patients_of(context: Context, trials: Sequence[TrialResult]) -> list[Patient]:
+    """Every test patient of these trials, worst first; those without any label come last."""
+    patients = [patient for trial in trials for patient in _patients_of(context, trial)]
+    return sorted(
+        patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case)
+    )
+
+
+def _patients_of(context: Context, trial: TrialResult) -> Iterator[Patient]:
     scores = {
         (score.case, score.label): score
         for score in trial.scores
         if score.split == "test" and score.space == NATIVE
     }
-    patients = []
     for case in sorted({case for case, _ in scores}):
         of_case = [scores[case, label] for label in context.run.labels]
         by_label = tuple(
@@ -51,17 +69,13 @@ def patients_of(context: Context, trial: TrialResult) -> list[Patient]:
         )
         held = [value for value in by_label if not np.isnan(value)]
         mean = sum(held) / len(held) if held else float("nan")
-        patients.append(
-            Patient(
-                case=case,
-                mean=mean,
-                by_label=by_label,
-                false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case),
-            )
+        yield Patient(
+            trial=trial.trial,
+            case=case,
+            mean=mean,
+            by_label=by_label,
+            false_voxels=tuple(s.pred_voxels - s.overlap_voxels for s in of_case),
         )
-    return sorted(
-        patients, key=lambda patient: (np.isnan(patient.mean), patient.mean, patient.case)
-    )
 
 
 def select_example_cases(patients: list[Patient]) -> list[tuple[Patient, str]]:

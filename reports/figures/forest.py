@@ -145,7 +145,7 @@ def difference_figure(context: Context, selection: Selection, order: list[int]) 
     one_seed = (
         " With one seed no difference can be resolved: the variance between trainings was not "
         "measured."
-        if len(context.run.seeds) == 1
+        if context.run.is_trained_once
         else ""
     )
     caption = (

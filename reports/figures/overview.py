@@ -15,7 +15,7 @@ from reports.figures.cells import (
     summary_of,
 )
 from reports.figures.colours import label_colour, mark
-from reports.figures.example_cases import Patient, patients_of, unit_of
+from reports.figures.example_cases import Patient, first_seed, patients_of, unit_of
 from reports.figures.forest import panels, points
 from reports.figures.slices import image_notes, picture_case, shown_channels
 from reports.formatting import cell_name, distinct, listed, many, many_patients, number, plain
@@ -115,15 +115,10 @@ def patient_sheet(context: Context, selection: Selection) -> Sheet | None:
     the stored slices, the one with most wrong voxels. None if no pictures are requested or stored.
     """
     cell = context.run.cells[selection.selected]
-    trial = min(
-        (result for result in context.run.finals if result.spec.cell == cell),
-        key=lambda result: result.spec.seed,
-    )
-    found = (
-        None if context.images == "none" else _median_patient(context, patients_of(context, trial))
-    )
+    patients = [] if context.images == "none" else patients_of(context, first_seed(context, cell))
+    found = _median_patient(context, patients)
     drawn = found and picture_case(
-        context.run.out, trial.trial, found.case, context.images, context.run.label_names
+        context.run.out, found.trial, found.case, context.images, context.run.label_names
     )
     if not found or not drawn:
         return None

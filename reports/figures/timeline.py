@@ -5,7 +5,7 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import LONGEST_TABLE, Column, Figure, Table, TableCell
-from reports.formatting import cell_name, listed, many, number, percent, plain
+from reports.formatting import cell_name, listed, many, number, percent, plain, training_name
 from trials.records.duration import duration
 from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
 from trials.records.spec import FINAL, PRETRAIN, TUNE
@@ -126,6 +126,7 @@ def _look(result: TrialResult) -> tuple[str, str]:
 def _bars(timed: list[Timed], look: tuple[str, str], unit: int) -> dict[str, Any]:
     mine = [(start, lane, result) for start, lane, result in timed if _look(result) == look]
     name, colour = look
+    folds = sorted({result.spec.fold for _, _, result in timed})
     return {
         "type": "bar",
         "orientation": "h",
@@ -134,7 +135,7 @@ def _bars(timed: list[Timed], look: tuple[str, str], unit: int) -> dict[str, Any
         "x": [round(result.seconds / unit, 3) for _, _, result in mine],
         "y": [plain(lane) for _, lane, _ in mine],
         "customdata": [
-            plain(f"{result.spec.phase} {cell_name(result.spec.cell)}, seed {result.spec.seed}")
+            plain(f"{result.spec.phase} {training_name(result.spec, folds)}")
             for _, _, result in mine
         ],
         "marker": {"color": colour, "line": {"color": "var(--page)", "width": 1}},

@@ -20,6 +20,18 @@ def patients_of(grouping: Grouping, cases: Sequence[str]) -> tuple[str, ...]:
     return tuple(grouping.patients.get(case, case) for case in cases)
 
 
+def folds_of_patients(folds: tuple[int, ...], patients: tuple[str, ...]) -> tuple[int, ...]:
+    """The fold of each patient, in the order in which patients first appear; the folds of the cases
+    if patients is empty.
+    """
+    if not patients or not folds:
+        return folds
+    return tuple(
+        dict(zip(reversed(patients), reversed(folds), strict=True))[name]
+        for name in dict.fromkeys(patients)
+    )
+
+
 def by_patient(values: np.ndarray, patients: tuple[str, ...], axis: int = -1) -> np.ndarray:
     """The mean of each patient's scans, NaN left out, along an axis of N scans: P patients in the
     order in which they first appear.

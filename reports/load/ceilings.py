@@ -2,6 +2,7 @@
 prediction.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from reports.table import dice_of, iou_of
 from trials.records.codec import from_json
 from trials.records.preparation import preparation_text
 from trials.records.result import CaseScore, Ceilings, dice, iou
+from trials.records.spec import Preparation
 from trials.storage.atomic import exists, read_text
 
 
@@ -44,8 +46,8 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
     Raises ValueError for a damaged file, and for ceilings of test cases or references that are not
     the run's.
     """
-    path = out / "ceiling.json"
-    if not exists(path) or not test.cases:
+    path, tested = out / "ceiling.json", {*test.cases}
+    if not exists(path) or not tested:
         return {}
     again = "delete it and run the grid again"
     try:
@@ -54,8 +56,12 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
             refuse_overlaps(one.scores)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as ceilings ({error}); {again}") from None
+    # Folds may have prepared sets of their own, each with the test cases of its fold.
+    pooled: dict[Preparation, dict[tuple[str, int], CaseScore]] = defaultdict(dict)
     for one in found.values():
-        true = {(score.case, score.label): score.true_voxels for score in one.scores}
+        pooled[one.preparation] |= {(score.case, score.label): score for score in one.scores}
+    for scores in pooled.values():
+        true = {place: score.true_voxels for place, score in scores.items() if place[0] in tested}
         ours = {
             (case, label): int(test.true[i, label])
             for i, case in enumerate(test.cases)
@@ -67,7 +73,10 @@ def read_ceilings(out: Path, test: Counts) -> dict[str, AttainableScore]:
             )
     return {
         data: AttainableScore(
-            grid=preparation_text(one.preparation), by_label=_mean_scores(one.scores, test)
+            grid=preparation_text(one.preparation),
+            by_label=_mean_scores(
+                [score for score in pooled[one.preparation].values() if score.case in tested], test
+            ),
         )
         for data, one in found.items()
     }
@@ -86,7 +95,7 @@ def background_floor(test: Counts, annotated: Sequence[int] = ()) -> LabelScore:
     )
 
 
-def _mean_scores(scores: tuple[CaseScore, ...], test: Counts) -> dict[int, LabelScore]:
+def _mean_scores(scores: Sequence[CaseScore], test: Counts) -> dict[int, LabelScore]:
     """The means over patients, a patient's cases averaged first."""
     patient = dict(zip(test.cases, test.patient_of or test.cases, strict=True))
     held: dict[int, dict[str, list[tuple[int, int, int]]]] = {}

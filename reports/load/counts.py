@@ -3,12 +3,13 @@ their ratios by patient.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.load.by_patient import by_patient, patients_of
+from reports.load.by_patient import by_patient, folds_of_patients, patients_of
 from reports.load.run_folder import Run
 from reports.table import dice_of
 
@@ -18,11 +19,13 @@ Ratio = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Voxel counts of the complete final trials in one split and space.
+    """Voxel counts of the pooled final trials in one split and space, of every fold together.
 
     cases are sorted; true [N, K] is the reference, pred and overlap [C, S, N, K] follow the run's
     cells and seeds, available [C, S] says which of them exist (the others are zeros). patient_of
     [N] names the patient of each case; it is empty if each case is a patient. P counts patients.
+    fold_of [N] names the fold whose trials scored each case; it is empty for a run of one fold. A
+    case that validates in two folds is there twice.
     """
 
     cases: tuple[str, ...]
@@ -31,11 +34,30 @@ class Counts:
     overlap: np.ndarray
     available: np.ndarray
     patient_of: tuple[str, ...] = ()
+    fold_of: tuple[int, ...] = ()
 
     @property
     def patients(self) -> tuple[str, ...]:
         """The patients in the order of their first cases, [P]."""
         return tuple(dict.fromkeys(self.patient_of)) or self.cases
+
+    @property
+    def patient_folds(self) -> tuple[int, ...]:
+        """The fold of each patient, [P]; empty for a run of one fold."""
+        return folds_of_patients(self.fold_of, self.patient_of)
+
+    def of_fold(self, fold: int) -> "Counts":
+        """The cases of one fold alone."""
+        kept = [n for n, of in enumerate(self.fold_of) if of == fold]
+        return replace(
+            self,
+            cases=tuple(self.cases[n] for n in kept),
+            true=self.true[kept],
+            pred=self.pred[:, :, kept],
+            overlap=self.overlap[:, :, kept],
+            patient_of=tuple(self.patient_of[n] for n in kept if self.patient_of),
+            fold_of=(fold,) * len(kept),
+        )
 
     def ratio(self, label: int, ratio: Ratio = dice_of) -> np.ndarray:
         """Dice (or another ratio of the counts) of one label as [C, S, P].
@@ -80,12 +102,13 @@ def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
     """The counts of one split and space from the scores table; no patients if nothing was
     scored.
     """
-    complete = {result.trial for result in run.finals}
+    pooled = {result.trial for result in run.pooled}
     rows = scores[
-        (scores["split"] == split) & (scores["space"] == space) & scores["trial"].isin(complete)
+        (scores["split"] == split) & (scores["space"] == space) & scores["trial"].isin(pooled)
     ]
-    cases = tuple(sorted(rows["case"].unique()))
-    at = _places(run, rows, cases)
+    cases, folds, at_case = cases_by_fold(run, rows)
+    cell, seed = trial_places(run, rows["trial"])
+    at = (cell, seed, at_case, rows["label"].to_numpy(np.int64))
     shape = (len(run.cells), len(run.seeds), len(cases), len(run.classes))
     pred, overlap, true = (
         np.zeros(shape, np.int64),
@@ -104,28 +127,34 @@ def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:
         overlap=overlap,
         available=available,
         patient_of=patients_of(run.grouping, cases),
+        fold_of=folds,
     )
 
 
-def _places(run: Run, rows: pd.DataFrame, cases: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-    cell_of = {(cell.model, cell.loss, cell.sampling): i for i, cell in enumerate(run.cells)}
-    trials = {result.trial: result.spec for result in run.finals}
-    cell_at = {
-        name: cell_of[spec.cell.model, spec.cell.loss, spec.cell.sampling]
-        for name, spec in trials.items()
-    }
-    seed_at = {name: run.seeds.index(spec.seed) for name, spec in trials.items()}
-    case_at = {case: i for i, case in enumerate(cases)}
-    trial, case = rows["trial"], rows["case"]
-    return (
-        places(trial, cell_at),
-        places(trial, seed_at),
-        places(case, case_at),
-        rows["label"].to_numpy(np.int64),
-    )
+def cases_by_fold(
+    run: Run, rows: pd.DataFrame
+) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
+    """The cases of a table's rows, each once for every fold that scored it, by name; the fold of
+    each, empty for a run of one fold; and the place of every row's case among them.
+    """
+    names = sorted(rows["case"].unique())
+    at_name = places(rows["case"], {name: i for i, name in enumerate(names)})
+    at_fold = places(rows["fold"], {fold: i for i, fold in enumerate(run.folds)})
+    keys, at = np.unique(at_name * len(run.folds) + at_fold, return_inverse=True)
+    cases = tuple(names[key // len(run.folds)] for key in keys)
+    folds = tuple(run.folds[key % len(run.folds)] for key in keys) if len(run.folds) > 1 else ()
+    return cases, folds, at.ravel()
 
 
-def places(column: pd.Series, place: Mapping[str, int]) -> np.ndarray:
+def trial_places(run: Run, trials: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The index of the configuration and of the seed of every final trial in a column."""
+    cells = {cell: i for i, cell in enumerate(run.cells)}
+    cell_at = {result.trial: cells[result.spec.cell] for result in run.finals}
+    seed_at = {result.trial: run.seeds.index(result.spec.seed) for result in run.finals}
+    return places(trials, cell_at), places(trials, seed_at)
+
+
+def places(column: pd.Series, place: Mapping[Any, int]) -> np.ndarray:
     """The index of every value of a column, int64. Series.map takes ten times as long for many
     equal strings.
     """

@@ -3,6 +3,7 @@ result.
 """
 
 import gc
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from trials.records.spec import FINAL, PRETRAIN, Cell
 from trials.records.targets import TargetRegion, Targets
 from trials.storage.atomic import exists, find_files, read_text
 
-REQUIRED = ("grid", "dataset", "splits", "fold", "classes", "cells", "seeds")
+REQUIRED = ("grid", "dataset", "splits", "folds", "classes", "cells", "seeds")
 SCORE_TYPES = {
     "case": str,
     "split": str,
@@ -60,10 +61,10 @@ SURFACE_TYPES = {
 class Run:
     """The content of a run folder.
 
-    record is run.json; classes, cells and seeds are in its order. classes are what the networks
-    predict and what is scored: the background, then every label or region. results are the trials
-    of this grid, sorted by trial; other_trials are those in the folder that belong to another grid
-    or split.
+    record is run.json; classes, cells, seeds and folds are in its order; several folds are a
+    cross-validation. classes are what the networks predict and what is scored: the background, then
+    every label or region. results are the trials of this grid, sorted by trial; other_trials are
+    those in the folder that belong to another grid or split.
     """
 
     out: Path
@@ -72,6 +73,7 @@ class Run:
     classes: tuple[str, ...]
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    folds: tuple[int, ...]
     results: tuple[TrialResult, ...]
     other_trials: tuple[str, ...]
 
@@ -150,6 +152,45 @@ class Run:
             if result.spec.phase == FINAL and result.state == COMPLETE
         )
 
+    @property
+    def pooled_folds(self) -> tuple[int, ...]:
+        """The folds whose test patients are pooled: all of them once a configuration has a final
+        trial in each under some seed; before that, those that most configurations and seeds have.
+        """
+        done = defaultdict(set)
+        for result in self.finals:
+            done[result.spec.cell, result.spec.seed].add(result.spec.fold)
+        times = Counter(fold for folds in done.values() for fold in folds)
+        if len(self.folds) == 1 or any(folds >= {*self.folds} for folds in done.values()):
+            return self.folds
+        return tuple(fold for fold in self.folds if times[fold] == max(times.values(), default=0))
+
+    @property
+    def pooled(self) -> tuple[TrialResult, ...]:
+        """The complete final trials that are compared: of a configuration under a seed, those of
+        the pooled folds, if it has all of them.
+        """
+        folds, finals = {*self.pooled_folds}, self.finals
+        done = defaultdict(set)
+        for result in finals:
+            done[result.spec.cell, result.spec.seed].add(result.spec.fold)
+        return tuple(
+            result
+            for result in finals
+            if result.spec.fold in folds and done[result.spec.cell, result.spec.seed] >= folds
+        )
+
+    @property
+    def split_cases(self) -> dict[int, Mapping[str, tuple[str, ...]]]:
+        """The cases of each part, train, val and test, by fold; empty if the run recorded none."""
+        recorded = (self.record.get("data") or {}).get("fold_cases") or {}
+        return {fold: recorded[str(fold)] for fold in self.folds if str(fold) in recorded}
+
+    @property
+    def is_trained_once(self) -> bool:
+        """Whether each configuration has one training, so that trainings cannot be compared."""
+        return len(self.seeds) == 1 and len(self.folds) == 1
+
 
 def read_run(out: Path) -> Run:
     """Read a run folder. Raises ValueError naming the file that is missing or damaged."""
@@ -168,13 +209,15 @@ def read_run(out: Path) -> Run:
         classes=tuple(record["classes"]),
         cells=cells,
         seeds=tuple(record["seeds"]),
+        folds=tuple(record["folds"]),
         results=tuple(result for result in results if result.trial in ours),
         other_trials=tuple(result.trial for result in results if result.trial not in ours),
     )
 
 
-def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
-    """The importance of each hyperparameter in each cell's study (studies.json), if it is known.
+def read_studies(out: Path, fold: int) -> dict[Cell, dict[str, float]]:
+    """The importance of each hyperparameter in each cell's study of a fold (studies.json), if it is
+    known.
 
     Raises ValueError naming the file if it is damaged.
     """
@@ -184,7 +227,11 @@ def read_studies(out: Path) -> dict[Cell, dict[str, float]]:
     try:
         document = parsed(read_text(path))
         studies = rebuild(tuple[StudySummary, ...], document["studies"], "studies")
-        return {one.cell: dict(one.importance) for one in studies if one.importance}
+        return {
+            one.cell: dict(one.importance)
+            for one in studies
+            if one.importance and one.fold in (None, fold)
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: not a summary of studies ({error}); delete it and write the report again"
@@ -248,11 +295,8 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def _belongs(result: TrialResult, record: Mapping[str, Any], cells: tuple[Cell, ...]) -> bool:
     spec = result.spec
-    same_data = (spec.dataset, spec.splits, spec.fold) == (
-        record["dataset"],
-        record["splits"],
-        record["fold"],
-    )
+    same_data = (spec.dataset, spec.splits) == (record["dataset"], record["splits"])
+    same_data = same_data and spec.fold in record["folds"]
     same_grid = spec.phase == PRETRAIN or (
         spec.cell in cells and spec.regions == target_regions_in(record)
     )

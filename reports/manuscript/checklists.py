@@ -4,8 +4,6 @@ Metrics Reloaded (Maier-Hein et al. 2024) asks why a metric was chosen and how i
 CLAIM (Tejani et al. 2024) asks what a reader needs to judge and repeat a study of medical images.
 """
 
-from collections.abc import Mapping, Sequence
-
 from reports.analysis.context import Context
 from reports.figures.cells import has_surfaces
 from reports.formatting import listed, many, many_patients
@@ -93,17 +91,19 @@ def _sizes(context: Context) -> str:
     return f"Median voxels where present: {listed(found)}." if found else ""
 
 
-def _partition(context: Context, splits: Mapping[str, Sequence[str]]) -> str:
-    if not splits:
+def _partition(context: Context) -> str:
+    if not context.run.split_cases:
         return ""
+    splits = next(iter(context.run.split_cases.values()))
     sizes = listed([f"{len(splits[name])} {word}" for name, word in SPLITS.items()])
+    if len(context.run.folds) > 1:
+        sizes = f"{len(context.run.folds)} folds, in the first {sizes}"
     return f"{sizes} cases. How cases belong to patients: {context.run.grouping.rule}."
 
 
 def _claim(context: Context) -> list[tuple[str, str]]:
     record, run = context.run.record, context.run
     data = record.get("data") or {}
-    splits = data.get("split_cases") or {}
     excluded = data.get("excluded") or {}
     commit = record.get("commit")
     return [
@@ -115,7 +115,7 @@ def _claim(context: Context) -> list[tuple[str, str]]:
             f"{many(len(excluded), 'case')}: {listed(sorted(excluded))}." if excluded else "None.",
         ),
         ("Reference standard, annotators and their agreement", ""),
-        ("Partition of the data", _partition(context, splits)),
+        ("Partition of the data", _partition(context)),
         ("Preprocessing", "See Methods." if record.get("recipes") else ""),
         ("Model architectures and initial weights", "See Methods and the run's report."),
         (
@@ -123,7 +123,12 @@ def _claim(context: Context) -> list[tuple[str, str]]:
             "See Methods and the table of settings; every trial is in the run folder.",
         ),
         ("Selection of the final model", "Highest mean Dice on the validation patients."),
-        ("Number of trainings of a configuration", f"{many(len(run.seeds), 'seed')}."),
+        (
+            "Number of trainings of a configuration",
+            f"{many(len(run.seeds), 'seed')}, {many(len(run.folds), 'fold')}."
+            if len(run.folds) > 1
+            else f"{many(len(run.seeds), 'seed')}.",
+        ),
         ("Performance with intervals", "See the table of scores."),
         ("Errors and worst cases", "See the report, section Worst cases."),
         ("External test data", ""),

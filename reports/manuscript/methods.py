@@ -3,7 +3,7 @@ record is left out, never guessed.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.analysis.context import Context
@@ -68,7 +68,7 @@ def _data(context: Context) -> str:
     parts = [
         f"The data set {name}{cite(*DATASETS.get(name, ()))} holds {size}, labelled with "
         f"{listed(run.label_names[1:])}.",
-        _splits(context, data),
+        _splits(context),
     ]
     if excluded := data.get("excluded"):
         parts.append(f"{many(len(excluded), 'case')} were excluded: {listed(sorted(excluded))}.")
@@ -77,8 +77,13 @@ def _data(context: Context) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _splits(context: Context, data: Mapping[str, Any]) -> str:
-    cases = data.get("split_cases") or {}
+def _splits(context: Context) -> str:
+    if (num := len(context.run.folds)) > 1:
+        return (
+            f"We used cross-validation with {num} folds: each patient was tested in one fold, by "
+            "trainings that neither learned from it nor were tuned on it."
+        )
+    cases: Mapping[str, Sequence[str]] = next(iter(context.run.split_cases.values()), {})
     sizes = [
         many_patients(
             len(cases_by_patient(context.run.grouping, cases[split])), len(cases[split]), word
@@ -154,9 +159,14 @@ def _tuning(context: Context) -> str:
     )
     return (
         f"With Optuna{cite('akiba2019')} and its tree-structured Parzen estimator"
-        f"{cite('bergstra2011')}, {tuned} {budget}. A trial's score was the mean Dice over "
-        f"the {context.run.nouns} on the validation patients.{pruned} The best setting was then "
-        f"trained with {many(len(context.run.seeds), 'seed')}. The test patients had no part in it."
+        f"{cite('bergstra2011')}, {tuned} {budget}. A trial's score was the mean Dice over the "
+        f"{context.run.nouns} on the validation patients.{pruned} The best setting was then "
+        f"trained with {many(len(context.run.seeds), 'seed')}. "
+        + (
+            "The test patients had no part in it."
+            if len(context.run.folds) == 1
+            else "Each fold was tuned on its own, and its test patients had no part in it."
+        )
     )
 
 
@@ -187,10 +197,12 @@ def _evaluation(context: Context) -> str:
 def _statistics(context: Context) -> str:
     cells = context.run.cells
     asked = sum(len(comparisons(answer.question, cells)) for answer in context.answers)
+    trainings = "seeds" if len(context.run.folds) == 1 else "trainings of different folds"
     return (
         f"Intervals are 95 % bootstrap intervals{cite('efron1993')} of {DRAWS:,} samples of "
-        "patients, with the variance between seeds, widened by Student's t. Differences between "
-        f"configurations were tested by Wilcoxon's signed-rank test{cite('wilcoxon1945')} over "
+        f"patients, with the variance between {trainings}, widened by Student's t. Differences "
+        "between configurations were tested by Wilcoxon's signed-rank test"
+        f"{cite('wilcoxon1945')} over "
         "patients and by a t test with random patients and trainings, of which the larger p value "
         f"counts, corrected by Holm's method{cite('holm1979')} over "
         f"{many(asked, 'comparison')} declared before the run, and over all pairs for other pairs. "

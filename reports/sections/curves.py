@@ -98,7 +98,7 @@ def _figure(context: Context, model: str, shown: Shown) -> Figure:
     caption = (
         f"{model}: {_gap(cells, shown)} Solid lines are validation, dotted lines training. Above: "
         f"mean Dice of the {context.run.nouns} on the cube; below: the training loss. Mean of "
-        f"{many(seeds, 'seed')}{band}."
+        f"{many(seeds, 'seed' if len(context.run.folds) == 1 else 'training')}{band}."
     )
     return Figure(
         id=f"curves-{_place(context, model)}",

@@ -1,6 +1,7 @@
 """The data of the run: cases by split, their spacing and classes, and excluded cases."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from math import prod
 from statistics import median
 from typing import Any
@@ -18,17 +19,21 @@ COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
 def data(context: Context) -> Section | None:
     """Counts and spacing by split; None if the run recorded no split."""
     record = context.run.record.get("data") or {}
+    several = len(context.run.folds) > 1
     splits = {
-        name: tuple(record["split_cases"][name])
+        f"fold {fold}, {name}" if several else name: tuple(parts[name])
+        for fold, parts in context.run.split_cases.items()
         for name in SPLITS
-        if name in (record.get("split_cases") or {})
+        if name in parts
     }
     if not splits:
         return None
     geometry = record.get("geometry") or {}
     blocks: list[Block] = [_table(context, splits, geometry)]
     if geometry:
-        blocks.append(_figure(splits, geometry))
+        # Of a cross-validation each case is shown once, where it is tested.
+        shown = {name: of for name, of in splits.items() if not several or name.endswith("test")}
+        blocks.append(_figure(shown, geometry))
     if notes := record.get("notes"):
         blocks.append(
             Table(
@@ -162,7 +167,7 @@ def _spread(values: Sequence[float], digits: int) -> TableCell:
 
 def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) -> Figure:
     traces: list[dict[str, Any]] = []
-    for colour, (name, cases) in zip(COLOURS, splits.items(), strict=False):
+    for colour, (name, cases) in zip(cycle(COLOURS), splits.items(), strict=False):
         known = [geometry[case]["spacing_mm"][0] for case in cases if case in geometry]
         traces.append(
             {
@@ -181,7 +186,7 @@ def _figure(splits: Mapping[str, Sequence[str]], geometry: Mapping[str, Any]) ->
         )
     medians = [
         f"{name} {number(float(median(trace['x'])), 2)}"
-        for name, trace in zip(splits, traces, strict=False)
+        for name, trace in zip(splits, traces, strict=True)
         if trace["x"]
     ]
     caption = (

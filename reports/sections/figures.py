@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.analysis.context import Context
 from reports.elements import Picture, Section, Sheet
-from reports.figures.example_cases import Patient, patients_of, unit_of
+from reports.figures.example_cases import Patient, first_seed, patients_of, unit_of
 from reports.figures.shading import SIDES, render_mask
 from reports.figures.slices import (
     Box,
@@ -40,7 +40,7 @@ def figures(context: Context) -> Section | None:
     trial = _unet_trial(context)
     if context.images == "none" or trial is None:
         return None
-    patients = [patient for patient in patients_of(context, trial) if not np.isnan(patient.mean)]
+    patients = [patient for patient in patients_of(context, [trial]) if not np.isnan(patient.mean)]
     known = [
         patient for patient in patients if has_volumes(context.run.out, trial.trial, patient.case)
     ]
@@ -106,8 +106,7 @@ def _unet_trial(context: Context) -> TrialResult | None:
         if cell.model == UNET and not np.isnan(scores[i])
     ]
     best = max(cells, key=lambda i: (scores[i], -i)) if cells else context.selection.selected
-    mine = [result for result in context.run.finals if result.spec.cell == context.run.cells[best]]
-    return min(mine, key=lambda result: result.spec.seed)
+    return first_seed(context, context.run.cells[best])[0]
 
 
 def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:

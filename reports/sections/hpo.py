@@ -25,9 +25,9 @@ def hpo(context: Context) -> Section | None:
     studies = _studies(context)
     if not studies:
         return None
-    importance = {
-        cell: found for cell, found in read_studies(context.run.out).items() if cell in studies
-    }
+    fold = context.run.folds[0]
+    known = read_studies(context.run.out, fold)
+    importance = {cell: found for cell, found in known.items() if cell in studies}
     large = {
         cell: trials
         for cell, trials in studies.items()
@@ -46,7 +46,12 @@ def hpo(context: Context) -> Section | None:
         title="Tuning",
         question="How much did tuning improve the score, and which hyperparameters mattered?",
         finding=f"{_gain_words(studies, first_setting(context))} "
-        f"{importance_words(importance, max(map(len, studies.values())))}",
+        f"{importance_words(importance, max(map(len, studies.values())))}"
+        + (
+            f" Each fold was tuned on its own; this section shows fold {fold}."
+            if len(context.run.folds) > 1
+            else ""
+        ),
         blocks=tuple(blocks),
     )
 
@@ -59,11 +64,12 @@ def first_setting(context: Context) -> str:
 
 
 def _studies(context: Context) -> Studies:
-    """Each cell's complete tuning trials, in the order of its study."""
+    """Each cell's complete tuning trials in the first fold, in the order of its study."""
     done = [
         result
         for result in context.run.results
-        if result.spec.phase == TUNE and result.state == COMPLETE
+        if (result.spec.phase, result.spec.fold) == (TUNE, context.run.folds[0])
+        and result.state == COMPLETE
     ]
     studies = {
         cell: [result for result in done if result.spec.cell == cell] for cell in context.run.cells

@@ -2,7 +2,7 @@
 setting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.analysis.context import Context
@@ -61,6 +61,7 @@ def _run_facts(record: Mapping[str, Any], dirty: str) -> tuple[tuple[str, str], 
         ("seeds", ", ".join(map(str, record["seeds"]))),
         ("tuning", tuning),
         ("planned trials", as_words(record.get("planned") or {})),
+        *([("budget", as_words(record["budget"]))] if record.get("budget") else ()),
         ("initial weights", as_words(record.get("weights") or {})),
         *(("taken over", _reused_text(run)) for run in record.get("reused") or ()),
         (
@@ -89,13 +90,19 @@ def _data_facts(context: Context) -> tuple[tuple[str, str], ...]:
     data = record.get("data") or {}
     facts = [
         ("dataset", str(record["dataset"])),
-        ("splits", f"{record['splits']}, fold {record['fold']}"),
+        ("splits", f"{record['splits']}, {_folds(record['folds'])}"),
     ]
     for name, value in data.items():
         if name == "grouping":
             facts.append(("patients", _patients(context)))
-        elif name == "split_cases":
-            facts += [(f"{split} cases", str(len(cases))) for split, cases in value.items()]
+        elif name == "fold_cases":
+            facts += [
+                (f"{split} cases" + (f", fold {fold}" if len(value) > 1 else ""), str(len(cases)))
+                for fold, parts in value.items()
+                for split, cases in parts.items()
+            ]
+        elif name == "split_hash" and len(value) == 1:
+            facts.append(("split hash", *value.values()))
         elif value and name not in (
             "root",
             "splits",
@@ -113,10 +120,15 @@ def _data_facts(context: Context) -> tuple[tuple[str, str], ...]:
 def _patients(context: Context) -> str:
     """How many patients the cases are of, and how that is known."""
     grouping, data = context.run.grouping, context.run.record["data"]
-    cases = [case for part in (data.get("split_cases") or {}).values() for case in part]
-    cases += sorted(data.get("excluded") or {})
+    folds = (data.get("fold_cases") or {}).values()
+    cases = dict.fromkeys(case for parts in folds for part in parts.values() for case in part)
+    cases |= dict.fromkeys(sorted(data.get("excluded") or {}))
     number = len(cases_by_patient(grouping, cases))
     return f"{many_patients(number, len(cases))}: {grouping.rule}"
+
+
+def _folds(folds: Sequence[int]) -> str:
+    return f"{'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))}"
 
 
 def _facts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -183,7 +195,12 @@ def _specs(context: Context) -> Table:
             TableCell(result.commit, look="code"),
         )
         for result in sorted(
-            finals, key=lambda result: (context.run.cells.index(result.spec.cell), result.spec.seed)
+            finals,
+            key=lambda result: (
+                context.run.cells.index(result.spec.cell),
+                result.spec.seed,
+                result.spec.fold,
+            ),
         )
     )
     return Table(

@@ -15,6 +15,7 @@ from reports.sections.distribution import distribution
 from reports.sections.downloads import downloads
 from reports.sections.effects import effects
 from reports.sections.figures import figures
+from reports.sections.folds import folds
 from reports.sections.grid import grid
 from reports.sections.hpo import hpo
 from reports.sections.leaderboard import leaderboard
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "stability": ranking_stability,
     "conventions": conventions,
     "distribution": distribution,
+    "folds": folds,
     "seeds": seeds,
     "size": size,
     "worst": worst,

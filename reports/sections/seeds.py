@@ -71,6 +71,11 @@ def _states(context: Context, df: int) -> tuple[Stated, ...]:
 
 
 def _finding(context: Context, seed_effect: float, df: int) -> str:
+    if not df and not context.run.is_trained_once:
+        return (
+            "Each configuration was trained once in each fold; the section on folds shows what "
+            "another training changes."
+        )
     if not df:
         return (
             "Each configuration was trained once, so the variance between seeds was not measured "
@@ -217,6 +222,7 @@ def _needs_table(context: Context, selection: Selection, order: list[int]) -> Ta
         seeds=len(context.run.seeds),
         configurations=len(order),
         comparisons=len(context.pairs.rows),
+        folds=len(context.run.pooled_folds),
     )
     rows = []
     for i, spread in zip(rivals, spreads(weights, counts, MEAN), strict=True):

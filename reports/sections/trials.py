@@ -4,15 +4,15 @@ recorded.
 
 import math
 
-from reports.analysis.caveats import num_states
 from reports.analysis.context import Context
 from reports.elements import LONGEST_TABLE, Block, Column, Section, Table, TableCell
 from reports.figures.colours import trial_colour
 from reports.figures.timeline import timeline
 from reports.formatting import cell_name, listed, number
+from reports.load.unfinished import num_states
 from reports.table import compact_json
 from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
-from trials.records.spec import FINAL, PRETRAIN, TUNE
+from trials.records.spec import FINAL, PRETRAIN, TUNE, TrialSpec
 
 PHASES = {PRETRAIN: "pretraining", TUNE: "tuning", FINAL: "final"}
 LONGEST = 160
@@ -72,7 +72,7 @@ def _budgets(context: Context) -> Table:
     """The tuning trials of each configuration: how many were planned and started, and how they
     ended.
     """
-    planned = (context.run.record.get("tuning") or {}).get("trials", 0)
+    planned = (context.run.record.get("tuning") or {}).get("trials", 0) * len(context.run.folds)
     names = ("planned", "started", "complete", "pruned", "failed", "epochs trained", "seconds")
     rows = []
     for cell in context.run.cells:
@@ -121,6 +121,7 @@ def _table(
                 *(("reason",) if with_reason else ()),
                 "configuration",
                 "seed",
+                *(("fold",) if len(context.run.folds) > 1 else ()),
                 "number",
             )
         ),
@@ -136,6 +137,7 @@ def _table(
             result.state == COMPLETE,
             result.state,
             cell_name(result.spec.cell),
+            result.spec.fold,
             result.spec.seed,
             result.spec.number,
         ),
@@ -165,6 +167,7 @@ def _trial(
         *((why,) if with_reason else ()),
         TableCell(cell_name(spec.cell), swatch=trial_colour(context.run, spec.cell.model)),
         TableCell(str(spec.seed), spec.seed),
+        *_fold(context, spec),
         TableCell(str(spec.number), spec.number),
         *(_hyper(spec.hyper.get(key)) for key in hypers),
         TableCell("" if math.isnan(score) else number(score), score),
@@ -173,6 +176,11 @@ def _trial(
         TableCell(number(result.seconds, 1), result.seconds),
         TableCell(f"{result.peak_gib:.2f}", result.peak_gib),
     )
+
+
+def _fold(context: Context, spec: TrialSpec) -> list[TableCell]:
+    """The fold of a trial, in a run of several."""
+    return [TableCell(str(spec.fold), spec.fold)] if len(context.run.folds) > 1 else []
 
 
 def _hyper(value: float | tuple[float, ...] | None) -> TableCell:
@@ -193,6 +201,7 @@ def _facts(context: Context) -> Table:
     columns = (
         Column("configuration"),
         Column("seed", True),
+        *((Column("fold", True),) if len(context.run.folds) > 1 else ()),
         *(Column(name.replace("_", " ")) for name in names),
     )
     rows = tuple(
@@ -202,11 +211,16 @@ def _facts(context: Context) -> Table:
                 swatch=trial_colour(context.run, result.spec.cell.model),
             ),
             TableCell(str(result.spec.seed), result.spec.seed),
+            *_fold(context, result.spec),
             *(_fact(result.facts.get(name)) for name in names),
         )
         for result in sorted(
             context.run.finals,
-            key=lambda result: (context.run.cells.index(result.spec.cell), result.spec.seed),
+            key=lambda result: (
+                context.run.cells.index(result.spec.cell),
+                result.spec.seed,
+                result.spec.fold,
+            ),
         )
     )
     return Table(

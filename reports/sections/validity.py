@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from reports.analysis.caveats import num_states
 from reports.analysis.conditions import (
     code_differences,
     code_in_words,
@@ -17,7 +16,8 @@ from reports.elements import Check, Checklist, Section, Text
 from reports.estimands import estimand_check
 from reports.formatting import listed, many, many_patients
 from reports.load.run_folder import Run
-from trials.records.grouping import SUSPECTED, cases_by_patient, divided_patients
+from reports.load.unfinished import num_finals, num_states
+from trials.records.grouping import SUSPECTED, Grouping, cases_by_patient, divided_patients
 from trials.records.result import NATIVE
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
@@ -53,7 +53,6 @@ def validity(context: Context, others: Sequence[Section] = ()) -> Section:
 
 
 def _data_checks(context: Context) -> list[Check]:
-    splits = (context.run.record.get("data") or {}).get("split_cases") or {}
     classes = listed(
         [
             f"{context.run.classes[label]} {context.test[NATIVE].num_holding(label)}"
@@ -61,9 +60,11 @@ def _data_checks(context: Context) -> list[Check]:
         ]
     )
     scored = len(context.test[NATIVE].cases)
-    wanted = set(splits.get("test", ()))
+    splits = context.run.split_cases.values()
+    wanted = {case for parts in splits for case in parts.get("test", ())}
     return [
         disjoint_patients(context.run),
+        *once_tested(context.run),
         Check(
             "Every test case was scored",
             wanted <= set(context.test[NATIVE].cases) if wanted and context.run.finals else None,
@@ -73,38 +74,68 @@ def _data_checks(context: Context) -> list[Check]:
 
 
 def disjoint_patients(run: Run) -> Check:
-    """Fails if a patient, or a case, is in two splits; unknown if it is only suspected which cases
-    are scans of one patient.
+    """Fails if a patient, or a case, is in two splits of a fold; unknown if it is only suspected
+    which cases are scans of one patient.
     """
-    claim, grouping = "No patient is in two splits", run.grouping
-    recorded = (run.record.get("data") or {}).get("split_cases") or {}
-    splits = {split: recorded[split] for split in ("train", "val", "test") if split in recorded}
-    if not splits:
+    several, grouping = len(run.folds) > 1, run.grouping
+    claim = "No patient is in two splits" + (" of a fold" if several else "")
+    texts, shared = [], []
+    for fold, recorded in run.split_cases.items():
+        splits = {split: recorded[split] for split in ("train", "val", "test") if split in recorded}
+        sizes = listed([_size(grouping, split, cases) for split, cases in splits.items()])
+        texts.append(f"fold {fold}: {sizes}" if several else sizes)
+        of_fold = f" in fold {fold}" if several else ""
+        shared += [f"{name}{of_fold}" for name in sorted(divided_patients(grouping, splits))]
+    if not any(texts):
         return Check(claim, None, "no split is recorded in run.json")
-    sizes = listed(
-        [
-            many_patients(len(cases_by_patient(grouping, cases)), len(cases), split)
-            for split, cases in splits.items()
-        ]
-    )
-    if shared := divided_patients(grouping, splits):
-        return Check(claim, False, f"{sizes}; shared: {listed(sorted(shared))}")
+    sizes = "; ".join(texts)
+    if shared:
+        return Check(claim, False, f"{sizes}; shared: {listed(shared)}")
     if grouping.state == SUSPECTED:
         return Check(claim, None, "; ".join(filter(None, (grouping.rule, grouping.likely))))
     return Check(claim, True, f"{sizes}; {grouping.rule}")
 
 
+def _size(grouping: Grouping, split: str, cases: Sequence[str]) -> str:
+    return many_patients(len(cases_by_patient(grouping, cases)), len(cases), split)
+
+
+def once_tested(run: Run) -> list[Check]:
+    """Of a cross-validation: fails if a patient is in the test part of two folds."""
+    if len(run.folds) == 1 or not run.split_cases:
+        return []
+    tests = {str(fold): parts.get("test", ()) for fold, parts in run.split_cases.items()}
+    shared = divided_patients(run.grouping, tests)
+    tested, known = (
+        len(cases_by_patient(run.grouping, cases))
+        for cases in (
+            dict.fromkeys(case for cases in tests.values() for case in cases),
+            dict.fromkeys(
+                case
+                for parts in run.split_cases.values()
+                for cases in parts.values()
+                for case in cases
+            ),
+        )
+    )
+    evidence = f"the {len(run.folds)} folds test {tested} of {many(known, 'patient')}"
+    if shared:
+        evidence += f"; tested twice: {listed(sorted(shared))}"
+    return [Check("Each patient is tested in one fold only", not shared, evidence)]
+
+
 def _trial_checks(context: Context) -> list[Check]:
     run = context.run
-    finals = len(run.cells) * len(run.seeds)
-    seeds = Counter(result.spec.cell for result in run.finals)
-    complete = sum(seeds[cell] == len(run.seeds) for cell in run.cells)
+    finals = num_finals(run)
+    trainings = Counter(result.spec.cell for result in run.finals)
+    complete = sum(trainings[cell] * len(run.cells) == finals for cell in run.cells)
     tuned = Counter(result.spec.cell for result in run.results if result.spec.phase == TUNE)
     budget = sorted({tuned[cell] for cell in run.cells})
     differ = machine_differences(run)
     return [
         Check(
-            "Every configuration was trained with all seeds",
+            "Every configuration was trained with all seeds"
+            + (" in all folds" if len(run.folds) > 1 else ""),
             complete == len(run.cells),
             f"{complete} of {many(len(run.cells), 'configuration')} complete, {len(run.finals)} "
             f"of {many(finals, 'final trial')}",

@@ -22,6 +22,7 @@ from reports.figures.example_cases import (
     NUM_WORST,
     RANDOM,
     Patient,
+    first_seed,
     patients_of,
     select_example_cases,
     unit_of,
@@ -38,7 +39,7 @@ from reports.figures.slices import (
 from reports.formatting import cell_name, listed, many, number, plain
 from reports.load.counts import Counts
 from reports.load.stored import Volumes, has_volumes, read_volumes, why_no_slices
-from trials.records.result import NATIVE, TrialResult
+from trials.records.result import NATIVE
 
 # How many of the worst and of the random patients the 3D scene shows: meshes are large.
 SCENES = (4, 2)
@@ -52,49 +53,41 @@ def worst(context: Context) -> Section | None:
     if context.selection is None:
         return None
     cell = context.run.cells[context.selection.selected]
-    trial = min(
-        (result for result in context.run.finals if result.spec.cell == cell),
-        key=lambda result: result.spec.seed,
-    )
-    patients = patients_of(context, trial)
+    trials = first_seed(context, cell)
+    patients = patients_of(context, trials)
     noun = unit_of(context)
     example_cases = select_example_cases(patients)
+    name = f"{cell_name(cell)}, seed {trials[0].spec.seed}"
     blocks: list[Block] = [
-        _figure(context, trial, patients, noun),
-        *_gallery(context, trial, example_cases, many(len(patients), noun)),
+        _figure(context, name, patients, noun),
+        *_gallery(context, example_cases, many(len(patients), noun)),
     ]
-    if context.images != "none" and (
-        drawn := scene(context, _volumes(context, trial, example_cases))
-    ):
+    if context.images != "none" and (drawn := scene(context, _volumes(context, example_cases))):
         blocks.append(drawn)
     return Section(
         id="worst",
         title="Worst cases",
         question="Which patients have the worst segmentations, and what do the errors look like?",
-        finding=_finding(context, patients, trial, noun),
+        finding=_finding(context, patients, name, noun),
         blocks=tuple(blocks),
     )
 
 
 def _volumes(
-    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]]
+    context: Context, example_cases: list[tuple[Patient, str]]
 ) -> list[tuple[str, str, Volumes]]:
     """The volumes for the 3D scene: of the first worst and the first random patients that have
     stored volumes.
     """
-    out, name = context.run.out, trial.trial
-    known = [
-        (patient.case, why)
-        for patient, why in example_cases
-        if has_volumes(out, name, patient.case)
-    ]
+    out = context.run.out
+    known = [one for one in example_cases if has_volumes(out, one[0].trial, one[0].case)]
     worst_ones = [one for one in known if one[1] != RANDOM]
     random_ones = [one for one in known if one[1] == RANDOM]
     shown = worst_ones[: SCENES[0]] + random_ones[: SCENES[1]]
     return [
-        (case, why, both)
-        for case, why in shown
-        if (both := read_volumes(out, name, case)) is not None
+        (patient.case, why, both)
+        for patient, why in shown
+        if (both := read_volumes(out, patient.trial, patient.case)) is not None
     ]
 
 
@@ -105,20 +98,20 @@ def _patient_of(context: Context, case: str) -> str:
     return context.run.grouping.patients.get(case, case)
 
 
-def _finding(context: Context, patients: list[Patient], trial: TrialResult, noun: str) -> str:
+def _finding(context: Context, patients: list[Patient], trial_name: str, noun: str) -> str:
     held = [patient for patient in patients if not np.isnan(patient.mean)]
     if not held:
         return "No test patient has any of the classes."
     low = sum(patient.mean < LOW for patient in held)
     of = f" of patient {name}" if (name := _patient_of(context, held[0].case)) else ""
     return (
-        f"{cell_name(trial.spec.cell)}, seed {trial.spec.seed}: {low} of "
+        f"{trial_name}: {low} of "
         f"{many(len(held), noun)} have a mean Dice below "
         f"{LOW}; the worst is {held[0].case}{of} with {number(held[0].mean)}."
     )
 
 
-def _figure(context: Context, trial: TrialResult, patients: list[Patient], noun: str) -> Figure:
+def _figure(context: Context, trial_name: str, patients: list[Patient], noun: str) -> Figure:
     counts: Counts = context.test[NATIVE]
     shown = [label for label in context.run.labels if counts.num_holding(label)]
     data = []
@@ -154,8 +147,7 @@ def _figure(context: Context, trial: TrialResult, patients: list[Patient], noun:
     )
     caption = (
         f"{noun.capitalize()}s below a Dice of {LOW}: {tails or 'no class is present'}. Every test "
-        f"{noun} whose reference has the class, {cell_name(trial.spec.cell)}, seed "
-        f"{trial.spec.seed}, "
+        f"{noun} whose reference has the class, {trial_name}, "
         "native grid; the box spans the quartiles."
     )
     layout = {
@@ -203,30 +195,22 @@ def _table(context: Context, patients: list[Patient], noun: str) -> Table:
     )
 
 
-def _gallery(
-    context: Context, trial: TrialResult, example_cases: list[tuple[Patient, str]], total: str
-) -> list[Block]:
+def _gallery(context: Context, example_cases: list[tuple[Patient, str]], total: str) -> list[Block]:
     """total is the number of test patients, or of their scans, in words."""
     if context.images == "none":
         return [Text(("Images were left out of this page on request (--images none).",))]
     drawn: dict[str, PicturedCase] = {}
-    missing = []
+    missing, reasons = [], []
     for patient, _ in example_cases:
-        case = picture_case(
-            context.run.out,
-            trial.trial,
-            patient.case,
-            context.images,
-            context.run.label_names,
-            image_name(context.run.record),
-        )
-        if case is None:
-            missing.append(patient.case)
-        else:
+        place = (context.run.out, patient.trial, patient.case)
+        shown_as = context.run.label_names, image_name(context.run.record)
+        case = picture_case(*place, context.images, *shown_as)
+        if case is not None:
             drawn[patient.case] = case
-    reasons = [
-        text for case in missing if (text := why_no_slices(context.run.out, trial.trial, case))
-    ]
+            continue
+        missing.append(patient.case)
+        if text := why_no_slices(*place):
+            reasons.append(text)
     left_out = f" Left out: {'; '.join(reasons)}." if reasons else ""
     if not drawn:
         return [

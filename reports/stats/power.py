@@ -105,13 +105,22 @@ def spread_of(differences: np.ndarray, seed_effect: float) -> Spread:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """What a comparison rests on: test patients, seeds of each configuration, the number of
-    configurations with these seeds, and the number of comparisons that Holm's correction covers.
+    configurations with these seeds, the number of comparisons that Holm's correction covers, and
+    the number of folds of a cross-validation.
     """
 
     patients: int
     seeds: int
     configurations: int
     comparisons: int = 1
+    folds: int = 1
+
+    @property
+    def training_df(self) -> int:
+        """The degrees of freedom of the variance between trainings (trainings.fold_variance)."""
+        if self.folds > 1:
+            return max(self.configurations - 1, 1) * (self.folds - 1)
+        return self.configurations * (self.seeds - 1)
 
     @property
     def level(self) -> float:
@@ -144,9 +153,9 @@ def smallest_gap(spread: Spread, design: Design) -> float:
     that of critical(), and Wilcoxon's signed-rank test for normal differences. NaN where the spread
     is unknown.
     """
-    if design.seeds < 2 or design.patients < fewest_patients(design.comparisons):
+    if design.training_df < 1 or design.patients < fewest_patients(design.comparisons):
         return math.inf
-    df = (design.patients - 1, design.configurations * (design.seeds - 1))
+    df = (design.patients - 1, design.training_df)
     of_cases = (spread.mix + spread.rest / design.seeds) / design.patients
     of_seeds = spread.seed_effect / design.seeds
     error, tail = math.sqrt(of_cases + of_seeds), design.level / 2

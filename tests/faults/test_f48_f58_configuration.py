@@ -54,7 +54,7 @@ MISTAKES = [
     (
         "MINE = Grid(",
         "DEMO.lossy\nMINE = Grid(",
-        "line 5: unknown key of Grid 'lossy'; known: cells, dataset, fold, generate, ",
+        "line 5: unknown key of Grid 'lossy'; known: cells, dataset, folds, generate, ",
     ),
     (
         "RECIPE = ",
@@ -72,8 +72,8 @@ MISTAKES = [
     ('"none"', '"nono"', "unknown sampling 'nono'; did you mean 'none'?"),
     ('"phantoms"', '"fantoms"', "unknown data set 'fantoms'; did you mean 'phantoms'?"),
     ('"num_cases"', '"num_case"', "unknown key of generate 'num_case'; did you mean 'num_cases'?"),
-    ("seeds=(0,)", "seeds=()", "at least one cell and one seed"),
-    ("seeds=(0,)", "seeds=(0, 0)", "names a cell or a seed twice"),
+    ("seeds=(0,)", "seeds=()", "at least one cell, one seed and one fold"),
+    ("seeds=(0,)", "seeds=(0, 0)", "names a cell, seed or fold twice"),
     ("seeds=(0,)", "seeds=(-1,)", "line 5: Grid.seeds[0] must be at least 0; got -1"),
     (
         "seeds=(0,)",
@@ -87,11 +87,12 @@ MISTAKES = [
     ),
     ("seeds=(0,)", "seeds=(0.5,)", "seeds[0] must be int; got 0.5"),
     ("seeds=(0,)", "seeds=0", "line 5: Grid.seeds must be a tuple; got 0"),
-    ("seeds=(0,)", "seeds=(0,), fold=3", "fold of split 'sequential' must be in 0..0; got 3"),
+    ("seeds=(0,)", "seeds=(0,), folds=(3,)", "folds of split 'sequential' must be in 0..0; got 3"),
+    ("seeds=(0,)", "seeds=(0,), folds=(0, 0)", "names a cell, seed or fold twice; each runs once"),
     (
         "seeds=(0,)",
         "seeds=(0,), splits='paper'",
-        "unknown split of phantoms 'paper'; known: sequential",
+        "unknown split of phantoms 'paper'; known: seeded, sequential",
     ),
     (
         "trials=2",
@@ -323,7 +324,7 @@ def test_f58_a_grid_of_no_trials_or_of_more_than_ten_thousand(tmp_path, capsys):
         capsys,
     )
 
-    assert "grid 'mine' needs at least one cell and one seed" in without
+    assert "grid 'mine' needs at least one cell, one seed and one fold" in without
     assert re.search(
         r"must plan at most 10000 trials; got 10001, .* take 1667 GPU-hours at .*; use fewer cells",
         larger,

@@ -73,6 +73,7 @@ class MadeUp:
     losses: tuple[str, ...] = ("combined", "focal")
     samplings: tuple[str, ...] = ("none",)
     seeds: tuple[int, ...] = (0, 1)
+    folds: tuple[int, ...] = (0,)
     num_val: int = 4
     num_test: int = 8
     classes: tuple[str, ...] = CLASSES
@@ -100,6 +101,17 @@ class MadeUp:
 
     @property
     def splits(self) -> dict[str, list[str]]:
+        """The parts of the first fold."""
+        return self.split_of(self.folds[0])
+
+    def split_of(self, fold: int) -> dict[str, list[str]]:
+        """Of several folds each tests a group of num_test cases and validates on the next one."""
+        if len(self.folds) > 1:
+            names = [f"case_{i:05d}" for i in range(self.num_test * len(self.folds))]
+            groups = [names[i :: len(self.folds)] for i in range(len(self.folds))]
+            test, val = groups[fold], groups[(fold + 1) % len(groups)]
+            train = [case for case in names if case not in (*test, *val)]
+            return {"train": train or ["case_90000"], "val": val, "test": test}
         names = [f"case_{i:05d}" for i in range(self.num_val + self.num_test)]
         return {
             "train": ["case_90000", "case_90001"],
@@ -108,14 +120,16 @@ class MadeUp:
         }
 
 
-def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int = 0) -> TrialSpec:
+def specification(
+    made: MadeUp, cell: Cell, seed: int, phase: str, number: int = 0, fold: int = 0
+) -> TrialSpec:
     recipe = Recipe(epochs=made.epochs, batch_size=2, preparation=Cube(edge=32))
     hyper: dict[str, float | tuple[float, ...]] = {"lr": 0.003 * (number + 1)}
     if "focal" in cell.loss:
         hyper["gamma"] = 2.0 + (number * 7 % 5) / 2
     if cell.loss == "class_balanced":
         hyper |= {"gamma": 2.0, "one_minus_beta": 1e-4}
-    where = {"dataset": made.dataset, "data": "digest", "splits": "sequential", "fold": 0}
+    where = {"dataset": made.dataset, "data": "digest", "splits": "sequential", "fold": fold}
     return TrialSpec(
         **where, cell=cell, hyper=hyper, recipe=recipe, seed=seed, phase=phase, number=number
     )
@@ -124,7 +138,7 @@ def specification(made: MadeUp, cell: Cell, seed: int, phase: str, number: int =
 def scores(made: MadeUp, spec: TrialSpec) -> Iterator[CaseScore]:
     splits = ("val", "test") if spec.phase == FINAL else ("val",)
     for split, label, space in product(splits, range(len(made.classes)), (NATIVE, PREPARED)):
-        for case in made.splits[split]:
+        for case in made.split_of(spec.fold)[split]:
             held, quality = (
                 label == 0 or holds(case, label),
                 made.quality(spec.cell, spec.seed, case, label),
@@ -150,7 +164,7 @@ def surfaces(made: MadeUp, spec: TrialSpec) -> Iterator[SurfaceScore]:
     as the quality says.
     """
     for case, (region, labels) in product(
-        made.splits["test"] if spec.phase == FINAL else (), made.regions.items()
+        made.split_of(spec.fold)["test"] if spec.phase == FINAL else (), made.regions.items()
     ):
         held = any(holds(case, label) for label in labels)
         quality = made.quality(spec.cell, spec.seed, case, labels[-1])
@@ -208,9 +222,9 @@ def curve(made: MadeUp, spec: TrialSpec) -> Iterator[EpochScore]:
 
 
 def complete(
-    made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: int = 0
+    made: MadeUp, cell: Cell, seed: int, phase: str = FINAL, number: int = 0, fold: int = 0
 ) -> TrialResult:
-    spec = specification(made, cell, seed, phase, number)
+    spec = specification(made, cell, seed, phase, number, fold)
     epochs = tuple(curve(made, spec))
     minute = (made.cells.index(cell) * 3 + seed) % 59 if cell in made.cells else 0
     pretraining = phase == PRETRAIN
@@ -281,7 +295,8 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
         perfect = dataclasses.replace(made, quality=lambda *place: made.ceiling)
         native = [
             score
-            for score in complete(perfect, made.cells[0], made.seeds[0]).scores
+            for fold in made.folds
+            for score in complete(perfect, made.cells[0], made.seeds[0], fold=fold).scores
             if score.space == NATIVE
         ]
         scores_on_test = tuple(score for score in native if score.split == "test")
@@ -297,17 +312,23 @@ def write_run(out: Path, made: MadeUp, results: list[TrialResult] | None = None)
     for result in all_results(made) if results is None else results:
         write_result(out, result)
         if made.edge and result.spec.phase == FINAL and result.state == COMPLETE:
-            write_slices(out, made.edge, made.splits["test"], result.trial)
+            write_slices(out, made.edge, made.split_of(result.spec.fold)["test"], result.trial)
     return out
 
 
 def all_results(made: MadeUp) -> list[TrialResult]:
     tuned = [
-        complete(made, cell, 0, TUNE, number)
+        complete(made, cell, 0, TUNE, number, fold)
+        for fold in made.folds
         for cell in made.cells
         for number in range(made.tunings)
     ]
-    return tuned + [complete(made, cell, seed) for cell in made.cells for seed in made.seeds]
+    return tuned + [
+        complete(made, cell, seed, fold=fold)
+        for fold in made.folds
+        for cell in made.cells
+        for seed in made.seeds
+    ]
 
 
 def write_result(out: Path, result: TrialResult) -> Path:

@@ -23,27 +23,30 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
     num = made.num_val + made.num_test + 2
     planned = {
         "pretrain": 0,
-        "tune": made.tunings * len(made.cells),
-        "final": len(made.cells) * len(made.seeds),
+        "tune": made.tunings * len(made.cells) * len(made.folds),
+        "final": len(made.cells) * len(made.seeds) * len(made.folds),
     }
+    tested = [case for fold in made.folds for case in made.split_of(fold)["test"]]
     return {
         "format": FORMAT,
         "grid": "demo",
         "dataset": made.dataset,
         "splits": "sequential",
-        "fold": 0,
+        "folds": list(made.folds),
         "classes": list(made.classes),
         "cells": [{"model": c.model, "loss": c.loss, "sampling": c.sampling} for c in made.cells],
         "seeds": list(made.seeds),
         "tuning": {"trials": made.tunings} if made.tunings else None,
         "planned": planned,
-        "studies": [study(cell) for cell in made.cells] if made.tunings else [],
+        "studies": [study(cell, fold) for fold in made.folds for cell in made.cells]
+        if made.tunings
+        else [],
         "data": {
             "root": "/home/someone/phantoms",
             "cases": num,
             "published": None,
-            "split_cases": made.splits,
-            "split_hash": "5f0c",
+            "fold_cases": {str(fold): made.split_of(fold) for fold in made.folds},
+            "split_hash": {str(fold): f"5f{fold}c" for fold in made.folds},
             "data_digest": "digest",
             "fingerprint": "f1d0",
             "excluded": {},
@@ -52,9 +55,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
             "geometry": geometry(made),
             "grouping": {"rule": "each case is a patient", "state": "known"},
             "case_metadata": {
-                "cohort": {
-                    case: "old" if i % 3 else "new" for i, case in enumerate(made.splits["test"])
-                }
+                "cohort": {case: "old" if i % 3 else "new" for i, case in enumerate(tested)}
             },
         },
         "preparations": [{"kind": "cube", "edge": 32, "clip_hu": None, "normalise": "volume"}],
@@ -78,7 +79,7 @@ def run_record(made: "MadeUp") -> dict[str, Any]:
     } | made.record
 
 
-def study(cell: Cell) -> dict[str, Any]:
+def study(cell: Cell, fold: int = 0) -> dict[str, Any]:
     """A cell's study, its ranges wide enough for every made-up setting."""
     gamma = (
         {"gamma": {"low": 0.0, "high": 5.0, "log": False, "integer": False}}
@@ -87,15 +88,17 @@ def study(cell: Cell) -> dict[str, Any]:
     )
     space = {"lr": {"low": 1e-3, "high": 1.0, "log": True, "integer": False}} | gamma
     return {
-        "name": f"demo/{cell.model}/{cell.loss}/{cell.sampling}",
+        "name": f"demo/{cell.model}/{cell.loss}/{cell.sampling}" + (f"/{fold}" if fold else ""),
         "cell": dataclasses.asdict(cell),
+        "fold": fold,
         "space": space,
     }
 
 
 def geometry(made: "MadeUp") -> dict[str, Any]:
     """Grids of every case: slices of 1 to 5 mm."""
-    cases = [case for split in made.splits.values() for case in split]
+    splits = [split for fold in made.folds for split in made.split_of(fold).values()]
+    cases = list(dict.fromkeys(case for split in splits for case in split))
     return {
         case: {
             "shape": [60 + 7 * (i % 5), 512, 512],

@@ -46,7 +46,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 def test_a_finished_run_has_every_section_but_the_papers(tmp_path):
     page = page_of(tmp_path, MadeUp(tunings=1, edge=16, ceiling=0.95))
 
-    assert section_ids(page) == [name for name in SECTIONS if name != "paper"]
+    assert section_ids(page) == [name for name in SECTIONS if name not in ("paper", "folds")]
     assert "Unfinished" not in words_of(page)
 
 

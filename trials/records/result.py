@@ -204,8 +204,8 @@ class Ceilings:
 
 @record
 class StudySummary:
-    """What a cell's study taught (studies.json): each hyperparameter's share in telling the best of
-    its trials from all.
+    """What a cell's study in one fold taught (studies.json): each hyperparameter's share in telling
+    the best of its trials from all.
 
     importance is None where there are too few trials to say.
     """
@@ -213,3 +213,4 @@ class StudySummary:
     cell: Cell
     importance: Mapping[str, float] | None
     trials: int = 0
+    fold: int | None = None

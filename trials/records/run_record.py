@@ -44,17 +44,20 @@ class Geometry:
 RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(("format", "grid", "dataset", "splits"), str),
     **dict.fromkeys(("command", "started", "grid_file"), str),
-    "fold": int,
     "dirty": bool,
     "classes": tuple[str, ...],
     "target_regions": tuple[TargetRegion, ...],
     "data.classes": tuple[str, ...],
     "cells": tuple[Cell, ...],
-    "seeds": tuple[int, ...],
+    **dict.fromkeys(("seeds", "folds"), tuple[int, ...]),
     "commit": str | None,
     "code": Mapping[str, str],
     "planned": Mapping[str, int],
     **dict.fromkeys(("tuning", "data", "machine", "versions"), Mapping[str, object] | None),
+    "budget": Mapping[str, object],
+    **dict.fromkeys(("budget.hours", "budget.estimated", "budget.whole"), float),
+    "budget.unit": str,
+    **dict.fromkeys(("budget.tuning_trials", "budget.seeds"), tuple[int, int]),
     "tuning.trials": int,
     **dict.fromkeys(("recipes", "hyper", "spaces"), Mapping[str, Mapping[str, object]]),
     **dict.fromkeys(("studies", "preparations"), tuple[Mapping[str, object], ...]),
@@ -64,14 +67,15 @@ RUN_KEYS: dict[str, Any] = {
     **dict.fromkeys(
         ("data.root", "data.title", "data.licence", "data.data_digest", "data.split_rule"), str
     ),
-    **dict.fromkeys(("data.fingerprint", "data.split_hash"), str),
+    "data.fingerprint": str,
+    "data.split_hash": Mapping[str, str],
     **dict.fromkeys(("merged", "reused"), tuple[Mapping[str, object], ...]),
     **dict.fromkeys(("data.excluded", "data.bad_cases", "data.warnings"), Mapping[str, str]),
     "data.geometry": Mapping[str, Geometry],
     "data.grouping": Grouping,
     "data.case_metadata": Mapping[str, Mapping[str, str]],
     "data.published": int | None,
-    "data.split_cases": Mapping[str, tuple[str, ...]],
+    "data.fold_cases": Mapping[str, Mapping[str, tuple[str, ...]]],
     "data.cases": int,
     "data.notes": tuple[str, ...],
     **dict.fromkeys(("data.channels", "data.regions"), tuple[str, ...]),
@@ -94,6 +98,7 @@ def read_run_record(out: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
         if not isinstance(document, dict):
             raise ValueError(f"it must be a mapping; got {shown(document)}")
         refuse_other_format(out, document)
+        _name_folds(document)
         refuse_huge(document)
         check_kinds(document, RUN_KEYS)
         refuse_lacking(document, needed)
@@ -119,6 +124,20 @@ def target_regions_in(document: Mapping[str, Any]) -> tuple[TargetRegion, ...]:
         tuple[TargetRegion, ...], document.get("target_regions") or [], "target_regions"
     )
     return found
+
+
+def _name_folds(document: dict[str, Any]) -> None:
+    """Rewrite the record of a run before there were several folds: one fold, whose split stood
+    alone.
+    """
+    if "fold" not in document:
+        return
+    fold, data = document.pop("fold"), document.get("data")
+    document["folds"] = [fold]
+    if isinstance(data, dict):
+        for old, new in (("split_cases", "fold_cases"), ("split_hash", "split_hash")):
+            if old in data:
+                data[new] = {str(fold): data.pop(old)}
 
 
 def write_run_record(out: Path, values: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from page_tables import Tables
 WHOLE = MadeUp(num_test=4, tunings=2, ceiling=0.9, quality=plausible_quality)
 HALVES = [replace(WHOLE, models=(model,)) for model in WHOLE.models]
 SEEDS = [replace(WHOLE, seeds=(seed,)) for seed in WHOLE.seeds]
+CROSSED = replace(WHOLE, folds=(0, 1), losses=("focal",), num_test=3)
 TABLES = ("scores", "surfaces", "trials")
 
 
@@ -56,6 +57,35 @@ def test_two_half_grids_merged_equal_the_whole_grid(halves, whole, tmp_path):
     assert "Unfinished" not in pages[0]
 
 
+def test_runs_of_single_folds_merged_equal_the_cross_validation(tmp_path):
+    whole = write_run(tmp_path / "whole", CROSSED)
+    main(["report", str(whole)])
+    runs = []
+    for fold in CROSSED.folds:
+        results = [result for result in all_results(CROSSED) if result.spec.fold == fold]
+        runs.append(write_run(tmp_path / str(fold), CROSSED, results))
+        record = json.loads((runs[-1] / "run.json").read_text())
+        keep_fold(record, fold)
+        (runs[-1] / "run.json").write_text(json.dumps(record))
+
+    assert main(["merge", *map(str, runs), "--out", str(tmp_path / "merged")]) == 0
+
+    for name in (*(f"{table}.csv" for table in TABLES), "leaderboard.tex", "studies.json"):
+        assert (tmp_path / "merged" / name).read_text() == (whole / name).read_text(), name
+    pages = [(run / "report.html").read_text() for run in (tmp_path / "merged", whole)]
+    assert Tables(pages[0]).tables == Tables(pages[1]).tables
+    assert "Unfinished" not in pages[0]
+
+
+def keep_fold(record, fold):
+    """Make the record of a cross-validation that of one of its folds."""
+    record["folds"] = [fold]
+    record["planned"] = {phase: count // 2 for phase, count in record["planned"].items()}
+    record["studies"] = [study for study in record["studies"] if study["fold"] == fold]
+    for key in ("fold_cases", "split_hash"):
+        record["data"][key] = {str(fold): record["data"][key][str(fold)]}
+
+
 def damage(record, key, value):
     *outer, last = key.split(".")
     for name in outer:
@@ -67,7 +97,7 @@ def damage(record, key, value):
     ("key", "value"),
     [
         ("data.fingerprint", "other"),
-        ("data.split_hash", "other"),
+        ("data.split_hash.0", "other"),
         ("data.grouping.state", "assumed"),
         ("tuning.trials", 9),
         ("code.segbench", "0.1.0 other"),

@@ -196,7 +196,7 @@ def run_of_one(two_cases):
         save(two_cases / "reference" / case / "imaging.nii.gz")
     data = {
         "root": str(two_cases / "reference"),
-        "split_cases": {"train": ["case_00001"], "test": ["case_00002"]},
+        "fold_cases": {"0": {"train": ["case_00001"], "test": ["case_00002"]}},
     }
     classes = ["background", "kidney", "tumor", "cyst"]
     run = {"grid": "g", "dataset": "kits23", "classes": classes, "cells": [], "seeds": [0]}

@@ -1,5 +1,7 @@
 """ceiling.json: once a preparation, and not again."""
 
+from dataclasses import replace
+
 from bench.execution.ceilings import write_ceilings
 from bench.execution.data import Prepared
 from trials.data.datasets.registry import Split
@@ -25,7 +27,7 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
         geometry={},
     )
 
-    write_ceilings(tmp_path, prepared)
+    write_ceilings(tmp_path, {0: prepared})
 
     (ceiling,) = from_json(Ceilings, (tmp_path / "ceiling.json").read_text()).ceilings
     assert (ceiling.data, ceiling.preparation) == (cache.digest, preparation)
@@ -34,8 +36,14 @@ def test_ceilings_are_kept_by_the_digest_that_trials_carry_and_not_computed_agai
     ]
     path, known = tmp_path / "ceiling.json", (tmp_path / "ceiling.json").read_text()
     path.write_text(add_checksum(check_checksum(known).replace('"edge": 32', '"edge": 33')))
-    write_ceilings(tmp_path, prepared)
+    write_ceilings(tmp_path, {0: prepared})
     assert from_json(Ceilings, path.read_text()).ceilings[0].preparation.edge == 33
     path.write_text(known.replace('"overlap_voxels": 1', '"overlap_voxels": 2', 1))
-    write_ceilings(tmp_path, prepared)
+    write_ceilings(tmp_path, {0: prepared})
     assert path.read_text() == known
+
+    other = replace(prepared, split=Split(train=cases[:8], val=cases[10:], test=cases[8:10]))
+    write_ceilings(tmp_path, {0: prepared, 1: other})
+    (both,) = from_json(Ceilings, path.read_text()).ceilings
+    assert both.scores[: len(ceiling.scores)] == ceiling.scores
+    assert {score.case for score in both.scores} == {*cases[8:]}

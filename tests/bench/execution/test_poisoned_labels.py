@@ -62,7 +62,7 @@ def choices(folder: Path, out: Path):
     facts = GridFacts(
         splits="ours", digests={RECIPE.preparation: cache.digest}, counts=counts, weights={}
     )
-    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
+    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared={0: sample}, files={})
     queue = TrialQueue(ready.resolved, {})
     make_job = job_maker(Places(out=out, cache=out, data=None), ready, OPTIONS, "")
     decided = []
@@ -138,7 +138,7 @@ def test_a_search_trial_is_given_no_test_case(small_cache, tmp_path):
         )
     }
     facts = GridFacts(splits="ours", digests={RECIPE.preparation: "d"}, counts=counts, weights={})
-    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared=sample, files={})
+    ready = ReadyGrid(resolved=resolve(GRID, facts), prepared={0: sample}, files={})
     make_job = job_maker(Places(out=tmp_path, cache=tmp_path, data=None), ready, OPTIONS, "")
     queue = TrialQueue(ready.resolved, {})
 

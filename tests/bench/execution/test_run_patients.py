@@ -11,6 +11,7 @@ from rich.console import Console
 from bench.cli import main
 from bench.execution.data import Prepared, open_grid_data
 from bench.grids import DEMO
+from bench.run_folder.data_record import data_record
 from trials.records.codec import check_kinds
 from trials.records.run_record import RUN_KEYS
 
@@ -33,15 +34,17 @@ def scans(tmp_path_factory):
     return root
 
 
-def opened(root, patients=""):
-    """The split of a grid's data, its entry of run.json, and what is printed."""
+def opened(root, patients="", folds=(0,)):
+    """The splits of a grid's data, its entry of run.json, and what is printed."""
     text = io.StringIO()
-    grid = replace(DEMO, dataset="nnunet", generate={}, patients=patients)
-    dataset, scheme, split = open_grid_data(grid, root, root, Console(file=text, width=1000))
-    prepared = Prepared(
-        dataset=dataset, scheme=scheme, split=split, folders={}, digests={}, counts={}, geometry={}
-    )
-    return split, prepared.record(), text.getvalue()
+    grid = replace(DEMO, dataset="nnunet", generate={}, patients=patients, folds=folds)
+    dataset, scheme, splits = open_grid_data(grid, root, root, Console(file=text, width=1000))
+    facts = {"folders": {}, "digests": {}, "counts": {}, "geometry": {}}
+    prepared = {
+        fold: Prepared(dataset=dataset, scheme=scheme, split=split, **facts)
+        for fold, split in splits.items()
+    }
+    return splits, data_record(prepared), text.getvalue()
 
 
 def test_check_warns_of_likely_patients_until_a_file_names_them(scans, capsys):
@@ -66,7 +69,7 @@ def test_check_warns_of_likely_patients_until_a_file_names_them(scans, capsys):
 
 def test_a_run_warns_without_a_rule_and_keeps_patients_whole_with_one(scans):
     _, unknown, warned = opened(scans)
-    split, known, text = opened(scans, r"(p\d)_")
+    splits, known, text = opened(scans, r"(p\d)_")
 
     check_kinds({"data": known}, RUN_KEYS)
     assert unknown["grouping"]["state"] == "suspected"
@@ -76,5 +79,28 @@ def test_a_run_warns_without_a_rule_and_keeps_patients_whole_with_one(scans):
     assert known["grouping"]["state"] == "known"
     assert "6 patients: the regular expression (p\\d)_" in text
     assert "warning" not in text
+    split = splits[0]
     parts = [{case[:2] for case in part} for part in (split.train, split.val, split.test)]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 6
+
+
+def test_a_cross_validation_tests_each_patient_in_one_fold(scans):
+    splits, record, _ = opened(scans, r"(p\d)_", folds=(0, 1, 2, 3, 4))
+
+    tested = [{case[:2] for case in split.test} for split in splits.values()]
+    assert sum(map(len, tested)) == len(set().union(*tested)) == 6
+    check_kinds({"data": record}, RUN_KEYS)
+    assert record["fold_cases"]["3"]["test"] == list(splits[3].test)
+    assert len(set(record["split_hash"].values())) == 5
+
+
+def test_folds_that_test_the_same_patients_are_refused(scans):
+    names = [case.name.removesuffix(".nii.gz") for case in (scans / "labelsTr").iterdir()]
+    folds = [{"train": names[2:], "val": names[:2]}, {"train": names[3:], "val": names[:3]}]
+    (scans / "splits_final.json").write_text(json.dumps(folds))
+
+    try:
+        with pytest.raises(ValueError, match=r"folds 0 and 1 both test p.*; name one fold"):
+            opened(scans, folds=(0, 1))
+    finally:
+        (scans / "splits_final.json").unlink()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.execution.trial_queue import TrialQueue
+from bench.grid.expand import count_trials
 from bench.grid.resolve import GridFacts, resolve
 from bench.grids import DEMO, Tuning, product
 from trials.data.sampling import ClassCounts
@@ -49,6 +50,22 @@ def run(queue, fail=lambda spec: False):
         order.append(spec)
         queue.add(outcome(spec, FAILED if fail(spec) else COMPLETE))
     return order
+
+
+def test_each_fold_is_tuned_and_trained_on_its_own_one_after_the_other():
+    facts = [replace(FACTS, digests={PREPARATION: digest * 16}) for digest in "de"]
+    order = run(TrialQueue(resolve(replace(GRID, folds=(0, 1)), *facts), {}))
+    alone = run(TrialQueue(resolve(replace(GRID, folds=(1,)), facts[1]), {}))
+
+    assert [spec.fold for spec in order] == [0] * 22 + [1] * 22
+    # A fold's trials do not depend on which other folds there are, so runs of folds can be merged.
+    assert order[22:] == alone
+    assert {spec.data for spec in alone} == {"e" * 16}
+    assert count_trials(resolve(replace(GRID, folds=(0, 1)), FACTS)) == {
+        PRETRAIN: 4,
+        TUNE: 24,
+        FINAL: 16,
+    }
 
 
 def test_pretraining_comes_first_then_defaults_then_proposals_then_finals():

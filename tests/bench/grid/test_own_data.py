@@ -13,9 +13,9 @@ from bench.grids import DEMO, FULL
 
 
 def test_another_data_set_takes_its_own_split_and_no_settings_of_other_classes():
-    grid = on_data(DEMO, "nnunet", 2)
+    grid = on_data(DEMO, "nnunet", [2])
 
-    assert (grid.dataset, grid.splits, grid.fold, grid.generate) == ("nnunet", None, 2, {})
+    assert (grid.dataset, grid.splits, grid.folds, grid.generate) == ("nnunet", None, (2,), {})
     assert (grid.hyper["*"]["lr"], "alpha" in grid.hyper["*"]) == (0.01, False)
     assert on_data(FULL, "nnunet", None).cells == FULL.cells
     assert on_data(FULL, None, None) is FULL
@@ -28,7 +28,7 @@ def test_another_data_set_takes_its_own_split_and_no_settings_of_other_classes()
 
 
 def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
-    lines = inherited(on_data(DEMO, "nnunet", 0))
+    lines = inherited(on_data(DEMO, "nnunet", [0]))
 
     assert inherited(DEMO) == inherited(FULL) == []
     assert [line.partition(":")[0] for line in lines] == [
@@ -55,16 +55,17 @@ def test_what_only_generated_data_need_may_stay_in_a_grid_on_other_data():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "fold", "data", "name"),
+    ("dataset", "folds", "data", "name"),
     [
         (None, None, Path("x/kits"), "full"),
-        (None, 1, None, "full-fold1"),
+        (None, [1], None, "full-fold1"),
+        (None, [0, 1, 2], None, "full-fold0-1-2"),
         ("nnunet", None, Path("x/Leber (2)"), "full-Leber-2"),
-        ("nnunet", 0, Path("x/Dataset007"), "full-Dataset007-fold0"),
+        ("nnunet", [0], Path("x/Dataset007"), "full-Dataset007-fold0"),
     ],
 )
-def test_the_run_folder_is_named_by_what_was_asked(dataset, fold, data, name):
-    assert run_name(FULL, dataset, fold, data) == name
+def test_the_run_folder_is_named_by_what_was_asked(dataset, folds, data, name):
+    assert run_name(FULL, dataset, folds, data) == name
 
 
 def test_one_command_lists_the_trials_and_names_the_plan(tmp_path, capsys):
@@ -74,12 +75,16 @@ def test_one_command_lists_the_trials_and_names_the_plan(tmp_path, capsys):
     facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}}
     facts |= {"file_ending": ".nii"}
     (tmp_path / "dataset.json").write_text(json.dumps(facts))
-    asked = ["--grid", "full", "--dataset", "nnunet", "--data", str(tmp_path), "--fold", "1"]
+    asked = ["--grid", "paper", "--dataset", "nnunet", "--data", str(tmp_path), "--fold", "1", "3"]
 
     assert main(["run", *asked, "--dry-run"]) == 0
     told = capsys.readouterr().out
-    assert f"segbench plan --grid full --dataset nnunet --fold 1 --data {tmp_path}" in told
+    assert f"segbench plan --grid paper --dataset nnunet --fold 1 3 --data {tmp_path}" in told
     assert "networks predict labels, with a softmax" in told
+    # Each fold has every trial of its own, one fold after the other.
+    assert f"{2 * (1 + 11)} trials: 2 pretrain, 22 final" in told
+    folds = [line.split()[4] for line in told.splitlines() if line.startswith("final")]
+    assert folds == ["1"] * 11 + ["3"] * 11
 
     assert main(["run", *asked, "--targets", "regions", "--dry-run"]) == 2
     assert f"needs regions, and nnunet in {tmp_path} has none" in capsys.readouterr().err
@@ -89,7 +94,7 @@ def test_one_command_lists_the_trials_and_names_the_plan(tmp_path, capsys):
     assert main(["run", *asked, "--targets", "regions", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "networks predict regions all (1+2), a (2), each with a sigmoid" in told
-    assert f"--fold 1 --targets regions --data {tmp_path}" in told
+    assert f"--fold 1 3 --targets regions --data {tmp_path}" in told
 
 
 def test_a_folder_of_another_data_set_names_the_flag(tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import chdir, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from test_trial_queue import GRID
 from bench.cli import main
 from bench.grid.resolve import before_data, resolve
 from bench.grids import DEMO, Tuning, product
+from bench.plan.budget import cut_to, recorded_purchase
 from bench.plan.estimate import (
     Measurements,
     cheaper_grids,
@@ -27,6 +28,7 @@ from bench.plan.schedule import ScheduledTrial, wall_seconds
 from bench.tuning.driver import Cluster
 from trials.models.registry import MODELS
 from trials.records.duration import duration
+from trials.records.run_record import write_run_record
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cube, Recipe
 
 TIMED = SimpleNamespace(
@@ -124,6 +126,37 @@ def test_less_is_a_seed_less_and_half_the_tuning():
     assert cheaper_grids(replace(RESOLVED, grid=replace(TWO, seeds=(0,), tuning=None))) == {}
 
 
+def test_a_budget_cuts_tuning_trials_first_then_seeds_and_never_a_cell_or_fold():
+    grid = replace(TWO, tuning=Tuning(trials=4, epochs=1), seeds=(0, 1), folds=(0, 1))
+    resolved = resolve(grid, before_data(TWO))
+    # Both cells, both folds: a tuning trial costs 25 and 18 s, a final 95 and 65.
+    trial, final, hour = 2 * (25 + 15), 2 * (95 + 55), 3600
+
+    def bought(seconds):
+        return cut_to(seconds / hour, resolved, MEASURED, on_cpu=True)
+
+    assert [
+        (one.tuning_trials, one.seeds)
+        for one in map(bought, [1e6, 2 * trial + 2 * final, 1.9 * trial + 2 * final, final])
+    ] == [((4, 4), (2, 2)), ((4, 2), (2, 2)), ((4, 0), (2, 2)), ((4, 0), (2, 1))]
+    assert bought(final).estimated == pytest.approx(final / hour)
+    assert bought(final).whole == pytest.approx((4 * trial + 2 * final) / hour)
+    assert bought(final).grid(grid) == replace(grid, tuning=None, seeds=(0,))
+    with pytest.raises(ValueError, match=r"setting in each of its 2 folds, 0\.0833 core-h"):
+        bought(0.99 * final)
+
+
+def test_the_same_flag_in_the_same_folder_is_the_same_run(tmp_path):
+    bought = cut_to(1.0, RESOLVED, MEASURED, on_cpu=False)
+    record = {"grid": TWO.name, "dataset": "phantoms", "cells": [], "seeds": [0, 1]}
+    write_run_record(tmp_path, record | {"budget": asdict(bought)})
+
+    assert recorded_purchase(tmp_path, TWO, 1.0) == bought
+    assert recorded_purchase(tmp_path, TWO, 2.0) is None
+    assert recorded_purchase(tmp_path, replace(TWO, seeds=(0,)), 1.0) is None
+    assert recorded_purchase(tmp_path / "new", TWO, 1.0) is None
+
+
 def test_every_model_is_timed_once_and_its_pretraining_too():
     wanted = models_to_time(resolve(DEMO, before_data(DEMO)))
 
@@ -204,7 +237,7 @@ def planned(tmp_path_factory):
         try:
             # One core, so one worker to start.
             os.sched_setaffinity(0, {min(cores)})
-            assert main(["plan", "--grid", "grid.py"]) == 0
+            assert main(["plan", "--grid", "grid.py", "--gpu-hours", "900"]) == 0
             doors = listening(os.getpid())
         finally:
             ray.shutdown()
@@ -225,6 +258,7 @@ def test_a_plan_is_timed_and_printed_by_cell(planned):
     assert " on 1, " in text
     assert "one seed less would save" in text
     assert "half the tuning would save" in text
+    assert "900 core-hours buy 4 of 4 tuning trials of each cell and 2 of 2 seeds: at most" in text
     assert "tiny" not in planned.left
 
 

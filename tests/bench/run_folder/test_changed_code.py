@@ -58,7 +58,7 @@ class Folder:
             splits="ours", digests={preparation: cache.digest}, counts=counts, weights={}
         )
         resolved = resolve(grid, facts)
-        self.ready = ReadyGrid(resolved=resolved, prepared=self, files={})
+        self.ready = ReadyGrid(resolved=resolved, prepared={0: self}, files={})
         record = run_record(resolved, {"splits": "ours", "classes": list(cache.classes)})
         return *resume_queue(self.out, resolved, record, text, reruns), record
 

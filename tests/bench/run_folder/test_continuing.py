@@ -14,7 +14,13 @@ RECORD = {
     "tuning": {"trials": 2, "epochs": 1},
     "recipes": {"unet3d": {"epochs": 8, "preparation": {"kind": "cube", "edge": 32}}},
     "hyper": {"*": {"lr": 0.01, "alpha": [1.0, 2.0]}},
-    "data": {"data_digest": "abc", "split_hash": "def", "root": "/somewhere", "grouping": GROUPING},
+    "folds": [0],
+    "data": {
+        "data_digest": "abc",
+        "split_hash": {"0": "def"},
+        "root": "/somewhere",
+        "grouping": GROUPING,
+    },
     "commit": "1234",
     "versions": {"torch": "2.14"},
 }
@@ -43,13 +49,17 @@ def out(tmp_path):
         ),
         ({"hyper": {"*": {"lr": 0.02, "alpha": [1.0, 2.0]}}}, r"hyper\.\*\.lr 0.01 -> 0.02"),
         ({"tuning": None}, "tuning.trials 2 -> 0"),
-        ({"data": {"data_digest": "xyz", "split_hash": "def"}}, "data.data_digest abc -> xyz"),
+        ({"data": RECORD["data"] | {"data_digest": "xyz"}}, "data.data_digest abc -> xyz"),
         (
             {
                 "data": RECORD["data"]
                 | {"grouping": GROUPING | {"patients": {"c1": "p", "c2": "p"}}}
             },
             "data.patients 44136fa355b3678a -> [0-9a-f]{16}",
+        ),
+        (
+            {"folds": [0, 1], "data": RECORD["data"] | {"split_hash": {"0": "odd", "1": "xyz"}}},
+            "data.split_hash.0 def -> odd",
         ),
     ],
 )
@@ -65,6 +75,11 @@ def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change
     [
         {},
         {"seeds": [0, 1, 2], "cells": []},
+        # The prepared data of another fold may be others.
+        {
+            "folds": [0, 1],
+            "data": {"data_digest": "abc xyz", "split_hash": {"0": "def", "1": "ghi"}},
+        },
         {"commit": "5678", "versions": {"torch": "3.0"}},
         {"data": {**RECORD["data"], "root": "/elsewhere"}},
         {"data": RECORD["data"] | {"grouping": GROUPING | {"rule": "in other words"}}},
@@ -72,7 +87,7 @@ def test_f82_a_folder_of_another_grid_is_refused_with_the_difference(out, change
         {"recipes": {**RECORD["recipes"], "vnet": {"epochs": 1}}},
     ],
 )
-def test_seeds_cells_places_and_versions_may_change(out, change):
+def test_seeds_folds_cells_places_and_versions_may_change(out, change):
     refuse_other_grid(out, RECORD | change)
 
 

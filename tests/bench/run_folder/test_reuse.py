@@ -16,7 +16,7 @@ from trials.records.result import COMPLETE, FAILED
 from trials.records.result_file import write_result
 from trials.records.run_record import read_run_record, write_run_record
 
-DATA = {"fingerprint": "f" * 16, "split_hash": "s" * 16}
+DATA = {"fingerprint": "f" * 16, "split_hash": {"0": "s" * 16}}
 RECORD = {"grid": "toy", "dataset": "phantoms", "cells": [], "seeds": [0, 1], "data": DATA}
 # Only the focal loss has a gamma.
 NARROW = {**GRID.spaces["*"], "gamma": Range(low=0.1, high=0.9)}
@@ -110,10 +110,12 @@ def test_other_code_is_not_taken_over(before, tmp_path, monkeypatch):
     assert "0 of 22 results (22 failed or ran other code)" in reuse.text(queue)
 
 
-@pytest.mark.parametrize("key", ["fingerprint", "split_hash"])
-def test_a_run_on_other_data_is_refused(before, tmp_path, key):
+@pytest.mark.parametrize(
+    ("key", "other"), [("fingerprint", "other"), ("split_hash", {"0": "other", "1": "more"})]
+)
+def test_a_run_on_other_data_is_refused(before, tmp_path, key, other):
     with pytest.raises(ValueError, match=rf"same cases and splits; its data\.{key} is .*; leave"):
-        open_run(before, tmp_path, DATA | {key: "other"})
+        open_run(before, tmp_path, DATA | {key: other})
 
 
 def test_a_run_does_not_reuse_itself(before):

@@ -20,7 +20,7 @@ def made_up_run(tmp_path_factory):
 
 
 def run_with(run: Run, splits=None, **grouping: object) -> Run:
-    data = {**run.record["data"], "split_cases": splits or SPLITS}
+    data = {**run.record["data"], "fold_cases": {"0": splits or SPLITS}}
     data["grouping"] = {"rule": "the rule", "state": "known", **grouping} if grouping else None
     return dataclasses.replace(run, record={**run.record, "data": data})
 

@@ -294,7 +294,9 @@ def test_a_split_case_that_was_never_scored_is_named(tmp_path):
     run = read_run(out)
     splits = made.splits | {"test": [*made.splits["test"], "case_00099"]}
     run = dataclasses.replace(
-        run, record=dict(run.record) | {"data": dict(run.record["data"]) | {"split_cases": splits}}
+        run,
+        record=dict(run.record)
+        | {"data": dict(run.record["data"]) | {"fold_cases": {"0": splits}}},
     )
 
     assert "case_00099" in caveats_of(run)["Unscored cases"]

@@ -146,6 +146,7 @@ def null_run(seed: int, num_cells: int, num_seeds: int) -> Selection | None:
         "record": {},
         "grid_text": "",
         "classes": ("background", "kidney"),
+        "folds": (0,),
         "results": (),
         "other_trials": (),
     }

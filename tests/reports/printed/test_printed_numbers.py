@@ -172,7 +172,7 @@ def test_the_data_by_split_and_every_cases_grid(printed):
     data = printed.record["data"]
     texts, small = printed.table("splits", "split")
     grids = printed.texts["spacing-table"].set_index("case")
-    for split, cases in data["split_cases"].items():
+    for split, cases in data["fold_cases"]["0"].items():
         known = [data["geometry"][case] for case in cases]
         assert int(texts.loc[split, "cases"]) == len(cases)
         for label, title in CLASSES.items():

@@ -36,7 +36,7 @@ def by_patient(printed, label):
 def patients(printed):
     """Mean over the classes that a patient holds, [C, N]: all hold a kidney and a tumour."""
     kidney, tumor, cyst = (by_patient(printed, label) for label in CLASSES)
-    cases = sorted(printed.record["data"]["split_cases"]["test"])
+    cases = sorted(printed.record["data"]["fold_cases"]["0"]["test"])
     geometry = printed.record["data"]["geometry"]
     total, counts = kidney + tumor, np.full(len(cases), 2)
     held = [place for place, case in enumerate(cases) if geometry[case]["class_voxels"][3]]
@@ -95,7 +95,7 @@ def added(printed):
     8 a cyst.
     """
     kidney, tumor, cyst = (by_patient(printed, label) for label in CLASSES)
-    cases = sorted(printed.record["data"]["split_cases"]["test"])
+    cases = sorted(printed.record["data"]["fold_cases"]["0"]["test"])
     geometry = printed.record["data"]["geometry"]
     total = (kidney + tumor) / 3
     held = [place for place, case in enumerate(cases) if geometry[case]["class_voxels"][3]]

@@ -17,6 +17,17 @@ def test_a_record_reads_back_with_its_format(tmp_path):
     assert read_run_record(tmp_path) == RECORD | {"format": FORMAT}
 
 
+def test_a_record_of_one_fold_reads_as_one_of_several(tmp_path):
+    parts = {"train": ["a"], "val": ["b"], "test": ["c"]}
+    before = {"fold": 2, "data": {"split_cases": parts, "split_hash": "5f0c"}}
+    write_run_record(tmp_path, RECORD | before)
+
+    found = read_run_record(tmp_path)
+
+    assert found["folds"] == [2]
+    assert found["data"] == {"fold_cases": {"2": parts}, "split_hash": {"2": "5f0c"}}
+
+
 def test_the_format_is_the_series_of_this_version():
     major, minor, _ = tomllib.loads(PROJECT.read_text())["project"]["version"].split(".")
 

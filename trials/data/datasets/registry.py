@@ -289,8 +289,11 @@ DATASETS: dict[str, DatasetEntry] = {
     "phantoms": DatasetEntry(
         "trials.data.datasets.kits23:phantoms",
         about="synthetic patients, in the layout of KiTS23",
-        splits={"sequential": "trials.data.datasets.splits:sequential"},
-        folds={"sequential": 1},
+        splits={
+            "sequential": "trials.data.datasets.splits:sequential",
+            "seeded": "trials.data.datasets.splits:seeded",
+        },
+        folds={"sequential": 1, "seeded": 5},
         default_splits="sequential",
         generate="trials.data.datasets.phantoms.writing:write_phantoms",
         how_to_get="the demo generates them: `segbench run --grid demo`",

@@ -15,7 +15,7 @@ import numpy as np
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import OWN, Case, Dataset, Split, num_folds
 from trials.data.nifti.voxels import count_labels, label_slabs, read_header
-from trials.records.grouping import cases_by_patient
+from trials.records.grouping import cases_by_patient, divided_patients
 
 # From the published split: ranges of ids, ends included.
 PAPER_TRAIN = ((0, 299), (400, 436))
@@ -110,6 +110,19 @@ def sizes(dataset: Dataset, split: Split) -> str:
         return counts
     train, val, test = (len(cases_by_patient(dataset.grouping, cases)) for cases in parts.values())
     return f"{counts} (of {train}, {val} and {test} patients)"
+
+
+def refuse_shared_tests(dataset: Dataset, splits: str, folds: Mapping[int, Split]) -> None:
+    """Raise ValueError if a patient is in the test part of two folds: its out-of-fold predictions
+    would count twice.
+    """
+    parts = {str(fold): split.test for fold, split in folds.items()}
+    for patient, cases in divided_patients(dataset.grouping, parts).items():
+        (one, case), (other, _), *_ = cases.items()
+        raise ValueError(
+            f"{dataset.name} split {splits!r} must test each patient in one fold; folds {one} and "
+            f"{other} both test {patient} ({case}); name one fold, and several seeds instead"
+        )
 
 
 def explain(dataset: Dataset, scheme: str, fold: int) -> str:

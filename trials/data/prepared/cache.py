@@ -250,9 +250,16 @@ def open_cache(folder: Path) -> Cache:
     )
 
 
+def depends_on_split(preparation: Preparation) -> bool:
+    """Whether a prepared set is that of one training split: cubes that are normalised by its
+    foreground. A spacing is scaled when a batch is made.
+    """
+    return isinstance(preparation, Cube) and preparation.normalise == "train"
+
+
 def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, ...]) -> list[Case]:
     """The cases whose foreground is measured: none unless cubes are to be normalised by it."""
-    if not isinstance(preparation, Cube) or preparation.normalise != "train":
+    if not depends_on_split(preparation):
         return []
     if strangers := sorted(set(train) - {case.case for case in dataset.cases}):
         raise ValueError(
