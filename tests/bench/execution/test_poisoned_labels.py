@@ -49,7 +49,8 @@ class Sample:
     """Twelve prepared phantoms with a split of ours, as a run's prepared data."""
 
     def __init__(self, folder: Path):
-        cases = tuple(sorted(open_cache(folder).cases))
+        cache = open_cache(folder)
+        cases, self.dataset = tuple(sorted(cache.cases)), cache.dataset
         self.folders = {RECIPE.preparation: folder}
         self.split = Split(train=cases[:8], val=cases[8:10], test=cases[10:], excluded={})
 

@@ -58,7 +58,7 @@ def crossed(small_cache, tmp_path_factory, module_on_cpu) -> Path:
     recipe = GRID.recipes["3d"]
     caches = {recipe.preparation: (small_cache, cache)}
     prepared = {
-        fold: prepared_fold(cache.dataset, "ours", split, "by hand", [recipe], caches)
+        fold: prepared_fold(cache.dataset, "ours", split, "by hand", [recipe], caches, ())
         for fold, split in SPLITS.items()
     }
     resolved = resolve(GRID, *(one.facts({}) for one in prepared.values()))

@@ -51,7 +51,7 @@ class Folder:
         """
         grid, cache = load_grid_text(text), open_cache(self.cache)
         cases, preparation = tuple(sorted(cache.cases)), grid.recipes["3d"].preparation
-        self.folders = {preparation: self.cache}
+        self.dataset, self.folders = cache.dataset, {preparation: self.cache}
         self.split = Split(train=cases[:8], val=cases[8:10], test=cases[10:], excluded={})
         counts = {(preparation, "voxels"): count_classes(cache, self.split.train, "voxels")}
         facts = GridFacts(
