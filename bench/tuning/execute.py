@@ -31,6 +31,7 @@ from bench.tuning.live_view import LiveView
 from bench.tuning.preflight import Preflight
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.tracking import Tracking
+from trials.records.targets import target_names
 from trials.storage.atomic import remove_abandoned
 from trials.storage.probe import check_run_folder, check_scratch, local_parent
 
@@ -158,5 +159,5 @@ def make_tracking(asked: Request, ready: ReadyGrid, console: Console) -> Trackin
         Feed(name, partial(TRACKERS[name][0], out), tell)
         for name in dict.fromkeys(asked.options.track)
     ]
-    classes = next(iter(ready.prepared.values())).dataset.classes
-    return Tracking(feeds, out, ready.resolved.grid.name, classes)
+    names = target_names(next(iter(ready.prepared.values())).dataset.classes, ready.resolved.regions)
+    return Tracking(feeds, out, ready.resolved.grid.name, names)
