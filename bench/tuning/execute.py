@@ -159,5 +159,7 @@ def make_tracking(asked: Request, ready: ReadyGrid, console: Console) -> Trackin
         Feed(name, partial(TRACKERS[name][0], out), tell)
         for name in dict.fromkeys(asked.options.track)
     ]
-    names = target_names(next(iter(ready.prepared.values())).dataset.classes, ready.resolved.regions)
+    names = target_names(
+        next(iter(ready.prepared.values())).dataset.classes, ready.resolved.regions
+    )
     return Tracking(feeds, out, ready.resolved.grid.name, names)
