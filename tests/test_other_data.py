@@ -150,7 +150,7 @@ def test_networks_predict_regions_and_the_report_says_so(livers):
     told = "networks predict regions organ (1+2), liver (1), lesion (2), each with a sigmoid"
     assert told in livers.stderr
     assert f"N{told[1:]}" in page
-    assert "Test Dice, mean of regions" in page
+    assert ", mean of regions" in page
     assert "organ as label 1, liver; liver as label 1, liver; lesion as label 2, lesion" in page
     assert "mean of classes" not in page
     assert "kidney" not in page
