@@ -173,16 +173,16 @@ def test_a_page_can_show_every_channel_and_names_the_folder(livers):
     for arrays in stored:
         assert arrays["other_images"].shape == (2, *arrays["image"].shape)
         assert arrays["other_sheets"].shape == (2, *arrays["sheet"].shape)
-        # The second channel is made of the first, turned round.
+        # The second channel is the first, turned round; the veil over ignored voxels is in both.
         first, second = (one.ravel() for one in (arrays["image"], arrays["other_images"][0]))
-        assert np.corrcoef(first, second)[0, 1] < -0.3
+        assert np.corrcoef(first, second)[0, 1] < -0.2
     assert "<title>tiny on data" in (livers.out / "report.html").read_text()
 
 
 def test_two_scans_of_a_patient_count_as_one_in_the_score_that_selects(livers):
     scores = pd.read_parquet(livers.out / "scores.parquet")
     trials = pd.read_parquet(livers.out / "trials.parquet").query("state == 'COMPLETE'")
-    rows = scores.query("split == 'val' and space == 'prepared' and label and true_voxels")
+    rows = scores.query("split == 'val' and space == 'prepared' and label > 0 and true_voxels > 0")
 
     of_patients = rows.groupby(["trial", "label", "patient"]).dice.mean()
     by_hand = of_patients.groupby(["trial", "label"]).mean().groupby("trial").mean()

@@ -13,11 +13,12 @@ from trials.data.datasets.label_set import LabelSet, Region
 from trials.data.datasets.nnunet.splits import NAME as SPLITS
 from trials.data.datasets.patients import FILE as PATIENTS
 from trials.data.datasets.registry import Case, Dataset, Split
-from trials.data.nifti.opening import ENDINGS
+from trials.data.nifti.opening import ending_of
 from trials.data.own_folder import list_contents, refuse_foreign
 from trials.storage.atomic import write_text, write_whole
 
 CHUNK = 2**20
+NIFTI = (".nii.gz", ".nii")
 
 
 def export_nnunet(
@@ -29,12 +30,14 @@ def export_nnunet(
     Files are links to the data set's own, or copies. One of another ending than the first, or that
     holds several channels, is written anew. regions are what nnU-Net is trained on instead of the
     labels; () takes those that the data set declares, if any. Raises ValueError, before a file is
-    written, for a folder that is not empty, or regions without an order of classes.
+    written, for a folder that is not empty, files of another format than NIfTI, or regions without
+    an order of classes.
     """
     labels = label_facts(dataset.labels, regions)
+    _refuse_other_formats(dataset)
     refuse_foreign(out, list_contents(out), "a new folder", "name an empty folder")
     cases = {case.case: case for case in dataset.cases}
-    ending = _ending(cases[split.train[0]].labels)
+    ending = ending_of(cases[split.train[0]].labels.name)
     for part, names in (("Tr", (*split.train, *split.val)), ("Ts", split.test)):
         for name in names:
             _write_case(cases[name], out, part, (ending, len(dataset.channels), copy))
@@ -97,6 +100,16 @@ def _own_label(regions: tuple[Region, ...], number: int) -> int:
     return own.pop()
 
 
+def _refuse_other_formats(dataset: Dataset) -> None:
+    for case in dataset.cases:
+        for file in (*case.images, case.labels):
+            if ending_of(file.name) not in NIFTI:
+                raise ValueError(
+                    f"nnU-Net's folder is made of {' and '.join(NIFTI)} files; {file} is another "
+                    "format; convert it"
+                )
+
+
 def _write_case(case: Case, out: Path, part: str, form: tuple[str, int, bool]) -> None:
     """Write the files of one case; form is their ending, the number of channels, and whether they
     are copied.
@@ -113,7 +126,7 @@ def _write_case(case: Case, out: Path, part: str, form: tuple[str, int, bool]) -
         paths = []
     pairs = [*zip(case.images, paths, strict=False), (case.labels, labels / f"{case.case}{ending}")]
     for source, path in pairs:
-        if _ending(source) != ending:
+        if ending_of(source.name) != ending:
             _write_image(_load(source), path)
         elif is_copied:
             _copy(source, path)
@@ -138,7 +151,3 @@ def _write_image(image: nib.Nifti1Image, path: Path) -> None:
 def _copy(source: Path, path: Path) -> None:
     with source.open("rb") as stored:
         write_whole(path, lambda file: file.writelines(iter(partial(stored.read, CHUNK), b"")))
-
-
-def _ending(path: Path) -> str:
-    return next(ending for ending in ENDINGS if path.name.endswith(ending))
