@@ -291,7 +291,7 @@ def test_f95_an_unfinished_download_is_listed_and_ignored(tmp_path):
 
 
 def test_f96_a_trial_asked_for_twice_is_refused_and_equal_specs_are_one_trial(queue):
-    with pytest.raises(ValueError, match="names a cell or a seed twice; each runs once"):
+    with pytest.raises(ValueError, match="names a cell, seed or fold twice; each runs once"):
         check_grid(replace(GRID, cells=CELLS + CELLS))
 
     names = [due.trial for due in queue.due()]

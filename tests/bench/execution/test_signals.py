@@ -23,7 +23,13 @@ sys.exit(stopping.code)
 
 def test_a_closed_terminal_is_recorded_and_printing_goes_on():
     controller, terminal = pty.openpty()
-    run = subprocess.Popen([sys.executable, "-c", RUN], stdout=terminal, stderr=terminal)
+    # A shell started with nohup would hand on that SIGHUP is ignored.
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     os.close(terminal)
     assert os.read(controller, 100).startswith(b"ready")
     os.close(controller)
