@@ -8,8 +8,7 @@ from reports.manuscript.document import DataTable, Paragraph, Part, as_latex, as
 from reports.manuscript.references import DATASETS, LOSSES, MODELS, PACKAGES, entries
 from reports.manuscript.write import write_manuscript
 from reports.table import load_run
-from trials.losses import LOSSES as REGISTERED_LOSSES
-from trials.models.registry import MODELS as REGISTERED_MODELS
+from trials.identity.code_identity import BUILT_IN
 
 
 def test_the_numbers_of_the_text_are_those_of_the_run(tmp_path):
@@ -47,8 +46,8 @@ def test_every_citation_has_an_entry_and_no_other_is_written(tmp_path):
 
 
 def test_every_model_loss_and_package_of_ours_has_its_reference():
-    assert set(MODELS) == set(REGISTERED_MODELS)
-    assert set(LOSSES) == set(REGISTERED_LOSSES)
+    assert set(MODELS) == set(BUILT_IN["model"])
+    assert set(LOSSES) == set(BUILT_IN["loss"])
     named = [key for table in (MODELS, LOSSES, DATASETS) for keys in table.values() for key in keys]
     named += [key for _, key in PACKAGES.values()]
     assert set(named) <= set(entries())

@@ -92,7 +92,7 @@ def test_a_study_is_drawn_with_its_importance(tuned):
     )
     assert (
         "With 12 settings per configuration, tuning improved the validation score over the default "
-        "in 4 of 4 configurations" in section
+        "setting in 4 of 4 configurations" in section
     )
     assert all(f'id="{name}"' in section for name in ("gain", "importance", "studies"))
     assert section.count("<option") == 4

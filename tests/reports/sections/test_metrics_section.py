@@ -72,9 +72,8 @@ def test_score_shows_a_metric_of_ones_own(tmp_path, grid, capsys):
         nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / folder / "a.nii.gz")
     places = [f"--{name}={tmp_path / name}" for name in ("reference", "prediction")]
 
-    code = main(
-        ["score", *places, f"--csv={tmp_path / 'scores.csv'}", "--workers=1", f"--grid={grid}"]
-    )
+    asked = ["--dataset=kits23", f"--csv={tmp_path / 'scores.csv'}", "--workers=1"]
+    code = main(["score", *places, *asked, f"--grid={grid}"])
 
     assert code == 0
     with (tmp_path / "scores.csv").open() as file:
