@@ -30,17 +30,28 @@ from bench.grids import DEMO, product
 from trials.losses import LOSSES, combined
 from trials.records.registry import Entry
 
+# The edge of the logits on which every loss is tried before any training.
+TRIED = 16
+
 def broken(counts):
+    same = combined(counts)
     def loss(logits, labels):
-        raise RuntimeError("the loss of <this> cell is broken")
+        if logits.shape[-1] != TRIED:
+            raise RuntimeError("the loss of <this> cell is broken")
+        return same(logits, labels)
     return loss
 
 def exploding(counts):
-    return lambda logits, labels: logits.square().mean() * float("inf")
+    return lambda logits, labels: logits.square().mean() * (
+        1.0 if logits.shape[-1] == TRIED else float("inf")
+    )
 
 def hungry(counts):
+    same = combined(counts)
     def loss(logits, labels):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if logits.shape[-1] != TRIED:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return same(logits, labels)
     return loss
 
 def dying(counts):

@@ -32,10 +32,7 @@ def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
 
     assert inherited(DEMO) == inherited(FULL) == []
     assert [line.partition(":")[0] for line in lines] == [
-        *(
-            f"recipe of {model}"
-            for model in ("vnet", "segresnet", "unet2d_resnet18", "dynunet", "unet3d")
-        ),
+        *(f"recipe of {model}" for model in ("vnet", "segresnet", "unet2d_resnet18", "unet3d")),
         "hyper",
         "spaces",
     ]
