@@ -42,7 +42,9 @@ def test_a_number_without_a_name_runs(scratch, home, told):
         environment["HOME"] = home.format(scratch=scratch)
 
     # Everything is imported as root: a test machine's Python may lie in root's folder.
-    say = f"import bench.cli, bench.commands.check\n{AS_UNKNOWN}\n{SAY}"
+    used = "email.parser, bench.cli, bench.commands.check, bench.execution.progress_bar"
+    used += ", trials.data.prepared.set_checks, trials.data.prepared.set_summary"
+    say = f"import {used}\n{AS_UNKNOWN}\n{SAY}"
     done = subprocess.run(
         [sys.executable, "-c", say],
         capture_output=True,
