@@ -7,8 +7,8 @@ from typing import Any
 from ray.tune import Callback
 
 from bench.tracking.feed import Event, Feed, epoch_values, final_values, tracked
-from bench.tuning.live_view import spec_of
 from trials.records.codec import from_json
+from trials.records.job import Job
 from trials.records.result import FAILED, EpochScore
 from trials.records.result_file import read_result
 
@@ -34,7 +34,8 @@ class Tracking(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or is tried again on another worker."""
-        started = tracked(trial.trial_id, spec_of(trial), self._grid)
+        job = job_of(trial)
+        started = tracked(job.trial, job.spec, self._grid)
         self._send(lambda tracker: tracker.start(started))
 
     def on_trial_result(
@@ -44,21 +45,29 @@ class Tracking(Callback):
         if not result.get("epoch_score"):
             return
         values = epoch_values(from_json(EpochScore, result["epoch_score"]), self._classes)
-        self._send(lambda tracker: tracker.log(trial.trial_id, result["epoch"], values))
+        name, epoch = job_of(trial).trial, result["epoch"]
+        self._send(lambda tracker: tracker.log(name, epoch, values))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial left its result, or was asked to stop and goes on in the next run."""
+        name = job_of(trial).trial
         try:
-            result = read_result(self._out, trial.trial_id)
+            result = read_result(self._out, name)
         except (OSError, ValueError):
             return
         values = final_values(result, self._classes)
-        self._send(lambda tracker: tracker.end(trial.trial_id, result.state, values))
+        self._send(lambda tracker: tracker.end(name, result.state, values))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost for good."""
-        self._send(lambda tracker: tracker.end(trial.trial_id, FAILED, {}))
+        name = job_of(trial).trial
+        self._send(lambda tracker: tracker.end(name, FAILED, {}))
 
     def _send(self, event: Event) -> None:
         for feed in self._feeds:
             feed.put(event)
+
+
+def job_of(trial: Any) -> Job:
+    """What one of Ray's trials was asked to do."""
+    return from_json(Job, trial.config["job"])
