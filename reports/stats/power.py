@@ -14,7 +14,7 @@ from reports.stats.pairs import walsh_bound
 LEVEL = 0.05
 # At 80 % power a difference lies this many standard errors above the critical value.
 POWER_SD = float(stats.norm.ppf(0.8))
-# More patients or seeds than this are not named as a way out.
+# More patients or seeds than this are not advised.
 MOST_PATIENTS, MOST_SEEDS = 10_000, 10
 # Up to this many patients the power of the signed-rank test is taken from drawn samples.
 DRAWN_PATIENTS, DRAW_SEED = 30, 20_250_112

@@ -1,4 +1,4 @@
-"""Trials in a tracker: what stands there, and that a tracker in trouble troubles nobody else."""
+"""Trials in a tracker: what it shows, and that one that is down or hangs disturbs no run."""
 
 import threading
 from dataclasses import replace

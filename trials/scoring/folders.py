@@ -121,7 +121,7 @@ def find_pairs(
 
 def header_remarks(masks: Iterable[Path]) -> list[str]:
     """What is worth a look in the geometry of masks: a line for each kind, with the first file and
-    the number of others. A file that cannot be read is left to whoever reads its voxels.
+    the number of others. A file that cannot be read is skipped: score_pairs() reports it.
     """
     found: dict[str, list[FileFault]] = {}
     for path in masks:
