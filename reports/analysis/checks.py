@@ -14,7 +14,7 @@ from reports.audit.rules import feasible
 from reports.formatting import cell_name
 from reports.load.run_folder import Run
 from trials.records.grouping import divided_patients
-from trials.records.result import TrialResult
+from trials.records.result import NATIVE, PREPARED, TrialResult
 from trials.records.spec import FINAL
 
 PLACE = ["split", "space", "case", "label"]
@@ -112,12 +112,30 @@ def _refuse_missing_labels(run: Run, finals: pd.DataFrame) -> None:
 
 
 def _refuse_other_cases(run: Run, finals: pd.DataFrame) -> None:
-    trained = Counter(result.spec.fold for result in run.finals)
+    """The native grid is scored by every trial of a fold, the prepared one by those of the
+    preparation that is shown (on_one_grid).
+    """
+    on_prepared = set(finals.loc[finals["space"] == PREPARED, "trial"])
+    shown = {one.spec.recipe.preparation for one in run.finals if one.trial in on_prepared}
+    expected = {
+        NATIVE: Counter(one.spec.fold for one in run.finals),
+        PREPARED: Counter(
+            one.spec.fold for one in run.finals if one.spec.recipe.preparation in shown
+        ),
+    }
     times = finals.groupby(["fold", *PLACE])["trial"].nunique().reset_index()
-    lacking = times[times["trial"] != times["fold"].map(trained)]
+    wanted = [
+        expected[space][fold] for fold, space in zip(times["fold"], times["space"], strict=True)
+    ]
+    lacking = times[times["trial"] != wanted]
     if len(lacking):
         place = lacking.iloc[0]
-        of_fold = [result for result in run.finals if result.spec.fold == place["fold"]]
+        of_fold = [
+            one
+            for one in run.finals
+            if one.spec.fold == place["fold"]
+            and (place["space"] == NATIVE or one.spec.recipe.preparation in shown)
+        ]
         with_it = set(finals.loc[(finals[PLACE] == place[PLACE]).all(axis=1), "trial"])
         one = next(result for result in of_fold if result.trial in with_it)
         other = next(result for result in of_fold if result.trial not in with_it)

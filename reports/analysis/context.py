@@ -23,7 +23,7 @@ from reports.analysis.surfaces import (
     refuse_unsound_surfaces,
     surfaces_table,
 )
-from reports.load.counts import Counts, count
+from reports.load.counts import Counts, count, on_one_grid
 from reports.load.run_folder import Run
 from reports.stats.intervals import rank_first
 from trials.records.result import NATIVE, PREPARED
@@ -72,6 +72,7 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
     """Check the run, then compute what all sections share. Raises ValueError if the run must not be
     shown (checks.py).
     """
+    scores = on_one_grid(run, scores)
     refuse_unsound(run, scores)
     validation = count(run, scores, "val", NATIVE)
     test = {space: count(run, scores, "test", space) for space in (NATIVE, PREPARED)}

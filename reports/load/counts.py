@@ -2,6 +2,7 @@
 their ratios by patient.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,8 @@ import pandas as pd
 from reports.load.by_patient import by_patient, folds_of_patients, patients_of
 from reports.load.run_folder import Run
 from reports.table import dice_of
+from trials.records.result import PREPARED
+from trials.records.spec import Cube
 
 CELL = ["model", "loss", "sampling"]
 Ratio = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -96,6 +99,19 @@ class Counts:
         without = np.flatnonzero(self.true[:, label] == 0)
         pred = np.where(self.available[:, :, None], self.pred[:, :, without, label], np.nan)
         return by_patient(pred, tuple(self.patient_of[n] for n in without if self.patient_of))
+
+
+def on_one_grid(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores with those on the prepared grid of one preparation alone, since each has voxels of
+    its own: the cube that most trials have; without any cube, what most have.
+    """
+    of_trial = {result.trial: result.spec.recipe.preparation for result in run.results}
+    numbers = Counter(of_trial.values())
+    if len(numbers) < 2:
+        return scores
+    shown = max(numbers, key=lambda one: (isinstance(one, Cube), numbers[one]))
+    others = [trial for trial, preparation in of_trial.items() if preparation != shown]
+    return scores[(scores["space"] != PREPARED) | ~scores["trial"].isin(others)]
 
 
 def count(run: Run, scores: pd.DataFrame, split: str, space: str) -> Counts:

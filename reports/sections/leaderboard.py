@@ -271,7 +271,7 @@ def _background_table(context: Context, order: list[int]) -> Table:
         values = (
             means.dice[(NATIVE, *key)],
             means.iou[(NATIVE, *key)],
-            means.dice[(PREPARED, *key)],
+            means.dice.get((PREPARED, *key), math.nan),
         )
         return (
             configuration(context, i),

@@ -12,11 +12,12 @@ from reports.analysis.caveats import page_one_caveats
 from reports.analysis.checks import refuse_infeasible, refuse_unsound
 from reports.analysis.summary import ScoreSummary
 from reports.build import build_report
+from reports.formatting import cell_name
 from reports.load.run_folder import Run, read_run
 from reports.table import scores_table
 from trials.records.codec import record_hash
-from trials.records.result import TrialResult
-from trials.records.spec import FINAL, TUNE
+from trials.records.result import PREPARED, TrialResult
+from trials.records.spec import FINAL, TUNE, Spacing
 
 
 def check(run: Run) -> None:
@@ -95,6 +96,34 @@ def test_different_references_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="reference voxels in one trial and"):
         check(read_run(write_run(tmp_path, made, [odd, *others])))
+
+
+def on_patches(result: TrialResult) -> TrialResult:
+    """The same result of a training on patches, whose grid has twice the voxels of the cube."""
+    spacing, spec = Spacing(mm=(2.0, 2.0, 2.0)), result.spec
+    recipe = dataclasses.replace(spec.recipe, preparation=spacing, patch=(32, 32, 32))
+    spec = dataclasses.replace(spec, recipe=recipe, data="other")
+    counts = ("true_voxels", "pred_voxels", "overlap_voxels")
+    scores = tuple(
+        dataclasses.replace(one, **{name: 2 * getattr(one, name) for name in counts})
+        if one.space == PREPARED
+        else one
+        for one in result.scores
+    )
+    return dataclasses.replace(result, trial=record_hash(spec), spec=spec, scores=scores)
+
+
+def test_a_configuration_on_patches_stands_beside_those_on_cubes_without_a_score_there(tmp_path):
+    made = MadeUp()
+    patched, *others = made.cells
+    results = [on_patches(one) if one.spec.cell == patched else one for one in all_results(made)]
+
+    page = build_report(write_run(tmp_path, made, results), "none").read_text()
+
+    table = frames(page)["leaderboard-table"][0].set_index("configuration")["on the cube"]
+    assert [table[cell_name(cell)] == "n/a" for cell in made.cells] == [True] + [False] * len(
+        others
+    )
 
 
 def test_more_overlap_than_voxels_is_refused(tmp_path):
