@@ -110,9 +110,9 @@ def story(module_on_cpu, tmp_path_factory):
     wait_for_a_result(run)
     with redirect_stderr(refusal):
         second = main(["run", "--grid", str(place / "grid.py"), "--out", str(out)])
-    while_running = next(
-        text for text in iter(lambda: status_text(out, datetime.now()), "") if "epoch" in text
-    )
+    # Ends with StopIteration where the driver ends first.
+    states = iter(lambda: run.poll() is None and status_text(out, datetime.now()), False)
+    while_running = next(text for text in states if "epoch" in text)
     stops["Ctrl-C"] = stop(run, out, lambda: os.killpg(run.pid, signal.SIGINT))
     afterwards = status_text(out, datetime.now())
     again = start(place, out)
@@ -178,9 +178,12 @@ def start(place, out):
 
 def wait_for_a_result(run):
     """Read the run's lines until it tells of a finished trial."""
+    heard = []
     for line in run.stderr:
+        heard.append(line)
         if re.match(r"\[\d+/", line):
             return
+    pytest.fail("the run ended before a trial did: " + "".join(heard))
 
 
 def send_twice(run):
