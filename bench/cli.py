@@ -22,10 +22,10 @@ from bench.commands import (
     status,
 )
 from bench.commands import list as ls
-from bench.commands.passwords import refuse_passwords
+from bench.commands.verb import refuse_passwords
 from bench.exit_codes import INTERRUPTED, USER_ERROR
-from trials.process.user import complete_user
 from trials.process.versions import own_version
+from trials.storage.user import complete_user
 
 # In the order in which --help lists them.
 VERBS = (

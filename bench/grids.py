@@ -81,7 +81,7 @@ class Tuning:
 
     epochs is the length of a tuning trial; None means that of a final trial. Every cell has the
     same budget. prune stops trials early by successive halving among the trials of their own cell
-    (bench/search/pruning.py); False trains each to its last epoch. parallel is how many proposals
+    (bench/search/propose.py); False trains each to its last epoch. parallel is how many proposals
     of a cell are open at once; they are based on the results of the earlier ones.
     """
 

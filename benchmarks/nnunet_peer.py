@@ -29,7 +29,7 @@ from trials.data.spacing.plan import fullres_mm, lowres_mm, native_grids
 from trials.inference.predict import interpolation
 from trials.inference.whole_cases import importance
 from trials.records.spec import Spacing
-from trials.training.deep_supervision import downsampled, output_weights, supervised_loss
+from trials.training.segmentation import downsampled, output_weights, supervised_loss
 
 # Intensities of the foreground are measured on the native grid: the spacing does not matter.
 COARSE = Spacing(mm=(10.0, 10.0, 10.0))

@@ -19,7 +19,7 @@ from benchmarks.compare import compare, keep, table
 from trials.data.datasets.registry import Case
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.case_store import Store, prepared_record
-from trials.process.malloc import keep_freed_memory
+from trials.process.workers import keep_freed_memory
 from trials.records.spec import Cube
 
 EDGE = 128

@@ -19,7 +19,7 @@ from pyarrow import csv
 from reports.load.run_folder import SCORE_TYPES, Run, read_run
 from trials.records.result import TrialResult
 from trials.storage.atomic import write_whole
-from trials.storage.spreadsheet import as_text
+from trials.storage.foreign_text import as_text
 
 IDENTITY = ("trial", "phase", "dataset", "model", "loss", "sampling", "seed", "fold")
 COUNTS = ("true_voxels", "pred_voxels", "overlap_voxels")

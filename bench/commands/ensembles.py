@@ -11,8 +11,7 @@ from bench.execution.progress_bar import progress_bar
 from reports.load.run_folder import Run, read_run
 from trials.data.datasets.registry import Dataset, official_regions
 from trials.data.prepared.case_checks import Rules
-from trials.inference.ensemble import score_ensemble
-from trials.inference.trained import load_trained
+from trials.inference.trained import load_trained, score_ensemble
 from trials.records.codec import from_json, record_hash, to_json
 from trials.records.result import EnsembleScores, TrialResult
 from trials.records.spec import Cell

@@ -20,8 +20,7 @@ from trials.data.datasets.scans import Scan, find_scans
 from trials.data.own_folder import list_contents, refuse_foreign
 from trials.data.prepared.case_checks import Rules, rules_for
 from trials.identity.code_identity import OWN
-from trials.inference.label_files import write_label_files
-from trials.inference.new_scans import FAILED, Outcome, predict_scans
+from trials.inference.new_scans import FAILED, Outcome, predict_scans, write_label_files
 from trials.inference.trained import Trained, load_trained
 from trials.records.codec import from_json, to_json
 from trials.records.faults import fault_line, printable

@@ -37,8 +37,8 @@ from trials.scoring.folders import (
 )
 from trials.scoring.layouts import layout_of
 from trials.storage.atomic import write_text
+from trials.storage.foreign_text import as_text
 from trials.storage.probe import check_writable
-from trials.storage.spreadsheet import as_text
 
 # The start of every table, for any classes.
 FIRST_COLUMNS = re.compile(rb'case,"?dice_')

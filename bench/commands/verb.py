@@ -1,10 +1,11 @@
-"""What all verbs share: the --debug flag, help texts, and argument types whose errors state the
-rule.
+"""What all verbs share: the --debug flag, help texts, argument types whose errors state the rule,
+and the refusal of passwords: a run records its command and shows it in the report.
 """
 
 import argparse
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -117,3 +118,25 @@ def processes(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"processes must be at least 1; got {text}")
     return value
+
+
+# scheme://user:password@host, or user:password@host:port.
+WITH_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@|^[^/\s:]+:[^/\s@]+@[\w.-]+(:\d+)?$")
+
+
+def refuse_passwords(arguments: Sequence[str]) -> None:
+    """Raise ValueError, without the password, if an argument is an address with a password."""
+    for position, argument in enumerate(arguments):
+        if WITH_PASSWORD.search(argument):
+            flag = (
+                argument.partition("=")[0]
+                if argument.startswith("--")
+                else arguments[position - 1]
+                if position
+                else ""
+            )
+            raise ValueError(
+                f"{flag if flag.startswith('--') else 'an argument'}: an address must not contain "
+                "a password, because the run folder records the command; set it in the environment "
+                "or in a file, such as fsspec's FSSPEC_S3_KEY, AWS_PROFILE or Ray's token file"
+            )

@@ -17,8 +17,7 @@ from bench.grid.resolve import (
     pretrainings,
     tune_spec,
 )
-from bench.search.propose import propose, tried_of
-from bench.search.pruning import rungs
+from bench.search.propose import propose, rungs, tried_of
 from trials.records.codec import record_hash
 from trials.records.job import Rung
 from trials.records.result import COMPLETE, PRUNED, TrialResult

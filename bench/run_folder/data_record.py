@@ -5,11 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.execution.data import UNUSED_SPLITS, Prepared, is_own_unused
-from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.registry import DATASETS, Dataset
 from trials.data.datasets.splits import split_hash
 from trials.records.faults import WARNING, Fault, bad_cases
-from trials.records.registry import pick
+from trials.records.registry import Entry, pick
 
 
 def data_record(folds: Mapping[int, Prepared]) -> dict[str, object]:
@@ -70,3 +69,18 @@ def warnings_by_case(notes: tuple[Fault, ...]) -> dict[str, str]:
             text = f"{Path(note.file).name}: {note.message}"
             texts_by_case.setdefault(note.case, []).append(text)
     return {case: "; ".join(texts) for case, texts in texts_by_case.items()}
+
+
+CaseMetadata = Mapping[str, Mapping[str, str]]
+
+
+def case_metadata(dataset: Dataset) -> dict[str, dict[str, str]]:
+    """Trait to case to value, such as {"cohort": {"case_00400": "new in KiTS23"}}; empty if nothing
+    is known. The sites of patients.csv are a trait.
+
+    Raises ValueError naming the file if the data set's metadata file is damaged.
+    """
+    of = pick(DATASETS, "data set", dataset.name).case_metadata
+    found: CaseMetadata = Entry(of).load()(dataset) if of else {}
+    sites = {"site": dataset.grouping.sites} if dataset.grouping.sites else {}
+    return {trait: dict(values) for trait, values in {**found, **sites}.items()}

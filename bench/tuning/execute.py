@@ -3,12 +3,13 @@ trained, and the attainable scores measured.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ray.tune import Callback
 from rich.console import Console
 
 from bench.execution.ceilings import write_ceilings
@@ -28,7 +29,8 @@ from bench.tracking.feed import Feed
 from bench.tracking.trackers import TRACKERS
 from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
 from bench.tuning.live_view import LiveView
-from bench.tuning.preflight import Preflight
+from bench.tuning.node_checks import ask, living
+from bench.tuning.node_report import complaint
 from bench.tuning.searcher import GridSearcher
 from bench.tuning.tracking import Tracking
 from trials.records.targets import target_names
@@ -37,6 +39,41 @@ from trials.storage.probe import check_run_folder, check_scratch, local_parent
 
 if TYPE_CHECKING:
     from bench.plan.budget import Bought
+
+
+class Preflight(Callback):
+    """Checks every node of a cluster once: those that are there at the start, and each newcomer
+    with its first trial.
+
+    needed names the files and folders that trials read. Raises ValueError in one sentence that
+    names the nodes.
+    """
+
+    def __init__(self, out: Path, needed: Sequence[str]):
+        self.out, self.needed = out, tuple(needed)
+        self.known: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into Ray's snapshots: it is never restored."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial got its place, perhaps on a node that was not there before."""
+        self.check()
+
+    def check(self) -> None:
+        """Ask every node that has not answered yet; one that goes away meanwhile is asked again if
+        it comes back.
+        """
+        nodes = living()
+        fresh = {node: address for node, address in nodes.items() if node not in self.known}
+        if len(nodes) < 2 or not fresh:
+            return
+        sights = ask(fresh, self.out, self.needed)
+        wrong, fix = complaint(self.out, list(sights.values()))
+        if wrong:
+            raise ValueError(f"{wrong}; {fix}")
+        self.known |= {node for node, sight in sights.items() if not sight.lost}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,17 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 
-from bench.execution.pace import PaceByModel, spec_epochs, work_left
-from bench.execution.progress_text import RunningTrial, best, describe, headline, summary, view
+from bench.execution.progress_text import (
+    PaceByModel,
+    RunningTrial,
+    best,
+    describe,
+    headline,
+    spec_epochs,
+    summary,
+    view,
+    work_left,
+)
 from bench.execution.trial_queue import TrialQueue
 from bench.run_folder.status import Running, Status
 from trials.records.codec import from_json

@@ -7,11 +7,11 @@ from reports.analysis.conditions import (
     code_differences,
     code_in_words,
     machine_differences,
+    precision_check,
     without_code,
 )
 from reports.analysis.context import Context
 from reports.analysis.own_tables import audit_own_tables, own_tables
-from reports.analysis.precision import precision_check
 from reports.elements import Check, Checklist, Section, Text
 from reports.estimands import estimand_check
 from reports.formatting import listed, many, many_patients

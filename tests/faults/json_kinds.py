@@ -17,11 +17,11 @@ from bench.doctor.data import data_finding, prepared_finding
 from bench.execution.results import read_results
 from bench.run import excluded_cases, write_report
 from bench.run_folder.continuing import refuse_other_grid
+from bench.run_folder.data_record import case_metadata
 from bench.run_folder.lock import acquire_lock, refuse_second_driver
 from bench.run_folder.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
 from reports.build import build_report
-from trials.data.datasets.case_metadata import case_metadata
 from trials.data.datasets.phantoms.writing import write_phantoms
 from trials.data.datasets.registry import find_dataset, open_dataset
 from trials.data.prepared.cache import open_cache, prepare_dataset

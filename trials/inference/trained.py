@@ -1,4 +1,6 @@
-"""The networks that final trials left, loaded from a run folder, and what they say of an image."""
+"""The networks that final trials left, loaded from a run folder: what they say of an image, and the
+scores of several as an ensemble.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -11,14 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trials.data.datasets.label_set import Region
+from trials.data.datasets.registry import Case
 from trials.data.nifti.header import Header
+from trials.data.nifti.volume import read_mask, spacing_dhw, to_dhw
 from trials.data.nifti.voxels import StreamStats
 from trials.data.prepared.case_checks import Rules
-from trials.data.prepared.preprocess import Statistics, prepare_image
+from trials.data.prepared.preprocess import Statistics, matching_headers, prepare_image
 from trials.data.prepared.spaced import spaced_image
 from trials.data.spacing.intensities import Scaling
 from trials.data.spacing.plan import native_grid
 from trials.identity.code_identity import OWN, changed_parts, code_of
+from trials.inference.evaluate import Evaluated
 from trials.inference.native_slabs import slabs_on_native_grid
 from trials.inference.network import Network, on_best_device
 from trials.inference.predict import summed_on_native_grid
@@ -26,10 +32,13 @@ from trials.inference.whole_cases import case_logits
 from trials.models.build import build_like, form_of
 from trials.records.codec import rebuild
 from trials.records.job import best_path
-from trials.records.result import TrialResult
+from trials.records.result import NATIVE, TrialResult
 from trials.records.spec import Cube, Preparation
 from trials.records.targets import Targets
+from trials.scoring.case import surface_scores
 from trials.scoring.decision import certainty
+from trials.scoring.ignored import find_ignored
+from trials.scoring.overlap import case_scores, label_counts
 from trials.storage.atomic import exists, read_bytes
 
 
@@ -199,3 +208,24 @@ def _summed(streams: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
     for planes in zip(*streams, strict=True):
         # A network whose sums did not fit on the GPU gives its planes on the CPU.
         yield reduce(lambda total, plane: total + plane.to(total.device), planes)[:, None]
+
+
+def score_ensemble(
+    trained: Sequence[Trained], cases: Sequence[Case], rules: Rules, regions: Sequence[Region]
+) -> Iterator[Evaluated]:
+    """Yield the counts of every test case on its native grid. Raises FileFault, a ValueError, for a
+    case that cannot be used.
+    """
+    for case in cases:
+        headers, label_header = matching_headers(case, rules)
+        labels, _ = predict_labels(trained, headers, rules)
+        mask = read_mask(label_header, rules.labels.num_labels)
+        reference = to_dhw(mask.voxels, mask.affine)
+        counts = label_counts(labels, reference, len(rules.classes), trained[0].targets.regions)
+        edges, ignored = spacing_dhw(label_header), find_ignored(reference, rules.labels)
+        yield Evaluated(
+            scores=tuple(case_scores(counts, case.case, "test", NATIVE)),
+            surfaces=tuple(
+                surface_scores(reference, labels, edges, regions, case.case, "test", ignored)
+            ),
+        )

@@ -15,7 +15,7 @@ class ModelEntry(Entry):
     number of stages can follow them.
 
     In training mode the module may return a list or tuple of logits, the full resolution first;
-    its loss is then a weighted sum over all of them (trials/training/deep_supervision.py).
+    its loss is then a weighted sum over all of them (trials/training/segmentation.py).
 
     dims is 3 for volumes or 2 for slices. Valid edges are multiples of `multiple`, at least
     `smallest`, or `smallest_alone` if a training batch may hold a single item: batch norm needs two

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from trials.process.malloc import keep_freed_memory
 from trials.process.versions import processor_name
+from trials.process.workers import keep_freed_memory
 
 GIB = 2**30
 

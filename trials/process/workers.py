@@ -1,9 +1,11 @@
-"""Run one function on many cases in parallel processes and collect all faults, not only the
-first.
+"""Run one function on many cases in parallel processes and collect all faults, not only the first;
+and what such a process needs: freed memory kept for the next case, and enough open files.
 """
 
 import ctypes
+import functools
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -14,7 +16,6 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
-from trials.process.malloc import keep_freed_memory
 from trials.records.faults import Fault, FaultyData, fault_of
 from trials.storage.atomic import NotWritten
 
@@ -122,3 +123,41 @@ def _outcomes(
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+# glibc's mallopt parameters: how many allocations may use mmap, and how much free memory stays at
+# the top of the heap.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library reuse freed memory instead of returning it, once per process.
+
+    Each step allocates and frees the same large tensors as the step before, each case the same
+    arrays as the case before. New pages would cost up to a seventh of the time.
+    environment.reset_peak returns the memory.
+    """
+    libc = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+# What a trial opens besides its data.
+OTHERS = 256
+
+
+def allow_open_files(number: int, what: str) -> None:
+    """Let this process hold so many files open for what, and a few more: a map of a file keeps a
+    descriptor, and those of 489 cases pass the usual 1024. Raises ValueError where it may not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = number + OTHERS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ValueError(
+            f"{what} need {needed} open files, and the limit is {hard}; raise it (ulimit -Hn "
+            f"{needed})"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

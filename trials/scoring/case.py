@@ -1,14 +1,15 @@
 """One region of one case: additive counts of its voxels, surfaces and lesions, computed on
-non-empty rows.
+non-empty rows, and the columns of a table that they give.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trials.data.datasets.label_set import Region
+from trials.records.metrics import METRICS, VOXELS, metric_of
 from trials.records.result import SurfaceScore
 from trials.scoring.ignored import as_background, beside_ignored, off_ignored
 from trials.scoring.lattice import Spacing
@@ -112,3 +113,24 @@ def _record(
 
 def _region_rows(rows: Rows, region: Region) -> Rows:
     return Rows(d=rows.d, h=rows.h, values=mask_of(region, rows.values))
+
+
+COUNTED = (*VOXELS, "lesions", "lesions_found", "lesions_false")
+
+
+def metric_columns(scores: Iterable[SurfaceScore]) -> dict[str, float]:
+    """METRIC_REGION of every region and entry of METRICS, then its counts.
+
+    If a region is in neither mask, ratios and distances are NaN; if it is in only one, ratios are 0
+    and distances inf.
+    """
+    return {
+        f"{name}_{score.region}": value
+        for score in scores
+        for name, value in _numbers(score).items()
+    }
+
+
+def _numbers(score: SurfaceScore) -> dict[str, float]:
+    metrics = {name: metric_of(entry, score) for name, entry in METRICS.items()}
+    return metrics | {name: getattr(score, name) for name in COUNTED}

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trials.data.datasets.class_rules import check_classes
-from trials.data.datasets.label_set import LabelSet, Region
+from trials.data.datasets.label_set import LabelSet, Region, check_classes
 from trials.data.datasets.nearby_cases import refuse_dicom
 from trials.data.datasets.registry import DATASETS
 from trials.data.nifti.header import Header, read_header
@@ -22,10 +21,9 @@ from trials.process.workers import run_on_cases
 from trials.records.faults import FileFault, printable
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
-from trials.scoring.case import surface_scores
+from trials.scoring.case import metric_columns, surface_scores
 from trials.scoring.found_masks import ANY_VALUE, class_masks, join_classes, match_cases
 from trials.scoring.ignored import find_ignored
-from trials.scoring.labels import metric_columns
 from trials.scoring.lattice import Spacing
 from trials.scoring.official import official_scores
 from trials.scoring.regions import scored_regions
@@ -67,7 +65,7 @@ class ScoreTable:
 
     official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 if both are
     empty); labels, and before them the regions of dataset.json, have every column of
-    trials.scoring.labels. A name that is both (tumor) has these
+    trials.scoring.case. A name that is both (tumor) has these
     two columns once, by the challenge's rule.
     """
 

@@ -1,5 +1,6 @@
-"""Text files that other programs wrote: UTF-8 with or without a byte-order mark, and UTF-16, which
-Windows tools write. Our own files are plain UTF-8 (atomic.read_text).
+"""Text of other programs: files that they wrote, in UTF-8 with or without a byte-order mark or in
+UTF-16, which Windows tools write; and cells that a spreadsheet will read. Our own files are plain
+UTF-8 (atomic.read_text).
 """
 
 import codecs
@@ -32,3 +33,12 @@ def _encoding(raw: bytes) -> str:
     if raw[1:2] == b"\0":
         return "utf-16-le"
     return "utf-16-be" if raw[:1] == b"\0" and raw[1:2] else "utf-8-sig"
+
+
+# A spreadsheet runs a cell that starts with one of these.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_text(cell: str) -> str:
+    """The cell, with a leading apostrophe if a spreadsheet would run it."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

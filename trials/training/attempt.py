@@ -23,7 +23,7 @@ from trials.training.attempt_log import (
     start_attempt,
 )
 from trials.training.checkpoint import save_weights
-from trials.training.divergence import Diverged
+from trials.training.loop import Diverged
 from trials.training.memory import (
     can_halve,
     is_out_of_memory,

@@ -1,8 +1,9 @@
-"""Segmentation as a training task: batches of training items, a loss, and whole-volume Dice after
-each epoch.
+"""Segmentation as a training task: batches of training items, any loss over the outputs of a
+network at several resolutions, and whole-volume Dice after each epoch. Deep supervision: Lee et
+al. 2015, weighted as in Isensee et al. 2021.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +20,9 @@ from trials.records.spec import Recipe
 from trials.records.targets import Targets
 from trials.scoring.decision import labels_of
 from trials.scoring.overlap import device_counts, label_counts, mean_dice_by_label, read_counts
-from trials.training.deep_supervision import Loss, supervised_loss
 from trials.training.progress import Validation
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,3 +113,37 @@ def counts_of(logits: Tensor, labels: Tensor, targets: Targets) -> Tensor:
         counts = label_counts(pred, labels.numpy(), targets.num_labels, targets.regions)
         return torch.from_numpy(counts)
     return device_counts(logits[None], labels[None], targets.num_labels, targets.regions)[0]
+
+
+def supervised_loss(loss: Loss, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The weighted sum of a loss over outputs [B, K, ...], the full resolution first.
+
+    Each output is compared with labels [B, ...] of its own size. A network with one output is
+    trained on that alone.
+    """
+    weighted = [
+        weight * loss(logits, downsampled(labels, logits.shape[2:]))
+        for weight, logits in zip(output_weights(len(outputs)), outputs, strict=True)
+        if weight > 0
+    ]
+    return sum(weighted[1:], weighted[0])
+
+
+def output_weights(count: int) -> list[float]:
+    """The weight of each output: half that of the one before, 0 for the lowest resolution of
+    several; they sum to 1.
+    """
+    weights = [0.5**number for number in range(max(1, count - 1))]
+    return [weight / sum(weights) for weight in weights] + [0.0] * (count - len(weights))
+
+
+def downsampled(labels: Tensor, edges: Sequence[int]) -> Tensor:
+    """Labels [B, ...] at other edges: each voxel takes the label at its centre, torch's
+    "nearest-exact".
+    """
+    for axis, edge in enumerate(edges, start=1):
+        size = labels.shape[axis]
+        if size != edge:
+            places = (2 * torch.arange(edge, device=labels.device) + 1) * size // (2 * edge)
+            labels = labels.index_select(axis, places)
+    return labels

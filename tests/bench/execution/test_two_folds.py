@@ -25,8 +25,7 @@ from reports.build import build_report
 from reports.load.run_folder import read_run
 from trials.data.datasets.registry import Split, official_regions
 from trials.data.prepared.cache import open_cache
-from trials.inference.ensemble import score_ensemble
-from trials.inference.trained import load_trained
+from trials.inference.trained import load_trained, score_ensemble
 from trials.records.codec import from_json
 from trials.records.result import EnsembleScores
 from trials.scoring.regions import every_region

@@ -16,15 +16,16 @@ from bench.grids import DEMO, Tuning, product
 from bench.plan.budget import cut_to, recorded_purchase
 from bench.plan.estimate import (
     Measurements,
+    ScheduledTrial,
     cheaper_grids,
     estimate_costs,
     estimate_wall_seconds,
     models_to_time,
     trial_seconds,
+    wall_seconds,
 )
 from bench.plan.other_gpu import known_steps, step_seconds, steps_of
 from bench.plan.plan import check_memory
-from bench.plan.schedule import ScheduledTrial, wall_seconds
 from bench.tuning.driver import Cluster
 from trials.models.registry import MODELS
 from trials.records.duration import duration

@@ -12,8 +12,7 @@ from test_trial_queue import FACTS, GRID
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
 from bench.grids import Tuning
-from bench.search.propose import Tried, distributions_of, frozen_trial, propose, tried_of
-from bench.search.pruning import rungs
+from bench.search.propose import Tried, distributions_of, frozen_trial, propose, rungs, tried_of
 from bench.spaces import Range
 from trials.records.codec import record_hash
 from trials.records.job import Rung

@@ -4,7 +4,7 @@ import dataclasses
 
 from made_up import MadeUp, all_results, write_run
 
-from reports.analysis.precision import precision_check
+from reports.analysis.conditions import precision_check
 from reports.load.run_folder import read_run
 
 CHECKED = {

@@ -5,7 +5,7 @@ nothing.
 import numpy as np
 import pytest
 
-from reports.figures.meshes import surface
+from reports.figures.scene import surface
 from reports.figures.shading import SIDES, render_mask
 
 

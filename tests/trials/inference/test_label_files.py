@@ -2,7 +2,7 @@
 
 import re
 
-from trials.inference.label_files import itk_snap_labels, slicer_colours
+from trials.inference.new_scans import itk_snap_labels, slicer_colours
 
 CLASSES = ("background", "left kidney", 'the "big" one')
 

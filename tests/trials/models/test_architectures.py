@@ -27,7 +27,7 @@ from trials.models.registry import MODELS, check_channels, check_edge
 from trials.models.resenc import ResidualBlock
 from trials.models.strides import strides
 from trials.models.weights import load_tensors
-from trials.training.deep_supervision import supervised_loss
+from trials.training.segmentation import supervised_loss
 
 WIDTHS = {"segresnet": 8}  # the narrowest it can be
 THREE_D = [name for name, part in MODELS.items() if part.dims == 3]

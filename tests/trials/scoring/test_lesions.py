@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from trials.data.datasets.label_set import Region
-from trials.scoring.case import surface_scores
-from trials.scoring.labels import metric_columns
+from trials.scoring.case import metric_columns, surface_scores
 from trials.scoring.lesions import LesionCounts, lesion_counts
 
 ONE = (Region(name="tumor", labels=(1,), tolerance_mm=1.0),)

@@ -20,7 +20,7 @@ from trials.records.registry import Entry
 from trials.records.result import COMPLETE, FAILED, TrialResult
 from trials.records.spec import FINAL, TUNE
 from trials.training.attempt import TRACEBACK, attempt
-from trials.training.divergence import divergence_error
+from trials.training.loop import divergence_error
 
 
 def test_freezing_without_weights_is_a_failed_result_that_says_so(small_cache, tmp_path):

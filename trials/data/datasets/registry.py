@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trials.data.datasets.class_rules import check_classes
-from trials.data.datasets.label_set import LabelSet, Region
+from trials.data.datasets.label_set import LabelSet, Region, check_classes
 from trials.data.datasets.nearby_cases import found_instead, refuse_dicom
 from trials.records.faults import Fault, refuse, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients

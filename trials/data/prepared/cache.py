@@ -32,8 +32,7 @@ from trials.data.prepared.preprocess import Moments, Statistics, joined, train_s
 from trials.data.prepared.set_checks import all_faults, twins
 from trials.data.spacing.class_voxels import kept_voxels
 from trials.data.spacing.intensities import BY_VOLUME, Scaling, train_scaling
-from trials.process.open_files import allow_open_files
-from trials.process.workers import try_on_cases
+from trials.process.workers import allow_open_files, try_on_cases
 from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
 from trials.records.spec import Cube, Preparation

@@ -8,8 +8,7 @@ import torch
 from nifti_toys import IPL, asymmetric, save
 
 from bench.cli import main
-from trials.data.datasets.class_rules import check_classes
-from trials.data.datasets.label_set import LabelSet
+from trials.data.datasets.label_set import LabelSet, check_classes
 from trials.scoring.folders import MaskPair, count_pair
 from trials.scoring.overlap import device_counts, label_counts
 
