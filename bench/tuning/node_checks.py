@@ -90,7 +90,7 @@ def join(address: str) -> None:
         keep_quiet()
     except (RayError, ConnectionError, RuntimeError, ValueError) as wrong:
         told = " ".join(str(wrong).split())[:300]
-        raise ValueError(f"no cluster for us at {address}: {told}; {WAY_IN}") from None
+        raise ValueError(f"the cluster at {address} cannot be used: {told}; {WAY_IN}") from None
 
 
 @contextmanager

@@ -116,8 +116,8 @@ def refuse_huge(document: Mapping[str, Any]) -> None:
         if found := _huge_in(value, DEEPEST):
             keys, number = found
             raise ValueError(
-                f"{'.'.join([name, *map(str, keys)])} is {shown(number)}, beyond every number of "
-                "ours"
+                f"{'.'.join([name, *map(str, keys)])} is {shown(number)}, and no number of a run "
+                "is as large"
                 if number is not None
                 else f"{name} is nested too deep"
             )
