@@ -1,10 +1,11 @@
-"""segbench export: writes prepared data as files of single slices, or a data set and its split as
-folders of nnU-Net.
+"""segbench export: writes prepared data as files of single slices, a data set and its split as
+folders of nnU-Net, or trials of a run as a MONAI bundle.
 """
 
 import argparse
 from collections.abc import Callable
 
+from bench.commands.predict_flags import add_trials
 from bench.commands.verb import NAMES, Verbs, add_verb
 from bench.exit_codes import FINISHED
 from trials.storage.probe import folder_or_url, local_path_argument
@@ -15,12 +16,13 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(
         verbs,
         "export",
-        "write prepared data as one .npy file per slice, or a data set for nnU-Net",
+        "write prepared data as slices, a data set for nnU-Net, or trials as a MONAI bundle",
         run,
     )
     kinds = verb.add_subparsers(metavar="WHAT", required=True)
     add_slices(kinds.add_parser("slices", help="one .npy file for each slice of prepared cubes"))
     add_nnunet(kinds.add_parser("nnunet", help="a data set and one of its splits for nnU-Net v2"))
+    add_bundle(kinds.add_parser("bundle", help="final trials of a run as a MONAI bundle"))
 
 
 def add_slices(kind: argparse.ArgumentParser) -> None:
@@ -58,6 +60,14 @@ def add_nnunet(kind: argparse.ArgumentParser) -> None:
         "--regions", action="store_true", help="train on the regions that the challenge scores"
     )
     kind.add_argument("--copy", action="store_true", help="copy the files instead of linking them")
+
+
+def add_bundle(kind: argparse.ArgumentParser) -> None:
+    """The flags of `export bundle`."""
+    kind.set_defaults(export=export_bundle)
+    kind.add_argument("run", type=folder_or_url, help="the run folder, or its URL")
+    kind.add_argument("out", type=local_path_argument, metavar="OUT", help="a new or empty folder")
+    add_trials(kind)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,3 +112,28 @@ def export_nnunet(options: argparse.Namespace) -> None:
             "it out"
         )
     export_nnunet(dataset, split, options.out, regions, options.copy)
+
+
+def export_bundle(options: argparse.Namespace) -> None:
+    """segbench export bundle: the trials that `segbench predict` takes with the same flags."""
+    from bench.commands.predict import chosen_finals, rules_of_run
+    from bench.run_folder.own_places import refuse_overlap
+    from reports.load.run_folder import read_run
+    from reports.load.unfinished import num_missing
+    from trials.data.own_folder import list_contents, refuse_foreign
+    from trials.inference.bundle_files import write_bundle
+
+    refuse_overlap("OUT", options.out, "RUN", options.run)
+    refuse_foreign(options.out, list_contents(options.out), "a new folder", "name an empty folder")
+    run = read_run(options.run)
+    lacking = num_missing(run).get("final")
+    if lacking and not options.cell:
+        raise ValueError(
+            f"{run.out} must be finished, since it may still select another configuration; "
+            f"{lacking} final trials have no result; run its grid to the end, or name the "
+            "configuration with --cell"
+        )
+    finals = chosen_finals(run, options.cell, options.seed, options.fold)
+    licence = (run.record.get("data") or {}).get("licence") or "not stated"
+    data = {"dataset": run.record["dataset"], "title": run.title, "licence": licence}
+    write_bundle(run.out, finals, data, rules_of_run(run), options.out)

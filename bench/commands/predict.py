@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,31 +17,19 @@ from reports.analysis.selection import selected_cell
 from reports.load.run_folder import Run, read_run
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.scans import Scan, find_scans
-from trials.data.own_folder import list_contents, refuse_foreign
 from trials.data.prepared.case_checks import Rules, rules_for
 from trials.identity.code_identity import OWN
-from trials.inference.new_scans import FAILED, Outcome, predict_scans, write_label_files
+from trials.inference.new_scans import (
+    FAILED,
+    open_out,
+    outcome_lines,
+    predict_scans,
+    write_label_files,
+)
 from trials.inference.trained import Trained, load_trained
-from trials.records.codec import from_json, to_json
-from trials.records.faults import fault_line, printable
-from trials.records.record import record
 from trials.records.registry import unknown
 from trials.records.result import TrialResult
 from trials.records.spec import Cell
-from trials.storage.atomic import exists, read_text, remove_abandoned, write_text
-from trials.storage.checksum import add_checksum
-
-PREDICTED_BY = "predictions.json"
-
-
-@record
-class PredictedBy:
-    """What made the predictions of a folder: each trial with the SHA-256 of its weights, and the
-    configurations.
-    """
-
-    cells: tuple[Cell, ...]
-    trials: Mapping[str, str]
 
 
 def predict_folder(options: argparse.Namespace) -> int:
@@ -122,31 +110,6 @@ def load_recorded_parts(run: Run, finals: Sequence[TrialResult]) -> None:
         check_entries()
 
 
-def open_out(out: Path, finals: Sequence[TrialResult]) -> None:
-    """Make a folder the one of these trials' predictions. Raises ValueError if it holds anything
-    else.
-    """
-    made_by = PredictedBy(
-        cells=tuple(dict.fromkeys(result.spec.cell for result in finals)),
-        trials={result.trial: str(result.facts.get("weights_sha256")) for result in finals},
-    )
-    path = out / PREDICTED_BY
-    if exists(path):
-        if from_json(PredictedBy, read_text(path)).trials != made_by.trials:
-            raise ValueError(
-                f"{out} holds predictions of other trials ({path}); choose a new or empty folder"
-            )
-    else:
-        refuse_foreign(
-            out,
-            list_contents(out),
-            "hold predictions of the same trials",
-            "choose a new or empty folder",
-        )
-        write_text(path, add_checksum(to_json(made_by)))
-    remove_abandoned(out)
-
-
 def predict_and_print(
     trained: Sequence[Trained],
     scans: Sequence[Scan],
@@ -163,18 +126,9 @@ def predict_and_print(
         left = (len(scans) - number) * (time.monotonic() - started) / number
         now = datetime.now()
         end = f", ends about {format_time(now + timedelta(seconds=left), now)}" if left else ""
-        for line in lines_of(outcome, f"[{number}/{len(scans)}]", end):
+        for line in outcome_lines(outcome, f"[{number}/{len(scans)}]", end):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     return failed
-
-
-def lines_of(outcome: Outcome, place: str, end: str) -> list[str]:
-    """What is printed of a scan: its state, then a line for each fault."""
-    level = "" if outcome.state == FAILED else "warning: "
-    return [
-        f"{place} {printable(outcome.case)}: {outcome.state}{end}",
-        *(printable(f"  {level}{fault_line(fault)}") for fault in outcome.faults),
-    ]
 
 
 def described(finals: Sequence[TrialResult]) -> str:

@@ -28,6 +28,11 @@ def add(verbs: Verbs) -> None:
         metavar="OUT",
         help="the folder for CASE.nii.gz, labels.txt (ITK-SNAP) and labels.ctbl (3D Slicer)",
     )
+    add_trials(verb)
+
+
+def add_trials(verb: argparse.ArgumentParser) -> None:
+    """The flags that choose final trials of a run."""
     verb.add_argument(
         "--cell",
         action="append",

@@ -8,7 +8,7 @@ slicer.readthedocs.io, developer guide, Colors).
 """
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,55 @@ from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.same_grid import grid_fault
 from trials.data.nifti.volume import from_dhw, write_labels
 from trials.data.nifti.voxels import label_slabs
+from trials.data.own_folder import list_contents, refuse_foreign
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.preprocess import channel_notes, image_headers
 from trials.inference.trained import Trained, predict_labels
-from trials.records.faults import Fault, fault_of, printable
-from trials.storage.atomic import NotWritten, write_text
+from trials.records.codec import from_json, to_json
+from trials.records.faults import Fault, fault_line, fault_of, printable
+from trials.records.record import record
+from trials.records.result import TrialResult
+from trials.records.spec import Cell
+from trials.storage.atomic import NotWritten, exists, read_text, remove_abandoned, write_text
+from trials.storage.checksum import add_checksum
 
 PREDICTED, KEPT, FAILED = "predicted", "kept", "failed"
+PREDICTED_BY = "predictions.json"
+
+
+@record
+class PredictedBy:
+    """What made the predictions of a folder: each trial with the SHA-256 of its weights, and the
+    configurations.
+    """
+
+    cells: tuple[Cell, ...]
+    trials: Mapping[str, str]
+
+
+def open_out(out: Path, finals: Sequence[TrialResult]) -> None:
+    """Make a folder the one of these trials' predictions. Raises ValueError if it holds anything
+    else.
+    """
+    made_by = PredictedBy(
+        cells=tuple(dict.fromkeys(result.spec.cell for result in finals)),
+        trials={result.trial: str(result.facts.get("weights_sha256")) for result in finals},
+    )
+    path = out / PREDICTED_BY
+    if exists(path):
+        if from_json(PredictedBy, read_text(path)).trials != made_by.trials:
+            raise ValueError(
+                f"{out} holds predictions of other trials ({path}); choose a new or empty folder"
+            )
+    else:
+        refuse_foreign(
+            out,
+            list_contents(out),
+            "hold predictions of the same trials",
+            "choose a new or empty folder",
+        )
+        write_text(path, add_checksum(to_json(made_by)))
+    remove_abandoned(out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +79,15 @@ class Outcome:
     case: str
     state: str
     faults: tuple[Fault, ...] = ()
+
+
+def outcome_lines(outcome: Outcome, place: str, end: str) -> list[str]:
+    """What is printed of a scan: its state, then a line for each fault."""
+    level = "" if outcome.state == FAILED else "warning: "
+    return [
+        f"{place} {printable(outcome.case)}: {outcome.state}{end}",
+        *(printable(f"  {level}{fault_line(fault)}") for fault in outcome.faults),
+    ]
 
 
 def predict_scans(

@@ -68,7 +68,15 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
     code than this process would.
     """
     refuse_other_code(out, result)
-    tensors = best_weights(out, result)
+    return trained_with(best_weights(out, result), str(best_path(out, result.trial)), result, rules)
+
+
+def trained_with(
+    tensors: dict[str, Tensor], path: str, result: TrialResult, rules: Rules
+) -> Trained:
+    """The same from the tensors of a file. Raises ValueError naming the file if they are not those
+    of the trial's model.
+    """
     spec, channels = result.spec, len(rules.channels)
     targets = Targets(len(rules.classes), spec.regions)
     form = form_of(spec.cell.model, spec.recipe, channels)
@@ -78,8 +86,7 @@ def load_trained(out: Path, result: TrialResult, rules: Rules) -> Trained:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{best_path(out, result.trial)} does not hold the weights of {spec.cell.model} "
-            f"({reason}); restore the file"
+            f"{path} does not hold the weights of {spec.cell.model} ({reason}); restore the file"
         ) from None
     return Trained(
         network=as_it_ran(on_best_device(module, spec, channels), result),

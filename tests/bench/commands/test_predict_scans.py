@@ -1,5 +1,8 @@
-"""segbench predict: a run's own labels for its own test cases, and every refusal."""
+"""segbench predict: a run's own labels for its own test cases, and every refusal; and the same by
+MONAI from a bundle.
+"""
 
+import json
 import os
 import shutil
 import sys
@@ -9,6 +12,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
+from monai import bundle
 
 from bench.cli import main
 from bench.commands.ensembles import add_ensembles
@@ -18,6 +23,7 @@ from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.identity.code_identity import code_of
 from trials.models.build import build
+from trials.process.versions import own_version
 from trials.records.codec import from_json, record_hash
 from trials.records.job import best_path
 from trials.records.result import COMPLETE, NATIVE, EnsembleScores, TrialResult
@@ -217,6 +223,60 @@ def test_an_ensemble_of_networks_that_predict_regions_predicts_labels_and_is_sco
     assert [line.split()[-1] for line in (out / "labels.txt").read_text().splitlines()[1:]] == [
         *('"background"', '"kidney"', '"tumor"', '"cyst"')
     ]
+
+
+@pytest.mark.parametrize("cell", [CELL, SLICES])
+def test_monai_runs_a_bundle_of_a_configuration_and_gives_the_labels_of_predict(
+    cell, ran, scans, small_cache, tmp_path
+):
+    folder, wanted, out = (tmp_path / name for name in ("bundle", "wanted", "out"))
+    flags, config = ["--cell", name_of(cell)], str(folder / "configs" / "inference.json")
+
+    assert main(["export", "bundle", str(ran[0]), str(folder), *flags]) == 0
+    places = {"dataset_dir": image_of(small_cache, TEST), "output_dir": str(out)}
+    bundle.run(config_file=config, bundle_root=str(folder), **places)
+
+    predict(ran, scans, wanted, *flags)
+    name = Path(image_of(small_cache, TEST)).name.partition(".")[0]
+    assert (out / f"{name}.nii.gz").read_bytes() == (wanted / f"{TEST}.nii.gz").read_bytes()
+    for name in ("labels.txt", "labels.ctbl", "predictions.json"):
+        assert (out / name).read_text() == (wanted / name).read_text()
+    metadata = str(folder / "configs" / "metadata.json")
+    needed = json.loads(Path(metadata).read_text())["required_packages_version"]
+    assert needed == {"segbench": own_version()}
+    bundle.verify_net_in_out("network_def", metadata, config, device="cpu")
+    loaded = bundle.load(
+        folder.name, bundle_dir=tmp_path, workflow_type="inference", device="cpu"
+    ).state_dict()
+    first = ran[1]["first" if cell == CELL else "slices"].trial
+    stored = torch.load(best_path(ran[0], first), weights_only=True)["state_dict"]
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in stored.items())
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("unfinished", "1 final trials have no result; run its grid to the end, or name"),
+        ("own part", "and its grid.py defines loss mine; use segbench predict"),
+        ("folder", "must be missing or empty, or a new folder; it holds notes"),
+    ],
+)
+def test_what_no_bundle_can_hold_is_refused_before_anything_is_written(
+    fault, told, ran, tmp_path, capsys
+):
+    run, out, first = tmp_path / "run", tmp_path / "out", ran[1]["first"]
+    shutil.copytree(ran[0], run)
+    flags = [] if fault == "unfinished" else ["--cell", name_of(CELL), "--seed", "0"]
+    if fault == "own part":
+        write_result(run, replace(first, code={**first.code, "loss mine": "0123456789abcdef"}))
+    elif fault == "folder":
+        out.mkdir()
+        (out / "notes").touch()
+
+    assert main(["export", "bundle", str(run), str(out), *flags]) == 2
+
+    assert told in capsys.readouterr().err
+    assert fault == "folder" or not out.exists()
 
 
 @pytest.mark.parametrize(

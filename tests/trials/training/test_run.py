@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai import bundle
 from small_jobs import CELL, NESTED, RECIPE, SMALL, comparable, interrupt, make_job
 
 from trials.data.nifti.volume import read_labels, to_dhw
@@ -14,6 +15,7 @@ from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.manifest import case_of
 from trials.data.prepared.native_grid import native_labels
 from trials.data.prepared.preprocess import image_headers
+from trials.inference.bundle_files import write_bundle
 from trials.inference.trained import load_trained, predict_labels
 from trials.records.codec import from_json
 from trials.records.job import Job, best_path, result_path, trial_folder
@@ -233,6 +235,7 @@ def test_networks_that_predict_regions_train_resume_bit_for_bit_score_and_predic
     assert_surfaces_agree_with_the_counts(whole, straight.test, NAMED_REGIONS)
     if arm == "patches":
         assert_predicts_its_own_labels(straight, whole, cache, channels=3)
+        assert_a_bundle_predicts_its_own_labels(straight, whole, cache)
 
 
 # As they are numbered in the scores.
@@ -265,6 +268,23 @@ def assert_predicts_its_own_labels(job, result, cache, channels=4):
     certain = replace(one, network=replace(one.network, module=module, patch=(8, 24, 24)))
     labels, _ = predict_labels([one, certain], headers, rules)
     assert np.all(labels == {4: 3, 3: 2}[channels])
+
+
+def assert_a_bundle_predicts_its_own_labels(job, result, cache):
+    out, case = Path(job.out), job.test[0]
+    data = {"dataset": "phantoms", "title": "phantoms", "licence": "ours"}
+    write_bundle(out, [result], data, rules_of(cache.dataset), out / "bundle")
+    image = Path(case_of(cache.cases[case]).images[0])
+    config, metadata = (
+        str(out / f"bundle/configs/{name}.json") for name in ("inference", "metadata")
+    )
+    bundle.verify_net_in_out("network_def", metadata, config, device="cpu")
+
+    places = {"dataset_dir": str(image.parent), "output_dir": str(out / "by_monai")}
+    bundle.run(config_file=config, bundle_root=str(out / "bundle"), **places)
+
+    own = (trial_folder(out, job.trial) / "predictions" / f"{case}.nii.gz").read_bytes()
+    assert (out / "by_monai" / f"{case}.nii.gz").read_bytes() == own
 
 
 def certain_of_the_last(channels: int) -> torch.nn.Module:
