@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.analysis.summary import MEAN
 from reports.load.counts import Counts
-from reports.stats.intervals import nan_mean
+from reports.stats.intervals import class_shares, nan_mean
 
 
 def held_labels(counts: Counts) -> list[int]:
@@ -63,21 +63,11 @@ def patient_parts(counts: Counts, label: int) -> np.ndarray:
 
 
 def patient_shares(counts: Counts) -> np.ndarray:
-    """The contribution of each patient to the mean of the classes, [C, S, N]; the mean of these
-    over N is that mean.
-
-    A class's mean plus the patient's difference from it, with a larger weight for a rarer class
-    (the linearisation of a mean of ratios; Cochran 1977, chapter 6). NaN if a seed is missing; no
-    patient if no patient has a label.
+    """The contribution of each counted patient to the mean of the classes, [C, S, N], see
+    class_shares; no patient if no patient has a label.
     """
     cases = counted_cases(counts, MEAN)
     held = held_labels(counts)
     if not held:
         return np.full((*counts.available.shape, 0), np.nan)
-    shares = []
-    for label in held:
-        values = counts.ratio(label)[:, :, cases]
-        means = nan_mean(values, 2)[:, :, None]
-        distance = np.where(counts.holding(label)[cases], values - means, 0)
-        shares.append(means + distance * len(cases) / counts.num_holding(label))
-    return np.mean(shares, axis=0)
+    return class_shares([counts.ratio(label)[:, :, cases] for label in held])

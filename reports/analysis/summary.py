@@ -12,6 +12,7 @@ from reports.stats.effects import contrast
 from reports.stats.intervals import (
     DRAWS,
     case_weights,
+    class_shares,
     nan_mean,
     point,
     resample,
@@ -19,6 +20,7 @@ from reports.stats.intervals import (
 )
 from reports.stats.trainings import (
     draw_trainings,
+    fold_excess,
     training_effects,
     training_variance,
 )
@@ -55,13 +57,14 @@ class ScoreSummary:
 class Resampled:
     """One ratio of one split and space, by label, MEAN included: estimates [C], draws [B, C], and
     seed_effect [B, C], the part of the draws that is due to trainings. df are the degrees of
-    freedom of the patients and of the trainings.
+    freedom of the patients and of the trainings; excess is fold_excess.
     """
 
     estimates: Mapping[int, np.ndarray]
     draws: Mapping[int, np.ndarray]
     seed_effect: Mapping[int, np.ndarray]
     df: Mapping[int, tuple[int, int]]
+    excess: Mapping[int, np.ndarray | None]
 
     def interval(
         self, label: int, bounds: tuple[float, float] = (0.0, 1.0)
@@ -79,12 +82,13 @@ class Resampled:
         estimates, draws, seed_effect = (
             of[label] for of in (self.estimates, self.draws, self.seed_effect)
         )
-        lead = estimates[i] - estimates
+        excess = self.excess[label]
         return student_interval(
-            lead,
+            estimates[i] - estimates,
             draws[:, [i]] - draws,
             seed_effect[:, [i]] - seed_effect,
             self.df[label],
+            of_folds=None if excess is None else excess[i] + excess,
         )
 
     def contrast_interval(
@@ -96,7 +100,9 @@ class Resampled:
         estimates, draws, seed_effect = (
             contrast(weights, of[label]) for of in (self.estimates, self.draws, self.seed_effect)
         )
-        return student_interval(estimates, draws, seed_effect, self.df[label], level)
+        excess = self.excess[label]
+        of_folds = None if excess is None else contrast(weights**2, excess)
+        return student_interval(estimates, draws, seed_effect, self.df[label], level, of_folds)
 
 
 def resample_ratio(counts: Counts, ratio: Ratio = dice_of, num_draws: int = DRAWS) -> Resampled:
@@ -124,12 +130,13 @@ def resample_values(
     num_cases = next(iter(values.values())).shape[2]
     cases = case_weights(num_cases, num_draws)
     picks = draw_trainings(available, folds, num_draws)
-    estimates, draws, seed_effect, df = {}, {}, {}, {}
+    estimates, draws, seed_effect, df, excess = {}, {}, {}, {}, {}
     for label, of in values.items():
         estimates[label], seed_effect[label] = point(of), training_effects(of, picks, folds)
         draws[label] = resample(of, cases) + seed_effect[label]
         num_counted = int((~np.isnan(of)).any(axis=(0, 1)).sum())
         df[label] = (num_counted - 1, training_variance(of, folds)[1])
+        excess[label] = fold_excess(of, folds)
     held = [label for label in values if label > 0 and df[label][0] >= 0]
     nothing = np.full(len(available), np.nan)
     estimates[MEAN] = np.mean([estimates[label] for label in held], axis=0) if held else nothing
@@ -141,7 +148,10 @@ def resample_values(
         )
     # The rarest class has the fewest patients, and its degrees of freedom also limit the mean.
     df[MEAN] = (min(df[label][0] for label in held), df[held[0]][1]) if held else (0, 0)
-    return Resampled(estimates=estimates, draws=draws, seed_effect=seed_effect, df=df)
+    excess[MEAN] = fold_excess(class_shares([values[of] for of in held]), folds) if held else None
+    return Resampled(
+        estimates=estimates, draws=draws, seed_effect=seed_effect, df=df, excess=excess
+    )
 
 
 def summarise(counts: Counts, dice: Resampled) -> dict[tuple[int, int], ScoreSummary]:

@@ -2,6 +2,7 @@
 numpy and scipy.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -116,6 +117,24 @@ def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
         return np.where(held, values, 0).sum(axis=axis) / held.sum(axis=axis)
 
 
+def class_shares(values: Sequence[np.ndarray]) -> np.ndarray:
+    """The contribution of each patient to the mean of classes, [C, S, N], from their scores, each
+    [C, S, N] with NaN for a patient without the class; the mean of these over N is that mean.
+
+    A class's mean plus the patient's difference from it, with a larger weight for a rarer class
+    (the linearisation of a mean of ratios; Cochran 1977, chapter 6). NaN if a seed is missing, and
+    for a patient without any class.
+    """
+    held = [(~np.isnan(of)).any(axis=(0, 1)) for of in values]
+    anywhere = np.any(held, axis=0)
+    shares = []
+    for of, counted in zip(values, held, strict=True):
+        means = nan_mean(of, 2)[:, :, None]
+        distance = np.where(counted, of - means, 0)
+        shares.append(means + distance * anywhere.sum() / max(counted.sum(), 1))
+    return np.where(anywhere, np.mean(shares, axis=0), np.nan)
+
+
 def nan_variance(values: np.ndarray) -> np.ndarray:
     """Variance of each column, [B, C] to [C], of the values that are not NaN; NaN (and no warning)
     if there are none.
@@ -142,15 +161,16 @@ def student_interval(
     seed_effect: np.ndarray,
     df: tuple[int, int],
     level: float = 0.95,
+    of_folds: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The percentile interval of draws, [B, C], widened about the estimates, [C], for the
     uncertainty of few patients and seeds.
 
     seed_effect [B, C] is the part of the draws that is due to seeds; df are the degrees of freedom
-    of the patients' part and of the seeds' part. The factor is the ratio of critical() to the
-    quantile of the normal distribution, times sqrt(n / (n - 1)), because a bootstrap of n patients
-    is too narrow by that factor (Hesterberg 2015). NaN where the draws are NaN, and with fewer than
-    two patients.
+    of the patients' part and of the seeds' part; of_folds [C] is as in critical(). The factor is
+    the ratio of critical() to the quantile of the normal distribution, times sqrt(n / (n - 1)),
+    because a bootstrap of n patients is too narrow by that factor (Hesterberg 2015). NaN where the
+    draws are NaN, and with fewer than two patients.
     """
     low, high = interval(draws, level)
     if df[0] < 1:
@@ -162,13 +182,17 @@ def student_interval(
     with np.errstate(invalid="ignore", divide="ignore"):
         narrow = np.sqrt((of_cases + of_seeds) / nan_variance(draws))
     tail = (1 - level) / 2
-    factor = critical(of_cases, of_seeds, df, tail) / stats.norm.isf(tail)
+    factor = critical(of_cases, of_seeds, df, tail, of_folds) / stats.norm.isf(tail)
     factor = factor * np.where(np.isfinite(narrow), narrow, 1)
     return estimates + factor * (low - estimates), estimates + factor * (high - estimates)
 
 
 def critical(
-    of_cases: np.ndarray, of_seeds: np.ndarray, df: tuple[int, int], tail: float
+    of_cases: np.ndarray,
+    of_seeds: np.ndarray,
+    df: tuple[int, int],
+    tail: float,
+    of_folds: np.ndarray | None = None,
 ) -> np.ndarray:
     """How many standard errors an estimate must exceed to be significant in one tail, for a
     variance that is the sum of a part of patients and a part of seeds, each estimated with its own
@@ -177,11 +201,21 @@ def critical(
     Student's quantile of each part weighted by its variance: sqrt(sum(t_i^2 v_i) / sum(v_i)), which
     keeps the level whatever the true parts are (Banerjee 1960, Sankhya 22:357). The level of
     Satterthwaite's approximation is exceeded where few seeds are the larger part.
+
+    That holds for parts that are estimated apart. The part of the trainings of several folds is
+    what differences vary between folds beyond their patients, and few folds often give 0. Then
+    of_folds, which is not cut off at 0, makes the limit at least Student's quantile of the
+    trainings for the variance of the means of the folds, of_cases + of_folds. For two
+    configurations and equal folds that is nearly the paired t test of these means.
     """
     of_patients = stats.t.isf(tail, df[0])
     of_trainings = stats.t.isf(tail, df[1]) if df[1] else of_patients
+    total = of_cases + of_seeds
     with np.errstate(invalid="ignore", divide="ignore"):
-        squared = (of_patients**2 * of_cases + of_trainings**2 * of_seeds) / (of_cases + of_seeds)
+        squared = (of_patients**2 * of_cases + of_trainings**2 * of_seeds) / total
+        if of_folds is not None:
+            least = of_trainings**2 * (of_cases + of_folds) / total
+            squared = np.where(total > 0, np.fmax(squared, least), squared)
     return np.sqrt(np.where(np.isnan(squared), of_patients**2, squared))
 
 

@@ -80,14 +80,19 @@ def _quantiles(df: int) -> np.ndarray:
     return np.asarray(stats.t.isf(P_GRID / 2, df))
 
 
-def crossed_p(differences: np.ndarray, of_seeds: np.ndarray, df: tuple[int, int]) -> np.ndarray:
+def crossed_p(
+    differences: np.ndarray,
+    of_seeds: np.ndarray,
+    df: tuple[int, int],
+    of_folds: np.ndarray | None = None,
+) -> np.ndarray:
     """Two-sided p of the mean difference of every pair, with patients and trainings random.
 
     differences [P, N] are averages over seeds; of_seeds [P] is the variance of their mean that is
     due to seeds (seed_variance over the number of seeds, for both sides). df are the degrees of
-    freedom of patients and of seeds, 0 where the variance between seeds is unknown. The p at which
-    the difference reaches critical() standard errors (Banerjee 1960). 1 if nothing differs; NaN for
-    fewer than two patients.
+    freedom of patients and of seeds, 0 where the variance between seeds is unknown; of_folds [P] is
+    as in critical(). The p at which the difference reaches critical() standard errors. 1 if nothing
+    differs; NaN for fewer than two patients.
     """
     num = differences.shape[1]
     if num < 2 or df[0] < 1:
@@ -97,6 +102,8 @@ def crossed_p(differences: np.ndarray, of_seeds: np.ndarray, df: tuple[int, int]
     squared = _quantiles(df[0]) ** 2 * of_cases[:, None]
     if df[1]:
         squared = squared + _quantiles(df[1]) ** 2 * of_seeds[:, None]
+    if df[1] and of_folds is not None:
+        squared = np.maximum(squared, _quantiles(df[1]) ** 2 * (of_cases + of_folds)[:, None])
     limits = np.sqrt(squared)
     p = np.array([np.interp(m, row, LOG_P) for m, row in zip(mean, limits, strict=True)])
     return np.where(mean < 1e-12, 1.0, np.where(limits[:, -1] == 0, 0.0, np.exp(p)))

@@ -161,7 +161,9 @@ def smallest_gap(spread: Spread, design: Design) -> float:
     error, tail = math.sqrt(of_cases + of_seeds), design.level / 2
     if error == 0 or math.isnan(error):
         return error
-    by_t = error * (float(critical(np.array(of_cases), np.array(of_seeds), df, tail)) + POWER_SD)
+    parts = np.array(of_cases), np.array(of_seeds)
+    limit = critical(*parts, df, tail, parts[1] if design.folds > 1 else None)
+    by_t = error * (float(limit) + POWER_SD)
     by_ranks = signed_rank_gap(design.patients, tail) * math.sqrt(of_cases * design.patients)
     return max(by_t, by_ranks)
 

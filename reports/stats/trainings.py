@@ -33,6 +33,16 @@ def training_variance(values: np.ndarray, folds: Sequence[int] = ()) -> tuple[np
     return variance / np.maximum(seeds, 1), df
 
 
+def fold_excess(values: np.ndarray, folds: Sequence[int] = ()) -> np.ndarray | None:
+    """What training_variance cuts off at 0: below 0 where folds differ by less than their patients
+    explain, [C]. None for one split.
+    """
+    if len(set(folds)) < 2:
+        return None
+    excess, _ = _excess(values, folds)
+    return np.full(len(values), excess * float((fold_shares(values, folds) ** 2).sum()))
+
+
 def fold_variance(values: np.ndarray, folds: Sequence[int]) -> tuple[float, int]:
     """Variance between the trainings of one configuration in different folds, seeds averaged first,
     and its degrees of freedom.
@@ -42,6 +52,12 @@ def fold_variance(values: np.ndarray, folds: Sequence[int]) -> tuple[float, int]
     pooled over them and never below 0; of the scores themselves for one configuration. (0, 0) for
     fewer than two folds, or not more patients than folds.
     """
+    excess, df = _excess(values, folds)
+    return max(0.0, excess), df
+
+
+def _excess(values: np.ndarray, folds: Sequence[int]) -> tuple[float, int]:
+    """fold_variance before it is cut off at 0."""
     by_case, group, sizes = _grouped(values, folds)
     by_case = by_case[~np.isnan(by_case).any(axis=1)]
     (num_cells, num_cases), num_folds = by_case.shape, len(sizes)
@@ -55,7 +71,7 @@ def fold_variance(values: np.ndarray, folds: Sequence[int]) -> tuple[float, int]
     df = free * (num_folds - 1)
     size = (num_cases - (sizes**2).sum() / num_cases) / (num_folds - 1)
     excess = between / df - within / (free * (num_cases - num_folds))
-    return max(0.0, float(excess / size)), df
+    return float(excess / size), df
 
 
 def fold_shares(values: np.ndarray, folds: Sequence[int]) -> np.ndarray:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from reports.stats.intervals import seed_variance
+from reports.stats.pairs import crossed_p
 from reports.stats.trainings import (
     draw_trainings,
+    fold_excess,
     fold_variance,
     training_effects,
     training_variance,
@@ -70,3 +72,18 @@ def test_drawn_effects_have_the_variance_of_the_trainings_and_none_for_an_absent
     # A class that only the patients of the first fold have says nothing of trainings.
     values[:, :, 8:] = np.nan
     assert not training_effects(values, picks, folds).any()
+
+
+def test_five_folds_claim_a_difference_of_equal_configurations_in_one_run_of_twenty():
+    rng, folds, num_runs = np.random.default_rng(3), tuple(np.repeat(range(5), 20)), 4000
+    # The trainings' part of the error is three times that of the patients.
+    trainings = np.repeat(rng.normal(0, np.sqrt(3 / 20), (num_runs, 2, 1, 5)), 20, axis=3)
+    runs = rng.normal(0, 1, (num_runs, 2, 1, 100)) + trainings
+    differences = runs[:, 0, 0] - runs[:, 1, 0]
+    excess = 2 * np.array([fold_excess(values, folds)[0] for values in runs])
+
+    p = crossed_p(differences, np.maximum(excess, 0), (99, 4), excess)
+
+    assert np.mean(p < 0.05) == pytest.approx(0.045, abs=0.007), "two standard errors"
+    # The trainings' part alone, cut off at 0, is too often too small.
+    assert np.mean(crossed_p(differences, np.maximum(excess, 0), (99, 4)) < 0.05) > 0.06
