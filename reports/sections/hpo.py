@@ -7,17 +7,23 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
-from reports.figures.cells import configuration
-from reports.figures.importance import importance_figure, importance_words
+from reports.figures.importance import (
+    Study,
+    importance_figure,
+    importance_words,
+    many_studies,
+    study_cells,
+    study_columns,
+)
 from reports.figures.study_plots import searched, study_view
-from reports.formatting import cell_name, many, number, plain, signed, span
+from reports.formatting import many, number, plain, signed, span
 from reports.load.run_folder import read_studies
 from trials.records.result import COMPLETE, TrialResult
-from trials.records.spec import TUNE, Cell
+from trials.records.spec import TUNE
 
 # Studies with fewer trials than this are not plotted.
 LEAST = 5
-Studies = dict[Cell, list[TrialResult]]
+Studies = dict[Study, list[TrialResult]]
 
 
 def hpo(context: Context) -> Section | None:
@@ -25,19 +31,21 @@ def hpo(context: Context) -> Section | None:
     studies = _studies(context)
     if not studies:
         return None
-    fold = context.run.folds[0]
-    known = read_studies(context.run.out, fold)
-    importance = {cell: found for cell, found in known.items() if cell in studies}
+    folds = _folds(context)
+    known = {fold: read_studies(context.run.out, number) for number, fold in folds.items()}
+    importance = {
+        study: known[study.fold][study.cell] for study in studies if study.cell in known[study.fold]
+    }
     large = {
-        cell: trials
-        for cell, trials in studies.items()
+        study: trials
+        for study, trials in studies.items()
         if len(trials) >= LEAST and searched(trials)
     }
     blocks: list[Block] = []
     if gained := _gain(context, studies):
         blocks.append(gained)
     if importance:
-        sizes = [len(studies[cell]) for cell in importance]
+        sizes = [len(studies[study]) for study in importance]
         blocks.append(importance_figure(context, importance, sizes))
     if large:
         blocks.append(_views(large))
@@ -47,11 +55,7 @@ def hpo(context: Context) -> Section | None:
         question="How much did tuning improve the score, and which hyperparameters mattered?",
         finding=f"{_gain_words(studies, first_setting(context))} "
         f"{importance_words(importance, max(map(len, studies.values())))}"
-        + (
-            f" Each fold was tuned on its own; this section shows fold {fold}."
-            if len(context.run.folds) > 1
-            else ""
-        ),
+        + (" Each fold was tuned on its own." if len(folds) > 1 else ""),
         blocks=tuple(blocks),
     )
 
@@ -63,22 +67,22 @@ def first_setting(context: Context) -> str:
     return "inherited" if context.run.record.get("inherited") else "default"
 
 
+def _folds(context: Context) -> dict[int, int | None]:
+    """The folds of the run, and how Study names each."""
+    folds = context.run.folds
+    return {fold: fold if len(folds) > 1 else None for fold in folds}
+
+
 def _studies(context: Context) -> Studies:
-    """Each cell's complete tuning trials in the first fold, in the order of its study."""
-    done = [
-        result
-        for result in context.run.results
-        if (result.spec.phase, result.spec.fold) == (TUNE, context.run.folds[0])
-        and result.state == COMPLETE
-    ]
-    studies = {
-        cell: [result for result in done if result.spec.cell == cell] for cell in context.run.cells
+    """The complete tuning trials of each configuration in each fold, in the order of the study."""
+    studies: Studies = {
+        Study(cell, fold): [] for cell in context.run.cells for fold in _folds(context).values()
     }
-    return {
-        cell: sorted(trials, key=lambda trial: trial.spec.number)
-        for cell, trials in studies.items()
-        if trials
-    }
+    for result in sorted(context.run.results, key=lambda result: result.spec.number):
+        if (result.spec.phase, result.state) == (TUNE, COMPLETE):
+            fold = _folds(context)[result.spec.fold]
+            studies[Study(result.spec.cell, fold)].append(result)
+    return {study: trials for study, trials in studies.items() if trials}
 
 
 def _score(trial: TrialResult) -> float:
@@ -89,13 +93,13 @@ def _best(trials: Sequence[TrialResult]) -> TrialResult:
     return max(trials, key=lambda trial: (_score(trial), -trial.spec.number))
 
 
-def _gains(studies: Studies) -> dict[Cell, float]:
+def _gains(studies: Studies) -> dict[Study, float]:
     """The best score of each study minus the score of its default; only studies whose default trial
     is complete.
     """
     return {
-        cell: _score(_best(trials)) - _score(trials[0])
-        for cell, trials in studies.items()
+        study: _score(_best(trials)) - _score(trials[0])
+        for study, trials in studies.items()
         if trials[0].spec.number == 0
     }
 
@@ -108,9 +112,10 @@ def _gain_words(studies: Studies, first: str) -> str:
     kept = sum(gain == 0 for gain in gains.values())
     budget = many(sizes[0], "setting") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} settings"
     better = len(gains) - kept
+    of_each = "configuration" if next(iter(gains)).fold is None else "configuration and fold"
     text = (
-        f"With {budget} per configuration, tuning improved the validation score over the "
-        f"{first} setting in {better} of {many(len(gains), 'configuration')}"
+        f"With {budget} per {of_each}, tuning improved the validation score over the {first} "
+        f"setting in {better} of {many_studies(gains)}"
     )
     return (
         f"{text} (by {span([gain for gain in gains.values() if gain > 0])} Dice)."
@@ -123,8 +128,9 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     gains = _gains(studies)
     if not gains:
         return None
-    order = sorted(gains, key=lambda cell: (-gains[cell], context.run.cells.index(cell)))
-    names = [plain(cell_name(cell)) for cell in order]
+    places = {study: place for place, study in enumerate(studies)}
+    order = sorted(gains, key=lambda study: (-gains[study], places[study]))
+    names = [plain(str(study)) for study in order]
     caption = (
         f"Validation Dice of the {first_setting(context)} setting (the first trial of each study) "
         "and of the best setting, trained for the same number of epochs. The best score of several "
@@ -145,7 +151,7 @@ def _gain(context: Context, studies: Studies) -> Figure | None:
     return Figure(
         id="gain",
         caption=caption,
-        data=_gain_traces(names, [studies[cell] for cell in order], first_setting(context)),
+        data=_gain_traces(names, [studies[study] for study in order], first_setting(context)),
         layout=layout,
         table=_gain_table(context, studies, order),
         height=110 + 24 * len(order),
@@ -193,9 +199,9 @@ def _gain_traces(
     return tuple(data)
 
 
-def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
+def _gain_table(context: Context, studies: Studies, order: list[Study]) -> Table:
     columns = (
-        Column("configuration"),
+        *study_columns(order),
         *(
             Column(name, True)
             for name in (
@@ -209,12 +215,12 @@ def _gain_table(context: Context, studies: Studies, order: list[Cell]) -> Table:
         Column("best setting"),
     )
     rows = []
-    for cell in order:
-        trials, best = studies[cell], _best(studies[cell])
+    for study in order:
+        trials, best = studies[study], _best(studies[study])
         gain = _score(best) - _score(trials[0])
         rows.append(
             (
-                configuration(context, context.run.cells.index(cell)),
+                *study_cells(context, study),
                 TableCell(str(len(trials)), len(trials)),
                 TableCell(number(_score(trials[0])), _score(trials[0])),
                 TableCell(number(_score(best)), _score(best)),
@@ -240,7 +246,7 @@ def _setting(trial: TrialResult) -> str:
 
 
 def _views(studies: Studies) -> Figure:
-    views = tuple(study_view(cell_name(cell), trials) for cell, trials in studies.items())
+    views = tuple(study_view(str(study), trials) for study, trials in studies.items())
     columns = (
         Column("study"),
         Column("number", True),
@@ -249,12 +255,12 @@ def _views(studies: Studies) -> Figure:
     )
     rows = tuple(
         (
-            TableCell(cell_name(cell)),
+            TableCell(str(study)),
             TableCell(str(trial.spec.number), trial.spec.number),
             TableCell(number(_score(trial)), _score(trial)),
             TableCell(_setting(trial)),
         )
-        for cell, trials in studies.items()
+        for study, trials in studies.items()
         for trial in trials
     )
     caption = (

@@ -61,6 +61,8 @@ def test_the_page_shows_the_folds_and_checks_each(tmp_path):
     scores = [row[:4] for row in tables["folds-scores"]]
     assert [text for text, _ in scores[1]] == [FOCAL, "0.740", "0.760", "0.760"]
     assert [row[1][0] for row in tables["folds-selection"][1:]] == [FOCAL] * 3
+    assert [row[1][0] for row in tables["gain-table"]] == ["fold", *"012012"]
+    assert "in 0 of 6 studies" in page
     assert "Out of fold, on 12 test patients" in page
     assert "2 configurations, 2 seeds, 3 folds" in page
     assert "Unfinished" not in page

@@ -125,6 +125,17 @@ def test_what_was_understood_is_told_in_nine_lines(tmp_path, capsys):
     assert lines[-1].startswith("phantoms: 3 cases, 0 faults")
 
 
+def test_every_fold_of_the_split_is_told(tmp_path, capsys):
+    dataset_of(tmp_path, 11)
+
+    assert main(["check", str(tmp_path), "--dataset", "kits23", "--workers", "1"]) == 0
+
+    line = next(line for line in capsys.readouterr().out.splitlines() if line[:6] == "splits")
+    assert line.startswith("splits:   stratified, 5 folds, fold 0: 2 train, 5 validation, 4 test; ")
+    assert "fold 1, needs a case in each part; 11 cases give 6 train, 0 validation" in line
+    assert line.endswith("; fold 4: 6 train, 4 validation, 1 test")
+
+
 def note_phantoms(root, num_cases, complete=True):
     """Leave the phantoms.json of a generation of so many cases."""
     text = json.dumps({"num_cases": num_cases, "seed": 0, "version": 1, "complete": complete})

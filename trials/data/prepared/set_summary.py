@@ -10,9 +10,11 @@ import numpy as np
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.registry import (
+    OWN,
     Case,
     Dataset,
     default_scheme,
+    num_folds,
     official_regions,
     split_cases,
 )
@@ -97,11 +99,23 @@ def _range(values: Sequence[Sequence[float]], form: str, unit: str) -> str:
 
 
 def _splits(dataset: Dataset) -> str:
+    """The default split: how its only fold is made, or the parts of every fold."""
     scheme = default_scheme(dataset)
+    told = [_fold(dataset, scheme, fold) for fold in range(num_folds(dataset, scheme))]
+    if len(told) == 1:
+        return f"{scheme}, fold 0: {told[0]}; {explain(dataset, scheme, 0)}"
+    parts = "; ".join(f"fold {fold}: {text}" for fold, text in enumerate(told))
+    if len(set(told)) == 1:
+        parts = f"{told[0]} in each"
+    made = f"; {explain(dataset, scheme, 0)}" if scheme == OWN else ""
+    return f"{scheme}, {len(told)} folds, {parts}{made}"
+
+
+def _fold(dataset: Dataset, scheme: str, fold: int) -> str:
+    """The sizes of a fold's parts, or why there is no such fold."""
     try:
-        split = split_cases(dataset, scheme, 0)
+        split = split_cases(dataset, scheme, fold)
     except ValueError as error:
-        return f"{scheme}: {error}"
+        return str(error)
     excluded = f", {len(split.excluded)} excluded" if split.excluded else ""
-    counted = sizes(dataset, split)
-    return f"{scheme}, fold 0: {counted}{excluded}; {explain(dataset, scheme, 0)}"
+    return sizes(dataset, split) + excluded
