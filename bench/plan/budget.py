@@ -3,6 +3,7 @@ every cell. Cells, folds and epochs are never cut.
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,9 +94,15 @@ def cut_to(hours: float, resolved: ResolvedGrid, measured: Measurements, on_cpu:
     folds = f" in each of its {len(grid.folds)} folds" if len(grid.folds) > 1 else ""
     raise ValueError(
         f"--gpu-hours must buy grid {grid.name!r} at least one training of each cell at its "
-        f"default setting{folds}, {costs[-1]:.3g} {unit}; got {hours:g}; give more, or name fewer "
-        "cells"
+        f"default setting{folds}, {rounded_up(costs[-1])} {unit}; got {hours:g}; give as many, or "
+        "name fewer cells"
     )
+
+
+def rounded_up(hours: float) -> str:
+    """Hours above 0 with three digits, never less than they are: a budget of them is enough."""
+    step = 10.0 ** (math.floor(math.log10(hours)) - 2)
+    return f"{math.ceil(hours / step) * step:.6g}"
 
 
 def smaller_grids(grid: Grid) -> Iterator[Grid]:

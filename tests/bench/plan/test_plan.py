@@ -143,8 +143,9 @@ def test_a_budget_cuts_tuning_trials_first_then_seeds_and_never_a_cell_or_fold()
     assert bought(final).estimated == pytest.approx(final / hour)
     assert bought(final).whole == pytest.approx((4 * trial + 2 * final) / hour)
     assert bought(final).grid(grid) == replace(grid, tuning=None, seeds=(0,))
-    with pytest.raises(ValueError, match=r"setting in each of its 2 folds, 0\.0833 core-h"):
+    with pytest.raises(ValueError, match=r"setting in each of its 2 folds, 0\.0834 core-h"):
         bought(0.99 * final)
+    assert bought(0.0834 * hour).seeds == (2, 1), "the hours that the refusal names are enough"
 
 
 def test_the_same_flag_in_the_same_folder_is_the_same_run(tmp_path):
