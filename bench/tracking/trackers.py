@@ -55,8 +55,8 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in OUT/tensorboard, a folder for each trial; a resumed trial adds a file there,
-    from which TensorBoard takes the epochs that it repeats.
+    """Event files in OUT/tensorboard, a folder for each trial, whose settings are its hparams; a
+    resumed trial adds a file there, from which TensorBoard takes the epochs that it repeats.
     """
 
     def __init__(self, out: Path):
@@ -76,11 +76,16 @@ class TensorBoard:
 
     def end(self, trial: str, state: str, values: Mapping[str, float]) -> None:
         """The final scores as scalars of step 0, and the state as text."""
+        from tensorboardX.summary import hparams
+
         writer = self._writers.pop(trial, None) or self._open(trial, None)
         self._writers.pop(trial, None)
         for name, value in values.items():
             writer.add_scalar(name, value, 0)
         writer.add_text("state", state)
+        if state in (COMPLETE, PRUNED):
+            _, _, succeeded = hparams({}, {})
+            writer.file_writer.add_summary(succeeded)
         writer.close()
 
     def close(self) -> None:
@@ -91,6 +96,7 @@ class TensorBoard:
 
     def _open(self, trial: str, step: int | None) -> Any:
         from tensorboardX import SummaryWriter
+        from tensorboardX.summary import hparams
 
         tracked = self._trials[trial]
         writer = SummaryWriter(
@@ -101,6 +107,9 @@ class TensorBoard:
         )
         rows = "\n".join(f"| {name} | {value} |" for name, value in tracked.settings.items())
         writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
+        # Without the first, a list of columns, TensorBoard takes the settings of all trials.
+        _, started, _ = hparams(tracked.settings, {})
+        writer.file_writer.add_summary(started)
         self._writers[trial] = writer
         return writer
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 
 def events(path: Path) -> Iterator[Event]:
@@ -30,4 +31,15 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
             for value in event.summary.value:
                 if value.WhichOneof("value") == "simple_value":
                     found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+def hparams(folder: Path) -> dict[str, str | float]:
+    """The settings that TensorBoard lists for a trial."""
+    found: dict[str, str | float] = {}
+    for path in folder.glob("events.out.*"):
+        for value in (value for event in events(path) for value in event.summary.value):
+            told = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+            for name, one in told.session_start_info.hparams.items():
+                found[name] = getattr(one, one.WhichOneof("kind"))
     return found

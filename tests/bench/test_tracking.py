@@ -5,7 +5,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
-from event_files import scalars
+from event_files import hparams, scalars
 from test_trial_queue import FACTS, GRID
 
 from bench.execution.trial_queue import TrialQueue
@@ -85,6 +85,7 @@ def test_a_resumed_trial_goes_on_in_its_folder_of_event_files(due, tmp_path):
         "final/val_score": {0: 0.5},
     }
     assert trial.settings["lr"] == spec.hyper["lr"]
+    assert hparams(where / f"final-fold-0-seed-{spec.seed}") == trial.settings
 
 
 def test_a_tracker_that_is_down_is_told_once_and_left_alone():
