@@ -78,7 +78,8 @@ from bench.grids import DEMO, LOSSES, Entry, product
 
 def patient(counts):
     def loss(logits, labels):
-        while Path("{shared}/held").exists():
+        # A loss is tried once on logits of this edge before any training.
+        while logits.shape[-1] != 16 and Path("{shared}/held").exists():
             time.sleep(0.1)
         return cross_entropy(logits, labels.long())
 
@@ -95,7 +96,7 @@ HOSTS = replace(
     tuning=None,
     recipes={{
         "3d": replace(
-            DEMO.recipes["3d"], epochs=8, steps_per_epoch=2, validate_every=4, gpu_share=1
+            DEMO.recipes["3d"], epochs=4, steps_per_epoch=2, validate_every=2, gpu_share=1
         )
     }},
 )
@@ -238,11 +239,11 @@ class Job:
         self.wait_for(lambda: False)
 
     def near_its_limit(self) -> None:
-        """Let it have two minutes more, until SLURM's signal has arrived: SLURM looks every 30
-        seconds, and half a minute ahead.
+        """Let it have about a minute more, until SLURM's signal has arrived: it comes two minutes
+        before the limit, and SLURM looks every 30 seconds.
         """
         hours, minutes, seconds = map(int, self.field("RunTime").split(":"))
-        self.limit(-(-(3600 * hours + 60 * minutes + seconds + 90) // 60))
+        self.limit(-(-(3600 * hours + 60 * minutes + seconds + 45) // 60))
         self.wait_for(lambda: "stopping" in self.log.read_text())
         self.limit(60)
 
