@@ -42,6 +42,10 @@ DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 ORIGIN = ("Offset", "Position", "Origin")
 SPACING = ("ElementSpacing", "ElementSize")
 BYTE_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+# MetaIO takes a value that starts with one of these as true, and any other as false.
+TRUE = ("T", "t", "1")
+# "?" stands for an unknown unit.
+UNITS = ("mm", "?", "")
 # How far the length of a direction may be off 1: what printing it with few digits leaves.
 LENGTH_TOLERANCE = 1e-3
 
@@ -54,6 +58,9 @@ def read_metaimage(path: Path) -> Stated:
     if LAST not in header.fields or header.fields.get("ObjectType", "Image") != "Image":
         text = f"must have 'ObjectType = Image' and end its header with {LAST!r}"
         raise FileFault(path, "header", text, "fetch or write it again")
+    if (unit := header.fields.get("DistanceUnits", "")) not in UNITS:
+        text = f"'DistanceUnits' must be mm; got {shown(unit)}"
+        raise FileFault(path, "unit", text, "write it again in millimetres")
     edges, dtype = header.integers("DimSize"), _dtype(header)
     channels = _channels(header)
     return Stated(
@@ -67,11 +74,10 @@ def read_metaimage(path: Path) -> Stated:
 
 def _dtype(header: TextHeader) -> np.dtype:
     kind = header.fields.get("ElementType", "")
-    if kind not in TYPES or header.fields.get("BinaryData", "True") != "True":
+    if kind not in TYPES or not _is_true(header, ("BinaryData",), "True"):
         text = f"voxels must be binary integers or floats of up to 64 bits; got {shown(kind)}"
         raise FileFault(header.path, "voxel_type", text, "convert it")
-    is_big = _first(header, BYTE_ORDER) == "True"
-    return np.dtype(f"{'>' if is_big else '<'}{TYPES[kind]}")
+    return np.dtype(f"{'>' if _is_true(header, BYTE_ORDER) else '<'}{TYPES[kind]}")
 
 
 def _channels(header: TextHeader) -> int:
@@ -87,7 +93,7 @@ def _data(header: TextHeader, dtype: np.dtype, edges: tuple[int, ...], channels:
     own = VoxelFile(path=header.path, start=len(header.text))
     file = own if name in ("LOCAL", "Local", "local") else detached(header, name, LAST)
     skipped = header.integers("HeaderSize")[0] if "HeaderSize" in header.fields else 0
-    encoding = ZLIB if header.fields.get("CompressedData") == "True" else ""
+    encoding = ZLIB if _is_true(header, ("CompressedData",)) else ""
     start = file.start + max(0, skipped)
     if skipped < 0 and not encoding:
         start = from_the_end(file.path, edges, dtype, channels)
@@ -123,5 +129,6 @@ def _field(header: TextHeader, names: tuple[str, ...]) -> str:
     return next((name for name in names if name in header.fields), names[0])
 
 
-def _first(header: TextHeader, names: tuple[str, ...]) -> str:
-    return header.fields.get(_field(header, names), "")
+def _is_true(header: TextHeader, names: tuple[str, ...], otherwise: str = "") -> bool:
+    """Whether the first of these fields that is there says true."""
+    return header.fields.get(_field(header, names), otherwise).startswith(TRUE)

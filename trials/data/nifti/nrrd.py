@@ -1,6 +1,7 @@
 """NRRD headers (.nrrd, .nhdr), by teem's definition of the format, teem.sourceforge.net/nrrd."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def read_nrrd(path: Path) -> Stated:
     does not read: other encodings than raw and gzip, fewer than three axes in space.
     """
     fields = _named(read_text_header(path, MAGIC, ":", lambda line: not line.strip()))
-    _check_unit(fields)
+    _check_units(fields, "space units")
     dtype, edges = _dtype(fields), fields.integers("sizes")
     steps = _steps(fields, len(edges))
     space = [axis for axis, step in enumerate(steps) if step is not None]
@@ -77,9 +78,15 @@ def read_nrrd(path: Path) -> Stated:
 
 
 def _named(header: TextHeader) -> TextHeader:
-    """The header with its fields in small letters, each under one name."""
+    """The header with its fields in small letters, each under one name. Raises FileFault for two
+    that differ under it.
+    """
     names = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip"}
-    fields = {names.get(name.lower(), name.lower()): of for name, of in header.fields.items()}
+    fields: dict[str, str] = {}
+    for name, value in header.fields.items():
+        key = names.get(name.lower(), name.lower())
+        if fields.setdefault(key, value) != value:
+            raise FileFault(header.path, "header", f"states {shown(key)} twice", REWRITE)
     return TextHeader(path=header.path, fields=fields, text=header.text)
 
 
@@ -148,6 +155,7 @@ def _straight_steps(header: TextHeader, dimension: int) -> list[np.ndarray | Non
     spacings = header.numbers("spacings", dimension)
     kinds = header.fields.get("kinds", "domain " * dimension).split()
     space = [axis for axis, kind in enumerate(kinds) if kind.lower() in SPATIAL_KINDS][:3]
+    _check_units(header, "units", space)
     return [
         np.eye(3)[space.index(axis)] * spacings[axis] if axis in space else None
         for axis in range(dimension)
@@ -180,8 +188,9 @@ def _space(header: TextHeader) -> str:
     return header.fields.get("space", "").lower().removesuffix("-time")
 
 
-def _check_unit(header: TextHeader) -> None:
-    units = set(re.findall(r'"([^"]*)"', header.fields.get("space units", "")))
-    if units - {"mm", ""}:
-        text = f"'space units' must be mm; got {shown(header.fields['space units'])}"
+def _check_units(header: TextHeader, field: str, axes: Sequence[int] = ()) -> None:
+    """Raise FileFault unless the units of these axes, by default of all, are mm or not stated."""
+    units = re.findall(r'"([^"]*)"', header.fields.get(field, ""))
+    if {unit for axis, unit in enumerate(units) if axis in axes or not axes} - {"mm", ""}:
+        text = f"{field!r} must be mm; got {shown(header.fields[field])}"
         raise FileFault(header.path, "unit", text, "write it again in millimetres")
