@@ -35,6 +35,7 @@ from trials.scoring.folders import (
     renamed,
     score_pairs,
 )
+from trials.scoring.found_masks import of_no_class
 from trials.scoring.layouts import layout_of
 from trials.storage.atomic import write_text
 from trials.storage.foreign_text import as_text
@@ -77,7 +78,8 @@ def score_folders(options: argparse.Namespace) -> Scored:
     if options.csv:
         refuse_place(options.csv)
     asked = pairs_of_run(options) if options.run else pairs_of_folders(options)
-    if told := renamed(asked.pairs):
+    folders = {pair.prediction: pair.class_masks for pair in asked.pairs if pair.class_masks}
+    for told in filter(None, (renamed(asked.pairs), of_no_class(folders))):
         print(told, file=sys.stderr)
     masks = (path for pair in asked.pairs for path in (*pair.referenced, *pair.predicted))
     for remark in header_remarks(masks):
@@ -85,6 +87,10 @@ def score_folders(options: argparse.Namespace) -> Scored:
     with progress_bar("scoring", len(asked.pairs)) as tick:
         official = official_regions(asked.dataset)
         table = score_pairs(asked.pairs, asked.labels, official, options.workers, on_done=tick)
+    if table.rounded:
+        most = max(table.rounded.values())
+        text = f"labels were up to {most:.2g} off an integer and are rounded in"
+        print(printable(f"warning: {text} {list_cases(table.rounded)}"), file=sys.stderr)
     if options.csv:
         write_csv(options.csv, table)
     return Scored(table=table, patients=asked.patients, text=asked.text)

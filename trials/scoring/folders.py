@@ -17,6 +17,7 @@ from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import ending_of
 from trials.data.nifti.same_grid import check_same_grid
 from trials.data.nifti.volume import Volume, file_axes, from_dhw, read_mask, to_dhw
+from trials.data.nifti.voxels import StreamStats
 from trials.process.workers import run_on_cases
 from trials.records.faults import FileFault, printable
 from trials.records.registry import Entry, pick
@@ -65,21 +66,26 @@ class ScoreTable:
 
     official regions have dice_NAME and surface_dice_NAME by the challenge's rule (1 if both are
     empty); labels, and before them the regions of dataset.json, have every column of
-    trials.scoring.case. A name that is both (tumor) has these
-    two columns once, by the challenge's rule.
+    trials.scoring.case. A name that is both (tumor) has these two columns once, by the
+    challenge's rule. rounded says how far the labels of a case were off a whole number, where they
+    were.
     """
 
     rows: tuple[Mapping[str, str | float], ...]
     official: tuple[str, ...]
     labels: tuple[str, ...]
+    rounded: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairCounts:
-    """The official scores of a case by column, and the counts of every region and label."""
+    """The official scores of a case by column, the counts of every region and label, and how far a
+    label was off a whole number.
+    """
 
     official: Mapping[str, float]
     labels: tuple[SurfaceScore, ...]
+    rounded: float
 
 
 def find_pairs(
@@ -236,6 +242,7 @@ def score_pairs(
         rows=tuple({"case": case, **columns_of(pair)} for case, pair in counted.items()),
         official=tuple(region.name for region in official),
         labels=tuple(region.name for region in scored_regions(labels, official)),
+        rounded={case: pair.rounded for case, pair in counted.items() if pair.rounded},
     )
 
 
@@ -246,11 +253,13 @@ def score_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -
 
 def count_pair(pair: MaskPair, labels: LabelSet, official: tuple[Region, ...]) -> PairCounts:
     """Count one case on its own grid."""
-    true, pred, spacing = read_pair(pair, labels)
+    met = StreamStats()
+    true, pred, spacing = read_pair(pair, labels, met)
     regions, ignored = scored_regions(labels, official), find_ignored(true, labels)
     return PairCounts(
         official=official_scores(true, pred, spacing, official, ignored),
         labels=tuple(surface_scores(true, pred, spacing, regions, pair.case, "", ignored)),
+        rounded=met.rounded,
     )
 
 
@@ -261,21 +270,24 @@ def columns_of(counted: PairCounts) -> dict[str, float]:
     return {**counted.official, **metric_columns(counted.labels), **counted.official}
 
 
-def read_pair(pair: MaskPair, labels: LabelSet) -> tuple[np.ndarray, np.ndarray, Spacing]:
+def read_pair(
+    pair: MaskPair, labels: LabelSet, met: StreamStats | None = None
+) -> tuple[np.ndarray, np.ndarray, Spacing]:
     """Read reference and prediction, uint8 cropped to the box of what is not background, and the
-    reference's spacing. The reference alone may hold the ignore label.
+    reference's spacing. The reference alone may hold the ignore label. met is told what was met in
+    both.
 
     Axes and spacing are in file order of the reference, slowest first: no score depends on the
     order, and reorienting whole scans takes as long as scoring them. Raises ValueError naming a
     file whose shape, affine or labels do not match the reference.
     """
-    reference = read_header(pair.reference)
+    reference, met = read_header(pair.reference), met or StreamStats()
     whole = (
-        joined(reference, pair.reference_masks)
+        joined(reference, pair.reference_masks, met)
         if pair.reference_masks
-        else read_mask(reference, labels.num_labels).voxels
+        else read_mask(reference, labels.num_labels, met).voxels
     )
-    voxels = (whole.T, predicted_labels(pair, reference, len(labels.classes)).T)
+    voxels = (whole.T, predicted_labels(pair, reference, len(labels.classes), met).T)
     boxes = [box for box in map(bounding_box, voxels) if box[0].stop]
     both = tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -293,25 +305,27 @@ def _along(reference: Header, labels: Volume) -> np.ndarray:
     return np.asfortranarray(from_dhw(to_dhw(labels.voxels, labels.affine), reference.affine))
 
 
-def predicted_labels(pair: MaskPair, reference: Header, num_classes: int) -> np.ndarray:
+def predicted_labels(
+    pair: MaskPair, reference: Header, num_classes: int, met: StreamStats
+) -> np.ndarray:
     """The predicted labels, uint8 along the axes of the reference's file. Raises ValueError naming
     the file at fault.
     """
     if not pair.class_masks:
-        return _on_grid(reference, pair.prediction, num_classes)
-    return joined(reference, pair.class_masks)
+        return _on_grid(reference, pair.prediction, num_classes, met)
+    return joined(reference, pair.class_masks, met)
 
 
-def joined(reference: Header, masks: Sequence[Path]) -> np.ndarray:
+def joined(reference: Header, masks: Sequence[Path], met: StreamStats) -> np.ndarray:
     """The labels of masks of one class each, uint8 along the axes of the reference's file. Raises
     ValueError naming the file at fault.
     """
-    return join_classes((path, _on_grid(reference, path, ANY_VALUE)) for path in masks)
+    return join_classes((path, _on_grid(reference, path, ANY_VALUE, met)) for path in masks)
 
 
-def _on_grid(reference: Header, path: Path, num_labels: int) -> np.ndarray:
+def _on_grid(reference: Header, path: Path, num_labels: int, met: StreamStats) -> np.ndarray:
     prediction = check_same_grid(reference, read_header(path), "reference", FIX)
-    return _along(reference, read_mask(prediction, num_labels))
+    return _along(reference, read_mask(prediction, num_labels, met))
 
 
 def list_cases(cases: Iterable[str]) -> str:

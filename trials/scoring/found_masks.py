@@ -42,13 +42,16 @@ def class_masks(folder: Path, classes: Sequence[str]) -> tuple[Path, ...]:
     that holds none of them.
 
     Names are compared without capitals, and with '_' for all that is no letter or digit. Raises
-    ValueError naming the classes that lack a file.
+    ValueError naming the classes that lack a file, and two files of one name.
     """
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        ending = ending_of(file.name)
-        if ending and not file.name.startswith("."):
-            files[_word(file.name.removesuffix(ending))] = file
+    for file in _masks(folder):
+        name = _word(file.name.removesuffix(ending_of(file.name)))
+        if (first := files.setdefault(name, file)) != file:
+            raise ValueError(
+                f"{folder} must hold one mask of a class; {printable(first.name)} and "
+                f"{printable(file.name)} have one name; remove one"
+            )
     found = {name: files.get(_word(name)) for name in classes[1:]}
     if not any(found.values()):
         return ()
@@ -58,6 +61,19 @@ def class_masks(folder: Path, classes: Sequence[str]) -> tuple[Path, ...]:
             "missing; add it, empty if nothing was found"
         )
     return tuple(file for file in found.values() if file)
+
+
+def of_no_class(folders: Mapping[Path, Sequence[Path]]) -> str:
+    """One line on the masks that lie beside those of the classes, "" for none; folders maps each
+    to the masks that are read.
+    """
+    others = [
+        file for folder, read in folders.items() for file in _masks(folder) if file not in read
+    ]
+    if not others:
+        return ""
+    number = f"{len(others)} files, first " if len(others) > 1 else ""
+    return f"not scored, since no class has the name: {number}{printable(others[0].name)}"
 
 
 def join_classes(masks: Iterable[tuple[Path, np.ndarray]]) -> np.ndarray:
@@ -92,6 +108,14 @@ def _case_of(name: str, known: set[str], numbers: Mapping[int, Sequence[str]]) -
     if not within and (found := NUMBERED.fullmatch(name)):
         same = list(numbers.get(int(found[1]), ()))
     return same[0] if len(same) == 1 else name
+
+
+def _masks(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if ending_of(file.name) and not file.name.startswith(".")
+    ]
 
 
 def _word(name: str) -> str:

@@ -177,6 +177,8 @@ def test_the_layout_is_found_out_without_a_flag(tmp_path, layout, below, classes
     write_masks(tmp_path / "reference", layout, kidney=(2, 6), tumor=(6, 8))
     of_classes = "classes" if layout == "classes" else "values"
     write_masks(tmp_path / "prediction", of_classes, kidney=(4, 6), tumor=(6, 8))
+    if layout == "classes":
+        save(tmp_path / "prediction" / "a" / "spleen.nii.gz")
     place = ["--reference", str(tmp_path / "reference" / below)]
     place += ["--prediction", str(tmp_path / "prediction")]
 
@@ -186,7 +188,21 @@ def test_the_layout_is_found_out_without_a_flag(tmp_path, layout, below, classes
     assert {name.removeprefix("dice_") for name in row if name.startswith("dice_")} == classes
     # Four slices of a kidney, of which two are found; the tumour is right.
     assert [float(row[f"dice_{name}"]) for name in sorted(classes)] == [2 / 3, 1.0]
-    assert capsys.readouterr().out.startswith(told)
+    said = capsys.readouterr()
+    assert said.out.startswith(told)
+    unscored = "not scored, since no class has the name: spleen.nii.gz"
+    assert (unscored in said.err) == (layout == "classes")
+
+
+def test_labels_that_are_rounded_are_told(two_cases, capsys):
+    mask = two_cases / "prediction" / "case_00002.nii.gz"
+    labels = nibabel.load(mask).get_fdata() * 0.9998
+    nibabel.save(nibabel.Nifti1Image(labels, AFFINE), mask)
+
+    assert main(arguments(two_cases, "--workers", "1")) == 0
+
+    told = "labels were up to 0.0006 off an integer and are rounded in 1 case: case_00002"
+    assert told in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -403,3 +403,6 @@ def test_masks_of_classes_that_overlap_or_lack_are_refused(tmp_path):
     (folder / "cyst.nii.gz").unlink()
     with pytest.raises(ValueError, match="must hold a mask of every class; cyst is missing"):
         find_pairs(tmp_path / "reference", tmp_path / "classes", "kits23", classes=LABELS.classes)
+    save(folder / "Tumor.nii.gz")
+    with pytest.raises(ValueError, match=r"Tumor.nii.gz and tumor.nii.gz have one name"):
+        find_pairs(tmp_path / "reference", tmp_path / "classes", "kits23", classes=LABELS.classes)

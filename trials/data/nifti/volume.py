@@ -14,6 +14,7 @@ import numpy as np
 from trials.data.nifti.geometry import directions
 from trials.data.nifti.header import Header
 from trials.data.nifti.voxels import (
+    StreamStats,
     apply_scaling,
     label_slabs,
     read_header,
@@ -111,10 +112,10 @@ def read_labels(path: Path, num_classes: int) -> Volume:
     return read_mask(read_header(path), num_classes)
 
 
-def read_mask(header: Header, num_classes: int) -> Volume:
+def read_mask(header: Header, num_classes: int, met: StreamStats | None = None) -> Volume:
     """Read a whole mask like read_labels(), by a header that was read before."""
     voxels = np.empty(header.shape[::-1], np.uint8)
-    for planes, slab in with_planes(label_slabs(header, num_classes)):
+    for planes, slab in with_planes(label_slabs(header, num_classes, met)):
         voxels[planes] = slab
     return Volume(voxels.T, header.affine)
 
