@@ -1,7 +1,8 @@
 """Two folds trained for real: each on its own part, pooled in the report, each an ensemble of its
-own seeds.
+own seeds; on labels of a data set that declares a region.
 """
 
+import shutil
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -23,10 +24,12 @@ from bench.run_folder.data_record import data_record
 from bench.run_folder.provenance import run_record, write_provenance
 from reports.build import build_report
 from reports.load.run_folder import read_run
+from trials.data.datasets.label_set import Region
 from trials.data.datasets.registry import Split, official_regions
 from trials.data.prepared.cache import open_cache
+from trials.data.prepared.manifest import read_manifest
 from trials.inference.trained import load_trained, score_ensemble
-from trials.records.codec import from_json
+from trials.records.codec import from_json, to_json
 from trials.records.result import EnsembleScores
 from trials.scoring.regions import every_region
 from trials.training.attempt import attempt
@@ -50,12 +53,26 @@ SPLITS = {
 }
 
 
+# As "growths": [2, 3] of a dataset.json.
+GROWTHS = Region(name="growths", labels=(2, 3), tolerance_mm=1.0)
+
+
+def with_region(folder: Path, place: Path) -> Path:
+    """A copy of a prepared set whose data set declares a region."""
+    shutil.copytree(folder.parent, place)
+    path = place / folder.name / "manifest.json"
+    manifest = replace(read_manifest(path), regions=(GROWTHS,), class_order=(2,))
+    path.write_text(to_json(manifest))
+    return path.parent
+
+
 @pytest.fixture(scope="module")
 def crossed(small_cache, tmp_path_factory, module_on_cpu) -> Path:
     """A finished run folder of two folds with two seeds each."""
-    out, cache = tmp_path_factory.mktemp("crossed"), open_cache(small_cache)
-    recipe = GRID.recipes["3d"]
-    caches = {recipe.preparation: (small_cache, cache)}
+    out = tmp_path_factory.mktemp("crossed")
+    folder = with_region(small_cache, tmp_path_factory.mktemp("declared") / "cache")
+    cache, recipe = open_cache(folder), GRID.recipes["3d"]
+    caches = {recipe.preparation: (folder, cache)}
     prepared = {
         fold: prepared_fold(cache.dataset, "ours", split, "by hand", [recipe], caches, ())
         for fold, split in SPLITS.items()
@@ -83,6 +100,26 @@ def test_each_fold_trains_on_its_own_part_and_the_report_pools_their_test_cases(
     assert counts[0] != counts[1]
     page = build_report(crossed).read_text()
     assert "Out of fold, on 2 test patients" in page
+
+
+def test_networks_that_predict_labels_are_scored_by_the_declared_region_too(crossed):
+    run = read_run(crossed)
+
+    for result in run.finals:
+        labels = {
+            (score.case, score.label): (score.true_voxels, score.pred_voxels)
+            for score in result.scores
+            if score.split == "test" and score.space == "native"
+        }
+        declared = [score for score in result.surfaces if score.region == "growths"]
+        assert [score.case for score in declared] == [*SPLITS[result.spec.fold].test]
+        for score in declared:
+            parts = zip(labels[score.case, 2], labels[score.case, 3], strict=True)
+            assert (score.true_voxels, score.pred_voxels) == tuple(map(sum, parts))
+    page = build_report(crossed).read_text()
+    assert "Region growths: every metric with its" in page
+    assert "Mean of classes: every metric with its" in page
+    assert "etworks predict regions" not in page
 
 
 def test_all_folds_and_seeds_predict_new_scans_unless_one_is_named(crossed):
