@@ -78,7 +78,7 @@ def test_f16_four_axes(root):
         root,
         image(root),
         "extra_axes",
-        "has 4 axes; those beyond the third have length 1 and are dropped",
+        "has an axis of length 1 beyond those of its volume, dropped",
     )
 
 
@@ -124,6 +124,12 @@ def test_f19_constant_image(root, value):
     assert_skippable(
         root, image(root), f"is constant: every voxel is {value:g}; fetch or export it again"
     )
+
+
+def test_f20_a_mask_in_the_place_of_an_image(root):
+    save(image(root), blocks(seed=5))
+
+    assert_warned(root, image(root), "mask", "holds whole numbers from 0 to 3 alone, as a mask")
 
 
 def test_f20_image_in_another_unit(root):

@@ -82,14 +82,25 @@ def parsed(text: str) -> Any:
     """The plain values of a JSON text, with a checksum or without.
 
     Raises ValueError for what is no JSON or not what its checksum was made of, is nested too deep,
-    or holds half a character or NaN.
+    or holds a key twice, half a character or NaN.
     """
     try:
-        values = json.loads(check_checksum(text), parse_constant=_refuse_constant)
+        values = json.loads(
+            check_checksum(text), parse_constant=_refuse_constant, object_pairs_hook=_each_once
+        )
         if "\\ud" in text or "\\uD" in text:
             json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
+    return values
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shown(twice)} stands there twice")
     return values
 
 

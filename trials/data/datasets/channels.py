@@ -1,7 +1,7 @@
 """The channels of an image: their names in dataset.json, and the files that hold them."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ MAX_CHANNELS = 64
 CHANNEL_SUFFIX = re.compile(r"(.+)_([0-9]{4})", re.DOTALL)
 
 
-def channel_names(path: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+def channel_names(path: Path, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the channels in the order of their numbers, from dataset.json at path.
 
-    One name alone is that of the only channel. Raises ValueError naming the key unless it numbers
-    them 0, 1, 2, ..., up to 64.
+    One name alone is that of the only channel, and a list holds them in their order. Raises
+    ValueError naming the key unless it numbers them 0, 1, 2, ..., up to 64.
     """
     channels = facts.get("channel_names", facts.get("modality"))
     if isinstance(channels, str) and channels:
-        channels = {"0": channels}
+        channels = [channels]
+    if isinstance(channels, list):
+        channels = {str(number): name for number, name in enumerate(channels)}
     if not isinstance(channels, dict) or not channels:
         raise ValueError(
             f"{path}: key 'channel_names' (nnU-Net) or 'modality' (Decathlon) must name the "

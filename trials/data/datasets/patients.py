@@ -3,11 +3,16 @@ that all names of a data set follow.
 """
 
 import csv
+import io
+import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trials.data.datasets.likely_patients import likely_patients
+from trials.data.datasets.registry import Dataset
 from trials.records.faults import Fault, printable, set_warning, why_no_file
 from trials.records.grouping import (
     EACH_CASE,
@@ -31,6 +36,9 @@ CONVENTIONS = {
     "time points, as in case07_t2": r"(.*\d.*)_[tT]\d{1,2}",
 }
 NUM_NAMED = 3
+COLUMNS = ("case", "patient", "site")
+# Between the cells of a CSV file: where 0.5 is written 0,5, spreadsheets write semicolons.
+DELIMITERS = ",;\t"
 
 
 def checked_rule(rule: str) -> str:
@@ -47,6 +55,19 @@ def checked_rule(rule: str) -> str:
     return rule
 
 
+def with_patients(dataset: Dataset, rule: str, own_rule: str) -> Dataset:
+    """The data set with the patient of each case, and a warning where patients are only suspected,
+    or where a file of patients names other cases.
+    """
+    grouping, faults = dataset.grouping, dataset.faults
+    if rule or grouping == NO_RULE:
+        names = [case.case for case in dataset.cases]
+        grouping = group_cases(names, dataset.root, rule, own_rule)
+        faults += unused_rows(names, dataset.root, rule, own_rule)
+    faults += grouping_faults(grouping, dataset.root)
+    return replace(dataset, grouping=grouping, faults=faults)
+
+
 def group_cases(names: Sequence[str], root: Path, rule: str, own_rule: str) -> Grouping:
     """The patient of each case, by the first that exists: rule, root/patients.csv, the data set's
     own rule, a convention that all names follow.
@@ -54,11 +75,11 @@ def group_cases(names: Sequence[str], root: Path, rule: str, own_rule: str) -> G
     A rule is a CSV file, its path relative to root, or a regular expression. Raises ValueError
     naming the file and line, or the first case, at fault.
     """
-    for found in (rule, FILE if why_no_file(root / FILE) is None else "", own_rule):
-        if found.endswith(".csv"):
-            return _by_file(names, root / found)
-        if found:
-            return _by_expression(names, found)
+    found = _first_rule(root, rule, own_rule)
+    if found.endswith(".csv"):
+        return _by_file(names, root / found)
+    if found:
+        return _by_expression(names, found)
     for convention, expression in CONVENTIONS.items():
         if names and all(re.fullmatch(expression, name) for name in names):
             patients = {name: re.fullmatch(expression, name)[1] for name in names}  # type: ignore[index]
@@ -86,11 +107,31 @@ def grouping_faults(grouping: Grouping, root: Path) -> tuple[Fault, ...]:
     return (set_warning(root, "patients", message, fix),)
 
 
+def unused_rows(names: Sequence[str], root: Path, rule: str, own_rule: str) -> tuple[Fault, ...]:
+    """A warning if the CSV file by which group_cases() groups these cases names others."""
+    found = _first_rule(root, rule, own_rule)
+    if not found.endswith(".csv"):
+        return ()
+    others = sorted(_read_patients(root / found)[0].keys() - set(map(_composed, names)))
+    if not others:
+        return ()
+    number = f"{len(others)}, first " if len(others) > 1 else ""
+    text = f"names cases that are not here and are not used: {number}{printable(others[0])}"
+    return (set_warning(root / found, "patients", text),)
+
+
 def grouping_line(grouping: Grouping, names: Sequence[str]) -> str:
     """The number of patients and the rule; "" where each case is known to be a patient."""
     if grouping.state == KNOWN and not grouping.patients:
         return ""
     return f"{len(cases_by_patient(grouping, names))} patients: {grouping.rule}"
+
+
+def _first_rule(root: Path, rule: str, own_rule: str) -> str:
+    """The first of the rules that exists, the name of root/patients.csv among them; "" if none
+    does.
+    """
+    return rule or (FILE if os.path.lexists(root / FILE) else own_rule)
 
 
 def _known(rule: str, patients: dict[str, str], sites: dict[str, str] | None = None) -> Grouping:
@@ -117,39 +158,70 @@ def _by_expression(names: Sequence[str], expression: str) -> Grouping:
 
 
 def _by_file(names: Sequence[str], path: Path) -> Grouping:
-    """Patients by a CSV file with the columns case and patient, and site if it is there."""
-    if (why := why_no_file(path)) is not None:
-        raise ValueError(f"{path} {why}; it must say which patient each case is of; add it")
-    patients: dict[str, str] = {}
-    sites: dict[str, str] = {}
-    rows = csv.DictReader(read_foreign_text(path).splitlines())
-    if not {"case", "patient"} <= set(rows.fieldnames or ()):
-        raise ValueError(
-            f"{path}: the first line must name the columns case and patient; got "
-            f"{shown(rows.fieldnames)}; add it"
-        )
-    for row in rows:
-        case, patient, site = ((row.get(key) or "").strip() for key in ("case", "patient", "site"))
-        if not case or not patient or case in patients:
-            raise ValueError(
-                f"{path}, line {rows.line_num}: each line must name a case once and its patient; "
-                f"got case {shown(case)}, patient {shown(patient)}; correct it"
-            )
-        patients[case] = patient
-        if site:
-            sites[case] = site
-    if missing := [name for name in names if name not in patients]:
+    """Patients by a CSV file, see _read_patients()."""
+    patients, sites = _read_patients(path)
+    keys = {name: _composed(name) for name in names}
+    if missing := [name for name, key in keys.items() if key not in patients]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(
             f"{path} must name the patient of every case; it lacks {shown(missing[0])}{more}; add "
             "a line for each"
         )
-    here = set(names)
     return _known(
         path.name,
-        {case: patient for case, patient in patients.items() if case in here},
-        {case: site for case, site in sites.items() if case in here},
+        {name: patients[key] for name, key in keys.items()},
+        {name: sites[key] for name, key in keys.items() if key in sites},
     )
+
+
+def _read_patients(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The patient of each case, and the site where it is given, of a CSV file with the columns
+    case, patient and site, in capitals or not. Raises ValueError naming the file and line at fault.
+    """
+    patients: dict[str, str] = {}
+    sites: dict[str, str] = {}
+    spellings: dict[str, str] = {}
+    for line, row in _rows(path):
+        case, patient, site = (_composed(row.get(column, "")) for column in COLUMNS)
+        if not case or not patient or case in patients:
+            raise ValueError(
+                f"{path}, line {line}: each line must name a case once and its patient; "
+                f"got case {shown(case)}, patient {shown(patient)}; correct it"
+            )
+        if (before := spellings.setdefault(patient.casefold(), patient)) != patient:
+            raise ValueError(
+                f"{path}, line {line}: patients must differ in more than capital letters; got "
+                f"{shown(before)} and {shown(patient)}; write each patient in one way"
+            )
+        patients[case] = patient
+        if site:
+            sites[case] = site
+    return patients, sites
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The lines of a CSV file that are not empty: number, and column to cell."""
+    if (why := why_no_file(path)) is not None:
+        raise ValueError(f"{path} {why}; it must say which patient each case is of; add it")
+    try:
+        text = read_foreign_text(path)
+        delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+        lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+        header = [column.strip().casefold() for column in next(lines, [])]
+        if any(header.count(column) != 1 for column in COLUMNS[:2]):
+            raise ValueError(
+                f"the first line must name the columns case and patient; got {shown(header)}"
+            )
+        for cells in lines:
+            if any(map(str.strip, cells)):
+                yield lines.line_num, dict(zip(header, map(str.strip, cells), strict=False))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}; correct it") from None
+
+
+def _composed(name: str) -> str:
+    """A name in composed Unicode: some programs write an umlaut as two characters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _in_words(groups: dict[str, list[str]]) -> str:

@@ -4,7 +4,7 @@ Imports only the standard library; code that opens or splits a data set is impor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trials.data.datasets.label_set import LabelSet, Region, check_classes
@@ -181,6 +181,8 @@ def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
     """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
     case at all, and for classes that cannot be stored or told apart.
     """
+    from trials.data.datasets.patients import with_patients
+
     part = pick(DATASETS, "data set", name)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder, so it holds no {name}; {part.how_to_get}")
@@ -196,21 +198,7 @@ def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
             f"{root} holds no case of {name}{found_instead(part.load(), root)}; {_hint(part, root)}"
         )
     check_classes(root, dataset.classes, dataset.labels.num_labels)
-    return _with_patients(dataset, patients, part.patients)
-
-
-def _with_patients(dataset: Dataset, rule: str, own_rule: str) -> Dataset:
-    """The data set with the patient of each case, and a warning where patients are only
-    suspected.
-    """
-    from trials.data.datasets.patients import group_cases, grouping_faults
-
-    grouping = dataset.grouping
-    if rule or grouping == NO_RULE:
-        names = [case.case for case in dataset.cases]
-        grouping = group_cases(names, dataset.root, rule, own_rule)
-    faults = (*dataset.faults, *grouping_faults(grouping, dataset.root))
-    return replace(dataset, grouping=grouping, faults=faults)
+    return with_patients(dataset, patients, part.patients)
 
 
 def _hint(part: DatasetEntry, root: Path) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import xxhash
 
 from trials.data.nifti.header import Header
 from trials.data.nifti.header import read_header as read_header
@@ -30,7 +31,8 @@ class StreamStats:
     """Statistics of a stream, filled in while its planes are read.
 
     low and high are values (HU for a CT), rounded the largest distance of a label from its integer,
-    digest the fingerprint of the file as it was read.
+    digest the fingerprint of the file as it was read, voxels that of the numbers it stores: a copy
+    that was packed again, or has another header, has it too.
     """
 
     low: float = math.inf
@@ -38,6 +40,7 @@ class StreamStats:
     trailing_bytes: int = 0
     rounded: float = 0.0
     digest: str = ""
+    voxels: str = ""
 
 
 def stored_slabs(header: Header, stats: StreamStats | None = None) -> Iterator[np.ndarray]:
@@ -113,11 +116,12 @@ def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
 def _ranged_slabs(header: Header, stats: StreamStats) -> Iterator[tuple[np.ndarray, float, float]]:
     """The slabs of stored_slabs(), each with its lowest and its highest value, scaled."""
     planes, is_unsigned = header.shape[2], header.dtype.kind == "u"
-    bad = _BadVoxels()
+    bad, stored_sum = _BadVoxels(), xxhash.xxh3_128()
     with open_voxels(header.data) as (file, source):
         _skip(file, header.offset)
         for first in range(0, planes, step := _planes_of_slab(header)):
             slab = _slab(header, file, min(step, planes - first))
+            stored_sum.update(np.ascontiguousarray(slab).data)
             high = slab.max()
             # For most slabs of a mask this saves the second pass.
             stored = high if is_unsigned and not high else slab.min(), high
@@ -129,7 +133,7 @@ def _ranged_slabs(header: Header, stats: StreamStats) -> Iterator[tuple[np.ndarr
             stats.low, stats.high = min(stats.low, lowest), max(stats.high, highest)
             yield slab, lowest, highest
         stats.trailing_bytes = _to_the_end(header, file, source)
-        stats.digest = source.digest()
+        stats.digest, stats.voxels = source.digest(), stored_sum.hexdigest()
     if bad.count:
         text = (
             f"{bad.count} voxels are NaN, infinite or beyond {MAX_INTENSITY:g} (first: "

@@ -99,7 +99,10 @@ def prepare_dataset(
         dataset.root,
         twins(
             {
-                case: (Path(record.images[0].path), record.images[0].digest)
+                case: (
+                    Path(record.images[0].path),
+                    record.image_voxels or record.images[0].digest,
+                )
                 for case, record in records.items()
             }
         ),

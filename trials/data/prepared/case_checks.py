@@ -2,7 +2,7 @@
 worth a look.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,16 @@ UNUSUAL_RATIO = 300
 OF_AN_IMAGE = ("image", "fetch the case again, or write the mask on its image's grid")
 # The same for the further channels of an image.
 OF_A_CHANNEL = ("first channel", "resample it onto the first channel's grid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """Every fault and warning of a case, and the fingerprint of its image's voxels (first channel);
+    "" if they cannot be read.
+    """
+
+    faults: tuple[Fault, ...]
+    voxels: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +75,21 @@ def rules_for(name: str, labels: LabelSet, channels: tuple[str, ...]) -> Rules:
     return replace(rules, intensity=part.intensity, within=part.within) if part else rules
 
 
-def examine_case(rules: Rules, case: Case) -> tuple[Fault, ...]:
-    """Every fault and warning of a case, the image's before the mask's. Nothing is raised."""
-    image, image_faults = _examine_images(rules, case)
+def examine_case(rules: Rules, case: Case) -> Examined:
+    """Read all files of a case to their ends; the image's faults come before the mask's. Nothing is
+    raised.
+    """
+    channels = [_examine_channel(rules, case, number) for number in range(len(rules.channels))]
+    image = channels[0].header
     labels, label_faults = _examine_labels(rules, case)
-    faults = [*image_faults, *label_faults]
+    paths = [_file_of(case, number) for number in range(len(channels))]
+    voxels = [channel.met.voxels for channel in channels]
+    twins = twin_channels(rules, case.case, paths, voxels)
+    faults = [*_channel_faults(case.case, channels), *twins, *label_faults]
     if image and labels and (fault := grid_fault(image, labels, *OF_AN_IMAGE)):
         faults.append(fault.of_case(case.case))
     # The channels of one file share its faults.
-    return tuple(dict.fromkeys(faults))
+    return Examined(faults=tuple(dict.fromkeys(faults)), voxels=voxels[0])
 
 
 def check_varies(image: Header, met: StreamStats) -> None:
@@ -88,6 +104,9 @@ def image_notes(
 ) -> list[Fault]:
     """What is worth a look in a channel of an image that can be used."""
     notes = _file_notes(case, header, met)
+    if header.dtype.kind in "iu" and met.low >= 0 and met.high < rules.labels.num_labels:
+        text = f"holds whole numbers from {met.low:g} to {met.high:g} alone, as a mask does"
+        notes.append(_note(case, header.path, "mask", text, "look whether it is an image"))
     is_hu = rules.intensity and is_ct(rules.channels[channel])
     if (
         rules.intensity
@@ -100,6 +119,24 @@ def image_notes(
             f"{high:g} ({_histogram(header)})"
         )
         notes.append(_note(case, header.path, "intensity", text, "look whether it is in HU"))
+    return notes
+
+
+def twin_channels(
+    rules: Rules, case: str, paths: Sequence[Path], voxels: Sequence[str]
+) -> list[Fault]:
+    """A note for each channel of an image that has the voxels of one before it; paths are their
+    files, voxels their fingerprints, "" where they cannot be read.
+    """
+    first: dict[str, int] = {}
+    notes = []
+    for number, (path, of_channel) in enumerate(zip(paths, voxels, strict=True)):
+        before = first.setdefault(of_channel, number)
+        if of_channel and before != number:
+            one, other = rules.channels[before], rules.channels[number]
+            text = f"channel {number}, {other}, has the voxels of channel {before}, {one}"
+            fix = "look whether a file was copied"
+            notes.append(_note(case, path, "twin_channel", text, fix))
     return notes
 
 
@@ -136,28 +173,37 @@ def label_notes(
     return notes
 
 
-def _examine_images(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
-    """The header of the first channel, None if it is invalid, and the faults of all channels."""
-    found = [_examine_channel(rules, case, channel) for channel in range(len(rules.channels))]
-    first = found[0][0]
-    faults = [fault for _, faults in found for fault in faults]
-    for header, _ in found[1:]:
-        if first and header and (fault := grid_fault(first, header, *OF_A_CHANNEL)):
-            faults.append(fault.of_case(case.case))
-    return first, faults
+@dataclass(slots=True)
+class _Channel:
+    """What was found of a channel; header is None if it is invalid."""
+
+    header: Header | None = None
+    met: StreamStats = field(default_factory=StreamStats)
+    faults: list[Fault] = field(default_factory=list)
 
 
-def _examine_channel(rules: Rules, case: Case, channel: int) -> tuple[Header | None, list[Fault]]:
-    header = None
+def _channel_faults(case: str, channels: Sequence[_Channel]) -> list[Fault]:
+    """The faults of all channels, and of those that do not lie on the first one's grid."""
+    faults = [fault for channel in channels for fault in channel.faults]
+    first = channels[0].header
+    for channel in channels[1:]:
+        if first and channel.header:
+            fault = grid_fault(first, channel.header, *OF_A_CHANNEL)
+            faults += [fault.of_case(case)] if fault else []
+    return faults
+
+
+def _examine_channel(rules: Rules, case: Case, number: int) -> _Channel:
+    channel = _Channel()
     try:
-        header = _channel_header(case, channel, len(rules.channels))
-        met = StreamStats()
-        for _ in stored_slabs(header, met):
+        channel.header = _channel_header(case, number, len(rules.channels))
+        for _ in stored_slabs(channel.header, channel.met):
             pass
-        check_varies(header, met)
-        return header, image_notes(rules, case.case, header, met, channel)
+        check_varies(channel.header, channel.met)
+        channel.faults = image_notes(rules, case.case, channel.header, channel.met, number)
     except (ValueError, OSError) as error:
-        return header, [fault_of(error, case.case)]
+        channel.faults = [fault_of(error, case.case)]
+    return channel
 
 
 def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
@@ -180,8 +226,13 @@ def _header(path: Path) -> Header:
     return read_header(path)
 
 
+def _file_of(case: Case, channel: int) -> Path:
+    """The file of a channel; the last one where a file is missing."""
+    return case.images[min(channel, len(case.images) - 1)]
+
+
 def _channel_header(case: Case, channel: int, channels: int) -> Header:
-    path = case.images[min(channel, len(case.images) - 1)]
+    path = _file_of(case, channel)
     if why := why_no_file(path):
         raise FileFault(path, "missing", why, FETCH)
     return channel_header(case.images, channel, channels)
@@ -193,10 +244,8 @@ def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
         text = f"{met.trailing_bytes} bytes follow the voxels and are ignored"
         notes.append(_note(case, header.path, "trailing", text, "write it again"))
     if header.extra_axes:
-        text = (
-            f"has {header.extra_axes + 3} axes; those beyond the third have length 1 and are "
-            "dropped"
-        )
+        number = "an axis" if header.extra_axes == 1 else f"{header.extra_axes} axes"
+        text = f"has {number} of length 1 beyond those of its volume, dropped"
         notes.append(_note(case, header.path, "extra_axes", text, "nothing needs to be done"))
     ratio = header.plane_bytes * header.shape[2] / header.data.path.stat().st_size
     if ratio > UNUSUAL_RATIO:

@@ -172,7 +172,10 @@ def _measure(store: Store, case: Case) -> CaseMoments:
 def _examine(store: Store, case: Case) -> CaseFindings:
     images, labels = tuple(map(look_at, case.images)), look_at(case.labels)
     return CaseFindings(
-        case=case.case, images=images, labels=labels, faults=examine_case(store.rules, case)
+        case=case.case,
+        images=images,
+        labels=labels,
+        faults=examine_case(store.rules, case).faults,
     )
 
 
@@ -220,5 +223,6 @@ def _make_arrays(store: Store, case: Case) -> CaseRecord:
         sd=prepared.sd,
         arrays=tuple(written),
         digests=tuple(written.values()),
+        image_voxels=prepared.image_voxels,
         notes=prepared.notes,
     )

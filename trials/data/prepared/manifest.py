@@ -30,8 +30,9 @@ class CaseRecord:
     class_voxels and cube_class_voxels [K] count the native and the prepared mask, ignored_voxels
     those of the native one that are not annotated; mean and sd (HU of a CT) are what each channel
     was normalised by. arrays names the files of image and labels, at a spacing also of the class
-    voxels and the foreground's intensities; digests is the fingerprint of each. notes say what is
-    worth a look in its files.
+    voxels and the foreground's intensities; digests is the fingerprint of each. image_voxels is
+    that of the first channel's voxels as they are stored, "" in a record of an earlier version.
+    notes say what is worth a look in its files.
     """
 
     case: str
@@ -48,6 +49,7 @@ class CaseRecord:
     sd: tuple[float, ...]
     arrays: tuple[str, ...]
     digests: tuple[str, ...]
+    image_voxels: str = ""
     notes: tuple[Fault, ...] = ()
 
 

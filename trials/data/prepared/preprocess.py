@@ -22,6 +22,7 @@ from trials.data.prepared.case_checks import (
     check_varies,
     image_notes,
     label_notes,
+    twin_channels,
 )
 from trials.data.prepared.resample import image_cube, label_cube, laid_out
 from trials.records.faults import Fault, FileFault
@@ -58,7 +59,8 @@ class PreparedCase:
     mask.
 
     mean and sd are what each channel was normalised by. notes say what is worth a look in its
-    files; digests are the fingerprints of the image's files and of the mask as they were read.
+    files; digests are the fingerprints of the image's files and of the mask as they were read,
+    image_voxels that of the voxels of the first channel.
     index and foreground, of a case at a spacing, are what class_voxel_index() gives, and int32 [n,
     3] of a CT channel, a value and how often its foreground holds it. image is None where it was
     put aside before the labels were made.
@@ -73,6 +75,7 @@ class PreparedCase:
     sd: tuple[float, ...]
     notes: tuple[Fault, ...]
     digests: tuple[str, ...]
+    image_voxels: str
     index: np.ndarray | None = None
     foreground: np.ndarray | None = None
 
@@ -121,6 +124,7 @@ def prepare_case(
         sd=tuple(channel.used.sd for channel in channels),
         notes=tuple(notes),
         digests=(*digests.values(), label_met.digest),
+        image_voxels=channels[0].met.voxels,
     )
 
 
@@ -150,7 +154,9 @@ def channel_notes(
         for number, (header, of_channel) in enumerate(zip(headers, met, strict=True))
         for note in image_notes(rules, case, header, of_channel, number)
     ]
-    return list(dict.fromkeys(notes))
+    paths = [header.path for header in headers]
+    twins = twin_channels(rules, case, paths, [of_channel.voxels for of_channel in met])
+    return list(dict.fromkeys([*notes, *twins]))
 
 
 def prepare_channel(

@@ -2,18 +2,15 @@
 under two names.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from trials.data.datasets.registry import Case, Dataset
-from trials.data.prepared.case_checks import Rules, examine_case, rules_of
+from trials.data.datasets.registry import OWN, Case, Dataset, num_folds, split_cases
+from trials.data.prepared.case_checks import Examined, Rules, examine_case, rules_of
 from trials.data.prepared.case_store import Store, content_hash, open_folder, verdict
-from trials.data.prepared.set_summary import CaseLook, look_at_case
-from trials.data.prepared.sources import look_at, unread
+from trials.data.prepared.set_summary import CaseLook, look_at_case, usable_part
 from trials.process.workers import try_on_cases
 from trials.records.faults import (
     BAD_CASE,
@@ -51,12 +48,14 @@ def check_dataset(
     work = partial(_check_case, rules_of(dataset))
     found, failed = try_on_cases(dataset.cases, work, workers, on_case)
     looks = {case: look for case, (_, look) in found.items() if look}
+    images = {case.case: case.image for case in dataset.cases}
     faults = [
         *dataset.faults,
         *failed,
-        *(fault for faults, _ in found.values() for fault in faults),
-        *twin_images(dataset),
+        *(fault for examined, _ in found.values() for fault in examined.faults),
+        *twins({case: (images[case], examined.voxels) for case, (examined, _) in found.items()}),
         *empty_classes(dataset, looks.values()),
+        *split_faults(dataset, looks),
     ]
     return DatasetCheck(
         faults=tuple(sorted(faults, key=lambda fault: (fault.case, fault.file))), looks=looks
@@ -78,11 +77,25 @@ def empty_classes(dataset: Dataset, looks: Collection[CaseLook]) -> list[Fault]:
     ]
 
 
-def _check_case(rules: Rules, case: Case) -> tuple[tuple[Fault, ...], CaseLook | None]:
-    """The faults of a case, and a look at it if it can be used."""
-    faults = examine_case(rules, case)
-    is_sound = all(fault.level == WARNING for fault in faults)
-    return faults, look_at_case(case, rules.labels) if is_sound else None
+def split_faults(dataset: Dataset, looks: Mapping[str, CaseLook]) -> list[Fault]:
+    """Why the first fold that the data set brings itself and that cannot be used cannot be."""
+    if not dataset.own_splits or not looks:
+        return []
+    sound, root = usable_part(dataset, looks), str(dataset.root)
+    for fold in range(num_folds(dataset, OWN)):
+        try:
+            split_cases(sound, OWN, fold)
+        except ValueError as error:
+            text, _, fix = str(error).rpartition("; ")
+            return [Fault(case="", file=root, code="splits", message=text, fix=fix, level=FATAL)]
+    return []
+
+
+def _check_case(rules: Rules, case: Case) -> tuple[Examined, CaseLook | None]:
+    """What is wrong with a case, and a look at it if it can be used."""
+    examined = examine_case(rules, case)
+    is_sound = all(fault.level == WARNING for fault in examined.faults)
+    return examined, look_at_case(case, rules.labels) if is_sound else None
 
 
 def without_bad_cases(
@@ -122,7 +135,9 @@ def all_faults(
     names = {fault.case for fault in failed}
     again = [case for case in cases if case.case in names]
     found, _ = try_on_cases(again, partial(examine_case, rules), workers, lambda: None)
-    refused = [fault for faults in found.values() for fault in faults if fault.level == BAD_CASE]
+    refused = [
+        fault for examined in found.values() for fault in examined.faults if fault.level == BAD_CASE
+    ]
     told = {fault.case for fault in refused}
     return sorted(
         [*refused, *(fault for fault in failed if fault.case not in told)],
@@ -130,32 +145,17 @@ def all_faults(
     )
 
 
-def twin_images(dataset: Dataset) -> list[Fault]:
-    """Cases whose image is another case's, byte for byte; only files of one size are read.
-
-    An image that cannot be read is passed over: that is a fault of its own.
-    """
-    by_size = defaultdict(list)
-    for case in dataset.cases:
-        with suppress(ValueError, OSError):
-            by_size[unread(case.image).size].append(case)
-    digests: dict[str, tuple[Path, str]] = {}
-    for case in (case for cases in by_size.values() if len(cases) > 1 for case in cases):
-        with suppress(ValueError, OSError):
-            digests[case.case] = (case.image, look_at(case.image).digest)
-    return twins(digests)
-
-
 def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:
     """A fault for every case that has the image of one before it; images maps a case to its file
-    and the file's digest.
+    and the fingerprint of its voxels, "" if they cannot be read: that is a fault of its own.
     """
     first: dict[str, str] = {}
     faults = []
-    for case, (path, digest) in images.items():
-        if (before := first.setdefault(digest, case)) != case:
+    for case, (path, voxels) in images.items():
+        if voxels and (before := first.setdefault(voxels, case)) != case:
             text = (
-                f"is the image of {before} byte for byte: one patient in two splits would be a leak"
+                f"holds the voxels of the image of {before}: one patient in two splits would be a "
+                "leak"
             )
             faults.append(
                 Fault(

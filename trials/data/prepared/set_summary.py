@@ -46,13 +46,18 @@ def look_at_case(case: Case, labels: LabelSet) -> CaseLook:
     )
 
 
-def summarise(dataset: Dataset, looks: Mapping[str, CaseLook]) -> dict[str, str]:
-    """Subject to one line each; looks are those of the cases that can be used."""
-    sound = replace(
+def usable_part(dataset: Dataset, looks: Mapping[str, CaseLook]) -> Dataset:
+    """The cases that can be used, with what is needed to split them without their files."""
+    return replace(
         dataset,
         cases=tuple(case for case in dataset.cases if case.case in looks),
         class_voxels={case: tuple(map(int, look.present)) for case, look in looks.items()},
     )
+
+
+def summarise(dataset: Dataset, looks: Mapping[str, CaseLook]) -> dict[str, str]:
+    """Subject to one line each; looks are those of the cases that can be used."""
+    sound = usable_part(dataset, looks)
     found = list(looks.values())
     published = f" of {dataset.published}" if dataset.published else ""
     names = sorted(looks)

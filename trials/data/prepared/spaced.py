@@ -25,6 +25,7 @@ from trials.data.spacing.class_voxels import class_voxel_index
 from trials.data.spacing.intensities import STORED_PER_DEVIATION, Histogram
 from trials.data.spacing.plan import native_grid
 from trials.data.spacing.resample import ToStored, resample_channel, resample_labels
+from trials.records.faults import WARNING, Fault, FileFault
 from trials.records.spec import Spacing
 
 
@@ -39,6 +40,8 @@ class SpacedChannel:
     foreground: Histogram
 
 
+# A CT is stored in whole HU: of values that are no whole numbers a smaller range would be lost.
+SMALLEST_RANGE_HU = 20.0
 # Takes an image and the digests of its files.
 PutAside = Callable[[np.ndarray, tuple[str, ...]], None]
 
@@ -65,6 +68,7 @@ def prepare_spaced(
     class_voxels = voxels[: len(rules.classes)]
     notes = [
         *channel_notes(rules, case.case, headers, met),
+        *cut_notes(case.case, headers, channels),
         *label_notes(rules, case.case, label_header, label_met, class_voxels),
     ]
     return PreparedCase(
@@ -77,9 +81,27 @@ def prepare_spaced(
         sd=tuple(channel.used.sd for channel in channels),
         notes=tuple(notes),
         digests=(*digests.values(), label_met.digest),
+        image_voxels=met[0].voxels,
         index=class_voxel_index(labels, len(rules.classes)),
         foreground=foreground_rows(channels),
     )
+
+
+def cut_notes(
+    case: str, headers: Sequence[Header], channels: Sequence[SpacedChannel]
+) -> list[Fault]:
+    """A note for each channel with intensities beyond those that int16 holds."""
+    notes = []
+    for header, channel in zip(headers, channels, strict=True):
+        (low, high), met = channel.used.ends, channel.met
+        if met.low < low or met.high > high:
+            text = (
+                f"values run from {met.low:g} to {met.high:g}; those beyond {low:g} and {high:g} "
+                "are cut"
+            )
+            fix = "look whether they are an artefact"
+            notes.append(FileFault(header.path, "cut", text, fix, WARNING).of_case(case))
+    return notes
 
 
 def foreground_rows(channels: Sequence[SpacedChannel]) -> np.ndarray:
@@ -122,6 +144,13 @@ def _prepare_channel(
         to_stored = ToStored(mean, sd, STORED_PER_DEVIATION)
     foreground = resample_channel(header, label_header, into, to_stored, names, met)
     check_varies(header, met)
+    is_whole = header.dtype.kind in "iu" and all(
+        number.is_integer() for number in (header.slope, header.inter)
+    )
+    if is_hu and not is_whole and met.high - met.low < SMALLEST_RANGE_HU:
+        text = f"a CT is stored in whole HU, but its values run from {met.low:g} to {met.high:g}"
+        fix = "store it in HU, or give its channel another name than CT"
+        raise FileFault(header.path, "intensity", text, fix)
     return SpacedChannel(met=met, used=to_stored, foreground=foreground if is_hu else Histogram())
 
 

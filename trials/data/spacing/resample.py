@@ -42,6 +42,12 @@ class ToStored:
     sd: float = 1.0
     steps: float = 1.0
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest intensity that is not cut."""
+        step = self.sd / self.steps
+        return self.offset - 2**15 * step, self.offset + (2**15 - 1) * step
+
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Stored numbers, int16, of float32 values of any shape."""
         scaled = (values - np.float32(self.offset)) * np.float32(self.steps / self.sd)

@@ -234,7 +234,12 @@ def test_missing_images_and_masks_are_named_together(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(None, "holds no dataset.json"), ("{", "not valid JSON"), ("[]", "key 'labels'")],
+    [
+        (None, "holds no dataset.json"),
+        ("{", "not valid JSON"),
+        ("[]", "key 'labels'"),
+        ('{"labels": {"background": 0, "liver": 1, "liver": 2}}', "key 'liver' stands there twice"),
+    ],
 )
 def test_a_folder_without_a_sound_dataset_json_is_refused(tmp_path, content, word):
     if content is not None:

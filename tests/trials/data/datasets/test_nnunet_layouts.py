@@ -9,6 +9,8 @@ import pytest
 from trials.data.datasets.registry import default_scheme, find_dataset, num_folds, split_cases
 from trials.data.datasets.splits import explain
 from trials.data.nifti.opening import ENDINGS
+from trials.data.prepared.set_checks import split_faults
+from trials.data.prepared.set_summary import CaseLook
 
 V2 = {
     "channel_names": {"0": "CT"},
@@ -71,14 +73,15 @@ def test_one_case_in_two_endings_is_a_fault(tmp_path):
 @pytest.mark.parametrize("facts", [V2, V1 | {"training": []}], ids=["found", "listed"])
 def test_a_wrong_count_is_named(tmp_path, facts):
     if "training" in facts:
-        facts = facts | {"training": [listed(name) for name in TEN[:8]]}
+        facts = facts | {"training": [listed(name) for name in TEN[:8]], "numTest": 3}
     dataset, told = opened(folder(tmp_path, facts, TEN[:8]))
 
     assert len(dataset.cases) == 8
-    assert told["warning"] == ["'numTraining' is 10, but 8 cases are here"]
+    test = ["'numTest' is 3, but 0 test images are here"] if "numTest" in facts else []
+    assert told["warning"] == ["'numTraining' is 10, but 8 cases are here", *test]
 
 
-@pytest.mark.parametrize("modality", ["CT", {"0": "CT"}])
+@pytest.mark.parametrize("modality", ["CT", {"0": "CT"}, ["CT"]])
 def test_one_channel_may_be_named_as_text(tmp_path, modality):
     facts = V1 | {"modality": modality, "training": [listed(TEN[0])]}
     dataset, _ = opened(folder(tmp_path, facts, TEN[:1]))
@@ -86,7 +89,17 @@ def test_one_channel_may_be_named_as_text(tmp_path, modality):
     assert dataset.channels == ("CT",)
 
 
+def test_a_normalisation_that_is_not_done_is_named(tmp_path):
+    _, told = opened(folder(tmp_path, V2 | {"channel_names": {"0": "noNorm"}}))
+
+    assert told["warning"] == [
+        "channels are normalised by mean and deviation, whatever they ask for: noNorm"
+    ]
+
+
 def test_files_that_nobody_reads_are_named(tmp_path):
+    lines = [f"{name},{name}" for name in (*TEN, "gone", "lost")]
+    (tmp_path / "patients.csv").write_text("\n".join(["case,patient", *lines]))
     folder(tmp_path, V1 | {"training": [listed(name) for name in TEN[:9]], "test": ["x.nii.gz"]})
     (tmp_path / "imagesTr" / "notes.png").touch()
     (tmp_path / "imagesVal").mkdir()
@@ -102,6 +115,7 @@ def test_files_that_nobody_reads_are_named(tmp_path):
         "imagesTr/toy_9_0000.nii.gz",
         f"files do not end in one of {', '.join(ENDINGS)} and are not used: imagesTr/notes.png",
         "folders are not read: imagesVal",
+        "names cases that are not here and are not used: 3, first gone",
     ]
 
 
@@ -261,6 +275,34 @@ def test_a_split_that_leaks_or_names_others_is_a_fault(tmp_path, folds, level, t
     (root / "splits_final.json").write_text(json.dumps(folds))
 
     assert told in opened(root)[1][level][0]
+
+
+def test_a_fold_that_divides_a_patient_is_a_fault_of_the_check(tmp_path):
+    names = [f"patient{number:03d}_frame{frame:02d}" for number in range(5) for frame in (1, 9)]
+    root = folder(tmp_path, V2, names)
+    folds = [{"train": names[end:], "val": names[:end]} for end in (4, 3)]
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    dataset = find_dataset("nnunet", root)
+    look = CaseLook(shape=(1, 1, 1), spacing_mm=(1, 1, 1), present=(True, True, True))
+
+    (fault,) = split_faults(dataset, dict.fromkeys(names, look))
+
+    assert fault.level == "fatal"
+    assert "patient patient001 has patient001_frame09 in train and" in fault.message
+
+
+def test_a_link_that_leads_nowhere_is_not_taken_for_nothing(tmp_path):
+    root = folder(tmp_path, V2)
+    (root / "labelsTs").symlink_to("gone")
+    (root / "splits_final.json").symlink_to("gone.json")
+
+    _, told = opened(root)
+
+    assert told["warning"] == ["are no folders and are not read: labelsTs"]
+    assert told["fatal"] == ["is a link that leads nowhere"]
+    (root / "patients.csv").symlink_to("gone.csv")
+    with pytest.raises(ValueError, match=r"patients.csv is a link that leads nowhere; it must say"):
+        find_dataset("nnunet", root)
 
 
 def test_a_case_in_two_parts_is_a_leak(tmp_path):

@@ -127,17 +127,29 @@ def test_a_file_names_patients_and_sites_and_wins_over_the_rule_of_the_data_set(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("case;patient\nx;anna\n", "first line must name the columns case and patient"),
+        ("x,anna\n", "first line must name the columns case and patient"),
+        ("case,patient,Patient\nx,1,2\n", "first line must name the columns case and patient"),
+        ("case,patient\nx,M\u00fcller\n", "it is neither UTF-8 nor UTF-16 text"),
+        ("case,patient\nx,Anna\ny,anna\n", "line 3: patients must differ in more than capital"),
         ("case,patient\nx,anna\nx,ben\n", "line 3: each line must name a case once"),
         ("case,patient\nx,\n", "line 2: each line must name a case once and its patient"),
         ("case,patient\ny,anna\n", "must name the patient of every case; it lacks 'x'"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_line(tmp_path, text, message):
-    (tmp_path / "patients.csv").write_text(text)
+    (tmp_path / "patients.csv").write_text(text, encoding="latin-1")
 
     with pytest.raises(ValueError, match=f"patients.csv.*{message}"):
         grouped(["x"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["Case; Patient \r\nM\u00fc 1; anna\r\n;;\r\n\r\n", "case\tpatient\nMu\u0308 1\tanna"]
+)
+def test_a_file_is_read_as_spreadsheets_write_it(tmp_path, text):
+    (tmp_path / "patients.csv").write_text(text, encoding="utf-8")
+
+    assert grouped(["M\u00fc 1"], tmp_path).patients == {"M\u00fc 1": "anna"}
 
 
 def test_a_regular_expression_groups_by_its_first_group_and_must_match_each_case():

@@ -133,11 +133,21 @@ def test_a_file_of_channels_that_is_cut_is_refused(tmp_path, is_packed, word):
     path.write_bytes(gzip.compress(cut) if is_packed else cut)
     rules = Rules(classes=CLASSES, channels=("T1", "T2", "PET"))
 
-    faults = examine_case(rules, replace(case, image=path))
+    faults = examine_case(rules, replace(case, image=path)).faults
 
     assert word in faults[0].message
     # The first channels say the same; the last one may name the plane.
     assert len(faults) == 1 + is_packed
+
+
+def test_a_channel_that_is_a_copy_of_another_is_noted(tmp_path):
+    rules = Rules(classes=CLASSES, channels=("T1", "T2", "PET"))
+    case = in_three_channels(tmp_path, False)
+    save(case.other_images[1], asymmetric().astype(np.float32), descrip=b"a copy")
+
+    for notes in (examine_case(rules, case).faults, prepare_case(case, rules, SMALL).notes):
+        (note,) = notes
+        assert note.message == "channel 2, PET, has the voxels of channel 0, T1"
 
 
 def test_a_channel_on_another_grid_or_too_many_are_refused(tmp_path):
@@ -149,7 +159,7 @@ def test_a_channel_on_another_grid_or_too_many_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"2.nii.gz: has another affine than its first channel"):
         prepare_case(case, rules, SMALL)
-    assert [fault.code for fault in examine_case(rules, case)] == ["grids_differ"]
+    assert [fault.code for fault in examine_case(rules, case).faults] == ["grids_differ"]
     two = Rules(classes=CLASSES, channels=("T1", "T2"))
     with pytest.raises(ValueError, match=r"must hold 2 channels in axis 4; its shape is .*, 3\]"):
         prepare_case(whole, two, SMALL)

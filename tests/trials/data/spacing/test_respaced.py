@@ -90,6 +90,20 @@ def test_a_channel_of_another_unit_is_normalised_by_its_own_volume(tmp_path):
     assert np.array_equal(prepared.foreground, np.stack([0 * values, values, counts], 1))
 
 
+def test_a_ct_whose_values_whole_hu_would_lose_is_refused_and_a_cut_is_told(tmp_path):
+    shares = case_of(tmp_path / "shares", asymmetric().astype(np.float32) / 2000, blocks())
+    hot = np.pad(np.full((1, 1, 1), 2000.0, np.float32), [(0, 10), (0, 13), (0, 8)])
+    uptake = case_of(tmp_path / "uptake", hot, blocks())
+
+    with pytest.raises(ValueError, match=r"whole HU, but its values run from .* to 0\.\d+; store"):
+        prepare_spaced(shares, RULES, TARGET)
+    (note,) = prepare_spaced(uptake, Rules(classes=CLASSES, channels=("PET",)), TARGET).notes
+
+    assert note.code == "cut"
+    # The deviation of one voxel of 2000 among 1386 is 53.7; int16 holds 32.767 of them.
+    assert "values run from 0 to 2000; those beyond -1758.27 and 1761.1 are cut" in note.message
+
+
 def test_memory_is_that_of_the_result_and_some_planes(tmp_path):
     shape = (300, 96, 96)
     image = np.zeros(shape, np.int16)

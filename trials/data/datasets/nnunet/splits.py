@@ -2,6 +2,7 @@
 lists in dataset.json, and the test cases of labelsTs.
 """
 
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 from trials.data.datasets.nnunet.cases import Layout
 from trials.data.datasets.registry import Split
 from trials.records.codec import parsed
-from trials.records.faults import BAD_CASE, FATAL, Fault, FileFault, printable, set_warning
+from trials.records.faults import (
+    BAD_CASE,
+    FATAL,
+    Fault,
+    FileFault,
+    printable,
+    set_warning,
+    why_no_file,
+)
 from trials.records.record import shown
 from trials.storage.foreign_text import read_foreign_text
 
@@ -26,7 +35,7 @@ def own_splits(root: Path, layout: Layout) -> tuple[tuple[Split, ...], list[Faul
     cases: splits.own() draws what is missing.
     """
     path, faults = root / NAME, []
-    if path.is_file():
+    if os.path.lexists(path):
         try:
             return _read_splits(path, layout)
         except FileFault as fault:
@@ -46,6 +55,8 @@ def _read_splits(path: Path, layout: Layout) -> tuple[tuple[Split, ...], list[Fa
     """The folds of splits_final.json, [{"train": [case], "val": [case]}, ...]. Raises FileFault for
     anything else.
     """
+    if why := why_no_file(path):
+        raise FileFault(path, "splits", why, FIX, FATAL)
     try:
         folds = parsed(read_foreign_text(path))
     except ValueError as error:

@@ -6,12 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trials.data.datasets.channels import channel_names
 from trials.data.datasets.nearby_cases import dicom_files
 from trials.data.datasets.nnunet.cases import FOLDERS, Layout
 from trials.data.nifti.opening import ENDINGS, TO_NIFTI, VOXEL_ENDINGS, ending_of
 from trials.records.faults import Fault, printable, set_warning
 from trials.records.record import shown
 
+# nnU-Net chooses a normalisation by the name of a channel; "zscore" is what is done.
+OTHER_SCHEMES = ("nonorm", "rescale_to_0_1", "rgb_to_0_1")
 DICOM = "files or folders are DICOM and are not used"
 
 
@@ -19,6 +22,7 @@ def unused(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
     """All warnings of a dataset.json and its folder."""
     return [
         *wrong_counts(path, facts, layout),
+        *other_schemes(path, facts),
         *second_endings(path, facts.get("file_ending", ""), layout),
         *unused_files(path, layout),
         *outside_files(path, layout),
@@ -26,13 +30,26 @@ def unused(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
 
 
 def wrong_counts(path: Path, facts: Mapping[str, Any], layout: Layout) -> list[Fault]:
-    """A warning if dataset.json counts other training cases than there are."""
-    number = facts.get("numTraining")
+    """A warning if dataset.json counts other training cases than there are, or more test cases."""
+    number, told = facts.get("numTraining"), []
     train, found = len(layout.names("train")), len(layout.names("train", "val"))
-    if number is None or number in (train, found, str(train)):
+    if number is not None and number not in (train, found, str(train)):
+        told.append(f"'numTraining' is {shown(number)}, but {found} cases are here")
+    number, found = facts.get("numTest"), len(layout.names("test")) + len(layout.unlabelled)
+    if type(number) is int and number > found:
+        told.append(f"'numTest' is {shown(number)}, but {found} test images are here")
+    return [set_warning(path, "count", text) for text in told]
+
+
+def other_schemes(path: Path, facts: Mapping[str, Any]) -> list[Fault]:
+    """A warning if channels have the name of one of nnU-Net's other normalisations."""
+    asked = [name for name in channel_names(path, facts) if name.casefold() in OTHER_SCHEMES]
+    if not asked:
         return []
-    text = f"'numTraining' is {shown(number)}, but {found} cases are here"
-    return [set_warning(path, "count", text)]
+    text = (
+        f"channels are normalised by mean and deviation, whatever they ask for: {', '.join(asked)}"
+    )
+    return [set_warning(path, "normalisation", text)]
 
 
 def second_endings(path: Path, ending: str, layout: Layout) -> list[Fault]:
@@ -76,7 +93,9 @@ def unused_files(path: Path, layout: Layout) -> list[Fault]:
         for entry in sorted(root.iterdir())
         if entry.is_dir() and re.match("(images|labels)", entry.name) and entry.name not in FOLDERS
     ]
+    lost = [root / name for name in FOLDERS if os.path.lexists(root / name)]
     told = {
+        "are no folders and are not read": [entry for entry in lost if not entry.is_dir()],
         "images without a mask are not used": list(unlabelled),
         "files belong to no case that dataset.json lists and are not used": others,
         DICOM: dicom,
