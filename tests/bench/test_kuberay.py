@@ -1,10 +1,12 @@
-"""clusters/kuberay.yaml: Ray's autoscaler reads it, the driver counts with the workers that it may
-start, nothing in it is privileged, and its image is the one that clusters/Dockerfile makes.
+"""clusters/kuberay.yaml: Ray's autoscaler reads it and Kubernetes takes its pods, the driver counts
+with the workers that it may start, nothing in it is privileged, and its image is the one that
+clusters/Dockerfile makes.
 """
 
 import re
 from collections.abc import Iterator
 
+import kubernetes_validate
 import pytest
 import yaml
 from conftest import ROOT
@@ -56,6 +58,18 @@ def test_ray_would_refuse_a_worker_without_cores():
 def test_outside_of_kubernetes_there_is_no_cluster_file(monkeypatch):
     monkeypatch.delenv("RAY_CLUSTER_NAME", raising=False)
     assert kuberay_file() == {}
+
+
+@pytest.mark.parametrize("version", ["1.28", "1.34"])
+def test_kubernetes_takes_the_pods_of_every_group(version):
+    for group in GROUPS:
+        pod = {"apiVersion": "v1", "kind": "Pod", **group["template"]}
+        pod["metadata"] = {"name": group.get("groupName", "head")}
+
+        kubernetes_validate.validate(pod, version, strict=True)
+        pod["spec"] = {**pod["spec"], "runAsNonRoot": True}
+        with pytest.raises(kubernetes_validate.ValidationError, match="'runAsNonRoot' was unexp"):
+            kubernetes_validate.validate(pod, version, strict=True)
 
 
 def containers() -> Iterator[dict]:
