@@ -129,9 +129,13 @@ def resample_values(
     """
     num_cases = next(iter(values.values())).shape[2]
     cases = case_weights(num_cases, num_draws)
-    picks = draw_trainings(available, folds, num_draws)
+    drawn = draw_trainings(available, folds, num_draws)
     estimates, draws, seed_effect, df, excess = {}, {}, {}, {}, {}
     for label, of in values.items():
+        # A training that predicts nothing of a class has a Dice in it, but no HD95.
+        has_value = (~np.isnan(of)).any(axis=2)
+        all_have = bool((has_value == available).all())
+        picks = drawn if all_have else draw_trainings(has_value, folds, num_draws)
         estimates[label], seed_effect[label] = point(of), training_effects(of, picks, folds)
         draws[label] = resample(of, cases) + seed_effect[label]
         num_counted = int((~np.isnan(of)).any(axis=(0, 1)).sum())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.analysis.summary import resample_values
 from reports.audit.rules import duplicates, feasible
 from reports.stats.intervals import (
     case_weights,
@@ -16,6 +17,7 @@ from reports.stats.intervals import (
     seed_effects,
 )
 from reports.stats.tests import holm, wilcoxon
+from reports.stats.trainings import training_variance
 
 
 def draws_of(values: np.ndarray, draws: int = 10_000) -> np.ndarray:
@@ -81,6 +83,21 @@ def test_a_missing_seed_is_left_out_and_a_missing_configuration_is_nan():
     np.testing.assert_allclose(drawn[:, :2], 0.5)
     assert np.isnan(drawn[:, 2]).all()
     assert np.isnan(interval(drawn)[0]).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("folds", [(), (0, 1, 2) * 10])
+def test_a_training_without_a_value_in_any_patient_is_left_out_of_the_draws(folds):
+    # A third seed, or in a cross-validation a third configuration, that has a Dice and no HD95.
+    values = np.random.default_rng(7).normal(5, 1, (3, 3, 30)) + np.arange(3)[None, :, None]
+    values[:, 2] = np.nan
+    if folds:
+        values[2] = np.nan
+
+    found = resample_values({1: values}, np.ones((3, 3), bool), 4000, folds)
+
+    np.testing.assert_array_equal(found.estimates[1], point(values))
+    expected, _ = training_variance(values, folds)
+    assert found.seed_effect[1][:, :2].var() == pytest.approx(expected[0], rel=0.1)
 
 
 def test_patients_without_the_class_do_not_count():
