@@ -108,7 +108,8 @@ class TensorBoard:
         rows = "\n".join(f"| {name} | {value} |" for name, value in tracked.settings.items())
         writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
         # Without the first, a list of columns, TensorBoard takes the settings of all trials.
-        _, started, _ = hparams(tracked.settings, {})
+        settings = {name: value for name, value in tracked.settings.items() if name != "trial"}
+        _, started, _ = hparams(settings, {})
         writer.file_writer.add_summary(started)
         self._writers[trial] = writer
         return writer

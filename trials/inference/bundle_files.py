@@ -40,8 +40,10 @@ SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
     "meta_schema_20240725.json"
 )
-LICENSE = """segbench is under the Apache License 2.0. The weights are derived from {title}, whose
-licence says whether and how they may be shared: {licence}. For research; not a medical device."""
+LICENSE = """segbench is under the Apache License 2.0. The weights are derived from {title}. Whether
+and how they may be shared is for its licence to say: {licence}.
+
+For research; not a medical device."""
 
 
 def write_bundle(
@@ -195,7 +197,8 @@ def _described(bundle: Bundle) -> str:
     words = ", ".join(f"{cell.model} with loss {cell.loss}" for cell in cells)
     number = len(bundle.trials)
     mean = f", the mean probability of {number} trainings" if number > 1 else ""
-    return f"{words}{mean}; {preparation_text(recipe.preparation)}, {input_text(recipe)}"
+    patch = f", {input_text(recipe)}" if recipe.patch else ""
+    return f"{words}{mean}; {preparation_text(recipe.preparation)}{patch}"
 
 
 def readme(bundle: Bundle) -> str:
@@ -203,8 +206,9 @@ def readme(bundle: Bundle) -> str:
     classes = "\n".join(f"| {label} | {name} |" for label, name in enumerate(bundle.classes))
     return f"""# {", ".join(bundle.classes[1:])} in {", ".join(bundle.channels)}
 
-{_described(bundle)}. Trained on {bundle.title} by segbench {own_version()}, which must be installed
-in just this version.
+{_described(bundle)}.
+
+Trained on {bundle.title} by segbench {own_version()}, which must be installed in just this version.
 
 ```sh
 pip install fire
