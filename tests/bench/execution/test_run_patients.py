@@ -67,6 +67,24 @@ def test_check_warns_of_likely_patients_until_a_file_names_them(scans, capsys):
     assert record["case_metadata"]["site"]["p5_pre"] == "south"
 
 
+def test_cases_that_share_a_mask_are_told_unless_they_are_of_one_patient(scans, capsys):
+    masks = [scans / "labelsTr" / f"p0_{when}.nii.gz" for when in ("post", "pre")]
+    own = masks[1].read_bytes()
+    masks[1].write_bytes(masks[0].read_bytes())
+    told = "holds the labels of the mask of p0_post, voxel for voxel; look whether both are of one"
+
+    try:
+        assert main(["check", str(scans), "--workers", "1"]) == 0
+        assert told in capsys.readouterr().out
+        lines = [f"{name},{name[:2]}" for name in SUSPECTED]
+        (scans / "patients.csv").write_text("\n".join(["case,patient", *lines]))
+        assert main(["check", str(scans), "--workers", "1"]) == 0
+        assert "holds the labels" not in capsys.readouterr().out
+    finally:
+        masks[1].write_bytes(own)
+        (scans / "patients.csv").unlink(missing_ok=True)
+
+
 def test_a_run_warns_without_a_rule_and_keeps_patients_whole_with_one(scans):
     _, unknown, warned = opened(scans)
     splits, known, text = opened(scans, r"(p\d)_")

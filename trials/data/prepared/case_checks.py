@@ -24,6 +24,8 @@ from trials.records.faults import WARNING, Fault, FileFault, fault_of, why_no_fi
 
 # Real masks reach a ratio of 216; beyond this a stream is worth a look.
 UNUSUAL_RATIO = 300
+# Raw values of 12 bits lie 1024 above HU: bone reaches this, and nothing is below 0.
+RAW_CT = 2000.0
 # What a mask's grid is compared with, and how to fix it.
 OF_AN_IMAGE = ("image", "fetch the case again, or write the mask on its image's grid")
 # The same for the further channels of an image.
@@ -32,12 +34,13 @@ OF_A_CHANNEL = ("first channel", "resample it onto the first channel's grid")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """Every fault and warning of a case, and the fingerprint of its image's voxels (first channel);
-    "" if they cannot be read.
+    """Every fault and warning of a case, and the fingerprints of the voxels of its image (first
+    channel) and of its mask; "" where they cannot be read, and of a mask without foreground.
     """
 
     faults: tuple[Fault, ...]
     voxels: str = ""
+    mask: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def examine_case(rules: Rules, case: Case) -> Examined:
     """
     channels = [_examine_channel(rules, case, number) for number in range(len(rules.channels))]
     image = channels[0].header
-    labels, label_faults = _examine_labels(rules, case)
+    labels, mask, label_faults = _examine_labels(rules, case)
     paths = [_file_of(case, number) for number in range(len(channels))]
     voxels = [channel.met.voxels for channel in channels]
     twins = twin_channels(rules, case.case, paths, voxels)
@@ -89,7 +92,7 @@ def examine_case(rules: Rules, case: Case) -> Examined:
     if image and labels and (fault := grid_fault(image, labels, *OF_AN_IMAGE)):
         faults.append(fault.of_case(case.case))
     # The channels of one file share its faults.
-    return Examined(faults=tuple(dict.fromkeys(faults)), voxels=voxels[0])
+    return Examined(faults=tuple(dict.fromkeys(faults)), voxels=voxels[0], mask=mask)
 
 
 def check_varies(image: Header, met: StreamStats) -> None:
@@ -107,17 +110,7 @@ def image_notes(
     if header.dtype.kind in "iu" and met.low >= 0 and met.high < rules.labels.num_labels:
         text = f"holds whole numbers from {met.low:g} to {met.high:g} alone, as a mask does"
         notes.append(_note(case, header.path, "mask", text, "look whether it is an image"))
-    is_hu = rules.intensity and is_ct(rules.channels[channel])
-    if (
-        rules.intensity
-        and is_hu
-        and not (met.low <= rules.intensity[0] and met.high >= rules.intensity[1])
-    ):
-        low, high = rules.intensity
-        text = (
-            f"values run from {met.low:g} to {met.high:g}; a CT in HU passes {low:g} and "
-            f"{high:g} ({_histogram(header)})"
-        )
+    if is_ct(rules.channels[channel]) and (text := _why_not_hu(rules, header, met)):
         notes.append(_note(case, header.path, "intensity", text, "look whether it is in HU"))
     return notes
 
@@ -206,7 +199,8 @@ def _examine_channel(rules: Rules, case: Case, number: int) -> _Channel:
     return channel
 
 
-def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault]]:
+def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, str, list[Fault]]:
+    """The header of a mask, None if it is invalid, its fingerprint and its faults."""
     header = None
     try:
         header = _header(case.labels)
@@ -215,9 +209,10 @@ def _examine_labels(rules: Rules, case: Case) -> tuple[Header | None, list[Fault
         for slab in label_slabs(header, num_labels, met):
             voxels += count_labels(slab, num_labels)
         class_voxels = voxels[: len(rules.classes)]
-        return header, label_notes(rules, case.case, header, met, class_voxels)
+        notes = label_notes(rules, case.case, header, met, class_voxels)
+        return header, met.voxels if class_voxels[1:].any() else "", notes
     except (ValueError, OSError) as error:
-        return header, [fault_of(error, case.case)]
+        return header, "", [fault_of(error, case.case)]
 
 
 def _header(path: Path) -> Header:
@@ -254,6 +249,18 @@ def _file_notes(case: str, header: Header, met: StreamStats) -> list[Fault]:
             _note(case, header.path, "ratio", text, "look whether it holds what it should")
         )
     return notes
+
+
+def _why_not_hu(rules: Rules, header: Header, met: StreamStats) -> str:
+    """Why the values of a CT are probably not in HU; "" if they may be."""
+    span = f"values run from {met.low:g} to {met.high:g}"
+    if rules.intensity is None:
+        is_raw = met.low >= 0 and met.high >= RAW_CT
+        return f"{span}; a CT in HU holds air, near -1000" if is_raw else ""
+    low, high = rules.intensity
+    if met.low <= low and met.high >= high:
+        return ""
+    return f"{span}; a CT in HU passes {low:g} and {high:g} ({_histogram(header)})"
 
 
 def _histogram(header: Header) -> str:

@@ -18,6 +18,7 @@ from trials.records.faults import (
     WARNING,
     Fault,
     FaultyData,
+    FileFault,
     bad_cases,
     printable,
     refuse,
@@ -54,6 +55,7 @@ def check_dataset(
         *failed,
         *(fault for examined, _ in found.values() for fault in examined.faults),
         *twins({case: (images[case], examined.voxels) for case, (examined, _) in found.items()}),
+        *twin_masks(dataset, {case: examined.mask for case, (examined, _) in found.items()}),
         *empty_classes(dataset, looks.values()),
         *split_faults(dataset, looks),
     ]
@@ -143,6 +145,25 @@ def all_faults(
         [*refused, *(fault for fault in failed if fault.case not in told)],
         key=lambda fault: fault.case,
     )
+
+
+def twin_masks(dataset: Dataset, masks: Mapping[str, str]) -> list[Fault]:
+    """A warning for every case that has the mask of another patient's case before it: contrasts of
+    one scan share a mask. masks maps a case to the fingerprint of its labels, "" for none.
+    """
+    patient_of = dataset.grouping.patients
+    first: dict[str, str] = {}
+    faults = []
+    for case in dataset.cases:
+        if not (mask := masks.get(case.case)):
+            continue
+        before = first.setdefault(mask, case.case)
+        if patient_of.get(before, before) != patient_of.get(case.case, case.case):
+            text = f"holds the labels of the mask of {before}, voxel for voxel"
+            fix = "look whether both are of one patient, or a mask was copied"
+            fault = FileFault(case.labels, "twin_mask", text, fix, WARNING)
+            faults.append(fault.of_case(case.case))
+    return faults
 
 
 def twins(images: dict[str, tuple[Path, str]]) -> list[Fault]:

@@ -150,6 +150,15 @@ def test_a_channel_that_is_a_copy_of_another_is_noted(tmp_path):
         assert note.message == "channel 2, PET, has the voxels of channel 0, T1"
 
 
+def test_raw_values_of_a_ct_are_noted_where_no_rule_is_known(tmp_path):
+    case = made(tmp_path)
+    save(case.image, asymmetric() + 1024)
+
+    (note,) = examine_case(Rules(classes=CLASSES), case).faults
+
+    assert note.message.endswith("from 1031 to 2204; a CT in HU holds air, near -1000")
+
+
 def test_a_channel_on_another_grid_or_too_many_are_refused(tmp_path):
     rules = Rules(classes=CLASSES, channels=("T1", "T2", "PET"))
     case, whole = in_three_channels(tmp_path, False), in_three_channels(tmp_path, True)
