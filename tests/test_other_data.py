@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, SECRET, bench_run, on_one_core
 
+from bench.cli import main
 from bench.execution.results import read_results
 
 GRID = """
@@ -243,6 +244,20 @@ def test_the_data_sets_own_split_is_used_and_told(livers):
     assert "its val is the test part, and a fifth of its train validates" in page
     for told in (livers.stderr, page):
         assert "files end otherwise and are used: 4, first imagesTr/Leber 3" in told
+
+
+def test_a_scan_of_three_channels_gets_the_labels_that_its_trial_gave_it(livers, tmp_path):
+    trials = pd.read_parquet(livers.out / "trials.parquet").query("model == 'unet2d_resnet18'")
+    (tmp_path / "imagesTs").mkdir()
+    for path in (livers.out.parent / "data" / "imagesTr").glob("liver_000_*"):
+        (tmp_path / "imagesTs" / path.name).symlink_to(path)
+    out, flags = tmp_path / "out", ("--cell", "unet2d_resnet18/combined/none")
+
+    assert main(["predict", str(livers.out), str(tmp_path / "imagesTs"), str(out), *flags]) == 0
+
+    of_trial = livers.out / "trials" / trials.trial.item() / "predictions"
+    name = "liver_000.nii.gz"
+    assert (out / name).read_bytes() == (of_trial / name).read_bytes()
 
 
 def test_predictions_come_back_to_the_files_own_axes(livers):
