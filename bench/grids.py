@@ -211,8 +211,9 @@ DEMO = Grid(
     cells=(
         # The longest trials come first, so that no worker waits long at the end.
         *product(("vnet",), ("combined",), ("none", "oversample")),
-        *product(("segresnet", "unet2d_resnet18"), ("weighted_focal",), ("subsample",)),
+        *product(("segresnet",), ("weighted_focal",), ("subsample",)),
         *product(("segresnet", "unet2d_resnet18"), ("focal",), ("none",)),
+        *product(("dynunet",), ("combined",), ("none",)),
         *product(("unet2d_resnet18",), ("class_balanced",), ("oversample",)),
         *product(("unet3d",), ("combined", "focal"), ("none",)),
     ),
@@ -221,6 +222,10 @@ DEMO = Grid(
         "3d": _SMALL,
         "vnet": replace(
             _SMALL, epochs=36, validate_every=12, model_options=(("kernel", 3.0), ("dropout", 0.0))
+        ),
+        # On patches at a physical spacing: two windows for most patients.
+        "dynunet": replace(
+            _SMALL, preparation=Spacing(mm=(5.5, 6.2, 6.0)), patch=(32, 32, 32), validate_every=16
         ),
         # Its steps take twice as long as those of the others.
         "segresnet": replace(_SMALL, width=8, epochs=20, steps_per_epoch=4, validate_every=10),

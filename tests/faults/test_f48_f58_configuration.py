@@ -59,8 +59,8 @@ MISTAKES = [
     (
         "RECIPE = ",
         "RECIPE = DEMO.recipes['4d'] or ",
-        "line 4: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, segresnet, "
-        "vnet",
+        "line 4: unknown key of DEMO.recipes '4d'; did you mean '3d'? known: 2d, 3d, dynunet, "
+        "segresnet, vnet",
     ),
     (
         "MINE = Grid(",

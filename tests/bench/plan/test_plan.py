@@ -166,7 +166,7 @@ def test_every_model_is_timed_once_and_its_pretraining_too():
     assert {model for phase, model in wanted if phase == FINAL} == {
         cell.model for cell in DEMO.cells
     }
-    assert len(wanted) == 5
+    assert len(wanted) == 6
 
 
 def test_trials_that_fit_alone_but_not_side_by_side_are_refused():
