@@ -43,8 +43,8 @@ KIDNEY, TUMOUR, CYST = 1, 2, 3
 # A false tumour is far where it lies beyond this from every kidney and mass of the reference.
 FAR_MM = 20.0
 EPOCHS, TIMED_STEPS = 3, 8
-# Mild augmentation and a warm-up, for some hundred steps: with nnU-Net's augmentation and "poly" they
-# learned less. The two were not tried apart.
+# Mild augmentation and a warm-up, for some hundred steps: with nnU-Net's augmentation and "poly"
+# they learned less. The two were not tried apart.
 PATCHES = Recipe(
     epochs=EPOCHS,
     validate_every=EPOCHS,
