@@ -2,7 +2,7 @@
 resolved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,14 @@ class DataPlaces:
 
 
 def make_ready(
-    declared: ResolvedGrid, given: Mapping[str, Path], places: DataPlaces, console: Console
+    declared: ResolvedGrid,
+    given: Mapping[str, Path],
+    places: DataPlaces,
+    console: Console,
+    fetch: Callable[[ResolvedGrid], Mapping[str, Path]] = fetch_imagenet,
 ) -> ReadyGrid:
-    """Open and prepare the data of a grid, fetch its initial weights, and resolve it again with the
-    facts of the data. Raises ValueError for what the user can fix.
+    """Open and prepare the data of a grid, fetch the initial weights that are not given, and
+    resolve it again with the facts of the data. Raises ValueError for what the user can fix.
     """
     grid = declared.grid
     skipped = places.cache if places.skip_bad else None
@@ -75,7 +79,7 @@ def make_ready(
     check_scores(f"grid {grid.name!r}: ", grid.questions, scored)
     for model in declared.models:
         check_channels(model, dataset.channels)
-    files = dict(given) | fetch_imagenet(declared)
+    files = {**given, **fetch(declared)}
     prepared = prepare_grid(declared, dataset, scheme, splits, places.cache, console)
     weights = digests(files)
     resolved = resolve(grid, *(one.facts(weights) for one in prepared.values()))

@@ -155,11 +155,11 @@ def counting_seconds(network: Network, job: Job) -> float:
 
 
 def with_first_weights(job: Job, folder: Path) -> Job:
-    """The job with random weights in place of weights still to be pretrained: frozen stages need
-    some.
+    """The job with random weights in place of weights that are still to be pretrained or
+    downloaded: frozen stages need some.
     """
     recipe = job.spec.recipe
-    if job.weights is not None or not job.spec.weights.startswith("pretrain:"):
+    if job.weights is not None or job.spec.weights == "random":
         return job
     channels = open_cache(to_path(job.cache)).channels
     module = build(

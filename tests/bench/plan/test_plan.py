@@ -230,9 +230,9 @@ def planned(tmp_path_factory):
         "from dataclasses import replace\n"
         "from bench.grids import DEMO, Tuning, product\n"
         "TINY = replace(DEMO, name='tiny', generate={'num_cases': 11, 'seed': 1}, seeds=(0, 1),\n"
-        "    cells=product(('unet3d',), ('combined', 'focal'), ('none',)), tuning=Tuning(trials=4, "
-        "epochs=1),\n"
-        "    recipes={'3d': replace(DEMO.recipes['3d'], epochs=3, steps_per_epoch=3)})\n"
+        "    cells=product(('unet2d_resnet18',), ('combined', 'focal'), ('none',)),\n"
+        "    tuning=Tuning(trials=4, epochs=1), recipes={'2d': replace(DEMO.recipes['2d'],\n"
+        "    epochs=3, steps_per_epoch=3, weights='default')})\n"
     )
     cores = os.sched_getaffinity(0)
     with chdir(folder), redirect_stdout(StringIO()) as printed:
@@ -247,16 +247,16 @@ def planned(tmp_path_factory):
     return Planned(printed.getvalue(), doors, {path.name for path in (folder / "runs").iterdir()})
 
 
-def test_a_plan_is_timed_and_printed_by_cell(planned):
+def test_a_plan_is_timed_without_the_weights_of_imagenet_and_printed_by_cell(planned):
     text = planned.text
     words = [line.split() for line in text.splitlines()]
-    cells = [line[3] for line in words if line[:1] == ["unet3d"] and line[1] != "trains"]
+    cells = [line[3] for line in words if line[:1] == ["unet2d_resnet18"] and line[1] != "trains"]
     total = next(line for line in words if line[:1] == ["all"])
     assert cells == ["6", "6"]
     assert total[1] == "12"
     assert 0 < float(total[2]) < 1
     assert "timed on " in text
-    assert "unet3d trains in float32" in text
+    assert "unet2d_resnet18 trains in float32" in text
     assert " on 1, " in text
     assert "one seed less would save" in text
     assert "half the tuning would save" in text
