@@ -31,8 +31,9 @@ def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
     lines = inherited(on_data(DEMO, "nnunet", [0]))
 
     assert inherited(DEMO) == inherited(FULL) == []
+    models = ("vnet", "segresnet", "unet2d_resnet18", "dynunet", "unet3d")
     assert [line.partition(":")[0] for line in lines] == [
-        *(f"recipe of {model}" for model in ("vnet", "segresnet", "unet2d_resnet18", "unet3d")),
+        *(f"recipe of {model}" for model in models),
         "hyper",
         "spaces",
     ]
