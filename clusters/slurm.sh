@@ -122,7 +122,7 @@ driver=$!
 while kill -0 $driver 2> /dev/null; do wait $driver; code=$?; done
 if [ -n "$at_limit" ] && [ $code -ge 128 ]; then
   finish
-  # SLURM ends this script.
+  trap - TERM EXIT  # SLURM ends this script, which is not to wait for anything
   if scontrol requeue "$SLURM_JOB_ID"; then sleep 60; exit; fi
   echo "job $SLURM_JOB_ID could not be queued again; to continue, give the same sbatch command" >&2
 fi
