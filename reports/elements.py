@@ -29,7 +29,7 @@ class TableCell:
 
     small follows the text in small print (an interval). look is "" or a class of the style sheet
     (good, bad, quiet, selected, code); swatch is a colour shown before the text; hint is shown on
-    hover. states says which number of the page the text is.
+    hover. states says which number of the page the text is; note is written below the table.
     """
 
     text: str
@@ -39,6 +39,7 @@ class TableCell:
     hint: str = ""
     small: str = ""
     states: Stated | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ computes every one again and compares its places.
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,11 +55,7 @@ def states_pair(first: int, second: int, value: float) -> Stated:
 
 def mean_cell(cell: TableCell, i: int, value: float) -> TableCell:
     """A table cell that states the mean Dice of a prediction."""
-    return cell if math.isnan(value) else _stating(cell, states_mean(i, value))
-
-
-def _stating(cell: TableCell, states: Stated) -> TableCell:
-    return TableCell(cell.text, cell.sort, cell.look, cell.swatch, cell.hint, cell.small, states)
+    return cell if math.isnan(value) else replace(cell, states=states_mean(i, value))
 
 
 def estimand_check(context: Context, sections: Sequence[Section]) -> Check:

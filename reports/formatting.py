@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from trials.records.spec import Cell, TrialSpec
 
+# How the page calls the parts of a split.
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -52,7 +54,12 @@ def span(values: Sequence[float], digits: int = 3) -> str:
 
 def signed_range(value: float, low: float, high: float) -> str:
     """A difference with its interval."""
-    return signed(value) if math.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+    return f"{signed(value)} {signed_interval(low, high)}".strip()
+
+
+def signed_interval(low: float, high: float) -> str:
+    """The bounds of a difference in brackets; "" if they are unknown."""
+    return "" if math.isnan(low) else f"[{signed(low)}, {signed(high)}]"
 
 
 def percent(share: float) -> str:

@@ -4,7 +4,15 @@ import math
 
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
-from reports.figures.cells import class_name, is_external, ranked_all, summary_of
+from reports.figures.cells import (
+    DAGGER,
+    NEVER_FOUND,
+    class_name,
+    is_external,
+    never_found,
+    ranked_all,
+    summary_of,
+)
 from reports.formatting import MINUS
 
 LATEX = "leaderboard.tex"
@@ -13,6 +21,7 @@ SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     MINUS: "$-$",
+    DAGGER: r"$^\dagger$",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
 
@@ -35,10 +44,14 @@ def leaderboard_latex(context: Context) -> str:
         for i in order
     ]
     lines = [" & ".join(row) + r" \\" for row in (["Model", "Loss", "Sampling", *names], *rows)]
+    of_zero = (
+        [f"% {NEVER_FOUND}"] if any(r"\dagger" in cell for row in rows for cell in row) else []
+    )
     return "\n".join(
         [
             "% Mean test Dice with 95 % bootstrap interval over patients and seeds; needs "
             "\\usepackage{booktabs}.",
+            *of_zero,
             r"\begin{tabular}{lll" + "r" * len(labels) + "}",
             r"\toprule",
             lines[0],
@@ -69,4 +82,5 @@ def _score(summary: ScoreSummary) -> str:
         return "--"
     if math.isnan(summary.dice_low):
         return f"{summary.dice:.3f}"
-    return f"{summary.dice:.3f} [{summary.dice_low:.3f}, {summary.dice_high:.3f}]"
+    mark = r"$^\dagger$" if never_found(summary.dice, summary.dice_high) else ""
+    return f"{summary.dice:.3f} [{summary.dice_low:.3f}, {summary.dice_high:.3f}]{mark}"

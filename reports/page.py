@@ -71,7 +71,13 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"table_row": table_row, "drawing": drawing, "unbroken": unbroken}
+    environment.filters |= {
+        "table_row": table_row,
+        "drawing": drawing,
+        "unbroken": unbroken,
+        "notes": notes,
+        "breakable": breakable,
+    }
     return environment
 
 
@@ -86,6 +92,16 @@ def table_row(row: Sequence[TableCell], columns: Sequence[Column]) -> Markup:
     return Markup(f"<tr>{_cell(row[0], columns[0].is_number, 'th')}{''.join(cells)}</tr>")
 
 
+def breakable(name: str) -> Markup:
+    """A name that a line may break after any of its underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def notes(rows: Sequence[Sequence[TableCell]]) -> list[str]:
+    """The distinct notes of a table's cells, in their order."""
+    return list(dict.fromkeys(cell.note for row in rows for cell in row if cell.note))
+
+
 def _cell(cell: TableCell, is_number: bool, tag: str) -> str:
     scope = ' scope="row"' if tag == "th" else ""
     words = " ".join(word for word in ("number" if is_number else "", escape(cell.look)) if word)
@@ -97,7 +113,7 @@ def _cell(cell: TableCell, is_number: bool, tag: str) -> str:
     )
     small = f" <small>{escape(cell.small)}</small>" if cell.small else ""
     pill = '<span class="pill">selected</span>' if cell.look == "selected" else ""
-    return f"<{tag}{scope}{look}{sort}{hint}>{swatch}{escape(cell.text)}{small}{pill}</{tag}>"
+    return f"<{tag}{scope}{look}{sort}{hint}>{swatch}{breakable(cell.text)}{small}{pill}</{tag}>"
 
 
 def sort_key(cell: TableCell) -> str:

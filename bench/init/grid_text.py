@@ -135,8 +135,23 @@ def data_lines(data: OwnData) -> list[str]:
         )
     few = len(cases_by_patient(dataset.grouping, split.test))
     if few < FEW_PATIENTS:
-        lines += ["", f"With {few} test patients only large differences can be told from chance."]
+        lines += ["", *textwrap.wrap(few_patients(few), WIDTH)]
     return lines
+
+
+def few_patients(num: int) -> str:
+    """What this small number of test patients allows, and what helps."""
+    # The smallest two-sided p of Wilcoxon's signed-rank test.
+    smallest = 2.0 ** (1 - num)
+    found = (
+        f"no difference can be resolved, because p cannot be smaller than {smallest:.3g}"
+        if smallest >= 0.05
+        else "only large differences can be told from chance"
+    )
+    return (
+        f"With {num} test patients {found}. folds=(0, 1, 2, 3, 4) in the grid tests every patient "
+        "once (cross-validation), in five times the trainings."
+    )
 
 
 def parts(data: OwnData) -> dict[str, tuple[str, ...]]:

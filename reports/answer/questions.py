@@ -14,11 +14,12 @@ from trials.records.questions import MEAN_OF_CLASSES, Question
 RULE = (
     "Resolved means that chance is an unlikely reason for the difference: its 95 % interval over "
     "patients and seeds excludes zero, and its p value is below 0.05 after Holm's correction for "
-    "the number of comparisons. The p value is the larger one of two tests that are paired by "
-    "patient: Wilcoxon's signed-rank test, and a t test that treats patients and trainings as "
-    "random. Whether an answer depends on a setting is tested in the same way, on each patient's "
-    "difference between the two differences. A difference that is not resolved may be chance; it "
-    "does not show that two configurations are equal."
+    "the number of comparisons. Two tests compare the configurations on the same patients: "
+    "Wilcoxon's signed-rank test, and a t test that allows for differences between trainings as "
+    "well as between patients. The larger of their two p values counts. Whether an answer depends "
+    "on a setting (an interaction) is tested in the same way: in every patient the difference in "
+    "one setting is compared with the difference in the other. A difference that is not resolved "
+    "may be chance; it does not show that two configurations are equal."
 )
 
 
@@ -48,6 +49,12 @@ def answered_numbers(context: Context) -> tuple[Stated, ...]:
         if answer.question.score == MEAN_OF_CLASSES
         for one in shown(answer)
     )
+
+
+def answer_text(answer: Answer) -> str:
+    """A question with its whole answer as one paragraph."""
+    lines = [f"{text[:-1]} ({verdict})." for text, verdict, _ in map(_line, shown(answer))]
+    return " ".join(filter(None, (question_text(answer.question), dependence(answer), *lines)))
 
 
 def question_text(question: Question) -> str:

@@ -45,8 +45,9 @@ from trials.records.result import NATIVE
 
 MEANING = (
     "A configuration leads if its difference to every other one, and to every set of external "
-    f"predictions, is resolved and may exceed {SAME} Dice. Every pair has one verdict on this "
-    "page: p values of pairs that no question compares are corrected over all pairs."
+    f"predictions, is resolved and has an interval that reaches above {SAME} Dice. Each pair has "
+    "the same verdict everywhere on this page. The p value of a pair that no question compares is "
+    "corrected for the number of all pairs."
 )
 # More external predictions than this have their place in the leaderboard alone.
 MOST_EXTERNAL = 3
@@ -201,7 +202,8 @@ def _numbers(context: Context, selection: Selection, found: Resolution | None) -
     ]
     if (i := selection.runner_up) is not None:
         verdict = "resolved" if selection.resolved[i] else "not resolved"
-        ahead = _bounds(float(selection.low[i]), float(selection.high[i])) + verdict
+        low, high = float(selection.low[i]), float(selection.high[i])
+        ahead = f"{_difference_bounds(low, high)}{verdict}"
         label = f"Its difference to {_name(context, i)}, second on validation"
         items.append((signed(selection.lead[i]), label, ahead))
     if found is not None and not math.isnan(found.gap):
@@ -213,6 +215,10 @@ def _numbers(context: Context, selection: Selection, found: Resolution | None) -
 
 def _bounds(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"95 % interval {number(low)} to {number(high)}, "
+
+
+def _difference_bounds(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"95 % interval {signed(low)} to {signed(high)}, "
 
 
 def _sentences(context: Context, selection: Selection) -> tuple[str, ...]:

@@ -21,6 +21,12 @@ MIRROR_RULE = (
     "Dice where each seed predicts a case as the mean over its mirror images, with its 95 % "
     "interval; never selected, ranked or tested"
 )
+DAGGER = "\N{DAGGER}"
+NEVER_FOUND = (
+    f"{DAGGER} Found in no patient by any of the trainings, so the score is 0. The interval still "
+    "reaches above 0, because it allows for new trainings, and how much these vary is estimated "
+    "from the trainings of all configurations."
+)
 Summaries = Mapping[tuple[int, int], ScoreSummary]
 
 
@@ -93,7 +99,14 @@ def scored(value: float, low: float, high: float) -> TableCell:
     """A mean score with its interval in small print; n/a if no patient holds the class."""
     if math.isnan(value):
         return TableCell("n/a", look="quiet", hint="no patient here holds this class")
-    return TableCell(number(value), value, small=interval(low, high))
+    never = never_found(value, high)
+    small = f"{interval(low, high)} {DAGGER}" if never else interval(low, high)
+    return TableCell(number(value), value, small=small, note=NEVER_FOUND if never else "")
+
+
+def never_found(value: float, high: float) -> bool:
+    """Whether a score is 0 although its interval, as printed, reaches above it."""
+    return value == 0 and high >= 0.0005
 
 
 def p_cell(p: float) -> TableCell:

@@ -3,7 +3,8 @@ difference between the selected configuration and every rival.
 """
 
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ from trials.records.result import NATIVE
 
 # Sizes in pixels: one row, the frame around the rows, the row names, one panel.
 ROW, FRAME, NAMES, PANEL = 26, 96, 220, 165
+# One line of a title, and the letters that fit into a panel.
+LINE, TITLE = 16, 17
 KEY = "colour shows the model, shape the loss, fill the sampling"
 Estimate = tuple[float, float, float]
 
@@ -79,14 +82,14 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
         data=tuple(
             trace for panel, label in enumerate(labels) for trace in _panel(lines, label, panel)
         ),
-        layout=_mean_panels(lines, labels, [plain(title) for title in titles]),
+        layout=_mean_panels(lines, labels, titles),
         table=Table(
             id="forest-table",
             caption="The means and intervals of the figure.",
             columns=columns,
             rows=rows,
         ),
-        height=FRAME + ROW * len(lines),
+        height=frame(titles) + ROW * len(lines),
         least_width=NAMES + PANEL * len(labels),
     )
 
@@ -172,17 +175,34 @@ def _names(context: Context, order: list[int]) -> list[str]:
     return [plain(prediction_name(context, i)) for i in reversed(order)]
 
 
+def frame(titles: Sequence[str]) -> int:
+    """The height around the rows of panels with these titles, in pixels."""
+    return FRAME + LINE * (max(len(lines) for lines in _in_lines(titles)) - 1)
+
+
+def _in_lines(titles: Sequence[str]) -> list[list[str]]:
+    """Titles in lines that fit their panels, broken after "_" and spaces where they can be."""
+    letters = TITLE if len(titles) > 1 else 3 * TITLE
+    several = [
+        textwrap.wrap(title.replace("_", "_ "), letters, max_lines=4, placeholder="…")
+        for title in titles
+    ]
+    return [[line.replace("_ ", "_") for line in lines] for lines in several]
+
+
 def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
-    """A plotly layout of panels side by side with common rows, given from bottom to top."""
+    """A plotly layout of panels side by side with common rows, given from bottom to top; the titles
+    are plain text.
+    """
     width = 1 / len(titles)
     layout: dict[str, Any] = {
         "showlegend": False,
-        "margin": {"l": 10, "r": 10, "t": 36, "b": 40},
+        "margin": {"l": 10, "r": 10, "t": 36 + frame(titles) - FRAME, "b": 40},
         "annotations": [],
     }
     order = {"type": "category", "categoryarray": rows, "categoryorder": "array"}
     layout["yaxis"] = order | {"automargin": True, "range": [-0.6, len(rows) - 0.4]}
-    for panel, title in enumerate(titles):
+    for panel, lines in enumerate(_in_lines(titles)):
         domain = [panel * width + 0.012, (panel + 1) * width - 0.012]
         axis = "xaxis" if panel == 0 else f"xaxis{panel + 1}"
         layout[axis] = {"domain": domain, "anchor": "y", "nticks": 5, "zeroline": False}
@@ -194,7 +214,10 @@ def panels(titles: list[str], rows: list[str]) -> dict[str, Any]:
             "xanchor": "left",
             "yanchor": "bottom",
         }
-        layout["annotations"].append({**place, "text": f"<b>{title}</b>", "showarrow": False})
+        text = "<br>".join(map(plain, lines))
+        layout["annotations"].append(
+            {**place, "text": f"<b>{text}</b>", "align": "left", "showarrow": False}
+        )
     return layout
 
 

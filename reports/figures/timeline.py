@@ -69,8 +69,9 @@ def _caption(context: Context, timed: list[Timed], end: float, lanes: list[str])
     hosts = listed(sorted({_host(result) for _, _, result in timed})[:6])
     text = (
         f"{many(len(timed), 'trial')} in {duration(end)} on {hosts}: up to "
-        f"{many(len(lanes), 'trial')} at a time; trials ran during {percent(busy)} of the time in "
-        "these lanes. Each bar is a trial from start to end, in the first free lane of its host."
+        f"{many(len(lanes), 'trial')} at a time; on average {percent(busy)} of these places were "
+        "in use. Each bar is a trial from start to end; trials of one host that ran at the same "
+        "time stand in separate rows."
     )
     without = len(context.run.results) - len(timed)
     return text + (

@@ -83,6 +83,11 @@ class Run:
         return (self.record.get("data") or {}).get("title") or self.record["dataset"]
 
     @property
+    def is_kits23(self) -> bool:
+        """Whether the data are KiTS23, of which the page may speak as the paper does."""
+        return self.record["dataset"] == "kits23"
+
+    @property
     def labels(self) -> tuple[int, ...]:
         """The foreground labels: every class except the first."""
         return tuple(range(1, len(self.classes)))

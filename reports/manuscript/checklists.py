@@ -5,10 +5,11 @@ CLAIM (Tejani et al. 2024) asks what a reader needs to judge and repeat a study 
 """
 
 from reports.analysis.context import Context
+from reports.answer.know_first import know_first
+from reports.answer.resolution import resolution
 from reports.figures.cells import has_surfaces
-from reports.formatting import listed, many, many_patients
+from reports.formatting import SPLITS, listed, many, many_patients
 from reports.manuscript.document import DataTable, Paragraph, Part
-from reports.manuscript.methods import SPLITS
 from reports.manuscript.references import cite
 from trials.records.metrics import METRICS
 from trials.records.result import NATIVE
@@ -132,7 +133,7 @@ def _claim(context: Context) -> list[tuple[str, str]]:
         ("Performance with intervals", "See the table of scores."),
         ("Errors and worst cases", "See the report, section Worst cases."),
         ("External test data", ""),
-        ("Limitations", listed([caveat.title for caveat in context.caveats])),
+        ("Limitations", " ".join(one.text for one in know_first(context, resolution(context)))),
         ("Code", f"segbench, commit {commit}." if commit else ""),
         ("Funding and conflicts of interest", ""),
     ]

@@ -8,9 +8,11 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.analysis.questions import SAME
-from reports.analysis.summary import MEAN
-from reports.figures.cells import has_surfaces
+from reports.analysis.summary import MEAN, ScoreSummary
+from reports.answer.questions import answer_text
+from reports.figures.cells import DAGGER, NEVER_FOUND, has_surfaces, never_found
 from reports.formatting import (
+    SPLITS,
     distinct,
     listed,
     many,
@@ -36,7 +38,6 @@ from trials.records.result import NATIVE
 from trials.records.targets import targets_text
 
 HYPER = {"lr": "the learning rate", "one_minus_beta": "1 - beta"}
-SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def methods(context: Context) -> Part:
@@ -54,8 +55,11 @@ def methods(context: Context) -> Part:
 
 
 def results(context: Context) -> Part:
-    """The selected configuration, its scores, and its lead over the runner-up."""
-    texts = (_selected(context), _lead(context), _cost(context))
+    """The answers to the questions, the selected configuration, its scores, and its lead over the
+    runner-up.
+    """
+    answers = [answer_text(answer) for answer in context.answers if answer.found]
+    texts = (*answers, _selected(context), _lead(context), _cost(context))
     found = tuple(Paragraph(text) for text in texts if text)
     return Part("Results", found or (Paragraph("No configuration has test scores yet."),))
 
@@ -102,10 +106,23 @@ def _networks(context: Context) -> str:
     )
     return (
         f"We compared {many(len(cells), 'configuration')} of a network, a loss and a sampling of "
-        f"the training data. The networks were {listed(with_references(models, MODELS))}; the "
-        f"losses {listed(with_references(losses, LOSSES))}; the samplings {listed(samplings)}."
-        f" Networks predicted {targets_text(context.run.target_regions)}."
+        f"the training data. {_were('network', with_references(models, MODELS))}; "
+        f"{_were('loss', with_references(losses, LOSSES), 'losses').lower()}; "
+        f"{_were('sampling', samplings).lower()}. {_targets(context)}"
     )
+
+
+def _were(noun: str, names: Sequence[str], plural: str = "") -> str:
+    """'The loss was focal', 'The losses were focal and combined'."""
+    if len(names) == 1:
+        return f"The {noun} was {names[0]}"
+    return f"The {plural or noun + 's'} were {listed(names)}"
+
+
+def _targets(context: Context) -> str:
+    if regions := context.run.target_regions:
+        return f"The networks predicted {targets_text(regions)}."
+    return "The networks gave each voxel one class (softmax)."
 
 
 def _recipes(context: Context) -> str:
@@ -199,16 +216,17 @@ def _statistics(context: Context) -> str:
     asked = sum(len(comparisons(answer.question, cells)) for answer in context.answers)
     trainings = "seeds" if len(context.run.folds) == 1 else "trainings of different folds"
     return (
-        f"Intervals are 95 % bootstrap intervals{cite('efron1993')} of {DRAWS:,} samples of "
-        f"patients, with the variance between {trainings}, widened by Student's t. Differences "
-        "between configurations were tested by Wilcoxon's signed-rank test"
-        f"{cite('wilcoxon1945')} over "
-        "patients and by a t test with random patients and trainings, of which the larger p value "
-        f"counts, corrected by Holm's method{cite('holm1979')} over "
-        f"{many(asked, 'comparison')} declared before the run, and over all pairs for other pairs. "
+        f"Intervals are 95 % bootstrap intervals{cite('efron1993')} from {DRAWS:,} samples of the "
+        f"patients. They include the variance between {trainings}, with the quantiles of Student's "
+        "t distribution. Each difference between configurations was tested twice, paired by "
+        f"patient: by Wilcoxon's signed-rank test{cite('wilcoxon1945')}, and by a t test in which "
+        "patients and trainings are random effects. We report the larger of the two p values, "
+        f"corrected by Holm's method{cite('holm1979')} for the {many(asked, 'comparison')} "
+        "declared before the run; p values of other pairs were corrected for all pairs. "
         "We call a difference resolved if its interval excludes zero and its corrected p is below "
-        "0.05. The configuration with the highest Dice on the validation patients was selected; it "
-        f"leads if its difference to every other one is resolved and may exceed {SAME} Dice."
+        "0.05. The configuration with the highest Dice on the validation patients was selected. It "
+        "is said to lead if its difference to every other configuration is resolved and has an "
+        f"interval that reaches above {SAME} Dice."
     )
 
 
@@ -249,12 +267,18 @@ def _selected(context: Context) -> str:
         f"Dice on the validation patients, {number(selection.validation[selection.selected])}. On "
         f"{many_patients(len(counts.patients), len(counts.cases), 'test')} it reached a mean Dice "
         f"of {_dice(context, selection.selected, MEAN)}: {listed(scores)}."
+        + (f" {NEVER_FOUND}" if any(DAGGER in score for score in scores) else "")
     )
 
 
+def score_text(row: ScoreSummary) -> str:
+    """A mean Dice with its interval, marked if no training found the class."""
+    text = ranged(row.dice, row.dice_low, row.dice_high)
+    return f"{text} {DAGGER}" if never_found(row.dice, row.dice_high) else text
+
+
 def _dice(context: Context, i: int, label: int) -> str:
-    row = context.summaries[NATIVE][i, label]
-    return ranged(row.dice, row.dice_low, row.dice_high)
+    return score_text(context.summaries[NATIVE][i, label])
 
 
 def _lead(context: Context) -> str:
@@ -271,10 +295,10 @@ def _lead(context: Context) -> str:
     ]
     resolved = sum(bool(selection.resolved[j]) for j in rivals)
     return (
-        f"Its difference to the runner-up, {rival.model} with {rival.loss} and {rival.sampling}, "
-        f"was {lead} Dice. Its lead was resolved against {resolved} of "
-        f"{many(len(rivals), 'other configuration')}. A lead that is not resolved does not show "
-        "that two configurations are equal."
+        "Its difference to the configuration with the second highest validation Dice, "
+        f"{rival.model} with {rival.loss} and {rival.sampling}, was {lead} Dice. Its lead was "
+        f"resolved against {resolved} of {many(len(rivals), 'other configuration')}. A lead that "
+        "is not resolved does not show that two configurations are equal."
     )
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from reports.analysis.context import Context, build_context
 from reports.analysis.summary import MEAN
-from reports.figures.cells import class_name, ranked_all, summary_of
-from reports.formatting import many, many_patients, ranged
+from reports.figures.cells import DAGGER, NEVER_FOUND, class_name, ranked_all, summary_of
+from reports.formatting import many, many_patients
 from reports.latex import names_of
 from reports.load.run_folder import read_run
 from reports.manuscript.checklists import checklists
 from reports.manuscript.document import DataTable, Paragraph, Part, as_latex, as_markdown, cited
-from reports.manuscript.methods import in_words, methods, results
+from reports.manuscript.methods import in_words, methods, results, score_text
 from reports.manuscript.references import bibliography
 from reports.table import scores_table, trials_table
 from trials.records.result import NATIVE, TrialResult
@@ -32,7 +32,7 @@ def _scores(context: Context) -> DataTable:
     rows = []
     for i in order:
         found = [summary_of(context, i, label) for label in labels]
-        scores = [ranged(one.dice, one.dice_low, one.dice_high) for one in found]
+        scores = [score_text(one) for one in found]
         rows.append((*names_of(context, i), *scores))
     patients = many_patients(len(counts.patients), len(counts.cases), "test")
     heads = [
@@ -47,6 +47,7 @@ def _scores(context: Context) -> DataTable:
             f"Mean Dice of {patients} on the grid of the scan, "
             f"{many(len(context.run.seeds), 'seed')}, with 95 % bootstrap intervals. n is the "
             "number of patients whose reference holds the class."
+            + (f" {NEVER_FOUND}" if any(DAGGER in cell for row in rows for cell in row) else "")
         ),
         columns=(*FACTORS, *heads),
         rows=tuple(rows),

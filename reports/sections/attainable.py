@@ -7,7 +7,7 @@ from reports.analysis.context import Context
 from reports.elements import Column, Figure, Section, Table, TableCell, Text
 from reports.figures.cells import configuration, ranked
 from reports.figures.colours import mark, model_colour
-from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
+from reports.figures.forest import NAMES, PANEL, ROW, frame, panels, points
 from reports.formatting import cell_name, distinct, listed, many, number, percent, plain
 from reports.load.ceilings import AttainableScore, background_floor, read_ceilings
 from trials.records.result import NATIVE
@@ -90,10 +90,8 @@ def _figure(
         f"{listed([str(context.summaries[NATIVE][order[0], label].n) for label in labels])} "
         "patients by class; the floor is 0."
     )
-    layout = panels(
-        [plain(context.run.classes[label]) for label in labels],
-        [_name(context, i) for i in reversed(order)],
-    )
+    titles = [context.run.classes[label] for label in labels]
+    layout = panels(titles, [_name(context, i) for i in reversed(order)])
     for axis in (name for name in layout if name.startswith("xaxis")):
         layout[axis]["range"] = [0, 1.02]
     return Figure(
@@ -106,7 +104,7 @@ def _figure(
         ),
         layout=layout,
         table=_table(context, ceilings, order, labels),
-        height=FRAME + ROW * len(order),
+        height=frame(titles) + ROW * len(order),
         least_width=NAMES + PANEL * len(labels),
     )
 

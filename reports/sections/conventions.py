@@ -1,7 +1,7 @@
 """Whether the rule for empty classes, or the rule for ranking, changes the ranks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,9 +56,11 @@ def conventions(context: Context) -> Section | None:
     """Means and ranks under each convention; None before two configurations or external predictions
     have a test score.
     """
-    predictions = context.all_predictions
+    predictions, known = context.all_predictions, dict(CONVENTIONS)
+    if context.run.is_kits23:
+        known["kits"] = replace(known["kits"], title=f"{known['kits'].title} (KiTS)")
     results = {
-        name: apply_convention(predictions, convention) for name, convention in CONVENTIONS.items()
+        name: apply_convention(predictions, convention) for name, convention in known.items()
     }
     ours = results["positives"]
     order = sorted(
@@ -66,7 +68,7 @@ def conventions(context: Context) -> Section | None:
     )
     if len(order) < 2:
         return None
-    official = official_ranks(predictions)
+    official = official_ranks(predictions) if context.run.is_kits23 else None
     options = tuple(
         (
             one.convention.title,

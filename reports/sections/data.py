@@ -8,11 +8,10 @@ from typing import Any
 
 from reports.analysis.context import Context
 from reports.elements import Block, Column, Figure, Section, Table, TableCell
-from reports.formatting import listed, many, number, percent
+from reports.formatting import SPLITS, listed, many, number, percent
 from trials.records.grouping import cases_by_patient
 from trials.records.targets import targets_text
 
-SPLITS = ("train", "val", "test")
 COLOURS = ("var(--m0)", "var(--m2)", "var(--m4)")
 
 
@@ -21,9 +20,9 @@ def data(context: Context) -> Section | None:
     record = context.run.record.get("data") or {}
     several = len(context.run.folds) > 1
     splits = {
-        f"fold {fold}, {name}" if several else name: tuple(parts[name])
+        f"fold {fold}, {word}" if several else word: tuple(parts[name])
         for fold, parts in context.run.split_cases.items()
-        for name in SPLITS
+        for name, word in SPLITS.items()
         if name in parts
     }
     if not splits:

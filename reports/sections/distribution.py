@@ -55,7 +55,7 @@ def _finding(context: Context, order: list[int], scores: np.ndarray) -> str:
     return (
         f"Of {many(len(own), 'patient')} under {cell_name(context.run.cells[order[row]])}, "
         f"{', '.join(reached)} in mean Dice; "
-        f"the middle half average {number(interquartile_mean(own))}, the worst has "
+        f"the mean of the middle half is {number(interquartile_mean(own))}, the worst has "
         f"{number(float(own.min()))}."
     )
 
@@ -125,7 +125,7 @@ def _table(context: Context, order: list[int], label: int, scores: np.ndarray) -
         Column("worst", True),
         *(
             Column(
-                f"at least {threshold}", True, f"share of the patients with a Dice of {threshold}"
+                f"at least {threshold}", True, f"share of patients with Dice of {threshold} or more"
             )
             for threshold in THRESHOLDS
         ),

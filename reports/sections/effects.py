@@ -19,12 +19,12 @@ from reports.figures.cells import p_cell
 from reports.figures.forest import FRAME, NAMES, PANEL, ROW, panels, points
 from reports.formatting import (
     distinct,
-    interval,
     listed,
     many,
     number,
     plain,
     signed,
+    signed_interval,
     signed_range,
 )
 from reports.stats.effects import complete_blocks, contrast, level_weights
@@ -188,7 +188,8 @@ def _figure(context: Context, found: list[Effect]) -> Figure:
     return Figure(
         id="effects-levels",
         caption=(
-            f"Highest minus lowest marginal mean Dice over complete blocks: {spread}. Each point "
+            "Difference between the highest and the lowest level of each factor, in mean Dice "
+            f"over the settings that all its levels share (complete blocks): {spread}. Each point "
             "is a level's difference from the average of its factor, with 95 % interval; n = "
             f"{patients} patients, averaged over seeds, native grid."
         ),
@@ -206,7 +207,7 @@ def _level_table(found: list[Effect]) -> Table:
         Column("factor"),
         Column("level"),
         Column("blocks", True),
-        Column("mean Dice", True, "marginal mean over complete blocks"),
+        Column("mean Dice", True, "over the settings that all levels share"),
         Column("from the average [95 % interval]", True),
         Column("mean rank", True, "mean over patients of the rank; 1 is best"),
     )
@@ -230,7 +231,7 @@ def _level_table(found: list[Effect]) -> Table:
             )
     return Table(
         id="effects-levels-table",
-        caption="Marginal means over complete blocks.",
+        caption="The mean of each level over the settings that all levels share (complete blocks).",
         columns=columns,
         rows=tuple(rows),
     )
@@ -296,7 +297,7 @@ def _pair_table(context: Context, answered: list[Answered]) -> Table:
             TableCell(
                 signed(abs(one.gap)),
                 abs(one.gap),
-                small=interval(*_bounds(one)),
+                small=signed_interval(*_bounds(one)),
                 states=_stated(one),
             ),
             p_cell(one.p),

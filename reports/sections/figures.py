@@ -1,6 +1,8 @@
-"""Three sheets of images: a patient in 3D, equidistant axial slices, and results of the 3D U-Net;
-on KiTS23 these are figures 1 to 3 of the paper.
+"""Three sheets of images: a patient in 3D, equidistant axial slices, and results of the selected
+configuration; on KiTS23 these are figures 1 to 3 of the paper, with results of the 3D U-Net.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,8 +38,8 @@ SHEET_BYTES = 20_000
 
 
 def figures(context: Context) -> Section | None:
-    """Figures 1 to 3; None if images are left out, or no final trial has stored volumes yet."""
-    trial = _unet_trial(context)
+    """The three sheets; None if images are left out, or no final trial has stored volumes yet."""
+    trial = _shown_trial(context)
     if context.images == "none" or trial is None:
         return None
     patients = [patient for patient in patients_of(context, [trial]) if not np.isnan(patient.mean)]
@@ -54,29 +56,39 @@ def figures(context: Context) -> Section | None:
         if one not in known and (text := describe_damage(context.run.out, trial.trial, one.case))
     ]
     left_out = f" Left out: {'; '.join(damaged)}." if damaged else ""
-    is_paper = context.run.record["dataset"] == "kits23"
-    source = (
-        "Figures 1 to 3 of the paper in the same layout, from this run's test patients"
-        if is_paper
-        else "Test patients of this run in 3D, as slices and with predictions"
-    )
     legend = listed([context.run.classes[label] for label in fullest.held])
-    name = cell_name(trial.spec.cell)
-    blocks = (
+    blocks: tuple[Sheet, ...] = (
         _solid(fullest, volumes, legend),
         _slices(context, trial, fullest),
         _results(context, trial, known),
     )
+    if context.run.is_kits23:
+        blocks = tuple(
+            replace(sheet, title=f"Figure {i}. {sheet.title}") for i, sheet in enumerate(blocks, 1)
+        )
+    return Section(
+        id="figures",
+        title="The paper's figures" if context.run.is_kits23 else "Example images",
+        question="What do a case and a prediction look like?",
+        finding=f"{_finding(context, trial)}{left_out}",
+        blocks=blocks,
+    )
+
+
+def _finding(context: Context, trial: TrialResult) -> str:
+    name = cell_name(trial.spec.cell)
+    if not context.run.is_kits23:
+        return (
+            f"Test patients of this run in 3D and as slices, with predictions by {name}, the "
+            "selected configuration."
+        )
     unet = _model_name(trial)
     if trial.spec.cell.model != UNET:
         has_unet = any(cell.model == UNET for cell in context.run.cells)
         unet += f" (no {UNET} has finished yet)" if has_unet else f" (this grid has no {UNET})"
-    return Section(
-        id="figures",
-        title="The paper's figures" if is_paper else "Example images",
-        question="What do a case and a prediction look like?",
-        finding=(f"{source}; predictions by {unet}, {name}.") + left_out,
-        blocks=blocks,
+    return (
+        "Figures 1 to 3 of the paper in the same layout, from this run's test patients; "
+        f"predictions by {unet}, {name}."
     )
 
 
@@ -93,9 +105,9 @@ def _fullest(
     return None
 
 
-def _unet_trial(context: Context) -> TrialResult | None:
-    """The first seed of the 3D U-Net's best configuration on validation; of the selected
-    configuration if the grid has no 3D U-Net.
+def _shown_trial(context: Context) -> TrialResult | None:
+    """The first seed of the selected configuration; on KiTS23 of the 3D U-Net's best one on
+    validation, if the grid has a 3D U-Net.
     """
     if context.selection is None:
         return None
@@ -103,7 +115,7 @@ def _unet_trial(context: Context) -> TrialResult | None:
     cells = [
         i
         for i, cell in enumerate(context.run.cells)
-        if cell.model == UNET and not np.isnan(scores[i])
+        if context.run.is_kits23 and cell.model == UNET and not np.isnan(scores[i])
     ]
     best = max(cells, key=lambda i: (scores[i], -i)) if cells else context.selection.selected
     return first_seed(context, context.run.cells[best])[0]
@@ -121,7 +133,7 @@ def _solid(patient: Patient, volumes: Volumes, legend: str) -> Sheet:
     )
     return Sheet(
         id="figure-1",
-        title="Figure 1. A patient in 3D",
+        title="A patient in 3D",
         caption=caption,
         pictures=pictures,
         columns=3,
@@ -146,7 +158,7 @@ def _slices(context: Context, trial: TrialResult, patient: Patient) -> Sheet:
         caption += image_notes(context.run.record, channels)
     return Sheet(
         id="figure-2",
-        title="Figure 2. Equidistant axial slices",
+        title="Equidistant axial slices",
         caption=caption,
         pictures=pictures,
         columns=8,
@@ -179,7 +191,7 @@ def _results(context: Context, trial: TrialResult, known: list[Patient]) -> Shee
     )
     return Sheet(
         id="figure-3",
-        title=f"Figure 3. Results of {_model_name(trial)}",
+        title=f"Results of {_model_name(trial)}",
         caption=caption,
         pictures=tuple(pictures),
         columns=6,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, HeatMap, Section, Table, TableCell, Text
-from reports.figures.cells import class_name
+from reports.figures.cells import NEVER_FOUND, class_name, never_found, scored
 from reports.figures.colours import heat_colour, model_colour
 from reports.formatting import cell_name, distinct, listed, many, number, ranged, span
 from trials.records.result import COMPLETE, NATIVE
@@ -120,12 +120,13 @@ def _cell(context: Context, cell: Cell, label: int, ratio: str) -> MapCell:
     if math.isnan(value):
         return (_hole(context, cell), "", "", f"{cell_name(cell)} has no test score")
     background, colour = heat_colour(value)
-    interval = ranged(value, getattr(summary, f"{ratio}_low"), getattr(summary, f"{ratio}_high"))
+    low, high = (getattr(summary, f"{ratio}_{end}") for end in ("low", "high"))
+    interval, never = ranged(value, low, high), f"; {NEVER_FOUND}" * never_found(value, high)
     return (
         number(value, 2),
         background,
         colour,
-        f"{cell_name(cell)}: {interval}, {many(summary.seeds, 'seed')}",
+        f"{cell_name(cell)}: {interval}, {many(summary.seeds, 'seed')}{never}",
     )
 
 
@@ -160,7 +161,7 @@ def _table(context: Context) -> Table:
             for ratio in ("dice", "iou"):
                 value, low, high = (getattr(summary, ratio + end) for end in ("", "_low", "_high"))
                 row.append(
-                    TableCell(hole or ranged(value, low, high), value, look="quiet" if hole else "")
+                    TableCell(hole, value, look="quiet") if hole else scored(value, low, high)
                 )
         rows.append(tuple(row))
     return Table(

@@ -185,9 +185,8 @@ def _class_table(
 ) -> Table:
     first = summary_of(context, order[0], label)
     test = (
-        "the larger p of the signed-rank test over patients (seeds averaged, zeros by Pratt) and "
-        "of Student's t over patients "
-        "and trainings; Holm over all rivals and classes"
+        "p value of the difference to the selected configuration: the larger one of Wilcoxon's "
+        "signed-rank test and the t test, after Holm's correction for all rivals and classes"
     )
     alarms = (
         Column(

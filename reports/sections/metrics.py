@@ -10,10 +10,13 @@ from reports.analysis.summary import MEAN
 from reports.analysis.surfaces import MetricSummaries, MetricSummary
 from reports.elements import Column, Section, Table, TableCell, Text
 from reports.figures.cells import (
+    DAGGER,
+    NEVER_FOUND,
     class_name,
     configuration,
     external_name,
     has_surfaces,
+    never_found,
     ranked,
 )
 from reports.formatting import cell_name, interval, listed, number
@@ -165,4 +168,6 @@ def _cell(entry: MetricEntry, found: MetricSummary | None, usual: int) -> TableC
     bounds = interval(found.low, found.high, min(digits, 2))
     small = " ".join(filter(None, (bounds, count)))
     by = abs(found.value) if entry.better == ZERO else found.value
-    return TableCell(number(found.value, digits), by, small=small)
+    if entry.better != HIGHER or not never_found(found.value, found.high):
+        return TableCell(number(found.value, digits), by, small=small)
+    return TableCell(number(found.value, digits), by, small=f"{small} {DAGGER}", note=NEVER_FOUND)

@@ -14,7 +14,7 @@ from reports.analysis.summary import MEAN
 from reports.elements import Column, Figure, Section, Table, TableCell, Text
 from reports.estimands import states_pair
 from reports.figures.cells import p_cell, prediction, prediction_name, ranked_all
-from reports.formatting import interval, many, number, plain, signed
+from reports.formatting import many, number, plain, signed, signed_interval
 from reports.stats.intervals import nan_mean
 from reports.stats.pairs import hodges_lehmann
 from reports.stats.tests import sign_flip
@@ -28,15 +28,15 @@ RULE = (
     "The difference is in the mean Dice of the classes, as everywhere on this page. Each pair has "
     "two tests, paired by patient: Wilcoxon's signed-rank test (zeros by Pratt) on what each "
     "patient adds to the difference, which asks whether these trainings differ, and a t test that "
-    "treats patients and trainings as random, which asks whether new trainings would differ. The "
-    "table shows the larger p value. Holm's correction is over all pairs; a pair that a declared "
-    "question compares has the p value and the verdict of that question. A pair is resolved if its "
-    "corrected p is below 0.05, its 95 % interval excludes zero and any configuration has two "
-    "seeds. External predictions count as one training. Two further columns say other things: the "
-    "median difference (Hodges and Lehmann) is less sensitive to single patients than the mean, "
-    "and the number of patients in whom the first scores higher compares their own means over the "
-    "classes that they have. As a check of Wilcoxon's test, the last p flips the sign of every "
-    "patient's difference at random 10,000 times; it is not corrected."
+    "allows for differences between trainings, which asks whether new trainings would differ. The "
+    "table shows the larger of the two p values. Holm's correction is over all pairs; a pair that "
+    "a declared question compares has the p value and the verdict of that question. A pair is "
+    "resolved if its corrected p is below 0.05, its 95 % interval excludes zero and at least one "
+    "configuration has two seeds. External predictions count as one training. Two further columns "
+    "say other things: the median difference (Hodges and Lehmann) is less sensitive to single "
+    "patients than the mean, and the number of patients in whom the first scores higher compares "
+    "their own means over the classes that they have. As a check of Wilcoxon's test, the last p "
+    "flips the sign of every patient's difference at random 10,000 times; it is not corrected."
 )
 
 
@@ -75,16 +75,17 @@ def _figure(context: Context, table: Table) -> Figure:
         "numbers. Blue: the row scores higher; orange: lower; grey: not resolved. Holm-corrected "
         "signed-rank and t tests."
     )
+    drawn = _map(context)
     axis = {"showgrid": False, "zeroline": False, "ticks": ""}
     return Figure(
         id="pairs-map",
         caption=caption,
-        data=(_map(context),),
+        data=(drawn,),
         layout={
             "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
             "xaxis": axis
             | {"side": "top", "tickmode": "linear", "dtick": 1 if num <= 32 else 4, "tick0": 1},
-            "yaxis": axis | {"autorange": "reversed", "automargin": True},
+            "yaxis": axis | {"autorange": "reversed", "categoryarray": drawn["y"]},
         },
         table=table,
         height=60 + side * num,
@@ -173,10 +174,15 @@ def _table(context: Context) -> tuple[Table, str]:
                 prediction(context, i),
                 prediction(context, j),
                 TableCell(
-                    signed(mean), mean, small=interval(*bounds), states=states_pair(i, j, mean)
+                    signed(mean),
+                    mean,
+                    small=signed_interval(*bounds),
+                    states=states_pair(i, j, mean),
                 ),
                 TableCell(
-                    signed(moved), moved, small=interval(float(shift[1][row]), float(shift[2][row]))
+                    signed(moved),
+                    moved,
+                    small=signed_interval(*(float(end[row]) for end in shift[1:])),
                 ),
                 TableCell(f"{higher} of {own.shape[1]}", higher),
                 *(p_cell(float(p)) for p in (found.p[at], pairs.verdicts.adjusted[at], flips[row])),

@@ -77,7 +77,7 @@ def paper(context: Context) -> Section | None:
     """The 11 published tables with our scores, for a run on the paper's data; None for any
     other.
     """
-    if context.run.record["dataset"] != "kits23":
+    if not context.run.is_kits23:
         return None
     rows = published()
     copies = repeated_tables(rows)

@@ -93,9 +93,9 @@ def _finding(context: Context, seed_effect: float, df: int) -> str:
     size = "more" if abs(context.selection.lead[i]) > chance else "not more"
     return (
         f"{text} The selected configuration differs from the runner-up by "
-        f"{signed(context.selection.lead[i])}. That is {size} than {number(chance)}, the "
-        "difference that 95 % of comparisons of two equal configurations with "
-        f"{many(seeds, 'seed')} each stay below."
+        f"{signed(context.selection.lead[i])}. That is {size} than {number(chance)}: two equal "
+        f"configurations with {many(seeds, 'seed')} each differ by less than this in 95 of 100 "
+        "runs, from the choice of seeds alone."
     )
 
 
@@ -206,9 +206,9 @@ def _split_table(split: VarianceSplit) -> Table:
         Column("meaning"),
     )
     caption = (
-        "Variance components of a single score (one patient, one training), by the "
-        "analysis-of-variance estimator (method of moments, none below 0); all effects are "
-        "random, seeds within configurations."
+        "Where the differences between single scores (one patient, one training) come from: "
+        "variance components, estimated by an analysis of variance in which all effects are "
+        "random and none is below 0."
     )
     return Table(id="seeds-split", caption=caption, columns=columns, rows=tuple(rows))
 

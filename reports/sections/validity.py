@@ -14,7 +14,7 @@ from reports.analysis.context import Context
 from reports.analysis.own_tables import audit_own_tables, own_tables
 from reports.elements import Check, Checklist, Section, Text
 from reports.estimands import estimand_check
-from reports.formatting import listed, many, many_patients
+from reports.formatting import SPLITS, listed, many, many_patients
 from reports.load.run_folder import Run
 from reports.load.unfinished import num_finals, num_states
 from trials.records.grouping import SUSPECTED, Grouping, cases_by_patient, divided_patients
@@ -97,7 +97,7 @@ def disjoint_patients(run: Run) -> Check:
 
 
 def _size(grouping: Grouping, split: str, cases: Sequence[str]) -> str:
-    return many_patients(len(cases_by_patient(grouping, cases)), len(cases), split)
+    return many_patients(len(cases_by_patient(grouping, cases)), len(cases), SPLITS[split])
 
 
 def once_tested(run: Run) -> list[Check]:
@@ -244,7 +244,7 @@ def _audit_checks(context: Context) -> list[Check]:
             listed(equal) if equal else rows,
         ),
         Check(
-            "No configuration has the background score of an empty prediction",
+            "No configuration has the score of a prediction that is all background",
             not floor,
             listed(floor)
             if floor

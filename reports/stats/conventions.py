@@ -106,7 +106,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         positives_only,
     ),
     "kits": _by_case(
-        "KiTS",
+        "right if both are empty",
         "a patient without the class scores 1 if nothing was predicted and 0 otherwise",
         one_if_both_empty,
     ),

@@ -38,15 +38,41 @@ function withColours(value) {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withColours(inner)]));
 }
 
-// The left margin for the row names of a figure, in pixels; plotly can only find it by drawing the figure twice.
-// As in plotly, it is at most half the width of the figure.
-const ruler = document.createElement("canvas").getContext("2d");
-const NAME_GAP = 16;
-function roomForNames({ font, margin = {}, yaxis }, width) {
-  ruler.font = `${font.size}px ${font.family}`;
-  const widths = (yaxis.categoryarray ?? []).map((name) => ruler.measureText(name).width + NAME_GAP);
-  const room = Math.ceil(Math.max(0, ...widths));
-  return room > margin.l && room < width / 2 ? room : margin.l;
+// The row names of a figure in lines that fit, and the left margin for them in pixels; plotly can only find it by drawing the figure twice.
+const ruler = document.createElement("canvas").getContext("2d"), entities = document.createElement("textarea");
+const NAME_GAP = 16, LINE = 16, MOST_LINES = 6, NAMES_SHARE = 0.42;
+function widthOf(text) {
+  return ruler.measureText(text).width;
+}
+
+// A name is broken after "_", "/" and spaces, and a longer word anywhere.
+function linesOf(name, room) {
+  entities.innerHTML = name.replace(/<\/?b>/g, "");
+  const lines = [""];
+  for (let piece of entities.value.slice(0, 400).match(/[^_ ]+[_ ]*|[_ ]+/g) ?? []) {
+    if (lines.at(-1) && widthOf(lines.at(-1) + piece.trimEnd()) > room) lines.push("");
+    while (widthOf(piece.trimEnd()) > room && piece.length > 1) {
+      const kept = Math.max(1, Math.floor(piece.length * room / widthOf(piece)) - 1);
+      lines[lines.length - 1] += piece.slice(0, kept);
+      piece = piece.slice(kept);
+      lines.push("");
+    }
+    lines[lines.length - 1] += piece;
+  }
+  if (lines.length > MOST_LINES) lines.splice(MOST_LINES, lines.length, "…");
+  const text = lines.map((line) => line.replace(/&/g, "&amp;").replace(/</g, "&lt;")).join("<br>");
+  return { text: name.startsWith("<b>") ? `<b>${text}</b>` : text, count: lines.length, width: Math.max(...lines.map((line) => widthOf(line.trimEnd()))) };
+}
+
+// Sets the margin and, where a name needs several lines, the texts of the rows; returns the lines of the longest name.
+function fitNames(layout, width) {
+  const { font, yaxis } = layout, names = yaxis.categoryarray ?? [];
+  if (!names.length) return 1;
+  ruler.font = `bold ${font.size}px ${font.family}`;
+  const lines = names.map((name) => linesOf(name, width * NAMES_SHARE - NAME_GAP)), count = Math.max(...lines.map((name) => name.count));
+  layout.margin = { ...layout.margin, l: Math.max(layout.margin?.l ?? 0, Math.ceil(Math.max(...lines.map((name) => name.width)) + NAME_GAP)) };
+  if (count > 1) Object.assign(yaxis, { tickmode: "array", tickvals: names, ticktext: lines.map((name) => name.text) });
+  return count;
 }
 
 function themed(layout, width) {
@@ -60,7 +86,7 @@ function themed(layout, width) {
     xaxis: {}, yaxis: {},
     ...withColours(layout),
   };
-  base.margin = { ...base.margin, l: roomForNames(base, width) };
+  base.lines = fitNames(base, width);
   for (const key of Object.keys(base)) {
     if (!/^[xy]axis\d*$/.test(key)) continue;
     const title = { ...base[key].title, font: { color: muted, size: 12.5 } };
@@ -123,7 +149,11 @@ async function draw(figure, onPaper = false) {
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
   const column = figure.closest(".beside") ? BESIDE * PAPER : PAPER;
   const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0);
-  const layout = themed({ ...content.layout, ...view.layout }, onPaper ? paper : canvas.clientWidth);
+  const { lines, ...layout } = themed({ ...content.layout, ...view.layout }, onPaper ? paper : canvas.clientWidth);
+  // Rows of several lines make the figure higher than it was announced.
+  const rows = layout.yaxis.categoryarray?.length ?? 0, height = Number(canvas.dataset.height ??= parseInt(canvas.style.height));
+  const between = rows ? (height - layout.margin.t - layout.margin.b) / rows : 0;
+  canvas.style.height = `${height + Math.max(0, lines > 1 ? lines * LINE + 4 - between : 0) * rows}px`;
   if (onPaper) layout.width = paper;
   canvas.style.zoom = onPaper ? column / layout.width : "";
   canvas.querySelector(".waiting")?.remove();
@@ -217,8 +247,8 @@ function makeSortable(table) {
   table.querySelectorAll("thead th").forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = header.textContent;
-    header.replaceChildren(button);
+    button.append(...header.childNodes);
+    header.append(button);
     button.addEventListener("click", () => sortBy(table, column, header));
   });
 }

@@ -1,6 +1,7 @@
 """segbench init: a grid for one's own data that runs as written; planned for GPUs that are away."""
 
 import json
+import re
 from contextlib import chdir
 from pathlib import Path
 
@@ -79,6 +80,9 @@ def test_the_grid_is_planned_for_gpus_that_are_not_here(place, capsys):
     assert [line[3] for line in cells] == ["11", "11"]
     assert "these are another machine's figures, of one NVIDIA H200" in text
     assert " GPUs; planned for 3" in text
+    # Words of the data that the ready grids are for stand with those data alone.
+    told = text + (place / "my_grid.py").read_text()
+    assert not re.search("(?i)kits|kidney|the paper|the study", told)
     assert not ray.is_initialized()
     with chdir(place):
         assert main([*asked, "--gpus", "3"]) == 2

@@ -68,7 +68,7 @@ def test_the_page_shows_the_folds_and_checks_each(tmp_path):
     assert "Unfinished" not in page
     run = read_run(out)
     assert disjoint_patients(run).holds is True
-    assert "fold 2: 4 train patients, 4 val patients and 4 test patients" in (
+    assert "fold 2: 4 training patients, 4 validation patients and 4 test patients" in (
         disjoint_patients(run).detail
     )
     (check,) = once_tested(run)

@@ -12,6 +12,8 @@ from made_up import MODELS, MadeUp, all_results, complete, failure, plausible_qu
 from plotly.offline import get_plotlyjs
 
 from reports.build import build_report
+from reports.figures.cells import NEVER_FOUND
+from reports.manuscript.write import write_manuscript
 from reports.page import digest, plotly
 from reports.sections.registry import SECTIONS
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell
@@ -52,6 +54,73 @@ def test_a_finished_run_has_every_section_but_the_papers(tmp_path):
 
 def test_a_run_on_the_papers_data_has_its_section(tmp_path):
     assert "paper" in section_ids(page_of(tmp_path, MadeUp(dataset="kits23")))
+
+
+@pytest.fixture(scope="module")
+def never_found(tmp_path_factory):
+    """A run on own data in which no training of one model finds the lesion."""
+    made = MadeUp(
+        seeds=(0, 1, 2),
+        tunings=1,
+        edge=16,
+        ceiling=0.95,
+        quality=plausible_quality,
+        classes=("background", "liver", "spleen", "lesion"),
+        dataset="mine",
+    )
+    results = [
+        without(result, 3, "lesion") if result.spec.cell.model == "vnet" else result
+        for result in all_results(made)
+    ]
+    out = write_run(tmp_path_factory.mktemp("mine"), made, results)
+    build_report(out)
+    return write_manuscript(out).parent
+
+
+def without(result, label, region):
+    """The result as if the class had never been predicted."""
+    none = dict.fromkeys(("pred_voxels", "overlap_voxels", "pred_mm2", "pred_within_mm2"), 0)
+    scores = tuple(
+        dataclasses.replace(one, pred_voxels=0, overlap_voxels=0) if one.label == label else one
+        for one in result.scores
+    )
+    surfaces = tuple(
+        dataclasses.replace(one, **none, true_within_mm2=0, hd95_mm=None)
+        if one.region == region
+        else one
+        for one in result.surfaces
+    )
+    return dataclasses.replace(result, scores=scores, surfaces=surfaces)
+
+
+def test_words_of_kits_and_of_the_paper_stand_on_that_data_alone(never_found):
+    page = (never_found / "report.html").read_text()
+    page = re.sub(r"(?s)<(script|style).*?</\1>| id=\"[^\"]*\"", "", page)
+    names = ("paper/paper.md", "paper/paper.tex", "leaderboard.tex")
+    texts = [page, *((never_found / name).read_text() for name in names)]
+
+    foreign = re.compile("(?i).{30}(?:kits|kidney|tumor|challenge|the paper|the study|published)")
+    assert foreign.findall(" ".join(texts)) == []
+    # Figures 1 to 3 are those of the paper.
+    assert "A patient in 3D" in page
+    assert not re.search(r"Figure \d", page)
+
+
+def test_an_interval_of_a_class_never_found_is_explained_below_it(never_found):
+    page = (never_found / "report.html").read_text()
+
+    # Every table and figure with such a score explains its mark.
+    blocks = re.split(r"<(?=table id=|figure class=\"block plot|details class=\"block fold)", page)
+    scores = r"<td[^>]*>0\.000 <small>\[0\.00\d*, 0\.[0-9]*[1-9][0-9]*\]( \N{DAGGER})?</small>"
+    marked = [block for block in blocks if re.search(scores, block)]
+    assert len(marked) >= 5
+    for block in marked:
+        assert set(re.findall(scores, block)) == {" \N{DAGGER}"}
+    notes = re.findall(r'<p class="note">(.*?)</p>', page)
+    assert len(notes) >= len(marked)
+    assert set(notes) == {NEVER_FOUND}
+    assert NEVER_FOUND in (never_found / "paper" / "paper.md").read_text()
+    assert r"]$^\dagger$" in (never_found / "leaderboard.tex").read_text()
 
 
 def test_no_winner_is_crowned_under_one_seed(tmp_path):

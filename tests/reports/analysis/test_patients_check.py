@@ -31,7 +31,7 @@ def test_disjoint_patients_pass_with_their_number_and_the_rule(made_up_run):
     assert check.claim == "No patient is in two splits"
     assert check.holds is True
     assert check.detail == (
-        "2 train patients, 3 scans, 1 val patient and 1 test patient, 2 scans; the rule"
+        "2 training patients, 3 scans, 1 validation patient and 1 test patient, 2 scans; the rule"
     )
     assert disjoint_patients(run_with(made_up_run, state="assumed")).holds is True
 

@@ -9,6 +9,8 @@ import pytest
 from page_tables import agrees, numbers
 from printed_run import MADE
 
+from reports.formatting import SPLITS
+
 pytest_plugins = ("printed_fixture",)
 
 CELL = ["model", "loss", "sampling"]
@@ -174,6 +176,7 @@ def test_the_data_by_split_and_every_cases_grid(printed):
     grids = printed.texts["spacing-table"].set_index("case")
     for split, cases in data["fold_cases"]["0"].items():
         known = [data["geometry"][case] for case in cases]
+        split = SPLITS[split]
         assert int(texts.loc[split, "cases"]) == len(cases)
         for label, title in CLASSES.items():
             assert int(texts.loc[split, f"with {title}"]) == sum(
