@@ -40,7 +40,7 @@ function withColours(value) {
 
 // The row names of a figure in lines that fit, and the left margin for them in pixels; plotly can only find it by drawing the figure twice.
 const ruler = document.createElement("canvas").getContext("2d"), entities = document.createElement("textarea");
-const NAME_GAP = 16, LINE = 16, MOST_LINES = 6, NAMES_SHARE = 0.42;
+const NAME_GAP = 16, LINE = 16, MOST_LINES = 6, NAMES_SHARE = 0.42, PAPER_SHARE = 0.55;
 function widthOf(text) {
   return ruler.measureText(text).width;
 }
@@ -65,17 +65,24 @@ function linesOf(name, room) {
 }
 
 // Sets the margin and, where a name needs several lines, the texts of the rows; returns the lines of the longest name.
-function fitNames(layout, width) {
+function fitNames(layout, width, share) {
   const { font, yaxis } = layout, names = yaxis.categoryarray ?? [];
   if (!names.length) return 1;
   ruler.font = `bold ${font.size}px ${font.family}`;
-  const lines = names.map((name) => linesOf(name, width * NAMES_SHARE - NAME_GAP)), count = Math.max(...lines.map((name) => name.count));
+  const lines = names.map((name) => linesOf(name, width * share - NAME_GAP)), count = Math.max(...lines.map((name) => name.count));
   layout.margin = { ...layout.margin, l: Math.max(layout.margin?.l ?? 0, Math.ceil(Math.max(...lines.map((name) => name.width)) + NAME_GAP)) };
   if (count > 1) Object.assign(yaxis, { tickmode: "array", tickvals: names, ticktext: lines.map((name) => name.text) });
   return count;
 }
 
-function themed(layout, width) {
+// The width at which the row names of a figure fit on one line each.
+function widthForNames({ yaxis }, share) {
+  ruler.font = `bold 12.5px ${getComputedStyle(document.body).fontFamily}`;
+  const widths = (yaxis?.categoryarray ?? []).map((name) => widthOf(name.replace(/<\/?b>/g, "")) + NAME_GAP + 1);
+  return Math.max(0, ...widths) / share;
+}
+
+function themed(layout, width, share = NAMES_SHARE) {
   const ink = resolveColour("var(--ink)"), muted = resolveColour("var(--muted)"), line = resolveColour("var(--line)");
   const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted }, automargin: true };
   const base = {
@@ -86,7 +93,7 @@ function themed(layout, width) {
     xaxis: {}, yaxis: {},
     ...withColours(layout),
   };
-  base.lines = fitNames(base, width);
+  base.lines = fitNames(base, width, share);
   for (const key of Object.keys(base)) {
     if (!/^[xy]axis\d*$/.test(key)) continue;
     const title = { ...base[key].title, font: { color: muted, size: 12.5 } };
@@ -148,8 +155,9 @@ async function draw(figure, onPaper = false) {
   }
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
   const column = figure.closest(".beside") ? BESIDE * PAPER : PAPER;
-  const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0);
-  const { lines, ...layout } = themed({ ...content.layout, ...view.layout }, onPaper ? paper : canvas.clientWidth);
+  const given = { ...content.layout, ...view.layout };
+  const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0, Math.min(2 * column, widthForNames(given, PAPER_SHARE)));
+  const { lines, ...layout } = onPaper ? themed(given, paper, PAPER_SHARE) : themed(given, canvas.clientWidth);
   // Rows of several lines make the figure higher than it was announced.
   const rows = layout.yaxis.categoryarray?.length ?? 0, height = Number(canvas.dataset.height ??= parseInt(canvas.style.height));
   const between = rows ? (height - layout.margin.t - layout.margin.b) / rows : 0;
