@@ -14,6 +14,7 @@ from bench.commands.verb import (
     required_folder,
 )
 from bench.exit_codes import FINISHED
+from trials.records.duration import duration
 from trials.storage.probe import local_path_argument
 
 # What the name of a grid may not hold.
@@ -86,8 +87,8 @@ def run(options: argparse.Namespace) -> int:
         file.write(grid_text(data, fitted, folder, out, name))
     if fitted.hours > fitted.budget:
         print(
-            f"warning: {fitted.recipe.epochs} epochs take about {fitted.hours:.2g} hours, more "
-            f"than {fitted.budget:g}; take cells or seeds out, or plan for GPUs with --gpus"
+            f"warning: {fitted.recipe.epochs} epochs take about {duration(fitted.hours * 3600)}, "
+            f"more than {fitted.budget:g} h; take cells or seeds out, or plan for GPUs with --gpus"
         )
     print(f"wrote {out}\n{commands(folder, out)}")
     return FINISHED

@@ -23,6 +23,7 @@ from bench.init.fit import (
 from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.splits import explain
 from trials.data.spacing.plan import fullres_mm, lowres_mm, median_size
+from trials.records.duration import duration
 from trials.records.faults import printable
 from trials.records.grouping import cases_by_patient
 from trials.records.spec import Augmentation, Cube, Recipe, Spacing
@@ -178,7 +179,7 @@ def budget_lines(fitted: Fit) -> list[str]:
     text = (
         f"Epochs: as many as all trials take in {fitted.budget:g} hours on {where}, {how}, at most "
         f"{MOST_EPOCHS} and at least {LEAST_EPOCHS}. {fitted.recipe.epochs} epochs take about "
-        f"{fitted.hours:.2g} hours. --gpus and --hours of `segbench init` change the budget; "
+        f"{duration(fitted.hours * 3600)}. --gpus and --hours of `segbench init` change the budget; "
         "`segbench plan` times real steps."
     )
     return textwrap.wrap(text, WIDTH)
