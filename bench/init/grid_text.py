@@ -179,8 +179,8 @@ def budget_lines(fitted: Fit) -> list[str]:
     text = (
         f"Epochs: as many as all trials take in {fitted.budget:g} hours on {where}, {how}, at most "
         f"{MOST_EPOCHS} and at least {LEAST_EPOCHS}. {fitted.recipe.epochs} epochs take about "
-        f"{duration(fitted.hours * 3600)}. --gpus and --hours of `segbench init` change the budget; "
-        "`segbench plan` times real steps."
+        f"{duration(fitted.hours * 3600)}. --gpus and --hours of `segbench init` change the "
+        "budget; `segbench plan` times real steps."
     )
     return textwrap.wrap(text, WIDTH)
 
