@@ -36,6 +36,17 @@ TOO_WIDE = """() => {
   return [...outside, ...tables];
 }"""
 
+# What does not fit its box, or lies beyond the window; a wide table may scroll in its own box.
+CUT_OFF = """() => [...document.querySelectorAll('main *, nav *')].filter(element => {
+  if (!element.clientWidth || !element.checkVisibility()) return false;
+  if (element.closest('svg, .modebar-container') || element.matches('.scroll')) return false;
+  const scrolled = element.closest('.scroll');
+  const isCell = element.matches('td, th');
+  const outside = element.getBoundingClientRect().right > innerWidth + 1;
+  return (!scrolled && outside)
+    || ((!scrolled || isCell) && element.scrollWidth > element.clientWidth + 1);
+}).map(element => `${element.closest('[id]')?.id}: ${element.textContent.trim().slice(0, 60)}`)"""
+
 
 def opened(browser, report, **options):
     context = browser.new_context(viewport=DESKTOP, **options)

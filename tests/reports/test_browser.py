@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM, DESKTOP, IN_CI, TOO_WIDE, opened, scroll_through
+from chromium import ARGUMENTS, CHROMIUM, CUT_OFF, DESKTOP, IN_CI, TOO_WIDE, opened, scroll_through
 from made_up import MODELS, MadeUp, plausible_quality, write_run
 from made_up_pictures import add_channel
 from made_up_record import run_record
@@ -76,6 +76,18 @@ def test_f86_every_figure_is_drawn_and_the_page_says_and_asks_nothing(drawn):
     )
     assert drawn.eval_on_selector_all("figure.plot .no-webgl", "all => all.length") == 0
     assert drawn.heard == []
+
+
+def test_nothing_is_cut_off_at_1280_pixels_in_an_open_page(drawn):
+    assert drawn.viewport_size["width"] == 1280
+    assert drawn.evaluate(CUT_OFF) == []
+    # A word that is too long for its number box is seen.
+    drawn.evaluate(
+        "document.querySelector('.numbers strong').style.cssText = 'overflow-wrap: normal; "
+        "width: 3rem'"
+    )
+    assert len(drawn.evaluate(CUT_OFF)) == 1
+    drawn.evaluate("document.querySelector('.numbers strong').style.cssText = ''")
 
 
 def test_f87_a_page_of_ten_thousand_rows_is_small_and_takes_a_processor_little_time(
