@@ -106,6 +106,8 @@ def story(module_on_cpu, tmp_path_factory):
     place = tmp_path_factory.mktemp("killed")
     (place / "grid.py").write_text(GRID)
     out, stops, refusal = place / "run", {}, StringIO()
+    # What a first command loads takes longer than the first driver's trials.
+    assert main(["run", "--grid", str(place / "grid.py"), "--out", str(out), "--dry-run"]) == 0
     run = start(place, out)
     wait_for_a_result(run)
     with redirect_stderr(refusal):
