@@ -212,7 +212,7 @@ def _data(run: Run) -> Iterator[Caveat]:
     if data.get("published") and data.get("cases") != data["published"]:
         yield Caveat(
             "Part of the data",
-            f"This run used {data['cases']} of {data['published']} published cases.",
+            f"This run used {data['cases']} of {data['published']} cases of the data set.",
         )
 
 

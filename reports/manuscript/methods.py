@@ -67,10 +67,11 @@ def results(context: Context) -> Part:
 def _data(context: Context) -> str:
     run, data = context.run, context.run.record.get("data") or {}
     name = str(run.record["dataset"])
-    published = f" of {data['published']} published" if data.get("published") else ""
-    size = f"{many(data.get('cases', 0), 'case')}{published}"
+    used = data.get("cases", 0)
+    whole = data.get("published") or used
+    size = many(whole, "case") + (f", of which {used} were used" if whole != used else "")
     parts = [
-        f"The data set {name}{cite(*DATASETS.get(name, ()))} holds {size}, labelled with "
+        f"The data set {run.title}{cite(*DATASETS.get(name, ()))} holds {size}, labelled with "
         f"{listed(run.label_names[1:])}.",
         _splits(context),
     ]

@@ -70,7 +70,8 @@ def _finding(
     record: Mapping[str, Any] = context.run.record.get("data") or {}
     grouping = context.run.grouping
     sizes = listed([f"{len(cases)} {name}" for name, cases in splits.items()])
-    published = f" of {record['published']} published" if record.get("published") else ""
+    used, whole = record.get("cases", 0), record.get("published")
+    of_whole = f" of {whole}" if whole and whole != used else ""
     out = (
         "none was excluded"
         if not excluded
@@ -85,7 +86,7 @@ def _finding(
         patients = [cases_by_patient(grouping, cases) for cases in splits.values()]
         each = listed([f"{len(of)} {name}" for name, of in zip(splits, patients, strict=True)])
         scans = f" They are scans of {sum(map(len, patients))} patients ({each}): {grouping.rule}."
-    counts = f"{many(record.get('cases', 0), 'case')}{published}: {sizes}; {out}."
+    counts = f"{many(used, 'case')}{of_whole}: {sizes}; {out}."
     return f"{counts}{scans}{of_images}{ignored}{rule}"
 
 

@@ -230,7 +230,7 @@ def test_page_one_says_how_much_of_the_data_and_who_was_left_out(tmp_path):
 
     caveats = caveats_of(run)
 
-    assert "14 of 489 published cases" in caveats["Part of the data"]
+    assert "14 of 489 cases of the data set" in caveats["Part of the data"]
     assert "case_00588: is in no split" in caveats["Excluded cases"]
     assert "vnet starts from random weights" in caveats["Initial weights"]
     assert "abc1234" in caveats["Uncommitted changes"]
