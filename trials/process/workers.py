@@ -126,7 +126,7 @@ def _outcomes(
 
 
 # glibc's mallopt parameters: how many allocations may use mmap, and how much free memory stays at
-# the top of the heap.
+# the end of what malloc holds.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
