@@ -15,7 +15,7 @@ from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
 from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.grid.expand import count_trials, list_trials
-from bench.grid.own_data import num_test_patients, on_data, run_name
+from bench.grid.own_data import PatientNumbers, on_data, patient_numbers, run_name
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
@@ -53,7 +53,7 @@ def run_grid(options: argparse.Namespace) -> int:
         if options.data and not is_made:
             dataset = open_dataset(grid.dataset, options.data, grid.patients)
             told = targets_text(target_regions(dataset, grid.targets))
-        return print_trials(declared, options, num_test_patients(grid, dataset), told)
+        return print_trials(declared, options, patient_numbers(grid, dataset), told)
     from bench.tuning.execute import Request, execute, prepare
 
     refuse_places(places)
@@ -69,7 +69,7 @@ def run_grid(options: argparse.Namespace) -> int:
     if options.dry_run:
         ready = prepare(asked).ready
         told = targets_text(ready.resolved.regions)
-        return print_trials(ready.resolved, options, len(ready.test_patients()), told)
+        return print_trials(ready.resolved, options, ready.patients(), told)
     with Stopping() as stopping:
         finished = execute(asked, stopping)
         report = write_report(out)
@@ -78,10 +78,10 @@ def run_grid(options: argparse.Namespace) -> int:
 
 
 def print_trials(
-    declared: ResolvedGrid, options: argparse.Namespace, patients: int | None, told: str
+    declared: ResolvedGrid, options: argparse.Namespace, patients: PatientNumbers, told: str
 ) -> int:
     """Print every trial of a grid, one per line, their number, what networks predict, and what the
-    trials can resolve with this number of test patients, None if it is unknown (--dry-run).
+    trials can resolve with these numbers of patients (--dry-run).
     """
     from bench.commands.plan import resolvable_lines
 

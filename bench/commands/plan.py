@@ -7,6 +7,7 @@ from bench.commands.verb import Verbs, add_grid_and_data, add_verb, named_folder
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:
+    from bench.grid.own_data import PatientNumbers
     from bench.grids import Grid
 
 
@@ -59,11 +60,16 @@ def run(options: argparse.Namespace) -> int:
     return plan_grid(options, resolvable_lines)
 
 
-def resolvable_lines(grid: "Grid", patients: int | None) -> list[str]:
-    """What a grid can resolve with this number of test patients, None if it is unknown."""
+def resolvable_lines(grid: "Grid", patients: "PatientNumbers") -> list[str]:
+    """What a grid can resolve with so many patients."""
     from reports.answer.resolution import planned_lines
     from trials.records.questions import asked
 
-    questions = asked(grid.questions, grid.cells)
-    seeds, folds = len(grid.seeds), len(grid.folds)
-    return planned_lines(questions, grid.cells, seeds, patients, folds)
+    return planned_lines(
+        asked(grid.questions, grid.cells),
+        grid.cells,
+        num_seeds=len(grid.seeds),
+        patients=patients.tested,
+        everyone=patients.everyone,
+        num_folds=len(grid.folds),
+    )

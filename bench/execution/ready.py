@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.execution.data import Prepared, open_grid_data, prepare_grid
 from bench.execution.start_weights import digests, fetch_imagenet
+from bench.grid.own_data import PatientNumbers
 from bench.grid.part_checks import check_parts
 from bench.grid.resolve import ResolvedGrid, resolve
 from bench.grid.validate import check_settings
@@ -37,11 +38,15 @@ class ReadyGrid:
         of_folds = (path for one in self.prepared.values() for path in one.needed())
         return list(dict.fromkeys(map(str, (*self.files.values(), *of_folds))))
 
-    def test_patients(self) -> dict[str, list[str]]:
-        """The test cases of all folds by patient."""
+    def patients(self) -> PatientNumbers:
+        """The patients of all folds: those that are tested, and those of any part."""
         grouping = next(iter(self.prepared.values())).dataset.grouping
-        return cases_by_patient(
-            grouping, (case for one in self.prepared.values() for case in one.split.test)
+        splits = [one.split for one in self.prepared.values()]
+        tested = [case for split in splits for case in split.test]
+        others = [case for split in splits for case in (*split.train, *split.val)]
+        return PatientNumbers(
+            tested=len(cases_by_patient(grouping, tested)),
+            everyone=len(cases_by_patient(grouping, [*tested, *others])),
         )
 
     def largest(self, part: str) -> int:

@@ -4,7 +4,7 @@ it, what it takes from the demo, how many test patients it will have.
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,28 +106,37 @@ def _equal_values(recipe: Any, of_demo: list[Any]) -> list[str]:
     return max(found, key=len)
 
 
-def num_test_patients(grid: Grid, dataset: Dataset | None) -> int | None:
-    """How many test patients a grid has, before its data are prepared; dataset None is generated.
-    About a fifth where a split depends on what the masks hold; None if the data are not known, or
-    hold no test case.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientNumbers:
+    """How many patients a grid tests, and how many its data have; None where that is unknown."""
+
+    tested: int | None = None
+    everyone: int | None = None
+
+
+def patient_numbers(grid: Grid, dataset: Dataset | None) -> PatientNumbers:
+    """The patients of a grid before its data are prepared; dataset None is generated. About a fifth
+    are tested where a split depends on what the masks hold; unknown if there is no test case.
     """
     found = _generated(grid) if dataset is None else dataset
     if found is None:
-        return None
+        return PatientNumbers()
     scheme = grid.splits or default_scheme(found)
     everyone = len(cases_by_patient(found.grouping, [case.case for case in found.cases]))
     if scheme == "seeded":
-        return round(everyone * len(grid.folds) / DATASETS[grid.dataset].folds[scheme])
+        tested = round(everyone * len(grid.folds) / DATASETS[grid.dataset].folds[scheme])
+        return PatientNumbers(tested=tested, everyone=everyone)
     if scheme == OWN:
         given = [
             found.own_splits[fold if fold < len(found.own_splits) else 0] for fold in grid.folds
         ]
-        tested = [case for one in given for case in one.test or one.val]
+        cases = [case for one in given for case in one.test or one.val]
     else:
         draw = Entry(DATASETS[grid.dataset].splits[scheme]).load()
         splits: list[Split] = [draw(found, fold) for fold in grid.folds]
-        tested = [case for split in splits for case in split.test]
-    return len(cases_by_patient(found.grouping, tested)) or None
+        cases = [case for split in splits for case in split.test]
+    tested = len(cases_by_patient(found.grouping, cases))
+    return PatientNumbers(tested=tested or None, everyone=everyone)
 
 
 def _generated(grid: Grid) -> Dataset | None:

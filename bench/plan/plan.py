@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.exit_codes import FINISHED
-from bench.grid.own_data import on_data
+from bench.grid.own_data import PatientNumbers, on_data
 from bench.grid.resolve import (
     ResolvedCell,
     ResolvedGrid,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from bench.tuning.measure import Sample
     from trials.records.job import Job
 
-# What a grid can resolve with a number of test patients, as lines.
-Resolvable = Callable[[Grid, int | None], list[str]]
+# What a grid can resolve with so many patients, as lines.
+Resolvable = Callable[[Grid, PatientNumbers], list[str]]
 
 
 def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
@@ -76,7 +76,7 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
         print(bought)
         resolved = replace(resolved, grid=bought.grid(grid))
     print_plan(resolved, measured, cluster, source)
-    print(*resolvable(resolved.grid, len(ready.test_patients())), sep="\n")
+    print(*resolvable(resolved.grid, ready.patients()), sep="\n")
     return FINISHED
 
 

@@ -15,6 +15,7 @@ from reports.analysis.questions import Answered
 from reports.analysis.summary import MEAN
 from reports.answer.questions import question_text, setting
 from reports.formatting import many, number, signed
+from reports.load.run_folder import Run
 from reports.stats.power import (
     MOST_SEEDS,
     Design,
@@ -25,6 +26,7 @@ from reports.stats.power import (
     smallest_gap,
     smallest_p,
 )
+from trials.records.grouping import cases_by_patient
 from trials.records.questions import MEAN_OF_CLASSES, Question, comparisons
 from trials.records.result import NATIVE
 from trials.records.spec import Cell
@@ -35,17 +37,19 @@ BETWEEN_PATIENTS, BETWEEN_SEEDS = 0.10, 0.01
 ASSUMED = Spread(mix=BETWEEN_PATIENTS**2, rest=0.0, seed_effect=2 * BETWEEN_SEEDS**2)
 # The numbers of patients for which a grid without data is described.
 EXAMPLES = (10, 20, 40, 80)
-PATIENTS_HELP = "more test patients are needed: a larger data set, or a larger test split"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
     """What a run can resolve. gaps [P] are the smallest differences that its comparisons resolve
     with 80 % power, largest is the largest comparison that is not resolved, with the components of
-    its error.
+    its error. everyone is the number of patients in all parts of the split, None if unknown;
+    num_folds that of the run, of which design may pool fewer.
     """
 
     design: Design
+    everyone: int | None
+    num_folds: int
     gaps: np.ndarray
     largest: Answered | None
     spread: Spread | None
@@ -81,10 +85,18 @@ def resolution(context: Context) -> Resolution | None:
     widest = max(still, key=lambda i: abs(found[i].gap), default=None)
     return Resolution(
         design=design,
+        everyone=_everyone(context.run),
+        num_folds=len(context.run.folds),
         gaps=np.array([smallest_gap(of, design) for of in spread]),
         largest=None if widest is None else found[widest],
         spread=None if widest is None else spread[widest],
     )
+
+
+def _everyone(run: Run) -> int | None:
+    """The patients of all parts of the split."""
+    parts = (part for parts in run.split_cases.values() for part in parts.values())
+    return len(cases_by_patient(run.grouping, (case for part in parts for case in part))) or None
 
 
 def resolution_sentences(found: Resolution) -> tuple[str, ...]:
@@ -110,23 +122,43 @@ def p_limit(num_patients: int) -> str:
     return f"{p:.3g}" if p >= 0.0001 else f"{p:.6f}" if p >= 0.000001 else "0.000001"
 
 
+def more_patients(comparisons: int, everyone: int | None, num_folds: int) -> str:
+    """What brings the test patients that so many comparisons need: folds too, if there are none
+    yet. everyone is the number of patients of the data set, None if it is unknown.
+    """
+    wanted = "more test patients are needed, by a larger data set"
+    if num_folds > 1:
+        return wanted
+    if everyone is None:
+        return f"{wanted}, a larger test split, or folds, which test each patient once"
+    can = "can" if everyone >= fewest_patients(comparisons) else "still cannot"
+    return (
+        f"{wanted}, a larger test split, or folds. With folds each of the {everyone} patients is "
+        f"tested once, and p {can} be small enough"
+    )
+
+
 def _seen(found: Resolution) -> str:
     design = found.design
     reasons = []
     if design.patients < fewest_patients(design.comparisons):
         reasons.append(
-            f"So nothing can be resolved here: {PATIENTS_HELP}. More seeds do not help, because "
-            "the number of patients bounds p."
+            f"So nothing can be resolved here: {_more(found)}. More seeds do not help, because the "
+            "number of patients bounds p."
         )
     if design.training_df < 1:
         reasons.append(
             "With one seed of each configuration nothing can be resolved, because the variance "
-            "between trainings is unknown: a second seed is needed."
+            "between trainings is unknown: a second seed or several folds are needed."
         )
     return " ".join(reasons) or (
         f"With the spread between patients and seeds found here, a true difference of "
         f"{number(found.gap)} Dice is resolved with 80 % power in a typical comparison."
     )
+
+
+def _more(found: Resolution) -> str:
+    return more_patients(found.design.comparisons, found.everyone, found.num_folds)
 
 
 def _advice(found: Resolution) -> str:
@@ -145,7 +177,7 @@ def _advice(found: Resolution) -> str:
     seeds = seeds_needed(one.gap, found.spread, design)
     ways = []
     if patients is not None and patients > design.patients:
-        ways.append(f"{patients:,} test patients (here {design.patients})")
+        ways.append(f"{patients:,} test patients (here {design.patients}{_folds_test(found)})")
     if seeds is not None and seeds > design.seeds:
         ways.append(f"{seeds} seeds of each configuration (here {design.seeds})")
     name = (
@@ -165,15 +197,24 @@ def _advice(found: Resolution) -> str:
     return ""
 
 
+def _folds_test(found: Resolution) -> str:
+    """How many patients folds would test; "" if there are folds, or they would test no more."""
+    if found.num_folds > 1 or (found.everyone or 0) <= found.design.patients:
+        return ""
+    return f"; folds would test all {found.everyone}"
+
+
 def planned_lines(
     questions: Sequence[Question],
     cells: Sequence[Cell],
     num_seeds: int,
     patients: int | None,
+    everyone: int | None = None,
     num_folds: int = 1,
 ) -> list[str]:
-    """What a grid can resolve, before anything is trained; patients is the number of test patients,
-    None if it is not known yet. Empty for a grid without a comparison.
+    """What a grid can resolve, before anything is trained. patients is the number of test patients,
+    everyone that of all patients, None if it is not known yet. Empty for a grid without a
+    comparison.
     """
     counts = [len(comparisons(question, cells)) for question in questions]
     if not sum(counts):
@@ -197,9 +238,9 @@ def planned_lines(
         return [
             *lines,
             "one seed: nothing can be resolved, because the variance between trainings "
-            "stays unknown; give two seeds or more",
+            "stays unknown; give two seeds or more, or several folds",
         ]
-    lines += [_planned(replace(design, patients=n)) for n in _sizes(patients)]
+    lines += [_planned(replace(design, patients=n), everyone) for n in _sizes(patients)]
     lines.append(
         f"assumed: a difference varies by {BETWEEN_PATIENTS:.2f} Dice between patients, a training "
         f"by {BETWEEN_SEEDS:.2f} between seeds; the smallest difference grows in proportion"
@@ -211,12 +252,13 @@ def _sizes(patients: int | None) -> tuple[int, ...]:
     return EXAMPLES if patients is None else (patients,)
 
 
-def _planned(design: Design) -> str:
+def _planned(design: Design, everyone: int | None) -> str:
     start = f"{many(design.patients, 'test patient')}, {many(design.seeds, 'seed')}: "
     if design.patients < fewest_patients(design.comparisons):
         return (
             f"{start}nothing can be resolved (smallest p {p_limit(design.patients)}); "
-            f"{PATIENTS_HELP}, or fewer comparisons"
+            f"{more_patients(design.comparisons, everyone, design.folds)}. Fewer comparisons need "
+            "fewer patients"
         )
     return (
         f"{start}smallest p {p_limit(design.patients)}, smallest difference that 80 % power sees "

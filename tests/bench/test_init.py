@@ -80,10 +80,18 @@ def test_the_grid_is_planned_for_gpus_that_are_not_here(place, capsys):
     assert [line[3] for line in cells] == ["11", "11"]
     assert "these are another machine's figures, of one NVIDIA H200" in text
     assert " GPUs; planned for 3" in text
-    # Words of the data that the ready grids are for stand with those data alone.
-    told = text + (place / "my_grid.py").read_text()
-    assert not re.search("(?i)kits|kidney|the paper|the study", told)
+    with chdir(place):
+        assert main(["run", "--grid", "my_grid.py", "--data", "livers", "--dry-run"]) == 0
+        dry = capsys.readouterr()
+        assert main(["check", "livers", "--workers", "1"]) == 0
     assert not ray.is_initialized()
+    # Words of the data that the ready grids are for stand with those data alone.
+    told = [*dry, *capsys.readouterr(), text, (place / "my_grid.py").read_text()]
+    assert not re.search("(?i)kits|kidney|the paper|the study", " ".join(told))
+    # Three test patients are too few; folds would test all twelve.
+    advice = "With folds each of the 12 patients is tested once, and p can be small enough"
+    assert advice in text
+    assert advice in dry.out
     with chdir(place):
         assert main([*asked, "--gpus", "3"]) == 2
         assert main([*asked, "--like", "NVIDIA H20"]) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.grid.own_data import inherited, num_test_patients, on_data, run_name
+from bench.grid.own_data import PatientNumbers, inherited, on_data, patient_numbers, run_name
 from bench.grid.validate import check_grid
 from bench.grids import DEMO, FULL
 
@@ -44,8 +44,11 @@ def test_settings_of_the_demo_on_other_data_are_named_as_inherited():
 
 
 def test_a_generated_grid_knows_its_test_patients_before_it_runs():
-    assert num_test_patients(DEMO, None) == 16
-    assert num_test_patients(FULL, None) is None
+    num = DEMO.generate["num_cases"]
+    assert patient_numbers(DEMO, None) == PatientNumbers(tested=16, everyone=num)
+    assert patient_numbers(FULL, None) == PatientNumbers()
+    folds = replace(DEMO, splits="seeded", folds=(0, 1, 2, 3, 4))
+    assert patient_numbers(folds, None) == PatientNumbers(tested=num, everyone=num)
 
 
 def test_what_only_generated_data_need_may_stay_in_a_grid_on_other_data():
