@@ -15,12 +15,14 @@ LONGEST_TABLE = 2000
 @dataclass(frozen=True, slots=True)
 class Stated:
     """A number of the page that a check computes again: what it is ("mean", "difference" or
-    "first"), of which predictions, by place and weight, and its printed text.
+    "first"), of which predictions, by place and weight, its printed text, and the class, -1 for the
+    mean of the classes.
     """
 
     what: str
     of: tuple[tuple[int, float], ...]
     text: str
+    label: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """Two blocks, the first wider; below each other where the page is narrow."""
+    """Two blocks beside each other; the second below the first where the page is narrow."""
 
     blocks: tuple["Block", "Block"]
     kind: str = field(default="side_by_side", init=False)

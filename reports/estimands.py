@@ -4,12 +4,12 @@ computes every one again and compares its places.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from reports.analysis.context import Context
+from reports.analysis.summary import MEAN
 from reports.elements import (
     Block,
     Check,
@@ -19,7 +19,6 @@ from reports.elements import (
     Stated,
     Switch,
     Table,
-    TableCell,
 )
 from reports.formatting import MINUS, many, number, percent, signed
 from reports.load.counts import Counts
@@ -31,9 +30,9 @@ CLAIM = "A number that stands in several places is the same in all, and a second
 SLACK = 0.000501
 
 
-def states_mean(i: int, value: float) -> Stated:
-    """The mean Dice of the classes of a prediction."""
-    return Stated(MEAN_DICE, ((i, 1.0),), number(value))
+def states_mean(i: int, value: float, label: int = MEAN) -> Stated:
+    """The mean Dice of a prediction in a class, or of the classes."""
+    return Stated(MEAN_DICE, ((i, 1.0),), number(value), label)
 
 
 def states_first(i: int, share: float) -> Stated:
@@ -53,20 +52,15 @@ def states_pair(first: int, second: int, value: float) -> Stated:
     return Stated(DIFFERENCE, tuple(ordered), signed(value))
 
 
-def mean_cell(cell: TableCell, i: int, value: float) -> TableCell:
-    """A table cell that states the mean Dice of a prediction."""
-    return cell if math.isnan(value) else replace(cell, states=states_mean(i, value))
-
-
 def estimand_check(context: Context, sections: Sequence[Section]) -> Check:
     """Whether every number has one value on the page, and is what a second calculation gives: plain
     sums over the patients' counts, without the arrays that the page is made of.
     """
-    places: dict[tuple[str, tuple[tuple[int, float], ...]], list[str]] = defaultdict(list)
+    places: dict[tuple[str, int, tuple[tuple[int, float], ...]], list[str]] = defaultdict(list)
     for stated in all_stated(sections):
         if stated.text != "n/a":
             of, text = _in_order(stated)
-            places[stated.what, of].append(text)
+            places[stated.what, stated.label, of].append(text)
     means = mean_dice_again(context.all_predictions.counts)
     wrong = [
         f"{_in_words(context, *key)}: {', '.join(sorted(set(texts)))}"
@@ -85,21 +79,24 @@ def all_stated(sections: Sequence[Section]) -> Iterator[Stated]:
         yield from _in_blocks(section.blocks)
 
 
-def mean_dice_again(counts: Counts) -> list[float]:
-    """The mean Dice of the classes of every prediction, NaN without one, by loops over patients."""
-    names = counts.patient_of or counts.cases
-    means = []
+def mean_dice_again(counts: Counts) -> dict[tuple[int, int], float]:
+    """The mean Dice by (prediction, class), and of its classes by (prediction, MEAN), by loops over
+    patients; what has no score is left out.
+    """
+    means: dict[tuple[int, int], float] = {}
     for i in range(len(counts.available)):
-        classes = []
+        classes = {}
         for label in range(1, counts.true.shape[1]):
             scans: dict[str, list[int]] = defaultdict(list)
             for n in np.flatnonzero(counts.true[:, label] > 0).tolist():
-                scans[names[n]].append(n)
+                scans[(counts.patient_of or counts.cases)[n]].append(n)
             seeds = np.flatnonzero(counts.available[i]).tolist()
             if scans and seeds:
                 patients = [_patient_mean(counts, i, label, seeds, of) for of in scans.values()]
-                classes.append(math.fsum(patients) / len(patients))
-        means.append(math.fsum(classes) / len(classes) if classes else math.nan)
+                classes[label] = math.fsum(patients) / len(patients)
+        if classes:
+            classes[MEAN] = math.fsum(classes.values()) / len(classes)
+        means |= {(i, label): mean for label, mean in classes.items()}
     return means
 
 
@@ -137,17 +134,24 @@ def _in_order(stated: Stated) -> tuple[tuple[tuple[int, float], ...], str]:
     return tuple((i, -weight) for i, weight in stated.of), signed(turned)
 
 
-def _agrees(means: list[float], what: str, of: tuple[tuple[int, float], ...], text: str) -> bool:
+def _agrees(
+    means: Mapping[tuple[int, int], float],
+    what: str,
+    label: int,
+    of: tuple[tuple[int, float], ...],
+    text: str,
+) -> bool:
     """Whether a printed mean or difference is the second calculation's; a share of bootstrap
     samples is compared between its places alone.
     """
     if what == FIRST:
         return True
-    again = math.fsum(weight * means[i] for i, weight in of)
+    again = math.fsum(weight * means[i, label] for i, weight in of)
     return abs(float(text.replace(MINUS, "-")) - again) <= SLACK
 
 
-def _in_words(context: Context, what: str, of: tuple[tuple[int, float], ...]) -> str:
+def _in_words(context: Context, what: str, label: int, of: tuple[tuple[int, float], ...]) -> str:
     names = context.all_predictions.names
     words = {MEAN_DICE: "mean Dice", DIFFERENCE: "difference", FIRST: "ranks first"}
-    return f"{words[what]} of {' and '.join(names[i] for i, _ in of)}"
+    of_class = "" if label == MEAN else f" in {context.run.classes[label]}"
+    return f"{words[what]}{of_class} of {' and '.join(names[i] for i, _ in of)}"

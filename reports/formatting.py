@@ -23,10 +23,13 @@ def training_name(spec: TrialSpec, folds: Sequence[int]) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A rounded number, n/a for NaN; with a true minus sign if it is negative after rounding."""
+    """A rounded number, n/a for NaN; with a true minus sign if it is negative after rounding.
+
+    Sums in another order differ in their last bits, and are rounded alike.
+    """
     if math.isnan(value):
         return "n/a"
-    text = f"{value:.{digits}f}"
+    text = f"{round(value, 9):.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 
 

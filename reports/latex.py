@@ -13,7 +13,7 @@ from reports.figures.cells import (
     ranked_all,
     summary_of,
 )
-from reports.formatting import MINUS
+from reports.formatting import MINUS, ranged
 
 LATEX = "leaderboard.tex"
 SPECIAL = {
@@ -80,7 +80,5 @@ def escape_latex(name: str) -> str:
 def _score(summary: ScoreSummary) -> str:
     if math.isnan(summary.dice):
         return "--"
-    if math.isnan(summary.dice_low):
-        return f"{summary.dice:.3f}"
-    mark = r"$^\dagger$" if never_found(summary.dice, summary.dice_high) else ""
-    return f"{summary.dice:.3f} [{summary.dice_low:.3f}, {summary.dice_high:.3f}]{mark}"
+    mark = DAGGER if never_found(summary.dice, summary.dice_high) else ""
+    return escape_latex(ranged(summary.dice, summary.dice_low, summary.dice_high) + mark)

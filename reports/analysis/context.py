@@ -22,6 +22,7 @@ from reports.analysis.surfaces import (
     metric_summaries,
     refuse_unsound_surfaces,
     surfaces_table,
+    with_scores,
 )
 from reports.load.counts import Counts, count, on_one_grid
 from reports.load.run_folder import Run
@@ -99,9 +100,9 @@ def build_context(run: Run, scores: pd.DataFrame, trials: pd.DataFrame, images: 
         summaries=summaries,
         surface_rows=surface_rows,
         surfaces=surfaces,
-        metrics=metric_summaries(surfaces, run.classes),
+        metrics=with_scores(metric_summaries(surfaces, run.classes), ours),
         region_metrics=metric_summaries(surfaces, ("", *run.regions)),
-        external=replace(external, summaries=theirs),
+        external=replace(external, summaries=theirs, metrics=with_scores(external.metrics, theirs)),
         ensembles=ensemble_summaries(run, test[NATIVE]),
         mirrored=mirrored_summaries(run, test[NATIVE]),
         all_predictions=together,

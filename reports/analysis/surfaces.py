@@ -3,12 +3,12 @@ and their ratios.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from reports.analysis.summary import MEAN, resample_values
+from reports.analysis.summary import MEAN, ScoreSummary, resample_values
 from reports.load.by_patient import by_patient, folds_of_patients, patients_of
 from reports.load.counts import cases_by_fold, places, trial_places
 from reports.load.run_folder import SURFACE_TYPES, Run
@@ -185,6 +185,27 @@ def metric_summaries(surfaces: Surfaces, classes: tuple[str, ...]) -> MetricSumm
         if label and name in surfaces.regions and surfaces.holding(name).any()
     }
     return {name: _summaries(surfaces, name, labels) if labels else {} for name in METRICS}
+
+
+def with_scores(
+    metrics: MetricSummaries, scores: Mapping[tuple[int, int], ScoreSummary]
+) -> MetricSummaries:
+    """The metrics with Dice and IoU as in the leaderboard, whose intervals draw all predictions
+    together.
+    """
+    of_scores = {
+        name: {
+            key: replace(
+                one,
+                value=getattr(scores[key], name),
+                low=getattr(scores[key], f"{name}_low"),
+                high=getattr(scores[key], f"{name}_high"),
+            )
+            for key, one in metrics.get(name, {}).items()
+        }
+        for name in ("dice", "iou")
+    }
+    return {**metrics, **of_scores}
 
 
 def _summaries(

@@ -25,7 +25,7 @@ from reports.elements import (
     Text,
 )
 from reports.estimands import states_mean, states_pair
-from reports.figures.cells import prediction_name, scored, summary_of
+from reports.figures.cells import dice_cell, prediction_name, scored, summary_of
 from reports.figures.overview import overview_figure, patient_sheet
 from reports.formatting import (
     listed,
@@ -69,14 +69,14 @@ def answer(context: Context) -> Section:
             blocks=(caveats,),
         )
     turned = _first(context)
-    answers = answers_block(context, turned)
+    answers, numbers = answers_block(context, turned), _numbers(context, selection, found)
+    overview, patient = overview_figure(context, selection), patient_sheet(context, selection)
+    sentences = Text(_sentences(context, selection))
     blocks: tuple[Block, ...] = (
-        *((answers,) if answers else ()),
-        _numbers(context, selection, found),
+        *((SideBySide((answers, overview)), numbers) if answers else (numbers, overview)),
         *((Text(resolution_sentences(found)),) if found else ()),
         caveats,
-        _pictures(context, selection),
-        Text(_sentences(context, selection)),
+        SideBySide((sentences, patient)) if patient else sentences,
         _by_class(context, selection),
     )
     return Section(
@@ -112,12 +112,6 @@ def _external(context: Context) -> list[int]:
     """The places of the external predictions that the first screen names."""
     num = len(context.run.cells)
     return list(range(num, len(context.all_predictions.names)))[:MOST_EXTERNAL]
-
-
-def _pictures(context: Context, selection: Selection) -> Block:
-    """All configurations with intervals, and one patient beside them where slices are stored."""
-    overview, patient = overview_figure(context, selection), patient_sheet(context, selection)
-    return SideBySide((overview, patient)) if patient else overview
 
 
 def _why_none(context: Context) -> str:
@@ -322,7 +316,7 @@ def _by_class(context: Context, selection: Selection) -> Table:
             else "every patient has it"
         )
         dice = (
-            scored(row.dice, row.dice_low, row.dice_high)
+            dice_cell(context, selection.selected, label)
             if row.n
             else TableCell(f"n/a (0 of {num} patients hold it)")
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.analysis.surfaces import MetricSummaries
 from reports.elements import Column, TableCell
+from reports.estimands import states_mean
 from reports.figures.colours import model_colour
 from reports.formatting import cell_name, interval, number
 from trials.records.result import NATIVE
@@ -102,6 +104,16 @@ def scored(value: float, low: float, high: float) -> TableCell:
     never = never_found(value, high)
     small = f"{interval(low, high)} {DAGGER}" if never else interval(low, high)
     return TableCell(number(value), value, small=small, note=NEVER_FOUND if never else "")
+
+
+def dice_cell(context: Context, i: int, label: int) -> TableCell:
+    """The native test Dice of a place in all_predictions with its interval, which the check of the
+    page computes again.
+    """
+    found = summary_of(context, i, label)
+    cell = scored(found.dice, found.dice_low, found.dice_high)
+    known = not math.isnan(found.dice)
+    return replace(cell, states=states_mean(i, found.dice, label)) if known else cell
 
 
 def never_found(value: float, high: float) -> bool:

@@ -13,14 +13,14 @@ from reports.analysis.questions import SAME
 from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, Figure, Table, TableCell
-from reports.estimands import mean_cell, states_pair
+from reports.estimands import states_pair
 from reports.figures.cells import (
     class_name,
+    dice_cell,
     is_external,
     prediction,
     prediction_colour,
     prediction_name,
-    scored,
     summary_of,
 )
 from reports.figures.colours import mark
@@ -71,7 +71,7 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
     rows = tuple(
         (
             prediction(context, line.place),
-            *(_score(line, label) for label in labels),
+            *(dice_cell(context, line.place, label) for label in labels),
         )
         for line in lines
     )
@@ -92,12 +92,6 @@ def mean_figure(context: Context, order: list[int]) -> Figure:
         height=frame(titles) + ROW * len(lines),
         least_width=NAMES + PANEL * len(labels),
     )
-
-
-def _score(line: Line, label: int) -> TableCell:
-    found = line.by_label[label]
-    cell = scored(found.dice, found.dice_low, found.dice_high)
-    return mean_cell(cell, line.place, found.dice) if label == MEAN else cell
 
 
 def _mean_panels(lines: list[Line], labels: list[int], titles: list[str]) -> dict[str, Any]:

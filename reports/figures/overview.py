@@ -4,14 +4,13 @@ from reports.analysis.context import Context
 from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN
 from reports.elements import Column, Figure, Picture, Sheet, Table
-from reports.estimands import mean_cell
 from reports.figures.cells import (
+    dice_cell,
     is_external,
     prediction,
     prediction_colour,
     prediction_name,
     ranked_all,
-    scored,
     summary_of,
 )
 from reports.figures.colours import label_colour, mark
@@ -21,7 +20,7 @@ from reports.figures.slices import image_notes, picture_case, shown_channels
 from reports.formatting import cell_name, distinct, listed, many, many_patients, number, plain
 from trials.records.result import NATIVE
 
-# More rows would push the patient off the first screen. The leaderboard shows all configurations.
+# More rows would push the figure off the first screen. The leaderboard shows all configurations.
 MOST_ROWS = 16
 ROW, FRAME = 20, 76
 
@@ -95,18 +94,11 @@ def _points(context: Context, order: list[int], rows: list[str]) -> tuple[dict[s
 
 
 def _table(context: Context, order: list[int]) -> Table:
-    means = [summary_of(context, i, MEAN) for i in order]
     return Table(
         id="answer-overview-table",
         caption="The means and intervals of the figure.",
         columns=(Column("configuration"), Column("mean test Dice", True)),
-        rows=tuple(
-            (
-                prediction(context, i),
-                mean_cell(scored(mean.dice, mean.dice_low, mean.dice_high), i, mean.dice),
-            )
-            for i, mean in zip(order, means, strict=True)
-        ),
+        rows=tuple((prediction(context, i), dice_cell(context, i, MEAN)) for i in order),
     )
 
 

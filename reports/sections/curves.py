@@ -259,8 +259,9 @@ def _layout(losses: list[str], ticks: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(context: Context, model: str, cells: list[Cell], shown: Shown) -> Table:
-    names = ["seeds", "epochs", "best epoch", "validation Dice", "training Dice"]
-    names += [f"validation {context.run.classes[label]}" for label in context.run.labels]
+    parts = ["validation Dice", "training Dice"]
+    parts += [f"validation {context.run.classes[label]}" for label in context.run.labels]
+    names = ["seeds", "epochs", "best epoch", *(f"{part} at the best epoch" for part in parts)]
     columns = (
         Column("configuration"),
         *(Column(name, True) for name in names),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from reports.analysis.context import Context
 from reports.analysis.summary import MEAN, ScoreSummary
 from reports.elements import Column, HeatMap, Section, Table, TableCell, Text
-from reports.figures.cells import NEVER_FOUND, class_name, never_found, scored
+from reports.figures.cells import NEVER_FOUND, class_name, dice_cell, never_found, scored
 from reports.figures.colours import heat_colour, model_colour
 from reports.formatting import cell_name, distinct, listed, many, number, ranged, span
 from trials.records.result import COMPLETE, NATIVE
@@ -158,11 +158,11 @@ def _table(context: Context) -> Table:
         for label in labels:
             summary = context.summaries[NATIVE][i, label]
             hole = "" if summary.seeds else _hole(context, cell)
-            for ratio in ("dice", "iou"):
-                value, low, high = (getattr(summary, ratio + end) for end in ("", "_low", "_high"))
-                row.append(
-                    TableCell(hole, value, look="quiet") if hole else scored(value, low, high)
-                )
+            if hole:
+                row += [TableCell(hole, math.nan, look="quiet")] * 2
+            else:
+                iou = scored(summary.iou, summary.iou_low, summary.iou_high)
+                row += [dice_cell(context, i, label), iou]
         rows.append(tuple(row))
     return Table(
         id="grid-table",

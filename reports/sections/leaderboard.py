@@ -10,10 +10,11 @@ from reports.analysis.contrasts import against
 from reports.analysis.selection import Selection
 from reports.analysis.summary import MEAN
 from reports.elements import Block, Column, Section, Table, TableCell, Text
-from reports.estimands import mean_cell, states_first
+from reports.estimands import states_first
 from reports.figures.cells import (
     class_name,
     configuration,
+    dice_cell,
     further_cells,
     further_columns,
     has_surfaces,
@@ -157,19 +158,17 @@ def _overview(context: Context, order: list[int]) -> Table:
 
 
 def _row(context: Context, i: int, labels: tuple[int, ...]) -> tuple[TableCell, ...]:
-    mean, *of_classes = (summary_of(context, i, label) for label in labels)
-    first = float(context.first[i])
+    first, seeds = float(context.first[i]), summary_of(context, i, MEAN).seeds
     cube = () if is_external(context, i) else (context.summaries[PREPARED][i, MEAN].dice,)
     return (
         prediction(context, i),
-        mean_cell(scored(mean.dice, mean.dice_low, mean.dice_high), i, mean.dice),
-        *(scored(of.dice, of.dice_low, of.dice_high) for of in of_classes),
+        *(dice_cell(context, i, label) for label in labels),
         *_surfaces(context, i, MEAN),
         *further_cells(context, None if is_external(context, i) else i, MEAN),
         *(TableCell(number(value), value) for value in cube),
         *(() if cube else (nothing_known(),)),
         TableCell(percent(first), first, states=states_first(i, first)),
-        TableCell(str(mean.seeds), mean.seeds),
+        TableCell(str(seeds), seeds),
     )
 
 
@@ -231,7 +230,7 @@ def _class_row(context: Context, i: int, label: int, p: float) -> tuple[TableCel
     cube = None if external else context.summaries[PREPARED][i, label]
     return (
         prediction(context, i),
-        scored(summary.dice, summary.dice_low, summary.dice_high),
+        dice_cell(context, i, label),
         scored(summary.iou, summary.iou_low, summary.iou_high),
         *_surfaces(context, i, label),
         *further_cells(context, None if external else i, label),

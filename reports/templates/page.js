@@ -40,7 +40,7 @@ function withColours(value) {
 
 // The row names of a figure in lines that fit, and the left margin for them in pixels; plotly can only find it by drawing the figure twice.
 const ruler = document.createElement("canvas").getContext("2d"), entities = document.createElement("textarea");
-const NAME_GAP = 16, LINE = 16, MOST_LINES = 6, NAMES_SHARE = 0.42, PAPER_SHARE = 0.55;
+const NAME_GAP = 16, LINE = 16, MOST_LINES = 6, NAMES_SHARE = 0.42, NARROW_SHARE = 0.55;
 function widthOf(text) {
   return ruler.measureText(text).width;
 }
@@ -82,7 +82,7 @@ function widthForNames({ yaxis }, share) {
   return Math.max(0, ...widths) / share;
 }
 
-function themed(layout, width, share = NAMES_SHARE) {
+function themed(layout, width, share) {
   const ink = resolveColour("var(--ink)"), muted = resolveColour("var(--muted)"), line = resolveColour("var(--line)");
   const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted }, automargin: true };
   const base = {
@@ -156,8 +156,8 @@ async function draw(figure, onPaper = false) {
   const view = content.views[figure.querySelector(".picker select")?.value ?? 0] ?? content;
   const column = figure.closest(".beside") ? BESIDE * PAPER : PAPER;
   const given = { ...content.layout, ...view.layout };
-  const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0, Math.min(2 * column, widthForNames(given, PAPER_SHARE)));
-  const { lines, ...layout } = onPaper ? themed(given, paper, PAPER_SHARE) : themed(given, canvas.clientWidth);
+  const paper = Math.max(column, parseInt(canvas.style.minWidth) || 0, Math.min(2 * column, widthForNames(given, NARROW_SHARE)));
+  const { lines, ...layout } = onPaper ? themed(given, paper, NARROW_SHARE) : themed(given, canvas.clientWidth, figure.closest(".beside") ? NARROW_SHARE : NAMES_SHARE);
   // Rows of several lines make the figure higher than it was announced.
   const rows = layout.yaxis.categoryarray?.length ?? 0, height = Number(canvas.dataset.height ??= parseInt(canvas.style.height));
   const between = rows ? (height - layout.margin.t - layout.margin.b) / rows : 0;

@@ -204,8 +204,9 @@ def test_every_section_is_there_and_the_first_screen_answers(page):
     assert page.eval_on_selector_all(
         "main > section:not(.detail)", "all => all.map(one => one.id)"
     ) == list(PARTS)
-    assert page.locator("h1").bounding_box()["y"] < 400
-    assert page.locator(".numbers").bounding_box()["y"] < 900
+    overview = page.locator("#answer-overview").bounding_box()
+    assert page.locator(".answers").bounding_box()["y"] == overview["y"] < 400
+    assert overview["y"] + overview["height"] < 800
 
 
 def test_a_table_sorts_by_number_both_ways(page):

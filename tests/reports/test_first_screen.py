@@ -11,20 +11,27 @@ from made_up import MadeUp, all_results, plausible_quality, write_run
 
 from reports.analysis.context import Context, build_context
 from reports.answer.know_first import know_first
-from reports.answer.resolution import resolution, resolution_sentences
+from reports.answer.resolution import (
+    more_patients,
+    planned_lines,
+    resolution,
+    resolution_sentences,
+)
 from reports.answer.section import answer
-from reports.elements import Answers, Section, Text
+from reports.elements import Answers, Block, Section, SideBySide, Text
 from reports.estimands import all_stated, estimand_check
 from reports.load.run_folder import read_run
 from reports.sections.effects import effects
+from reports.sections.grid import grid
 from reports.sections.hpo import hpo
 from reports.sections.leaderboard import leaderboard
 from reports.sections.pairs import pairs
 from reports.sections.seeds import seeds
 from reports.sections.stability import ranking_stability
 from reports.table import scores_table, trials_table
+from trials.records.questions import asked
 
-STATING = (answer, leaderboard, effects, pairs, ranking_stability, seeds)
+STATING = (answer, leaderboard, grid, effects, pairs, ranking_stability, seeds)
 
 
 def turned(cell, seed, case, label):
@@ -36,6 +43,15 @@ def turned(cell, seed, case, label):
 def context_of(folder, made: MadeUp, results=None) -> Context:
     run = read_run(write_run(folder, made, results))
     return build_context(run, scores_table(run), trials_table(run), "none")
+
+
+def laid_out(section: Section) -> list[Block]:
+    """The blocks of a section, those that stand beside each other one by one."""
+    return [
+        inner
+        for block in section.blocks
+        for inner in (block.blocks if isinstance(block, SideBySide) else (block,))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +67,7 @@ def sections(context) -> list[Section]:
 
 def test_an_answer_that_depends_on_the_model_is_said_first(context, sections):
     first = sections[0]
-    (block,) = (block for block in first.blocks if isinstance(block, Answers))
+    (block,) = (block for block in laid_out(first) if isinstance(block, Answers))
 
     assert first.title == "The better model depends on the loss"
     assert first.finding.startswith("The answer depends on the loss: unet3d scores 0.1")
@@ -71,25 +87,29 @@ def test_every_number_has_one_value_and_a_second_calculation_agrees(context, sec
 
     assert found.holds
     numbers, places = map(int, re.findall(r"\d+", found.detail))
-    # Four means, six differences of pairs, four shares of first places, in many places each.
-    assert numbers >= 14
+    # Four means of the classes and of three classes each, six differences of pairs, four shares of
+    # first places, in many places each.
+    assert numbers >= 26
     assert places > 3 * numbers
-    changed = next(stated for stated in all_stated(sections) if stated.what == "difference")
-    other = dataclasses.replace(changed, text="+0.999")
-    wrong = dataclasses.replace(sections[0], states=(*sections[0].states, other))
-    failed = estimand_check(context, [wrong, *sections[1:]])
-    assert failed.holds is False
-    assert "difference of" in failed.detail
+    for what, label, text in (("difference", -1, "difference of"), ("mean", 2, "Dice in tumor of")):
+        changed = next(
+            one for one in all_stated(sections) if (one.what, one.label) == (what, label)
+        )
+        other = dataclasses.replace(changed, text="+0.999")
+        wrong = dataclasses.replace(sections[0], states=(*sections[0].states, other))
+        failed = estimand_check(context, [wrong, *sections[1:]])
+        assert failed.holds is False
+        assert text in failed.detail
 
 
 def test_the_sentences_print_the_numbers_that_they_state(sections):
     for section in sections:
         words = " ".join(
             [section.finding]
-            + [text for b in section.blocks if isinstance(b, Text) for text in b.paragraphs]
+            + [text for b in laid_out(section) if isinstance(b, Text) for text in b.paragraphs]
             + [
                 line
-                for b in section.blocks
+                for b in laid_out(section)
                 if isinstance(b, Answers)
                 for _, lead, lines in b.items
                 for line in (lead, *(text for text, _, _ in lines))
@@ -108,10 +128,32 @@ def test_few_patients_are_said_first_and_no_number_of_seeds_is_advised(tmp_path)
     assert "With 4 test patients p cannot be smaller than 0.125" in words
     assert "nothing can be resolved with fewer than 6 test patients" in words
     assert "More seeds do not help" in words
+    # Two train, four validate, four test; one comparison needs six.
+    assert "With folds each of the 10 patients is tested once, and p can be small enough" in words
     assert not re.search(r"\d+ seeds of each", words)
     assert know_first(context, found)[0].title == "Too few patients"
     numbers = answer(context).blocks[1]
     assert numbers.items[-1][0] == "none"
+
+
+def test_folds_are_advised_before_and_after_a_run_in_the_same_words_and_never_twice(tmp_path):
+    cells = MadeUp(models=("unet3d",)).cells
+    questions = asked(None, cells)
+    few = planned_lines(questions, cells, 2, patients=4, everyone=10)
+    in_folds = planned_lines(questions, cells, 2, patients=4, everyone=4, num_folds=2)
+    helps = more_patients(1, 10, 1)
+
+    assert helps.endswith(
+        "or folds. With folds each of the 10 patients is tested once, and p can be small enough"
+    )
+    assert helps in few[2]
+    assert "each of the 5 patients is tested once, and p still cannot" in more_patients(1, 5, 1)
+    assert "or folds, which test each patient once" in more_patients(1, None, 1)
+    assert "more test patients are needed, by a larger data set. Fewer" in in_folds[2]
+    crossed = context_of(tmp_path, MadeUp(models=("unet3d",), folds=(0, 1), num_test=2))
+    words = " ".join(resolution_sentences(resolution(crossed)))
+    assert "more test patients are needed, by a larger data set. More seeds do not help" in words
+    assert "folds" not in words
 
 
 def test_what_a_run_resolves_is_near_what_it_finds(context):

@@ -213,13 +213,15 @@ def test_the_curves_at_their_best_epochs(printed):
             best = [result["curve"][result["best_epoch"]] for result in results]
             assert name.startswith(model)
             agrees(
-                row["validation Dice"], np.mean([list(one["val_dice"].values()) for one in best])
+                row["validation Dice at the best epoch"],
+                np.mean([list(one["val_dice"].values()) for one in best]),
             )
             agrees(
-                row["training Dice"], np.mean([list(one["train_dice"].values()) for one in best])
+                row["training Dice at the best epoch"],
+                np.mean([list(one["train_dice"].values()) for one in best]),
             )
             for label, title in CLASSES.items():
                 agrees(
-                    row[f"validation {title}"],
+                    row[f"validation {title} at the best epoch"],
                     np.mean([one["val_dice"][str(label)] for one in best]),
                 )
