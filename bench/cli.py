@@ -14,16 +14,15 @@ from bench.commands import (
     init,
     merge,
     plan,
-    predict_flags,
+    predict,
     prepare,
     report,
     run,
-    score_flags,
+    score,
     status,
 )
 from bench.commands import list as ls
-from bench.commands.verb import refuse_passwords
-from bench.exit_codes import INTERRUPTED, USER_ERROR
+from bench.verb import INTERRUPTED, USER_ERROR, refuse_passwords
 from trials.process.versions import own_version
 from trials.storage.user import complete_user
 
@@ -38,10 +37,10 @@ VERBS = (
     prepare,
     report,
     merge,
-    predict_flags,
+    predict,
     export,
     audit,
-    score_flags,
+    score,
     doctor,
 )
 

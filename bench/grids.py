@@ -5,7 +5,6 @@ To define a grid of your own, write a Python file that defines one Grid (and may
 registries): `python -m bench.run --grid my_grid.py`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import field, replace
 from itertools import product as cartesian
@@ -23,6 +22,7 @@ from trials.records.metrics import METRICS, MetricEntry
 from trials.records.questions import Question
 from trials.records.record import OneOf, record
 from trials.records.registry import Entry
+from trials.records.run_record import folder_name
 from trials.records.spec import Augmentation, Cell, Cube, Hyper, Recipe, Spacing, Times
 
 __all__ = [
@@ -60,18 +60,6 @@ MOST_TRIALS = 10_000
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Trials = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
 Fold = Annotated[int, Field(ge=0)]
-# The name is also that of the run folder, in runs/.
-NAME = re.compile(r"\w[\w .+-]{0,59}")
-
-
-def folder_name(name: str) -> str:
-    """Return name if a run folder can have it. Raises ValueError for any other name."""
-    if not NAME.fullmatch(name):
-        raise ValueError(
-            "must be a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or "
-            f"'-', since it names the run folder; got {name!r}"
-        )
-    return name
 
 
 @record
@@ -132,9 +120,8 @@ def product(
     models: tuple[str, ...], losses: tuple[str, ...], samplings: tuple[str, ...]
 ) -> tuple[Cell, ...]:
     """Every combination; the model changes slowest."""
-    return tuple(
-        Cell(model=m, loss=lo, sampling=s) for m, lo, s in cartesian(models, losses, samplings)
-    )
+    cells = cartesian(models, losses, samplings)
+    return tuple(Cell(model=m, loss=lo, sampling=s) for m, lo, s in cells)
 
 
 LOSS_NAMES = ("combined", "focal", "weighted_focal", "class_balanced")
@@ -204,6 +191,7 @@ _SMALL = Recipe(
     # Eight trials of this size share a GPU.
     gpu_share=0.125,
 )
+_SLICES = replace(_SMALL, width=None, weights="random")
 DEMO = Grid(
     name="demo",
     dataset="phantoms",
@@ -232,13 +220,7 @@ DEMO = Grid(
         # 32 pixels are halved three times. Deeper stages cost 50 % more and do not score better in
         # so few steps.
         "2d": replace(
-            _SMALL,
-            width=None,
-            epochs=18,
-            validate_every=9,
-            batch_size=16,
-            model_options=(("depth", 3.0),),
-            weights="random",
+            _SLICES, epochs=18, validate_every=9, batch_size=16, model_options=(("depth", 3.0),)
         ),
     },
     hyper={

@@ -10,10 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.execution.jobs import Places
+from bench.execution.ready import Places
 from bench.execution.signals import Stopping
 from bench.execution.start_weights import weight_files
-from bench.exit_codes import FINISHED, INTERRUPTED, WITH_FAILURES
 from bench.grid.expand import count_trials, list_trials
 from bench.grid.own_data import PatientNumbers, on_data, patient_numbers, run_name
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
@@ -22,8 +21,10 @@ from bench.grid.validate import check_grid
 from bench.plan.budget import buy
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
-from bench.tracking.trackers import check_tracker
-from trials.data.datasets.registry import DATASETS, open_dataset
+from bench.tuning.trackers import check_tracker
+from bench.verb import FINISHED, INTERRUPTED, WITH_FAILURES
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import DATASETS
 from trials.data.datasets.targets import target_regions
 from trials.records.targets import LABELS, REGIONS, targets_text
 
@@ -129,8 +130,7 @@ def write_report(out: Path, images: str | None = None) -> Path:
     """Write the studies, the Optuna storage, the tables and the report of a run folder, and return
     the path of the page. images as in report_run.
     """
-    from bench.search.importance import write_studies
-    from bench.search.journal import write_journal
+    from bench.search.studies import write_journal, write_studies
     from reports.build import report_run
     from reports.load.run_folder import read_run
 
@@ -146,9 +146,9 @@ def exit_code_of(out: Path, finished: bool, stopped: int) -> int:
     """The exit code of a run: that of the signal that stopped it, finished with failures, or
     finished. Prints what failed to stderr.
     """
-    from bench.execution.results import read_results
     from bench.run_folder.provenance import command
     from trials.records.result import FAILED
+    from trials.records.result_file import read_results
 
     if not finished:
         print(

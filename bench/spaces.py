@@ -1,9 +1,10 @@
-"""Search ranges and default settings of hyperparameters, as data."""
+"""Hyperparameters: search ranges and default settings, as data, and which values they may take."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
+from typing import Any
 
 from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, is_plain_focal, one_minus_beta_range
@@ -11,6 +12,17 @@ from trials.models.registry import MODELS
 from trials.records.record import record
 from trials.records.registry import pick
 from trials.records.spec import Cell, Hyper
+
+# Valid values of a parameter: the rule as text and as a function.
+LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("greater than 0", lambda value: value > 0),
+    "gamma": ("0 or greater", lambda value: value >= 0),
+    "one_minus_beta": ("greater than 0 and at most 1", lambda value: 0 < value <= 1),
+    "frozen_stages": ("0 or greater", lambda value: value >= 0),
+    "weight_decay": ("0 or greater", lambda value: value >= 0),
+    "clip_gradient": ("greater than 0", lambda value: value > 0),
+    "oversample_share": ("in 0..1", lambda value: 0 <= value <= 1),
+}
 
 
 @record
@@ -176,3 +188,38 @@ def _below_plain_focal(bounds: Range, counts: ClassCounts) -> Range:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if is_plain_focal(counts, middle) else (middle, high)
     return replace(bounds, high=low if is_plain_focal(counts, high) else high)
+
+
+def check_number(where: str, name: str, value: Any, fix: str) -> None:
+    """Raise ValueError for a value that is not a finite number within the limits of its parameter;
+    fix is an alternative to correcting it.
+    """
+    rule, fits = LIMITS.get(name, ("a number", lambda value: True))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not fits(value):
+        raise ValueError(
+            f"{where} must be {rule} and finite; got {value!r}; write a valid number, {fix}"
+        )
+
+
+def check_range(where: str, name: str, bounds: Range) -> None:
+    """Raise ValueError for a range whose ends are in the wrong order, outside the limits, or
+    invalid for its scale.
+    """
+    for end in (bounds.low, bounds.high):
+        check_number(
+            f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper only"
+        )
+        if bounds.integer and end != int(end):
+            raise ValueError(
+                f"{where}: the ends of an integer range must be whole numbers; got {end!r}"
+            )
+    if bounds.low >= bounds.high:
+        raise ValueError(
+            f"{where}: low must be below high; got {bounds.low:g} and {bounds.high:g}; to fix the "
+            "parameter, set it in Grid.hyper instead"
+        )
+    if bounds.log and bounds.low <= 0:
+        raise ValueError(
+            f"{where}: low must be greater than 0 in a logarithmic range; got low={bounds.low:g}"
+        )

@@ -16,8 +16,8 @@ from monai.transforms import Compose, EnsureTyped, Lambdad
 from benchmarks.compare import compare, keep, table
 from trials.data.batches.loading import Items, slice_items, volume_items
 from trials.data.batches.slices import export_slices
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.process.environment import reset_peak
 from trials.records.spec import Cube

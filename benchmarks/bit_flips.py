@@ -14,16 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.execution.results import read_result
 from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import SPEC
-from trials.data.datasets.registry import open_dataset
+from trials.data.datasets.opening import open_dataset
 from trials.data.nifti.header import read_header
 from trials.data.nifti.voxels import label_slabs, stored_slabs
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import record_hash
 from trials.records.result import COMPLETE, TrialResult
-from trials.records.result_file import write_result
+from trials.records.result_file import find_result, write_result
 from trials.records.spec import Cube
 from trials.training.checkpoint import Checkpoints
 
@@ -88,7 +87,7 @@ def subjects(place: Path) -> dict[str, tuple[Path, Reader]]:
         "cube of the mask": (cubes["labels"], lambda: read_cube(prepared, case.case, "labels")),
         "manifest": (prepared / "manifest.json", lambda: open_cache(prepared).cases),
         "checkpoint": (max(kept.folder.glob("checkpoint-*.pt")), lambda: read_newest(kept.folder)),
-        "result": (place / "trials" / TRIAL / "result.json", lambda: read_result(place, TRIAL)),
+        "result": (place / "trials" / TRIAL / "result.json", lambda: find_result(place, TRIAL)),
     }
 
 

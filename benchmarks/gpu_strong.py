@@ -23,8 +23,8 @@ from benchmarks.compare import RESULTS
 from benchmarks.gpu.busy import busy_percent, watching
 from benchmarks.gpu.machine import python, stamp
 from benchmarks.gpu.rows import Row, Sheet
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.inference.network import pick_device
 from trials.records.job import Job

@@ -22,7 +22,7 @@ from scipy.ndimage import distance_transform_edt
 
 from benchmarks.compare import RESULTS, keep
 from trials.data.batches.loading import Batch, Feed
-from trials.data.datasets.registry import open_dataset
+from trials.data.datasets.opening import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.inference.evaluate import Evaluation, predicted

@@ -22,14 +22,15 @@ from torch import Tensor
 
 from benchmarks.compare import keep
 from trials.data.datasets.nnunet.export import export_nnunet
-from trials.data.datasets.registry import Dataset, Split, open_dataset
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import Dataset, Split
 from trials.data.nifti.volume import read_image, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.spacing.plan import fullres_mm, lowres_mm, native_grids
 from trials.inference.predict import interpolation
 from trials.inference.whole_cases import importance
 from trials.records.spec import Spacing
-from trials.training.segmentation import downsampled, output_weights, supervised_loss
+from trials.training.tasks import downsampled, output_weights, supervised_loss
 
 # Intensities of the foreground are measured on the native grid: the spacing does not matter.
 COARSE = Spacing(mm=(10.0, 10.0, 10.0))

@@ -21,8 +21,8 @@ from trials.data.datasets.kits23 import CLASSES
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.data.nifti.volume import read_labels, write_labels
+from trials.scoring.case import official_scores
 from trials.scoring.folders import MaskPair, read_pair, score_pair
-from trials.scoring.official import official_scores
 
 
 def specked(labels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ import ray
 from rich.console import Console
 
 from bench.execution.ready import DataPlaces, make_ready
-from bench.execution.results import read_results
 from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.plan.estimate import estimate_wall_seconds, models_to_time
@@ -24,6 +23,7 @@ from bench.plan.plan import gather_measurements, make_sample
 from bench.tuning.driver import connect
 from bench.tuning.measure import measure
 from benchmarks.compare import keep
+from trials.records.result_file import read_results
 
 GRID = """
 from dataclasses import replace

@@ -20,8 +20,8 @@ from bench.grid.resolve import recipe_of
 from bench.grids import DEMO, FULL
 from benchmarks.bfloat16 import RoundedConvolutions
 from benchmarks.compare import keep
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.inference.network import pick_device, untouched
 from trials.models.registry import MODELS

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from benchmarks.small_data import write_small_data
 from benchmarks.write_faults import check, finals
-from trials.data.datasets.registry import Dataset, open_dataset
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import Dataset
 from trials.data.prepared.cache import prepare_dataset
 from trials.records.spec import Cube
 

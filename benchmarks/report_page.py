@@ -22,8 +22,7 @@ from chromium import ARGUMENTS, CHROMIUM, opened, scroll_through
 from made_up import LOSSES, MadeUp, complete, plausible_quality, write_run
 from made_up_pictures import ball_with_tumor, hash_of, write_arrays
 
-from bench.execution.results import read_results
-from bench.search.importance import write_studies
+from bench.search.studies import write_studies
 from benchmarks.compare import keep
 from reports.analysis.context import build_context
 from reports.load.run_folder import read_run
@@ -31,6 +30,7 @@ from reports.sections.registry import SECTIONS
 from reports.table import scores_table, trials_table
 from trials.records.codec import to_json
 from trials.records.result import NATIVE, ExternalPredictions
+from trials.records.result_file import read_results
 from trials.records.spec import Cell
 from trials.storage.checksum import add_checksum
 

@@ -22,11 +22,11 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from bench.execution.results import read_result
 from benchmarks.breaking import FAULTS, NODE, Soak
 from benchmarks.tiny_grid import tiny_grid
 from trials.process.versions import processor_name
 from trials.records.result import COMPLETE, PRUNED
+from trials.records.result_file import find_result
 
 GRID = tiny_grid("Tuning(trials=3, epochs=2)", epochs=6, steps=12, seeds=(0, 1))
 TRIALS = 10
@@ -44,7 +44,7 @@ def ended(soak: Soak) -> None:
     """Count a run whose driver has ended, and compare it with the one that was left alone."""
     assert soak.run is not None
     soak.look()
-    results = [read_result(soak.out, path.parent.name) for path in soak.results()]
+    results = [find_result(soak.out, path.parent.name) for path in soak.results()]
     done = sum(result is not None and result.state in (COMPLETE, PRUNED) for result in results)
     soak.counts["runs"] += 1
     soak.counts["trials done"] += done

@@ -16,13 +16,14 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks.compare import keep
-from trials.data.datasets.registry import Case, open_dataset
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import Case
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.data.prepared.case_checks import Rules
 from trials.data.prepared.case_store import Store, open_folder, prepared_record
 from trials.data.prepared.native_grid import native_labels
 from trials.inference.ceiling import certain_planes
-from trials.inference.native_slabs import slabs_on_native_grid
+from trials.inference.predict import slabs_on_native_grid
 from trials.records.spec import Spacing
 from trials.scoring.overlap import label_counts, mean_dice_by_label
 

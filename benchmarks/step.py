@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks.compare import keep
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.inference.network import Network
 from trials.process.environment import reset_peak
@@ -25,7 +25,7 @@ from trials.records.spec import TUNE, Cell, Cube, Recipe, TrialSpec
 from trials.training.build import make_network, make_segmentation
 from trials.training.loop import train_epoch
 from trials.training.optimizer import make_optimizer
-from trials.training.segmentation import Segmentation
+from trials.training.tasks import Segmentation
 
 EDGE, STEPS, ROUNDS = 48, 2, 24
 VOLUMES = Recipe(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trials.data.datasets.registry import open_dataset
+from trials.data.datasets.opening import open_dataset
 from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.records.codec import from_json, record_hash

@@ -7,13 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.execution.ceilings import write_ceilings
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import DataPlaces, make_ready
+from bench.execution.ready import DataPlaces, Places, job_maker, make_ready
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import before_data, resolve
 from bench.grid.user_file import load_grid
-from bench.run_folder.data_record import data_record
-from bench.run_folder.provenance import run_record, write_provenance
+from bench.run_folder.provenance import data_record, run_record, write_provenance
 from trials.training.attempt import attempt
 
 

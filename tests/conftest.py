@@ -139,8 +139,8 @@ def demo(tmp_path_factory) -> Ran:
 @pytest.fixture(scope="session")
 def small_cache(tmp_path_factory) -> Path:
     """Twelve phantoms prepared at 32^3; the folder that open_cache takes."""
+    from trials.data.datasets.opening import open_dataset
     from trials.data.datasets.phantoms.writing import write_phantoms
-    from trials.data.datasets.registry import open_dataset
     from trials.data.prepared.cache import prepare_dataset
     from trials.records.spec import Cube
 

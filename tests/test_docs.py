@@ -26,8 +26,8 @@ from bench.cli import main, parser
 from bench.grid.user_file import load_grid
 from bench.grids import DATASETS, LOSSES, METRICS, MODELS, SAMPLINGS
 from reports.sections.registry import SECTIONS
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import prepare_dataset
 from trials.records.result import COMPLETE
 from trials.training.attempt import attempt

@@ -21,12 +21,12 @@ from conftest import ROOT, bench_run, on_one_core
 from event_files import scalars
 
 from bench.cli import main
-from bench.execution.results import read_results
 from bench.run_folder.status import status_text
 from reports.load.run_folder import read_run
 from reports.table import write_tables
 from trials.identity.code_identity import code_of_cell
 from trials.losses import LOSSES
+from trials.records.result_file import read_results
 from trials.records.spec import Cell
 from trials.storage.atomic import ABANDONED_SECONDS
 

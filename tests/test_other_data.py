@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT, SECRET, bench_run, on_one_core
 
 from bench.cli import main
-from bench.execution.results import read_results
+from trials.records.result_file import read_results
 
 GRID = """
 import itertools

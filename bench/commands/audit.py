@@ -2,8 +2,7 @@
 
 import argparse
 
-from bench.commands.verb import Verbs, add_verb
-from bench.exit_codes import FINISHED
+from bench.verb import FINISHED, Verbs, add_verb
 from trials.storage.probe import local_path_argument
 
 

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import (
+from bench.verb import (
+    FINISHED,
     NAMES,
+    USER_ERROR,
     Verbs,
     add_data,
     add_verb,
     add_workers,
     required_folder,
 )
-from bench.exit_codes import FINISHED, USER_ERROR
-from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset, find_dataset
+from trials.data.datasets.opening import find_dataset
+from trials.data.datasets.registry import DATASETS, Dataset, detect_dataset
 from trials.records.faults import (
     FATAL,
     WARNING,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bench.commands.verb import Verbs, add_verb
+from bench.verb import Verbs, add_verb
 from trials.storage.probe import folder_or_url, local_path_argument
 
 

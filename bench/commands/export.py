@@ -5,9 +5,8 @@ folders of nnU-Net, or trials of a run as a MONAI bundle.
 import argparse
 from collections.abc import Callable
 
-from bench.commands.predict_flags import add_trials
-from bench.commands.verb import NAMES, Verbs, add_verb
-from bench.exit_codes import FINISHED
+from bench.commands.predict import add_trials
+from bench.verb import FINISHED, NAMES, Verbs, add_verb
 from trials.storage.probe import folder_or_url, local_path_argument
 
 
@@ -93,11 +92,11 @@ def export_nnunet(options: argparse.Namespace) -> None:
     """segbench export nnunet."""
     from bench.run_folder.own_places import refuse_overlap
     from trials.data.datasets.nnunet.export import export_nnunet
+    from trials.data.datasets.opening import open_dataset
     from trials.data.datasets.registry import (
         default_scheme,
         detect_dataset,
         official_regions,
-        open_dataset,
         split_cases,
     )
 
@@ -116,7 +115,7 @@ def export_nnunet(options: argparse.Namespace) -> None:
 
 def export_bundle(options: argparse.Namespace) -> None:
     """segbench export bundle: the trials that `segbench predict` takes with the same flags."""
-    from bench.commands.predict import chosen_finals, rules_of_run
+    from bench.predictions.finals import chosen_finals, rules_of_run
     from bench.run_folder.own_places import refuse_overlap
     from reports.load.run_folder import read_run
     from reports.load.unfinished import num_missing

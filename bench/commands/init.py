@@ -5,7 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from bench.commands.verb import (
+from bench.verb import (
+    FINISHED,
     NAMES,
     Verbs,
     add_data,
@@ -13,8 +14,7 @@ from bench.commands.verb import (
     add_workers,
     required_folder,
 )
-from bench.exit_codes import FINISHED
-from trials.records.duration import duration
+from trials.records.result import duration
 from trials.storage.probe import local_path_argument
 
 # What the name of a grid may not hold.

@@ -3,12 +3,11 @@
 import argparse
 from collections.abc import Iterator
 
-from bench.commands.verb import Verbs, add_verb
-from bench.exit_codes import FINISHED
 from bench.grid.expand import count_trials
 from bench.grid.resolve import before_data, resolve
 from bench.grids import GRIDS
 from bench.spaces import DEFAULTS, DEFAULTS_BY_OPTIMIZER, SPACES, SPACES_BY_OPTIMIZER, Range
+from bench.verb import FINISHED, Verbs, add_verb
 from trials.data.datasets.registry import DATASETS
 from trials.data.sampling import SAMPLINGS
 from trials.losses import LOSSES

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import Verbs, add_verb
-from bench.exit_codes import FINISHED
+from bench.verb import FINISHED, Verbs, add_verb
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import Verbs, add_grid_and_data, add_verb, named_folder, processes
+from bench.verb import Verbs, add_grid_and_data, add_verb, named_folder, processes
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:

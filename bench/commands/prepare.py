@@ -3,17 +3,18 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.verb import (
+from bench.verb import (
     FETCHED,
+    FINISHED,
     NAMES,
     SKIP_BAD,
+    WITH_FAILURES,
     Verbs,
     add_data,
     add_verb,
     add_workers,
     required_folder,
 )
-from bench.exit_codes import FINISHED, WITH_FAILURES
 from trials.storage.probe import folder_or_url
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
         print_patients,
     )
     from bench.run_folder.own_places import refuse_cache
-    from trials.data.datasets.registry import DATASETS, open_dataset
+    from trials.data.datasets.opening import open_dataset
+    from trials.data.datasets.registry import DATASETS
     from trials.data.prepared.cache import open_cache
     from trials.records.faults import bad_cases
     from trials.records.registry import pick

@@ -5,8 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.commands.verb import OWN_METRICS, Verbs, add_verb
-from bench.exit_codes import FINISHED, WITH_FAILURES
+from bench.verb import FINISHED, OWN_METRICS, WITH_FAILURES, Verbs, add_verb
 from trials.storage.probe import folder_or_url, local_path_argument
 
 # Between two checks of a run folder.
@@ -66,20 +65,20 @@ def run(options: argparse.Namespace) -> int:
 
     Returns the exit code: 3 if no trial has finished yet, in which case the page says so.
     """
-    from bench.execution.results import has_results
     from bench.grid.user_file import load_own_parts
     from bench.run import write_report
     from bench.run_folder.lock import find_lock, is_alive
     from reports.load.watch import watch
     from reports.manuscript.write import write_manuscript
+    from trials.records.result_file import has_results
 
     load_own_parts(options.grid)
     if options.add:
-        from bench.commands.predictions import add_predictions
+        from bench.predictions.external import add_predictions
 
         add_predictions(options.run, options.add, options.data)
     if options.ensembles:
-        from bench.commands.ensembles import add_ensembles
+        from bench.predictions.finals import add_ensembles
 
         add_ensembles(options.run, options.data)
 

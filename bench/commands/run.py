@@ -2,7 +2,8 @@
 
 import argparse
 
-from bench.commands.verb import (
+from bench.tuning.trackers import TRACKERS
+from bench.verb import (
     SKIP_BAD,
     Verbs,
     add_grid_and_data,
@@ -10,7 +11,6 @@ from bench.commands.verb import (
     minutes,
     named_folder,
 )
-from bench.tracking.trackers import TRACKERS
 from trials.storage.probe import folder_or_url
 
 MODELS_EXAMPLE = "segresnet=PATH"
@@ -25,6 +25,13 @@ def add(verbs: Verbs) -> None:
         run,
     )
     add_grid_and_data(verb)
+    add_places(verb)
+    add_trial_flags(verb)
+    add_results(verb)
+
+
+def add_places(verb: argparse.ArgumentParser) -> None:
+    """The flags that say where: prepared data, results, and the machines."""
     verb.add_argument(
         "--cache",
         type=folder_or_url,
@@ -39,6 +46,10 @@ def add(verbs: Verbs) -> None:
         metavar="HOST:PORT",
         help="a Ray cluster; `auto` finds the one on this machine (default: this machine only)",
     )
+
+
+def add_trial_flags(verb: argparse.ArgumentParser) -> None:
+    """The flags that say what trials start from, when they save, and which run again."""
     verb.add_argument(
         "--weights",
         action="append",
@@ -61,6 +72,10 @@ def add(verbs: Verbs) -> None:
         help="delete and rerun the trials whose code has changed since they ran, and those that "
         "depend on them",
     )
+
+
+def add_results(verb: argparse.ArgumentParser) -> None:
+    """The flags that say what is shown, taken over and written of the trials."""
     verb.add_argument(
         "--track",
         action="append",

@@ -15,8 +15,7 @@ from bench.grid.validate import check_grid
 from trials.inference.network import Network, memory_format, pick_device, pick_precision, untouched
 from trials.models.build import build, item_edges
 from trials.models.registry import MODELS
-from trials.records.preparation import input_shape
-from trials.records.spec import Recipe
+from trials.records.spec import Recipe, input_shape
 from trials.training.precision import Arithmetic, compare
 from trials.voxel_losses import Combined
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.doctor.findings import Finding, error, fine, warning
-from trials.data.datasets.registry import detect_dataset, find_dataset
+from trials.data.datasets.opening import find_dataset
+from trials.data.datasets.registry import detect_dataset
 from trials.data.prepared.case_store import is_whole
 from trials.data.prepared.manifest import read_manifest
 from trials.storage.atomic import find_files

@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.doctor.client import client_findings
+from bench.doctor.cluster import client_findings
 from bench.doctor.cluster_file import cluster_findings
 from bench.doctor.findings import Finding, error, errors, fine, print_findings
 from bench.doctor.machine import inspect_machine, machine_findings
 from bench.doctor.surroundings import inspect_surroundings, surroundings_findings
-from bench.exit_codes import FINISHED, USER_ERROR
+from bench.verb import FINISHED, USER_ERROR
 from trials.storage.atomic import is_remote
 from trials.storage.probe import check_run_folder
 from trials.storage.spool import scratch
@@ -54,7 +54,7 @@ def storage_findings(out: Path, options: argparse.Namespace) -> Iterator[Finding
     found = storage_finding(out)
     yield found
     if options.address and not errors([found]):
-        from bench.doctor.nodes import node_findings
+        from bench.doctor.cluster import node_findings
 
         needed = tuple(str(path.absolute()) for path in (options.data, options.cache) if path)
         yield from node_findings(options.address, out, needed)

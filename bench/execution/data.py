@@ -12,31 +12,22 @@ from bench.execution.progress_bar import progress_bar
 from bench.grid.resolve import GridFacts, ResolvedGrid
 from bench.grids import Grid
 from trials.data.batches.occurrence import count_classes
+from trials.data.datasets.opening import find_dataset, open_dataset
 from trials.data.datasets.patients import grouping_line
-from trials.data.datasets.registry import (
-    DATASETS,
-    OWN,
-    Dataset,
-    Split,
-    default_scheme,
-    find_dataset,
-    open_dataset,
-    split_cases,
-)
+from trials.data.datasets.registry import DATASETS, OWN, Dataset, Split, default_scheme, split_cases
 from trials.data.datasets.splits import explain, refuse_shared_tests, sizes
 from trials.data.datasets.targets import target_regions
 from trials.data.own_folder import list_contents
 from trials.data.prepared.cache import Cache, depends_on_split, open_cache, prepare_dataset
 from trials.data.prepared.case_store import content_hash
-from trials.data.prepared.grids import resolved, set_bytes
+from trials.data.prepared.node_copy import local_cache
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
+from trials.data.spacing.plan import resolved, set_bytes
 from trials.records.faults import WARNING, Fault, bad_cases, fault_lines, printable
-from trials.records.preparation import preparation_text
 from trials.records.registry import Entry, pick
-from trials.records.spec import Cube, Preparation, Recipe
+from trials.records.spec import Cube, Preparation, Recipe, preparation_text
 from trials.records.targets import TargetRegion, targets_text
-from trials.storage.mirror import local_cache
 
 UNUSED_SPLITS = "the data set's own splits are not used: the grid names others"
 

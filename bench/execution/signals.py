@@ -8,7 +8,7 @@ import sys
 import time
 from types import FrameType
 
-from bench.exit_codes import HUNG_UP, INTERRUPTED, TERMINATED
+from bench.verb import HUNG_UP, INTERRUPTED, TERMINATED
 
 # Running trials have this long to finish their epoch; then they stop without it.
 GRACE_SECONDS = 30

@@ -1,4 +1,4 @@
-"""Initial weights of trials: ImageNet weights are downloaded once before any trial, and every file
+"""Initial weights of trials: those of ImageNet are downloaded once before any trial, and every file
 is identified by its content.
 """
 
@@ -22,10 +22,6 @@ def fetch_imagenet(resolved: ResolvedGrid) -> dict[str, Path]:
     Raises ValueError naming the file to provide if the hub cannot be reached.
     """
     wanted = [model for model, one in resolved.models.items() if one.weights == "imagenet"]
-    if not wanted:
-        return {}
-    from trials.models.imagenet import prefetch_imagenet
-
     return {model: prefetch_imagenet(model) for model in wanted}
 
 
@@ -68,3 +64,42 @@ def weight_files(pairs: list[str], resolved: ResolvedGrid) -> dict[str, Path]:
         files[model] = to_local_path(path).absolute()
         check_fit(model, models[model].recipe, files[model])
     return files
+
+
+IMAGENET_FILE = "model.safetensors"
+TIMEOUT_SECONDS = 5
+
+# The repositories and revisions that segmentation_models_pytorch downloads itself.
+SOURCES = {
+    "unet2d_resnet18": ("smp-hub/resnet18.imagenet", "3f2325ff978283d47aa6a1d6878ca20565622683"),
+    "unet2d_resnet50": ("smp-hub/resnet50.imagenet", "00cb74e366966d59cd9a35af57e618af9f88efe9"),
+}
+
+
+def prefetch_imagenet(name: str) -> Path:
+    """Return the local file of a 2D model's ImageNet encoder, from the hub's cache or else from the
+    hub.
+
+    name is a registered model that starts from ImageNet. Offline it raises ValueError within
+    seconds: one request is tried before the download, since the hub's client would retry for half a
+    minute.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repo, revision = SOURCES[name]
+    try:
+        return Path(hf_hub_download(repo, IMAGENET_FILE, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass  # not in the cache yet
+    try:
+        get_hf_file_metadata(
+            hf_hub_url(repo, IMAGENET_FILE, revision=revision), timeout=TIMEOUT_SECONDS
+        )
+        return Path(hf_hub_download(repo, IMAGENET_FILE, revision=revision))
+    except Exception as error:  # OSError, or an error of the client's HTTP library
+        raise ValueError(
+            f"{name} starts from ImageNet weights and the hub cannot be reached: provide "
+            f"{IMAGENET_FILE} of huggingface.co/{repo} with --weights {name}=PATH, or set "
+            "weights='random' in its recipe"
+        ) from error

@@ -10,14 +10,7 @@ from typing import Any
 
 from bench.grid.resolve import recipe_of
 from bench.grids import DEMO, Grid
-from trials.data.datasets.registry import (
-    DATASETS,
-    OWN,
-    Case,
-    Dataset,
-    Split,
-    default_scheme,
-)
+from trials.data.datasets.registry import DATASETS, OWN, Case, Dataset, Split, default_scheme
 from trials.records.grouping import cases_by_patient
 from trials.records.registry import Entry, pick
 

@@ -13,9 +13,8 @@ from trials.data.sampling import SAMPLINGS
 from trials.identity.code_identity import BUILT_IN, REGISTRIES
 from trials.losses import build_target_loss
 from trials.models.registry import MODELS
-from trials.records.preparation import input_shape
 from trials.records.registry import pick
-from trials.records.spec import Recipe
+from trials.records.spec import Recipe, input_shape
 from trials.records.targets import Targets
 
 if TYPE_CHECKING:

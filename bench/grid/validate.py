@@ -2,8 +2,7 @@
 because it depends on the registries, other fields or the data.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from inspect import Parameter, signature
@@ -17,7 +16,7 @@ from pydantic import Field
 from bench.grid.expand import count_trials
 from bench.grid.resolve import ResolvedGrid, before_data, numbers_of, recipe_of, resolve
 from bench.grids import MOST_TRIALS, Grid, Seed
-from bench.spaces import Range, check_setting, settable_names
+from bench.spaces import check_number, check_range, check_setting, settable_names
 from trials.data.datasets.registry import DATASETS, OWN, DatasetEntry
 from trials.data.datasets.targets import check_regions
 from trials.data.sampling import SAMPLINGS
@@ -40,16 +39,6 @@ REGISTRIES: dict[str, tuple[Mapping[str, Entry], type[Entry], tuple[str, ...]]] 
 }
 # Importing these loads torch, which planning does not need, so their source text is searched.
 OUR_MODELS = "trials.models."
-# Valid values of a parameter: the rule as text and as a function.
-LIMITS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "lr": ("greater than 0", lambda value: value > 0),
-    "gamma": ("0 or greater", lambda value: value >= 0),
-    "one_minus_beta": ("greater than 0 and at most 1", lambda value: 0 < value <= 1),
-    "frozen_stages": ("0 or greater", lambda value: value >= 0),
-    "weight_decay": ("0 or greater", lambda value: value >= 0),
-    "clip_gradient": ("greater than 0", lambda value: value > 0),
-    "oversample_share": ("in 0..1", lambda value: 0 <= value <= 1),
-}
 # Limits of generated data: the name of a case has five digits.
 GENERATE_LIMITS: dict[str, Any] = {
     "num_cases": Annotated[int, Field(ge=1, le=100_000)],
@@ -202,41 +191,6 @@ def check_names(grid: Grid, field: str) -> None:
                 raise ValueError(
                     f"grid {grid.name!r}: {unknown(f'hyperparameter in {field}', name, accepted)}"
                 )
-
-
-def check_number(where: str, name: str, value: Any, fix: str) -> None:
-    """Raise ValueError for a value that is not a finite number within the limits of its parameter;
-    fix is an alternative to correcting it.
-    """
-    rule, fits = LIMITS.get(name, ("a number", lambda value: True))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not fits(value):
-        raise ValueError(
-            f"{where} must be {rule} and finite; got {value!r}; write a valid number, {fix}"
-        )
-
-
-def check_range(where: str, name: str, bounds: Range) -> None:
-    """Raise ValueError for a range whose ends are in the wrong order, outside the limits, or
-    invalid for its scale.
-    """
-    for end in (bounds.low, bounds.high):
-        check_number(
-            f"{where}: an end of the range", name, end, "or set the parameter in Grid.hyper only"
-        )
-        if bounds.integer and end != int(end):
-            raise ValueError(
-                f"{where}: the ends of an integer range must be whole numbers; got {end!r}"
-            )
-    if bounds.low >= bounds.high:
-        raise ValueError(
-            f"{where}: low must be below high; got {bounds.low:g} and {bounds.high:g}; to fix the "
-            "parameter, set it in Grid.hyper instead"
-        )
-    if bounds.log and bounds.low <= 0:
-        raise ValueError(
-            f"{where}: low must be greater than 0 in a logarithmic range; got low={bounds.low:g}"
-        )
 
 
 def check_entries() -> None:

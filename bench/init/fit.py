@@ -13,6 +13,7 @@ import numpy as np
 from bench.execution.progress_bar import progress_bar
 from bench.grids import FULL, STRONG, Cube, Recipe, Spacing, Tuning
 from bench.plan.other_gpu import forward_work, step_seconds, steps_of
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.registry import (
     DATASETS,
     Dataset,
@@ -20,7 +21,6 @@ from trials.data.datasets.registry import (
     default_dataset,
     default_scheme,
     detect_dataset,
-    open_dataset,
     split_cases,
 )
 from trials.data.datasets.splits import class_voxels

@@ -23,9 +23,9 @@ from bench.init.fit import (
 from trials.data.datasets.patients import grouping_line
 from trials.data.datasets.splits import explain
 from trials.data.spacing.plan import fullres_mm, lowres_mm, median_size
-from trials.records.duration import duration
 from trials.records.faults import printable
 from trials.records.grouping import cases_by_patient
+from trials.records.result import duration
 from trials.records.spec import Augmentation, Cube, Recipe, Spacing
 
 # Below so many test patients the file says that little can be told.

@@ -90,7 +90,7 @@ def step_seconds(
     A recorded step of the model counts by multiply-adds; a model without one takes the lowest rate
     of any recorded model of its dimension.
     """
-    from trials.training.compiling import compiles_on_gpu
+    from trials.training.warm_up import compiles_on_gpu
 
     work = forward_work(model, recipe, channels)
     is_compiled = compiles_on_gpu(recipe, work * items)
@@ -183,7 +183,7 @@ def scoring_on(cache: "Cache", job: "Job", item: float) -> dict[str, float]:
 
 def compile_seconds() -> float:
     """Seconds that compiling takes, counted in every trial, although a node keeps what it made."""
-    from trials.training.compiling import COMPILE_SECONDS
+    from trials.training.warm_up import COMPILE_SECONDS
 
     return COMPILE_SECONDS
 

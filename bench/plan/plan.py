@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.exit_codes import FINISHED
 from bench.grid.own_data import PatientNumbers, on_data
 from bench.grid.resolve import (
     ResolvedCell,
@@ -28,8 +27,8 @@ from bench.grids import Grid
 from bench.plan.budget import cut_to
 from bench.plan.estimate import Measurements, models_to_time
 from bench.plan.printing import print_plan, timed_text
-from trials.records.preparation import input_text
-from trials.records.spec import FINAL
+from bench.verb import FINISHED
+from trials.records.spec import FINAL, input_text
 
 if TYPE_CHECKING:
     from bench.execution.ready import ReadyGrid

@@ -15,7 +15,7 @@ from bench.plan.estimate import (
     estimate_wall_seconds,
     working_mib,
 )
-from trials.records.duration import duration
+from trials.records.result import duration
 from trials.records.spec import PRETRAIN
 from trials.records.targets import targets_text
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
 from bench.run_folder.changed_code import Changed, changed_code_message, changed_trials
 from trials.data.datasets.splits import split_hash
 from trials.records.codec import flat
+from trials.records.result_file import read_results
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_text
 

@@ -5,7 +5,7 @@ contain other files of the user.
 import re
 from pathlib import Path
 
-from bench.execution.jobs import Places
+from bench.execution.ready import Places
 from bench.run_folder.lock import LOCK
 from trials.data.datasets.registry import DATASETS
 from trials.data.own_folder import is_inside, list_contents, refuse_foreign

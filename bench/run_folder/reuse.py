@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.execution.results import read_results
 from bench.execution.trial_queue import Due, TrialQueue
 from bench.grid.expand import count_trials
 from bench.run_folder.own_places import refuse_overlap
@@ -16,6 +15,7 @@ from trials.identity.code_identity import code_of
 from trials.records.job import trial_folder
 from trials.records.record import shown
 from trials.records.result import COMPLETE, PRUNED, TrialResult
+from trials.records.result_file import read_results
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists, find_files, read_bytes, write_whole
 

@@ -1,15 +1,19 @@
-"""segbench status: the progress of a run, its running trials, its expected end, and whether its
-driver is alive.
+"""RUN/status.json, which a driver writes at every heartbeat, and what `segbench status` says of it:
+the progress of a run, its running trials, its expected end, and whether its driver is alive.
 """
 
+import os
+import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.run_folder.lock import FoundLock, find_lock, is_alive
+from bench.run_folder.lock import BEAT_SECONDS, FoundLock, find_lock, is_alive, is_valid, touch_lock
 from trials.records.codec import read_record, to_json
 from trials.records.result import COMPLETE, FAILED, PRUNED
 from trials.records.result_file import read_result
@@ -173,3 +177,41 @@ def running_lines(running: tuple[Running, ...], since_seconds: float) -> list[st
         f"{one.seconds + max(0.0, since_seconds):.0f} s"
         for one in running
     ]
+
+
+@contextmanager
+def send_heartbeats(
+    lock: Path, look: Callable[[], Status], changed: threading.Event
+) -> Iterator[None]:
+    """Send a heartbeat from a thread: now, every few seconds, whenever `changed` is set, and at the
+    end.
+
+    look() returns the status. A driver whose lock another process has taken receives SIGTERM.
+    """
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.is_set():
+            changed.wait(BEAT_SECONDS)
+            changed.clear()
+            # A temporary storage error is ignored: the next heartbeat tries again, and trials
+            # report it if it lasts.
+            with suppress(OSError):
+                if not is_valid(lock):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+                touch_lock(lock)
+                write_status(lock.parent, look())
+
+    with suppress(OSError):
+        write_status(lock.parent, look())
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        changed.set()
+        thread.join()
+        with suppress(OSError):
+            write_status(lock.parent, look())

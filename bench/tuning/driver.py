@@ -29,12 +29,7 @@ from bench.grids import Grid
 from bench.tuning.node_checks import join, start_alone
 from bench.tuning.ray_private import kuberay_file
 from bench.tuning.searcher import GridSearcher
-from bench.tuning.stop_flag import Asked, Overdue, StopWatch, is_raised
-from trials.records.codec import from_json, to_json
-from trials.records.job import Job
-from trials.records.result import EpochScore
-from trials.training.attempt import attempt
-from trials.training.memory import is_exhausted
+from bench.tuning.worker import raise_flag, run_cell_trial
 
 RETRIES_OF_LOST_WORKERS = 2
 # On a cluster machines are taken back by their owner, which says nothing about the trial.
@@ -174,66 +169,27 @@ def all_joined(machines: int, there: Cluster, num_nodes: int) -> Cluster:
     )
 
 
-class WorkerReplaced(Exception):
-    """Ends a worker in which memory ran out: Ray starts another, which finds the trial's result and
-    goes on from there.
-    """
+class Overdue(Exception):
+    """Ends the run: trials that were asked to stop did not within their time of grace."""
 
 
-def run_cell_trial(config: Mapping[str, Any]) -> None:
-    """What a Ray worker runs: one job, reporting each epoch to the live view, and in the end its
-    state.
+class StopWatch(tune.Callback):
+    """Passes a user's wish to stop on to the searcher and the running trials."""
 
-    Where it has none because its files find no place, or this node has other code, that is a
-    hindrance, for the searcher: no failure of the trial.
-    """
-    if config["grid_file"]:
-        from bench.grid.user_file import load_grid_text
+    def __init__(self, stopping: Stopping, searcher: GridSearcher, run: str):
+        self.stopping, self.searcher, self.run = stopping, searcher, run
 
-        load_grid_text(config["grid_file"])
-    if not config["gpu_share"]:
-        # Ray leaves its node's GPUs visible to a trial that asks for none.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    job = from_json(Job, config["job"])
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into Ray's snapshots: it is never restored."""
+        return {}
 
-    def report(score: EpochScore, reached: float) -> None:
-        tune.report(
-            {
-                "epoch": score.epoch + 1,
-                "score": reached,
-                "state": "",
-                "seconds": score.seconds,
-                "epoch_score": to_json(score),
-            }
-        )
-        if is_raised(config["run"]):
-            raise Asked
-
-    def tell(note: str) -> None:
-        tune.report({"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "note": note})
-
-    try:
-        result = attempt(job, report, tell)
-    except Asked:
-        return
-    except (OSError, ValueError) as wrong:
-        tune.report(
-            {"epoch": 0, "score": 0.0, "state": "", "seconds": 0.0, "hindrance": str(wrong)}
-        )
-        return
-    if is_exhausted():
-        raise WorkerReplaced(
-            "memory ran out in this worker; the trial's result is kept and a new worker takes its "
-            "place"
-        )
-    tune.report(
-        {
-            "epoch": len(result.curve),
-            "score": result.val_score or 0.0,
-            "state": result.state,
-            "seconds": result.seconds,
-        }
-    )
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray takes a step: see whether a signal came."""
+        if self.stopping.code and not self.searcher.is_stopping:
+            self.searcher.is_stopping = True
+            raise_flag(self.run)
+        if self.stopping.is_overdue():
+            raise Overdue
 
 
 def drive(

@@ -13,26 +13,23 @@ from ray.tune import Callback
 from rich.console import Console
 
 from bench.execution.ceilings import write_ceilings
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import DataPlaces, ReadyGrid, make_ready
+from bench.execution.ready import DataPlaces, Places, ReadyGrid, job_maker, make_ready
 from bench.execution.signals import Stopping
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import ResolvedGrid
 from bench.run_folder.changed_code import delete_trials
 from bench.run_folder.continuing import resume_queue
-from bench.run_folder.data_record import data_record
-from bench.run_folder.heartbeat import send_heartbeats
 from bench.run_folder.lock import hold_lock
-from bench.run_folder.provenance import commit, run_record, write_provenance
+from bench.run_folder.provenance import commit, data_record, run_record, write_provenance
 from bench.run_folder.reuse import Reuse, open_run
-from bench.tracking.feed import Feed
-from bench.tracking.trackers import TRACKERS
+from bench.run_folder.status import send_heartbeats
 from bench.tuning.driver import Cluster, check_room, connect, drive, smallest_share
 from bench.tuning.live_view import LiveView
 from bench.tuning.node_checks import ask, living
 from bench.tuning.node_report import complaint
 from bench.tuning.searcher import GridSearcher
-from bench.tuning.tracking import Tracking
+from bench.tuning.trackers import TRACKERS
+from bench.tuning.tracking import Feed, Tracking
 from trials.records.targets import target_names
 from trials.storage.atomic import remove_abandoned
 from trials.storage.probe import check_run_folder, check_scratch, local_parent

@@ -8,12 +8,11 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from bench.execution.results import read_result
 from bench.execution.trial_queue import Due, TrialQueue
 from trials.records.codec import to_json
 from trials.records.job import Job, result_path
 from trials.records.result import FAILED, TrialResult
-from trials.records.result_file import result_text
+from trials.records.result_file import find_result, result_text
 from trials.storage.spool import write_or_spool
 from trials.training.attempt import collect_spooled
 from trials.training.attempt_log import attempts_facts, attempts_of
@@ -83,7 +82,7 @@ class GridSearcher(Searcher):
             return
         hindrance = (result or {}).get("hindrance", "")
         try:
-            found = read_result(self.out, due.trial) or (self._lost(due) if error else None)
+            found = find_result(self.out, due.trial) or (self._lost(due) if error else None)
         except (OSError, ValueError) as wrong:
             found, hindrance = None, str(wrong)
         if found is not None:

@@ -20,7 +20,7 @@ from trials.training.build import make_network, make_segmentation
 from trials.training.loop import train_epoch
 from trials.training.optimizer import make_optimizer
 from trials.training.precision import Arithmetic, check_arithmetic
-from trials.training.segmentation import Loss, Segmentation
+from trials.training.tasks import Loss, Segmentation
 from trials.training.warm_up import first_batch, warm_up
 
 

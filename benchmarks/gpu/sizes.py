@@ -9,8 +9,8 @@ from typing import Literal
 
 from bench.grids import FULL
 from benchmarks.gpu.rows import SLICE_MODEL, VOLUME_MODELS
+from trials.data.datasets.opening import open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import open_dataset
 from trials.data.prepared.cache import Cache, open_cache, prepare_dataset
 from trials.records.job import Job
 from trials.records.spec import TUNE, Cell, Cube, Recipe, TrialSpec

@@ -25,8 +25,7 @@ from trials.models.build import build
 from trials.models.registry import MODELS
 from trials.process.environment import memory_gib, peak_gib, reset_peak
 from trials.training.build import make_network, make_segmentation
-from trials.training.compiling import share_compile_cache, should_compile, try_compile
-from trials.training.warm_up import first_batch
+from trials.training.warm_up import first_batch, share_compile_cache, should_compile, try_compile
 from trials.voxel_losses import Combined
 
 OURS = "ours"

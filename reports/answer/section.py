@@ -40,8 +40,7 @@ from reports.formatting import (
 )
 from reports.load.unfinished import missing_finals
 from reports.stats.intervals import nan_mean
-from trials.records.duration import duration
-from trials.records.result import NATIVE
+from trials.records.result import NATIVE, duration
 
 MEANING = (
     "A configuration leads if its difference to every other one, and to every set of external "

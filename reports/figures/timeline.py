@@ -6,8 +6,7 @@ from typing import Any
 from reports.analysis.context import Context
 from reports.elements import LONGEST_TABLE, Column, Figure, Table, TableCell
 from reports.formatting import cell_name, listed, many, number, percent, plain, training_name
-from trials.records.duration import duration
-from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult
+from trials.records.result import COMPLETE, FAILED, PRUNED, TrialResult, duration
 from trials.records.spec import FINAL, PRETRAIN, TUNE
 
 ROW, MOST_ROWS = 24, 24

@@ -15,9 +15,8 @@ from reports.load.counts import Counts
 from reports.load.run_folder import refuse_overlaps
 from reports.table import dice_of, iou_of
 from trials.records.codec import from_json
-from trials.records.preparation import preparation_text
 from trials.records.result import CaseScore, Ceilings, dice, iou
-from trials.records.spec import Preparation
+from trials.records.spec import Preparation, preparation_text
 from trials.storage.atomic import exists, read_text
 
 

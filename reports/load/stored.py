@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from trials.storage.atomic import exists, read_bytes
-from trials.storage.checksum import check_byte_checksum
-from trials.storage.file_names import file_name
+from trials.storage.checksum import check_byte_checksum, file_name
 
 WITHOUT = "delete it, and the page is made without these slices"
 WITHOUT_BOTH = "delete both, and the page is made without these slices"

@@ -13,7 +13,7 @@ from reports.figures.cells import configuration, nothing_known
 from reports.figures.colours import mark, model_colour
 from reports.figures.forest import KEY
 from reports.formatting import cell_name, distinct, listed, many, number, plain, quantity
-from trials.records.duration import duration
+from trials.records.result import duration
 
 PREDICTION = (
     Column("seconds per prediction", True, "mean seconds of predicting a case of the run"),

@@ -10,9 +10,9 @@ from test_trial_queue import FACTS, GRID
 
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
-from bench.tracking import feed
-from bench.tracking.feed import Feed, epoch_values, final_values, tracked
-from bench.tracking.trackers import TRACKERS, TensorBoard, check_tracker
+from bench.tuning import tracking
+from bench.tuning.trackers import TRACKERS, TensorBoard, check_tracker
+from bench.tuning.tracking import Feed, epoch_values, final_values, tracked
 from trials.records.result import COMPLETE, NATIVE, CaseScore, EpochScore, TrialResult
 
 CLASSES = ("background", "kidney", "tumour")
@@ -108,7 +108,7 @@ def test_a_tracker_that_is_down_is_told_once_and_left_alone():
 
 
 def test_a_tracker_that_hangs_holds_the_end_of_a_run_for_a_stated_time(monkeypatch):
-    monkeypatch.setattr(feed, "LAST_SECONDS", 0.0)
+    monkeypatch.setattr(tracking, "LAST_SECONDS", 0.0)
     told, go_on = [], threading.Event()
     one = Feed("wandb", object, told.append)
 

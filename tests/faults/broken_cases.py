@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from trials.data.datasets.registry import find_dataset
+from trials.data.datasets.opening import find_dataset
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import BAD_CASE, WARNING, Fault
 

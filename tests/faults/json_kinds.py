@@ -12,23 +12,23 @@ from pathlib import Path
 
 from made_up import MadeUp, complete, write_run
 
-from bench.commands.predictions import add_predictions
 from bench.doctor.data import data_finding, prepared_finding
-from bench.execution.results import read_results
+from bench.predictions.external import add_predictions
 from bench.run import excluded_cases, write_report
 from bench.run_folder.continuing import refuse_other_grid
-from bench.run_folder.data_record import case_metadata
 from bench.run_folder.lock import acquire_lock, refuse_second_driver
+from bench.run_folder.provenance import case_metadata
 from bench.run_folder.status import Running, Status, status_text, write_status
 from benchmarks.small_data import write_small_data
 from reports.build import build_report
+from trials.data.datasets.opening import find_dataset, open_dataset
 from trials.data.datasets.phantoms.writing import write_phantoms
-from trials.data.datasets.registry import find_dataset, open_dataset
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import Store, measured_record, prepared_record, verdict
 from trials.records.codec import to_json
 from trials.records.result import NATIVE, ExternalPredictions
+from trials.records.result_file import read_results
 from trials.records.spec import Cube
 from trials.storage.atomic import write_text
 from trials.storage.checksum import CHECKSUM_KEY, add_checksum

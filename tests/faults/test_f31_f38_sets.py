@@ -25,7 +25,8 @@ from bench.grid.resolve import GridFacts, resolve
 from bench.grid.validate import check_settings
 from bench.grids import DEMO, product
 from bench.run import exit_code_of
-from trials.data.datasets.registry import Dataset, find_dataset, open_dataset, split_cases
+from trials.data.datasets.opening import find_dataset, open_dataset
+from trials.data.datasets.registry import Dataset, split_cases
 from trials.data.prepared.set_checks import without_bad_cases
 from trials.data.sampling import ClassCounts
 from trials.records.faults import BAD_CASE, FATAL, WARNING, FaultyData

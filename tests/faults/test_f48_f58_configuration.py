@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from bench.cli import main
+from bench.execution.start_weights import TIMEOUT_SECONDS, prefetch_imagenet
 from bench.grid.resolve import GridFacts, before_data, resolve
 from bench.grid.validate import check_grid, check_settings
 from bench.grids import DEMO, product
 from trials.data.sampling import ClassCounts
 from trials.models.build import build
-from trials.models.imagenet import TIMEOUT_SECONDS, prefetch_imagenet
 
 GRID = """\
 from dataclasses import replace

@@ -16,7 +16,6 @@ from nifti_toys import asymmetric, dataset_of, save
 import trials.storage.object_store
 import trials.storage.spool
 from bench.cli import main
-from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import GridFacts, resolve
 from bench.grid.validate import check_grid
@@ -31,14 +30,14 @@ from bench.run_folder.lock import (
 )
 from bench.tuning.driver import RETRIES_OF_LOST_WORKERS, hindrances
 from bench.tuning.searcher import GridSearcher
-from trials.data.datasets.registry import find_dataset
+from trials.data.datasets.opening import find_dataset
 from trials.data.sampling import ClassCounts
 from trials.identity.code_identity import code_of, code_of_cell
 from trials.records.codec import from_json, to_json
 from trials.records.faults import WARNING
 from trials.records.job import Job, result_path
 from trials.records.result import COMPLETE, FAILED, TrialResult
-from trials.records.result_file import result_text, write_result
+from trials.records.result_file import read_results, result_text, write_result
 from trials.storage.atomic import NotWritten
 from trials.storage.spool import read_spooled, write_or_spool
 from trials.training.attempt import attempt

@@ -93,7 +93,7 @@ def test_f94_durations_come_from_clocks_that_never_go_back():
     assert wall_clock <= {
         "benchmarks/gpu/busy.py",
         "benchmarks/gpu_strong.py",
-        "bench/tracking/trackers.py",
+        "bench/tuning/trackers.py",
         "trials/data/prepared/case_store.py",
         "bench/run_folder/lock.py",
         "bench/run_folder/status.py",

@@ -12,12 +12,12 @@ from made_up import MODELS, MadeUp, plausible_quality, write_run
 from made_up_pictures import add_channel
 from made_up_record import run_record
 
-from bench.execution.results import read_results
-from bench.search.importance import write_studies
+from bench.search.studies import write_studies
 from reports.build import build_report
 from reports.elements import Column, Section, Table, TableCell
 from reports.page import LONG_FROM, render
 from reports.sections.registry import PARTS, SECTIONS
+from trials.records.result_file import read_results
 
 # Where there is no Chromium these tests are skipped, but never in CI.
 pytestmark = [

@@ -29,7 +29,7 @@ from trials.training.build import make_network, make_segmentation
 from trials.training.loop import add_gradients
 from trials.training.memory import limit_share
 from trials.training.run import run_trial
-from trials.training.segmentation import counts_of
+from trials.training.tasks import counts_of
 from trials.training.warm_up import first_batch, warm_up
 
 pytestmark = pytest.mark.gpu

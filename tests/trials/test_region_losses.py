@@ -11,7 +11,7 @@ from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, build_target_loss, is_plain_focal, one_minus_beta_range
 from trials.records.registry import Entry
 from trials.records.targets import Targets
-from trials.training.segmentation import supervised_loss
+from trials.training.tasks import supervised_loss
 from trials.voxel_losses import OnAnnotated
 
 TARGETS = Targets(4, NESTED)

@@ -30,8 +30,8 @@ from trials.inference.trained import best_weights, refuse_other_code
 from trials.models.build import build, form_of
 from trials.process.versions import own_version, versions
 from trials.records.codec import to_json
-from trials.records.preparation import input_text, preparation_text
 from trials.records.result import TrialResult
+from trials.records.spec import input_text, preparation_text
 from trials.records.targets import Targets, target_names
 from trials.storage.atomic import write_text, write_whole
 from trials.storage.checksum import add_checksum

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels
-from trials.inference.native_slabs import Size, slabs_on_native_grid
+from trials.inference.predict import Size, slabs_on_native_grid
 from trials.records.result import NATIVE, CaseScore, dice
 from trials.records.targets import TargetRegion, Targets
 from trials.scoring.overlap import case_scores, label_counts

@@ -17,18 +17,17 @@ from trials.data.datasets.registry import official_regions
 from trials.data.nifti.volume import write_labels
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_labels, to_file_axes
-from trials.inference.native_slabs import slabs_on_native_grid
 from trials.inference.network import Network, mirrored
+from trials.inference.predict import slabs_on_native_grid
 from trials.inference.previews import save_prediction, save_reference
 from trials.inference.whole_cases import case_logits
 from trials.records.result import NATIVE, PREPARED, CaseScore, SurfaceScore
 from trials.records.targets import TargetRegion, Targets
 from trials.scoring.case import surface_scores
 from trials.scoring.decision import certainty, labels_of
-from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import case_scores, label_counts
-from trials.scoring.regions import every_region
-from trials.storage.file_names import file_name
+from trials.scoring.regions import every_region, find_ignored
+from trials.storage.checksum import file_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

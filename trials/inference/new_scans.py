@@ -16,8 +16,7 @@ import numpy as np
 
 from trials.data.datasets.scans import Scan
 from trials.data.nifti.header import Header, read_header
-from trials.data.nifti.same_grid import grid_fault
-from trials.data.nifti.volume import from_dhw, write_labels
+from trials.data.nifti.volume import from_dhw, grid_fault, write_labels
 from trials.data.nifti.voxels import label_slabs
 from trials.data.own_folder import list_contents, refuse_foreign
 from trials.data.prepared.case_checks import Rules

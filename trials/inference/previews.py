@@ -11,7 +11,7 @@ import numpy as np
 from trials.data.datasets.registry import DATASETS
 from trials.data.prepared.cache import Cache
 from trials.data.prepared.native_grid import native_planes
-from trials.scoring.ignored import as_background, find_ignored
+from trials.scoring.regions import as_background, find_ignored
 from trials.storage.atomic import exists, write_whole
 from trials.storage.checksum import add_byte_checksum
 

@@ -25,9 +25,8 @@ from trials.data.spacing.intensities import Scaling
 from trials.data.spacing.plan import native_grid
 from trials.identity.code_identity import OWN, changed_parts, code_of
 from trials.inference.evaluate import Evaluated
-from trials.inference.native_slabs import slabs_on_native_grid
 from trials.inference.network import Network, on_best_device
-from trials.inference.predict import summed_on_native_grid
+from trials.inference.predict import slabs_on_native_grid, summed_on_native_grid
 from trials.inference.whole_cases import case_logits
 from trials.models.build import build_like, form_of
 from trials.records.codec import rebuild
@@ -37,8 +36,8 @@ from trials.records.spec import Cube, Preparation
 from trials.records.targets import Targets
 from trials.scoring.case import surface_scores
 from trials.scoring.decision import certainty
-from trials.scoring.ignored import find_ignored
 from trials.scoring.overlap import case_scores, label_counts
+from trials.scoring.regions import find_ignored
 from trials.storage.atomic import exists, read_bytes
 
 

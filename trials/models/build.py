@@ -15,9 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from trials.models.initialise import Convolution, convolutions
 from trials.models.registry import MODELS
 from trials.models.weights import LoadedWeights, load_tensors, read_tensors
-from trials.records.preparation import input_shape
 from trials.records.registry import pick, unknown
-from trials.records.spec import Recipe
+from trials.records.spec import Recipe, input_shape
 
 Options = Sequence[tuple[str, float]]
 # The keyword arguments of build().

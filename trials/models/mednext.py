@@ -8,7 +8,7 @@ from monai.networks.nets.mednext import MedNeXt
 from torch import nn
 
 from trials.models.initialise import Convolution, convolutions
-from trials.models.strides import even_halvings
+from trials.models.nnunet import even_halvings
 
 BLOCKS_PER_STAGE, EXPANSION, MOST_HALVINGS = 2, 2, 4
 
@@ -17,7 +17,7 @@ def mednext_s(
     in_channels: int, num_classes: int, width: int, edges: Sequence[int] = ()
 ) -> nn.Module:
     """Build a MedNeXt of 1, 2, 4, 8 and 16 times `width` channels, fewer stages for small edges
-    (strides.py), with MONAI's initial weights.
+    (nnunet.strides), with MONAI's initial weights.
 
     Maps [B, in_channels, D, H, W] to logits [B, num_classes, D, H, W]; in training mode to a tuple
     of logits, the full resolution first and each of the others at half the resolution before it.

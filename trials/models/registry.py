@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trials.records.preparation import input_shape, input_text
 from trials.records.registry import Entry, pick
-from trials.records.spec import Recipe
+from trials.records.spec import Recipe, input_shape, input_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +14,7 @@ class ModelEntry(Entry):
     number of stages can follow them.
 
     In training mode the module may return a list or tuple of logits, the full resolution first;
-    its loss is then a weighted sum over all of them (trials/training/segmentation.py).
+    its loss is then a weighted sum over all of them (trials/training/tasks.py).
 
     dims is 3 for volumes or 2 for slices. Valid edges are multiples of `multiple`, at least
     `smallest`, or `smallest_alone` if a training batch may hold a single item: batch norm needs two
@@ -77,36 +76,36 @@ MODELS: dict[str, ModelEntry] = {
         like="trials.models.segresnet:segresnet_like",
     ),
     "dynunet": ModelEntry(
-        "trials.models.dynunet:dynunet",
+        "trials.models.nnunet:dynunet",
         about="nnU-Net's plain network, of MONAI's DynUNet, with deep supervision",
         multiple=8,
         smallest=16,
         smallest_alone=16,
         width=32,
-        heads="trials.models.dynunet:heads",
+        heads="trials.models.nnunet:plain_heads",
         # A step on an H200 at batch 2 of 128^3: 38 ms compiled, 71 ms contiguous, 94 ms channels
         # last.
         eager_gpu_layout="contiguous",
     ),
     "resenc_m": ModelEntry(
-        "trials.models.resenc:resenc_m",
+        "trials.models.nnunet:resenc_m",
         about="nnU-Net's residual encoder U-Net, preset M, with deep supervision",
         multiple=8,
         smallest=16,
         smallest_alone=16,
         width=32,
-        heads="trials.models.resenc:heads",
+        heads="trials.models.nnunet:residual_heads",
         # Not measured on a GPU: its layers are those of dynunet.
         eager_gpu_layout="contiguous",
     ),
     "segresnet_ds": ModelEntry(
-        "trials.models.segresnet_ds:segresnet_ds",
+        "trials.models.segresnet:segresnet_ds",
         about="MONAI's SegResNetDS, as in Auto3DSeg, with deep supervision",
         multiple=8,
         smallest=16,
         smallest_alone=16,
         width=32,
-        heads="trials.models.segresnet_ds:heads",
+        heads="trials.models.segresnet:heads_of_ds",
         # 84 ms contiguous, 104 ms channels last, as above.
         eager_gpu_layout="contiguous",
     ),

@@ -1,6 +1,10 @@
-"""result.json: what a trial left, read in one place and written in one place."""
+"""result.json: what a trial left, read in one place and written in one place; and the finished
+trials of a run folder, of which these files are the only record.
+"""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,7 @@ from trials.records.codec import check_kinds, from_json, refuse_huge, to_json
 from trials.records.job import result_path
 from trials.records.record import shown
 from trials.records.result import TrialResult
-from trials.storage.atomic import read_bytes, write_text
+from trials.storage.atomic import find_files, read_bytes, write_text
 from trials.storage.checksum import add_checksum
 from trials.storage.object_store import PATIENCE_SECONDS
 
@@ -72,3 +76,46 @@ def write_result(out: Path, result: TrialResult) -> None:
 def result_text(result: TrialResult) -> str:
     """What result.json holds: the record with its checksum."""
     return add_checksum(to_json(result))
+
+
+def read_results(out: Path) -> dict[str, TrialResult]:
+    """Every finished trial of a run folder, by its hash. Interrupted trials count as not finished.
+
+    So do trials with a damaged result file: a message is printed, the trial runs again and its file
+    is rewritten.
+    """
+    return {result.trial: result for result in _finished(out)}
+
+
+def has_results(out: Path) -> bool:
+    """Whether any trial of a run folder is finished. Stops at the first one."""
+    return next(_finished(out), None) is not None
+
+
+def find_result(out: Path, trial: str) -> TrialResult | None:
+    """The result of one trial; None if there is none yet, or if its checksum or its keys are wrong.
+
+    Scores and surfaces are dropped: a large grid has a million of them and only the report uses
+    them.
+    """
+    try:
+        result = read_result(out, trial)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        print(f"{error}: the trial counts as not run and will run again", file=sys.stderr)
+        return None
+    return replace(result, scores=(), surfaces=())
+
+
+def digest_of(out: Path, trial: str) -> str:
+    """The SHA-256 of the weights that a finished trial wrote; "" if its result has none."""
+    result = find_result(out, trial)
+    return str(result.facts.get("weights_sha256", "")) if result else ""
+
+
+def _finished(out: Path) -> Iterator[TrialResult]:
+    results = (
+        find_result(out, path.parent.name) for path in find_files(out, "trials/*/result.json")
+    )
+    return (result for result in results if result is not None and result.reason != "interrupted")

@@ -5,6 +5,7 @@ folders of its own series and refuses those of another.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from trials.storage.atomic import exists, read_text, write_text
 from trials.storage.checksum import add_checksum
 
 NAME = "run.json"
+# The name of a grid, which is also that of its run folder, in runs/.
+FOLDER_NAME = re.compile(r"\w[\w .+-]{0,59}")
 # The series of this version; a test compares it with the version itself.
 FORMAT = "segbench 0.1"
 # A key that only unreleased versions of this series wrote.
@@ -169,3 +172,13 @@ def refuse_lacking(document: Mapping[str, Any], needed: Sequence[str]) -> None:
         inner = document.get(folder) if folder else document
         if not isinstance(inner, dict) or key not in inner:
             raise ValueError(f"it has no {name!r}")
+
+
+def folder_name(name: str) -> str:
+    """Return name if a run folder can have it. Raises ValueError for any other name."""
+    if not FOLDER_NAME.fullmatch(name):
+        raise ValueError(
+            "must be a letter or digit, then up to 59 letters, digits, spaces, '_', '.', '+' or "
+            f"'-', since it names the run folder; got {name!r}"
+        )
+    return name

@@ -1,5 +1,6 @@
 """One region of one case: additive counts of its voxels, surfaces and lesions, computed on
-non-empty rows, and the columns of a table that they give.
+non-empty rows, and the columns of a table that they give; and a challenge's scores, Dice and
+Surface Dice of a data set's official regions by KiTS23's rule, 1 if both masks are empty.
 """
 
 import math
@@ -10,18 +11,17 @@ import numpy as np
 
 from trials.data.datasets.label_set import Region
 from trials.records.metrics import METRICS, VOXELS, metric_of
-from trials.records.result import SurfaceScore
-from trials.scoring.ignored import as_background, beside_ignored, off_ignored
-from trials.scoring.lattice import Spacing
+from trials.records.result import SurfaceScore, dice
+from trials.scoring.lattice import Rows, Spacing, shared_rows
 from trials.scoring.lesions import LesionCounts, lesion_counts_of_rows
-from trials.scoring.regions import mask_of, voxel_counts
-from trials.scoring.rows import Rows, shared_rows
+from trials.scoring.regions import as_background, beside_ignored, mask_of, off_ignored, voxel_counts
 from trials.scoring.surface import (
     Surface,
     SurfaceOverlap,
     distances_between,
     find_surface_of_rows,
     hd95_mm,
+    surface_dice,
     surface_overlap,
 )
 
@@ -134,3 +134,33 @@ def metric_columns(scores: Iterable[SurfaceScore]) -> dict[str, float]:
 def _numbers(score: SurfaceScore) -> dict[str, float]:
     metrics = {name: metric_of(entry, score) for name, entry in METRICS.items()}
     return metrics | {name: getattr(score, name) for name in COUNTED}
+
+
+def official_scores(
+    true: np.ndarray,
+    pred: np.ndarray,
+    spacing_mm: Spacing,
+    regions: Sequence[Region],
+    ignored: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Score predicted labels [D, H, W] uint8 against the reference on the same grid, without the
+    voxels that are ignored.
+
+    Returns dice_NAME of every region, then surface_dice_NAME: 0..1; 1 if both are empty, 0 if only
+    one is.
+    """
+    rows = shared_rows(as_background(true, ignored), as_background(pred, ignored))
+    touching = beside_ignored(ignored)
+    measured = {region.name: measure(*rows, spacing_mm, region, touching) for region in regions}
+    overlaps = {
+        f"dice_{name}": _one_if_both_empty(dice(*found.voxels)) for name, found in measured.items()
+    }
+    surfaces = {
+        f"surface_dice_{name}": _one_if_both_empty(surface_dice(found.overlap))
+        for name, found in measured.items()
+    }
+    return overlaps | surfaces
+
+
+def _one_if_both_empty(score: float) -> float:
+    return 1.0 if math.isnan(score) else score

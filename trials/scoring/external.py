@@ -13,16 +13,10 @@ from trials.process.workers import run_on_cases
 from trials.records.result import NATIVE, CaseScore, ExternalPredictions, SurfaceScore
 from trials.records.targets import TargetRegion
 from trials.scoring.case import surface_scores
-from trials.scoring.folders import (
-    MASK_FILE,
-    MaskPair,
-    list_cases,
-    pair_of,
-    predicted_files,
-    read_pair,
-)
-from trials.scoring.ignored import find_ignored
+from trials.scoring.folders import MaskPair, list_cases, pair_of, read_pair
+from trials.scoring.found_masks import MASK_FILE, predicted_files
 from trials.scoring.overlap import case_scores, label_counts
+from trials.scoring.regions import find_ignored
 
 # Starting processes takes longer than scoring this many cases.
 FEW_CASES = 8

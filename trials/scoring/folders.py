@@ -11,28 +11,29 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.datasets.label_set import LabelSet, Region, check_classes
-from trials.data.datasets.nearby_cases import refuse_dicom
 from trials.data.datasets.registry import DATASETS
 from trials.data.nifti.header import Header, read_header
-from trials.data.nifti.opening import ending_of
-from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.volume import Volume, file_axes, from_dhw, read_mask, to_dhw
+from trials.data.nifti.volume import Volume, check_same_grid, file_axes, from_dhw, read_mask, to_dhw
 from trials.data.nifti.voxels import StreamStats
 from trials.process.workers import run_on_cases
 from trials.records.faults import FileFault, printable
 from trials.records.registry import Entry, pick
 from trials.records.result import SurfaceScore
-from trials.scoring.case import metric_columns, surface_scores
-from trials.scoring.found_masks import ANY_VALUE, class_masks, join_classes, match_cases
-from trials.scoring.ignored import find_ignored
+from trials.scoring.case import metric_columns, official_scores, surface_scores
+from trials.scoring.found_masks import (
+    ANY_VALUE,
+    MASK_FILE,
+    class_masks,
+    join_classes,
+    mask_files,
+    predicted_files,
+)
 from trials.scoring.lattice import Spacing
-from trials.scoring.official import official_scores
-from trials.scoring.regions import scored_regions
+from trials.scoring.regions import find_ignored, scored_regions
 from trials.scoring.surface import bounding_box
 
 NAMES_SHOWN = 20
 FIX = "write the prediction on the case's own grid"
-MASK_FILE = "segmentation.nii.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,17 +153,6 @@ def pair_of(case: str, reference: Path, prediction: Path, classes: Sequence[str]
     )
 
 
-def predicted_files(
-    folder: Path, references: Iterable[str], mask_file: str, classes: Sequence[str]
-) -> dict[str, Path]:
-    """The predictions of a folder by the case of their reference, see match_cases(). Raises
-    ValueError as mask_files() does.
-    """
-    found = mask_files(folder, mask_file, classes)
-    cases = match_cases(found, references)
-    return {cases[name]: path for name, path in found.items()}
-
-
 def renamed(pairs: Iterable[MaskPair]) -> str:
     """One line on the predictions that have another name than their case; "" for none."""
     others = [pair for pair in pairs if not pair.prediction.name.startswith(f"{pair.case}.")]
@@ -172,54 +162,6 @@ def renamed(pairs: Iterable[MaskPair]) -> str:
     number = f"{len(others)} predictions, first " if len(others) > 1 else ""
     first = f"{printable(others[0].prediction.name)} as {printable(others[0].case)}"
     return f"scored under another name: {number}{first}"
-
-
-def mask_files(
-    folder: Path, mask_file: str = MASK_FILE, classes: Sequence[str] = ()
-) -> dict[str, Path]:
-    """Find masks by case: CASE.nii.gz, or another known ending, in the folder, CASE/mask_file, or a
-    folder CASE with a mask of each of the classes; other files are ignored.
-
-    Raises ValueError for a folder without masks, and for a case that occurs twice.
-    """
-    if not folder.is_dir():
-        raise ValueError(
-            f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{mask_file}"
-        )
-    found: dict[str, Path] = {}
-    for entry in sorted(folder.iterdir()):
-        ending = ending_of(entry.name)
-        path = entry / mask_file if entry.is_dir() else entry
-        if entry.is_dir() and not path.exists() and classes and class_masks(entry, classes):
-            found[entry.name] = entry
-            continue
-        if entry.name.startswith(".") or not path.is_file() or not (ending or entry.is_dir()):
-            continue
-        case = entry.name.removesuffix(ending)
-        if case in found:
-            raise ValueError(
-                f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and "
-                f"{path.relative_to(folder)}; remove one"
-            )
-        found[case] = path
-    if not found:
-        refuse_dicom(folder)
-        raise ValueError(
-            f"{folder} holds no masks; expected files are CASE.nii.gz or CASE/{mask_file}"
-        )
-    return found
-
-
-def labels_of(dataset: str, reference: Path) -> LabelSet:
-    """What labels mean, as the data set's entry reads it from a folder of masks. Raises ValueError
-    for classes that cannot be told apart.
-    """
-    part = pick(DATASETS, "data set", dataset)
-    labels: LabelSet = (
-        Entry(part.label_set).load()(reference) if part.label_set else part.load()(reference).labels
-    )
-    check_classes(reference, labels.classes, labels.num_labels)
-    return labels
 
 
 def score_pairs(
@@ -336,3 +278,15 @@ def list_cases(cases: Iterable[str]) -> str:
         f"{len(names)} {'case' if len(names) == 1 else 'cases'}: "
         f"{', '.join(names[:NAMES_SHOWN])}{more}"
     )
+
+
+def labels_of(dataset: str, reference: Path) -> LabelSet:
+    """What labels mean, as the data set's entry reads it from a folder of masks. Raises ValueError
+    for classes that cannot be told apart.
+    """
+    part = pick(DATASETS, "data set", dataset)
+    labels: LabelSet = (
+        Entry(part.label_set).load()(reference) if part.label_set else part.load()(reference).labels
+    )
+    check_classes(reference, labels.classes, labels.num_labels)
+    return labels

@@ -1,4 +1,5 @@
-"""Masks as other programs name and divide them: which case a file is of, and a file for each class.
+"""Masks as other programs name and divide them: where a folder holds them, which case a file is of,
+and a file for each class.
 
 KiTS19 asked for prediction_00024.nii.gz; TotalSegmentator writes CASE/liver.nii.gz.
 """
@@ -9,15 +10,64 @@ from pathlib import Path
 
 import numpy as np
 
+from trials.data.datasets.opening import refuse_dicom
 from trials.data.nifti.opening import ending_of
 from trials.records.faults import FileFault, printable
 
+MASK_FILE = "segmentation.nii.gz"
 # A mask of one class may mark it with any one value.
 ANY_VALUE = 256
 NUMBERED = re.compile(
     r"(?:pred|predicted|prediction|seg|segmentation|mask|label|output|result)s?[ _-]?(\d+)",
     re.ASCII | re.IGNORECASE,
 )
+
+
+def mask_files(
+    folder: Path, mask_file: str = MASK_FILE, classes: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Find masks by case: CASE.nii.gz, or another known ending, in the folder, CASE/mask_file, or a
+    folder CASE with a mask of each of the classes; other files are ignored.
+
+    Raises ValueError for a folder without masks, and for a case that occurs twice.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder} is not a folder; point to one with CASE.nii.gz files or CASE/{mask_file}"
+        )
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        ending = ending_of(entry.name)
+        path = entry / mask_file if entry.is_dir() else entry
+        if entry.is_dir() and not path.exists() and classes and class_masks(entry, classes):
+            found[entry.name] = entry
+            continue
+        if entry.name.startswith(".") or not path.is_file() or not (ending or entry.is_dir()):
+            continue
+        case = entry.name.removesuffix(ending)
+        if case in found:
+            raise ValueError(
+                f"{folder} holds {case} twice, as {found[case].relative_to(folder)} and "
+                f"{path.relative_to(folder)}; remove one"
+            )
+        found[case] = path
+    if not found:
+        refuse_dicom(folder)
+        raise ValueError(
+            f"{folder} holds no masks; expected files are CASE.nii.gz or CASE/{mask_file}"
+        )
+    return found
+
+
+def predicted_files(
+    folder: Path, references: Iterable[str], mask_file: str, classes: Sequence[str]
+) -> dict[str, Path]:
+    """The predictions of a folder by the case of their reference, see match_cases(). Raises
+    ValueError as mask_files() does.
+    """
+    found = mask_files(folder, mask_file, classes)
+    cases = match_cases(found, references)
+    return {cases[name]: path for name, path in found.items()}
 
 
 def match_cases(predictions: Iterable[str], references: Iterable[str]) -> dict[str, str]:

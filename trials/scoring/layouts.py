@@ -12,8 +12,11 @@ from trials.data.nifti.opening import ending_of
 from trials.data.nifti.volume import read_mask
 from trials.process.workers import run_on_cases
 from trials.records.faults import printable
-from trials.scoring.folders import labels_of, mask_files
-from trials.scoring.found_masks import ANY_VALUE
+from trials.scoring.folders import labels_of
+from trials.scoring.found_masks import (
+    ANY_VALUE,
+    mask_files,
+)
 
 OWN_LABEL = "label {}"
 

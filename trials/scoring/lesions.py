@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trials.scoring.rows import Rows, shared_rows
+from trials.scoring.lattice import Rows, shared_rows
 
 # The offsets (D, H) of a row's later neighbours; earlier ones are found from their side.
 LATER_ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))

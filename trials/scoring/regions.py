@@ -1,10 +1,13 @@
-"""A region is what a score refers to: one label, or a union of labels."""
+"""What a score refers to: a region, which is one label or a union of labels, without the voxels
+that are not annotated: those count in no mask, on no surface and in no lesion.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from trials.data.datasets.label_set import LabelSet, Region
+from trials.scoring.surface import Surface
 
 DEFAULT_TOLERANCE_MM = 1.0
 
@@ -60,3 +63,39 @@ def voxel_counts(true: np.ndarray, pred: np.ndarray) -> tuple[int, int, int]:
         int(np.count_nonzero(pred)),
         int(np.count_nonzero(true & pred)),
     )
+
+
+def find_ignored(true: np.ndarray, labels: LabelSet) -> np.ndarray | None:
+    """Where a reference [D, H, W] holds the ignore label: bool of its shape, None if nowhere."""
+    if not labels.has_ignore:
+        return None
+    ignored = true == len(labels.classes)
+    return ignored if ignored.any() else None
+
+
+def as_background(labels: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """Labels with background where voxels are ignored."""
+    return labels if ignored is None else np.where(ignored, np.uint8(0), labels)
+
+
+def beside_ignored(ignored: np.ndarray | None) -> np.ndarray | None:
+    """Which corners between voxels touch an ignored one: [D, H, W] to bool, longer by one each."""
+    if ignored is None:
+        return None
+    padded = np.pad(ignored, 1)
+    for axis in range(3):
+        before, after = (
+            padded.take(range(start, padded.shape[axis] - 1 + start), axis) for start in (0, 1)
+        )
+        padded = before | after
+    return padded
+
+
+def off_ignored(surface: Surface, touching: np.ndarray | None) -> Surface:
+    """A surface without the elements whose corners touch an ignored voxel: there the boundary of
+    the mask is not known.
+    """
+    if touching is None:
+        return surface
+    kept = ~touching[tuple(surface.corners.T)]
+    return Surface(corners=surface.corners[kept], areas_mm2=surface.areas_mm2[kept])

@@ -13,8 +13,14 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from trials.records import result
-from trials.scoring.lattice import Spacing, find_near, offsets_within
-from trials.scoring.rows import Rows, drop_empty_rows, to_rows
+from trials.scoring.lattice import (
+    Rows,
+    Spacing,
+    drop_empty_rows,
+    find_near,
+    offsets_within,
+    to_rows,
+)
 
 # The marching cubes surface (Lorensen and Cline 1987) between the 2 x 2 x 2 voxels around a corner.
 # Bit 4 d + 2 h + w of the key is set if that voxel is inside. The value counts corner triangles,

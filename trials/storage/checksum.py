@@ -1,8 +1,10 @@
-"""A file's content with its SHA-256, so that any changed byte is detected on reading. Standard
-library only.
+"""SHA-256 of what this project writes: a file's content with its checksum, so that any changed byte
+is detected on reading; and a file's name for a case, with a digest where the case's own name is
+long or has letters that not every file system holds. Standard library only.
 """
 
 import hashlib
+import re
 
 CHECKSUM_KEY = ',\n "sha256": "'
 CHECKSUM_PREFIX = b"sha256:"
@@ -49,3 +51,17 @@ def check_byte_checksum(content: bytes) -> bytes:
     if digest != hashlib.sha256(original).hexdigest().encode():
         raise ValueError(WRONG_CHECKSUM)
     return original
+
+
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+OTHER = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
+
+
+def file_name(case: str) -> str:
+    """A file name without an ending, of up to 64 ASCII letters, digits, '_', '.' and '-'; equal for
+    equal cases alone.
+    """
+    if PLAIN.fullmatch(case):
+        return case
+    digest = hashlib.sha256(case.encode()).hexdigest()[:20]
+    return f"{OTHER.sub('-', case).strip('-')[:40] or 'case'}-{digest}"

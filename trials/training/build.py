@@ -4,6 +4,7 @@ its items, sampling weights and loss.
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from trials.data.batches.occurrence import count_classes
 from trials.data.batches.patch_draws import crop, draw_facts, draws_of
 from trials.data.batches.patches import THREADS, PatchFeed, patch_cases, patch_reader
 from trials.data.batches.resident import source_on
-from trials.data.prepared.cache import Cache
+from trials.data.prepared.cache import Cache, open_cache
 from trials.data.sampling import SAMPLINGS, UNITS, sampling_facts
 from trials.data.spacing.intensities import pads_of
 from trials.inference.network import Network, on_best_device, pick_device
@@ -26,6 +27,7 @@ from trials.models.build import (
     build_with,
     form_of,
     heads_of,
+    item_edges,
 )
 from trials.models.freezing import freeze, stages_of
 from trials.models.initialise import Convolution
@@ -36,8 +38,8 @@ from trials.records.registry import pick
 from trials.records.spec import PRETRAIN, Hyper
 from trials.records.targets import Targets, targets_text
 from trials.storage.atomic import to_path
-from trials.training.pretraining import Restoration
-from trials.training.segmentation import Segmentation
+from trials.training.checkpoint import save_weights
+from trials.training.tasks import Restoration, Segmentation
 from trials.voxel_losses import OnAnnotated
 
 # Patches of the first epoch whose classes are counted for the result.
@@ -239,3 +241,23 @@ def scalar(hyper: Hyper, name: str, default: float | None = None) -> float:
     if not isinstance(value, int | float):
         raise ValueError(f"hyperparameter {name} must be a number; got {value!r}")
     return float(value)
+
+
+def with_first_weights(job: Job, folder: Path) -> Job:
+    """The job with random weights in place of weights that are still to be pretrained or
+    downloaded: frozen stages need some.
+    """
+    recipe = job.spec.recipe
+    if job.weights is not None or job.spec.weights == "random":
+        return job
+    channels = open_cache(to_path(job.cache)).channels
+    module = build(
+        job.spec.cell.model,
+        channels,
+        in_channels=channels,
+        width=recipe.width,
+        options=recipe.model_options,
+        edges=item_edges(MODELS[job.spec.cell.model].dims, recipe),
+    )
+    save_weights(folder / "first.pt", module.state_dict())
+    return replace(job, weights=str(folder / "first.pt"))

@@ -17,7 +17,7 @@ from trials.data.batches.draws import draw_batch
 from trials.data.batches.resident import ahead
 from trials.data.batches.strong_augment import augment_strongly
 from trials.inference.network import Network
-from trials.process.stopwatch import Stopwatch
+from trials.process.environment import Stopwatch
 from trials.records.job import Rung
 from trials.records.result import EpochScore
 from trials.records.spec import Augmentation, Recipe
@@ -112,11 +112,7 @@ def fit(
     """
     optimizer, scheduler = make_optimizer(network.module, task.lr, task.epochs * task.steps, recipe)
     progress = resume(kept, network.module, optimizer, scheduler)
-    while (
-        len(progress.curve) < task.epochs
-        and not progress.is_out_of_patience(recipe)
-        and not progress.is_pruned(task.rungs)
-    ):
+    while not is_over(progress, task, recipe):
         epoch, started = len(progress.curve), time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)
         is_due = (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == task.epochs
@@ -147,6 +143,15 @@ def fit(
     assert progress.best_weights, "no epoch of the training had a score"
     network.module.load_state_dict(progress.best_weights)
     return progress
+
+
+def is_over(progress: Progress, task: Task, recipe: Recipe) -> bool:
+    """Whether a training ends here: after the last epoch, out of patience, or pruned by a rung."""
+    return (
+        len(progress.curve) >= task.epochs
+        or progress.is_out_of_patience(recipe)
+        or progress.is_pruned(task.rungs)
+    )
 
 
 def report_epoch(

@@ -10,8 +10,7 @@ from trials.models.build import build, form_of, item_edges
 from trials.models.registry import MODELS, check_input
 from trials.process.environment import peak_gib
 from trials.records.job import Job
-from trials.records.preparation import input_text
-from trials.records.spec import Recipe
+from trials.records.spec import Recipe, input_text
 from trials.training.attempt_log import HALVES
 from trials.training.optimizer import moment_bytes
 

@@ -17,9 +17,8 @@ from trials.models.build import item_multiply_adds, num_parameters, num_trainabl
 from trials.process.environment import machine_facts, peak_gib, reset_peak
 from trials.process.versions import versions
 from trials.records.job import Job, best_path, trial_folder
-from trials.records.preparation import input_shape
 from trials.records.result import COMPLETE, PRUNED, CaseScore, EpochScore, TrialResult
-from trials.records.spec import FINAL, PRETRAIN, TUNE, Spacing
+from trials.records.spec import FINAL, PRETRAIN, TUNE, Spacing, input_shape
 from trials.storage.atomic import to_path
 from trials.training.build import make_network, make_restoration, make_segmentation
 from trials.training.checkpoint import Checkpoints, save_weights

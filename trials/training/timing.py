@@ -30,24 +30,27 @@ from trials.inference.evaluate import (
     score_case,
 )
 from trials.inference.network import Network, mirrored
-from trials.models.build import build, item_edges, item_multiply_adds
-from trials.models.registry import MODELS
+from trials.models.build import item_multiply_adds
 from trials.process.environment import device_name, memory_gib, peak_gib, reset_peak
 from trials.records.job import Job
 from trials.records.registry import pick
 from trials.records.spec import PRETRAIN
 from trials.records.targets import Targets
 from trials.storage.atomic import to_path
-from trials.training.build import make_network, make_restoration, make_segmentation, training_items
+from trials.training.build import (
+    make_network,
+    make_restoration,
+    make_segmentation,
+    training_items,
+    with_first_weights,
+)
 from trials.training.checkpoint import Checkpoints, save_weights
-from trials.training.compiling import compiles_on_gpu
 from trials.training.loop import train_epoch
 from trials.training.memory import limit_share, step_gib
 from trials.training.optimizer import make_optimizer, moment_bytes
-from trials.training.pretraining import Restoration
 from trials.training.progress import Progress, checkpoint_state
-from trials.training.segmentation import Segmentation
-from trials.training.warm_up import beside_network, precision_text, warm_up
+from trials.training.tasks import Restoration, Segmentation
+from trials.training.warm_up import beside_network, compiles_on_gpu, precision_text, warm_up
 
 R = TypeVar("R")
 # Steps are timed for at least this long and this many, after two warm-up steps.
@@ -154,26 +157,6 @@ def counting_seconds(network: Network, job: Job) -> float:
     return timed(lambda: item_multiply_adds(network.module, network.dims, recipe, channels))[0]
 
 
-def with_first_weights(job: Job, folder: Path) -> Job:
-    """The job with random weights in place of weights that are still to be pretrained or
-    downloaded: frozen stages need some.
-    """
-    recipe = job.spec.recipe
-    if job.weights is not None or job.spec.weights == "random":
-        return job
-    channels = open_cache(to_path(job.cache)).channels
-    module = build(
-        job.spec.cell.model,
-        channels,
-        in_channels=channels,
-        width=recipe.width,
-        options=recipe.model_options,
-        edges=item_edges(MODELS[job.spec.cell.model].dims, recipe),
-    )
-    save_weights(folder / "first.pt", module.state_dict())
-    return replace(job, weights=str(folder / "first.pt"))
-
-
 def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -> float:
     """Mean seconds of a training step: two warm-up steps, then twice as many each time until
     MEASURED_SECONDS have passed.
@@ -184,10 +167,8 @@ def step_seconds(network: Network, task: Segmentation | Restoration, job: Job) -
     steps, spent, number = 0, 0.0, LEAST_STEPS
     while spent < MEASURED_SECONDS:
         part = replace(task, steps=number)
-        seconds, _ = timed(
-            partial(train_epoch, network, part, recipe, generator, optimizer, scheduler)
-        )
-        spent, steps, number = spent + seconds, steps + number, 2 * number
+        epoch = partial(train_epoch, network, part, recipe, generator, optimizer, scheduler)
+        spent, steps, number = spent + timed(epoch)[0], steps + number, 2 * number
     return spent / steps
 
 
@@ -197,12 +178,8 @@ def validation_seconds(network: Network, task: Segmentation | Restoration) -> fl
         return warm_seconds(lambda: task.validate(network))
     few = max(2, task.recipe.batch_size if network.dims == 3 else 2)
     part = replace(task, val=task.val[:few], train_scored=task.train_scored[:few])
-    cases = len(part.val) + len(part.train_scored)
-    return (
-        warm_seconds(lambda: part.validate(network))
-        * (len(task.val) + len(task.train_scored))
-        / cases
-    )
+    cases, of_all = len(part.val) + len(part.train_scored), len(task.val) + len(task.train_scored)
+    return warm_seconds(lambda: part.validate(network)) * of_all / cases
 
 
 def warm_seconds(work: Callable[[], object]) -> float:
@@ -233,9 +210,9 @@ def scoring_cost(network: Network, cache: Cache, job: Job, folder: Path) -> dict
     plan, cost = evaluation(cache, job, folder), counting_cost(cache, job, folder)
     for split, cases in scored_cases(job).items():
         case = middle_case(cache, cases)
-        forward, _ = timed(partial(_predict, network, plan, case, split))
+        forward, _ = timed(partial(list, predicted(network, plan, {split: (case,)})))
         if split == "test" and job.spec.recipe.mirror_test:
-            forward += timed(partial(_predict, mirrored(network), plan, case, split))[0]
+            forward += timed(partial(list, predicted(mirrored(network), plan, {split: (case,)})))[0]
         cost[f"{split}_case"] += forward * mean_voxels(cache, cases) / voxels(cache, case)
     return cost
 
@@ -274,10 +251,6 @@ def evaluation(cache: Cache, job: Job, folder: Path) -> Evaluation:
         pictures=folder / "pictures",
         predictions=folder / "predictions" if job.save_predictions else None,
     )
-
-
-def _predict(network: Network, plan: Evaluation, case: str, split: str) -> None:
-    list(predicted(network, plan, {split: (case,)}))
 
 
 def _score(plan: Evaluation, predict: Callable[[], Prediction], case: str, split: str) -> Evaluated:

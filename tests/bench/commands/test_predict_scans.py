@@ -16,8 +16,8 @@ import torch
 from monai import bundle
 
 from bench.cli import main
-from bench.commands.ensembles import add_ensembles
 from bench.grid.user_file import load_grid_text
+from bench.predictions.finals import add_ensembles
 from trials.data.nifti.volume import read_labels, to_dhw
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels

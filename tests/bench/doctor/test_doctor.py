@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.doctor.client import token_file
+from bench.doctor.cluster import rules_of_nodes, token_file
 from bench.doctor.data import cache_findings, data_finding
 from bench.doctor.findings import ERROR, FINE, WARNING, print_findings
 from bench.doctor.machine import (
@@ -18,7 +18,6 @@ from bench.doctor.machine import (
     listening_ports,
     machine_findings,
 )
-from bench.doctor.nodes import rules
 from bench.doctor.run import storage_finding
 from bench.doctor.surroundings import (
     Surroundings,
@@ -180,8 +179,8 @@ def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
     )
     apart = NodeReport(address="10.0.0.2", versions={"ray": "2.59.0"})
 
-    assert [finding.level for finding in rules([sound], tmp_path)] == [FINE]
-    storage, versions = rules([sound, apart], tmp_path)
+    assert [finding.level for finding in rules_of_nodes([sound], tmp_path)] == [FINE]
+    storage, versions = rules_of_nodes([sound, apart], tmp_path)
     assert storage.level == ERROR
     assert (
         storage.message
@@ -192,7 +191,7 @@ def test_storage_that_one_node_does_not_see_is_an_error_that_names_it(tmp_path):
 
 
 def test_a_node_without_an_answer_is_an_error_that_names_it(tmp_path):
-    *_, lost = rules([NodeReport(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
+    *_, lost = rules_of_nodes([NodeReport(address="10.0.0.3", lost="NodeDiedError")], tmp_path)
 
     assert (lost.level, lost.message) == (ERROR, "no answer from 10.0.0.3 (NodeDiedError)")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import ReadyGrid
+from bench.execution.ready import Places, ReadyGrid, job_maker
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import GridFacts, resolve
 from bench.grids import DEMO, Tuning, product

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.execution.results import has_results, read_result, read_results
 from trials.records.codec import record_hash
 from trials.records.job import result_path
 from trials.records.result import COMPLETE, TrialResult
-from trials.records.result_file import write_result
+from trials.records.result_file import find_result, has_results, read_results, write_result
 from trials.records.spec import FINAL, Cell, Recipe, TrialSpec
 
 
@@ -63,7 +62,7 @@ def test_a_result_copied_under_another_trials_name_counts_as_not_run(tmp_path, c
     other.parent.mkdir()
     other.write_bytes(result_path(tmp_path, result(0).trial).read_bytes())
 
-    assert read_result(tmp_path, "0123456789ab") is None
+    assert find_result(tmp_path, "0123456789ab") is None
     assert f"it holds trial {result(0).trial}" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from bench.cli import main
 from bench.execution.data import Prepared, open_grid_data
 from bench.grids import DEMO
-from bench.run_folder.data_record import data_record
+from bench.run_folder.provenance import data_record
 from trials.records.codec import check_kinds
 from trials.records.run_record import RUN_KEYS
 

@@ -10,18 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.commands.ensembles import add_ensembles, ensemble_path
-from bench.commands.predict import chosen_finals, rules_of_run
-from bench.commands.predictions import open_data_of
-from bench.commands.predictions import test_cases as cases_of_folds
 from bench.execution.data import prepared_fold
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import ReadyGrid
+from bench.execution.ready import Places, ReadyGrid, job_maker
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
 from bench.grids import Grid
-from bench.run_folder.data_record import data_record
-from bench.run_folder.provenance import run_record, write_provenance
+from bench.predictions.external import open_data_of
+from bench.predictions.external import test_cases as cases_of_folds
+from bench.predictions.finals import add_ensembles, chosen_finals, ensemble_path, rules_of_run
+from bench.run_folder.provenance import data_record, run_record, write_provenance
 from reports.build import build_report
 from reports.load.run_folder import read_run
 from trials.data.datasets.label_set import Region

@@ -28,7 +28,7 @@ from bench.plan.other_gpu import known_steps, step_seconds, steps_of
 from bench.plan.plan import check_memory
 from bench.tuning.driver import Cluster
 from trials.models.registry import MODELS
-from trials.records.duration import duration
+from trials.records.result import duration
 from trials.records.run_record import write_run_record
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cube, Recipe
 

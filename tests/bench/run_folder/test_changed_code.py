@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from own_parts import CELLS, EDITS, IDLE, NAMES, grid_text, own_cell, registries
 
-from bench.execution.jobs import Places, job_maker
-from bench.execution.ready import ReadyGrid
-from bench.execution.results import read_results
+from bench.execution.ready import Places, ReadyGrid, job_maker
 from bench.grid.grid_changes import describe_changes
 from bench.grid.resolve import GridFacts, resolve
 from bench.grid.user_file import load_grid_text
@@ -26,7 +24,7 @@ from trials.identity.code_identity import code_of
 from trials.records.codec import record_hash
 from trials.records.job import result_path, trial_folder
 from trials.records.result import COMPLETE, FAILED, TrialResult
-from trials.records.result_file import result_text, write_result
+from trials.records.result_file import read_results, result_text, write_result
 from trials.records.spec import FINAL, PRETRAIN, TUNE, Cell, Recipe, TrialSpec
 from trials.storage.atomic import NotWritten
 from trials.storage.spool import read_spooled, write_or_spool

@@ -9,7 +9,7 @@ import pytest
 from made_up import MadeUp, write_run
 
 from bench.cli import main
-from bench.execution.jobs import Places
+from bench.execution.ready import Places
 from bench.run_folder.lock import NAME, this_process
 from bench.run_folder.own_places import refuse_cache, refuse_places, refuse_run_folder
 from trials.records.codec import to_json

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from test_trial_queue import FACTS, GRID, outcome
 
-from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.resolve import resolve
 from bench.grids import Range
@@ -13,7 +12,7 @@ from bench.run_folder.continuing import refuse_other_grid
 from bench.run_folder.reuse import Reuse, open_run
 from trials.identity.code_identity import code_of
 from trials.records.result import COMPLETE, FAILED
-from trials.records.result_file import write_result
+from trials.records.result_file import read_results, write_result
 from trials.records.run_record import read_run_record, write_run_record
 
 DATA = {"fingerprint": "f" * 16, "split_hash": {"0": "s" * 16}}

@@ -10,9 +10,8 @@ from threading import Event
 
 import pytest
 
-from bench.run_folder.heartbeat import send_heartbeats
 from bench.run_folder.lock import NAME, hold_lock, this_process
-from bench.run_folder.status import Running, Status, status_text, write_status
+from bench.run_folder.status import Running, Status, send_heartbeats, status_text, write_status
 from trials.records.codec import to_json
 from trials.records.result import TrialResult
 from trials.records.result_file import write_result

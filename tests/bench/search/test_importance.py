@@ -4,9 +4,9 @@ too little.
 
 import pytest
 
-from bench.execution.results import read_results
-from bench.search.importance import importance, write_studies
+from bench.search.studies import importance, write_studies
 from bench.spaces import Range
+from trials.records.result_file import read_results
 from trials.records.run_record import write_run_record
 
 SPACE = {"lr": Range(low=1e-5, high=1e-2, log=True), "gamma": Range(low=0.0, high=5.0)}

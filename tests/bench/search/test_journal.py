@@ -8,13 +8,12 @@ from optuna.trial import TrialState
 from test_pruning import PRUNING, result, run
 from test_trial_queue import FACTS
 
-from bench.execution.results import read_results
 from bench.execution.trial_queue import TrialQueue
 from bench.grid.expand import studies
 from bench.grid.resolve import resolve
-from bench.search.journal import NAME, write_journal
+from bench.search.studies import JOURNAL, write_journal
 from trials.records.result import FAILED, PRUNED, TrialResult
-from trials.records.result_file import write_result
+from trials.records.result_file import read_results, write_result
 from trials.records.run_record import write_run_record
 from trials.records.spec import TUNE
 
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
     for one in queue.results.values():
         write_result(out, one)
     write_run_record(out, {"studies": studies(resolve(PRUNING, FACTS))})
-    assert write_journal(out, read_results(out).values()) == out / NAME
+    assert write_journal(out, read_results(out).values()) == out / JOURNAL
     return out, queue
 
 
@@ -45,7 +44,7 @@ def opened(out):
     """The studies as optuna-dashboard finds them, given the path alone."""
     from optuna_dashboard._storage_url import get_storage
 
-    storage = get_storage(str(out / NAME))
+    storage = get_storage(str(out / JOURNAL))
     return {
         name: optuna.load_study(study_name=name, storage=storage)
         for name in optuna.get_all_study_names(storage)
@@ -104,7 +103,7 @@ def test_the_dashboards_own_page_lists_the_studies(folder):
     from optuna_dashboard._storage_url import get_storage
 
     answered = []
-    application = wsgi(get_storage(str(folder[0] / NAME)))
+    application = wsgi(get_storage(str(folder[0] / JOURNAL)))
     environment = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/api/studies",
@@ -123,7 +122,7 @@ def test_the_dashboards_own_page_lists_the_studies(folder):
 
 def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
     out, _ = folder
-    path = out / NAME
+    path = out / JOURNAL
     whole = path.read_bytes()
 
     for length in (0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 1, None):
@@ -137,14 +136,14 @@ def test_f76_a_torn_lost_or_edited_storage_is_rebuilt_to_the_same_bytes(folder):
 
 def test_f77_a_stale_lock_beside_it_holds_up_neither_us_nor_the_dashboard(folder):
     out, _ = folder
-    whole = (out / NAME).read_bytes()
-    lock = out / f"{NAME}.lock"
+    whole = (out / JOURNAL).read_bytes()
+    lock = out / f"{JOURNAL}.lock"
     lock.symlink_to(out / "gone")
-    (out / NAME).write_bytes(b"torn")
+    (out / JOURNAL).write_bytes(b"torn")
 
     write_journal(out, read_results(out).values())
 
-    assert (out / NAME).read_bytes() == whole
+    assert (out / JOURNAL).read_bytes() == whole
     assert len(opened(out)) == 4
     lock.unlink()
 
@@ -171,4 +170,4 @@ def test_a_grid_that_tunes_nothing_has_none(tmp_path):
     write_run_record(tmp_path, {"studies": []})
 
     assert write_journal(tmp_path, read_results(tmp_path).values()) is None
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / JOURNAL).exists()

@@ -11,12 +11,12 @@ from made_up import MadeUp, all_results, complete, specification, write_result, 
 from reports.build import build_report
 from reports.load.run_folder import read_run
 from reports.table import load_run, write_tables
+from trials.data.prepared.node_copy import transfer
 from trials.records.codec import from_json, record_hash
 from trials.records.result import TrialResult
 from trials.records.spec import FINAL, TUNE, Cell
 from trials.storage.atomic import read_bytes
 from trials.storage.checksum import add_checksum
-from trials.storage.mirror import transfer
 
 
 def test_a_run_reads_back_every_result_sorted_by_trial(tmp_path):

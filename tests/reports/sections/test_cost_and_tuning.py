@@ -11,10 +11,10 @@ from optuna.distributions import FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from page_tables import agrees, frames
 
-from bench.execution.results import read_results
-from bench.search.importance import write_studies
+from bench.search.studies import write_studies
 from reports.analysis.costs import Cost, device_hours, pareto_front
 from reports.build import build_report
+from trials.records.result_file import read_results
 from trials.records.spec import TUNE
 
 

@@ -9,7 +9,7 @@ from trials.data.nifti.voxels import StreamStats
 from trials.data.spacing.plan import native_grid, resized
 from trials.data.spacing.resample import resample_labels
 from trials.inference.ceiling import certain_planes
-from trials.inference.native_slabs import slabs_on_native_grid
+from trials.inference.predict import slabs_on_native_grid
 from trials.records.result import dice
 from trials.scoring.overlap import label_counts
 

@@ -6,9 +6,8 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from trials.data.spacing.intensities import Scaling
-from trials.inference.native_slabs import slabs_on_native_grid
 from trials.inference.network import Network
-from trials.inference.predict import on_native_grid
+from trials.inference.predict import on_native_grid, slabs_on_native_grid
 from trials.inference.whole_cases import Slab, case_logits, window_slabs, window_starts
 
 SCALING = Scaling(-100.0, 300.0, 100.0, 50.0, -100)

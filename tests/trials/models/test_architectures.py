@@ -23,11 +23,10 @@ from trials.models.build import (
     num_trainable,
 )
 from trials.models.initialise import convolutions
+from trials.models.nnunet import ResidualBlock, strides
 from trials.models.registry import MODELS, check_channels, check_edge
-from trials.models.resenc import ResidualBlock
-from trials.models.strides import strides
 from trials.models.weights import load_tensors
-from trials.training.segmentation import supervised_loss
+from trials.training.tasks import supervised_loss
 
 WIDTHS = {"segresnet": 8}  # the narrowest it can be
 THREE_D = [name for name, part in MODELS.items() if part.dims == 3]

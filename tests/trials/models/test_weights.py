@@ -14,9 +14,9 @@ from segmentation_models_pytorch.encoders import encoders
 from segmentation_models_pytorch.encoders._utils import patch_first_conv
 from torch import nn
 
+from bench.execution.start_weights import SOURCES
 from trials.models.build import build, build_with
 from trials.models.freezing import freeze, set_train, stages_of
-from trials.models.imagenet import SOURCES
 from trials.models.registry import MODELS
 from trials.models.weights import load_weights
 
@@ -222,7 +222,8 @@ def test_a_whole_2d_checkpoint_fits_with_its_decoder(tmp_path):
 
 def test_without_a_network_the_file_to_provide_is_named_within_seconds(tmp_path):
     script = (
-        "from trials.models.imagenet import prefetch_imagenet; prefetch_imagenet('unet2d_resnet50')"
+        "from bench.execution.start_weights import prefetch_imagenet as fetch; "
+        "fetch('unet2d_resnet50')"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
 

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from trials.process.stopwatch import Stopwatch
+from trials.process.environment import Stopwatch
 
 
 def spin(seconds):

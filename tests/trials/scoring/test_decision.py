@@ -8,8 +8,7 @@ import torch
 from small_jobs import NESTED
 from torch.nn.functional import interpolate
 
-from trials.inference.native_slabs import slabs_on_native_grid
-from trials.inference.predict import on_native_grid, summed_on_native_grid
+from trials.inference.predict import on_native_grid, slabs_on_native_grid, summed_on_native_grid
 from trials.records.targets import Targets
 from trials.scoring.decision import certainty, labels_of
 from trials.scoring.overlap import device_counts, label_counts

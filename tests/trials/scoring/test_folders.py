@@ -14,13 +14,12 @@ from trials.scoring.folders import (
     MaskPair,
     find_pairs,
     labels_of,
-    mask_files,
     read_pair,
     renamed,
     score_pair,
     score_pairs,
 )
-from trials.scoring.found_masks import match_cases
+from trials.scoring.found_masks import mask_files, match_cases
 
 LABELS = LabelSet(classes=("background", "kidney", "tumor", "cyst"))
 # Axis 0 runs from the head down, axis 1 to the back, axis 2 to the left; 3 x 2 x 1.5 mm.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
-from trials.scoring.official import official_scores
+from trials.scoring.case import official_scores
 from trials.scoring.regions import label_regions
 
 REGIONS = ("kidney_and_mass", "mass", "tumor")

@@ -9,12 +9,10 @@ from scipy import ndimage
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import KITS23_REGIONS as KITS23
 from trials.scoring import lattice
-from trials.scoring.case import surface_scores
-from trials.scoring.lattice import find_near, offsets_within
+from trials.scoring.case import official_scores, surface_scores
+from trials.scoring.lattice import find_near, offsets_within, shared_rows, to_rows
 from trials.scoring.lesions import lesion_counts
-from trials.scoring.official import official_scores
 from trials.scoring.regions import every_region
-from trials.scoring.rows import shared_rows, to_rows
 from trials.scoring.surface import distances_between, find_surface, overlap_within, surface_overlap
 
 CLASSES = ("background", "kidney", "tumor", "cyst")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from trials.data.prepared.arrays import write_array
+from trials.data.prepared.case_store import write_array
 from trials.storage.atomic import fingerprint, fingerprint_of, write_text
 
 # Of no bytes, with seed 0: the first of XXH3's published test vectors for 128 bits.

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from small_jobs import RECIPE, comparable, make_job
 
+from trials.data.prepared.node_copy import transfer
 from trials.records.codec import from_json
 from trials.records.job import result_path
 from trials.records.result import TrialResult
 from trials.storage.atomic import find_files, read_bytes, read_text
-from trials.storage.mirror import transfer
 from trials.training.attempt import attempt
 
 

@@ -18,8 +18,7 @@ from trials.records.result import COMPLETE
 from trials.records.spec import Cube, Recipe
 from trials.training.attempt import attempt
 from trials.training.build import make_network, make_segmentation
-from trials.training.compiling import is_worth_compiling, share_compile_cache, should_compile
-from trials.training.warm_up import warm_up
+from trials.training.warm_up import is_worth_compiling, share_compile_cache, should_compile, warm_up
 
 ALWAYS = replace(RECIPE, epochs=1, batch_size=4, compile="always", width=2)
 FULL_3D = Recipe(epochs=100, batch_size=4)
@@ -42,7 +41,7 @@ def cell(monkeypatch, tmp_path):
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setattr("trials.training.compiling._COMPILED", set())
+    monkeypatch.setattr("trials.training.warm_up._COMPILED", set())
     counters.clear()
     return replace(CELL, model="two_layers")
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from trials.data.sampling import ClassCounts
 from trials.losses import LOSSES, build_loss
-from trials.training.segmentation import downsampled, output_weights, supervised_loss
+from trials.training.tasks import downsampled, output_weights, supervised_loss
 
 COUNTS = ClassCounts(voxels=(9000, 900, 100), slices=(90, 30, 10), cases=(9, 9, 5))
 HYPER = {"gamma": 2.0, "one_minus_beta": 1e-3}

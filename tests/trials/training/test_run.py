@@ -22,8 +22,8 @@ from trials.records.job import Job, best_path, result_path, trial_folder
 from trials.records.result import COMPLETE, TrialResult, headline
 from trials.records.spec import PRETRAIN, TUNE, Cell, Spacing
 from trials.training.attempt import attempt
-from trials.training.pretraining import block_mask, restoration_loss
 from trials.training.run import run_trial
+from trials.training.tasks import block_mask, restoration_loss
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trials.data.prepared.spaced import kept_voxels
 from trials.data.sampling import SAMPLINGS, Weights
-from trials.data.spacing.class_voxels import kept_voxels
 from trials.records.registry import pick
 from trials.records.spec import Recipe
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.own_folder import list_contents, refuse_foreign
-from trials.data.prepared.arrays import write_array
 from trials.data.prepared.cache import Cache
+from trials.data.prepared.case_store import write_array
 from trials.records.codec import read_record, to_json
 from trials.records.faults import why_no_file
 from trials.records.registry import unknown

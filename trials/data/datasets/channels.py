@@ -1,13 +1,21 @@
-"""The channels of an image: their names in dataset.json, and the files that hold them."""
+"""The files of a case as nnU-Net names them: one for each channel of its image, whose name
+dataset.json gives, and its mask; and those that are missing or there twice.
+"""
 
 import re
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trials.records.faults import FileFault
+from trials.data.datasets.opening import dicom_files
+from trials.data.datasets.registry import Case
+from trials.data.nifti.opening import TO_NIFTI, ending_of
+from trials.records.faults import FATAL, Fault, FileFault, printable, why_no_file
 from trials.records.record import shown
 
+# nnU-Net's name of an image ends in the number of its channel.
+SUFFIX = "_0000"
 # Far more than any scanner's; every channel costs its own cube in memory and on disk.
 MAX_CHANNELS = 64
 CHANNEL_SUFFIX = re.compile(r"(.+)_([0-9]{4})", re.DOTALL)
@@ -64,3 +72,54 @@ def undeclared(file: Path, channel: int, channels: int) -> FileFault:
     text = f"is channel {channel}, but dataset.json names {channels} (0 to {channels - 1})"
     fix = "name the channel in 'channel_names', or remove the file"
     return FileFault(file, "channels", text, fix)
+
+
+def named_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of a folder with a known ending by their name without it; names are composed
+    Unicode (NFC), since macOS writes them decomposed.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if ending_of(file.name) and not file.name.startswith("."):
+            found.setdefault(stem_of(file), []).append(file)
+    return found
+
+
+def stem_of(file: Path) -> str:
+    """A file's name without its ending, in composed Unicode (NFC)."""
+    return unicodedata.normalize("NFC", file.name.removesuffix(ending_of(file.name)))
+
+
+def missing_files(case: Case) -> list[Fault]:
+    """A fault for each file of a case that is not there; an image without nnU-Net's suffix is
+    named with its new name.
+    """
+    faults = []
+    for file in (*case.images, case.labels):
+        if why := why_no_file(file):
+            fix = "add the file or remove the case"
+            if next(dicom_files(file), None):
+                why, fix = "is a folder of DICOM files", TO_NIFTI
+            ending = ending_of(file.name)
+            stem = file.name.removesuffix(ending)
+            bare = file.with_name(stem.removesuffix(SUFFIX) + ending)
+            if stem.endswith(SUFFIX) and file == case.image and bare.is_file():
+                why = f"{why}: the name of an image ends in the number of its channel"
+                fix = f"rename {bare.name} to {file.name}"
+            faults.append(FileFault(file, "missing", why, fix).of_case(case.case))
+    return faults
+
+
+def named_twice(files: Mapping[str, Sequence[Path]]) -> list[Fault]:
+    """A fault for each name that two files have, such as a.nii and a.nii.gz."""
+    return [
+        FileFault(
+            paths[0],
+            "duplicate",
+            f"has the name of {printable(paths[1].name)} but for its ending",
+            "remove one of the two",
+            FATAL,
+        ).of_case("")
+        for paths in files.values()
+        if len(paths) > 1
+    ]

@@ -14,14 +14,7 @@ from pathlib import Path
 from trials.data.datasets.likely_patients import likely_patients
 from trials.data.datasets.registry import Dataset
 from trials.records.faults import Fault, printable, set_warning, why_no_file
-from trials.records.grouping import (
-    EACH_CASE,
-    KNOWN,
-    NO_RULE,
-    SUSPECTED,
-    Grouping,
-    cases_by_patient,
-)
+from trials.records.grouping import EACH_CASE, KNOWN, NO_RULE, SUSPECTED, Grouping, cases_by_patient
 from trials.records.record import shown
 from trials.storage.foreign_text import read_foreign_text
 

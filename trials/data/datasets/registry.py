@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trials.data.datasets.label_set import LabelSet, Region, check_classes
-from trials.data.datasets.nearby_cases import found_instead, refuse_dicom
-from trials.records.faults import Fault, refuse, why_no_file
+from trials.data.datasets.label_set import LabelSet, Region
+from trials.records.faults import Fault, why_no_file
 from trials.records.grouping import EACH_CASE, NO_RULE, Grouping, divided_patients
 from trials.records.registry import Entry, pick, unknown
 
@@ -166,46 +165,6 @@ def official_regions(name: str) -> tuple[Region, ...]:
 def case_names(name: str) -> str:
     """The pattern of a data set's case names; the default pattern if the name is not registered."""
     return DATASETS[name].case_names if name in DATASETS else CASE_NAMES
-
-
-def open_dataset(name: str, root: Path, patients: str = "") -> Dataset:
-    """Find the cases of a data set under root, and their patients by the rule of Grid.patients.
-    Raises ValueError for a missing folder, and one that lists all faults.
-    """
-    dataset = find_dataset(name, root, patients)
-    refuse(root, dataset.faults)
-    return dataset
-
-
-def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
-    """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
-    case at all, and for classes that cannot be stored or told apart.
-    """
-    from trials.data.datasets.patients import with_patients
-
-    part = pick(DATASETS, "data set", name)
-    if not root.is_dir():
-        raise ValueError(f"{root} is not a folder, so it holds no {name}; {part.how_to_get}")
-    try:
-        dataset: Dataset = part.load()(root)
-    except ValueError:
-        refuse_dicom(root)
-        raise
-    if not dataset.cases:
-        refuse_dicom(root)
-        refuse(root, dataset.faults)
-        raise ValueError(
-            f"{root} holds no case of {name}{found_instead(part.load(), root)}; {_hint(part, root)}"
-        )
-    check_classes(root, dataset.classes, dataset.labels.num_labels)
-    return with_patients(dataset, patients, part.patients)
-
-
-def _hint(part: DatasetEntry, root: Path) -> str:
-    """How to get the data set; or the flag for a folder of another one."""
-    other = detect_dataset(root)
-    is_other = DATASETS[other].marker_file and DATASETS[other] != part
-    return f"it is a folder of {other}: give --dataset {other}" if is_other else part.how_to_get
 
 
 def default_scheme(dataset: Dataset) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trials.data.datasets.channels import CHANNEL_SUFFIX, channel_files
 from trials.data.datasets.kits23 import IMAGE
-from trials.data.datasets.nearby_cases import refuse_dicom
+from trials.data.datasets.opening import refuse_dicom
 from trials.data.nifti.opening import ending_of
 from trials.records.faults import printable
 

@@ -74,12 +74,8 @@ def read_geometry(path: Path, raw: nib.Nifti1Header, shape: tuple[int, int, int]
         affine = _with_spacing(affine, spacing)
     if other is not None and (gap := _forms_gap(path, affine, other, shape, spacing)):
         remarks.append(gap)
-    return Geometry(
-        affine=affine,
-        spacing_mm=spacing,
-        other_affine=other,
-        remarks=(*remarks, *check_grid(path, affine, spacing)),
-    )
+    remarks += check_grid(path, affine, spacing)
+    return Geometry(affine=affine, spacing_mm=spacing, other_affine=other, remarks=tuple(remarks))
 
 
 def check_grid(
@@ -195,12 +191,8 @@ def _without_forms(
     other[:3, 3] = other[:3, :3] @ (1 - np.array(shape)) / 2
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     unknown = unknown_orientation(path, "has neither sform nor qform")
-    return Geometry(
-        affine=affine,
-        spacing_mm=spacing,
-        other_affine=other,
-        remarks=(unknown, *check_grid(path, affine, spacing)),
-    )
+    remarks = (unknown, *check_grid(path, affine, spacing))
+    return Geometry(affine=affine, spacing_mm=spacing, other_affine=other, remarks=remarks)
 
 
 def _forms(

@@ -6,9 +6,8 @@ were made of ROOT/<data set>-<key of the preparation>/<digest>/    manifest.json
 cases, written last
 """
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial, reduce
 from pathlib import Path
 from typing import TypeVar
@@ -19,32 +18,34 @@ from trials.data.datasets.registry import Case, Dataset, is_ct
 from trials.data.prepared.case_checks import rules_of
 from trials.data.prepared.case_store import (
     Store,
+    check_room,
     content_hash,
     is_sound,
     measured_record,
-    open_folder,
     prepared_record,
 )
-from trials.data.prepared.grids import prepared_shape, resolved, set_bytes
-from trials.data.prepared.manifest import CaseRecord, Manifest, case_of, read_manifest
+from trials.data.prepared.manifest import (
+    CaseMoments,
+    CaseRecord,
+    case_of,
+    dataset_of,
+    read_manifest,
+    write_manifest,
+)
 from trials.data.prepared.node_copy import nearby
-from trials.data.prepared.preprocess import Moments, Statistics, joined, train_statistics
+from trials.data.prepared.preprocess import Statistics, joined, train_statistics
 from trials.data.prepared.set_checks import all_faults, twins
-from trials.data.spacing.class_voxels import kept_voxels
+from trials.data.prepared.spaced import kept_voxels
 from trials.data.spacing.intensities import BY_VOLUME, Scaling, train_scaling
+from trials.data.spacing.plan import prepared_shape, resolved
 from trials.process.workers import allow_open_files, try_on_cases
-from trials.records.codec import to_json
 from trials.records.faults import FaultyData, refuse
 from trials.records.spec import Cube, Preparation
-from trials.storage.atomic import exists, find_files, remove_abandoned, write_text
-from trials.storage.checksum import add_checksum
-from trials.storage.file_names import file_name
+from trials.storage.atomic import exists, find_files, remove_abandoned
 
 # Entry of every key: raise it when the arrays change, or old caches would be taken for new ones.
 # 5: spacings are decimals, and geometry follows one rule; a cache of format 4 is prepared again.
 FORMAT = 5
-# The record of a case and the headers of its two cubes, rounded up.
-RECORD_BYTES = 4096
 
 R = TypeVar("R")
 
@@ -70,48 +71,30 @@ def prepare_dataset(
     hu = [is_ct(channel) for channel in dataset.channels]
     measured = _train_cases(dataset, preparation, train) if any(hu) else []
     tick = _counter(on_case, len(measured) + len(dataset.cases))
-    rules = rules_of(dataset)
     regions = [[region.name, region.labels] for region in dataset.regions]
     meanings = [len(dataset.classes), dataset.has_ignore, regions]
+    store = Store(folder=cache_root, preparation=preparation, rules=rules_of(dataset))
     statistics: tuple[Statistics | None, ...] = (None,) * len(hu)
     if measured:
         assert isinstance(preparation, Cube), "a spacing is scaled when a batch is made"
         key = content_hash([FORMAT, preparation.clip_hu, meanings, hu], 12)
-        store = Store(
-            folder=cache_root / f"{dataset.name}-foreground-{key}",
-            preparation=preparation,
-            rules=rules,
-        )
-        moments = _work_on(measured, store, measured_record, workers, tick).values()
-        found = map(_joint_statistics, zip(*(record.moments for record in moments), strict=True))
-        statistics = tuple(next(found) if is_hu else None for is_hu in hu)
+        foreground = replace(store, folder=cache_root / f"{dataset.name}-foreground-{key}")
+        moments = _work_on(measured, foreground, measured_record, workers, tick)
+        statistics = _joint_statistics(moments.values(), hu)
     given = [asdict(one) if one else None for one in statistics]
     key = content_hash([FORMAT, asdict(preparation), meanings, hu, given], 12)
     folder = cache_root / f"{dataset.name}-{key}"
-    store = Store(
-        folder=folder / "cases", preparation=preparation, rules=rules, statistics=statistics
-    )
+    store = replace(store, folder=folder / "cases", statistics=statistics)
     for own in find_files(cache_root, f"{dataset.name}-*"):
         remove_abandoned(own)
-    _check_room(store, dataset)
+    check_room(store, dataset)
     records = _work_on(dataset.cases, store, prepared_record, workers, tick)
-    refuse(
-        dataset.root,
-        twins(
-            {
-                case: (
-                    Path(record.images[0].path),
-                    record.image_voxels or record.images[0].digest,
-                )
-                for case, record in records.items()
-            }
-        ),
-    )
+    _refuse_twins(dataset, records)
     sources = [
         (case, *(image.digest for image in record.images), record.labels.digest)
         for case, record in records.items()
     ]
-    return _write_manifest(
+    return write_manifest(
         dataset, preparation, statistics, folder / content_hash([key, sources], 16), records
     )
 
@@ -229,22 +212,9 @@ def open_cache(folder: Path) -> Cache:
     manifest = read_manifest(folder / "manifest.json")
     records = manifest.cases.values()
     allow_open_files(sum(len(r.arrays) for r in records), f"{len(records)} cases")
-    dataset = Dataset(
-        name=manifest.dataset,
-        root=Path(manifest.root),
-        classes=manifest.classes,
-        has_ignore=manifest.has_ignore,
-        regions=manifest.regions,
-        class_order=manifest.class_order,
-        cases=tuple(map(case_of, records)),
-        channels=manifest.channels,
-        published=manifest.published,
-        licence=manifest.licence,
-        class_voxels={r.case: r.class_voxels for r in records},
-    )
     return Cache(
         folder=folder,
-        dataset=dataset,
+        dataset=dataset_of(manifest),
         preparation=manifest.preparation,
         statistics=manifest.statistics,
         digest=manifest.digest,
@@ -274,8 +244,22 @@ def _train_cases(dataset: Dataset, preparation: Preparation, train: tuple[str, .
     return [case for case in dataset.cases if case.case in train]
 
 
-def _joint_statistics(of_cases: Sequence[Moments]) -> Statistics:
-    return train_statistics(reduce(joined, of_cases))
+def _joint_statistics(
+    measured: Iterable[CaseMoments], hu: Sequence[bool]
+) -> tuple[Statistics | None, ...]:
+    """What each channel is normalised by: one in HU by the foreground of all measured cases."""
+    of_channels = zip(*(record.moments for record in measured), strict=True)
+    found = (train_statistics(reduce(joined, moments)) for moments in of_channels)
+    return tuple(next(found) if is_hu else None for is_hu in hu)
+
+
+def _refuse_twins(dataset: Dataset, records: Mapping[str, CaseRecord]) -> None:
+    """Raise FaultyData if two cases have one image."""
+    images = {
+        case: (Path(record.images[0].path), record.image_voxels or record.images[0].digest)
+        for case, record in records.items()
+    }
+    refuse(dataset.root, twins(images))
 
 
 def _work_on(
@@ -293,52 +277,6 @@ def _work_on(
     return done
 
 
-def _check_room(store: Store, dataset: Dataset) -> None:
-    """Refuse, before any work, a folder that cannot be written, or is too small for the arrays
-    of the cases without a record.
-    """
-    open_folder(store.folder)
-    missing = [
-        case
-        for case in dataset.cases
-        if not (store.folder / f"{file_name(case.case)}.json").is_file()
-    ]
-    needed = set_bytes(store.preparation, missing, len(dataset.channels))
-    free = shutil.disk_usage(store.folder).free
-    if needed > free:
-        raise ValueError(
-            f"{store.folder}: {len(missing)} cases need {needed / 1e6:.1f} MB, "
-            f"{(needed - free) / 1e6:.1f} MB more than are free; "
-            "make room, or choose another cache"
-        )
-
-
 def _counter(on_case: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
     numbers = iter(range(1, total + 1))
     return lambda: on_case(next(numbers), total) if on_case else None
-
-
-def _write_manifest(
-    dataset: Dataset,
-    preparation: Preparation,
-    statistics: tuple[Statistics | None, ...],
-    folder: Path,
-    records: Mapping[str, CaseRecord],
-) -> Path:
-    manifest = Manifest(
-        dataset=dataset.name,
-        root=str(dataset.root),
-        classes=dataset.classes,
-        has_ignore=dataset.has_ignore,
-        regions=dataset.regions,
-        class_order=dataset.class_order,
-        published=dataset.published,
-        licence=dataset.licence,
-        preparation=preparation,
-        statistics=statistics,
-        channels=dataset.channels,
-        digest=folder.name,
-        cases=records,
-    )
-    write_text(folder / "manifest.json", add_checksum(to_json(manifest)))
-    return folder

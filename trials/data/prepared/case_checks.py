@@ -12,7 +12,7 @@ from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import DATASETS, Case, Dataset, is_ct
 from trials.data.nifti.header import Header, channel_header, read_header
 from trials.data.nifti.opening import FETCH
-from trials.data.nifti.same_grid import grid_fault
+from trials.data.nifti.volume import grid_fault
 from trials.data.nifti.voxels import (
     StreamStats,
     apply_scaling,

@@ -3,8 +3,10 @@ when they change.
 """
 
 import hashlib
+import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,25 +15,30 @@ from typing import TypeVar
 
 import numpy as np
 
-from trials.data.datasets.registry import Case, is_ct
+from trials.data.datasets.registry import Case, Dataset, is_ct
 from trials.data.nifti.volume import file_axes, spacing_dhw
 from trials.data.nifti.voxels import count_labels
-from trials.data.prepared.arrays import write_array
 from trials.data.prepared.case_checks import Rules, examine_case
-from trials.data.prepared.manifest import CaseFindings, CaseMoments, CaseRecord, lies_inside
+from trials.data.prepared.manifest import (
+    CaseFindings,
+    CaseMoments,
+    CaseRecord,
+    lies_inside,
+    look_at,
+    unread,
+)
 from trials.data.prepared.preprocess import (
     Statistics,
     foreground_moments,
     matching_headers,
     prepare_case,
 )
-from trials.data.prepared.sources import look_at, unread
 from trials.data.prepared.spaced import prepare_spaced
+from trials.data.spacing.plan import set_bytes
 from trials.records.codec import from_json, to_json
 from trials.records.spec import Cube, Preparation
-from trials.storage.atomic import fingerprint, write_text
-from trials.storage.checksum import add_checksum
-from trials.storage.file_names import file_name
+from trials.storage.atomic import fingerprint, fingerprint_of, write_text, write_whole
+from trials.storage.checksum import add_checksum, file_name
 from trials.storage.user import user_name
 
 R = TypeVar("R", CaseRecord, CaseMoments, CaseFindings)
@@ -114,6 +121,26 @@ def open_folder(folder: Path) -> None:
         ) from None
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{folder} cannot be written by user {user_name()}; choose another cache")
+
+
+def check_room(store: Store, dataset: Dataset) -> None:
+    """Refuse, before any work, a folder that cannot be written, or is too small for the arrays
+    of the cases without a record.
+    """
+    open_folder(store.folder)
+    missing = [
+        case
+        for case in dataset.cases
+        if not (store.folder / f"{file_name(case.case)}.json").is_file()
+    ]
+    needed = set_bytes(store.preparation, missing, len(dataset.channels))
+    free = shutil.disk_usage(store.folder).free
+    if needed > free:
+        raise ValueError(
+            f"{store.folder}: {len(missing)} cases need {needed / 1e6:.1f} MB, "
+            f"{(needed - free) / 1e6:.1f} MB more than are free; "
+            "make room, or choose another cache"
+        )
 
 
 def content_hash(content: object, digits: int) -> str:
@@ -226,3 +253,17 @@ def _make_arrays(store: Store, case: Case) -> CaseRecord:
         image_voxels=prepared.image_voxels,
         notes=prepared.notes,
     )
+
+
+def write_array(path: Path, array: np.ndarray) -> str:
+    """Write a .npy file whole and return its fingerprint. Raises OSError naming it where it cannot
+    be written.
+    """
+    # numpy's own writing to an open file goes past Python's: where the disk is full its last
+    # kilobytes are lost in silence.
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    parts = (header.getvalue(), array.data)
+    write_whole(path, lambda file: [file.write(part) for part in parts])
+    return fingerprint_of(*parts)

@@ -7,8 +7,7 @@ import numpy as np
 from trials.data.nifti.header import channel_header
 from trials.data.nifti.volume import file_axes, from_dhw, read_labels, to_dhw
 from trials.data.nifti.voxels import apply_scaling, stored_slabs, with_planes
-from trials.data.prepared.manifest import CaseRecord
-from trials.data.prepared.sources import unchanged
+from trials.data.prepared.manifest import CaseRecord, unchanged
 
 
 def native_planes(record: CaseRecord, wanted: np.ndarray, channel: int = 0) -> np.ndarray:

@@ -12,8 +12,7 @@ import numpy as np
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.header import Header, read_header, read_headers
-from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.volume import image_and_labels
+from trials.data.nifti.volume import check_same_grid, image_and_labels
 from trials.data.nifti.voxels import StreamStats, apply_scaling
 from trials.data.prepared.case_checks import (
     OF_A_CHANNEL,

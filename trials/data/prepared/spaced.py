@@ -1,5 +1,6 @@
 """One case from its two files to an image and labels at one spacing, with what drawing patches and
-scaling intensities need to know of it. It writes nothing.
+scaling intensities need to know of it: some voxels of each class, so that a patch around one is
+drawn without a search. It writes nothing.
 """
 
 import math
@@ -11,9 +12,8 @@ import numpy as np
 from trials.data.datasets.label_set import LabelSet
 from trials.data.datasets.registry import Case, is_ct
 from trials.data.nifti.header import Header
-from trials.data.nifti.voxels import StreamStats, apply_scaling, stored_slabs
+from trials.data.nifti.voxels import StreamStats, apply_scaling, count_labels, stored_slabs
 from trials.data.prepared.case_checks import Rules, check_varies, label_notes
-from trials.data.prepared.grids import prepared_shape
 from trials.data.prepared.preprocess import (
     Moments,
     PreparedCase,
@@ -21,9 +21,8 @@ from trials.data.prepared.preprocess import (
     joined,
     matching_headers,
 )
-from trials.data.spacing.class_voxels import class_voxel_index
 from trials.data.spacing.intensities import STORED_PER_DEVIATION, Histogram
-from trials.data.spacing.plan import native_grid
+from trials.data.spacing.plan import native_grid, prepared_shape
 from trials.data.spacing.resample import ToStored, resample_channel, resample_labels
 from trials.records.faults import WARNING, Fault, FileFault
 from trials.records.spec import Spacing
@@ -165,3 +164,50 @@ def volume_statistics(header: Header, met: StreamStats) -> tuple[float, float]:
         part = Moments(count=voxels.size, mean=mean, squares=float(np.square(voxels - mean).sum()))
         total = joined(total, part)
     return total.mean, math.sqrt(total.squares / total.count)
+
+
+MAX_VOXELS = 10_000
+
+
+def class_voxel_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Up to 10,000 voxels of each class but the background, drawn without replacement: int16 [n, 3]
+    of places (D, H, W), class after class.
+
+    labels is uint8 [D, H, W]. The draw depends on the labels alone; kept_voxels() says how many
+    each class has.
+    """
+    num_labels = max(num_classes, int(labels.max(initial=0)) + 1)
+    # Plane by plane: a mask of all voxels would be as large as the labels.
+    totals = sum(
+        (count_labels(plane, num_labels) for plane in labels), np.zeros(num_labels, np.int64)
+    )
+    generator = np.random.default_rng(totals)
+    return np.concatenate(
+        [_drawn(labels, label, int(totals[label]), generator) for label in range(1, num_classes)]
+    )
+
+
+def kept_voxels(class_voxels: np.ndarray) -> np.ndarray:
+    """How many voxels of each class an index holds, int64 [K], from the voxels that there are; none
+    of the background.
+    """
+    kept = np.minimum(class_voxels, MAX_VOXELS)
+    kept[0] = 0
+    return kept
+
+
+def _drawn(
+    labels: np.ndarray, label: int, total: int, generator: np.random.Generator
+) -> np.ndarray:
+    """The places of some voxels of one class, plane by plane."""
+    kept = min(total, MAX_VOXELS)
+    wanted = np.sort(generator.choice(total, kept, replace=False)) if total else np.empty(0, int)
+    found, passed = [np.empty((0, 3), np.int16)], 0
+    for number, plane in enumerate(labels if total else ()):
+        rows, columns = np.nonzero(plane == label)
+        first, last = np.searchsorted(wanted, (passed, passed + len(rows)))
+        at = wanted[first:last] - passed
+        depth = np.full(len(at), number)
+        found.append(np.stack([depth, rows[at], columns[at]], 1).astype(np.int16))
+        passed += len(rows)
+    return np.concatenate(found)

@@ -1,5 +1,6 @@
-"""Which spacing a data set is prepared at: nnU-Net's rule, from the headers of all its cases alone,
-so that one prepared set serves every split and fold.
+"""Which grid cases are prepared on, and the bytes that they take there. A spacing follows nnU-Net's
+rule from the headers of all cases of a data set alone, so that one prepared set serves every split
+and fold.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
+from trials.data.datasets.registry import Case, Dataset
 from trials.data.nifti.header import Header, channel_header
 from trials.data.nifti.volume import file_axes, spacing_dhw
-from trials.records.spec import Spacing
+from trials.records.spec import Cube, Preparation, Spacing
 
 # Isensee et al. 2021 (nnU-Net), supplementary note 2: an axis more than three times as coarse as
 # the others takes the 10th percentile of its spacings.
@@ -21,9 +23,12 @@ ANISOTROPY, FINE_PERCENTILE = 3.0, 10.0
 PATCH_VOXELS, COVERED, STEP = 128**3, 0.25, 1.03
 # An axis that is this much finer than the coarsest one grows alone until it is not.
 LARGEST_RATIO = 2.0
-
 Size = tuple[int, int, int]
 Edges = tuple[float, float, float]
+# The record of a case and the headers of its arrays, rounded up.
+RECORD_BYTES = 4096
+# What is kept of where the classes lie, and of the foreground's intensities, rounded up.
+INDEX_BYTES = 2**18
 
 
 class HasGrid(Protocol):
@@ -132,3 +137,37 @@ def resized(grid: HasGrid, mm: Sequence[float] | np.ndarray) -> Size:
         for size, edge, target in zip(grid.shape, grid.spacing_mm, mm, strict=True)
     )
     return d, h, w
+
+
+def resolved(preparation: Preparation, dataset: Dataset) -> Preparation:
+    """The preparation with the spacing that its rule gives for a data set, if it has one."""
+    if isinstance(preparation, Cube) or not isinstance(preparation.mm, str):
+        return preparation
+    return at_spacing(preparation, native_grids(dataset.cases, len(dataset.channels)))
+
+
+def prepared_shape(preparation: Preparation, grid: HasGrid) -> Size:
+    """The size (D, H, W) to which a resolved preparation brings a volume."""
+    if isinstance(preparation, Cube):
+        return (preparation.edge,) * 3
+    assert not isinstance(preparation.mm, str), "the spacing is known"
+    return resized(grid, preparation.mm)
+
+
+def case_bytes(preparation: Preparation, channels: int, shape: Size) -> int:
+    """The bytes of a prepared case: two for a voxel and channel of its image, one for a label."""
+    voxels = shape[0] * shape[1] * shape[2]
+    return (2 * channels + 1) * voxels + (0 if isinstance(preparation, Cube) else INDEX_BYTES)
+
+
+def set_bytes(preparation: Preparation, cases: Sequence[Case], channels: int) -> int:
+    """The bytes that these cases of so many channels will take on disk. Of a spacing the headers
+    are read; a case without one counts nothing.
+    """
+    if isinstance(preparation, Cube):
+        one = case_bytes(preparation, channels, (preparation.edge,) * 3)
+        return len(cases) * (one + RECORD_BYTES)
+    return sum(
+        case_bytes(preparation, channels, prepared_shape(preparation, grid)) + RECORD_BYTES
+        for grid in native_grids(cases, channels)
+    )

@@ -9,7 +9,7 @@ import torch
 from trials.data.batches.patch_draws import PatchCases, crop, draw_facts, draws_of, is_forced
 from trials.data.batches.patches import PatchFeed, PatchReader, on_gpu
 from trials.data.batches.resident import network_input
-from trials.data.spacing.class_voxels import class_voxel_index
+from trials.data.prepared.spaced import class_voxel_index
 from trials.data.spacing.intensities import BY_VOLUME, Scaling
 from trials.records.spec import Recipe, Spacing
 

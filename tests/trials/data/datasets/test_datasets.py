@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from trials.data.datasets.registry import DATASETS, Dataset, open_dataset
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import DATASETS, Dataset
 from trials.records.registry import Entry
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from nifti_toys import IPL, asymmetric, blocks, save, turned
 
-from trials.data.datasets.registry import find_dataset, open_dataset, split_cases
+from trials.data.datasets.opening import find_dataset, open_dataset
+from trials.data.datasets.registry import split_cases
 from trials.data.prepared.cache import open_cache, prepare_dataset
 from trials.data.prepared.native_grid import native_labels
 from trials.records.spec import Cube

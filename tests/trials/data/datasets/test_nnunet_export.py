@@ -8,7 +8,8 @@ import pytest
 from nifti_toys import IPL, asymmetric, blocks, dataset_of, save
 
 from bench.cli import main
-from trials.data.datasets.registry import open_dataset, split_cases
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import split_cases
 from trials.data.nifti.volume import read_image, read_labels
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from trials.data.datasets.registry import default_scheme, find_dataset, num_folds, split_cases
+from trials.data.datasets.opening import find_dataset
+from trials.data.datasets.registry import default_scheme, num_folds, split_cases
 from trials.data.datasets.splits import explain
 from trials.data.nifti.opening import ENDINGS
 from trials.data.prepared.set_checks import split_faults

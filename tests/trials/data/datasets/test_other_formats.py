@@ -11,7 +11,7 @@ import SimpleITK
 from nifti_toys import asymmetric, blocks
 
 from bench.cli import main
-from trials.data.datasets.registry import find_dataset
+from trials.data.datasets.opening import find_dataset
 from trials.data.datasets.scans import find_scans
 from trials.data.prepared.cache import open_cache
 from trials.data.prepared.case_checks import rules_of
@@ -19,7 +19,8 @@ from trials.data.prepared.preprocess import prepare_case
 from trials.data.prepared.set_checks import check_dataset
 from trials.records.faults import fault_line
 from trials.records.spec import Cube
-from trials.scoring.folders import find_pairs, labels_of, mask_files, score_pair
+from trials.scoring.folders import find_pairs, labels_of, score_pair
+from trials.scoring.found_masks import mask_files
 
 ENDINGS = [".nrrd", ".nhdr", ".mha", ".mhd", ".hdr"]
 

@@ -8,14 +8,7 @@ import pytest
 
 from trials.data.datasets.likely_patients import likely_patients
 from trials.data.datasets.patients import checked_rule, group_cases, grouping_faults
-from trials.data.datasets.registry import (
-    DATASETS,
-    Case,
-    Dataset,
-    DatasetEntry,
-    Split,
-    split_cases,
-)
+from trials.data.datasets.registry import DATASETS, Case, Dataset, DatasetEntry, Split, split_cases
 from trials.records.grouping import ASSUMED, KNOWN, SUSPECTED, Grouping, cases_by_patient
 
 HEARTS = [f"patient{n:03d}_frame{f:02d}" for n in range(1, 11) for f in (1, 12)]

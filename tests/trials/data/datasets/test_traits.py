@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.run_folder.data_record import case_metadata
+from bench.run_folder.provenance import case_metadata
 from trials.data.datasets.registry import Case, Dataset
 
 NAMES = ("case_00299", "case_00400", "case_00587")

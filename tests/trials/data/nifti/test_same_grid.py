@@ -12,8 +12,7 @@ from nifti_toys import IPL, asymmetric, blocks, save, turned
 from trials.data.nifti.geometry import Geometry, corner_shift_mm
 from trials.data.nifti.header import Header, read_header
 from trials.data.nifti.opening import VoxelFile
-from trials.data.nifti.same_grid import check_same_grid
-from trials.data.nifti.volume import image_and_labels, read_mask, to_dhw
+from trials.data.nifti.volume import check_same_grid, image_and_labels, read_mask, to_dhw
 from trials.records.faults import FileFault
 
 

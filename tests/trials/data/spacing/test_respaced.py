@@ -13,8 +13,7 @@ from torch.nn.functional import interpolate
 
 from trials.data.datasets.registry import Case
 from trials.data.prepared.case_checks import Rules
-from trials.data.prepared.spaced import prepare_spaced
-from trials.data.spacing.class_voxels import class_voxel_index, kept_voxels
+from trials.data.prepared.spaced import class_voxel_index, kept_voxels, prepare_spaced
 from trials.data.spacing.intensities import train_scaling
 from trials.data.spacing.resample import linear_filter
 from trials.records.spec import Spacing

@@ -4,8 +4,7 @@ import csv
 
 import pytest
 
-from trials.data.prepared.grids import case_bytes
-from trials.data.spacing.plan import NativeGrid, at_spacing, median_size, resized
+from trials.data.spacing.plan import NativeGrid, at_spacing, case_bytes, median_size, resized
 from trials.records.spec import Spacing
 
 

@@ -13,15 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trials.data.datasets.channels import channel_files, split_channel, undeclared
-from trials.data.datasets.nearby_cases import dicom_files
+from trials.data.datasets.channels import (
+    SUFFIX,
+    channel_files,
+    named_files,
+    named_twice,
+    split_channel,
+    stem_of,
+    undeclared,
+)
+from trials.data.datasets.opening import dicom_files
 from trials.data.datasets.registry import DATASETS, Case
 from trials.data.nifti.opening import ENDINGS, TO_NIFTI, ending_of
-from trials.records.faults import FATAL, Fault, FileFault, printable, why_no_file
+from trials.records.faults import FATAL, Fault, FileFault, printable
 from trials.records.record import shown
 
-# nnU-Net's name of an image ends in the number of its channel.
-SUFFIX = "_0000"
 # A file name holds 255 bytes; a case's files add a channel and an ending to its name.
 MAX_NAME_BYTES = 200
 # The keys of dataset.json that list cases, and the part of the data set that each is.
@@ -126,7 +132,7 @@ def pair_files(path: Path, part: str, ending: str, channels: int) -> Layout:
     images, labels = map(named_files, folders)
     of_stem = {stem: split_channel(stem, labels) for stem in images}
     names = {*labels, *(case for case, _ in of_stem.values() if part == "Tr")}
-    faults = [*_twice(images), *_twice(labels)]
+    faults = [*named_twice(images), *named_twice(labels)]
     faults += [
         undeclared(images[stem][0], channel, channels).of_case(printable(case))
         for stem, (case, channel) in sorted(of_stem.items())
@@ -152,19 +158,6 @@ def pair_files(path: Path, part: str, ending: str, channels: int) -> Layout:
     )
 
 
-def named_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder with a known ending by their name without it; names are composed
-    Unicode (NFC), since macOS writes them decomposed.
-    """
-    found: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        ending = ending_of(file.name)
-        if ending and not file.name.startswith("."):
-            stem = unicodedata.normalize("NFC", file.name.removesuffix(ending))
-            found.setdefault(stem, []).append(file)
-    return found
-
-
 def check_name(path: Path, name: str) -> str:
     """A case's name in composed Unicode. Raises FileFault for one that no record can hold."""
     name = unicodedata.normalize("NFC", name)
@@ -176,26 +169,6 @@ def check_name(path: Path, name: str) -> str:
         )
         raise FileFault(path, "id", text, "rename its files", FATAL)
     return name
-
-
-def missing_files(case: Case) -> list[Fault]:
-    """A fault for each file of a case that is not there; an image without nnU-Net's suffix is
-    named with its new name.
-    """
-    faults = []
-    for file in (*case.images, case.labels):
-        if why := why_no_file(file):
-            fix = "add the file or remove the case"
-            if next(dicom_files(file), None):
-                why, fix = "is a folder of DICOM files", TO_NIFTI
-            ending = ending_of(file.name)
-            stem = file.name.removesuffix(ending)
-            bare = file.with_name(stem.removesuffix(SUFFIX) + ending)
-            if stem.endswith(SUFFIX) and file == case.image and bare.is_file():
-                why = f"{why}: the name of an image ends in the number of its channel"
-                fix = f"rename {bare.name} to {file.name}"
-            faults.append(FileFault(file, "missing", why, fix).of_case(case.case))
-    return faults
 
 
 def _join(path: Path, found: Sequence[Layout]) -> Layout:
@@ -223,7 +196,7 @@ def _join(path: Path, found: Sequence[Layout]) -> Layout:
             image
             for layout in found
             for image in layout.unlabelled
-            if _stem(image).removesuffix(SUFFIX) not in parts
+            if stem_of(image).removesuffix(SUFFIX) not in parts
         ),
         faults=tuple(faults),
     )
@@ -323,22 +296,3 @@ def _ending_of(path: Path, file: Path) -> str:
         raise FileFault(path, "dicom", text, TO_NIFTI, FATAL)
     text = f"files must end in one of {', '.join(ENDINGS)}; got {shown(file.name)}"
     raise FileFault(path, "wrong_name", text, "convert it", FATAL)
-
-
-def _stem(file: Path) -> str:
-    return unicodedata.normalize("NFC", file.name.removesuffix(ending_of(file.name)))
-
-
-def _twice(files: Mapping[str, Sequence[Path]]) -> list[Fault]:
-    """A fault for each name that two files have, such as a.nii and a.nii.gz."""
-    return [
-        FileFault(
-            paths[0],
-            "duplicate",
-            f"has the name of {printable(paths[1].name)} but for its ending",
-            "remove one of the two",
-            FATAL,
-        ).of_case("")
-        for paths in files.values()
-        if len(paths) > 1
-    ]

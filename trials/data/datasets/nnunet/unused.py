@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trials.data.datasets.channels import channel_names
-from trials.data.datasets.nearby_cases import dicom_files
 from trials.data.datasets.nnunet.cases import FOLDERS, Layout
+from trials.data.datasets.opening import dicom_files
 from trials.data.nifti.opening import ENDINGS, TO_NIFTI, VOXEL_ENDINGS, ending_of
 from trials.records.faults import Fault, printable, set_warning
 from trials.records.record import shown

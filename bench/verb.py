@@ -1,5 +1,5 @@
-"""What all verbs share: the --debug flag, help texts, argument types whose errors state the rule,
-and the refusal of passwords: a run records its command and shows it in the report.
+"""What all verbs share: exit codes, the --debug flag, help texts, argument types whose errors state
+the rule, and the refusal of passwords: a run records its command and shows it in the report.
 """
 
 import argparse
@@ -11,6 +11,11 @@ from typing import TypeAlias
 
 from trials.data.datasets.registry import DATASETS
 from trials.storage.probe import local_path_argument
+
+FINISHED, USER_ERROR, WITH_FAILURES = 0, 2, 3
+# 128 and the number of the signal, as shells say it.
+HUNG_UP, INTERRUPTED, TERMINATED = 129, 130, 143
+
 
 SKIP_BAD = "exclude cases that cannot be used, name them in the report, and return exit code 3"
 NAMES = ", ".join(DATASETS)

@@ -1,5 +1,5 @@
-"""Where the cases of a data set are if not in the folder that was named, and whether they are
-DICOM, which is not read.
+"""Opens the folder of a data set: its cases, or where they are if not in the folder that was named;
+and DICOM, which is not read, is named with the command that converts it.
 """
 
 import os
@@ -9,7 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trials.records.faults import printable
+from trials.data.datasets.label_set import check_classes
+from trials.data.datasets.registry import DATASETS, Dataset, DatasetEntry, detect_dataset
+from trials.records.faults import printable, refuse
+from trials.records.registry import pick
 
 # How many entries of a folder are searched for a data set one level deeper, or for DICOM.
 MAX_ENTRIES_SEARCHED = 100
@@ -58,3 +61,43 @@ def dicom_files(place: Path) -> Iterator[Path]:
         folders.sort()
         files = (Path(folder, name) for name in sorted(names)[:MAX_ENTRIES_SEARCHED])
         yield from (file for file in files if is_dicom(file))
+
+
+def open_dataset(name: str, root: Path, patients: str = "") -> Dataset:
+    """Find the cases of a data set under root, and their patients by the rule of Grid.patients.
+    Raises ValueError for a missing folder, and one that lists all faults.
+    """
+    dataset = find_dataset(name, root, patients)
+    refuse(root, dataset.faults)
+    return dataset
+
+
+def find_dataset(name: str, root: Path, patients: str = "") -> Dataset:
+    """Like open_dataset, but return the faults in the data set. Raises ValueError if there is no
+    case at all, and for classes that cannot be stored or told apart.
+    """
+    from trials.data.datasets.patients import with_patients
+
+    part = pick(DATASETS, "data set", name)
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder, so it holds no {name}; {part.how_to_get}")
+    try:
+        dataset: Dataset = part.load()(root)
+    except ValueError:
+        refuse_dicom(root)
+        raise
+    if not dataset.cases:
+        refuse_dicom(root)
+        refuse(root, dataset.faults)
+        raise ValueError(
+            f"{root} holds no case of {name}{found_instead(part.load(), root)}; {_hint(part, root)}"
+        )
+    check_classes(root, dataset.classes, dataset.labels.num_labels)
+    return with_patients(dataset, patients, part.patients)
+
+
+def _hint(part: DatasetEntry, root: Path) -> str:
+    """How to get the data set; or the flag for a folder of another one."""
+    other = detect_dataset(root)
+    is_other = DATASETS[other].marker_file and DATASETS[other] != part
+    return f"it is a folder of {other}: give --dataset {other}" if is_other else part.how_to_get

@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.execution.progress_bar import progress_bar
 from trials.data.datasets.label_set import LabelSet
-from trials.data.datasets.registry import Case, Dataset, official_regions, open_dataset
+from trials.data.datasets.opening import open_dataset
+from trials.data.datasets.registry import Case, Dataset, official_regions
 from trials.records.codec import record_hash, to_json
 from trials.records.faults import printable
 from trials.records.result import ExternalPredictions

@@ -1,0 +1,1 @@
+"""What final trials and other programs predict, and its scores."""
