@@ -18,7 +18,7 @@ from bench.grid.own_data import PatientNumbers, on_data, patient_numbers, run_na
 from bench.grid.resolve import ResolvedGrid, before_data, resolve
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
-from bench.plan.budget import buy
+from bench.plan.plan import buy
 from bench.run_folder.lock import refuse_second_driver
 from bench.run_folder.own_places import refuse_places
 from bench.tuning.trackers import check_tracker

@@ -1,24 +1,18 @@
-"""The grid that a number of hours buys: fewer tuning trials first, then fewer seeds, the same for
+"""What a number of hours buys of a grid: fewer tuning trials first, then fewer seeds, the same for
 every cell. Cells, folds and epochs are never cut.
 """
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
+from typing import Any
 
 from bench.grid.resolve import ResolvedGrid
 from bench.grids import Grid
 from bench.plan.estimate import Measurements, estimate_costs
 from trials.records.run_record import NAME, read_run_record
 from trials.storage.atomic import exists
-
-if TYPE_CHECKING:
-    from bench.execution.ready import ReadyGrid
 
 # A study of one trial has only the default setting, as no study has.
 LEAST_TRIALS = 2
@@ -50,27 +44,6 @@ class Bought:
         tuning, trials = whole.tuning, self.tuning_trials[1]
         tuning = replace(tuning, trials=trials) if tuning and trials else None
         return replace(whole, tuning=tuning, seeds=whole.seeds[: self.seeds[1]])
-
-
-def buy(
-    ready: "ReadyGrid", options: argparse.Namespace, grid_text: str, console: Console, out: Path
-) -> Bought:
-    """What options.gpu_hours buy of a grid: as run.json in out says if it was bought for as much
-    before, else by timing a few steps of each model. Raises ValueError if the hours do not buy one
-    training of each cell.
-    """
-    from bench.plan.plan import measure_grid
-    from bench.tuning.driver import check_room, connect
-
-    grid = ready.resolved.grid
-    bought = recorded_purchase(out, grid, options.gpu_hours)
-    if bought is None:
-        cluster = connect(options.address)
-        check_room(grid, cluster.most)
-        measured = measure_grid(ready, cluster, grid_text)
-        bought = cut_to(options.gpu_hours, ready.resolved, measured, on_cpu=not cluster.gpus)
-    console.print(str(bought), highlight=False, soft_wrap=True)
-    return bought
 
 
 def cut_to(hours: float, resolved: ResolvedGrid, measured: Measurements, on_cpu: bool) -> Bought:

@@ -1,5 +1,5 @@
 """segbench plan: estimates the cost of a grid on the given hardware by timing real training steps
-on it.
+on it; and cuts a grid that is run to the hours given, by the same timings.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from bench.grid.resolve import (
 from bench.grid.user_file import load_grid
 from bench.grid.validate import check_grid
 from bench.grids import Grid
-from bench.plan.budget import cut_to
+from bench.plan.budget import Bought, cut_to, recorded_purchase
 from bench.plan.estimate import Measurements, models_to_time
 from bench.plan.printing import print_plan, timed_text
 from bench.verb import FINISHED
@@ -77,6 +77,26 @@ def plan_grid(options: argparse.Namespace, resolvable: Resolvable) -> int:
     print_plan(resolved, measured, cluster, source)
     print(*resolvable(resolved.grid, ready.patients()), sep="\n")
     return FINISHED
+
+
+def buy(
+    ready: "ReadyGrid", options: argparse.Namespace, grid_text: str, console: Console, out: Path
+) -> Bought:
+    """What options.gpu_hours buy of a grid: as run.json in out says if it was bought for as much
+    before, else by timing a few steps of each model. Raises ValueError if the hours do not buy one
+    training of each cell.
+    """
+    from bench.tuning.driver import check_room, connect
+
+    grid = ready.resolved.grid
+    bought = recorded_purchase(out, grid, options.gpu_hours)
+    if bought is None:
+        cluster = connect(options.address)
+        check_room(grid, cluster.most)
+        measured = measure_grid(ready, cluster, grid_text)
+        bought = cut_to(options.gpu_hours, ready.resolved, measured, on_cpu=not cluster.gpus)
+    console.print(str(bought), highlight=False, soft_wrap=True)
+    return bought
 
 
 def measure_grid(ready: "ReadyGrid", cluster: "Cluster", grid_text: str) -> Measurements:

@@ -77,7 +77,7 @@ class Preflight(Callback):
 class Request:
     """What was asked for: a checked grid, resolved before its data are open, and its file's text;
     first weights by model; where the run lies; and the flags. buy says what a budget buys of the
-    grid (bench/plan/budget.py), None for the whole grid.
+    grid (bench/plan/plan.py), None for the whole grid.
     """
 
     declared: ResolvedGrid
