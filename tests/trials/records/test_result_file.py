@@ -1,6 +1,4 @@
-"""The ledger: a result counts once it is whole; a damaged one is said, and its trial counts as not
-run.
-"""
+"""A result counts once it is whole; a damaged one is named, and its trial counts as not run."""
 
 from dataclasses import replace
 
