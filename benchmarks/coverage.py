@@ -327,7 +327,7 @@ def main() -> None:
     """Print every study's shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=REPLICATES)
-    parser.add_argument("--studies", default="", help="only those whose title holds this text")
+    parser.add_argument("--studies", default="", help="only those whose title starts so")
     options = parser.parse_args()
     replicates = options.replicates
     print(
@@ -336,7 +336,7 @@ def main() -> None:
     )
     studies = (*equal_cells(), *resolvable(), *intervals(), *crossed_cells())
     for study, share, simulate in studies:
-        if options.studies not in study:
+        if not study.startswith(options.studies):
             continue
         num = max(1, round(share * replicates))
         for name, found, error in shares(simulate, num):

@@ -17,7 +17,7 @@ from reports.figures.colours import label_colour, mark
 from reports.figures.example_cases import Patient, first_seed, patients_of, unit_of
 from reports.figures.forest import panels, points
 from reports.figures.slices import image_notes, picture_case, shown_channels
-from reports.formatting import cell_name, distinct, listed, many, many_patients, number, plain
+from reports.formatting import cell_name, distinct, listed, many_patients, number, plain
 from trials.records.result import NATIVE
 
 # More rows would push the figure off the first screen. The leaderboard shows all configurations.
@@ -47,7 +47,7 @@ def overview_figure(context: Context, selection: Selection) -> Figure:
             "layer": "below",
         }
     ]
-    more = f" {many(num_left_out, 'more')} in the leaderboard." if num_left_out else ""
+    more = f" {num_left_out} more in the leaderboard." if num_left_out else ""
     counts = context.test[NATIVE]
     patients = many_patients(len(counts.patients), len(counts.cases))
     return Figure(

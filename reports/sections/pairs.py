@@ -89,7 +89,7 @@ def _figure(context: Context, table: Table) -> Figure:
         },
         table=table,
         height=60 + side * num,
-        least_width=260 + side * num,
+        least_width=260 + min(side, 10) * num,
     )
 
 
