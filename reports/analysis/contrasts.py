@@ -21,7 +21,7 @@ from reports.stats.intervals import nan_mean
 from reports.stats.pairs import crossed_p
 from reports.stats.power import LEVEL, Spread, spread_of
 from reports.stats.tests import holm, signed_rank
-from reports.stats.trainings import fold_excess, training_variance
+from reports.stats.trainings import fold_excess, seed_parts, training_variance
 
 # A pair of 64 configurations is one of 2,016: their resamples are summed in blocks.
 BLOCK = 256
@@ -128,14 +128,16 @@ def _over_seeds(
     weights: np.ndarray, counts: Counts, resampled: Resampled, label: int
 ) -> np.ndarray:
     shares = patient_shares(counts) if label == MEAN else patient_dice(counts, label)
-    folds = counted_folds(counts, label)
+    folds, differences = counted_folds(counts, label), by_patient(weights, shares)
+    if (excess := fold_excess(shares, folds)) is None:
+        of_seeds, rest = (contrast(weights**2, part) for part in seed_parts(shares))
+        return crossed_p(differences, of_seeds, resampled.df[label], of_rest=rest)
     variance, _ = training_variance(shares, folds)
-    excess = fold_excess(shares, folds)
     return crossed_p(
-        by_patient(weights, shares),
+        differences,
         contrast(weights**2, variance),
         resampled.df[label],
-        None if excess is None else contrast(weights**2, excess),
+        contrast(weights**2, excess),
     )
 
 

@@ -44,13 +44,21 @@ def seed_variance(values: np.ndarray) -> tuple[float, int]:
     random-effects analysis of variance, pooled over the configurations and never below 0 (Searle,
     Casella and McCulloch 1992, section 4.3). (0, 0) if no configuration has two seeds.
     """
+    means, rest, df = seed_squares(values)
+    return max(0.0, means - rest), df
+
+
+def seed_squares(values: np.ndarray) -> tuple[float, float, int]:
+    """What seed_variance subtracts: the mean square of the means of seeds, the part of it that is
+    due to patients in single trainings, and the degrees of freedom of the first.
+    """
     counted = values[:, :, ~np.isnan(values).all(axis=(0, 1))]
     num_cases = counted.shape[2]
     held = ~np.isnan(counted).any(axis=2) if num_cases else np.zeros(values.shape[:2], bool)
     several = held.sum(axis=1) > 1
     seeds_df = int((held.sum(axis=1) - 1)[several].sum())
     if not seeds_df:
-        return 0.0, 0
+        return 0.0, 0.0, 0
     block = np.where(held[:, :, None], counted, np.nan)[several]
     by_seed, by_case = nan_mean(block, 2)[:, :, None], nan_mean(block, 1)[:, None]
     mean = nan_mean(by_seed, 1)[:, None]
@@ -58,9 +66,8 @@ def seed_variance(values: np.ndarray) -> tuple[float, int]:
         np.nansum((by_seed - mean) ** 2),
         np.nansum((block - by_seed - by_case + mean) ** 2),
     )
-    return max(
-        0.0, float(between - rest / max(num_cases * (num_cases - 1), 1)) / seeds_df
-    ), seeds_df
+    of_rest = float(rest) / max(num_cases * (num_cases - 1), 1)
+    return float(between) / seeds_df, of_rest / seeds_df, seeds_df
 
 
 def seed_effects(values: np.ndarray, picks: np.ndarray) -> np.ndarray:

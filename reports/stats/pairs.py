@@ -85,6 +85,7 @@ def crossed_p(
     of_seeds: np.ndarray,
     df: tuple[int, int],
     of_folds: np.ndarray | None = None,
+    of_rest: np.ndarray | None = None,
 ) -> np.ndarray:
     """Two-sided p of the mean difference of every pair, with patients and trainings random.
 
@@ -93,12 +94,19 @@ def crossed_p(
     freedom of patients and of seeds, 0 where the variance between seeds is unknown; of_folds [P] is
     as in critical(). The p at which the difference reaches critical() standard errors. 1 if nothing
     differs; NaN for fewer than two patients.
+
+    of_rest [P] is the part of of_seeds and of the variance over patients that is due to patients in
+    single trainings; it is subtracted from of_seeds, which is not cut off at 0. It counts with the
+    seeds: the mean square of the seeds holds it, and the level is kept for parts that are estimated
+    apart (Banerjee 1960).
     """
     num = differences.shape[1]
     if num < 2 or df[0] < 1:
         return np.full(len(differences), np.nan)
     mean = np.abs(differences.mean(axis=1))
     of_cases = differences.var(axis=1, ddof=1) / num
+    if df[1] and of_rest is not None:
+        of_cases, of_seeds = np.maximum(0, of_cases - of_rest), np.maximum(0, of_seeds + of_rest)
     squared = _quantiles(df[0]) ** 2 * of_cases[:, None]
     if df[1]:
         squared = squared + _quantiles(df[1]) ** 2 * of_seeds[:, None]

@@ -156,12 +156,15 @@ def smallest_gap(spread: Spread, design: Design) -> float:
     if design.training_df < 1 or design.patients < fewest_patients(design.comparisons):
         return math.inf
     df = (design.patients - 1, design.training_df)
-    of_cases = (spread.mix + spread.rest / design.seeds) / design.patients
+    of_rest = spread.rest / design.seeds / design.patients
+    of_cases = spread.mix / design.patients + of_rest
     of_seeds = spread.seed_effect / design.seeds
     error, tail = math.sqrt(of_cases + of_seeds), design.level / 2
     if error == 0 or math.isnan(error):
         return error
-    parts = np.array(of_cases), np.array(of_seeds)
+    # Several seeds on one split: the rest is estimated with the seeds, as in crossed_p().
+    moved = of_rest if design.folds == 1 else 0.0
+    parts = np.array(of_cases - moved), np.array(of_seeds + moved)
     limit = critical(*parts, df, tail, parts[1] if design.folds > 1 else None)
     by_t = error * (float(limit) + POWER_SD)
     by_ranks = signed_rank_gap(design.patients, tail) * math.sqrt(of_cases * design.patients)

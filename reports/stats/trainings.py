@@ -13,7 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.stats.intervals import DRAWS, SEED, draw_seeds, nan_mean, seed_effects, seed_variance
+from reports.stats.intervals import (
+    DRAWS,
+    SEED,
+    draw_seeds,
+    nan_mean,
+    seed_effects,
+    seed_squares,
+    seed_variance,
+)
 
 
 def training_variance(values: np.ndarray, folds: Sequence[int] = ()) -> tuple[np.ndarray, int]:
@@ -31,6 +39,15 @@ def training_variance(values: np.ndarray, folds: Sequence[int] = ()) -> tuple[np
     variance, df = seed_variance(values)
     seeds = (~np.isnan(values)).any(axis=2).sum(axis=1)
     return variance / np.maximum(seeds, 1), df
+
+
+def seed_parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The variance of every configuration's mean that is due to seeds, not cut off at 0, and the
+    part that is due to patients in single trainings, [C] each.
+    """
+    means, rest, _ = seed_squares(values)
+    seeds = np.maximum((~np.isnan(values)).any(axis=2).sum(axis=1), 1)
+    return (means - rest) / seeds, rest / seeds
 
 
 def fold_excess(values: np.ndarray, folds: Sequence[int] = ()) -> np.ndarray | None:

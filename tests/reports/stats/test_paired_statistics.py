@@ -33,6 +33,7 @@ from reports.stats.tests import (
     sign_flip,
     signed_rank,
 )
+from reports.stats.trainings import seed_parts
 from trials.records.spec import Cell
 
 # Twelve patients under four levels; made up.
@@ -274,6 +275,22 @@ def test_the_crossed_test_of_one_seeds_worth_of_patients_is_students():
 
     assert crossed_p(differences, np.zeros(2), (29, 0)) == pytest.approx(theirs, rel=1e-4)
     assert (crossed_p(differences, np.full(2, 0.01), (29, 4)) > theirs).all()
+
+
+def test_two_equal_configurations_differ_in_one_run_of_twenty_whatever_part_seeds_have():
+    rng, num_runs, n = np.random.default_rng(5), 4000, 20
+    for of_seeds in (0.0, 0.1, 1.0):
+        seeds = rng.normal(0, of_seeds, (num_runs, 2, 3, 1))
+        runs = rng.normal(0, 1, (num_runs, 2, 3, n)) + seeds
+        parts = np.array([[part.sum() for part in seed_parts(values)] for values in runs])
+        differences = (runs[:, 0] - runs[:, 1]).mean(1)
+
+        p = crossed_p(differences, parts[:, 0], (n - 1, 4), of_rest=parts[:, 1])
+
+        assert np.mean(p < 0.05) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / num_runs), of_seeds
+    # Large effects of seeds: Student's test of three means against three.
+    theirs = stats.ttest_ind(*runs.mean(3).transpose(1, 2, 0)).pvalue
+    assert np.mean(p < 0.05) == pytest.approx(np.mean(theirs < 0.05), abs=0.01)
 
 
 def test_a_critical_value_lies_between_students_of_patients_and_of_seeds():
