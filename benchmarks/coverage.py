@@ -341,7 +341,7 @@ def main() -> None:
         num = max(1, round(share * replicates))
         for name, found, error in shares(simulate, num):
             percent = f"{100 * found:6.2f} % +/- {100 * error:.2f}"
-            print(f"{study:58}{name:36}{percent}, {num} runs", flush=True)
+            print(f"{study:61}{name:42}{percent}, {num} runs", flush=True)
 
 
 if __name__ == "__main__":
