@@ -51,7 +51,8 @@ PATCHES = Recipe(
     batch_size=2,
     steps_per_epoch=TIMED_STEPS,
     preparation=SPACING,
-    patch=(48, 48, 48),
+    # 128 x 144 x 144 mm: in the same seconds half as many steps again as with 48^3.
+    patch=(32, 48, 48),
     oversample_share=0.5,
     oversample_classes="set",
     width=8,
