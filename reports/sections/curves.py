@@ -138,7 +138,6 @@ def _traces(
         panel = row * len(losses) + losses.index(cell.loss) + 1
         axes = {
             "type": "scatter",
-            "mode": "lines",
             "xaxis": _axis("x", panel),
             "yaxis": _axis("y", panel),
         }
@@ -159,6 +158,7 @@ def _band(
     epochs, sets = list(values), list(values.values())
     edge = [round(max(of), 4) for of in sets] + [round(min(of), 4) for of in reversed(sets)]
     fill = {
+        "mode": "lines",
         "fill": "toself",
         "fillcolor": f"{look['colour']}/{0.2 * look['opacity']:.2f}",
         "line": {"width": 0},
@@ -183,6 +183,9 @@ def _line(
     values, (name, dash, in_legend) = by_epoch(trials, value), named
     return {
         **axes,
+        # A single validation is a point.
+        "mode": "markers" if len(values) == 1 else "lines",
+        "marker": {"color": look["colour"]},
         "x": list(values),
         "y": [round(sum(of) / len(of), 4) for of in values.values()],
         "name": plain(name),
@@ -311,11 +314,7 @@ def _pretraining(context: Context, trials: list[TrialResult]) -> Figure:
             (train_loss, "dot", "training"),
         ):
             title = f"{trial.spec.cell.model}, {name}"
-            data.append(
-                _line(
-                    [trial], value, {"type": "scatter", "mode": "lines"}, look, (title, dash, True)
-                )
-            )
+            data.append(_line([trial], value, {"type": "scatter"}, look, (title, dash, True)))
             ends = [losses[0] for losses in by_epoch([trial], value).values()]
             if ends:
                 rows.append(
